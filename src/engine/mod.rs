@@ -1,0 +1,191 @@
+//! The hands: everything that touches an engine. The only floor that awaits.
+//!
+//! Never decides *whether* an image is built; never reads the repository's
+//! files by itself (it is handed a [`ContextFiles`]); never prints.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::file::{UsedFile, UsedFiles};
+
+pub mod event;
+
+pub use event::BuildEvent;
+
+/// An image's identity on one engine: `sha256:…`. The same build has different
+/// ids on different engines, so an id never leaves the engine that gave it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ImageId(pub String);
+
+impl fmt::Display for ImageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who answers: ids are only comparable within one of these.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EngineIdentity {
+    /// The engine's own id, stable over restarts.
+    pub id: String,
+    /// Its version, such as `20.10.24`.
+    pub version: String,
+    /// Which builder imk uses there, and how it keeps images: `buildkit/overlay2`, `classic/overlay2`, `buildkit/containerd`. Part of every key.
+    pub builder: String,
+    /// `linux/amd64` and the like, what is built when no platform is asked for.
+    pub platform: String,
+}
+
+/// Set once to stop everything that runs; asked often.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Asks everything to stop.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// The files sent with a build, opened one at a time.
+pub trait ContextFiles: Send + Sync {
+    /// The list; what is not in it does not exist for the engine.
+    fn list(&self) -> &UsedFiles;
+
+    /// Opens one file of the list. The engine floor hashes while it sends and
+    /// fails the job when the content is not the one in the list.
+    fn open(&self, file: &UsedFile) -> Result<Box<dyn std::io::Read + Send>, String>;
+}
+
+/// A value that must reach neither key, log nor error message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretValue(pub Vec<u8>);
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretValue(…)")
+    }
+}
+
+/// One image to build, with everything the engine needs and nothing it must look up by name.
+#[derive(Clone)]
+pub struct BuildRequest {
+    /// The image's name in the Imagefile, for logs and for the engine's own cache of sent files.
+    pub image: String,
+    /// Text of the Dockerfile with the bases of the repository replaced by exact references, line for line.
+    pub dockerfile: String,
+    /// Stage to build; the last one when `None`.
+    pub target: Option<String>,
+    /// Build arguments, only those the Dockerfile declares.
+    pub args: BTreeMap<String, String>,
+    /// Labels on the result. Stable ones only: each value gives another image id.
+    pub labels: BTreeMap<String, String>,
+    /// `linux/arm64` and the like; the engine's own when `None`.
+    pub platform: Option<String>,
+    /// `--network` of docker build; the engine's default when `None`.
+    pub network: Option<String>,
+    /// Secrets by id.
+    pub secrets: BTreeMap<String, SecretValue>,
+    /// Ask the engine to forget its own cache (`-B`, `--no-cache`).
+    pub no_cache: bool,
+    /// Stable for one image of one repository of one user: the engine keeps what it was sent under it.
+    pub share: String,
+    /// The files.
+    pub files: Arc<dyn ContextFiles>,
+}
+
+/// What an engine knows of an image it has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageInfo {
+    /// Its identity here.
+    pub id: ImageId,
+    /// `os/architecture[/variant]`.
+    pub platform: String,
+    /// `name@sha256:…` under which registries know it.
+    pub repo_digests: Vec<String>,
+    /// Tags it has here, as the engine spells them.
+    pub tags: Vec<String>,
+    /// `ONBUILD` triggers in its configuration.
+    pub onbuild: Vec<String>,
+    /// Bytes, as the engine counts them.
+    pub size: u64,
+    /// Layers (diff ids) and configuration without dates, as one text: two images with the same are the same file systems and settings.
+    pub content: String,
+}
+
+/// Why an engine did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EngineError {
+    /// No engine answered. `tried` says where and why there.
+    Unreachable { tried: String, why: String },
+    /// The engine said no, in its own words (`what` was attempted).
+    Refused { what: String, why: String },
+    /// A step of the build failed.
+    Failed(BuildFailure),
+    /// A file differed from the one in the key while it was sent.
+    FileChanged { path: String },
+    /// Somebody asked to stop.
+    Interrupted,
+}
+
+/// A failed step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildFailure {
+    /// The engine's name of the step, such as `[2/3] RUN false`; empty when it named none.
+    pub step: String,
+    /// The engine's message.
+    pub message: String,
+    /// The status of the command, when it was one that failed.
+    pub exit_code: Option<i64>,
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable { tried, why } => write!(f, "no engine at {tried}: {why}"),
+            Self::Refused { what, why } => write!(f, "{what}: {why}"),
+            Self::Failed(failure) if failure.step.is_empty() => f.write_str(&failure.message),
+            Self::Failed(failure) => write!(f, "{}: {}", failure.step, failure.message),
+            Self::FileChanged { path } => write!(f, "`{path}` changed while it was sent to the engine"),
+            Self::Interrupted => f.write_str("interrupted"),
+        }
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+/// The other side. One real one speaks to Docker; the fake one of the tests
+/// can fail, delay and forget. Every method blocks its thread.
+pub trait Engine: Send + Sync {
+    /// Who answers.
+    fn identity(&self) -> Result<EngineIdentity, EngineError>;
+
+    /// Which of these images the engine has.
+    fn inventory(&self, ids: &BTreeSet<ImageId>) -> Result<BTreeSet<ImageId>, EngineError>;
+
+    /// What the engine knows of a tag, digest reference or id; `None` when it has no such image.
+    fn inspect(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError>;
+
+    /// Builds one image without tagging it. Events come in order, from this thread or another.
+    fn build(
+        &self,
+        request: &BuildRequest,
+        events: &(dyn Fn(BuildEvent) + Sync),
+        cancel: &Cancel,
+    ) -> Result<ImageId, EngineError>;
+
+    /// Gives an image a name, taking it from whatever had it.
+    fn tag(&self, id: &ImageId, reference: &str) -> Result<(), EngineError>;
+
+    /// Takes a name away. The image stays when something else needs it; no such name is no error.
+    fn untag(&self, reference: &str) -> Result<(), EngineError>;
+}

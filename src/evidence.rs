@@ -1,0 +1,199 @@
+//! What went into a build, kept beside the ledger so that the next run can say what changed.
+//!
+//! Explains and never decides: with all evidence gone every verdict is the
+//! same, only "its inputs changed" is said instead of which. Knows the folder
+//! it writes to and nothing of the repository.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::file::{FileKind, UsedFile, UsedFiles};
+use crate::hash::ContentHash;
+use crate::part::{self, Part};
+use crate::reason::{Code, Reason};
+
+/// The inputs of one build.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// All parts of the key but the files.
+    pub parts: Vec<Part>,
+    /// The files, in path order.
+    pub files: Vec<FileEvidence>,
+}
+
+/// One used file, as short as an explanation allows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEvidence {
+    /// Below the context's root.
+    pub path: String,
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// The first half of its content hash: enough to tell two contents apart, at half the size.
+    pub hash: [u8; 16],
+}
+
+impl FileEvidence {
+    fn of(file: &UsedFile) -> Self {
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&file.hash.0[..16]);
+        Self { path: file.path.clone(), kind: file.kind, mode: file.mode, hash }
+    }
+
+    /// What a person is shown of it: kind or mode where they matter, and the start of the hash.
+    fn shown(&self) -> String {
+        let hex = |n: usize| self.hash[..n].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        match self.kind {
+            FileKind::File => format!("{} {:04o}", hex(4), self.mode),
+            FileKind::Folder => format!("folder {:04o}", self.mode),
+            FileKind::Link => format!("link {}", hex(4)),
+            FileKind::Special => "special".into(),
+        }
+    }
+}
+
+impl Evidence {
+    /// The evidence of a build of these parts and files.
+    pub fn new(parts: Vec<Part>, files: &UsedFiles) -> Self {
+        Self { parts, files: files.files.iter().map(FileEvidence::of).collect() }
+    }
+
+    /// What is different in `new`: files first, then the parts in the order of their codes.
+    pub fn differences(&self, new: &Self) -> Vec<Reason> {
+        let old_files: BTreeMap<&str, &FileEvidence> =
+            self.files.iter().map(|file| (file.path.as_str(), file)).collect();
+        let new_files: BTreeMap<&str, &FileEvidence> =
+            new.files.iter().map(|file| (file.path.as_str(), file)).collect();
+        let mut reasons = Vec::new();
+        let paths: std::collections::BTreeSet<&str> =
+            old_files.keys().chain(new_files.keys()).copied().collect();
+        for path in paths {
+            let (before, after) = (old_files.get(path), new_files.get(path));
+            if before != after {
+                reasons.push(Reason {
+                    code: Code::File,
+                    subject: path.to_owned(),
+                    before: before.map(|file| file.shown()),
+                    after: after.map(|file| file.shown()),
+                });
+            }
+        }
+        // A folder is told only when nothing inside it is: its own appearance says nothing more.
+        let told: Vec<String> = reasons.iter().map(|reason| format!("{}/", reason.subject)).collect();
+        let inside = |folder: &str| reasons.iter().any(|reason| reason.subject.starts_with(folder));
+        let keep: Vec<bool> = told.iter().map(|folder| !inside(folder)).collect();
+        let mut keep = keep.into_iter();
+        reasons.retain(|_| keep.next().unwrap_or(true));
+        reasons.extend(part::differences(&self.parts, &new.parts));
+        reasons
+    }
+}
+
+/// The folder of all evidence of a repository.
+#[derive(Clone, Debug)]
+pub struct EvidenceStore {
+    folder: PathBuf,
+}
+
+impl EvidenceStore {
+    /// Evidence below `folder`, which is made when the first is written.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// The evidence of the build with this key, if it was kept and is whole.
+    pub fn load(&self, key: &ContentHash) -> Option<Evidence> {
+        let packed = fs::read(self.path(key)).ok()?;
+        let mut bytes = Vec::new();
+        ZlibDecoder::new(packed.as_slice()).read_to_end(&mut bytes).ok()?;
+        rmp_serde::from_slice(&bytes).ok()
+    }
+
+    /// Keeps the evidence of the build with this key.
+    ///
+    /// # Errors
+    /// When the file cannot be written; the build counts all the same.
+    pub fn save(&self, key: &ContentHash, evidence: &Evidence) -> std::io::Result<()> {
+        let bytes = rmp_serde::to_vec(evidence).map_err(std::io::Error::other)?;
+        fs::create_dir_all(&self.folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        let mut encoder = ZlibEncoder::new(&mut file, Compression::fast());
+        encoder.write_all(&bytes)?;
+        encoder.finish()?;
+        file.persist(self.path(key))?;
+        Ok(())
+    }
+
+    /// Removes the evidence of every key that `keep` does not want.
+    pub fn prune(&self, keep: impl Fn(&ContentHash) -> bool) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for entry in entries.flatten() {
+            let key = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if key.is_none_or(|key| !keep(&key)) {
+                // Evidence that cannot be removed only takes room.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    fn path(&self, key: &ContentHash) -> PathBuf {
+        self.folder.join(key.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(list: &[(&str, &str)]) -> Evidence {
+        let files = list
+            .iter()
+            .map(|(path, content)| UsedFile {
+                path: (*path).into(),
+                kind: if content.is_empty() { FileKind::Folder } else { FileKind::File },
+                mode: 0o644,
+                size: 0,
+                mtime: 0,
+                hash: ContentHash::of(content.as_bytes()),
+                target: String::new(),
+            })
+            .collect();
+        Evidence::new(vec![], &UsedFiles { files })
+    }
+
+    #[test]
+    fn files_added_removed_and_changed_are_told_by_path() {
+        let old = files(&[("a", "1"), ("b", "1"), ("c", "1")]);
+        let new = files(&[("b", "2"), ("c", "1"), ("d", ""), ("d/e", "1")]);
+        let told: Vec<_> = old
+            .differences(&new)
+            .into_iter()
+            .map(|reason| (reason.subject, reason.before.is_some(), reason.after.is_some()))
+            .collect();
+        let expected = [("a", true, false), ("b", true, true), ("d/e", false, true)];
+        assert_eq!(told, expected.map(|(path, before, after)| (path.to_owned(), before, after)));
+    }
+
+    #[test]
+    fn what_was_kept_comes_back_and_damage_is_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = EvidenceStore::new(folder.path());
+        let (key, other) = (ContentHash::of(b"k"), ContentHash::of(b"o"));
+        let evidence = files(&[("a", "1")]);
+        store.save(&key, &evidence).unwrap();
+        store.save(&other, &evidence).unwrap();
+        assert_eq!(store.load(&key), Some(evidence));
+        fs::write(store.path(&key), b"garbage").unwrap();
+        assert_eq!(store.load(&key), None);
+        store.prune(|kept| *kept == key);
+        assert!(!store.path(&other).exists() && store.path(&key).exists());
+    }
+}

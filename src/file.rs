@@ -1,0 +1,62 @@
+//! One file of a context, as every floor speaks of it.
+//!
+//! Knows neither a disk nor a git tree: whoever opens files makes these, and
+//! whoever hashes or sends files reads them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::hash::{ContentHash, FieldHasher};
+
+/// What a name in a folder stands for. Devices, sockets and pipes cannot be
+/// copied into an image and are `Special`, so that they can be refused by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link, kept as a link.
+    Link,
+    /// A device, socket or pipe.
+    Special,
+}
+
+/// A file that an image's instructions can read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedFile {
+    /// Below the context's root, with `/` between names and none in front.
+    pub path: String,
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits, `0o7777` at the most. Zero for a link: Linux gives every link the same.
+    pub mode: u32,
+    /// Bytes of content; zero unless a regular file.
+    pub size: u64,
+    /// Modification time in nanoseconds since 1970. Never part of a key: it only travels with the file.
+    pub mtime: i64,
+    /// Of a file its content's hash, of a link its target's, of a folder the hash of nothing.
+    pub hash: ContentHash,
+    /// Where a link points, as written; empty for all else.
+    pub target: String,
+}
+
+/// All files that one image reads of one context, in path order (folders
+/// before what they hold), each once. The key and what is sent to the engine
+/// both come from this list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedFiles {
+    /// The files, sorted by the components of their paths.
+    pub files: Vec<UsedFile>,
+}
+
+impl UsedFiles {
+    /// What counts of the list: path, kind, permission bits and content. No
+    /// time stamp, owner or absolute path goes in.
+    pub fn hash(&self) -> ContentHash {
+        let mut hasher = FieldHasher::new("imk used files v1");
+        for file in &self.files {
+            hasher.field(&file.path).number(file.kind as u64).number(u64::from(file.mode)).field(file.hash.0);
+        }
+        hasher.finish()
+    }
+}

@@ -1,0 +1,260 @@
+//! What was built: action key → result, one line a build, appended and never changed.
+//!
+//! The truth about finished builds. A line is on the disk before its build
+//! counts as done; a torn last line, left by a power cut or `kill -9`, is
+//! passed over. Knows nothing of queries; whether the engine still has an image
+//! is asked elsewhere.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::hash::ContentHash;
+use crate::reason::Reason;
+
+/// One finished build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The action key: everything that could change the image.
+    pub key: ContentHash,
+    /// The image's name at the time. Explains, never decides.
+    pub image: String,
+    /// The engine that has the result; ids mean nothing elsewhere.
+    pub engine: String,
+    /// The image id on that engine.
+    pub id: String,
+    /// What users of the image are keyed on: its file-system layers and
+    /// configuration without dates, so that the same image built twice is the same.
+    pub content: ContentHash,
+    /// Seconds since 1970 when the build ended.
+    pub at: u64,
+    /// Milliseconds the engine took.
+    pub took_ms: u64,
+    /// Why it was built, the first cause in front. Empty when an older result served again.
+    pub reasons: Vec<Reason>,
+}
+
+/// How many builds of one image the ledger remembers when it is compacted.
+const HISTORY: usize = 50;
+
+/// The open ledger of one repository.
+pub struct Ledger {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    records: Vec<Record>,
+    /// Index of the newest record of a key on an engine.
+    by_key: BTreeMap<(ContentHash, String), usize>,
+    /// Index of the newest record of an image on an engine.
+    by_image: BTreeMap<(String, String), usize>,
+}
+
+impl State {
+    fn add(&mut self, record: Record) {
+        let index = self.records.len();
+        self.by_key.insert((record.key, record.engine.clone()), index);
+        self.by_image.insert((record.image.clone(), record.engine.clone()), index);
+        self.records.push(record);
+    }
+}
+
+impl Ledger {
+    /// Reads the ledger at `path`; none there is an empty one.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn open(path: &Path) -> std::io::Result<Self> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let mut state = State::default();
+        let mut lines = 0;
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            lines += 1;
+            // A line that does not parse is torn or of another version: it only costs a build.
+            if let Ok(record) = serde_json::from_slice(line) {
+                state.add(record);
+            }
+        }
+        let ledger = Self { path: path.to_owned(), state: Mutex::new(state) };
+        let torn = bytes.last().is_some_and(|last| *last != b'\n');
+        if torn || lines > 2 * ledger.kept().len() + 1000 {
+            ledger.rewrite()?;
+        }
+        Ok(ledger)
+    }
+
+    /// The result of `key` on `engine`, if it was ever built there.
+    pub fn lookup(&self, key: &ContentHash, engine: &str) -> Option<Record> {
+        let state = self.state();
+        state.by_key.get(&(*key, engine.to_owned())).map(|index| state.records[*index].clone())
+    }
+
+    /// The newest build of an image on an engine.
+    pub fn latest(&self, image: &str, engine: &str) -> Option<Record> {
+        let state = self.state();
+        let key = (image.to_owned(), engine.to_owned());
+        state.by_image.get(&key).map(|index| state.records[*index].clone())
+    }
+
+    /// The newest build of an image on any engine, the engine's own first asked for when none is reachable.
+    pub fn latest_anywhere(&self, image: &str) -> Option<Record> {
+        let state = self.state();
+        state.records.iter().rev().find(|record| record.image == image).cloned()
+    }
+
+    /// Ids on `engine` of images with this content, newest first.
+    pub fn ids_of(&self, content: &ContentHash, engine: &str) -> Vec<String> {
+        let state = self.state();
+        let same = state.records.iter().rev().filter(|r| r.content == *content && r.engine == engine);
+        let mut ids: Vec<String> = Vec::new();
+        for record in same {
+            if !ids.contains(&record.id) {
+                ids.push(record.id.clone());
+            }
+        }
+        ids
+    }
+
+    /// All builds of an image, oldest first.
+    pub fn history(&self, image: &str) -> Vec<Record> {
+        self.state().records.iter().filter(|record| record.image == image).cloned().collect()
+    }
+
+    /// Writes a build down. When this returns, no crash can lose it.
+    ///
+    /// # Errors
+    /// When the line cannot be written or synced; the build then does not count.
+    pub fn record(&self, record: Record) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(&record)?;
+        line.push(b'\n');
+        let mut state = self.state();
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(&self.path)?;
+        file.write_all(&line)?;
+        file.sync_data()?;
+        state.add(record);
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock was held left whole records behind: `add` is the last step.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest record of every key, and of each image the last [`HISTORY`].
+    fn kept(&self) -> Vec<Record> {
+        let state = self.state();
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut kept: Vec<Record> = Vec::new();
+        for (index, record) in state.records.iter().enumerate().rev() {
+            let count = seen.entry(&record.image).or_default();
+            *count += 1;
+            let newest = state.by_key.get(&(record.key, record.engine.clone())) == Some(&index);
+            if *count <= HISTORY && (newest || *count <= HISTORY / 2) {
+                kept.push(record.clone());
+            }
+        }
+        kept.reverse();
+        kept
+    }
+
+    fn rewrite(&self) -> std::io::Result<()> {
+        let kept = self.kept();
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        for record in &kept {
+            serde_json::to_writer(&mut file, record)?;
+            file.write_all(b"\n")?;
+        }
+        file.as_file().sync_data()?;
+        file.persist(&self.path)?;
+        let mut state = self.state();
+        *state = State::default();
+        for record in kept {
+            state.add(record);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(image: &str, key: u8, id: &str) -> Record {
+        Record {
+            key: ContentHash::of(&[key]),
+            image: image.into(),
+            engine: "e".into(),
+            id: id.into(),
+            content: ContentHash::of(id.as_bytes()),
+            at: 1,
+            took_ms: 2,
+            reasons: vec![],
+        }
+    }
+
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        (folder, path)
+    }
+
+    #[test]
+    fn what_was_recorded_is_found_by_the_next_process() {
+        let (_folder, path) = folder();
+        let ledger = Ledger::open(&path).unwrap();
+        ledger.record(record("web", 1, "sha256:a")).unwrap();
+        ledger.record(record("web", 2, "sha256:b")).unwrap();
+        drop(ledger);
+        let ledger = Ledger::open(&path).unwrap();
+        assert_eq!(ledger.lookup(&ContentHash::of(&[1]), "e").unwrap().id, "sha256:a");
+        assert_eq!(ledger.lookup(&ContentHash::of(&[1]), "other engine"), None);
+        assert_eq!(ledger.latest("web", "e").unwrap().id, "sha256:b");
+        assert_eq!(ledger.ids_of(&ContentHash::of(b"sha256:a"), "e"), ["sha256:a"]);
+    }
+
+    #[test]
+    fn a_ledger_cut_at_any_byte_keeps_every_whole_line() {
+        let (_folder, path) = folder();
+        let ledger = Ledger::open(&path).unwrap();
+        for n in 0..3 {
+            ledger.record(record("web", n, "sha256:a")).unwrap();
+        }
+        let whole = fs::read(&path).unwrap();
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).unwrap();
+            let lines = whole[..length].iter().filter(|byte| **byte == b'\n').count();
+            let ledger = Ledger::open(&path).unwrap();
+            // The last line may be whole but for its line end.
+            let found = ledger.history("web").len();
+            assert!(found == lines || found == lines + 1, "{found} of {lines} at {length}");
+            ledger.record(record("db", 9, "sha256:z")).unwrap();
+            let again = Ledger::open(&path).unwrap();
+            assert_eq!(again.history("web").len(), found, "a torn line must not swallow the next");
+            assert_eq!(again.history("db").len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_long_ledger_is_compacted_and_loses_no_current_result() {
+        let (_folder, path) = folder();
+        let ledger = Ledger::open(&path).unwrap();
+        ledger.record(record("other", 200, "sha256:o")).unwrap();
+        let line = serde_json::to_string(&record("web", 1, "sha256:a")).unwrap() + "\n";
+        fs::write(&path, fs::read_to_string(&path).unwrap() + &line.repeat(3000)).unwrap();
+        let ledger = Ledger::open(&path).unwrap();
+        assert!(fs::read_to_string(&path).unwrap().lines().count() < 100);
+        assert!(ledger.lookup(&ContentHash::of(&[1]), "e").is_some());
+        assert!(ledger.lookup(&ContentHash::of(&[200]), "e").is_some());
+    }
+}

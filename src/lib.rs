@@ -1,0 +1,12 @@
+//! imk: make for container images.
+
+pub mod engine;
+pub mod evidence;
+pub mod file;
+pub mod hash;
+pub mod ledger;
+pub mod name;
+pub mod part;
+pub mod reason;
+pub mod source;
+pub mod syntax;

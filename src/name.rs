@@ -1,0 +1,144 @@
+//! Names and paths as imk accepts them: of images, of tags, of files in a repository.
+//!
+//! Plain texts with a check rather than types of their own: they come from
+//! people and go to engines, and both speak text.
+
+/// Whether `name` can be a repository's name, by the rule of the OCI
+/// distribution specification: lower-case letters and digits, separated by
+/// `.`, `_`, `__`, dashes or `/`.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence.
+pub fn check(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        return Err("it is empty");
+    }
+    if name.len() > 200 {
+        return Err("it is longer than 200 characters");
+    }
+    if name.chars().any(|c| c.is_ascii_uppercase()) {
+        return Err("registries take lower-case names only");
+    }
+    if name.split('/').all(is_path_component) {
+        return Ok(());
+    }
+    Err("use lower-case letters and digits, with `.`, `_`, `-` or `/` between them")
+}
+
+fn is_path_component(part: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let ends_well = part.starts_with(alphanumeric) && part.ends_with(alphanumeric);
+    let separators = part.split(alphanumeric).filter(|separator| !separator.is_empty());
+    ends_well
+        && separators.into_iter().all(|separator| {
+            matches!(separator, "." | "_" | "__") || separator.chars().all(|c| c == '-')
+        })
+}
+
+/// Whether `tag` can be a tag: up to 128 of letters, digits, `_`, `.` and `-`, not starting with `.` or `-`.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence.
+pub fn check_tag(tag: &str) -> Result<(), &'static str> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if tag.len() > 128 {
+        return Err("it is longer than 128 characters");
+    }
+    if tag.starts_with(word) && tag.chars().all(|c| word(c) || c == '.' || c == '-') {
+        return Ok(());
+    }
+    Err("use letters, digits, `_`, `.` and `-`, beginning with none of the last two")
+}
+
+/// The nearest valid image name to a folder's or file's name: lower case, with
+/// a dash for what cannot stand in a name. Empty when nothing is left.
+pub fn from_path(path: &str) -> String {
+    let mut name = String::new();
+    for c in path.to_lowercase().chars() {
+        let c = if c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_') { c } else { '-' };
+        let separator = |c: char| matches!(c, '-' | '.' | '_');
+        // One separator at a time keeps every result valid.
+        if !(separator(c) && name.ends_with(separator)) {
+            name.push(c);
+        }
+    }
+    name.trim_matches(['-', '.', '_']).to_owned()
+}
+
+/// A path below a root with `.`, empty parts and inner `..` taken out, `""` for
+/// the root. `None` when it is absolute or leads out of the root.
+pub fn clean_path(path: &str) -> Option<String> {
+    if path.starts_with('/') {
+        return None;
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// Joins two cleaned paths.
+pub fn join(folder: &str, path: &str) -> String {
+    match (folder, path) {
+        ("", path) => path.to_owned(),
+        (folder, "") => folder.to_owned(),
+        (folder, path) => format!("{folder}/{path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_distribution_rule() {
+        for good in ["a", "app1-dev", "team/api", "a.b", "a__b", "a---b", "0"] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for bad in ["", "A", "-a", "a-", "a..b", "a___b", "a/", "/a", "a b", "a:b", "é"] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tags_follow_the_distribution_rule() {
+        for good in ["latest", "1.0", "_x", "A-b.c"] {
+            assert_eq!(check_tag(good), Ok(()), "{good}");
+        }
+        for bad in ["", "-a", ".a", "a/b", "a:b", &"x".repeat(129)] {
+            assert!(check_tag(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn any_folder_name_becomes_a_valid_name_or_nothing() {
+        for (path, name) in
+            [("api", "api"), ("My App", "my-app"), ("a/b", "a-b"), ("_x_", "x"), ("a._b", "a.b"), ("é", "")]
+        {
+            assert_eq!(from_path(path), name);
+            assert!(name.is_empty() || check(name).is_ok());
+        }
+    }
+
+    #[test]
+    fn paths_are_cleaned_and_stay_inside() {
+        for (path, clean) in [
+            ("a/./b//c", Some("a/b/c")),
+            ("", Some("")),
+            (".", Some("")),
+            ("a/../b", Some("b")),
+            ("..", None),
+            ("a/../..", None),
+            ("/etc", None),
+        ] {
+            assert_eq!(clean_path(path).as_deref(), clean, "{path}");
+        }
+    }
+}

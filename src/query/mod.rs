@@ -1,0 +1,16 @@
+//! The thought: what each image is made of, and its result, as salsa queries. salsa lives here alone.
+//!
+//! Never opens a file, never sets an input (the driver does), never prints.
+//! Queries are pure but for `image`, whose one effect goes through
+//! [`hands::Hands`] and is in the ledger before it returns.
+
+pub mod db;
+pub mod graph;
+pub mod hands;
+pub mod image;
+pub mod inputs;
+pub mod recipe;
+pub mod snapshot;
+pub mod spec;
+
+pub use db::{Db, ImkDb};

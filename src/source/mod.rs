@@ -1,0 +1,3 @@
+//! The door: the only floor that opens files of the repository. Knows no engine and no query.
+
+pub mod tree;

@@ -1,0 +1,116 @@
+//! Imagefile.ron: what a person declares about the images of a repository.
+//!
+//! Text in, declarations out, all mistakes together and each with its place.
+//! Opens no file: whether a Dockerfile exists is for the floors above.
+
+mod decode;
+mod inherit;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Span, SyntaxError};
+
+/// An Imagefile after variables, defaults and templates are applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Imagefile {
+    /// Put before an image's name to make the name it is tagged with.
+    pub prefix: String,
+    /// What bare `imk` builds; every image when empty.
+    pub default: Vec<Word>,
+    /// Names for several images: selectors by group.
+    pub groups: BTreeMap<String, Vec<Word>>,
+    /// The images in the order of their names.
+    pub images: Vec<Declaration>,
+}
+
+/// A word of the Imagefile with its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Word {
+    /// The text, variables filled in.
+    pub text: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// One image as declared. Paths are below the Imagefile's folder, cleaned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declaration {
+    /// What the person calls it, and where.
+    pub name: Word,
+    /// The Dockerfile; `Dockerfile` or `Containerfile` in the context when `None`.
+    pub dockerfile: Option<Word>,
+    /// The context folder, `""` for the Imagefile's own.
+    pub context: Word,
+    /// The stage to build; the last when `None`.
+    pub target: Option<Word>,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    /// Such as `linux/arm64`; the engine's own when `None`.
+    pub platform: Option<String>,
+    /// Labels on the image.
+    pub labels: BTreeMap<String, String>,
+    /// Tags it is given, without the name; `latest` when none is declared.
+    pub tags: Vec<Word>,
+    /// Secrets by id.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// The network of `RUN` steps: `none`, `host` or the engine's default.
+    pub network: Option<String>,
+    /// One sentence for `imk list`.
+    pub description: Option<String>,
+}
+
+/// Where a secret's value comes from. The value itself never stands in an Imagefile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecretSource {
+    /// An environment variable.
+    Env(String),
+    /// A file, below the Imagefile's folder or absolute.
+    File(String),
+}
+
+/// Every key an Imagefile can hold, with its meaning: what is accepted, what
+/// is suggested and what `imk help imagefile` explains come from this one table.
+pub const TOP_KEYS: &[(&str, &str)] = &[
+    ("prefix", "put before every image's name to make its tag, such as \"registry.example/team/\""),
+    ("vars", "variables with their defaults, used as {NAME}; set by IMK_VAR_NAME or --var NAME=VALUE"),
+    ("default", "what bare `imk` builds: names, globs, groups; every image when absent"),
+    ("defaults", "what every image inherits; any key of an image"),
+    ("templates", "named sets of image keys that an image takes over with `like`"),
+    ("groups", "names for several images: {\"apps\": [\"web\", \"svc-*\"]}"),
+    ("images", "the images: {\"web\": (context: \"web\")}"),
+];
+
+/// The keys of one image, as [`TOP_KEYS`].
+pub const IMAGE_KEYS: &[(&str, &str)] = &[
+    ("like", "a template, or a list of them, to take keys from; the later one wins"),
+    ("dockerfile", "path below the Imagefile's folder; else Dockerfile or Containerfile in the context"),
+    ("context", "folder whose files the Dockerfile can copy; else the Dockerfile's folder, else one named like the image"),
+    ("target", "the stage to build; else the last"),
+    ("args", "build arguments: {\"VERSION\": \"1\"}"),
+    ("platform", "such as \"linux/arm64\"; else the engine's own"),
+    ("labels", "labels on the image; keep them stable, each value makes another image"),
+    ("tags", "tags it is given, such as [\"latest\", \"{VERSION}\"]; else [\"latest\"]"),
+    ("secrets", "{\"token\": Env(\"TOKEN\")} or File(\"path\"): for RUN --mount=type=secret,id=token"),
+    ("network", "network of RUN steps: \"none\", \"host\"; else the engine's default"),
+    ("description", "one sentence for `imk list`"),
+];
+
+/// Reads an Imagefile. `vars` override the variables it declares.
+///
+/// # Errors
+/// Every mistake in the text, in the order of their places.
+pub fn read(text: &str, vars: &BTreeMap<String, String>) -> Result<Imagefile, Vec<SyntaxError>> {
+    let (raw, mut errors) = decode::decode(text);
+    let imagefile = inherit::inherit(raw, vars, &mut errors);
+    if errors.is_empty() {
+        return Ok(imagefile);
+    }
+    errors.sort_by_key(|error| (error.span, error.message.clone()));
+    errors.dedup();
+    Err(errors)
+}
+
+#[cfg(test)]
+mod tests;

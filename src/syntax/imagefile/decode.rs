@@ -1,0 +1,246 @@
+//! From RON's syntax tree to what each key says, before anything is inherited.
+//!
+//! Goes on after a mistake, so that all mistakes of a file are told at once.
+//! Knows the shape of the keys; knows nothing of what they mean together.
+
+use std::collections::BTreeMap;
+
+use ron2::ast::{Expr, StructBody, StructField, parse_document_lossy};
+
+use super::{IMAGE_KEYS, SecretSource, TOP_KEYS, Word};
+use crate::syntax::error::{Span, SyntaxError};
+use crate::syntax::suggest::did_you_mean;
+
+/// Pairs in the order of the text, with the place of each key.
+pub(super) type Pairs<V> = Vec<(Word, V)>;
+
+/// An Imagefile as written.
+#[derive(Default)]
+pub(super) struct RawFile {
+    pub prefix: Option<Word>,
+    pub vars: Pairs<Word>,
+    pub default: Vec<Word>,
+    pub defaults: RawImage,
+    pub templates: Pairs<RawImage>,
+    pub groups: Pairs<Vec<Word>>,
+    pub images: Pairs<RawImage>,
+}
+
+/// The keys of one image, of a template or of the defaults, as written.
+#[derive(Clone, Default)]
+pub(super) struct RawImage {
+    pub like: Vec<Word>,
+    pub dockerfile: Option<Word>,
+    pub context: Option<Word>,
+    pub target: Option<Word>,
+    pub args: Pairs<Word>,
+    pub platform: Option<Word>,
+    pub labels: Pairs<Word>,
+    pub tags: Option<Vec<Word>>,
+    pub secrets: Pairs<SecretSource>,
+    pub network: Option<Word>,
+    pub description: Option<Word>,
+}
+
+/// Reads what can be read and tells everything that can't.
+pub(super) fn decode(text: &str) -> (RawFile, Vec<SyntaxError>) {
+    let (document, broken) = parse_document_lossy(text);
+    let mut reader = Reader { errors: Vec::new() };
+    // What follows the first broken place is mostly its echo.
+    for error in broken.iter().take(1) {
+        let span = Span::new(error.span().start_offset, error.span().end_offset);
+        reader.errors.push(SyntaxError::new(span, format!("not valid RON: {}", error.kind())));
+    }
+    let mut file = RawFile::default();
+    match &document.value {
+        None if reader.errors.is_empty() => reader.wrong(
+            Span::new(0, text.len().min(1)),
+            "an Imagefile holds one value in parentheses: (images: {…})",
+        ),
+        None => {}
+        Some(value) => reader.file(value, &mut file),
+    }
+    (file, reader.errors)
+}
+
+struct Reader {
+    errors: Vec<SyntaxError>,
+}
+
+fn span_of(expr: &Expr<'_>) -> Span {
+    Span::new(expr.span().start_offset, expr.span().end_offset)
+}
+
+/// What a value is, in a person's words.
+fn kind_of(expr: &Expr<'_>) -> &'static str {
+    match expr {
+        Expr::Unit(_) => "an empty pair of parentheses",
+        Expr::Bool(_) => "true or false",
+        Expr::Char(_) => "a character",
+        Expr::Byte(_) | Expr::Bytes(_) => "bytes",
+        Expr::Number(_) => "a number",
+        Expr::String(_) => "a text",
+        Expr::Option(_) => "an option",
+        Expr::Seq(_) => "a list",
+        Expr::Map(_) => "a map",
+        Expr::Tuple(_) => "a tuple",
+        Expr::AnonStruct(_) | Expr::Struct(_) => "a set of keys in parentheses",
+        Expr::Error(_) => "not valid RON",
+    }
+}
+
+impl Reader {
+    fn wrong(&mut self, span: Span, message: impl Into<String>) {
+        self.errors.push(SyntaxError::new(span, message));
+    }
+
+    fn expected(&mut self, what: &str, expr: &Expr<'_>) {
+        // The parser has told of this one already.
+        if !matches!(expr, Expr::Error(_)) {
+            self.wrong(span_of(expr), format!("expected {what}, found {}", kind_of(expr)));
+        }
+    }
+
+    fn file(&mut self, value: &Expr<'_>, file: &mut RawFile) {
+        self.fields(value, "an Imagefile", TOP_KEYS, |reader, key, value| match key {
+            "prefix" => file.prefix = reader.text(value),
+            "vars" => file.vars = reader.map(value, "variable", Self::text),
+            "default" => file.default = reader.list(value),
+            "defaults" => file.defaults = reader.image(value),
+            "templates" => file.templates = reader.map(value, "template", |r, v| Some(r.image(v))),
+            "groups" => file.groups = reader.map(value, "group", |r, v| Some(r.list(v))),
+            _ => file.images = reader.map(value, "image", |r, v| Some(r.image(v))),
+        });
+    }
+
+    fn image(&mut self, value: &Expr<'_>) -> RawImage {
+        let mut image = RawImage::default();
+        self.fields(value, "an image", IMAGE_KEYS, |reader, key, value| match key {
+            "like" => image.like = reader.one_or_more(value),
+            "dockerfile" => image.dockerfile = reader.text(value),
+            "context" => image.context = reader.text(value),
+            "target" => image.target = reader.text(value),
+            "args" => image.args = reader.map(value, "argument", Self::text),
+            "platform" => image.platform = reader.text(value),
+            "labels" => image.labels = reader.map(value, "label", Self::text),
+            "tags" => image.tags = Some(reader.list(value)),
+            "secrets" => image.secrets = reader.map(value, "secret", Self::secret),
+            "network" => image.network = reader.text(value),
+            _ => image.description = reader.text(value),
+        });
+        image
+    }
+
+    /// The fields of a set in parentheses; unknown and repeated ones are told, the others handed on.
+    fn fields(
+        &mut self,
+        value: &Expr<'_>,
+        owner: &str,
+        known: &[(&str, &str)],
+        mut take: impl FnMut(&mut Self, &str, &Expr<'_>),
+    ) {
+        let fields: &[StructField<'_>] = match value {
+            Expr::Unit(_) => return,
+            Expr::AnonStruct(set) => &set.fields,
+            Expr::Struct(named) => match &named.body {
+                Some(StructBody::Fields(body)) => &body.fields,
+                _ => return self.expected("keys in parentheses", value),
+            },
+            other => return self.expected("keys in parentheses", other),
+        };
+        let mut seen: Vec<&str> = Vec::new();
+        for field in fields {
+            let name = field.name.name.as_ref();
+            let span = Span::new(field.name.span.start_offset, field.name.span.end_offset);
+            let keys = || known.iter().map(|(key, _)| *key);
+            if !keys().any(|key| key == name) {
+                let hint = did_you_mean(name, keys())
+                    .unwrap_or_else(|| format!("{owner} knows {}", keys().collect::<Vec<_>>().join(", ")));
+                self.errors
+                    .push(SyntaxError::new(span, format!("{owner} has no key `{name}`")).hint(hint));
+            } else if seen.contains(&name) {
+                self.wrong(span, format!("the key `{name}` stands here twice"));
+            } else {
+                seen.push(name);
+                take(self, name, &field.value);
+            }
+        }
+    }
+
+    fn text(&mut self, value: &Expr<'_>) -> Option<Word> {
+        match value {
+            Expr::String(text) => Some(Word { text: text.value.clone(), span: span_of(value) }),
+            Expr::Option(option) => match &option.value {
+                Some(inner) => self.text(&inner.expr),
+                None => None,
+            },
+            Expr::Number(number) => {
+                let error = SyntaxError::new(span_of(value), "expected a text, found a number");
+                self.errors.push(error.hint(format!("put it in quotes: \"{}\"", number.raw)));
+                None
+            }
+            other => {
+                self.expected("a text in quotes", other);
+                None
+            }
+        }
+    }
+
+    fn list(&mut self, value: &Expr<'_>) -> Vec<Word> {
+        match value {
+            Expr::Seq(list) => list.items.iter().filter_map(|item| self.text(&item.expr)).collect(),
+            other => {
+                self.expected("a list of texts: [\"…\"]", other);
+                Vec::new()
+            }
+        }
+    }
+
+    fn one_or_more(&mut self, value: &Expr<'_>) -> Vec<Word> {
+        match value {
+            Expr::Seq(_) => self.list(value),
+            one => self.text(one).into_iter().collect(),
+        }
+    }
+
+    fn map<V>(
+        &mut self,
+        value: &Expr<'_>,
+        noun: &str,
+        read: impl Fn(&mut Self, &Expr<'_>) -> Option<V>,
+    ) -> Pairs<V> {
+        let Expr::Map(map) = value else {
+            self.expected("a map in braces: {\"name\": …}", value);
+            return Vec::new();
+        };
+        let mut first: BTreeMap<String, Span> = BTreeMap::new();
+        let mut pairs = Pairs::new();
+        for entry in &map.entries {
+            let Some(key) = self.text(&entry.key) else { continue };
+            let value = read(self, &entry.value);
+            if first.contains_key(&key.text) {
+                let error = SyntaxError::new(key.span, format!("two {noun}s are named `{}`", key.text));
+                self.errors.push(error.hint("rename or remove one of them"));
+                continue;
+            }
+            first.insert(key.text.clone(), key.span);
+            if let Some(value) = value {
+                pairs.push((key, value));
+            }
+        }
+        pairs
+    }
+
+    fn secret(&mut self, value: &Expr<'_>) -> Option<SecretSource> {
+        if let Expr::Struct(named) = value
+            && let Some(StructBody::Tuple(body)) = &named.body
+            && let [element] = body.elements.as_slice()
+            && let name @ ("Env" | "File") = named.name.name.as_ref()
+        {
+            let source = self.text(&element.expr)?.text;
+            return Some(if name == "Env" { SecretSource::Env(source) } else { SecretSource::File(source) });
+        }
+        self.expected("Env(\"VARIABLE\") or File(\"path\")", value);
+        None
+    }
+}

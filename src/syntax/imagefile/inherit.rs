@@ -1,0 +1,222 @@
+//! Variables, defaults and templates: from what is written to what is meant.
+//!
+//! An image's own keys win over its templates (the later template over the
+//! earlier), and those over the defaults. Maps are merged key by key, all else
+//! is replaced. Knows no Dockerfile and no disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::decode::{Pairs, RawFile, RawImage};
+use super::{Declaration, Imagefile, Word};
+use crate::syntax::error::SyntaxError;
+use crate::syntax::suggest::did_you_mean;
+
+pub(super) fn inherit(
+    raw: RawFile,
+    overrides: &BTreeMap<String, String>,
+    errors: &mut Vec<SyntaxError>,
+) -> Imagefile {
+    let mut vars: BTreeMap<String, String> = BTreeMap::new();
+    for (name, default) in &raw.vars {
+        let value = overrides.get(&name.text).unwrap_or(&default.text);
+        vars.insert(name.text.clone(), value.clone());
+    }
+    let mut scope = Scope { vars, errors };
+    let templates: BTreeMap<&str, &RawImage> =
+        raw.templates.iter().map(|(name, image)| (name.text.as_str(), image)).collect();
+
+    let mut images = Vec::new();
+    for (name, own) in &raw.images {
+        check_name(name, scope.errors);
+        let mut merged = raw.defaults.clone();
+        let mut taken = BTreeSet::new();
+        take_templates(own, &templates, &mut merged, &mut taken, scope.errors);
+        merge(&mut merged, own);
+        images.push(scope.declaration(name, merged));
+    }
+    images.sort_by(|a, b| a.name.text.cmp(&b.name.text));
+
+    let mut groups = BTreeMap::new();
+    for (name, members) in &raw.groups {
+        if let Some(image) = images.iter().find(|image| image.name.text == name.text) {
+            let message = format!("the group `{}` has the name of an image", image.name.text);
+            scope.errors.push(SyntaxError::new(name.span, message));
+        }
+        groups.insert(name.text.clone(), scope.words(members));
+    }
+    Imagefile {
+        prefix: raw.prefix.as_ref().map(|prefix| scope.fill(prefix).text).unwrap_or_default(),
+        default: scope.words(&raw.default),
+        groups,
+        images,
+    }
+}
+
+/// Copies an image's templates into `merged`, a template's own templates first.
+fn take_templates(
+    image: &RawImage,
+    templates: &BTreeMap<&str, &RawImage>,
+    merged: &mut RawImage,
+    taken: &mut BTreeSet<String>,
+    errors: &mut Vec<SyntaxError>,
+) {
+    for name in &image.like {
+        let Some(template) = templates.get(name.text.as_str()) else {
+            let mut error = SyntaxError::new(name.span, format!("there is no template `{}`", name.text));
+            error.hint = did_you_mean(&name.text, templates.keys().copied())
+                .or_else(|| Some("declare it under `templates`".into()));
+            errors.push(error);
+            continue;
+        };
+        // Taking a template twice changes nothing, and a template that is like itself ends here.
+        if taken.insert(name.text.clone()) {
+            take_templates(template, templates, merged, taken, errors);
+            merge(merged, template);
+        }
+    }
+}
+
+fn merge(into: &mut RawImage, from: &RawImage) {
+    fn replace<T: Clone>(into: &mut Option<T>, from: &Option<T>) {
+        if from.is_some() {
+            into.clone_from(from);
+        }
+    }
+    fn add<V: Clone>(into: &mut Pairs<V>, from: &Pairs<V>) {
+        for (key, value) in from {
+            into.retain(|(other, _)| other.text != key.text);
+            into.push((key.clone(), value.clone()));
+        }
+    }
+    replace(&mut into.dockerfile, &from.dockerfile);
+    replace(&mut into.context, &from.context);
+    replace(&mut into.target, &from.target);
+    replace(&mut into.platform, &from.platform);
+    replace(&mut into.tags, &from.tags);
+    replace(&mut into.network, &from.network);
+    replace(&mut into.description, &from.description);
+    add(&mut into.args, &from.args);
+    add(&mut into.labels, &from.labels);
+    add(&mut into.secrets, &from.secrets);
+}
+
+/// A name must be usable as a repository's name: the rule of the OCI distribution specification.
+fn check_name(name: &Word, errors: &mut Vec<SyntaxError>) {
+    if let Err(why) = crate::name::check(&name.text) {
+        errors.push(SyntaxError::new(name.span, format!("`{}` cannot name an image: {why}", name.text)));
+    }
+}
+
+struct Scope<'a> {
+    vars: BTreeMap<String, String>,
+    errors: &'a mut Vec<SyntaxError>,
+}
+
+impl Scope<'_> {
+    fn declaration(&mut self, name: &Word, image: RawImage) -> Declaration {
+        let image = RawImage {
+            dockerfile: image.dockerfile.map(|word| self.fill(&word)),
+            context: image.context.map(|word| self.fill(&word)),
+            ..image
+        };
+        let dockerfile = image.dockerfile.and_then(|word| self.path(word));
+        let context = match image.context {
+            Some(word) => self.path(word),
+            None => None,
+        };
+        let context = context.unwrap_or_else(|| match &dockerfile {
+            Some(file) => {
+                let folder = file.text.rsplit_once('/').map_or("", |(folder, _)| folder);
+                Word { text: folder.to_owned(), span: file.span }
+            }
+            None => name.clone(),
+        });
+        Declaration {
+            name: name.clone(),
+            dockerfile,
+            context,
+            target: image.target.map(|word| self.fill(&word)),
+            args: self.pairs(&image.args),
+            platform: image.platform.map(|word| self.fill(&word).text),
+            labels: self.pairs(&image.labels),
+            tags: match &image.tags {
+                Some(tags) => self.tags(tags),
+                None => vec![Word { text: "latest".into(), span: name.span }],
+            },
+            secrets: image.secrets.into_iter().map(|(id, source)| (id.text, source)).collect(),
+            network: image.network.map(|word| self.fill(&word).text),
+            description: image.description.map(|word| self.fill(&word).text),
+        }
+    }
+
+    fn tags(&mut self, tags: &[Word]) -> Vec<Word> {
+        let mut filled = Vec::new();
+        for tag in tags {
+            let before = self.errors.len();
+            let tag = self.fill(tag);
+            if self.errors.len() == before
+                && let Err(why) = crate::name::check_tag(&tag.text)
+            {
+                self.errors.push(SyntaxError::new(tag.span, format!("`{}` cannot be a tag: {why}", tag.text)));
+            }
+            filled.push(tag);
+        }
+        filled
+    }
+
+    fn words(&mut self, words: &[Word]) -> Vec<Word> {
+        words.iter().map(|word| self.fill(word)).collect()
+    }
+
+    fn pairs(&mut self, pairs: &Pairs<Word>) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| (key.text.clone(), self.fill(value).text)).collect()
+    }
+
+    /// Replaces `{NAME}` by the variable's value; `{{` and `}}` stand for braces.
+    fn fill(&mut self, word: &Word) -> Word {
+        let mut text = String::new();
+        let mut rest = word.text.as_str();
+        while let Some(at) = rest.find(['{', '}']) {
+            text.push_str(&rest[..at]);
+            let brace = &rest[at..=at];
+            rest = &rest[at + 1..];
+            if rest.starts_with(brace) {
+                text.push_str(brace);
+                rest = &rest[1..];
+            } else if brace == "{"
+                && let Some(end) = rest.find('}')
+            {
+                let name = &rest[..end];
+                match self.vars.get(name) {
+                    Some(value) => text.push_str(value),
+                    None => {
+                        let mut error =
+                            SyntaxError::new(word.span, format!("there is no variable `{name}`"));
+                        error.hint = did_you_mean(name, self.vars.keys().map(String::as_str))
+                            .or_else(|| Some(format!("declare it: vars: {{\"{name}\": \"…\"}}")));
+                        self.errors.push(error);
+                    }
+                }
+                rest = &rest[end + 1..];
+            } else {
+                let error = SyntaxError::new(word.span, format!("a lone `{brace}`"));
+                self.errors.push(error.hint(format!("write `{brace}{brace}` for the character itself")));
+            }
+        }
+        text.push_str(rest);
+        Word { text, span: word.span }
+    }
+
+    /// A path below the Imagefile's folder, cleaned; one that leads out of it is a mistake.
+    fn path(&mut self, word: Word) -> Option<Word> {
+        match crate::name::clean_path(&word.text) {
+            Some(text) => Some(Word { text, span: word.span }),
+            None => {
+                let message = format!("`{}` leads out of the Imagefile's folder", word.text);
+                let hint = "paths start at the Imagefile's folder; move the Imagefile up to reach more";
+                self.errors.push(SyntaxError::new(word.span, message).hint(hint));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+fn read_ok(text: &str) -> Imagefile {
+    read(text, &BTreeMap::new()).unwrap_or_else(|errors| panic!("{errors:#?}"))
+}
+
+/// Every mistake as `line:column message (hint)`.
+fn mistakes(text: &str) -> String {
+    let errors = read(text, &BTreeMap::new()).expect_err("the text has mistakes");
+    let lines = errors.iter().map(|error| {
+        let (line, column) = error.span.line_and_column(text);
+        let hint = error.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{line}:{column} {}{hint}", error.message)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn an_image_needs_only_a_name() {
+    let file = read_ok(r#"(images: {"web": ()})"#);
+    assert_eq!(file.images[0].context.text, "web");
+    assert_eq!(file.images[0].dockerfile, None);
+    assert_eq!(file.images[0].tags[0].text, "latest");
+}
+
+#[test]
+fn the_dockerfiles_folder_is_the_context_unless_said_otherwise() {
+    let file = read_ok(r#"(images: {"a": (dockerfile: "x/y/Dockerfile"), "b": (dockerfile: "Dockerfile.b"), "c": (dockerfile: "x/D", context: ".")})"#);
+    let contexts: Vec<_> = file.images.iter().map(|image| image.context.text.as_str()).collect();
+    assert_eq!(contexts, ["x/y", "", ""]);
+}
+
+#[test]
+fn own_keys_win_over_templates_and_those_over_defaults() {
+    let file = read_ok(
+        r#"(
+            vars: {"V": "1"},
+            defaults: (args: {"A": "default", "B": "default", "C": "default"}, target: "base"),
+            templates: {
+                "first": (args: {"A": "first", "B": "first"}),
+                "prod": (like: "first", args: {"B": "prod"}, target: "prod"),
+            },
+            images: {"web": (like: ["prod"], args: {"D": "v{V}{{}}"})},
+        )"#,
+    );
+    let web = &file.images[0];
+    let args: Vec<_> = web.args.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(args, ["A=first", "B=prod", "C=default", "D=v1{}"]);
+    assert_eq!(web.target.as_ref().unwrap().text, "prod");
+}
+
+#[test]
+fn variables_are_overridden_by_the_caller() {
+    let text = r#"(vars: {"V": "1"}, prefix: "reg/{V}/", images: {})"#;
+    let vars = BTreeMap::from([("V".to_owned(), "2".to_owned())]);
+    assert_eq!(read(text, &vars).unwrap().prefix, "reg/2/");
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_told_together() {
+    let text = r#"(
+    imagse: {},
+    vars: {"V": 1},
+    images: {
+        "web": (contxt: "web", like: "pord"),
+        "web": (),
+        "Api": (context: "../x", tags: ["a b", "{W}"]),
+        "db": (secrets: {"t": "x"}, args: ["A"]),
+    },
+    templates: {"prod": ()},
+)"#;
+    insta::assert_snapshot!(mistakes(text), @r#"
+    2:5 an Imagefile has no key `imagse` (did you mean `images`?)
+    3:17 expected a text, found a number (put it in quotes: "1")
+    5:17 an image has no key `contxt` (did you mean `context`?)
+    5:38 there is no template `pord` (did you mean `prod`?)
+    6:9 two images are named `web` (rename or remove one of them)
+    7:9 `Api` cannot name an image: registries take lower-case names only
+    7:26 `../x` leads out of the Imagefile's folder (paths start at the Imagefile's folder; move the Imagefile up to reach more)
+    7:41 `a b` cannot be a tag: use letters, digits, `_`, `.` and `-`, beginning with none of the last two
+    7:48 there is no variable `W` (declare it: vars: {"W": "…"})
+    8:31 expected Env("VARIABLE") or File("path"), found a text
+    8:43 expected a map in braces: {"name": …}, found a list
+    "#);
+}
+
+#[test]
+fn broken_ron_is_told_with_its_place() {
+    insta::assert_snapshot!(mistakes("(images: {\"a\": (context: \"x\" target: \"y\"}, )"), @"1:30 not valid RON: Expected comma in struct");
+    insta::assert_snapshot!(mistakes(""), @"1:1 an Imagefile holds one value in parentheses: (images: {…})");
+    insta::assert_snapshot!(mistakes("[1]"), @"1:1 expected keys in parentheses, found a list");
+}
+
+#[test]
+fn a_template_like_itself_ends() {
+    let file = read_ok(r#"(templates: {"a": (like: "b", target: "t"), "b": (like: "a")}, images: {"w": (like: "a")})"#);
+    assert_eq!(file.images[0].target.as_ref().unwrap().text, "t");
+}
+
+#[test]
+fn a_group_cannot_have_an_images_name() {
+    insta::assert_snapshot!(mistakes(r#"(groups: {"web": ["web"]}, images: {"web": ()})"#), @"1:11 the group `web` has the name of an image");
+}
+
+#[test]
+fn secrets_name_a_variable_or_a_file() {
+    let file = read_ok(r#"(images: {"w": (secrets: {"a": Env("TOKEN"), "b": File("k.pem")})})"#);
+    assert_eq!(file.images[0].secrets["a"], SecretSource::Env("TOKEN".into()));
+    assert_eq!(file.images[0].secrets["b"], SecretSource::File("k.pem".into()));
+}
