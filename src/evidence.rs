@@ -62,7 +62,9 @@ impl FileEvidence {
 
 impl Evidence {
     /// The evidence of a build of these parts and files.
-    pub fn new(parts: Vec<Part>, files: &UsedFiles) -> Self {
+    pub fn new(mut parts: Vec<Part>, files: &UsedFiles) -> Self {
+        // The hash of all files says nothing that the files themselves do not say.
+        parts.retain(|part| part.code != Code::File);
         Self { parts, files: files.files.iter().map(FileEvidence::of).collect() }
     }
 

@@ -1,5 +1,7 @@
 //! imk: make for container images.
 
+pub mod cli;
+pub mod drive;
 pub mod engine;
 pub mod evidence;
 pub mod file;
@@ -7,6 +9,7 @@ pub mod hash;
 pub mod ledger;
 pub mod name;
 pub mod part;
+pub mod query;
 pub mod reason;
 pub mod source;
 pub mod syntax;

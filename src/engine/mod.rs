@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::file::{UsedFile, UsedFiles};
 
+pub mod docker;
 pub mod event;
 
 pub use event::BuildEvent;
@@ -103,6 +104,9 @@ pub struct BuildRequest {
     pub files: Arc<dyn ContextFiles>,
 }
 
+/// Images an engine has, with their tags as it spells them.
+pub type Inventory = BTreeMap<ImageId, BTreeSet<String>>;
+
 /// What an engine knows of an image it has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageInfo {
@@ -169,8 +173,8 @@ pub trait Engine: Send + Sync {
     /// Who answers.
     fn identity(&self) -> Result<EngineIdentity, EngineError>;
 
-    /// Which of these images the engine has.
-    fn inventory(&self, ids: &BTreeSet<ImageId>) -> Result<BTreeSet<ImageId>, EngineError>;
+    /// Which of these images the engine has, each with the tags it bears there.
+    fn inventory(&self, ids: &BTreeSet<ImageId>) -> Result<Inventory, EngineError>;
 
     /// What the engine knows of a tag, digest reference or id; `None` when it has no such image.
     fn inspect(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError>;

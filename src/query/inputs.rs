@@ -61,7 +61,7 @@ pub enum Text {
 }
 
 /// The files an image reads, as far as they are known.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Context {
     /// Not looked at: the image was not asked for, or its Dockerfile has mistakes.
     Unread,
@@ -87,7 +87,7 @@ pub struct Workspace {
     pub engine: String,
     /// The builder there; part of every key.
     #[returns(deref)]
-    pub builder: String,
+    pub builder_kind: String,
     /// What is built when an image asks for no platform.
     #[returns(deref)]
     pub platform: String,

@@ -71,4 +71,9 @@ pub trait SourceTree: Send + Sync {
 
     /// Opens a file of a list for sending it. `path` is below the repository's root.
     fn open(&self, path: &str) -> Result<Box<dyn std::io::Read + Send>, ReadError>;
+
+    /// Keeps what was learned for the next process. Only time is lost without it.
+    fn save(&self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

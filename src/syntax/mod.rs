@@ -1,6 +1,15 @@
 //! The reading: text in, values out. Opens no file and asks no engine.
 
+pub mod dockerfile;
+pub mod dockerignore;
 pub mod error;
+pub mod expand;
+pub mod glob;
 pub mod imagefile;
+pub mod patterns;
 pub mod reads;
+pub mod reference;
+pub mod resolve;
+mod shell_pattern;
 pub mod suggest;
+mod text;

@@ -1,0 +1,231 @@
+//! What was typed. What it means is decided in each verb's own file.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+
+/// make for container images: builds what is out of date, in the right order, in parallel, and nothing else.
+#[derive(Debug, Parser)]
+#[command(
+    name = "imk",
+    version,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100,
+    after_help = EXAMPLES
+)]
+pub struct Args {
+    /// The verb; `build` when none is given.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// What `build` takes, for bare `imk`.
+    #[command(flatten)]
+    pub build: BuildArgs,
+    /// What every verb takes.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  imk                   build everything that is out of date
+  imk api 'svc-*' +web  build these; +web names all that web is built on too
+  imk -n                say what would be built, and why
+  imk -k -j 8           eight at once, going on after a failure
+  imk graph --mermaid   draw what is built on what
+  imk init              write the Imagefile.ron that discovery stands for
+
+Exit status: 0 done or fresh, 1 not up to date (-q), 2 error, 130 interrupted.";
+
+/// What every verb takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct Global {
+    /// Change to this folder first
+    #[arg(short = 'C', long = "directory", value_name = "DIR", global = true, env = "IMK_DIRECTORY")]
+    pub directory: Option<PathBuf>,
+    /// The Imagefile, or a folder whose Dockerfiles are to be discovered
+    #[arg(short = 'f', long = "file", value_name = "PATH", global = true, env = "IMK_FILE")]
+    pub file: Option<PathBuf>,
+    /// Put before every image's name, whatever the Imagefile says
+    #[arg(long, value_name = "PREFIX", global = true, env = "IMK_PREFIX")]
+    pub prefix: Option<String>,
+    /// Set a variable of the Imagefile (also IMK_VAR_NAME)
+    #[arg(long = "var", visible_alias = "set", value_name = "NAME=VALUE", global = true, value_parser = pair)]
+    pub vars: Vec<(String, String)>,
+    /// Set a build argument of every image that declares it
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]", global = true, value_parser = argument)]
+    pub build_args: Vec<(String, String)>,
+    /// Build for this platform
+    #[arg(long, value_name = "OS/ARCH", global = true, env = "DOCKER_DEFAULT_PLATFORM")]
+    pub platform: Option<String>,
+}
+
+/// A verb.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Build what is out of date (the default)
+    Build(BuildArgs),
+    /// Say what would be built and why, and touch nothing
+    #[command(visible_alias = "status")]
+    Plan(PlanArgs),
+    /// Show what is built on what
+    Graph(GraphArgs),
+    /// List the images
+    #[command(visible_alias = "ls")]
+    List(ListArgs),
+    /// Write the Imagefile.ron that discovery stands for
+    Init(InitArgs),
+    /// Explain every key of an Imagefile
+    Keys,
+}
+
+/// Words that mean images.
+#[derive(Clone, Debug, Default, Group)]
+pub struct Targets {
+    /// Names, globs, groups; +NAME adds all it is built on, NAME+ all built on it
+    #[arg(value_name = "TARGET")]
+    pub words: Vec<String>,
+}
+
+/// What `build` takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct BuildArgs {
+    /// Which images.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// Build so many images at once [default: the number of processors]
+    #[arg(short, long, value_name = "N", env = "IMK_JOBS", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub jobs: Option<u16>,
+    /// Go on with what does not depend on a failure
+    #[arg(short, long, env = "IMK_KEEP_GOING")]
+    pub keep_going: bool,
+    /// Only say what would be done, as `imk plan`
+    #[arg(short = 'n', long, env = "IMK_DRY_RUN")]
+    pub dry_run: bool,
+    /// Say nothing; exit 1 when something is out of date
+    #[arg(short, long, env = "IMK_QUESTION", conflicts_with = "dry_run")]
+    pub question: bool,
+    /// Build the targets though they are fresh
+    #[arg(short = 'B', long, env = "IMK_ALWAYS_MAKE")]
+    pub always_make: bool,
+    /// As -B, and have the engine forget its own cache
+    #[arg(long, env = "IMK_NO_CACHE")]
+    pub no_cache: bool,
+    /// How to show progress
+    #[arg(long, value_enum, default_value = "auto", value_name = "HOW", env = "BUILDKIT_PROGRESS")]
+    pub progress: Progress,
+    /// As --progress quiet
+    #[arg(short = 's', long, env = "IMK_QUIET")]
+    pub quiet: bool,
+    /// Tell every cause, not the first alone
+    #[arg(long, env = "IMK_TRACE")]
+    pub trace: bool,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// Live lines on a terminal, else plain ones
+    #[default]
+    Auto,
+    /// Live lines
+    Tty,
+    /// One line an event, the image's name in front
+    Plain,
+    /// Failures and the summary only
+    Quiet,
+}
+
+/// What `plan` takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct PlanArgs {
+    /// Which images.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// Plan as if the targets were stale
+    #[arg(short = 'B', long, env = "IMK_ALWAYS_MAKE")]
+    pub always_make: bool,
+    /// Tell every cause, not the first alone
+    #[arg(long, env = "IMK_TRACE")]
+    pub trace: bool,
+    /// As JSON
+    #[arg(long, env = "IMK_JSON")]
+    pub json: bool,
+}
+
+/// What `graph` takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct GraphArgs {
+    /// Which images, with all they are built on.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// In Graphviz' language
+    #[arg(long, group = "form")]
+    pub dot: bool,
+    /// In Mermaid's language, as GitHub and GitLab draw it
+    #[arg(long, group = "form")]
+    pub mermaid: bool,
+    /// As a stable JSON document
+    #[arg(long, group = "form", env = "IMK_JSON")]
+    pub json: bool,
+}
+
+/// What `list` takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct ListArgs {
+    /// Which images.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// As JSON
+    #[arg(long, env = "IMK_JSON")]
+    pub json: bool,
+}
+
+/// What `init` takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct InitArgs {
+    /// Write over an Imagefile.ron that is there
+    #[arg(long)]
+    pub force: bool,
+    /// Print it instead of writing it
+    #[arg(long)]
+    pub print: bool,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".into()),
+    }
+}
+
+/// As docker reads `--build-arg`: a name alone takes its value from the environment.
+fn argument(text: &str) -> Result<(String, String), String> {
+    if text.contains('=') {
+        return pair(text);
+    }
+    let value = std::env::var(text).map_err(|_| format!("write {text}=VALUE, or set the variable {text}"))?;
+    Ok((text.to_owned(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn bare_words_are_targets_and_verbs_are_verbs() {
+        let args = Args::parse_from(["imk", "api", "svc-*", "+web", "-j4", "-k"]);
+        assert!(args.verb.is_none());
+        assert_eq!(args.build.targets.words, ["api", "svc-*", "+web"]);
+        assert_eq!((args.build.jobs, args.build.keep_going), (Some(4), true));
+        let args = Args::parse_from(["imk", "-C", "x", "plan", "api", "--build-arg", "A=b=c"]);
+        assert!(matches!(args.verb, Some(Verb::Plan(plan)) if plan.targets.words == ["api"]));
+        assert_eq!(args.global.build_args, [("A".to_owned(), "b=c".to_owned())]);
+    }
+}

@@ -1,0 +1,197 @@
+//! `imk` and `imk build`: builds what is out of date.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::args::{self, BuildArgs, Global, PlanArgs};
+use super::failure::{Failure, sync_error};
+use super::progress::Progress;
+use super::{VERBS, open, plan, words};
+use crate::drive::run::{BuildOptions, Ending, Event, Summary};
+use crate::drive::session::Session;
+use crate::drive::sync::Synced;
+use crate::engine::{Cancel, EngineError};
+use crate::query::image::BuildError;
+
+pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
+    if args.dry_run {
+        let plan = PlanArgs {
+            targets: args.targets.clone(),
+            always_make: args.always_make || args.no_cache,
+            trace: args.trace,
+            json: false,
+        };
+        return plan::run(global, &plan);
+    }
+    if args.question {
+        return plan::question(global, &args.targets, args.always_make);
+    }
+    let started = Instant::now();
+    let cancel = cancel_on_signals()?;
+    let mut session = open::session(global, true, &cancel)?;
+    let synced =
+        session.sync(&args.targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
+    if let Err(error) = &synced.engine {
+        return Err(no_engine(&session, &synced, error));
+    }
+    let problems = session.problems(&synced);
+    if !problems.is_empty() && !args.keep_going {
+        let all = problems.values().flatten();
+        let failure = Failure::problems(all, |path| session.text(path));
+        // What was read is worth keeping though nothing was built.
+        let _ = session.save();
+        return Err(failure);
+    }
+    plan::warnings(&session, &synced);
+    let how = if args.quiet { args::Progress::Quiet } else { args.progress };
+    let logs = session.state().join("logs");
+    let progress = Arc::new(Progress::new(how, args.trace, move |image: &str| logs.join(format!("{image}.log"))));
+    let shown = Arc::clone(&progress);
+    let tell: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| shown.event(event));
+    let options = BuildOptions {
+        jobs: args.jobs.map_or_else(processors, usize::from),
+        keep_going: args.keep_going,
+        always: args.always_make || args.no_cache,
+        no_cache: args.no_cache,
+    };
+    let summary = session.build(&synced, &options, &tell);
+    if let Err(error) = session.save() {
+        anstream::eprintln!("warning: what imk learned could not be kept: {error}; the next run will be slower");
+    }
+    failures(&session, &summary, &progress);
+    if how != args::Progress::Quiet {
+        anstream::println!("{}", summary_line(&summary, started.elapsed()));
+    }
+    match verdict(&summary) {
+        0 => Ok(()),
+        code => Err(Failure::silent(code)),
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Ctrl-C and a polite kill stop the engine's builds; a second one ends imk at once.
+fn cancel_on_signals() -> Result<Cancel, Failure> {
+    let cancel = Cancel::default();
+    let mut signals = signal_hook::iterator::Signals::new([
+        signal_hook::consts::SIGINT,
+        signal_hook::consts::SIGTERM,
+        signal_hook::consts::SIGHUP,
+    ])?;
+    let asked = cancel.clone();
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if asked.is_cancelled() {
+                std::process::exit(130);
+            }
+            asked.cancel();
+        }
+    });
+    Ok(cancel)
+}
+
+/// Mistakes in the files are told before the engine's absence: they can be mended without one.
+fn no_engine(session: &Session, synced: &Synced, error: &EngineError) -> Failure {
+    let problems = session.problems(synced);
+    let mut failure = Failure::engine(error);
+    if !problems.is_empty() {
+        let mistakes = Failure::problems(problems.values().flatten(), |path| session.text(path));
+        failure.text = mistakes.text + &failure.text;
+    }
+    failure
+}
+
+/// What went wrong, one image after the other, with the end of its log.
+fn failures(session: &Session, summary: &Summary, progress: &Progress) {
+    for (name, ending) in &summary.endings {
+        let Ending::Failed(error) = ending else { continue };
+        if let BuildError::Invalid(problems) = error {
+            anstream::eprint!("{}", Failure::problems(problems, |path| session.text(path)).text);
+            continue;
+        }
+        let place = place(session, name, error);
+        let at = place.map(|(line, text)| format!(" at {}:{line}: {text}", path(session, name)));
+        let message = format!("image `{name}` failed{}: {}", at.unwrap_or_default(), words::build_error(error));
+        let (tail, log) = progress.tail(name);
+        anstream::eprint!("{}", Failure::error(message).text);
+        if let BuildError::Engine(EngineError::Failed(_)) = error {
+            for line in &tail {
+                anstream::eprintln!("  | {line}");
+            }
+            let log = log.strip_prefix(&session.project.root).unwrap_or(&log);
+            anstream::eprintln!("  the whole log: {}", log.display());
+        }
+    }
+    for (tag, error) in &summary.untagged {
+        anstream::eprint!("{}", Failure::error(format!("`{tag}` could not be set: {error}")).text);
+    }
+}
+
+fn path<'a>(session: &'a Session, name: &str) -> &'a str {
+    session.project.images.get(name).map_or("", |image| image.options.dockerfile_path.as_str())
+}
+
+/// The instruction of the Dockerfile that a failed step stands for. The engine
+/// names a step by its number and its text: `[build 2/3] RUN make`.
+fn place(session: &Session, name: &str, error: &BuildError) -> Option<(usize, String)> {
+    let BuildError::Engine(EngineError::Failed(failure)) = error else { return None };
+    let (_, step) = failure.step.split_once("] ")?;
+    let text = session.text(path(session, name))?;
+    let squeeze = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let wanted = squeeze(step);
+    let lines: Vec<&str> = text.lines().collect();
+    (0..lines.len()).find_map(|at| {
+        // A step's text is its lines joined; the first line is enough to know it by.
+        let first = squeeze(lines[at].trim_end_matches('\\'));
+        let mut words = first.splitn(2, ' ');
+        let keyword = words.next()?.to_uppercase();
+        let rest = words.next().unwrap_or_default();
+        let candidate = format!("{keyword} {rest}");
+        let whole = !lines[at].trim_end().ends_with('\\');
+        let found = !rest.is_empty() && if whole { wanted == candidate } else { wanted.starts_with(&candidate) };
+        found.then(|| (at + 1, candidate))
+    })
+}
+
+/// `12 fresh, 2 built, 1 retagged, 0 failed in 3.1s`.
+fn summary_line(summary: &Summary, took: std::time::Duration) -> String {
+    let count = |wanted: fn(&Ending) -> bool| summary.endings.values().filter(|e| wanted(e)).count();
+    let fresh = count(|ending| matches!(ending, Ending::Fresh | Ending::Reused));
+    let built = count(|ending| matches!(ending, Ending::Built { .. }));
+    let failed = count(|ending| matches!(ending, Ending::Failed(_)));
+    let skipped = count(|ending| matches!(ending, Ending::Skipped));
+    let retagged = summary.retagged.len();
+    let mut line = format!("{} fresh, {built} built", fresh - retagged.min(fresh));
+    if retagged > 0 {
+        line += &format!(", {retagged} retagged");
+    }
+    line += &format!(", {failed} failed");
+    if skipped > 0 {
+        line += &format!(", {skipped} skipped");
+    }
+    line += &format!(" in {}", duration(took));
+    if !summary.kept.is_empty() {
+        let images = if summary.kept.len() == 1 { "image" } else { "images" };
+        line += &format!(" (base rebuilt, same result: {} {images} kept)", summary.kept.len());
+    }
+    if summary.interrupted {
+        line += ", interrupted";
+    }
+    line
+}
+
+/// A no-op is told in milliseconds: that is its point.
+fn duration(took: std::time::Duration) -> String {
+    if took.as_millis() < 1000 { format!("{}ms", took.as_millis()) } else { words::duration(took) }
+}
+
+fn verdict(summary: &Summary) -> u8 {
+    let failed = summary.endings.values().any(|ending| matches!(ending, Ending::Failed(_)));
+    match (summary.interrupted, failed || !summary.untagged.is_empty()) {
+        (true, _) => 130,
+        (false, true) => 2,
+        (false, false) => 0,
+    }
+}

@@ -1,0 +1,124 @@
+//! `imk graph`: what is built on what, as a tree, for Graphviz, for Mermaid, as JSON.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::args::{Global, GraphArgs};
+use super::failure::{Failure, sync_error};
+use super::{VERBS, open};
+use crate::drive::session::Session;
+use crate::engine::Cancel;
+use crate::query::graph::{Bases, Order, bases};
+use crate::query::recipe::recipe;
+
+pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
+    let mut session = open::session(global, false, &Cancel::default())?;
+    let order = session.order(&args.targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
+    let problems = session.dockerfile_problems(&order);
+    if !problems.is_empty() {
+        return Err(Failure::problems(&problems, |path| session.text(path)));
+    }
+    let edges = |name: &str| session.input(name).map(|image| bases(session.db(), image).clone());
+    let edges = |name: &str| edges(name).unwrap_or_default();
+    let text = if args.json {
+        format!("{:#}\n", document(&session, &order, &edges))
+    } else if args.dot {
+        dot(&order, &edges)
+    } else if args.mermaid {
+        mermaid(&order, &edges)
+    } else {
+        tree(&order)
+    };
+    anstream::print!("{text}");
+    Ok(())
+}
+
+/// The stable document of `--json`.
+fn document(session: &Session, order: &Order, edges: &dyn Fn(&str) -> Bases) -> serde_json::Value {
+    let images = order.names.iter().filter_map(|name| {
+        let image = session.input(name)?;
+        let recipe = recipe(session.db(), image).as_ref().ok()?;
+        let options = image.options(session.db());
+        let bases = edges(name);
+        let inside: Vec<_> = bases
+            .inside
+            .iter()
+            .map(|edge| json!({"image": edge.base, "reference": edge.reference, "how": edge.how}))
+            .collect();
+        Some(json!({
+            "name": name,
+            "dockerfile": options.dockerfile_path,
+            "context": options.context_path,
+            "target": options.target,
+            "args": recipe.args,
+            "bases": inside,
+            "external": bases.outside,
+        }))
+    });
+    json!({ "images": images.collect::<Vec<_>>() })
+}
+
+fn dot(order: &Order, edges: &dyn Fn(&str) -> Bases) -> String {
+    let mut text = String::from("digraph images {\n    rankdir=LR;\n    node [shape=box];\n");
+    for name in &order.names {
+        let _ = writeln!(text, "    {name:?};");
+        for edge in edges(name).inside {
+            let style = if edge.how == crate::syntax::resolve::How::From { "" } else { " [style=dashed]" };
+            let _ = writeln!(text, "    {:?} -> {name:?}{style};", edge.base);
+        }
+    }
+    text + "}\n"
+}
+
+fn mermaid(order: &Order, edges: &dyn Fn(&str) -> Bases) -> String {
+    let number = |name: &str| order.names.iter().position(|other| other == name).unwrap_or_default();
+    let mut text = String::from("graph LR\n");
+    for name in &order.names {
+        let _ = writeln!(text, "    i{}[\"{name}\"]", number(name));
+        for edge in edges(name).inside {
+            let arrow = if edge.how == crate::syntax::resolve::How::From { "-->" } else { "-.->" };
+            let _ = writeln!(text, "    i{} {arrow} i{}", number(&edge.base), number(name));
+        }
+    }
+    text
+}
+
+/// Every image below the bases it is built on; one with several bases stands
+/// below each, and what is below it only the first time.
+fn tree(order: &Order) -> String {
+    let mut text = String::new();
+    let mut shown = BTreeSet::new();
+    let roots: Vec<&String> =
+        order.names.iter().filter(|name| order.bases.get(*name).is_none_or(BTreeSet::is_empty)).collect();
+    for root in roots {
+        let _ = writeln!(text, "{root}");
+        branch(order, root, "", &mut shown, &mut text);
+    }
+    text
+}
+
+fn branch(order: &Order, name: &str, indent: &str, shown: &mut BTreeSet<String>, text: &mut String) {
+    if !shown.insert(name.to_owned()) {
+        return;
+    }
+    let users: Vec<&String> =
+        order.names.iter().filter(|user| order.bases.get(*user).is_some_and(|b| b.contains(name))).collect();
+    for (at, user) in users.iter().enumerate() {
+        let last = at + 1 == users.len();
+        let again = shown.contains(*user) && users_of(order, user) > 0;
+        let _ = writeln!(
+            text,
+            "{indent}{} {user}{}",
+            if last { "└──" } else { "├──" },
+            if again { " (see above)" } else { "" }
+        );
+        let deeper = format!("{indent}{}", if last { "    " } else { "│   " });
+        branch(order, user, &deeper, shown, text);
+    }
+}
+
+fn users_of(order: &Order, name: &str) -> usize {
+    order.bases.values().filter(|bases| bases.contains(name)).count()
+}

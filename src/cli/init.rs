@@ -1,0 +1,61 @@
+//! `imk init`: writes the Imagefile that discovery stands for.
+
+use fs_err as fs;
+
+use super::args::{Global, InitArgs};
+use super::failure::{Failure, open_error};
+use super::open;
+use crate::drive::project::{self, Overrides, Project};
+use crate::drive::session::{OpenError, STATE};
+use crate::source::discover::discover;
+use crate::source::disk::DiskTree;
+use crate::source::locate::{IMAGEFILE, Located};
+
+pub fn run(global: &Global, args: &InitArgs) -> Result<(), Failure> {
+    let found = open::located(global)?;
+    let path = found.root.join(IMAGEFILE);
+    if path.exists() && !args.force && !args.print {
+        return Err(Failure::with_hint(
+            format!("there is an {IMAGEFILE} in `{}` already", found.root.display()),
+            "`imk init --print` shows what would be written, --force writes over it",
+        ));
+    }
+    let located = Located { imagefile: None, ..found };
+    let tree = DiskTree::open(&located.root, &located.root.join(STATE));
+    let discovered = || discover(&located.root);
+    let project = project::read(&located, &tree, discovered, &Overrides::default())
+        .map_err(|error| open_error(OpenError::Project(error), |_| None))?;
+    let text = imagefile(&project);
+    if args.print {
+        anstream::print!("{text}");
+        return Ok(());
+    }
+    fs::write(&path, &text)?;
+    let count = project.images.len();
+    let images = if count == 1 { "image" } else { "images" };
+    anstream::println!("wrote {IMAGEFILE} with {count} {images}");
+    Ok(())
+}
+
+fn imagefile(project: &Project) -> String {
+    let mut text = String::from("// What `imk` builds here. `imk keys` explains every key.\n(\n    images: {\n");
+    for (name, image) in &project.images {
+        let (dockerfile, context) = (&image.options.dockerfile_path, &image.options.context_path);
+        let plain = *dockerfile == crate::name::join(context, "Dockerfile");
+        let mut keys = Vec::new();
+        if !plain {
+            keys.push(format!("dockerfile: {}", quoted(dockerfile)));
+        }
+        if plain && context != name {
+            keys.push(format!("context: {}", quoted(if context.is_empty() { "." } else { context })));
+        }
+        text += &format!("        {}: ({}),\n", quoted(name), keys.join(", "));
+    }
+    text += "    },\n)\n";
+    text
+}
+
+fn quoted(text: &str) -> String {
+    // RON writes a text as its own crate does; a text can always be written.
+    ron::to_string(text).unwrap_or_else(|_| format!("{text:?}"))
+}

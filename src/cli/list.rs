@@ -1,0 +1,34 @@
+//! `imk list`: the images of the repository.
+
+use serde_json::json;
+
+use super::args::{Global, ListArgs};
+use super::failure::{Failure, sync_error};
+use super::{VERBS, open};
+use crate::engine::Cancel;
+
+pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
+    let mut session = open::session(global, false, &Cancel::default())?;
+    let targets = session.choose(&args.targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
+    let chosen = || session.project.images.iter().filter(|(name, _)| targets.contains(*name));
+    if args.json {
+        let images: Vec<_> = chosen()
+            .map(|(name, image)| {
+                json!({
+                    "name": name,
+                    "description": image.description,
+                    "dockerfile": image.options.dockerfile_path,
+                    "tags": image.tags,
+                })
+            })
+            .collect();
+        anstream::println!("{:#}", json!({ "images": images }));
+        return Ok(());
+    }
+    let width = chosen().map(|(name, _)| name.len()).max().unwrap_or_default();
+    for (name, image) in chosen() {
+        let about = image.description.as_deref().unwrap_or(&image.options.dockerfile_path);
+        anstream::println!("{name:<width$}  {about}");
+    }
+    Ok(())
+}

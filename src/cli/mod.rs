@@ -1,0 +1,53 @@
+//! The face: reads the command line, asks the driver, makes words. The only floor that prints.
+//!
+//! Results go to standard output, progress and trouble to standard error.
+
+pub mod args;
+mod build;
+mod failure;
+mod graph;
+mod init;
+mod keys;
+mod list;
+mod open;
+mod plan;
+mod progress;
+mod words;
+
+use clap::Parser;
+
+use args::{Args, Verb};
+pub use failure::Failure;
+
+/// What may be typed where a target may stand, for "did you mean".
+const VERBS: &[&str] = &["build", "plan", "graph", "list", "init", "keys", "help"];
+
+/// Runs the command line of this process; the number is its exit status.
+pub fn main() -> u8 {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // clap exits with 2 for mistakes, as make does, and 0 for --help.
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            let _ = error.print();
+            return code;
+        }
+    };
+    let global = &args.global;
+    let done = match &args.verb {
+        None => build::run(global, &args.build),
+        Some(Verb::Build(build)) => build::run(global, build),
+        Some(Verb::Plan(plan)) => plan::run(global, plan),
+        Some(Verb::Graph(graph)) => graph::run(global, graph),
+        Some(Verb::List(list)) => list::run(global, list),
+        Some(Verb::Init(init)) => init::run(global, init),
+        Some(Verb::Keys) => keys::run(),
+    };
+    match done {
+        Ok(()) => 0,
+        Err(failure) => {
+            anstream::eprint!("{}", failure.text);
+            failure.code
+        }
+    }
+}

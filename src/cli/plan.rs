@@ -1,0 +1,126 @@
+//! `imk plan`, `-n` and `-q`: what would be built, and why.
+
+use serde_json::json;
+
+use super::args::{Global, PlanArgs, Targets};
+use super::failure::{Failure, sync_error};
+use super::{VERBS, open, words};
+use crate::drive::plan::{Plan, Verdict};
+use crate::drive::session::Session;
+use crate::drive::sync::Synced;
+use crate::engine::Cancel;
+use crate::query::recipe::recipe;
+
+pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
+    let (session, synced, plan) = planned(global, &args.targets, args.always_make)?;
+    if args.json {
+        let document = json!({
+            "images": plan.jobs.iter().map(|(name, verdict)| json_job(name, verdict)).collect::<Vec<_>>(),
+        });
+        anstream::println!("{document:#}");
+        return mistakes(&session, &plan);
+    }
+    warnings(&session, &synced);
+    for (name, verdict) in &plan.jobs {
+        if let Some(text) = sentence(verdict, args.trace) {
+            anstream::println!("{name}: {text}");
+        }
+    }
+    let count = |wanted: fn(&Verdict) -> bool| plan.jobs.iter().filter(|(_, v)| wanted(v)).count();
+    let mut line = format!(
+        "{} fresh, {} to build",
+        count(|verdict| *verdict == Verdict::Fresh),
+        count(|verdict| matches!(verdict, Verdict::Stale(_)))
+    );
+    for (number, what) in [
+        (count(|verdict| matches!(verdict, Verdict::Waits(_))), "waiting for a base"),
+        (count(|verdict| matches!(verdict, Verdict::Retag(_))), "to retag"),
+        (count(|verdict| matches!(verdict, Verdict::Invalid(_))), "with mistakes"),
+    ] {
+        if number > 0 {
+            line += &format!(", {number} {what}");
+        }
+    }
+    anstream::println!("{line}");
+    mistakes(&session, &plan)
+}
+
+/// `imk -q`: nothing is said; 0 when everything is fresh, 1 when not.
+pub fn question(global: &Global, targets: &Targets, always: bool) -> Result<(), Failure> {
+    let (session, _, plan) = planned(global, targets, always)?;
+    mistakes(&session, &plan)?;
+    if plan.is_fresh() { Ok(()) } else { Err(Failure::silent(1)) }
+}
+
+fn planned(global: &Global, targets: &Targets, always: bool) -> Result<(Session, Synced, Plan), Failure> {
+    let mut session = open::session(global, false, &Cancel::default())?;
+    let synced = session.sync(&targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
+    if let Err(error) = &synced.engine {
+        anstream::eprintln!("warning: {error}");
+        anstream::eprintln!("warning: the plan believes what imk wrote down; the engine may have lost some of it");
+    }
+    let plan = session.plan(&synced, always);
+    Ok((session, synced, plan))
+}
+
+fn mistakes(session: &Session, plan: &Plan) -> Result<(), Failure> {
+    let problems: Vec<_> = plan
+        .jobs
+        .iter()
+        .filter_map(|(_, verdict)| match verdict {
+            Verdict::Invalid(problems) => Some(problems),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::problems(problems, |path| session.text(path)))
+}
+
+fn sentence(verdict: &Verdict, trace: bool) -> Option<String> {
+    let quoted = |names: &[String]| names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    match verdict {
+        Verdict::Fresh => None,
+        Verdict::Retag(tags) => Some(format!("fresh, lacks the tag {}", quoted(tags))),
+        Verdict::Stale(reasons) if trace && !reasons.is_empty() => {
+            let all: Vec<String> = reasons.iter().map(words::reason).collect();
+            Some(format!("stale, {}", all.join("; ")))
+        }
+        Verdict::Stale(reasons) => Some(format!("stale, {}", words::first_reason(reasons))),
+        Verdict::Waits(bases) => {
+            Some(format!("waits for {}: stale unless that comes out the same", quoted(bases)))
+        }
+        Verdict::Invalid(_) => Some("has mistakes".into()),
+    }
+}
+
+fn json_job(name: &str, verdict: &Verdict) -> serde_json::Value {
+    match verdict {
+        Verdict::Fresh => json!({"name": name, "verdict": "fresh"}),
+        Verdict::Retag(tags) => json!({"name": name, "verdict": "retag", "tags": tags}),
+        Verdict::Stale(reasons) => json!({"name": name, "verdict": "stale", "reasons": reasons}),
+        Verdict::Waits(bases) => json!({"name": name, "verdict": "waits", "bases": bases}),
+        Verdict::Invalid(problems) => {
+            let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+            json!({"name": name, "verdict": "invalid", "mistakes": messages})
+        }
+    }
+}
+
+/// What a Dockerfile does that its author may not want.
+pub fn warnings(session: &Session, synced: &Synced) {
+    let mut told = Vec::new();
+    for name in &synced.order.names {
+        let Some(image) = session.input(name) else { continue };
+        let Ok(recipe) = recipe(session.db(), image) else { continue };
+        for warning in &recipe.warnings {
+            let line = format!("warning: {name}: {}", warning.message);
+            if !told.contains(&line) {
+                anstream::eprintln!("{line}");
+                told.push(line);
+            }
+        }
+    }
+}

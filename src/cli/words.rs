@@ -1,0 +1,161 @@
+//! The one place where reasons and errors become words.
+
+use crate::engine::EngineError;
+use crate::query::image::BuildError;
+use crate::reason::{Code, Reason};
+
+/// A cause as the end of a line: ``` `src/main.rs` changed```.
+pub fn reason(reason: &Reason) -> String {
+    let subject = &reason.subject;
+    let (before, after) = (reason.before.as_deref(), reason.after.as_deref());
+    let change = |what: String| match (before, after) {
+        (Some(before), Some(after)) => format!("{what} changed: {} → {}", shown(before), shown(after)),
+        (None, Some(after)) => format!("{what} is new: {}", shown(after)),
+        (Some(before), None) => format!("{what} is gone: it was {}", shown(before)),
+        (None, None) => format!("{what} changed"),
+    };
+    match reason.code {
+        Code::File => match (before, after) {
+            (None, _) => format!("`{subject}` is new"),
+            (_, None) => format!("`{subject}` is gone"),
+            (Some(before), Some(after)) => match (before.split_once(' '), after.split_once(' ')) {
+                (Some((hash, old)), Some((same, new))) if hash == same => {
+                    format!("`{subject}` changed its mode: {old} → {new}")
+                }
+                _ => format!("`{subject}` changed"),
+            },
+        },
+        Code::Dockerfile => match (before, after) {
+            (Some(before), Some(after)) => {
+                format!("instruction changed: {} → {}", shown(before), shown(after))
+            }
+            (None, Some(after)) => format!("new instruction: {}", shown(after)),
+            (Some(before), None) => format!("instruction removed: {}", shown(before)),
+            (None, None) => "its Dockerfile changed".into(),
+        },
+        Code::Arg => change(format!("argument `{subject}`")),
+        Code::Base => match (before, after) {
+            (Some(_), Some(_)) => format!("its base `{subject}` came out different"),
+            (None, _) => format!("it has a new base `{subject}`"),
+            (_, None) => format!("it has no more the base `{subject}`"),
+        },
+        Code::Upstream => match (before, after) {
+            (Some(_), Some(_)) => format!("`{subject}` is another image now"),
+            (None, _) => format!("it has a new base `{subject}`"),
+            (_, None) => format!("it has no more the base `{subject}`"),
+        },
+        Code::Git | Code::Config => change(format!("`{subject}`")),
+        Code::Builder => change(format!("the {subject}")),
+        Code::Missing if before.is_some() => "its result is gone from the engine".into(),
+        Code::Missing => "never built here".into(),
+        Code::Forced => "asked for".into(),
+        Code::Test => format!("test `{subject}` changed"),
+    }
+}
+
+/// The first cause, and how many more there are.
+pub fn first_reason(reasons: &[Reason]) -> String {
+    match reasons {
+        [] => "its inputs changed".into(),
+        [only] => reason(only),
+        [first, rest @ ..] => format!("{} (and {} more)", reason(first), rest.len()),
+    }
+}
+
+/// A value on one line, cut where it gets long.
+fn shown(value: &str) -> String {
+    let line: String = value.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= 60 {
+        return format!("`{line}`");
+    }
+    format!("`{}…`", line.chars().take(57).collect::<String>())
+}
+
+/// Why an image has no result, in one line.
+pub fn build_error(error: &BuildError) -> String {
+    match error {
+        BuildError::Invalid(problems) => match problems.as_slice() {
+            [] => "it has mistakes".into(),
+            [first, ..] => first.message.clone(),
+        },
+        BuildError::Base(base) => format!("its base `{base}` has no result"),
+        BuildError::Engine(error) => engine_error(error),
+        BuildError::Ledger(why) => {
+            format!("it was built, but the result could not be written down, so it does not count: {why}")
+        }
+        BuildError::FilesChanged => {
+            "its files changed while imk read them; run imk again when they rest".into()
+        }
+        BuildError::Secret(why) => why.clone(),
+    }
+}
+
+/// What an engine did not do, in one line.
+pub fn engine_error(error: &EngineError) -> String {
+    match error {
+        EngineError::FileChanged { path } => {
+            format!("`{path}` changed while it was sent to the engine; run imk again when it rests")
+        }
+        EngineError::Failed(failure) if !failure.step.is_empty() => match failure.exit_code {
+            Some(code) => format!("{} ended with exit code {code}", failure.step),
+            None => format!("{}: {}", failure.step, failure.message),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// `3.1s`, `2m05s`.
+pub fn duration(took: std::time::Duration) -> String {
+    let seconds = took.as_secs_f64();
+    if seconds < 60.0 {
+        return format!("{seconds:.1}s");
+    }
+    let whole = took.as_secs();
+    format!("{}m{:02}s", whole / 60, whole % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(code: Code, subject: &str, before: Option<&str>, after: Option<&str>, expected: &str) {
+        let cause = Reason {
+            code,
+            subject: subject.into(),
+            before: before.map(str::to_owned),
+            after: after.map(str::to_owned),
+        };
+        assert_eq!(reason(&cause), expected);
+    }
+
+    #[test]
+    fn every_cause_reads_as_the_end_of_a_sentence() {
+        check(Code::File, "a.py", Some("1f 0644"), Some("2f 0644"), "`a.py` changed");
+        check(Code::File, "a.py", Some("1f 0644"), Some("1f 0755"), "`a.py` changed its mode: 0644 → 0755");
+        check(Code::File, "a.py", None, Some("1f 0644"), "`a.py` is new");
+        check(Code::File, "a.py", Some("1f 0644"), None, "`a.py` is gone");
+        check(Code::Arg, "V", Some("1"), Some("2"), "argument `V` changed: `1` → `2`");
+        check(Code::Dockerfile, "", Some("RUN  a"), Some("RUN b"), "instruction changed: `RUN a` → `RUN b`");
+        check(Code::Config, "platform", Some("a"), Some("b"), "`platform` changed: `a` → `b`");
+        check(Code::Base, "py3dev", Some("1"), Some("2"), "its base `py3dev` came out different");
+        check(Code::Missing, "", None, None, "never built here");
+        check(Code::Missing, "", Some("sha256:1"), None, "its result is gone from the engine");
+        check(Code::Forced, "", None, None, "asked for");
+    }
+
+    #[test]
+    fn long_values_are_cut_and_many_causes_counted() {
+        let cause = Reason { code: Code::Arg, subject: "V".into(), before: None, after: Some("x".repeat(99)) };
+        assert!(reason(&cause).chars().count() < 100);
+        let more = [Reason::forced(), Reason::forced(), Reason::forced()];
+        assert_eq!(first_reason(&more), "asked for (and 2 more)");
+        assert_eq!(first_reason(&[]), "its inputs changed");
+    }
+
+    #[test]
+    fn durations_are_short() {
+        assert_eq!(duration(std::time::Duration::from_millis(3140)), "3.1s");
+        assert_eq!(duration(std::time::Duration::from_secs(125)), "2m05s");
+    }
+}

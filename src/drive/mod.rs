@@ -1,0 +1,13 @@
+//! The driver: finds the repository, tells the queries what is, demands images, saves.
+//!
+//! The only floor that sets salsa inputs. Never prints: it reports data, and
+//! the face makes words of it.
+
+pub mod lock;
+pub mod plan;
+pub mod project;
+pub mod run;
+pub mod schedule;
+pub mod select;
+pub mod session;
+pub mod sync;

@@ -1,0 +1,323 @@
+//! Builds: demands the images of an order in parallel, tags the results, remembers.
+//!
+//! rayon runs the ready queue here and is never used inside a query: a task
+//! starts when all its bases are done, so no worker waits inside salsa.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::schedule::{Schedule, State};
+use super::session::Session;
+use super::sync::Synced;
+use crate::engine::{EngineError, SecretValue};
+use crate::query::ImkDb;
+use crate::query::hands::{Hands, JobEvent, Run};
+use crate::query::image::{BuildError, Built, image};
+use crate::query::inputs::Image;
+use crate::query::recipe::Problem;
+use crate::query::spec::spec;
+use crate::reason::Reason;
+use crate::syntax::imagefile::SecretSource;
+
+/// What a caller may choose of a build.
+#[derive(Clone, Debug, Default)]
+pub struct BuildOptions {
+    /// How many images at once.
+    pub jobs: usize,
+    /// Go on with what does not depend on a failure.
+    pub keep_going: bool,
+    /// Build the targets though they are fresh.
+    pub always: bool,
+    /// And have the engine forget its own cache.
+    pub no_cache: bool,
+}
+
+/// What is told while a build runs.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Something happened to a job.
+    Job(String, JobEvent),
+    /// A job ended.
+    Ended(String, Ending, Duration),
+}
+
+/// How one image came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its result was there already.
+    Fresh,
+    /// The engine built it.
+    Built {
+        /// Why.
+        reasons: Vec<Reason>,
+        /// With the same content as before: its users are left alone.
+        same: bool,
+    },
+    /// An older result of the same inputs serves again.
+    Reused,
+    /// It has no result.
+    Failed(BuildError),
+    /// It was not tried.
+    Skipped,
+}
+
+/// What a build came to.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Every image of the order, by name.
+    pub endings: BTreeMap<String, Ending>,
+    /// The results, by name.
+    pub results: BTreeMap<String, Built>,
+    /// Images that were not built and got a tag they did not bear.
+    pub retagged: BTreeSet<String>,
+    /// Tags that the engine refused.
+    pub untagged: Vec<(String, EngineError)>,
+    /// Somebody asked to stop.
+    pub interrupted: bool,
+    /// Images left alone though a base of theirs was built, because it came out the same.
+    pub kept: BTreeSet<String>,
+}
+
+impl Session {
+    /// Everything wrong with the images of an order, before any build.
+    pub fn problems(&self, synced: &Synced) -> BTreeMap<String, Vec<Problem>> {
+        let mut problems = BTreeMap::new();
+        for name in &synced.order.names {
+            if let Some(image) = self.image(name)
+                && let Err(wrong) = spec(&self.db, image)
+            {
+                problems.insert(name.clone(), wrong);
+            }
+        }
+        problems
+    }
+
+    /// Builds what is stale of an order and tags the results.
+    pub fn build(
+        &mut self,
+        synced: &Synced,
+        options: &BuildOptions,
+        tell: &Arc<dyn Fn(Event) + Send + Sync>,
+    ) -> Summary {
+        let forced = if options.always { synced.targets.clone() } else { BTreeSet::new() };
+        for name in &forced {
+            self.ask_again(name);
+        }
+        let told: Arc<Mutex<BTreeMap<String, Told>>> = Arc::default();
+        let nonce = format!("{:x}", std::process::id());
+        let report = {
+            let (told, tell) = (Arc::clone(&told), Arc::clone(tell));
+            move |name: &str, event: JobEvent| {
+                match &event {
+                    JobEvent::Build(_) => {}
+                    JobEvent::Started(reasons) => {
+                        lock(&told).entry(name.to_owned()).or_default().built = Some(reasons.clone());
+                    }
+                    JobEvent::SameResult => lock(&told).entry(name.to_owned()).or_default().same = true,
+                    JobEvent::Reused(_) => lock(&told).entry(name.to_owned()).or_default().reused = true,
+                }
+                tell(Event::Job(name.to_owned(), event));
+            }
+        };
+        self.hands.begin(Run {
+            selections: synced.selections.clone(),
+            forced,
+            no_cache: options.no_cache,
+            secrets: self.secrets(),
+            nonce,
+            share: self.share(),
+            report: Some(Arc::new(report)),
+        });
+        let mut summary = self.demand(synced, options, tell, &told);
+        self.hands.release_pins();
+        self.remember_results(&summary);
+        summary.kept = kept(synced, &summary);
+        self.tag(&mut summary);
+        summary
+    }
+
+    fn demand(
+        &self,
+        synced: &Synced,
+        options: &BuildOptions,
+        tell: &Arc<dyn Fn(Event) + Send + Sync>,
+        told: &Mutex<BTreeMap<String, Told>>,
+    ) -> Summary {
+        let engine = self.workspace().engine(&self.db).to_owned();
+        let ledger = &self.hands.ledger;
+        let expected = |name: &str| ledger.latest(name, &engine).map_or(1_000, |record| record.took_ms);
+        let work = Work {
+            schedule: Mutex::new(Schedule::new(&synced.order, expected, options.keep_going)),
+            summary: Mutex::default(),
+            images: self.workspace().images(&self.db),
+            hands: &self.hands,
+            told,
+            tell,
+        };
+        // What is remembered or in the ledger needs no second thread; a pool is made when the first image does.
+        let jobs = options.jobs.max(1);
+        match rayon::ThreadPoolBuilder::new().num_threads(jobs).build() {
+            Ok(pool) => {
+                let db = Mutex::new(self.db.clone());
+                let ready = lock(&work.schedule).ready();
+                pool.scope(|scope| (0..ready).for_each(|_| work.spawn(scope, lock(&db).clone())));
+            }
+            Err(_) => while work.step(&self.db).is_some() {},
+        }
+        let mut summary = work.summary.into_inner().unwrap_or_else(PoisonError::into_inner);
+        summary.interrupted = self.hands.cancel.is_cancelled();
+        let schedule = work.schedule.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for (name, state) in schedule.states() {
+            if matches!(state, State::Skipped | State::Wanted | State::Ready) {
+                summary.endings.insert(name.clone(), Ending::Skipped);
+            }
+        }
+        summary
+    }
+
+    /// Remembers results for the next run's question to the engine, and makes failures be tried again.
+    fn remember_results(&mut self, summary: &Summary) {
+        for (name, built) in &summary.results {
+            if self.memory.results.get(name) != Some(&built.id) {
+                self.memory.results.insert(name.clone(), built.id.clone());
+                self.changed = true;
+            }
+        }
+        let known = self.project.images.keys().cloned().collect::<BTreeSet<_>>();
+        self.memory.results.retain(|name, _| known.contains(name));
+        for (name, ending) in &summary.endings {
+            if let Ending::Failed(error) = ending {
+                self.memory.results.remove(name);
+                // These two become stale by themselves, when what they report changes.
+                if !matches!(error, BuildError::Base(_) | BuildError::Invalid(_)) {
+                    self.ask_again(name);
+                }
+            }
+        }
+    }
+
+    /// Gives every result the tags its image declares. A fresh image is only tagged.
+    fn tag(&self, summary: &mut Summary) {
+        for (name, built) in &summary.results {
+            let Some(declared) = self.project.images.get(name) else { continue };
+            let bears = self.hands.tags(&built.id).ok().flatten().unwrap_or_default();
+            for tag in declared.tags.iter().filter(|tag| !bears.contains(*tag)) {
+                match self.hands.engine.tag(&built.id, tag) {
+                    Ok(()) if matches!(summary.endings.get(name), Some(Ending::Built { .. })) => {}
+                    Ok(()) => {
+                        summary.retagged.insert(name.clone());
+                    }
+                    Err(error) => summary.untagged.push((tag.clone(), error)),
+                }
+            }
+        }
+    }
+
+    fn secrets(&self) -> BTreeMap<String, BTreeMap<String, Result<SecretValue, String>>> {
+        let root = &self.project.root;
+        let value = |id: &String, source: &SecretSource| match source {
+            SecretSource::Env(variable) => std::env::var_os(variable)
+                .map(|value| SecretValue(std::os::unix::ffi::OsStringExt::into_vec(value)))
+                .ok_or_else(|| format!("secret `{id}`: the variable {variable} is not set")),
+            SecretSource::File(path) => fs_err::read(root.join(path))
+                .map(SecretValue)
+                .map_err(|error| format!("secret `{id}`: cannot read `{path}`: {}", error.kind())),
+        };
+        let of_image = |secrets: &BTreeMap<String, SecretSource>| {
+            secrets.iter().map(|(id, source)| (id.clone(), value(id, source))).collect()
+        };
+        let images = self.project.images.iter().filter(|(_, image)| !image.secrets.is_empty());
+        images.map(|(name, image)| (name.clone(), of_image(&image.secrets))).collect()
+    }
+}
+
+/// What was told of a job while its query ran; nothing of one that was remembered.
+#[derive(Default)]
+struct Told {
+    built: Option<Vec<Reason>>,
+    same: bool,
+    reused: bool,
+}
+
+/// What the workers of one run share.
+struct Work<'a> {
+    schedule: Mutex<Schedule>,
+    summary: Mutex<Summary>,
+    images: &'a BTreeMap<String, Image>,
+    hands: &'a Hands,
+    told: &'a Mutex<BTreeMap<String, Told>>,
+    tell: &'a Arc<dyn Fn(Event) + Send + Sync>,
+}
+
+impl Work<'_> {
+    /// One task: it takes the most urgent job, and afterwards starts a task for each job that became ready.
+    fn spawn<'scope>(&'scope self, scope: &rayon::Scope<'scope>, db: ImkDb) {
+        scope.spawn(move |scope| {
+            let newly_ready = self.step(&db).unwrap_or_default();
+            for _ in 0..newly_ready {
+                self.spawn(scope, db.clone());
+            }
+        });
+    }
+
+    /// Runs the most urgent job; tells how many became ready by it, `None` when there was none to run.
+    fn step(&self, db: &ImkDb) -> Option<usize> {
+        let name = {
+            let mut schedule = lock(&self.schedule);
+            if self.hands.cancel.is_cancelled() {
+                schedule.stop();
+            }
+            schedule.start_next()?
+        };
+        let started = Instant::now();
+        let demanded = *self.images.get(&name)?;
+        let outcome = salsa::Cancelled::catch(AssertUnwindSafe(|| image(db, demanded)));
+        let mut schedule = lock(&self.schedule);
+        let mut summary = lock(&self.summary);
+        let Ok(result) = outcome else {
+            schedule.stop();
+            summary.endings.insert(name, Ending::Skipped);
+            return Some(0);
+        };
+        let (ending, newly_ready) = match result {
+            Ok(built) => {
+                summary.results.insert(name.clone(), built);
+                let told = lock(self.told).remove(&name).unwrap_or_default();
+                let ending = match told.built {
+                    Some(reasons) => Ending::Built { reasons, same: told.same },
+                    None if told.reused => Ending::Reused,
+                    None => Ending::Fresh,
+                };
+                (ending, schedule.done(&name))
+            }
+            Err(error) => {
+                schedule.failed(&name);
+                (Ending::Failed(error), 0)
+            }
+        };
+        summary.endings.insert(name.clone(), ending.clone());
+        drop((schedule, summary));
+        (self.tell)(Event::Ended(name, ending, started.elapsed()));
+        Some(newly_ready)
+    }
+}
+
+/// Fresh images that have a base which was built to the same content.
+fn kept(synced: &Synced, summary: &Summary) -> BTreeSet<String> {
+    let same = |name: &String| {
+        matches!(summary.endings.get(name), Some(Ending::Built { same: true, .. }))
+    };
+    let fresh = |name: &&String| summary.endings.get(*name) == Some(&Ending::Fresh);
+    let names = synced.order.names.iter().filter(fresh);
+    names
+        .filter(|name| synced.order.bases.get(*name).is_some_and(|bases| bases.iter().any(same)))
+        .cloned()
+        .collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A worker that panicked ends the run; what it left is only counted.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

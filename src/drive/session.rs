@@ -1,0 +1,160 @@
+//! One repository, opened: its project, its state and its database.
+//!
+//! Knows where state lives and how it is loaded and saved. What the inputs are
+//! is `sync.rs`; what is built is `run.rs`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fs_err as fs;
+
+use super::lock::Lock;
+use super::project::{self, Overrides, Project, ProjectError};
+use crate::engine::{Cancel, Engine};
+use crate::evidence::EvidenceStore;
+use crate::hash::{ContentHash, FieldHasher};
+use crate::ledger::Ledger;
+use crate::query::ImkDb;
+use crate::query::hands::Hands;
+use crate::query::snapshot::{self, Memory};
+use crate::source::locate::Located;
+use crate::source::tree::{ReadError, SourceTree};
+
+/// The folder of all state, below the repository's root.
+pub const STATE: &str = ".imk";
+
+/// What a session is opened with.
+pub struct Opening {
+    /// The repository.
+    pub located: Located,
+    /// What the caller adds to its Imagefile.
+    pub overrides: Overrides,
+    /// The engine; nothing is asked of it yet.
+    pub engine: Arc<dyn Engine>,
+    /// The repository's files.
+    pub tree: Arc<dyn SourceTree>,
+    /// Set to stop.
+    pub cancel: Cancel,
+    /// Take turns with other builders. Verbs that only look do not wait.
+    pub exclusive: bool,
+}
+
+/// Why a session could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The Imagefile or the Dockerfiles.
+    Project(ProjectError),
+    /// imk's own state: what was attempted on which path, and why it failed.
+    State { what: &'static str, path: PathBuf, why: std::io::Error },
+}
+
+/// An opened repository.
+pub struct Session {
+    /// Its images.
+    pub project: Project,
+    /// Engine, ledger and files.
+    pub hands: Arc<Hands>,
+    pub(super) db: ImkDb,
+    pub(super) memory: Memory,
+    /// Whether an input was set since the snapshot was loaded.
+    pub(super) changed: bool,
+    state: PathBuf,
+    _lock: Option<Lock>,
+}
+
+impl Session {
+    /// Opens a repository. `discover` finds Dockerfiles where there is no
+    /// Imagefile; `waiting` is told who holds the lock.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(
+        opening: Opening,
+        discover: impl FnOnce() -> Result<Vec<String>, ReadError>,
+        waiting: impl FnOnce(&str),
+    ) -> Result<Self, OpenError> {
+        let Opening { located, overrides, engine, tree, cancel, exclusive } = opening;
+        let project =
+            project::read(&located, &*tree, discover, &overrides).map_err(OpenError::Project)?;
+        let state = located.root.join(STATE);
+        let lock = if exclusive {
+            prepare(&state).map_err(|why| OpenError::State { what: "make", path: state.clone(), why })?;
+            let path = state.join("lock");
+            let taken = Lock::take(&path, waiting);
+            Some(taken.map_err(|why| OpenError::State { what: "lock", path, why })?)
+        } else {
+            None
+        };
+        let path = state.join("ledger");
+        let ledger = Ledger::open(&path).map_err(|why| OpenError::State { what: "read", path, why })?;
+        let evidence = EvidenceStore::new(&state.join("evidence"));
+        let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, tree, cancel));
+        let (db, memory) = snapshot::load(&state.join("snapshot"), &hands);
+        Ok(Self { project, hands, db, memory, changed: false, state, _lock: lock })
+    }
+
+    /// The folder of this repository's state.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// The database, to ask pure questions of.
+    pub fn db(&self) -> &ImkDb {
+        &self.db
+    }
+
+    /// Where the whole log of an image's last build is kept.
+    pub fn log_path(&self, image: &str) -> PathBuf {
+        self.state.join("logs").join(format!("{image}.log"))
+    }
+
+    /// Stands for this repository of this user to the engine's cache of sent files.
+    pub(super) fn share(&self) -> String {
+        let user = std::env::var("USER").unwrap_or_default();
+        let root = self.project.root.to_string_lossy().into_owned();
+        let hash: ContentHash = FieldHasher::new("imk repository v1").field(user).field(root).finish();
+        hash.to_string()
+    }
+
+    /// Writes what the next process can use. A no-op writes nothing.
+    ///
+    /// # Errors
+    /// When something cannot be written; nothing but time is lost.
+    pub fn save(&mut self) -> std::io::Result<()> {
+        if !self.state.is_dir() {
+            prepare(&self.state)?;
+        }
+        self.hands.tree.save()?;
+        if self.changed || self.db.computed_anything() {
+            snapshot::save(&self.state.join("snapshot"), &mut self.db, &self.memory)?;
+            self.changed = false;
+        }
+        Ok(())
+    }
+
+    /// The texts that problems point into, by path.
+    pub fn text(&self, path: &str) -> Option<String> {
+        let bytes = self.hands.tree.read(path).ok()??;
+        String::from_utf8(bytes).ok()
+    }
+
+    /// Descriptions and tags by image, for listings.
+    pub fn tags(&self) -> BTreeMap<&str, &[String]> {
+        self.project.images.iter().map(|(name, image)| (name.as_str(), image.tags.as_slice())).collect()
+    }
+}
+
+/// Makes the folder of state, which no git, backup or image wants.
+fn prepare(state: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(state)?;
+    let ignore = state.join(".gitignore");
+    if !ignore.exists() {
+        fs::write(ignore, "*\n")?;
+        fs::write(
+            state.join("CACHEDIR.TAG"),
+            "Signature: 8a477f597d28d172789f06886806bc55\n# imk keeps what it knows here. See https://bford.info/cachedir/\n",
+        )?;
+    }
+    Ok(())
+}

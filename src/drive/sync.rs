@@ -1,0 +1,360 @@
+//! Tells the queries how things are: Dockerfiles, contexts, what the engine has.
+//!
+//! Compares before it sets, since salsa counts every setting as a change. The
+//! engine is asked while the files are looked at, on the guess that it is the
+//! same engine as last time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use salsa::Setter;
+
+use super::session::Session;
+use crate::engine::{Engine, EngineError, EngineIdentity, ImageId, Inventory};
+use crate::name;
+use crate::query::graph::{self, Order};
+use crate::query::hands::Hands;
+use crate::query::inputs::{Context, Image, Outside, Text, Workspace};
+use crate::query::recipe::{Problem, recipe};
+use crate::source::tree::{Selection, SourceTree};
+use crate::syntax::reads::Reads;
+
+use super::select::{Names, Unknown, select};
+
+/// The state of things, as far as some targets need it.
+#[derive(Debug)]
+pub struct Synced {
+    /// The targets themselves.
+    pub targets: BTreeSet<String>,
+    /// The targets and what they need, bases first.
+    pub order: Order,
+    /// Where the files of each image are.
+    pub selections: BTreeMap<String, Selection>,
+    /// Whether the engine answered, and who it is.
+    pub engine: Result<EngineIdentity, EngineError>,
+    /// Images whose recorded result is gone from the engine.
+    pub lost: BTreeSet<String>,
+}
+
+/// Why nothing can be said of the targets.
+#[derive(Debug)]
+pub enum SyncError {
+    /// Words that mean no image.
+    Unknown(Vec<Unknown>),
+    /// Images built on each other in a circle.
+    Cycles(Vec<Problem>),
+}
+
+/// What one question to the engine brought.
+struct Answer {
+    identity: Result<EngineIdentity, EngineError>,
+    has: Option<Inventory>,
+    outside: BTreeMap<String, Outside>,
+}
+
+impl Session {
+    /// Brings the inputs up to date for `words`, all images when there are none.
+    ///
+    /// # Errors
+    /// See [`SyncError`].
+    pub fn sync(&mut self, words: &[String]) -> Result<Synced, SyncError> {
+        self.sync_images();
+        let asked: BTreeSet<ImageId> = self.memory.results.values().cloned().collect();
+        let known: BTreeSet<String> = self.workspace().outside(&self.db).keys().cloned().collect();
+        let hands = self.db.hands_arc();
+        let (answer, settled) = std::thread::scope(|scope| {
+            let answer = scope.spawn(|| ask(&*hands.engine, &asked, &known));
+            let settled = self.settle(words);
+            let answer = answer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (answer, settled)
+        });
+        let mut settled = settled?;
+        if let Ok(identity) = &answer.identity
+            && self.set_engine(identity)
+        {
+            settled = self.settle(words)?;
+        }
+        let mut outside = answer.outside;
+        // Triggers of a base outside can name further bases outside; each round learns at least one.
+        while answer.identity.is_ok() && self.set_outside(&settled.order, &mut outside) {
+            settled = self.settle(words)?;
+        }
+        let lost = self.mark_lost(&hands, &asked, answer.has.as_ref());
+        Ok(Synced { engine: answer.identity, lost, ..settled })
+    }
+
+    /// The images that `words` mean; no Dockerfile is read unless edges are asked for.
+    ///
+    /// # Errors
+    /// See [`SyncError`].
+    pub fn choose(&mut self, words: &[String]) -> Result<BTreeSet<String>, SyncError> {
+        self.sync_images();
+        self.targets(words)
+    }
+
+    /// The order of `words` and all they need; contexts and engine are left alone.
+    ///
+    /// # Errors
+    /// See [`SyncError`].
+    pub fn order(&mut self, words: &[String]) -> Result<Order, SyncError> {
+        self.sync_images();
+        let targets = self.targets(words)?;
+        graph::order(&self.db, &targets).map_err(SyncError::Cycles)
+    }
+
+    /// The mistakes in the Dockerfiles of an order.
+    pub fn dockerfile_problems(&self, order: &Order) -> Vec<Problem> {
+        let images = order.names.iter().filter_map(|name| self.image(name));
+        images.filter_map(|image| recipe(&self.db, image).as_ref().err()).flatten().cloned().collect()
+    }
+
+    /// The input that stands for an image, to ask queries of.
+    pub fn input(&self, name: &str) -> Option<Image> {
+        self.image(name)
+    }
+
+    pub(super) fn workspace(&self) -> Workspace {
+        Workspace::get(&self.db)
+    }
+
+    pub(super) fn image(&self, name: &str) -> Option<Image> {
+        self.workspace().images(&self.db).get(name).copied()
+    }
+
+    /// One input for each declared image, with its options and its Dockerfile.
+    fn sync_images(&mut self) {
+        let known = Workspace::try_get(&self.db);
+        let old = known.map(|workspace| workspace.images(&self.db).clone()).unwrap_or_default();
+        let mut images = BTreeMap::new();
+        for (name, declared) in &self.project.images {
+            let text = read_text(&*self.hands.tree, &declared.options.dockerfile_path);
+            let options = declared.options.clone();
+            let image = match old.get(name) {
+                None => {
+                    self.changed = true;
+                    Image::new(&self.db, name.clone(), options, text, Context::Unread, 0)
+                }
+                Some(image) => {
+                    if *image.options(&self.db) != options {
+                        self.changed = true;
+                        image.set_options(&mut self.db).to(options);
+                    }
+                    if *image.dockerfile(&self.db) != text {
+                        self.changed = true;
+                        image.set_dockerfile(&mut self.db).to(text);
+                    }
+                    *image
+                }
+            };
+            images.insert(name.clone(), image);
+        }
+        let prefix = self.project.prefix.clone();
+        match known {
+            None => {
+                self.changed = true;
+                let platform = format!("linux/{}", go_architecture(std::env::consts::ARCH));
+                let (engine, builder) = (String::new(), "unknown".to_owned());
+                Workspace::new(&self.db, images, prefix, engine, builder, platform, BTreeMap::new());
+            }
+            Some(workspace) => {
+                if *workspace.images(&self.db) != images {
+                    self.changed = true;
+                    workspace.set_images(&mut self.db).to(images);
+                }
+                if *workspace.prefix(&self.db) != prefix {
+                    self.changed = true;
+                    workspace.set_prefix(&mut self.db).to(prefix);
+                }
+            }
+        }
+    }
+
+    /// The order of the targets and the contexts of all they need, as the inputs stand.
+    fn settle(&mut self, words: &[String]) -> Result<Synced, SyncError> {
+        let targets = self.targets(words)?;
+        let order = graph::order(&self.db, &targets).map_err(SyncError::Cycles)?;
+        let mut selections = BTreeMap::new();
+        let mut contexts: BTreeMap<String, Context> = BTreeMap::new();
+        for name in &order.names {
+            let Some(image) = self.image(name) else { continue };
+            let Ok(recipe) = recipe(&self.db, image) else { continue };
+            let options = image.options(&self.db);
+            let found = match self.hands.tree.is_folder(&options.context_path) {
+                Err(error) => Context::Unreadable(error),
+                Ok(false) => Context::Absent,
+                Ok(true) if recipe.reads.sources.is_empty() => Context::Unread,
+                Ok(true) => {
+                    let (dockerfile, context) = (&options.dockerfile_path, &options.context_path);
+                    match selection(&*self.hands.tree, dockerfile, context, &recipe.reads) {
+                        Ok(selection) => {
+                            selections.insert(name.clone(), selection);
+                            continue;
+                        }
+                        Err(error) => Context::Unreadable(error),
+                    }
+                }
+            };
+            contexts.insert(name.clone(), found);
+        }
+        let list: Vec<Selection> = selections.values().cloned().collect();
+        let answers = self.hands.tree.select(&list);
+        for (name, answer) in selections.keys().zip(answers) {
+            contexts.insert(name.clone(), answer.map_or_else(Context::Unreadable, Context::Is));
+        }
+        for (name, context) in contexts {
+            if let Some(image) = self.image(&name)
+                && *image.context(&self.db) != context
+            {
+                self.changed = true;
+                image.set_context(&mut self.db).to(context);
+            }
+        }
+        let engine = Err(EngineError::Interrupted);
+        Ok(Synced { targets, order, selections, engine, lost: BTreeSet::new() })
+    }
+
+    fn targets(&self, words: &[String]) -> Result<BTreeSet<String>, SyncError> {
+        let images: BTreeSet<String> = self.project.images.keys().cloned().collect();
+        let words = if words.is_empty() { &self.project.default } else { words };
+        if words.is_empty() {
+            return Ok(images);
+        }
+        let edges = |image: &Image| {
+            let inside = &graph::bases(&self.db, *image).inside;
+            inside.iter().map(|edge| edge.base.clone()).collect()
+        };
+        // Edges are wanted only for `+name` and `name+`, and cost a look at every Dockerfile.
+        let bases = if words.iter().any(|word| word.starts_with('+') || word.ends_with('+')) {
+            let all = self.workspace().images(&self.db);
+            all.iter().map(|(name, image)| (name.clone(), edges(image))).collect()
+        } else {
+            BTreeMap::new()
+        };
+        let names = Names { images: &images, groups: &self.project.groups, bases: &bases };
+        select(words, &names).map_err(SyncError::Unknown)
+    }
+
+    fn set_engine(&mut self, identity: &EngineIdentity) -> bool {
+        let workspace = self.workspace();
+        let same = workspace.engine(&self.db) == identity.id
+            && workspace.builder_kind(&self.db) == identity.builder
+            && workspace.platform(&self.db) == identity.platform;
+        if !same {
+            self.changed = true;
+            workspace.set_engine(&mut self.db).to(identity.id.clone());
+            workspace.set_builder_kind(&mut self.db).to(identity.builder.clone());
+            workspace.set_platform(&mut self.db).to(identity.platform.clone());
+        }
+        !same
+    }
+
+    /// Sets what is known of the bases outside, asking for those not in `answers`. True when something changed.
+    fn set_outside(&mut self, order: &Order, answers: &mut BTreeMap<String, Outside>) -> bool {
+        let mut wanted = BTreeSet::new();
+        for name in &order.names {
+            if let Some(image) = self.image(name) {
+                wanted.extend(graph::bases(&self.db, image).outside.iter().cloned());
+            }
+        }
+        for reference in &wanted {
+            if !answers.contains_key(reference)
+                && let Some(outside) = ask_outside(&*self.hands.engine, reference)
+            {
+                answers.insert(reference.clone(), outside);
+            }
+        }
+        let mut outside = self.workspace().outside(&self.db).clone();
+        for (reference, answer) in answers.iter().filter(|(reference, _)| wanted.contains(*reference)) {
+            outside.insert(reference.clone(), answer.clone());
+        }
+        let changed = outside != *self.workspace().outside(&self.db);
+        if changed {
+            self.changed = true;
+            self.workspace().set_outside(&mut self.db).to(outside);
+        }
+        changed
+    }
+
+    /// A result that is gone is an input too: its image must be asked for again.
+    fn mark_lost(
+        &mut self,
+        hands: &Hands,
+        asked: &BTreeSet<ImageId>,
+        has: Option<&Inventory>,
+    ) -> BTreeSet<String> {
+        let Some(has) = has else { return BTreeSet::new() };
+        hands.know(asked, has);
+        let gone = self.memory.results.iter().filter(|(_, id)| !has.contains_key(*id));
+        let lost: BTreeSet<String> = gone.map(|(name, _)| name.clone()).collect();
+        for name in &lost {
+            self.ask_again(name);
+        }
+        lost
+    }
+
+    /// Makes the query of an image run again though no other input changed.
+    pub(super) fn ask_again(&mut self, name: &str) {
+        if let Some(image) = self.image(name) {
+            self.changed = true;
+            let epoch = image.epoch(&self.db);
+            image.set_epoch(&mut self.db).to(epoch + 1);
+        }
+    }
+}
+
+/// Where an image's files are: its context under the ignore file that governs
+/// it. BuildKit takes `NAME.dockerignore` beside the Dockerfile, even an empty
+/// one, before the context's `.dockerignore`.
+pub(super) fn selection(
+    tree: &dyn SourceTree,
+    dockerfile: &str,
+    context: &str,
+    reads: &Reads,
+) -> Result<Selection, crate::source::tree::ReadError> {
+    let own = tree.read(&format!("{dockerfile}.dockerignore"))?;
+    let ignore = match own {
+        Some(text) => Some(text),
+        None => tree.read(&name::join(context, ".dockerignore"))?,
+    };
+    let ignore = ignore.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Ok(Selection { root: context.to_owned(), ignore, reads: reads.clone() })
+}
+
+fn read_text(tree: &dyn SourceTree, path: &str) -> Text {
+    match tree.read(path) {
+        Ok(None) => Text::Absent,
+        Err(error) => Text::Unreadable(error.why),
+        Ok(Some(bytes)) => match String::from_utf8(bytes) {
+            Ok(text) => Text::Is(text),
+            Err(_) => Text::Unreadable("it is not UTF-8 text".into()),
+        },
+    }
+}
+
+fn ask(engine: &dyn Engine, ids: &BTreeSet<ImageId>, references: &BTreeSet<String>) -> Answer {
+    let identity = engine.identity();
+    if identity.is_err() {
+        return Answer { identity, has: None, outside: BTreeMap::new() };
+    }
+    // An inventory that fails is "unknown", never "gone": nothing is marked lost by it.
+    let has = engine.inventory(ids).ok();
+    let known = references.iter().filter_map(|reference| {
+        ask_outside(engine, reference).map(|outside| (reference.clone(), outside))
+    });
+    Answer { identity, has, outside: known.collect() }
+}
+
+fn ask_outside(engine: &dyn Engine, reference: &str) -> Option<Outside> {
+    let info = engine.inspect(reference).ok()?;
+    Some(info.map_or_else(Outside::default, |info| Outside { id: Some(info.id.0), triggers: info.onbuild }))
+}
+
+/// Rust's name of an architecture as Go and Docker spell it.
+fn go_architecture(arch: &str) -> &str {
+    match arch {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    }
+}
+

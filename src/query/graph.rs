@@ -1,0 +1,210 @@
+//! Which image is built on which: edges, order, and the cycles that must not be.
+//!
+//! The search for cycles walks the edges without recursion and runs before any
+//! recursive query does: a cycle inside salsa could only be told without its path.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::Db;
+use super::inputs::{Image, Workspace};
+use super::recipe::{Problem, recipe};
+use crate::syntax::resolve::How;
+
+/// An edge to another image of the repository.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Edge {
+    /// The image that is used.
+    pub base: String,
+    /// The reference as the Dockerfile's words expand to.
+    pub reference: String,
+    /// `FROM`, `COPY --from` or `RUN --mount=from=`.
+    pub how: How,
+}
+
+/// Every base of an image, inside the repository and outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Bases {
+    /// Images of the repository, in the order of the Dockerfile.
+    pub inside: Vec<Edge>,
+    /// References to images that are not of the repository.
+    pub outside: BTreeSet<String>,
+}
+
+/// Where a reference leads.
+pub(super) enum Found {
+    /// To an image of the repository.
+    Image(Image),
+    /// Out of the repository.
+    Outside,
+}
+
+/// Finds the image that a reference in `user`'s Dockerfile means. The prefix
+/// and a tag may be given or left out; a reference by digest is outside, and so
+/// is an image's own name: `FROM nginx:1.25` in the image `nginx` is the
+/// official one.
+pub(super) fn find(db: &dyn Db, user: Image, reference: &str) -> Found {
+    let workspace = Workspace::get(db);
+    let images = workspace.images(db);
+    if reference.contains('@') {
+        return Found::Outside;
+    }
+    // A colon after the last slash begins a tag; one before it a registry's port.
+    let name_at = reference.rfind('/').map_or(0, |slash| slash + 1);
+    let untagged = match reference[name_at..].find(':') {
+        Some(colon) => &reference[..name_at + colon],
+        None => reference,
+    };
+    let candidates = [Some(untagged), untagged.strip_prefix(workspace.prefix(db))];
+    let found = candidates.into_iter().flatten().find_map(|name| images.get(name));
+    match found {
+        Some(image) if *image != user => Found::Image(*image),
+        _ => Found::Outside,
+    }
+}
+
+/// The bases of an image; empty while its Dockerfile has mistakes.
+#[salsa::tracked(persist)]
+pub fn bases(db: &dyn Db, image: Image) -> Bases {
+    let mut bases = Bases::default();
+    if let Ok(recipe) = recipe(db, image) {
+        for base in &recipe.bases {
+            match find(db, image, &base.reference) {
+                Found::Image(found) => {
+                    let edge = Edge {
+                        base: found.name(db).to_owned(),
+                        reference: base.reference.clone(),
+                        how: base.how,
+                    };
+                    if !bases.inside.contains(&edge) {
+                        bases.inside.push(edge);
+                    }
+                }
+                Found::Outside => {
+                    bases.outside.insert(base.reference.clone());
+                }
+            }
+        }
+    }
+    bases
+}
+
+/// The images of some targets and all they are built on, in an order in which
+/// every image comes after its bases, ties by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// Names, bases first.
+    pub names: Vec<String>,
+    /// The bases of each image of the repository, by name.
+    pub bases: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Orders `targets` and what they need.
+///
+/// # Errors
+/// Every cycle among them, with its whole path.
+pub fn order(db: &dyn Db, targets: &BTreeSet<String>) -> Result<Order, Vec<Problem>> {
+    let images = Workspace::get(db).images(db);
+    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut todo: Vec<String> = targets.iter().cloned().collect();
+    while let Some(name) = todo.pop() {
+        let Some(image) = images.get(&name) else { continue };
+        if !edges.contains_key(&name) {
+            let of_image: BTreeSet<String> =
+                bases(db, *image).inside.iter().map(|edge| edge.base.clone()).collect();
+            todo.extend(of_image.iter().cloned());
+            edges.insert(name, of_image);
+        }
+    }
+    let (names, rest) = topological(&edges);
+    if rest.is_empty() {
+        return Ok(Order { names, bases: edges });
+    }
+    let cycles = cycles(&edges, &rest);
+    Err(cycles.iter().map(|cycle| cycle_problem(db, cycle)).collect())
+}
+
+/// Names in order, and those that cannot be ordered because a cycle is in the way.
+fn topological(edges: &BTreeMap<String, BTreeSet<String>>) -> (Vec<String>, BTreeSet<String>) {
+    let mut waiting: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, bases) in edges {
+        waiting.insert(name, bases.len());
+        for base in bases {
+            users.entry(base).or_default().push(name);
+        }
+    }
+    let mut ready: BTreeSet<&str> =
+        waiting.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
+    let mut names = Vec::new();
+    while let Some(name) = ready.pop_first() {
+        names.push(name.to_owned());
+        waiting.remove(name);
+        for user in users.get(name).into_iter().flatten() {
+            if let Some(count) = waiting.get_mut(user) {
+                *count -= 1;
+                if *count == 0 {
+                    ready.insert(user);
+                }
+            }
+        }
+    }
+    (names, waiting.into_keys().map(str::to_owned).collect())
+}
+
+/// One cycle through each group of images that wait for each other: from any
+/// of them, following the first edge that stays among the unordered, a walk
+/// must come back to where it has been.
+fn cycles(edges: &BTreeMap<String, BTreeSet<String>>, rest: &BTreeSet<String>) -> Vec<Vec<String>> {
+    let mut found: BTreeSet<Vec<String>> = BTreeSet::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    for start in rest {
+        let mut path: Vec<&str> = Vec::new();
+        let mut at = start.as_str();
+        loop {
+            if let Some(from) = path.iter().position(|name| *name == at) {
+                found.insert(from_smallest(&path[from..]));
+                break;
+            }
+            if !seen.insert(at) {
+                break;
+            }
+            path.push(at);
+            let Some(next) = edges[at].iter().find(|base| rest.contains(*base)) else { break };
+            at = next;
+        }
+    }
+    found.into_iter().collect()
+}
+
+fn from_smallest(cycle: &[&str]) -> Vec<String> {
+    let smallest = (0..cycle.len()).min_by_key(|at| cycle[*at]).unwrap_or(0);
+    let turned = cycle[smallest..].iter().chain(&cycle[..smallest]);
+    turned.map(|name| (*name).to_owned()).collect()
+}
+
+fn cycle_problem(db: &dyn Db, cycle: &[String]) -> Problem {
+    let images = Workspace::get(db).images(db);
+    let mut path: Vec<&str> = cycle.iter().map(String::as_str).collect();
+    path.extend(cycle.first().map(String::as_str));
+    let path = path.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" -> ");
+    let first = images[&cycle[0]];
+    let next = &cycle[1 % cycle.len()];
+    let place = bases(db, first).inside.iter().find(|edge| edge.base == *next).and_then(|edge| {
+        let recipe = recipe(db, first).as_ref().ok()?;
+        let base = recipe.bases.iter().find(|base| base.reference == edge.reference)?;
+        base.spans.first().copied()
+    });
+    Problem {
+        path: first.options(db).dockerfile_path.clone(),
+        span: place,
+        message: format!("images are built on each other in a circle: {path}"),
+        hint: Some("one of these FROM, COPY --from or --mount=from must name something else".into()),
+    }
+}
+
+/// See `snapshot.rs`.
+pub(super) fn prime(db: &dyn Db, zalsa: &salsa::plumbing::Zalsa) {
+    let _ = bases::fn_ingredient_(db, zalsa);
+}

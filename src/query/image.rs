@@ -1,0 +1,111 @@
+//! An image: the query whose effect is the build.
+//!
+//! Rules it lives by, each paid for by an experiment:
+//! own spec is read first and bases after, since salsa verifies in that order
+//! and stops at the first change; a result is in the ledger before it is
+//! returned; a failure is a value, made stale by the image's epoch; an
+//! interrupt is a cancellation and leaves no value at all.
+
+use serde::{Deserialize, Serialize};
+
+use super::Db;
+use super::graph::bases;
+use super::hands::{Job, Produced};
+use super::inputs::{Image, Workspace};
+use super::recipe::{Problem, recipe};
+use super::spec::{action_key, parts, spec};
+use crate::engine::{EngineError, ImageId};
+use crate::hash::ContentHash;
+use crate::part::Part;
+use crate::reason::Code;
+
+/// A result that the engine has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Built {
+    /// The action key it answers.
+    pub key: ContentHash,
+    /// The image on the engine.
+    pub id: ImageId,
+    /// What users are keyed on; see [`crate::ledger::Record::content`].
+    pub content: ContentHash,
+}
+
+/// Why there is no result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BuildError {
+    /// The Dockerfile or the context has mistakes; nothing was sent anywhere.
+    Invalid(Vec<Problem>),
+    /// This base has no result.
+    Base(String),
+    /// The engine failed.
+    Engine(EngineError),
+    /// The result could not be written down, so it does not count.
+    Ledger(String),
+    /// Files changed between reading and sending them.
+    FilesChanged,
+    /// A secret that the Imagefile declares has no value.
+    Secret(String),
+}
+
+/// The image as its inputs want it: remembered, found in the ledger, or built now.
+///
+/// # Errors
+/// See [`BuildError`].
+#[salsa::tracked(persist, returns(clone))]
+pub fn image(db: &dyn Db, image: Image) -> Result<Built, BuildError> {
+    let spec = spec(db, image).map_err(BuildError::Invalid)?;
+    image.epoch(db);
+    let engine = Workspace::get(db).engine(db).to_owned();
+    let images = Workspace::get(db).images(db);
+
+    let mut on: Vec<Part> = Vec::new();
+    for edge in &bases(db, image).inside {
+        let content = images.get(&edge.base).and_then(|base| image_content(db, *base));
+        let content = content.ok_or_else(|| BuildError::Base(edge.base.clone()))?;
+        let part = Part::new(Code::Base, &edge.base, content.to_string());
+        if !on.contains(&part) {
+            on.push(part);
+        }
+    }
+    let key = action_key(&spec, &on);
+
+    // Pure reads, all of which `spec` has made already: no new edge that could be stale.
+    let recipe = recipe(db, image).as_ref().map_err(|problems| BuildError::Invalid(problems.clone()))?;
+    let mut parts = parts(db, image).map_err(BuildError::Invalid)?;
+    parts.extend(on.iter().cloned());
+    let job = Job {
+        name: image.name(db),
+        options: image.options(db),
+        dockerfile: image.dockerfile(db),
+        context: image.context(db),
+        engine: &engine,
+        key,
+        recipe,
+        parts,
+        on: &on,
+        edges: &bases(db, image).inside,
+    };
+    match db.hands().produce(job) {
+        Produced::Result(result) => result,
+        Produced::Interrupted => {
+            db.cancellation_token().cancel();
+            db.unwind_if_revision_cancelled();
+            // Not reached: the token above is this handle's own. A value that
+            // is retried is the safe answer all the same.
+            Err(BuildError::Engine(EngineError::Interrupted))
+        }
+    }
+}
+
+/// The firewall between an image and its users: a base built again to the same
+/// image is the same base.
+#[salsa::tracked(persist, returns(copy))]
+pub fn image_content(db: &dyn Db, base: Image) -> Option<ContentHash> {
+    image(db, base).ok().map(|built| built.content)
+}
+
+/// See `snapshot.rs`.
+pub(super) fn prime(db: &dyn Db, zalsa: &salsa::plumbing::Zalsa) {
+    let _ = image::fn_ingredient_(db, zalsa);
+    let _ = image_content::fn_ingredient_(db, zalsa);
+}

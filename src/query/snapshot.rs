@@ -1,0 +1,101 @@
+//! The database between two processes: a disposable cache in an envelope.
+//!
+//! salsa 0.28 checks neither schema nor integrity of what it loads: a renamed
+//! query or a flipped bit gives wrong answers. So the file begins with the
+//! build of imk that wrote it and a hash of all that follows, it is loaded
+//! behind `catch_unwind`, and anything unusual means an empty database. That
+//! costs time, never a build: the ledger remembers those.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use super::hands::Hands;
+use super::{Db, ImkDb};
+use crate::engine::ImageId;
+use crate::hash::ContentHash;
+
+const MAGIC: &[u8; 8] = b"imksnap1";
+
+/// Hash of the sources, `Cargo.lock` and features of this imk, made by `build.rs`.
+const BUILD_ID: &str = env!("IMK_BUILD_ID");
+
+/// What the driver keeps beside the database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The result of each image as of the run that saved this: what must still
+    /// be on the engine for the remembered queries to be true.
+    pub results: BTreeMap<String, ImageId>,
+}
+
+/// Loads what [`save`] wrote; an empty database when that is not possible.
+pub fn load(path: &Path, hands: &Arc<Hands>) -> (ImkDb, Memory) {
+    let loaded = fs::read(path).ok().and_then(|bytes| open(&bytes, hands));
+    loaded.unwrap_or_else(|| (ImkDb::new(Arc::clone(hands)), Memory::default()))
+}
+
+fn open(bytes: &[u8], hands: &Arc<Hands>) -> Option<(ImkDb, Memory)> {
+    let payload = unwrap_envelope(bytes)?;
+    let length = u64::from_le_bytes(payload.get(..8)?.try_into().ok()?);
+    let (memory, queries) = payload[8..].split_at_checked(usize::try_from(length).ok()?)?;
+    let memory: Memory = rmp_serde::from_slice(memory).ok()?;
+    // One of salsa's ways to refuse is to panic.
+    let loaded = catch_unwind(AssertUnwindSafe(|| {
+        let mut db = ImkDb::new(Arc::clone(hands));
+        // Keys are read as borrowed texts, so this must be a slice and not a reader.
+        let mut reader = rmp_serde::Deserializer::from_read_ref(queries);
+        <dyn salsa::Database>::deserialize(&mut db, &mut reader).ok()?;
+        prime(&db);
+        Some(db)
+    }));
+    Some((loaded.ok().flatten()?, memory))
+}
+
+/// salsa 0.28 panics when a restored query is verified before it was called in
+/// this process; this makes every query known first. To be called right after a
+/// load, before the first setter.
+fn prime(db: &ImkDb) {
+    let db: &dyn Db = db;
+    super::recipe::prime(db, db.zalsa());
+    super::graph::prime(db, db.zalsa());
+    super::spec::prime(db, db.zalsa());
+    super::image::prime(db, db.zalsa());
+}
+
+/// Writes the database so that a crash leaves the old file or the new one.
+///
+/// # Errors
+/// When it cannot be written; nothing but time is lost.
+pub fn save(path: &Path, db: &mut ImkDb, memory: &Memory) -> std::io::Result<()> {
+    let memory = rmp_serde::to_vec(memory).map_err(std::io::Error::other)?;
+    let queries = rmp_serde::to_vec(&<dyn salsa::Database>::as_serialize(db))
+        .map_err(std::io::Error::other)?;
+    let mut payload = (memory.len() as u64).to_le_bytes().to_vec();
+    payload.extend(memory);
+    payload.extend(queries);
+
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut file, &envelope(&payload))?;
+    file.persist(path)?;
+    Ok(())
+}
+
+fn envelope(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(ContentHash::of(BUILD_ID.as_bytes()).0);
+    bytes.extend(ContentHash::of(payload).0);
+    bytes.extend(payload);
+    bytes
+}
+
+fn unwrap_envelope(bytes: &[u8]) -> Option<&[u8]> {
+    let rest = bytes.strip_prefix(MAGIC)?;
+    let rest = rest.strip_prefix(&ContentHash::of(BUILD_ID.as_bytes()).0)?;
+    let (hash, payload) = rest.split_at_checked(32)?;
+    (ContentHash::of(payload).0 == hash).then_some(payload)
+}

@@ -1,0 +1,149 @@
+//! What counts: the parts of an image's action key.
+//!
+//! This table is the specification. `tests/it/freshness.rs` follows it row by
+//! row, in both directions.
+//!
+//! | counts | does not count |
+//! |---|---|
+//! | instructions of the stages that the target reaches, heredoc bodies, `# escape`, an unknown `# syntax` | comments, blank lines, line joins, keyword case, stages not reached |
+//! | values of the arguments that reached stages declare, defaults included | arguments nobody declares (warned of), proxy arguments, secrets' values, ssh |
+//! | every file an instruction of a reached stage reads: its path below the context, kind, permission bits, content; a link's target | files never read, files ignored, the ignore file's own text, mtime, owner, absolute paths, imk's own state |
+//! | the listing of a copied folder: files added, removed, renamed | files beside it |
+//! | for a base of the repository: its content, that is file-system layers and configuration without dates | its id, its tags, when and why it was built |
+//! | for a base from outside: its reference, and the id the engine has for it | bases of stages not reached |
+//! | platform, network of `RUN`, labels asked for, builder, version of this table | tags, descriptions, names, today's commit, clock, user, machine |
+//!
+//! Where imk must choose between a needless build and a stale image it builds:
+//! changing the network is such a choice, and so is every change of a global
+//! argument that a reached stage declares but does not use.
+
+use super::Db;
+use super::graph::{self, Found, bases};
+use super::inputs::{Context, Image, Workspace};
+use super::recipe::{Problem, recipe};
+use crate::hash::ContentHash;
+use crate::part::{self, Part};
+use crate::reason::Code;
+use crate::syntax::resolve::{Recipe, StageBase};
+
+/// Raised when a line of the table above changes its meaning.
+pub const KEY_VERSION: &str = "1";
+
+/// The hash of everything that counts of an image, bases of the repository left out.
+///
+/// # Errors
+/// Every mistake of its Dockerfile and everything missing from its context.
+#[salsa::tracked(persist, returns(clone))]
+pub fn spec(db: &dyn Db, image: Image) -> Result<ContentHash, Vec<Problem>> {
+    parts(db, image).map(|parts| part::hash("imk spec v1", &parts))
+}
+
+/// The parts behind [`spec`]. Not a query: it is wanted only for a new hash or for an explanation.
+///
+/// # Errors
+/// As [`spec`].
+pub fn parts(db: &dyn Db, image: Image) -> Result<Vec<Part>, Vec<Problem>> {
+    let recipe = recipe(db, image).as_ref().map_err(Clone::clone)?;
+    let files = files(db, image, recipe)?;
+    let workspace = Workspace::get(db);
+    let options = image.options(db);
+    let platform = options.platform.as_deref().unwrap_or(workspace.platform(db));
+
+    let mut parts = vec![
+        Part::new(Code::Builder, "key version", KEY_VERSION),
+        Part::new(Code::Builder, "builder", workspace.builder_kind(db)),
+        Part::new(Code::Config, "platform", platform),
+    ];
+    if let Some(network) = &options.network {
+        parts.push(Part::new(Code::Config, "network", network));
+    }
+    for (label, value) in &options.labels {
+        parts.push(Part::new(Code::Config, format!("label {label}"), value));
+    }
+    for (arg, value) in &recipe.args {
+        parts.push(Part::new(Code::Arg, arg, value.as_deref().unwrap_or("(unset)")));
+    }
+    let known = workspace.outside(db);
+    for reference in &bases(db, image).outside {
+        let id = known.get(reference).and_then(|outside| outside.id.as_deref()).unwrap_or("by name");
+        parts.push(Part::new(Code::Upstream, reference, id));
+    }
+    parts.extend(dockerfile(db, image, recipe).into_iter().map(|line| Part::new(Code::Dockerfile, "", line)));
+    if !recipe.reads.sources.is_empty() {
+        parts.push(Part::new(Code::File, "files", files.to_string()));
+    }
+    Ok(parts)
+}
+
+/// The lines of the Dockerfile that count. Bases are told by number, so that
+/// how a reference is spelled does not count, and named once in that order.
+fn dockerfile(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<String> {
+    let mut lines = vec![format!("escape {}", recipe.escape)];
+    lines.extend(recipe.syntax.iter().map(|syntax| format!("syntax {syntax}")));
+    for (number, base) in recipe.bases.iter().enumerate() {
+        let name = match graph::find(db, image, &base.reference) {
+            Found::Image(found) => format!("image {}", found.name(db)),
+            Found::Outside => base.reference.clone(),
+        };
+        lines.push(format!("base {number} is {name} for {}", base.platform));
+    }
+    for stage in &recipe.stages {
+        lines.push(match stage.base {
+            StageBase::Scratch => format!("FROM scratch for {}", stage.platform),
+            StageBase::Stage(stage_number) => format!("FROM stage {stage_number} for {}", stage.platform),
+            StageBase::Base(base) => format!("FROM base {base} for {}", stage.platform),
+        });
+        lines.extend(stage.instructions.iter().map(|instruction| instruction.text.clone()));
+    }
+    lines
+}
+
+fn files(db: &dyn Db, image: Image, recipe: &Recipe) -> Result<ContentHash, Vec<Problem>> {
+    let options = image.options(db);
+    let folder = match options.context_path.as_str() {
+        "" => "the repository's root",
+        path => path,
+    };
+    match image.context(db) {
+        Context::Is(selected) if selected.missing.is_empty() => Ok(selected.hash),
+        Context::Is(selected) => Err(selected
+            .missing
+            .iter()
+            .filter_map(|index| recipe.reads.sources.get(*index))
+            .map(|source| Problem {
+                path: options.dockerfile_path.clone(),
+                span: Some(source.span),
+                message: format!("there is no `{}` in the context of image `{}`", source.pattern, image.name(db)),
+                hint: Some(format!("the context is `{folder}`; is the path right, or does an ignore file hide it?")),
+            })
+            .collect()),
+        Context::Absent => Err(vec![Problem::of(
+            &options.context_path,
+            format!("the context of image `{}` is missing: there is no folder `{folder}`", image.name(db)),
+            "make it, or point `context` in Imagefile.ron to where it is",
+        )]),
+        Context::Unreadable(error) => Err(vec![Problem::of(
+            &error.path,
+            format!("cannot read the context of image `{}`: {}", image.name(db), error.why),
+            "every file that an instruction copies must be readable",
+        )]),
+        Context::Unread if recipe.reads.sources.is_empty() => Ok(ContentHash::default()),
+        Context::Unread => Err(vec![Problem::of(
+            &options.context_path,
+            format!("the context of image `{}` was not read", image.name(db)),
+            "this is a mistake in imk: please report it",
+        )]),
+    }
+}
+
+/// The action key: everything that can change the image, bases included.
+pub fn action_key(spec: &ContentHash, bases: &[Part]) -> ContentHash {
+    let mut parts = vec![Part::new(Code::Config, "spec", spec.to_string())];
+    parts.extend_from_slice(bases);
+    part::hash("imk action v1", &parts)
+}
+
+/// See `snapshot.rs`.
+pub(super) fn prime(db: &dyn Db, zalsa: &salsa::plumbing::Zalsa) {
+    let _ = spec::fn_ingredient_(db, zalsa);
+}

@@ -1,0 +1,490 @@
+//! One instruction: keyword, flags and rest become a [`Body`].
+//!
+//! Follows `instructions/parse.go`. Reports every mistake of the instruction
+//! and goes on; expands nothing.
+
+use std::collections::BTreeMap;
+
+use super::flags::{self, Flags, Raw, Takes};
+use super::heredoc::{self, Heredoc};
+use super::lines::{Lines, Logical};
+use super::words::{self, Json, Slice};
+use super::{Argument, Body, Command, Healthcheck, Instruction, KEYWORDS, Pair, Run, Stage, Transfer, Word, mount};
+use crate::syntax::error::{Span, SyntaxError};
+use crate::syntax::text::{self, quoted};
+
+/// `FROM` opens a stage; everything else belongs to one.
+pub enum Parsed {
+    From(Stage),
+    Instruction(Instruction),
+}
+
+type Errors = Vec<SyntaxError>;
+
+/// What an instruction is made of.
+struct Parts<'l> {
+    line: &'l Logical<'l>,
+    keyword: String,
+    keyword_span: Span,
+    flags: Vec<Raw>,
+    rest: Slice<'l>,
+    heredocs: Vec<Heredoc>,
+}
+
+/// Reads the instruction that begins at `at` in the line, and its heredocs from the lines behind.
+pub fn parse(line: &Logical<'_>, at: usize, lines: &mut Lines<'_>, errors: &mut Errors) -> Option<Parsed> {
+    let start = line.span(at, at).start;
+    let mut parts = split(line, at);
+    if parts.keyword == "ONBUILD" {
+        let trigger = onbuild(&mut parts, lines, errors)?;
+        let span = Span::new(start, end_of(line, lines, trigger.1));
+        return Some(Parsed::Instruction(Instruction { span, body: Body::Onbuild(trigger.0) }));
+    }
+    if matches!(parts.keyword.as_str(), "RUN" | "COPY" | "ADD") && !matches!(words::json(parts.rest), Json::List(_)) {
+        parts.heredocs = heredoc::read(line, lines, errors);
+    }
+    let span = Span::new(start, end_of(line, lines, !parts.heredocs.is_empty()));
+    if parts.keyword == "FROM" {
+        return from(&mut parts, errors).map(|stage| Parsed::From(Stage { span, ..stage }));
+    }
+    let body = body(&mut parts, errors)?;
+    Some(Parsed::Instruction(Instruction { span, body }))
+}
+
+fn end_of(line: &Logical<'_>, lines: &Lines<'_>, has_heredocs: bool) -> usize {
+    if !has_heredocs {
+        return line.whole().end;
+    }
+    let end = lines.place();
+    line.file()[..end].trim_end_matches(['\r', '\n']).len()
+}
+
+fn split<'l>(line: &'l Logical<'l>, at: usize) -> Parts<'l> {
+    let whole = Slice { at, text: &line.text[at..] }.trim();
+    let length = whole.text.find(words::is_blank).unwrap_or(whole.text.len());
+    let (flags, rest) = flags::take(whole.behind(length), line);
+    Parts {
+        line,
+        keyword: whole.text[..length].to_ascii_uppercase(),
+        keyword_span: line.span(whole.at, whole.at + length),
+        flags,
+        rest: rest.trim(),
+        heredocs: Vec::new(),
+    }
+}
+
+/// The trigger as text: the rest of the line, and the heredocs behind it.
+fn onbuild(parts: &mut Parts<'_>, lines: &mut Lines<'_>, errors: &mut Errors) -> Option<(String, bool)> {
+    parts.flags(&[], errors);
+    if parts.rest.text.is_empty() {
+        parts.missing("an instruction, as in `ONBUILD COPY . /app`", errors);
+        return None;
+    }
+    let (line, at) = (parts.line, parts.rest.at);
+    let inner = split(line, at);
+    if matches!(inner.keyword.as_str(), "ONBUILD" | "FROM" | "MAINTAINER") {
+        let message = format!("{} is not allowed behind ONBUILD", inner.keyword);
+        errors.push(SyntaxError::new(inner.keyword_span, message));
+        return None;
+    }
+    let heredocs = match parse(line, at, lines, errors)? {
+        Parsed::Instruction(Instruction { body: Body::Run(run), .. }) => run.heredocs,
+        // BuildKit stores the texts in the order of the line, each once more under its name.
+        Parsed::Instruction(Instruction { body: Body::Copy(copy) | Body::Add(copy), .. }) => copy.contents,
+        _ => Vec::new(),
+    };
+    let mut trigger = line.text[at..].to_owned();
+    for heredoc in &heredocs {
+        trigger.push('\n');
+        trigger.push_str(&heredoc.content);
+        trigger.push_str(&heredoc.name);
+    }
+    Some((trigger, !heredocs.is_empty()))
+}
+
+fn body(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Body> {
+    match parts.keyword.as_str() {
+        "RUN" => run(parts, errors),
+        "COPY" => transfer(parts, COPY_FLAGS, errors).map(Body::Copy),
+        "ADD" => transfer(parts, ADD_FLAGS, errors).map(Body::Add),
+        "ARG" => arg(parts, errors),
+        "ENV" => pairs(parts, errors).map(Body::Env),
+        "LABEL" => pairs(parts, errors).map(Body::Label),
+        "WORKDIR" => parts.single("a path", errors).map(Body::Workdir),
+        "USER" => parts.single("a user", errors).map(Body::User),
+        "STOPSIGNAL" => parts.single("a signal", errors).map(Body::StopSignal),
+        "MAINTAINER" => parts.single("a name", errors).map(|word| Body::Maintainer(word.text)),
+        "CMD" => parts.plain_command(errors).map(Body::Cmd),
+        "ENTRYPOINT" => parts.plain_command(errors).map(Body::Entrypoint),
+        "EXPOSE" => {
+            parts.flags(&[], errors);
+            let ports: Vec<_> = words::blank_delimited(parts.rest).iter().map(|port| port.word(parts.line)).collect();
+            if ports.is_empty() {
+                parts.missing("a port, as in `EXPOSE 8080`", errors);
+                return None;
+            }
+            Some(Body::Expose(ports))
+        }
+        "VOLUME" => volume(parts, errors),
+        "HEALTHCHECK" => healthcheck(parts, errors).map(Body::Healthcheck),
+        "SHELL" => {
+            parts.flags(&[], errors);
+            match parts.command(errors)? {
+                Command { exec: true, args } if !args.is_empty() => Some(Body::Shell(args)),
+                _ => {
+                    parts.missing("a list, as in `SHELL [\"/bin/bash\", \"-c\"]`", errors);
+                    None
+                }
+            }
+        }
+        unknown => {
+            let error = SyntaxError::new(parts.keyword_span, format!("unknown instruction {}", quoted(unknown)));
+            errors.push(match text::did_you_mean(unknown, KEYWORDS) {
+                Some(hint) => error.hint(hint),
+                None => error.hint("a line that continues the one above needs a `\\` at the end of that one"),
+            });
+            None
+        }
+    }
+}
+
+impl Parts<'_> {
+    fn flags(&mut self, known: &[(&'static str, Takes)], errors: &mut Errors) -> Flags {
+        Flags::read(std::mem::take(&mut self.flags), known, &self.keyword, errors)
+    }
+
+    fn missing(&self, what: &str, errors: &mut Errors) {
+        errors.push(SyntaxError::new(self.keyword_span, format!("{} needs {what}", self.keyword)));
+    }
+
+    fn single(&mut self, what: &str, errors: &mut Errors) -> Option<Word> {
+        self.flags(&[], errors);
+        if self.rest.text.is_empty() {
+            self.missing(what, errors);
+            return None;
+        }
+        Some(self.rest.word(self.line))
+    }
+
+    /// A JSON list, or one text for a shell.
+    fn command(&self, errors: &mut Errors) -> Option<Command> {
+        match words::json(self.rest) {
+            Json::List(list) => {
+                Some(Command { exec: true, args: list.into_iter().map(|(text, _, _)| text).collect() })
+            }
+            Json::NotTexts => {
+                self.not_texts(errors);
+                None
+            }
+            Json::Shell if self.rest.text.is_empty() => Some(Command { exec: false, args: Vec::new() }),
+            Json::Shell => Some(Command { exec: false, args: vec![self.rest.text.to_owned()] }),
+        }
+    }
+
+    fn plain_command(&mut self, errors: &mut Errors) -> Option<Command> {
+        self.flags(&[], errors);
+        self.command(errors)
+    }
+
+    fn not_texts(&self, errors: &mut Errors) {
+        let span = self.rest.word(self.line).span;
+        let error = SyntaxError::new(span, format!("the list of {} may hold texts only", self.keyword));
+        errors.push(error.hint("put every entry in double quotes"));
+    }
+
+    /// A JSON list or words between blanks.
+    fn list(&self, errors: &mut Errors) -> Option<Vec<Word>> {
+        match words::json(self.rest) {
+            Json::List(list) => Some(
+                list.into_iter()
+                    .map(|(text, start, end)| Word { text, span: self.line.span(start, end) })
+                    .collect(),
+            ),
+            Json::NotTexts => {
+                self.not_texts(errors);
+                None
+            }
+            Json::Shell => {
+                Some(words::blank_delimited(self.rest).iter().map(|word| word.word(self.line)).collect())
+            }
+        }
+    }
+}
+
+/// `FROM [--platform=P] IMAGE [AS NAME]`
+fn from(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Stage> {
+    let platform = parts.flags(&[("platform", Takes::Text)], errors);
+    let platform = platform.value("platform").map(|value| value.word(parts.line)).filter(|word| !word.text.is_empty());
+    let words: Vec<_> = words::blank_delimited(parts.rest).iter().map(|word| word.word(parts.line)).collect();
+    let (base, name) = match words.as_slice() {
+        [] => {
+            parts.missing("an image, as in `FROM alpine:3.20`", errors);
+            return None;
+        }
+        [base] => (base.clone(), None),
+        [base, keyword, name] if keyword.text.eq_ignore_ascii_case("AS") => {
+            let lower = name.text.to_lowercase();
+            let sound = lower.starts_with(|c: char| c.is_ascii_lowercase())
+                && lower.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b));
+            if !sound {
+                let message = format!("{} cannot be the name of a stage", quoted(&name.text));
+                let error = SyntaxError::new(name.span, message);
+                errors.push(error.hint("a name begins with a letter and goes on with letters, digits, `-`, `_` and `.`"));
+                return None;
+            }
+            (base.clone(), Some(Word { text: lower, span: name.span }))
+        }
+        [_, second, ..] => {
+            let error = SyntaxError::new(second.span, "FROM takes an image, or an image, AS and a name");
+            errors.push(error.hint("as in `FROM golang:1.24 AS build`"));
+            return None;
+        }
+    };
+    Some(Stage { span: Span::default(), base, name, platform, instructions: Vec::new() })
+}
+
+fn run(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Body> {
+    let known = [
+        ("mount", Takes::Texts),
+        ("network", Takes::Text),
+        ("security", Takes::Text),
+        ("device", Takes::Texts),
+    ];
+    let flags = parts.flags(&known, errors);
+    let mut choice = |name: &str, allowed: &[&str]| {
+        let value = flags.value(name)?;
+        if !allowed.contains(&value.text.as_str()) {
+            let message = format!("the flag `--{name}` is {}, not {}", allowed.join(" or "), quoted(&value.text));
+            errors.push(SyntaxError::new(value.word(parts.line).span, message));
+        }
+        Some(value.text.clone()).filter(|value| value != allowed[0])
+    };
+    let network = choice("network", &["default", "none", "host"]);
+    let security = choice("security", &["sandbox", "insecure"]);
+    let mounts =
+        flags.values("mount").iter().filter_map(|value| mount::parse(value, parts.line, errors)).collect();
+    let command = parts.command(errors)?;
+    if command.args.is_empty() {
+        parts.missing("a command", errors);
+        return None;
+    }
+    let heredocs = std::mem::take(&mut parts.heredocs);
+    Some(Body::Run(Run { command, heredocs, mounts, network, security, devices: flags.texts("device") }))
+}
+
+const COPY_FLAGS: &[(&str, Takes)] = &[
+    ("from", Takes::Text),
+    ("chown", Takes::Text),
+    ("chmod", Takes::Text),
+    ("link", Takes::Bool),
+    ("parents", Takes::Bool),
+    ("exclude", Takes::Texts),
+];
+
+const ADD_FLAGS: &[(&str, Takes)] = &[
+    ("chown", Takes::Text),
+    ("chmod", Takes::Text),
+    ("link", Takes::Bool),
+    ("keep-git-dir", Takes::Bool),
+    ("checksum", Takes::Text),
+    ("unpack", Takes::Bool),
+    ("exclude", Takes::Texts),
+];
+
+fn transfer(
+    parts: &mut Parts<'_>,
+    known: &[(&'static str, Takes)],
+    errors: &mut Errors,
+) -> Option<Transfer> {
+    let flags = parts.flags(known, errors);
+    let mut words = parts.list(errors)?;
+    let destination = words.pop();
+    let Some(destination) = destination.filter(|_| !words.is_empty()) else {
+        parts.missing("at least two arguments: what to copy, and where to", errors);
+        return None;
+    };
+    if let Ok(Some(_)) = heredoc::of_word(&destination.text) {
+        let message = format!("{} cannot copy into a heredoc", parts.keyword);
+        errors.push(SyntaxError::new(destination.span, message).hint("the destination comes last"));
+        return None;
+    }
+    let from = flags.value("from").map(|value| value.word(parts.line)).filter(|word| !word.text.is_empty());
+    let mut transfer = Transfer {
+        destination: destination.text,
+        from,
+        chown: flags.text("chown"),
+        chmod: flags.text("chmod"),
+        checksum: flags.text("checksum"),
+        link: flags.bool("link").unwrap_or(false),
+        parents: flags.bool("parents").unwrap_or(false),
+        keep_git_dir: flags.bool("keep-git-dir"),
+        unpack: flags.bool("unpack"),
+        exclude: flags.texts("exclude"),
+        ..Transfer::default()
+    };
+    // Of two texts with one name the last counts for both (`heredocLookup`).
+    let contents: BTreeMap<&str, &str> =
+        parts.heredocs.iter().map(|found| (found.name.as_str(), found.content.as_str())).collect();
+    for word in words {
+        match heredoc::of_word(&word.text) {
+            Ok(Some(found)) => {
+                let content = contents.get(found.name.as_str()).copied().unwrap_or_default().to_owned();
+                transfer.contents.push(Heredoc { content, ..found });
+            }
+            _ => transfer.sources.push(word),
+        }
+    }
+    Some(transfer)
+}
+
+fn arg(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Body> {
+    parts.flags(&[], errors);
+    let mut arguments = Vec::new();
+    for (word, start, end) in words::quoted_words(parts.rest, parts.line.escape) {
+        let span = parts.line.span(start, end);
+        let (name, value) = match word.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (word, None),
+        };
+        if name.is_empty() {
+            errors.push(SyntaxError::new(span, "the name of an ARG is empty"));
+            continue;
+        }
+        arguments.push(Argument { name, value, span });
+    }
+    if arguments.is_empty() {
+        parts.missing("a name, as in `ARG VERSION=1.0`", errors);
+        return None;
+    }
+    Some(Body::Arg(arguments))
+}
+
+/// `KEY=value …`, or the old form `KEY value` (`parseNameVal`).
+fn pairs(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Vec<Pair>> {
+    parts.flags(&[], errors);
+    let (keyword, rest) = (&parts.keyword, parts.rest);
+    let words = words::quoted_words(rest, parts.line.escape);
+    let Some((first, _, _)) = words.first() else {
+        parts.missing(&format!("a pair, as in `{keyword} key=value`"), errors);
+        return None;
+    };
+    let whole = parts.line.span(rest.at, rest.at + rest.text.len());
+    if !first.contains('=') {
+        let Some((key, value)) = rest.text.split_once(words::is_blank) else {
+            parts.missing(&format!("a value: `{keyword} {}=…`", rest.text), errors);
+            return None;
+        };
+        let (key, value) = (key.to_owned(), value.trim_start_matches(words::is_blank).to_owned());
+        return Some(vec![Pair { key, value, span: whole }]);
+    }
+    let mut pairs = Vec::new();
+    for (word, start, end) in words {
+        let span = parts.line.span(start, end);
+        match word.split_once('=') {
+            Some(("", _)) => errors.push(SyntaxError::new(span, format!("the name of an {keyword} is empty"))),
+            Some((key, value)) => pairs.push(Pair { key: key.to_owned(), value: value.to_owned(), span }),
+            None => {
+                let error = SyntaxError::new(span, format!("there is no `=` in {}", quoted(&word)));
+                errors.push(error.hint("put quotes around a value with blanks in it"));
+            }
+        }
+    }
+    Some(pairs)
+}
+
+fn volume(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Body> {
+    parts.flags(&[], errors);
+    let mut volumes = parts.list(errors)?;
+    for volume in &mut volumes {
+        volume.text = volume.text.trim().to_owned();
+    }
+    if volumes.is_empty() || volumes.iter().any(|volume| volume.text.is_empty()) {
+        parts.missing("a path, as in `VOLUME /data`", errors);
+        return None;
+    }
+    Some(Body::Volume(volumes))
+}
+
+fn healthcheck(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Healthcheck> {
+    let keys = ["interval", "timeout", "start-period", "start-interval", "retries"];
+    let length = parts.rest.text.find(char::is_whitespace).unwrap_or(parts.rest.text.len());
+    let kind = parts.rest.text[..length].to_ascii_uppercase();
+    let kind_span = parts.line.span(parts.rest.at, parts.rest.at + length);
+    parts.rest = parts.rest.behind(length).trim();
+    let flags = parts.flags(&keys.map(|key| (key, Takes::Text)), errors);
+    match kind.as_str() {
+        "NONE" if parts.rest.text.is_empty() => return Some(Healthcheck::None),
+        "NONE" => {
+            errors.push(SyntaxError::new(kind_span, "HEALTHCHECK NONE takes nothing else"));
+            return None;
+        }
+        "CMD" => {}
+        "" => {
+            parts.missing("CMD and a command, or NONE", errors);
+            return None;
+        }
+        unknown => {
+            let message = format!("HEALTHCHECK does not know {}", quoted(unknown));
+            errors.push(SyntaxError::new(kind_span, message).hint("write `HEALTHCHECK CMD command` or `HEALTHCHECK NONE`"));
+            return None;
+        }
+    }
+    let command = parts.command(errors)?;
+    if command.args.is_empty() {
+        parts.missing("a command behind CMD", errors);
+        return None;
+    }
+    let mut options = BTreeMap::new();
+    for key in keys {
+        let Some(value) = flags.value(key).filter(|value| !value.text.is_empty()) else { continue };
+        let number = match key {
+            "retries" => value.text.parse::<i32>().ok().filter(|number| *number >= 0).map(i64::from),
+            _ => duration(&value.text).filter(|nanoseconds| *nanoseconds == 0 || *nanoseconds >= 1_000_000),
+        };
+        match number {
+            Some(0) => {}
+            Some(number) => {
+                options.insert(key.to_owned(), number);
+            }
+            None => {
+                let message = format!("`--{key}` cannot be {}", quoted(&value.text));
+                let wanted = if key == "retries" { "a number, as in 3" } else { "a time, as in 30s or 1m30s" };
+                errors.push(SyntaxError::new(value.word(parts.line).span, message).hint(format!("it is {wanted}")));
+            }
+        }
+    }
+    Some(Healthcheck::Command { command, options })
+}
+
+/// Go's `time.ParseDuration`: `1h30m`, `1.5s`, `0`; in nanoseconds.
+fn duration(text: &str) -> Option<i64> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Some(0);
+    }
+    let mut total = 0.0;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let number: f64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let letters = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        total += number
+            * match &rest[..letters] {
+                "ns" => 1.0,
+                "us" | "µs" | "μs" => 1e3,
+                "ms" => 1e6,
+                "s" => 1e9,
+                "m" => 60e9,
+                "h" => 3600e9,
+                _ => return None,
+            };
+        rest = &rest[letters..];
+    }
+    (total < 9.2e18).then_some((sign * total) as i64)
+}

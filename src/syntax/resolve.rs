@@ -1,0 +1,293 @@
+//! What a Dockerfile means for one target: the stages reached, their bases, and what they read.
+//!
+//! Follows BuildKit's `dockerfile2llb/convert.go`. The canonical form changes
+//! whenever BuildKit's own cache key would; comments, joins, keyword case, names
+//! of stages and stages not reached do not count. Knows no files, no digests and
+//! no image configuration beyond what the request brings.
+
+mod evaluate;
+mod globals;
+mod mounts;
+mod names;
+mod pin;
+pub mod platform;
+mod reach;
+mod scope;
+mod sources;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::dockerfile::{Dockerfile, Frontend};
+use super::error::{Span, SyntaxError};
+use super::reads::Reads;
+use super::text::{did_you_mean, quoted};
+
+/// What is asked of a Dockerfile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Build arguments that were given.
+    pub args: BTreeMap<String, String>,
+    /// The stage to build, by name or number; the last one without.
+    pub target: Option<String>,
+    /// What is built, as `linux/arm64`.
+    pub platform: String,
+    /// What builds.
+    pub build_platform: String,
+    /// `ONBUILD` triggers of bases, by the name that the Dockerfile uses after expansion.
+    pub triggers: BTreeMap<String, Vec<String>>,
+    /// Environments of bases, where known, by the same name. For a base that is
+    /// not here a variable may be set or not, and imk takes the larger view.
+    pub environments: BTreeMap<String, BTreeMap<String, String>>,
+    /// Names of additional contexts (`--build-context name=…`): they go before stages and images.
+    pub contexts: BTreeSet<String>,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            args: BTreeMap::new(),
+            target: None,
+            platform: "linux/amd64".into(),
+            build_platform: "linux/amd64".into(),
+            triggers: BTreeMap::new(),
+            environments: BTreeMap::new(),
+            contexts: BTreeSet::new(),
+        }
+    }
+}
+
+/// What a target is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Who reads the file.
+    pub frontend: Frontend,
+    /// The value of `# syntax=`, or of the argument `BUILDKIT_SYNTAX`. It counts.
+    pub syntax: Option<String>,
+    /// `\` or `` ` ``.
+    pub escape: char,
+    /// What is built, in BuildKit's spelling.
+    pub platform: String,
+    /// The number of the target in the file, and its name if it has one: what the engine is asked for.
+    pub target: Target,
+    /// The reached stages in the order of the file.
+    pub stages: Vec<ReachedStage>,
+    /// Arguments that the reached stages declare or use, with their final values.
+    /// Proxy arguments are left out.
+    pub args: BTreeMap<String, Option<String>>,
+    /// Images that the reached stages build on or copy from.
+    pub bases: Vec<BaseUse>,
+    /// What is read of the main context.
+    pub reads: Reads,
+    /// What is read of additional contexts, by name.
+    pub context_reads: BTreeMap<String, Reads>,
+    /// What `ADD` fetches.
+    pub remotes: Vec<Remote>,
+    /// `ONBUILD` triggers that the image will carry: what its dependents run.
+    pub triggers: Vec<String>,
+    /// Things that work and deserve a word.
+    pub warnings: Vec<SyntaxError>,
+}
+
+/// The stage that is built.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Its number in the file.
+    pub index: usize,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+}
+
+/// A stage of the recipe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReachedStage {
+    /// Its number in the file; its number among the reached ones is its place in the list.
+    pub index: usize,
+    /// Its name. Does not count.
+    pub name: Option<String>,
+    /// What it builds on.
+    pub base: StageBase,
+    /// Its platform.
+    pub platform: String,
+    /// Triggers of the base first, then its own.
+    pub instructions: Vec<CanonicalInstruction>,
+}
+
+/// What a stage builds on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StageBase {
+    /// Nothing.
+    Scratch,
+    /// A reached stage, by its place in [`Recipe::stages`].
+    Stage(usize),
+    /// An image or context, by its place in [`Recipe::bases`].
+    Base(usize),
+}
+
+/// An instruction as it counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanonicalInstruction {
+    /// Two instructions mean the same where these texts are the same.
+    pub text: String,
+    /// Where it stands; for a trigger, the `FROM` that brought it.
+    pub span: Span,
+}
+
+/// How an image is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum How {
+    /// `FROM`
+    From,
+    /// `COPY --from`
+    Copy,
+    /// `RUN --mount=from=`
+    Mount,
+}
+
+/// One use of an image that is no stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseUse {
+    /// By what.
+    pub how: How,
+    /// The name after expansion, not completed.
+    pub reference: String,
+    /// For which platform.
+    pub platform: String,
+    /// The words to replace when the image is pinned; none for a trigger of a base.
+    pub spans: Vec<Span>,
+    /// The number of the stage in the file.
+    pub stage: usize,
+    /// An additional context of this name is meant, not an image.
+    pub context: bool,
+}
+
+/// What `ADD` fetches from elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remote {
+    /// After expansion.
+    pub url: String,
+    /// A git repository, not a file.
+    pub git: bool,
+    /// `--checksum`, or the one in the URL of a git repository.
+    pub checksum: Option<String>,
+    /// `--keep-git-dir`
+    pub keep_git_dir: Option<bool>,
+    /// Where the word stands.
+    pub span: Span,
+}
+
+impl Recipe {
+    /// Everything that counts of the Dockerfile itself, one line for each part.
+    pub fn canonical(&self) -> String {
+        let mut lines = vec![format!("escape {}", self.escape)];
+        lines.extend(self.syntax.iter().map(|syntax| format!("syntax {syntax}")));
+        for (number, stage) in self.stages.iter().enumerate() {
+            let base = match stage.base {
+                StageBase::Scratch => "scratch".to_owned(),
+                StageBase::Stage(base) => format!("stage {base}"),
+                StageBase::Base(base) => format!("base {base}"),
+            };
+            lines.push(format!("stage {number} FROM {base} {}", stage.platform));
+            lines.extend(stage.instructions.iter().map(|instruction| instruction.text.clone()));
+        }
+        lines.join("\n")
+    }
+}
+
+/// Works out what a target is made of. Every mistake is reported.
+pub fn resolve(file: &Dockerfile, request: &Request) -> Result<Recipe, Vec<SyntaxError>> {
+    let syntax = request.args.get("BUILDKIT_SYNTAX").filter(|syntax| !syntax.is_empty());
+    let syntax = syntax.cloned().or_else(|| file.syntax.as_ref().map(|syntax| syntax.text.clone()));
+    let frontend = syntax.as_deref().map_or(Frontend::Builtin, Frontend::of);
+    if frontend != Frontend::Builtin {
+        return Ok(foreign(file, request, frontend, syntax));
+    }
+    if file.stages.is_empty() {
+        // Parsed for a foreign frontend that this request does not use.
+        let text = file.foreign.as_deref().unwrap_or_default();
+        let lines: String = text.lines().skip_while(|line| line.starts_with('#')).map(|l| format!("{l}\n")).collect();
+        return Err(super::dockerfile::parse(&lines).err().unwrap_or_default());
+    }
+    let mut errors = Vec::new();
+    let target = target(file, request.target.as_deref()).map_err(|error| errors.push(error)).unwrap_or_default();
+    let Some(globals) = globals::Globals::of(file, request, &target, &mut errors) else {
+        return Err(errors);
+    };
+    let heads = names::heads(file, request, &globals, &mut errors);
+    if !errors.is_empty() {
+        return Err(sorted(errors));
+    }
+    let reached = reach::reach(file, request, &heads, target.index, &mut errors);
+    if !errors.is_empty() {
+        return Err(sorted(errors));
+    }
+    evaluate::evaluate(file, request, globals, &heads, &reached, target, (frontend, syntax)).map_err(sorted)
+}
+
+fn sorted(mut errors: Vec<SyntaxError>) -> Vec<SyntaxError> {
+    errors.sort_by_key(|error| error.span);
+    errors
+}
+
+/// By name in any case, or by number (`findStateByName`; the number is imk's own).
+fn target(file: &Dockerfile, wanted: Option<&str>) -> Result<Target, SyntaxError> {
+    let found = match wanted {
+        None => file.stages.len().checked_sub(1),
+        Some(wanted) => {
+            let lower = wanted.to_lowercase();
+            let named = |name: &super::dockerfile::Word| name.text == lower;
+            file.stages
+                .iter()
+                .position(|stage| stage.name.as_ref().is_some_and(named))
+                .or_else(|| wanted.parse().ok().filter(|number| *number < file.stages.len()))
+        }
+    };
+    if let Some(index) = found {
+        let name = file.stages[index].name.as_ref().map(|name| name.text.clone());
+        return Ok(Target { index, name });
+    }
+    let names: Vec<&str> = file.stages.iter().filter_map(|stage| Some(stage.name.as_ref()?.text.as_str())).collect();
+    let wanted = wanted.unwrap_or_default();
+    let all = match names.as_slice() {
+        [] => "no stage has a name".to_owned(),
+        names if names.len() > 20 => format!("there are {} stages", names.len()),
+        names => format!("the stages are `{}`", names.join("`, `")),
+    };
+    let hint = did_you_mean(wanted, names.iter().copied()).map_or(all.clone(), |near| format!("{near} {all}"));
+    let span = file.stages.first().map(|stage| stage.span).unwrap_or_default();
+    Err(SyntaxError::new(span, format!("there is no stage {}", quoted(wanted))).hint(hint))
+}
+
+/// A frontend that imk does not know may read anything of the text and of the context.
+fn foreign(file: &Dockerfile, request: &Request, frontend: Frontend, syntax: Option<String>) -> Recipe {
+    let text = match &file.foreign {
+        Some(text) => text.clone(),
+        // Asked for by an argument: what was parsed is all there is of the text.
+        None => format!("{:?}{:?}", file.globals, file.stages),
+    };
+    let span = Span::new(0, text.len());
+    let instructions = vec![CanonicalInstruction { text, span }];
+    let platform = platform::parse(&request.platform).map_or(request.platform.clone(), |found| found.to_string());
+    let stage =
+        ReachedStage { index: 0, name: None, base: StageBase::Scratch, platform: platform.clone(), instructions };
+    Recipe {
+        frontend,
+        syntax,
+        escape: file.escape,
+        platform,
+        target: Target { index: 0, name: request.target.clone() },
+        stages: vec![stage],
+        args: request.args.iter().filter(|(name, _)| !globals::is_proxy(name)).map(|(n, v)| (n.clone(), Some(v.clone()))).collect(),
+        bases: Vec::new(),
+        reads: Reads::whole(),
+        context_reads: request.contexts.iter().map(|name| (name.clone(), Reads::whole())).collect(),
+        remotes: Vec::new(),
+        triggers: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;

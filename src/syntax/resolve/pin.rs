@@ -1,0 +1,42 @@
+//! The Dockerfile with its bases replaced by exact images.
+//!
+//! Only the words that name a base change. Every line keeps its number, so that
+//! what an engine says of a line is true of the user's file. Asks nobody what is exact.
+
+use std::collections::BTreeMap;
+
+use super::{BaseUse, Recipe};
+use crate::syntax::error::Span;
+
+impl Recipe {
+    /// Replaces every base that the map names, by its reference after expansion.
+    pub fn pinned(&self, text: &str, exact: &BTreeMap<String, String>) -> String {
+        self.pinned_by(text, |base| exact.get(&base.reference).cloned())
+    }
+
+    /// The same, where the platform or the use of a base matters.
+    pub fn pinned_by(&self, text: &str, exact: impl Fn(&BaseUse) -> Option<String>) -> String {
+        let mut changes: BTreeMap<Span, String> = BTreeMap::new();
+        for base in self.bases.iter().filter(|base| !base.context) {
+            if let Some(exact) = exact(base) {
+                changes.extend(base.spans.iter().map(|span| (*span, exact.clone())));
+            }
+        }
+        let (mut result, mut at) = (String::with_capacity(text.len()), 0);
+        for (span, exact) in changes {
+            let (Some(before), Some(word)) = (text.get(at..span.start), text.get(span.start..span.end)) else {
+                continue;
+            };
+            result.push_str(before);
+            // A word that is joined from two lines leaves its line breaks in front of it.
+            for _ in word.matches('\n') {
+                result.push(self.escape);
+                result.push('\n');
+            }
+            result.push_str(&exact);
+            at = span.end;
+        }
+        result.push_str(text.get(at..).unwrap_or_default());
+        result
+    }
+}

@@ -1,0 +1,144 @@
+//! Which stages a target needs, and the triggers that its bases bring along.
+//!
+//! Follows `resolveStages`, `initOnBuildTriggers` and `allReachableStages`.
+
+use std::collections::BTreeMap;
+
+use super::Request;
+use super::names::{Heads, Source};
+use crate::syntax::dockerfile::{Body, Dockerfile, Instruction, Word, parse_trigger};
+use crate::syntax::error::SyntaxError;
+use crate::syntax::reference;
+use crate::syntax::text::quoted;
+
+/// The reached stages by number, with the triggers that run first in each.
+pub type Reached = BTreeMap<usize, Vec<Instruction>>;
+
+/// Nobody reads more, and a hint for each costs time.
+pub const MAX_ERRORS: usize = 200;
+
+/// Every child of a stage runs all its triggers: two long lists make a very long one.
+const MAX_TRIGGERS: usize = 100_000;
+
+pub fn reach(
+    file: &Dockerfile,
+    request: &Request,
+    heads: &Heads,
+    target: usize,
+    errors: &mut Vec<SyntaxError>,
+) -> Reached {
+    // Mistakes are mistakes in stages that are not reached, too: BuildKit looks at all of them.
+    for (index, stage) in file.stages.iter().enumerate() {
+        for instruction in &stage.instructions {
+            let _ = dependencies(instruction, index, heads, errors);
+        }
+        if errors.len() >= MAX_ERRORS {
+            return Reached::new();
+        }
+    }
+    let mut brought = 0;
+    let mut reached = Reached::new();
+    let mut waiting = vec![target];
+    while let Some(index) = waiting.pop() {
+        if reached.contains_key(&index) {
+            continue;
+        }
+        let triggers = triggers(file, request, heads, index, errors);
+        brought += triggers.len();
+        if brought > MAX_TRIGGERS {
+            let message = format!("more than {MAX_TRIGGERS} ONBUILD triggers would run");
+            errors.push(SyntaxError::new(file.stages[index].span, message));
+        }
+        if errors.len() >= MAX_ERRORS || brought > MAX_TRIGGERS {
+            return reached;
+        }
+        if let Source::Stage(base) = heads.stages[index].source {
+            waiting.push(base);
+        }
+        let own = file.stages[index].instructions.iter();
+        for instruction in triggers.iter().chain(own) {
+            waiting.extend(dependencies(instruction, index, heads, &mut Vec::new()));
+        }
+        for trigger in &triggers {
+            let mut problems = Vec::new();
+            let _ = dependencies(trigger, index, heads, &mut problems);
+            errors.extend(problems.into_iter().map(|error| SyntaxError { span: file.stages[index].base.span, ..error }));
+        }
+        reached.insert(index, triggers);
+    }
+    reached
+}
+
+/// The stages that an instruction needs, all of them earlier ones.
+fn dependencies(
+    instruction: &Instruction,
+    stage: usize,
+    heads: &Heads,
+    errors: &mut Vec<SyntaxError>,
+) -> Vec<usize> {
+    let mut check = |from: &Word, source: Result<Source, SyntaxError>| match source {
+        Ok(Source::Stage(index)) if index < stage => Some(index),
+        Ok(Source::Stage(index)) => {
+            let message = match index == stage {
+                true => format!("a stage cannot copy from itself ({})", quoted(&from.text)),
+                false => format!("the stage {} comes later", quoted(&from.text)),
+            };
+            errors.push(SyntaxError::new(from.span, message).hint("only stages further up can be used"));
+            None
+        }
+        Ok(_) => None,
+        Err(error) => {
+            errors.push(error);
+            None
+        }
+    };
+    match &instruction.body {
+        Body::Copy(copy) => {
+            copy.from.iter().filter_map(|from| check(from, heads.copy_source(from))).collect()
+        }
+        Body::Run(run) => {
+            let froms = run.mounts.iter().filter_map(|mount| mount.from.as_ref());
+            froms.filter_map(|from| check(from, heads.named_source(from))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What runs right behind `FROM`: the triggers of an image, or those of the stage that is built on.
+fn triggers(
+    file: &Dockerfile,
+    request: &Request,
+    heads: &Heads,
+    index: usize,
+    errors: &mut Vec<SyntaxError>,
+) -> Vec<Instruction> {
+    let texts: Vec<&str> = match &heads.stages[index].source {
+        Source::Image(name) => of_base(&request.triggers, name).into_iter().flatten().map(String::as_str).collect(),
+        Source::Stage(base) => own_triggers(file, *base).collect(),
+        Source::Scratch | Source::Context(_) => Vec::new(),
+    };
+    let mut triggers = Vec::new();
+    for text in texts {
+        match parse_trigger(text) {
+            Ok(found) => triggers.push(found),
+            Err(error) => {
+                let message = format!("the ONBUILD trigger {} of the base is not sound: {}", quoted(text), error.message);
+                errors.push(SyntaxError::new(file.stages[index].base.span, message));
+            }
+        }
+    }
+    triggers
+}
+
+/// The triggers that a stage hands on.
+pub fn own_triggers(file: &Dockerfile, index: usize) -> impl Iterator<Item = &str> {
+    file.stages[index].instructions.iter().filter_map(|instruction| match &instruction.body {
+        Body::Onbuild(trigger) => Some(trigger.as_str()),
+        _ => None,
+    })
+}
+
+/// Looks a base up as it is written, and in full.
+pub fn of_base<'m, V>(map: &'m BTreeMap<String, V>, name: &str) -> Option<&'m V> {
+    map.get(name).or_else(|| map.get(&reference::normalized(name)))
+}

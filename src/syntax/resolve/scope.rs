@@ -1,0 +1,115 @@
+//! The variables of a stage, and what a stage that builds on it takes over.
+//!
+//! Follows the state and the image that `dispatchEnv`, `dispatchArg` and
+//! `dispatchState.init` keep side by side: `ENV` sets both, `ARG` only the
+//! first. Layers are shared, so that 100,000 stages cost 100,000 small maps.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::syntax::expand::{Lookup, Variables};
+
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+#[derive(Clone, Debug)]
+struct Variable {
+    value: String,
+    /// The value that the image has, if it has one.
+    image: Option<String>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    variables: BTreeMap<String, Variable>,
+    below: Option<Rc<Layer>>,
+    depth: usize,
+}
+
+/// The variables at one point of a stage.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    own: BTreeMap<String, Variable>,
+    below: Option<Rc<Layer>>,
+    /// Nothing can be set that is not here.
+    complete: bool,
+}
+
+impl Scope {
+    /// The environment of a base: known, or not known.
+    pub fn of_base(environment: Option<&BTreeMap<String, String>>) -> Self {
+        let mut scope = Self { own: BTreeMap::new(), below: None, complete: environment.is_some() };
+        for (name, value) in environment.into_iter().flatten() {
+            scope.set_env(name, value.clone());
+        }
+        // BuildKit makes sure that there is one.
+        if scope.complete && !scope.own.contains_key("PATH") {
+            scope.set_env("PATH", DEFAULT_PATH.to_owned());
+        }
+        scope
+    }
+
+    fn find(&self, name: &str) -> Option<&Variable> {
+        if let Some(found) = self.own.get(name) {
+            return Some(found);
+        }
+        let mut layer = self.below.as_deref();
+        while let Some(current) = layer {
+            if let Some(found) = current.variables.get(name) {
+                return Some(found);
+            }
+            layer = current.below.as_deref();
+        }
+        None
+    }
+
+    pub fn set_env(&mut self, name: &str, value: String) {
+        self.own.insert(name.to_owned(), Variable { image: Some(value.clone()), value });
+    }
+
+    pub fn set_arg(&mut self, name: &str, value: String) {
+        let image = self.find(name).and_then(|found| found.image.clone());
+        self.own.insert(name.to_owned(), Variable { value, image });
+    }
+
+    /// What a stage built on this one begins with: the state, with the image's values on top.
+    pub fn child(&mut self) -> Self {
+        let mut own = BTreeMap::new();
+        for (name, variable) in &self.own {
+            if let Some(image) = variable.image.as_ref().filter(|image| **image != variable.value) {
+                own.insert(name.clone(), Variable { value: image.clone(), image: Some(image.clone()) });
+            }
+        }
+        if !self.own.is_empty() {
+            self.freeze();
+        }
+        Self { own, below: self.below.clone(), complete: self.complete }
+    }
+
+    fn freeze(&mut self) {
+        let mut variables = std::mem::take(&mut self.own);
+        let depth = self.below.as_ref().map_or(0, |below| below.depth + 1);
+        let mut below = self.below.take();
+        if depth > 64 {
+            let mut layer = below.clone();
+            while let Some(current) = layer {
+                for (name, variable) in &current.variables {
+                    variables.entry(name.clone()).or_insert_with(|| variable.clone());
+                }
+                layer = current.below.clone();
+            }
+            below = None;
+        }
+        let depth = below.as_ref().map_or(0, |below| below.depth + 1);
+        self.below = Some(Rc::new(Layer { variables, below, depth }));
+    }
+}
+
+impl Variables for Scope {
+    fn get(&self, name: &str) -> Lookup<'_> {
+        match self.find(name) {
+            Some(found) => Lookup::Set(&found.value),
+            None if self.complete => Lookup::Unset,
+            None => Lookup::Unknown,
+        }
+    }
+}

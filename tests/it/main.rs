@@ -1,0 +1,14 @@
+//! The program as a person uses it: the real binary, whole outputs.
+//!
+//! Tests below `engine` need a Docker engine; `IMK_TEST_NO_ENGINE=1` skips
+//! them, and each says that it was skipped.
+
+mod bad_input;
+mod no_engine;
+mod sandbox;
+mod tidy;
+
+mod chain;
+mod everyday;
+mod freshness;
+mod graph;
