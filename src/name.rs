@@ -30,9 +30,9 @@ fn is_path_component(part: &str) -> bool {
     let ends_well = part.starts_with(alphanumeric) && part.ends_with(alphanumeric);
     let separators = part.split(alphanumeric).filter(|separator| !separator.is_empty());
     ends_well
-        && separators.into_iter().all(|separator| {
-            matches!(separator, "." | "_" | "__") || separator.chars().all(|c| c == '-')
-        })
+        && separators
+            .into_iter()
+            .all(|separator| matches!(separator, "." | "_" | "__") || separator.chars().all(|c| c == '-'))
 }
 
 /// Whether `tag` can be a tag: up to 128 of letters, digits, `_`, `.` and `-`, not starting with `.` or `-`.

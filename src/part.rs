@@ -121,11 +121,11 @@ mod tests {
 
     #[test]
     fn named_parts_are_compared_by_name() {
-        check("A=1|B=2", "B=3|C=4", &[
-            ("B", Some("2"), Some("3")),
-            ("C", None, Some("4")),
-            ("A", Some("1"), None),
-        ]);
+        check(
+            "A=1|B=2",
+            "B=3|C=4",
+            &[("B", Some("2"), Some("3")), ("C", None, Some("4")), ("A", Some("1"), None)],
+        );
     }
 
     #[test]

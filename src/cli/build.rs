@@ -29,8 +29,7 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let cancel = cancel_on_signals()?;
     let mut session = open::session(global, true, &cancel)?;
-    let synced =
-        session.sync(&args.targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
+    let synced = session.sync(&args.targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
     if let Err(error) = &synced.engine {
         return Err(no_engine(&session, &synced, error));
     }
@@ -45,7 +44,8 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     plan::warnings(&session, &synced);
     let how = if args.quiet { args::Progress::Quiet } else { args.progress };
     let logs = session.state().join("logs");
-    let progress = Arc::new(Progress::new(how, args.trace, move |image: &str| logs.join(format!("{image}.log"))));
+    let progress =
+        Arc::new(Progress::new(how, args.trace, move |image: &str| logs.join(format!("{image}.log"))));
     let shown = Arc::clone(&progress);
     let tell: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| shown.event(event));
     let options = BuildOptions {
@@ -56,7 +56,9 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     };
     let summary = session.build(&synced, &options, &tell);
     if let Err(error) = session.save() {
-        anstream::eprintln!("warning: what imk learned could not be kept: {error}; the next run will be slower");
+        anstream::eprintln!(
+            "warning: what imk learned could not be kept: {error}; the next run will be slower"
+        );
     }
     failures(&session, &summary, &progress);
     if how != args::Progress::Quiet {
@@ -113,7 +115,8 @@ fn failures(session: &Session, summary: &Summary, progress: &Progress) {
         }
         let place = place(session, name, error);
         let at = place.map(|(line, text)| format!(" at {}:{line}: {text}", path(session, name)));
-        let message = format!("image `{name}` failed{}: {}", at.unwrap_or_default(), words::build_error(error));
+        let message =
+            format!("image `{name}` failed{}: {}", at.unwrap_or_default(), words::build_error(error));
         let (tail, log) = progress.tail(name);
         anstream::eprint!("{}", Failure::error(message).text);
         if let BuildError::Engine(EngineError::Failed(_)) = error {
@@ -150,7 +153,8 @@ fn place(session: &Session, name: &str, error: &BuildError) -> Option<(usize, St
         let rest = words.next().unwrap_or_default();
         let candidate = format!("{keyword} {rest}");
         let whole = !lines[at].trim_end().ends_with('\\');
-        let found = !rest.is_empty() && if whole { wanted == candidate } else { wanted.starts_with(&candidate) };
+        let found =
+            !rest.is_empty() && if whole { wanted == candidate } else { wanted.starts_with(&candidate) };
         found.then(|| (at + 1, candidate))
     })
 }

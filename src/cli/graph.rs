@@ -12,6 +12,7 @@ use crate::drive::session::Session;
 use crate::engine::Cancel;
 use crate::query::graph::{Bases, Order, bases};
 use crate::query::recipe::recipe;
+use crate::syntax::resolve::How;
 
 pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
@@ -45,7 +46,7 @@ fn document(session: &Session, order: &Order, edges: &dyn Fn(&str) -> Bases) -> 
         let inside: Vec<_> = bases
             .inside
             .iter()
-            .map(|edge| json!({"image": edge.base, "reference": edge.reference, "how": edge.how}))
+            .map(|edge| json!({"image": edge.base, "reference": edge.reference, "how": how(edge.how)}))
             .collect();
         Some(json!({
             "name": name,
@@ -60,12 +61,20 @@ fn document(session: &Session, order: &Order, edges: &dyn Fn(&str) -> Bases) -> 
     json!({ "images": images.collect::<Vec<_>>() })
 }
 
+fn how(how: How) -> &'static str {
+    match how {
+        How::From => "from",
+        How::Copy => "copy",
+        How::Mount => "mount",
+    }
+}
+
 fn dot(order: &Order, edges: &dyn Fn(&str) -> Bases) -> String {
     let mut text = String::from("digraph images {\n    rankdir=LR;\n    node [shape=box];\n");
     for name in &order.names {
         let _ = writeln!(text, "    {name:?};");
         for edge in edges(name).inside {
-            let style = if edge.how == crate::syntax::resolve::How::From { "" } else { " [style=dashed]" };
+            let style = if edge.how == How::From { "" } else { " [style=dashed]" };
             let _ = writeln!(text, "    {:?} -> {name:?}{style};", edge.base);
         }
     }
@@ -78,7 +87,7 @@ fn mermaid(order: &Order, edges: &dyn Fn(&str) -> Bases) -> String {
     for name in &order.names {
         let _ = writeln!(text, "    i{}[\"{name}\"]", number(name));
         for edge in edges(name).inside {
-            let arrow = if edge.how == crate::syntax::resolve::How::From { "-->" } else { "-.->" };
+            let arrow = if edge.how == How::From { "-->" } else { "-.->" };
             let _ = writeln!(text, "    i{} {arrow} i{}", number(&edge.base), number(name));
         }
     }

@@ -38,7 +38,8 @@ pub fn run(global: &Global, args: &InitArgs) -> Result<(), Failure> {
 }
 
 fn imagefile(project: &Project) -> String {
-    let mut text = String::from("// What `imk` builds here. `imk keys` explains every key.\n(\n    images: {\n");
+    let mut text =
+        String::from("// What `imk` builds here. `imk keys` explains every key.\n(\n    images: {\n");
     for (name, image) in &project.images {
         let (dockerfile, context) = (&image.options.dockerfile_path, &image.options.context_path);
         let plain = *dockerfile == crate::name::join(context, "Dockerfile");

@@ -7,8 +7,7 @@ use super::args::Global;
 use super::failure::{Failure, open_error};
 use crate::drive::project::Overrides;
 use crate::drive::session::{Opening, STATE, Session};
-use crate::engine::docker::DockerEngine;
-use crate::engine::{Cancel, Engine};
+use crate::engine::{Cancel, DockerEngine, Endpoint, Engine, Environment};
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
 use crate::source::locate::{Located, locate};
@@ -24,7 +23,9 @@ pub fn located(global: &Global) -> Result<Located, Failure> {
 pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Session, Failure> {
     let located = located(global)?;
     let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &located.root.join(STATE)));
-    let engine: Arc<dyn Engine> = Arc::new(DockerEngine::from_env());
+    let environment = Environment::from_lookup(|name| std::env::var(name).ok());
+    let endpoint = Endpoint::resolve(&environment).map_err(|error| Failure::engine(&error))?;
+    let engine: Arc<dyn Engine> = Arc::new(DockerEngine::new(endpoint));
     let opening = Opening {
         located: located.clone(),
         overrides: overrides(global),
@@ -45,7 +46,8 @@ pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Sess
 
 fn overrides(global: &Global) -> Overrides {
     const VAR: &str = "IMK_VAR_";
-    let from_env = std::env::vars().filter_map(|(name, value)| Some((name.strip_prefix(VAR)?.to_owned(), value)));
+    let from_env =
+        std::env::vars().filter_map(|(name, value)| Some((name.strip_prefix(VAR)?.to_owned(), value)));
     let mut vars: std::collections::BTreeMap<String, String> = from_env.collect();
     vars.extend(global.vars.iter().cloned());
     Overrides {

@@ -57,7 +57,9 @@ fn planned(global: &Global, targets: &Targets, always: bool) -> Result<(Session,
     let synced = session.sync(&targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
     if let Err(error) = &synced.engine {
         anstream::eprintln!("warning: {error}");
-        anstream::eprintln!("warning: the plan believes what imk wrote down; the engine may have lost some of it");
+        anstream::eprintln!(
+            "warning: the plan believes what imk wrote down; the engine may have lost some of it"
+        );
     }
     let plan = session.plan(&synced, always);
     Ok((session, synced, plan))

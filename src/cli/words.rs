@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn long_values_are_cut_and_many_causes_counted() {
-        let cause = Reason { code: Code::Arg, subject: "V".into(), before: None, after: Some("x".repeat(99)) };
+        let cause =
+            Reason { code: Code::Arg, subject: "V".into(), before: None, after: Some("x".repeat(99)) };
         assert!(reason(&cause).chars().count() < 100);
         let more = [Reason::forced(), Reason::forced(), Reason::forced()];
         assert_eq!(first_reason(&more), "asked for (and 2 more)");

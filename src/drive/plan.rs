@@ -10,7 +10,6 @@ use super::session::Session;
 use super::sync::Synced;
 use crate::engine::ImageId;
 use crate::evidence::Evidence;
-use crate::file::UsedFiles;
 use crate::hash::ContentHash;
 use crate::part::Part;
 use crate::query::graph::bases;
@@ -111,8 +110,7 @@ impl Session {
                 Ok(Some(bears)) => {
                     let declared = self.project.images.get(name);
                     let tags = declared.map(|image| image.tags.clone()).unwrap_or_default();
-                    let lacks: Vec<String> =
-                        tags.into_iter().filter(|tag| !bears.contains(tag)).collect();
+                    let lacks: Vec<String> = tags.into_iter().filter(|tag| !bears.contains(tag)).collect();
                     let verdict = if lacks.is_empty() { Verdict::Fresh } else { Verdict::Retag(lacks) };
                     Ok((verdict, record.content))
                 }
@@ -127,7 +125,7 @@ impl Session {
                         old.map(|old| old.differences(&self.evidence(synced, name, now))).unwrap_or_default()
                     }
                 };
-                    Err(Verdict::Stale(reasons))
+                Err(Verdict::Stale(reasons))
             }
         }
     }
@@ -135,6 +133,6 @@ impl Session {
     fn evidence(&self, synced: &Synced, name: &str, parts: Vec<Part>) -> Evidence {
         let selection = synced.selections.get(name);
         let files = selection.and_then(|selection| self.hands.tree.used_files(selection).ok());
-        Evidence::new(parts, &files.unwrap_or_else(UsedFiles::default))
+        Evidence::new(parts, &files.unwrap_or_default())
     }
 }

@@ -21,8 +21,8 @@ pub struct Project {
     pub root: PathBuf,
     /// The Imagefile's name, if there is one.
     pub imagefile: Option<String>,
-    /// Put before names to make tags.
-    pub prefix: String,
+    /// What a base's name may begin with: the prefix in force, and the one the Imagefile declares.
+    pub prefixes: Vec<String>,
     /// What bare `imk` means; everything when empty.
     pub default: Vec<String>,
     /// Groups and their members.
@@ -128,7 +128,7 @@ fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<
     }
     let texts = |words: &[imagefile::Word]| words.iter().map(|word| word.text.clone()).collect();
     Ok(Project {
-        prefix: prefix.clone(),
+        prefixes: [prefix, &parsed.prefix].into_iter().filter(|p| !p.is_empty()).cloned().collect(),
         default: texts(&parsed.default),
         groups: parsed.groups.iter().map(|(name, words)| (name.clone(), texts(words))).collect(),
         images,
@@ -197,11 +197,7 @@ fn shared_tags(
 /// root's after the repository; `Dockerfile.dev` and `dev.Dockerfile` add
 /// `-dev`. Where two would have one name, both take their whole path, with
 /// dashes for slashes. The context is the Dockerfile's folder.
-fn discovered(
-    located: &Located,
-    paths: &[String],
-    overrides: &Overrides,
-) -> Result<Project, ProjectError> {
+fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Result<Project, ProjectError> {
     if paths.is_empty() {
         return Err(ProjectError::Nothing { root: located.root.clone() });
     }
@@ -214,7 +210,7 @@ fn discovered(
         *count.entry(short).or_default() += 1;
     }
     let prefix = overrides.prefix.clone().unwrap_or_default();
-    let mut project = Project { prefix: prefix.clone(), ..Project::default() };
+    let mut project = Project { prefixes: vec![prefix.clone()], ..Project::default() };
     let mut owners: BTreeMap<String, &str> = BTreeMap::new();
     let mut problems = Vec::new();
     for (path, [short, long]) in paths.iter().zip(&names) {

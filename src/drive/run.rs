@@ -106,7 +106,7 @@ impl Session {
             self.ask_again(name);
         }
         let told: Arc<Mutex<BTreeMap<String, Told>>> = Arc::default();
-        let nonce = format!("{:x}", std::process::id());
+        let share = self.share();
         let report = {
             let (told, tell) = (Arc::clone(&told), Arc::clone(tell));
             move |name: &str, event: JobEvent| {
@@ -126,15 +126,14 @@ impl Session {
             forced,
             no_cache: options.no_cache,
             secrets: self.secrets(),
-            nonce,
-            share: self.share(),
+            nonce: share[..12].to_owned(),
+            share,
             report: Some(Arc::new(report)),
         });
         let mut summary = self.demand(synced, options, tell, &told);
         self.hands.release_pins();
         self.remember_results(&summary);
         summary.kept = kept(synced, &summary);
-        self.tag(&mut summary);
         summary
     }
 
@@ -153,6 +152,7 @@ impl Session {
             summary: Mutex::default(),
             images: self.workspace().images(&self.db),
             hands: &self.hands,
+            tags: self.tags(),
             told,
             tell,
         };
@@ -198,23 +198,6 @@ impl Session {
         }
     }
 
-    /// Gives every result the tags its image declares. A fresh image is only tagged.
-    fn tag(&self, summary: &mut Summary) {
-        for (name, built) in &summary.results {
-            let Some(declared) = self.project.images.get(name) else { continue };
-            let bears = self.hands.tags(&built.id).ok().flatten().unwrap_or_default();
-            for tag in declared.tags.iter().filter(|tag| !bears.contains(*tag)) {
-                match self.hands.engine.tag(&built.id, tag) {
-                    Ok(()) if matches!(summary.endings.get(name), Some(Ending::Built { .. })) => {}
-                    Ok(()) => {
-                        summary.retagged.insert(name.clone());
-                    }
-                    Err(error) => summary.untagged.push((tag.clone(), error)),
-                }
-            }
-        }
-    }
-
     fn secrets(&self) -> BTreeMap<String, BTreeMap<String, Result<SecretValue, String>>> {
         let root = &self.project.root;
         let value = |id: &String, source: &SecretSource| match source {
@@ -247,6 +230,7 @@ struct Work<'a> {
     summary: Mutex<Summary>,
     images: &'a BTreeMap<String, Image>,
     hands: &'a Hands,
+    tags: BTreeMap<&'a str, &'a [String]>,
     told: &'a Mutex<BTreeMap<String, Told>>,
     tell: &'a Arc<dyn Fn(Event) + Send + Sync>,
 }
@@ -260,6 +244,22 @@ impl Work<'_> {
                 self.spawn(scope, db.clone());
             }
         });
+    }
+
+    /// Gives a result the tags its image declares. A fresh image is only tagged.
+    fn tag(&self, name: &str, built: &Built, summary: &mut Summary) {
+        let bears = self.hands.tags(&built.id).ok().flatten().unwrap_or_default();
+        let declared = self.tags.get(name).copied().unwrap_or_default();
+        let is_new = lock(self.told).get(name).is_some_and(|told| told.built.is_some());
+        for tag in declared.iter().filter(|tag| !bears.contains(*tag)) {
+            match self.hands.tag(&built.id, tag) {
+                Ok(()) if is_new => {}
+                Ok(()) => {
+                    summary.retagged.insert(name.to_owned());
+                }
+                Err(error) => summary.untagged.push((tag.clone(), error)),
+            }
+        }
     }
 
     /// Runs the most urgent job; tells how many became ready by it, `None` when there was none to run.
@@ -283,6 +283,8 @@ impl Work<'_> {
         };
         let (ending, newly_ready) = match result {
             Ok(built) => {
+                // At once, and before its pin goes: a result must never be without a name.
+                self.tag(&name, &built, &mut summary);
                 summary.results.insert(name.clone(), built);
                 let told = lock(self.told).remove(&name).unwrap_or_default();
                 let ending = match told.built {
@@ -306,9 +308,7 @@ impl Work<'_> {
 
 /// Fresh images that have a base which was built to the same content.
 fn kept(synced: &Synced, summary: &Summary) -> BTreeSet<String> {
-    let same = |name: &String| {
-        matches!(summary.endings.get(name), Some(Ending::Built { same: true, .. }))
-    };
+    let same = |name: &String| matches!(summary.endings.get(name), Some(Ending::Built { same: true, .. }));
     let fresh = |name: &&String| summary.endings.get(*name) == Some(&Ending::Fresh);
     let names = synced.order.names.iter().filter(fresh);
     names

@@ -192,8 +192,12 @@ mod tests {
         schedule.done("b");
         assert_eq!(drain(&mut schedule), ["d"]);
         assert_eq!(schedule.done("d"), 0);
-        let skipped: Vec<_> =
-            schedule.states().iter().filter(|(_, s)| **s == State::Skipped).map(|(n, _)| n.as_str()).collect();
+        let skipped: Vec<_> = schedule
+            .states()
+            .iter()
+            .filter(|(_, s)| **s == State::Skipped)
+            .map(|(n, _)| n.as_str())
+            .collect();
         assert_eq!(skipped, ["c", "e"]);
     }
 }

@@ -45,14 +45,17 @@ pub fn select(words: &[String], names: &Names<'_>) -> Result<BTreeSet<String>, V
             unknown.push(Unknown { word: bare.to_owned(), hint: did_you_mean(bare, known) });
             continue;
         }
+        let named = found.clone();
         if with_bases {
             close(&mut found, |name| names.bases.get(name).cloned().unwrap_or_default());
         }
         if with_users {
-            close(&mut found, |name| {
+            let mut users = named;
+            close(&mut users, |name| {
                 let users = names.bases.iter().filter(|(_, bases)| bases.contains(name));
                 users.map(|(user, _)| user.clone()).collect()
             });
+            found.extend(users);
         }
         selected.extend(found);
     }
@@ -60,12 +63,7 @@ pub fn select(words: &[String], names: &Names<'_>) -> Result<BTreeSet<String>, V
 }
 
 /// Adds what one word means; false when that is nothing. `seen` ends groups that hold themselves.
-fn meaning(
-    word: &str,
-    names: &Names<'_>,
-    found: &mut BTreeSet<String>,
-    seen: &mut BTreeSet<String>,
-) -> bool {
+fn meaning(word: &str, names: &Names<'_>, found: &mut BTreeSet<String>, seen: &mut BTreeSet<String>) -> bool {
     if names.images.contains(word) {
         found.insert(word.to_owned());
         return true;

@@ -75,8 +75,7 @@ impl Session {
         waiting: impl FnOnce(&str),
     ) -> Result<Self, OpenError> {
         let Opening { located, overrides, engine, tree, cancel, exclusive } = opening;
-        let project =
-            project::read(&located, &*tree, discover, &overrides).map_err(OpenError::Project)?;
+        let project = project::read(&located, &*tree, discover, &overrides).map_err(OpenError::Project)?;
         let state = located.root.join(STATE);
         let lock = if exclusive {
             prepare(&state).map_err(|why| OpenError::State { what: "make", path: state.clone(), why })?;

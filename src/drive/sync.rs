@@ -147,22 +147,22 @@ impl Session {
             };
             images.insert(name.clone(), image);
         }
-        let prefix = self.project.prefix.clone();
+        let prefixes = self.project.prefixes.clone();
         match known {
             None => {
                 self.changed = true;
                 let platform = format!("linux/{}", go_architecture(std::env::consts::ARCH));
                 let (engine, builder) = (String::new(), "unknown".to_owned());
-                Workspace::new(&self.db, images, prefix, engine, builder, platform, BTreeMap::new());
+                Workspace::new(&self.db, images, prefixes, engine, builder, platform, BTreeMap::new());
             }
             Some(workspace) => {
                 if *workspace.images(&self.db) != images {
                     self.changed = true;
                     workspace.set_images(&mut self.db).to(images);
                 }
-                if *workspace.prefix(&self.db) != prefix {
+                if *workspace.prefixes(&self.db) != prefixes {
                     self.changed = true;
-                    workspace.set_prefix(&mut self.db).to(prefix);
+                    workspace.set_prefixes(&mut self.db).to(prefixes);
                 }
             }
         }
@@ -337,9 +337,9 @@ fn ask(engine: &dyn Engine, ids: &BTreeSet<ImageId>, references: &BTreeSet<Strin
     }
     // An inventory that fails is "unknown", never "gone": nothing is marked lost by it.
     let has = engine.inventory(ids).ok();
-    let known = references.iter().filter_map(|reference| {
-        ask_outside(engine, reference).map(|outside| (reference.clone(), outside))
-    });
+    let known = references
+        .iter()
+        .filter_map(|reference| ask_outside(engine, reference).map(|outside| (reference.clone(), outside)));
     Answer { identity, has, outside: known.collect() }
 }
 
@@ -357,4 +357,3 @@ fn go_architecture(arch: &str) -> &str {
         other => other,
     }
 }
-

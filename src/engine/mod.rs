@@ -12,10 +12,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::file::{UsedFile, UsedFiles};
 
+mod archive;
 pub mod docker;
+pub mod endpoint;
 pub mod event;
+pub mod fake;
+mod progress;
+mod sending;
+mod session;
+mod transport;
 
+pub use docker::DockerEngine;
+pub use endpoint::{Endpoint, Environment};
 pub use event::BuildEvent;
+pub use fake::FakeEngine;
 
 /// An image's identity on one engine: `sha256:…`. The same build has different
 /// ids on different engines, so an id never leaves the engine that gave it.

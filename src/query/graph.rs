@@ -3,6 +3,7 @@
 //! The search for cycles walks the edges without recursion and runs before any
 //! recursive query does: a cycle inside salsa could only be told without its path.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -56,8 +57,8 @@ pub(super) fn find(db: &dyn Db, user: Image, reference: &str) -> Found {
         Some(colon) => &reference[..name_at + colon],
         None => reference,
     };
-    let candidates = [Some(untagged), untagged.strip_prefix(workspace.prefix(db))];
-    let found = candidates.into_iter().flatten().find_map(|name| images.get(name));
+    let bare = workspace.prefixes(db).iter().filter_map(|prefix| untagged.strip_prefix(prefix.as_str()));
+    let found = std::iter::once(untagged).chain(bare).find_map(|name| images.get(name));
     match found {
         Some(image) if *image != user => Found::Image(*image),
         _ => Found::Outside,
@@ -110,11 +111,11 @@ pub fn order(db: &dyn Db, targets: &BTreeSet<String>) -> Result<Order, Vec<Probl
     let mut todo: Vec<String> = targets.iter().cloned().collect();
     while let Some(name) = todo.pop() {
         let Some(image) = images.get(&name) else { continue };
-        if !edges.contains_key(&name) {
+        if let Entry::Vacant(entry) = edges.entry(name) {
             let of_image: BTreeSet<String> =
                 bases(db, *image).inside.iter().map(|edge| edge.base.clone()).collect();
             todo.extend(of_image.iter().cloned());
-            edges.insert(name, of_image);
+            entry.insert(of_image);
         }
     }
     let (names, rest) = topological(&edges);

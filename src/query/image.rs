@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Db;
 use super::graph::bases;
-use super::hands::{Job, Produced};
 use super::inputs::{Image, Workspace};
+use super::produce::{Job, Produced};
 use super::recipe::{Problem, recipe};
 use super::spec::{action_key, parts, spec};
 use crate::engine::{EngineError, ImageId};

@@ -79,9 +79,9 @@ pub struct Workspace {
     /// The images by name.
     #[returns(ref)]
     pub images: BTreeMap<String, Image>,
-    /// Put before names to make tags; a base may be named with or without it.
+    /// Put before names to make tags; a base may be named with or without one of these.
     #[returns(deref)]
-    pub prefix: String,
+    pub prefixes: Vec<String>,
     /// The engine whose results count.
     #[returns(deref)]
     pub engine: String,

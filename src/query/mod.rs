@@ -2,13 +2,14 @@
 //!
 //! Never opens a file, never sets an input (the driver does), never prints.
 //! Queries are pure but for `image`, whose one effect goes through
-//! [`hands::Hands`] and is in the ledger before it returns.
+//! [`hands::Hands`] (`produce.rs`) and is in the ledger before it returns.
 
 pub mod db;
 pub mod graph;
 pub mod hands;
 pub mod image;
 pub mod inputs;
+mod produce;
 pub mod recipe;
 pub mod snapshot;
 pub mod spec;

@@ -72,8 +72,8 @@ fn prime(db: &ImkDb) {
 /// When it cannot be written; nothing but time is lost.
 pub fn save(path: &Path, db: &mut ImkDb, memory: &Memory) -> std::io::Result<()> {
     let memory = rmp_serde::to_vec(memory).map_err(std::io::Error::other)?;
-    let queries = rmp_serde::to_vec(&<dyn salsa::Database>::as_serialize(db))
-        .map_err(std::io::Error::other)?;
+    let queries =
+        rmp_serde::to_vec(&<dyn salsa::Database>::as_serialize(db)).map_err(std::io::Error::other)?;
     let mut payload = (memory.len() as u64).to_le_bytes().to_vec();
     payload.extend(memory);
     payload.extend(queries);

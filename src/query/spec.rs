@@ -113,8 +113,14 @@ fn files(db: &dyn Db, image: Image, recipe: &Recipe) -> Result<ContentHash, Vec<
             .map(|source| Problem {
                 path: options.dockerfile_path.clone(),
                 span: Some(source.span),
-                message: format!("there is no `{}` in the context of image `{}`", source.pattern, image.name(db)),
-                hint: Some(format!("the context is `{folder}`; is the path right, or does an ignore file hide it?")),
+                message: format!(
+                    "there is no `{}` in the context of image `{}`",
+                    source.pattern,
+                    image.name(db)
+                ),
+                hint: Some(format!(
+                    "the context is `{folder}`; is the path right, or does an ignore file hide it?"
+                )),
             })
             .collect()),
         Context::Absent => Err(vec![Problem::of(

@@ -5,10 +5,12 @@
 //! about stages: that is `resolve.rs`.
 
 mod flags;
+mod healthcheck;
 mod heredoc;
 mod instruction;
 mod lines;
 mod mount;
+mod transfer;
 mod words;
 
 use std::collections::BTreeMap;
@@ -17,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use self::lines::{Directives, Lines, Logical};
 use super::error::{Span, SyntaxError};
-use super::text;
+use super::{suggest, text};
 
 pub use self::heredoc::{Heredoc, of_word as heredoc_of};
 pub use self::mount::{MOUNT_TYPES, Mount, MountField};
@@ -225,8 +227,24 @@ impl Frontend {
 
 /// Every keyword, for messages.
 pub const KEYWORDS: [&str; 18] = [
-    "FROM", "RUN", "COPY", "ADD", "ARG", "ENV", "WORKDIR", "USER", "CMD", "ENTRYPOINT", "EXPOSE", "LABEL",
-    "VOLUME", "HEALTHCHECK", "SHELL", "STOPSIGNAL", "ONBUILD", "MAINTAINER",
+    "FROM",
+    "RUN",
+    "COPY",
+    "ADD",
+    "ARG",
+    "ENV",
+    "WORKDIR",
+    "USER",
+    "CMD",
+    "ENTRYPOINT",
+    "EXPOSE",
+    "LABEL",
+    "VOLUME",
+    "HEALTHCHECK",
+    "SHELL",
+    "STOPSIGNAL",
+    "ONBUILD",
+    "MAINTAINER",
 ];
 
 const NO_FROM: &str = "a Dockerfile needs a FROM; imk does not send one without to the engine";
@@ -302,7 +320,8 @@ impl FileReader {
                 let note = SyntaxError::new(line.whole(), "an empty line inside a continued instruction");
                 self.warnings.push(note.hint("remove it, or put a `#` there"));
             }
-            self.saw_from |= line.keyword().eq_ignore_ascii_case("FROM");
+            // A mistyped `FROM` is reported as such, and not as a missing one.
+            self.saw_from = self.saw_from || suggest::nearest(line.keyword(), KEYWORDS) == Some("FROM");
             match instruction::parse(&line, 0, &mut lines, &mut self.errors) {
                 Some(instruction::Parsed::From(stage)) => self.open(stage),
                 Some(instruction::Parsed::Instruction(found)) => self.place(found, &line),

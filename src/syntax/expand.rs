@@ -5,8 +5,11 @@
 //! Such a place stays in the result behind [`UNKNOWN`], so that two words give
 //! the same result only if they do so for every value. Knows no instructions.
 
+mod split;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::split::Words;
 use super::shell_pattern;
 
 /// Stands before a `{…}` that cannot be decided yet. No Dockerfile has use for this character.
@@ -112,36 +115,6 @@ struct Reader<'a> {
     depth: usize,
     matched: BTreeSet<String>,
     unmatched: BTreeSet<String>,
-}
-
-#[derive(Default)]
-struct Words {
-    done: Vec<String>,
-    current: String,
-    inside: bool,
-}
-
-impl Words {
-    fn blank_or_char(&mut self, c: char) {
-        if !c.is_whitespace() {
-            self.raw(c);
-        } else if self.inside && !self.current.is_empty() {
-            self.done.push(std::mem::take(&mut self.current));
-            self.inside = false;
-        }
-    }
-
-    fn raw(&mut self, c: char) {
-        self.current.push(c);
-        self.inside = true;
-    }
-
-    fn finish(mut self) -> Vec<String> {
-        if !self.current.is_empty() {
-            self.done.push(self.current);
-        }
-        self.done
-    }
 }
 
 impl<'a> Reader<'a> {

@@ -206,7 +206,13 @@ impl Selector {
             return Err(format!("bad pattern `{}`", source.pattern));
         }
         let depth = source.pattern.split('/').filter(|part| !part.is_empty()).count();
-        Ok(Self { pattern: source.pattern.clone(), depth, wildcard, parents, exclude: compile(&source.exclude)? })
+        Ok(Self {
+            pattern: source.pattern.clone(),
+            depth,
+            wildcard,
+            parents,
+            exclude: compile(&source.exclude)?,
+        })
     }
 
     /// Is this path read, be it a file, a link or a folder?

@@ -86,7 +86,10 @@ pub const TOP_KEYS: &[(&str, &str)] = &[
 pub const IMAGE_KEYS: &[(&str, &str)] = &[
     ("like", "a template, or a list of them, to take keys from; the later one wins"),
     ("dockerfile", "path below the Imagefile's folder; else Dockerfile or Containerfile in the context"),
-    ("context", "folder whose files the Dockerfile can copy; else the Dockerfile's folder, else one named like the image"),
+    (
+        "context",
+        "folder whose files the Dockerfile can copy; else the Dockerfile's folder, else one named like the image",
+    ),
     ("target", "the stage to build; else the last"),
     ("args", "build arguments: {\"VERSION\": \"1\"}"),
     ("platform", "such as \"linux/arm64\"; else the engine's own"),

@@ -116,19 +116,23 @@ impl Patterns {
         self.exclusions
     }
 
-    /// `MatchesOrParentMatches`: a pattern that matches a folder matches what is below it.
+    /// The verdict of a walk that comes to this path from the root, as fsutil walks.
+    ///
+    /// moby also has `MatchesOrParentMatches`, which differs where a `!` matches a
+    /// folder that nothing ignored before: for `?/b` and `!a`, the walk ignores
+    /// `a/b`. What reaches an engine is decided by the walk.
     pub fn matches(&self, path: &str) -> bool {
-        let mut matched = false;
-        for pattern in self.all.iter().filter(|_| !path.is_empty()) {
-            // A pattern that could only repeat the verdict is not looked at.
-            if pattern.exclusion == matched && (pattern.matches(path) || pattern.matches_parent(path)) {
-                matched = !pattern.exclusion;
-            }
+        if path.is_empty() || self.all.is_empty() {
+            return false;
         }
-        matched
+        let (mut verdict, mut info) = (false, MatchInfo::default());
+        for end in path.match_indices('/').map(|(at, _)| at).chain([path.len()]) {
+            (verdict, info) = self.matches_below(&path[..end], &info);
+        }
+        verdict
     }
 
-    /// `MatchesUsingParentResults`: the same while walking, with what is known of the folder.
+    /// `MatchesUsingParentResults`: one step of that walk, with what is known of the folder.
     pub fn matches_below(&self, path: &str, parent: &MatchInfo) -> (bool, MatchInfo) {
         let (mut verdict, mut info) = (false, MatchInfo { matched: vec![false; self.all.len()] });
         for (index, pattern) in self.all.iter().enumerate() {
@@ -137,8 +141,8 @@ impl Patterns {
                 if pattern.exclusion != verdict {
                     continue;
                 }
-                matched = pattern.matches(path)
-                    || (parent.matched.is_empty() && pattern.matches_parent(path));
+                matched =
+                    pattern.matches(path) || (parent.matched.is_empty() && pattern.matches_parent(path));
             }
             info.matched[index] = matched;
             if matched {
@@ -158,7 +162,9 @@ impl Patterns {
     pub fn nothing_excepted_below(&self, dir: &str) -> bool {
         let exceptions = || self.all.iter().filter(|pattern| pattern.exclusion);
         // One exception with a wildcard in the middle makes fsutil walk everything.
-        if exceptions().any(|pattern| without_trailing_glob(&pattern.text).contains(['*', '[', ']', '?', '^', '\\'])) {
+        if exceptions()
+            .any(|pattern| without_trailing_glob(&pattern.text).contains(['*', '[', ']', '?', '^', '\\']))
+        {
             return false;
         }
         let below = format!("{dir}/");
@@ -272,7 +278,8 @@ fn compile(text: &str) -> Option<How> {
 
 /// `\x` in a regular expression of Go. What imk does not know there is a bad pattern.
 fn escape(c: char) -> Option<Step> {
-    let class = |negated, ranges: &[(char, char)]| Some(Step::Class(Class { negated, ranges: ranges.to_vec() }));
+    let class =
+        |negated, ranges: &[(char, char)]| Some(Step::Class(Class { negated, ranges: ranges.to_vec() }));
     match c {
         'd' | 'D' | 's' | 'S' | 'w' | 'W' => class(c.is_ascii_uppercase(), perl(c)),
         'a' => Some(Step::Char('\x07')),

@@ -20,13 +20,15 @@ pub struct ReadSource {
     /// Cleaned as BuildKit cleans it: relative to the context's root, no `.`
     /// or `..` left, empty for the whole context.
     pub pattern: String,
-    /// `*`, `?` and `[…]` count (`COPY` and `ADD`); a bind mount's source is literal.
+    /// There are `*`, `?` or `[…]` that count (`COPY` and `ADD`); a bind mount's source is literal.
     pub wildcard: bool,
-    /// `--exclude` patterns, as written.
+    /// `--exclude` patterns (`patterns.rs`): relative to the path that the source matches, and with
+    /// `--parents` relative to the context's root. `glob::Selector` answers for a path.
     pub exclude: Vec<String>,
     /// `--parents`: where the `./` pivot stands does not matter for what is read.
     pub parents: bool,
-    /// Nothing matching is an error. A bind mount of a missing path and a `COPY` both fail in BuildKit.
+    /// Nothing matching is an error. A bind mount of a missing path and a `COPY` both fail in
+    /// BuildKit; a wildcard that finds nothing does not, nor does the whole context.
     pub required: bool,
     /// The place of the word in the Dockerfile.
     pub span: Span,

@@ -148,9 +148,8 @@ fn is_component(part: &str) -> bool {
     if !bytes.first().is_some_and(|b| alphanumeric(*b)) || !bytes.last().is_some_and(|b| alphanumeric(*b)) {
         return false;
     }
-    part.split(|c: char| alphanumeric(c as u32 as u8) && c.is_ascii()).all(|joint| {
-        matches!(joint, "" | "." | "_" | "__") || joint.bytes().all(|b| b == b'-')
-    })
+    part.split(|c: char| alphanumeric(c as u32 as u8) && c.is_ascii())
+        .all(|joint| matches!(joint, "" | "." | "_" | "__") || joint.bytes().all(|b| b == b'-'))
 }
 
 fn is_tag(tag: &str) -> bool {
@@ -220,9 +219,31 @@ mod tests {
         let long = "a".repeat(256);
         let id = "0".repeat(64);
         for given in [
-            "", "Alpine", "a/B", "a:", "a:é", "a:-x", "-a", "a-", "a..b", "a___b", "a//b", "a/", "/a", "a b",
-            "a@sha256:12", "a@md5:00000000000000000000000000000000", "host:port/a", "[::1/a", "a:b:c", "sha256:x/é",
-            &long, &id, "$X", "a@", "é",
+            "",
+            "Alpine",
+            "a/B",
+            "a:",
+            "a:é",
+            "a:-x",
+            "-a",
+            "a-",
+            "a..b",
+            "a___b",
+            "a//b",
+            "a/",
+            "/a",
+            "a b",
+            "a@sha256:12",
+            "a@md5:00000000000000000000000000000000",
+            "host:port/a",
+            "[::1/a",
+            "a:b:c",
+            "sha256:x/é",
+            &long,
+            &id,
+            "$X",
+            "a@",
+            "é",
         ] {
             assert!(parse(given).is_err(), "{given} was taken for a name");
         }

@@ -14,6 +14,7 @@ pub mod platform;
 mod reach;
 mod scope;
 mod sources;
+mod transfer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +23,8 @@ use serde::{Deserialize, Serialize};
 use super::dockerfile::{Dockerfile, Frontend};
 use super::error::{Span, SyntaxError};
 use super::reads::Reads;
-use super::text::{did_you_mean, quoted};
+use super::suggest::did_you_mean;
+use super::text::quoted;
 
 /// What is asked of a Dockerfile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,11 +208,13 @@ pub fn resolve(file: &Dockerfile, request: &Request) -> Result<Recipe, Vec<Synta
     if file.stages.is_empty() {
         // Parsed for a foreign frontend that this request does not use.
         let text = file.foreign.as_deref().unwrap_or_default();
-        let lines: String = text.lines().skip_while(|line| line.starts_with('#')).map(|l| format!("{l}\n")).collect();
+        let lines: String =
+            text.lines().skip_while(|line| line.starts_with('#')).map(|l| format!("{l}\n")).collect();
         return Err(super::dockerfile::parse(&lines).err().unwrap_or_default());
     }
     let mut errors = Vec::new();
-    let target = target(file, request.target.as_deref()).map_err(|error| errors.push(error)).unwrap_or_default();
+    let target =
+        target(file, request.target.as_deref()).map_err(|error| errors.push(error)).unwrap_or_default();
     let Some(globals) = globals::Globals::of(file, request, &target, &mut errors) else {
         return Err(errors);
     };
@@ -247,14 +251,16 @@ fn target(file: &Dockerfile, wanted: Option<&str>) -> Result<Target, SyntaxError
         let name = file.stages[index].name.as_ref().map(|name| name.text.clone());
         return Ok(Target { index, name });
     }
-    let names: Vec<&str> = file.stages.iter().filter_map(|stage| Some(stage.name.as_ref()?.text.as_str())).collect();
+    let names: Vec<&str> =
+        file.stages.iter().filter_map(|stage| Some(stage.name.as_ref()?.text.as_str())).collect();
     let wanted = wanted.unwrap_or_default();
     let all = match names.as_slice() {
         [] => "no stage has a name".to_owned(),
         names if names.len() > 20 => format!("there are {} stages", names.len()),
         names => format!("the stages are `{}`", names.join("`, `")),
     };
-    let hint = did_you_mean(wanted, names.iter().copied()).map_or(all.clone(), |near| format!("{near} {all}"));
+    let hint =
+        did_you_mean(wanted, names.iter().copied()).map_or(all.clone(), |near| format!("{near} {all}"));
     let span = file.stages.first().map(|stage| stage.span).unwrap_or_default();
     Err(SyntaxError::new(span, format!("there is no stage {}", quoted(wanted))).hint(hint))
 }
@@ -268,9 +274,15 @@ fn foreign(file: &Dockerfile, request: &Request, frontend: Frontend, syntax: Opt
     };
     let span = Span::new(0, text.len());
     let instructions = vec![CanonicalInstruction { text, span }];
-    let platform = platform::parse(&request.platform).map_or(request.platform.clone(), |found| found.to_string());
-    let stage =
-        ReachedStage { index: 0, name: None, base: StageBase::Scratch, platform: platform.clone(), instructions };
+    let platform =
+        platform::parse(&request.platform).map_or(request.platform.clone(), |found| found.to_string());
+    let stage = ReachedStage {
+        index: 0,
+        name: None,
+        base: StageBase::Scratch,
+        platform: platform.clone(),
+        instructions,
+    };
     Recipe {
         frontend,
         syntax,
@@ -278,7 +290,12 @@ fn foreign(file: &Dockerfile, request: &Request, frontend: Frontend, syntax: Opt
         platform,
         target: Target { index: 0, name: request.target.clone() },
         stages: vec![stage],
-        args: request.args.iter().filter(|(name, _)| !globals::is_proxy(name)).map(|(n, v)| (n.clone(), Some(v.clone()))).collect(),
+        args: request
+            .args
+            .iter()
+            .filter(|(name, _)| !globals::is_proxy(name))
+            .map(|(n, v)| (n.clone(), Some(v.clone())))
+            .collect(),
         bases: Vec::new(),
         reads: Reads::whole(),
         context_reads: request.contexts.iter().map(|name| (name.clone(), Reads::whole())).collect(),

@@ -47,7 +47,11 @@ pub fn replace(pattern: &str, value: &str, replacement: &str, all: bool) -> Resu
             // Go passes over an empty match that touches the one before.
             Some(end) if !(all && end == at && last_end == Some(at)) => {
                 let matched = &value[at..end];
-                if all { template(replacement, matched, &mut result) } else { result.push_str(replacement) }
+                if all {
+                    template(replacement, matched, &mut result)
+                } else {
+                    result.push_str(replacement)
+                }
                 if !all {
                     result.extend(&value[end..]);
                     return Ok(result);

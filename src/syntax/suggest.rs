@@ -1,13 +1,18 @@
 //! "Did you mean …?": the known word nearest to an unknown one.
 
-/// The candidate that a person most likely meant, or `None` when none is near.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = word.to_lowercase();
+/// The candidate that is nearest to what was typed, if one is near enough.
+pub fn nearest<'c>(typed: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    // Nobody mistypes a word this long into a short one, and the comparison is quadratic.
+    if typed.is_empty() || typed.len() > 64 {
+        return None;
+    }
+    let typed = typed.to_lowercase();
     candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(word.len()).div_ceil(3))
-        .min()
+        .filter(|candidate| candidate.len() <= 64)
+        .map(|candidate| (strsim::damerau_levenshtein(&typed, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len().max(3) / 3).min(3))
+        .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
@@ -27,5 +32,21 @@ mod tests {
         assert_eq!(nearest("Dockerfile", words), Some("dockerfile"));
         assert_eq!(nearest("tagret", words), Some("target"));
         assert_eq!(nearest("zzz", words), None);
+    }
+
+    #[test]
+    fn a_near_word_is_found_and_a_far_one_is_not() {
+        let all = ["FROM", "RUN", "COPY", "ENTRYPOINT", "HEALTHCHECK"];
+        for (typed, meant) in [
+            ("FORM", Some("FROM")),
+            ("ruun", Some("RUN")),
+            ("COPPY", Some("COPY")),
+            ("ENTRYPONT", Some("ENTRYPOINT")),
+            ("healthchek", Some("HEALTHCHECK")),
+            ("banana", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(typed, all), meant, "{typed}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Lines of a text with their places, and the word that was probably meant.
+//! Lines of a text with their places, and texts cut to be shown.
 //!
 //! Knows nothing of what the lines say.
 
@@ -14,27 +14,6 @@ pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// The candidate that is nearest to what was typed, if one is near enough.
-pub fn nearest<'c>(typed: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    // Nobody mistypes a word this long into a short one, and the comparison is quadratic.
-    if typed.is_empty() || typed.len() > 64 {
-        return None;
-    }
-    let typed = typed.to_lowercase();
-    candidates
-        .into_iter()
-        .filter(|candidate| candidate.len() <= 64)
-        .map(|candidate| (strsim::damerau_levenshtein(&typed, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.len().max(3) / 3).min(3))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// "did you mean `x`?"
-pub fn did_you_mean<'c>(typed: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
-    nearest(typed, candidates).map(|candidate| format!("did you mean `{candidate}`?"))
-}
-
 /// What a user wrote, cut to a length that a message can hold.
 pub fn quoted(text: &str) -> String {
     let mut short: String = text.chars().take(60).collect();
@@ -47,22 +26,6 @@ pub fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_near_word_is_found_and_a_far_one_is_not() {
-        let all = ["FROM", "RUN", "COPY", "ENTRYPOINT", "HEALTHCHECK"];
-        for (typed, meant) in [
-            ("FORM", Some("FROM")),
-            ("ruun", Some("RUN")),
-            ("COPPY", Some("COPY")),
-            ("ENTRYPONT", Some("ENTRYPOINT")),
-            ("healthchek", Some("HEALTHCHECK")),
-            ("banana", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(typed, all), meant, "{typed}");
-        }
-    }
 
     #[test]
     fn lines_know_their_places() {

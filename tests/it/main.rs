@@ -9,6 +9,7 @@ mod sandbox;
 mod tidy;
 
 mod chain;
+mod engine;
 mod everyday;
 mod freshness;
 mod graph;

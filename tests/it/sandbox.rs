@@ -111,7 +111,11 @@ impl Sandbox {
 
     pub fn remove(&self, path: &str) -> &Self {
         let path = self.path(path);
-        if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap()
+        } else {
+            fs::remove_file(path).unwrap()
+        }
         self
     }
 
@@ -127,6 +131,12 @@ impl Sandbox {
                     && fs::read_to_string(&path).unwrap_or_default().contains("COPY busybox ")
                 {
                     fs::copy(busybox(), folder.join("busybox")).unwrap();
+                    // Without a difference all sandboxes would share their images, and one
+                    // test's `rmi` would be another's surprise.
+                    let text = fs::read_to_string(&path).unwrap();
+                    let copy = "COPY busybox /bin/busybox\n";
+                    let marked = text.replace(copy, &format!("{copy}LABEL imk.test={}\n", self.prefix));
+                    fs::write(&path, marked).unwrap();
                 }
             }
         }

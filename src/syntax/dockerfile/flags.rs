@@ -9,7 +9,7 @@ use super::Word;
 use super::lines::Logical;
 use super::words::Slice;
 use crate::syntax::error::{Span, SyntaxError};
-use crate::syntax::text;
+use crate::syntax::{suggest, text};
 
 /// What a flag takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,8 +140,9 @@ impl Flags {
             };
             let Some(bare) = name.strip_prefix("--") else { continue };
             let Some((known_name, takes)) = known.iter().find(|(known, _)| *known == bare) else {
-                let error = SyntaxError::new(flag.span, format!("{keyword} has no flag {}", text::quoted(name)));
-                errors.push(match text::nearest(bare, known.iter().map(|(name, _)| *name)) {
+                let error =
+                    SyntaxError::new(flag.span, format!("{keyword} has no flag {}", text::quoted(name)));
+                errors.push(match suggest::nearest(bare, known.iter().map(|(name, _)| *name)) {
                     Some(near) => error.hint(format!("did you mean `--{near}`?")),
                     None if known.is_empty() => error.hint(format!("{keyword} has no flags")),
                     None => {

@@ -3,15 +3,16 @@
 //! Follows `instructions/parse.go`. Reports every mistake of the instruction
 //! and goes on; expands nothing.
 
-use std::collections::BTreeMap;
-
 use super::flags::{self, Flags, Raw, Takes};
 use super::heredoc::{self, Heredoc};
 use super::lines::{Lines, Logical};
 use super::words::{self, Json, Slice};
-use super::{Argument, Body, Command, Healthcheck, Instruction, KEYWORDS, Pair, Run, Stage, Transfer, Word, mount};
+use super::{
+    Argument, Body, Command, Instruction, KEYWORDS, Pair, Run, Stage, Word, healthcheck, mount, transfer,
+};
 use crate::syntax::error::{Span, SyntaxError};
-use crate::syntax::text::{self, quoted};
+use crate::syntax::suggest;
+use crate::syntax::text::quoted;
 
 /// `FROM` opens a stage; everything else belongs to one.
 pub enum Parsed {
@@ -19,16 +20,16 @@ pub enum Parsed {
     Instruction(Instruction),
 }
 
-type Errors = Vec<SyntaxError>;
+pub type Errors = Vec<SyntaxError>;
 
 /// What an instruction is made of.
-struct Parts<'l> {
-    line: &'l Logical<'l>,
-    keyword: String,
+pub struct Parts<'l> {
+    pub line: &'l Logical<'l>,
+    pub keyword: String,
     keyword_span: Span,
     flags: Vec<Raw>,
-    rest: Slice<'l>,
-    heredocs: Vec<Heredoc>,
+    pub rest: Slice<'l>,
+    pub heredocs: Vec<Heredoc>,
 }
 
 /// Reads the instruction that begins at `at` in the line, and its heredocs from the lines behind.
@@ -40,7 +41,9 @@ pub fn parse(line: &Logical<'_>, at: usize, lines: &mut Lines<'_>, errors: &mut 
         let span = Span::new(start, end_of(line, lines, trigger.1));
         return Some(Parsed::Instruction(Instruction { span, body: Body::Onbuild(trigger.0) }));
     }
-    if matches!(parts.keyword.as_str(), "RUN" | "COPY" | "ADD") && !matches!(words::json(parts.rest), Json::List(_)) {
+    if matches!(parts.keyword.as_str(), "RUN" | "COPY" | "ADD")
+        && !matches!(words::json(parts.rest), Json::List(_))
+    {
         parts.heredocs = heredoc::read(line, lines, errors);
     }
     let span = Span::new(start, end_of(line, lines, !parts.heredocs.is_empty()));
@@ -105,8 +108,8 @@ fn onbuild(parts: &mut Parts<'_>, lines: &mut Lines<'_>, errors: &mut Errors) ->
 fn body(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Body> {
     match parts.keyword.as_str() {
         "RUN" => run(parts, errors),
-        "COPY" => transfer(parts, COPY_FLAGS, errors).map(Body::Copy),
-        "ADD" => transfer(parts, ADD_FLAGS, errors).map(Body::Add),
+        "COPY" => transfer::copy(parts, errors).map(Body::Copy),
+        "ADD" => transfer::add(parts, errors).map(Body::Add),
         "ARG" => arg(parts, errors),
         "ENV" => pairs(parts, errors).map(Body::Env),
         "LABEL" => pairs(parts, errors).map(Body::Label),
@@ -118,7 +121,8 @@ fn body(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Body> {
         "ENTRYPOINT" => parts.plain_command(errors).map(Body::Entrypoint),
         "EXPOSE" => {
             parts.flags(&[], errors);
-            let ports: Vec<_> = words::blank_delimited(parts.rest).iter().map(|port| port.word(parts.line)).collect();
+            let ports: Vec<_> =
+                words::blank_delimited(parts.rest).iter().map(|port| port.word(parts.line)).collect();
             if ports.is_empty() {
                 parts.missing("a port, as in `EXPOSE 8080`", errors);
                 return None;
@@ -126,7 +130,7 @@ fn body(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Body> {
             Some(Body::Expose(ports))
         }
         "VOLUME" => volume(parts, errors),
-        "HEALTHCHECK" => healthcheck(parts, errors).map(Body::Healthcheck),
+        "HEALTHCHECK" => healthcheck::parse(parts, errors).map(Body::Healthcheck),
         "SHELL" => {
             parts.flags(&[], errors);
             match parts.command(errors)? {
@@ -138,8 +142,9 @@ fn body(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Body> {
             }
         }
         unknown => {
-            let error = SyntaxError::new(parts.keyword_span, format!("unknown instruction {}", quoted(unknown)));
-            errors.push(match text::did_you_mean(unknown, KEYWORDS) {
+            let error =
+                SyntaxError::new(parts.keyword_span, format!("unknown instruction {}", quoted(unknown)));
+            errors.push(match suggest::did_you_mean(unknown, KEYWORDS) {
                 Some(hint) => error.hint(hint),
                 None => error.hint("a line that continues the one above needs a `\\` at the end of that one"),
             });
@@ -149,11 +154,11 @@ fn body(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Body> {
 }
 
 impl Parts<'_> {
-    fn flags(&mut self, known: &[(&'static str, Takes)], errors: &mut Errors) -> Flags {
+    pub fn flags(&mut self, known: &[(&'static str, Takes)], errors: &mut Errors) -> Flags {
         Flags::read(std::mem::take(&mut self.flags), known, &self.keyword, errors)
     }
 
-    fn missing(&self, what: &str, errors: &mut Errors) {
+    pub fn missing(&self, what: &str, errors: &mut Errors) {
         errors.push(SyntaxError::new(self.keyword_span, format!("{} needs {what}", self.keyword)));
     }
 
@@ -167,7 +172,7 @@ impl Parts<'_> {
     }
 
     /// A JSON list, or one text for a shell.
-    fn command(&self, errors: &mut Errors) -> Option<Command> {
+    pub fn command(&self, errors: &mut Errors) -> Option<Command> {
         match words::json(self.rest) {
             Json::List(list) => {
                 Some(Command { exec: true, args: list.into_iter().map(|(text, _, _)| text).collect() })
@@ -193,7 +198,7 @@ impl Parts<'_> {
     }
 
     /// A JSON list or words between blanks.
-    fn list(&self, errors: &mut Errors) -> Option<Vec<Word>> {
+    pub fn list(&self, errors: &mut Errors) -> Option<Vec<Word>> {
         match words::json(self.rest) {
             Json::List(list) => Some(
                 list.into_iter()
@@ -214,7 +219,8 @@ impl Parts<'_> {
 /// `FROM [--platform=P] IMAGE [AS NAME]`
 fn from(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Stage> {
     let platform = parts.flags(&[("platform", Takes::Text)], errors);
-    let platform = platform.value("platform").map(|value| value.word(parts.line)).filter(|word| !word.text.is_empty());
+    let platform =
+        platform.value("platform").map(|value| value.word(parts.line)).filter(|word| !word.text.is_empty());
     let words: Vec<_> = words::blank_delimited(parts.rest).iter().map(|word| word.word(parts.line)).collect();
     let (base, name) = match words.as_slice() {
         [] => {
@@ -229,7 +235,11 @@ fn from(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Stage> {
             if !sound {
                 let message = format!("{} cannot be the name of a stage", quoted(&name.text));
                 let error = SyntaxError::new(name.span, message);
-                errors.push(error.hint("a name begins with a letter and goes on with letters, digits, `-`, `_` and `.`"));
+                errors.push(
+                    error.hint(
+                        "a name begins with a letter and goes on with letters, digits, `-`, `_` and `.`",
+                    ),
+                );
                 return None;
             }
             (base.clone(), Some(Word { text: lower, span: name.span }))
@@ -254,7 +264,8 @@ fn run(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Body> {
     let mut choice = |name: &str, allowed: &[&str]| {
         let value = flags.value(name)?;
         if !allowed.contains(&value.text.as_str()) {
-            let message = format!("the flag `--{name}` is {}, not {}", allowed.join(" or "), quoted(&value.text));
+            let message =
+                format!("the flag `--{name}` is {}, not {}", allowed.join(" or "), quoted(&value.text));
             errors.push(SyntaxError::new(value.word(parts.line).span, message));
         }
         Some(value.text.clone()).filter(|value| value != allowed[0])
@@ -270,71 +281,6 @@ fn run(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Body> {
     }
     let heredocs = std::mem::take(&mut parts.heredocs);
     Some(Body::Run(Run { command, heredocs, mounts, network, security, devices: flags.texts("device") }))
-}
-
-const COPY_FLAGS: &[(&str, Takes)] = &[
-    ("from", Takes::Text),
-    ("chown", Takes::Text),
-    ("chmod", Takes::Text),
-    ("link", Takes::Bool),
-    ("parents", Takes::Bool),
-    ("exclude", Takes::Texts),
-];
-
-const ADD_FLAGS: &[(&str, Takes)] = &[
-    ("chown", Takes::Text),
-    ("chmod", Takes::Text),
-    ("link", Takes::Bool),
-    ("keep-git-dir", Takes::Bool),
-    ("checksum", Takes::Text),
-    ("unpack", Takes::Bool),
-    ("exclude", Takes::Texts),
-];
-
-fn transfer(
-    parts: &mut Parts<'_>,
-    known: &[(&'static str, Takes)],
-    errors: &mut Errors,
-) -> Option<Transfer> {
-    let flags = parts.flags(known, errors);
-    let mut words = parts.list(errors)?;
-    let destination = words.pop();
-    let Some(destination) = destination.filter(|_| !words.is_empty()) else {
-        parts.missing("at least two arguments: what to copy, and where to", errors);
-        return None;
-    };
-    if let Ok(Some(_)) = heredoc::of_word(&destination.text) {
-        let message = format!("{} cannot copy into a heredoc", parts.keyword);
-        errors.push(SyntaxError::new(destination.span, message).hint("the destination comes last"));
-        return None;
-    }
-    let from = flags.value("from").map(|value| value.word(parts.line)).filter(|word| !word.text.is_empty());
-    let mut transfer = Transfer {
-        destination: destination.text,
-        from,
-        chown: flags.text("chown"),
-        chmod: flags.text("chmod"),
-        checksum: flags.text("checksum"),
-        link: flags.bool("link").unwrap_or(false),
-        parents: flags.bool("parents").unwrap_or(false),
-        keep_git_dir: flags.bool("keep-git-dir"),
-        unpack: flags.bool("unpack"),
-        exclude: flags.texts("exclude"),
-        ..Transfer::default()
-    };
-    // Of two texts with one name the last counts for both (`heredocLookup`).
-    let contents: BTreeMap<&str, &str> =
-        parts.heredocs.iter().map(|found| (found.name.as_str(), found.content.as_str())).collect();
-    for word in words {
-        match heredoc::of_word(&word.text) {
-            Ok(Some(found)) => {
-                let content = contents.get(found.name.as_str()).copied().unwrap_or_default().to_owned();
-                transfer.contents.push(Heredoc { content, ..found });
-            }
-            _ => transfer.sources.push(word),
-        }
-    }
-    Some(transfer)
 }
 
 fn arg(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Body> {
@@ -381,7 +327,9 @@ fn pairs(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Vec<Pair>> {
     for (word, start, end) in words {
         let span = parts.line.span(start, end);
         match word.split_once('=') {
-            Some(("", _)) => errors.push(SyntaxError::new(span, format!("the name of an {keyword} is empty"))),
+            Some(("", _)) => {
+                errors.push(SyntaxError::new(span, format!("the name of an {keyword} is empty")))
+            }
             Some((key, value)) => pairs.push(Pair { key: key.to_owned(), value: value.to_owned(), span }),
             None => {
                 let error = SyntaxError::new(span, format!("there is no `=` in {}", quoted(&word)));
@@ -403,88 +351,4 @@ fn volume(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Body> {
         return None;
     }
     Some(Body::Volume(volumes))
-}
-
-fn healthcheck(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Healthcheck> {
-    let keys = ["interval", "timeout", "start-period", "start-interval", "retries"];
-    let length = parts.rest.text.find(char::is_whitespace).unwrap_or(parts.rest.text.len());
-    let kind = parts.rest.text[..length].to_ascii_uppercase();
-    let kind_span = parts.line.span(parts.rest.at, parts.rest.at + length);
-    parts.rest = parts.rest.behind(length).trim();
-    let flags = parts.flags(&keys.map(|key| (key, Takes::Text)), errors);
-    match kind.as_str() {
-        "NONE" if parts.rest.text.is_empty() => return Some(Healthcheck::None),
-        "NONE" => {
-            errors.push(SyntaxError::new(kind_span, "HEALTHCHECK NONE takes nothing else"));
-            return None;
-        }
-        "CMD" => {}
-        "" => {
-            parts.missing("CMD and a command, or NONE", errors);
-            return None;
-        }
-        unknown => {
-            let message = format!("HEALTHCHECK does not know {}", quoted(unknown));
-            errors.push(SyntaxError::new(kind_span, message).hint("write `HEALTHCHECK CMD command` or `HEALTHCHECK NONE`"));
-            return None;
-        }
-    }
-    let command = parts.command(errors)?;
-    if command.args.is_empty() {
-        parts.missing("a command behind CMD", errors);
-        return None;
-    }
-    let mut options = BTreeMap::new();
-    for key in keys {
-        let Some(value) = flags.value(key).filter(|value| !value.text.is_empty()) else { continue };
-        let number = match key {
-            "retries" => value.text.parse::<i32>().ok().filter(|number| *number >= 0).map(i64::from),
-            _ => duration(&value.text).filter(|nanoseconds| *nanoseconds == 0 || *nanoseconds >= 1_000_000),
-        };
-        match number {
-            Some(0) => {}
-            Some(number) => {
-                options.insert(key.to_owned(), number);
-            }
-            None => {
-                let message = format!("`--{key}` cannot be {}", quoted(&value.text));
-                let wanted = if key == "retries" { "a number, as in 3" } else { "a time, as in 30s or 1m30s" };
-                errors.push(SyntaxError::new(value.word(parts.line).span, message).hint(format!("it is {wanted}")));
-            }
-        }
-    }
-    Some(Healthcheck::Command { command, options })
-}
-
-/// Go's `time.ParseDuration`: `1h30m`, `1.5s`, `0`; in nanoseconds.
-fn duration(text: &str) -> Option<i64> {
-    let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    let mut total = 0.0;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let letters = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        total += number
-            * match &rest[..letters] {
-                "ns" => 1.0,
-                "us" | "µs" | "μs" => 1e3,
-                "ms" => 1e6,
-                "s" => 1e9,
-                "m" => 60e9,
-                "h" => 3600e9,
-                _ => return None,
-            };
-        rest = &rest[letters..];
-    }
-    (total < 9.2e18).then_some((sign * total) as i64)
 }

@@ -131,7 +131,8 @@ impl<'t> Lines<'t> {
         match (name.as_str(), value) {
             ("escape", "\\" | "`") => self.directives.escape = value.chars().next().unwrap_or('\\'),
             ("escape", _) => {
-                let message = format!("the escape character cannot be {}", crate::syntax::text::quoted(value));
+                let message =
+                    format!("the escape character cannot be {}", crate::syntax::text::quoted(value));
                 self.errors.push(SyntaxError::new(span, message).hint("it is a backslash or a backtick"));
             }
             ("check", _) => self.directives.check = Some(Word { text: value.to_owned(), span }),
@@ -163,7 +164,8 @@ pub fn detect_syntax(text: &str) -> Option<Word> {
     for comment in ["#", "//"] {
         let (mut at, mut seen) = (start, Vec::new());
         for line in text[start..].split_inclusive('\n') {
-            let Some((name, value, offset)) = directive_of(line.trim_end_matches(['\r', '\n']), comment) else {
+            let Some((name, value, offset)) = directive_of(line.trim_end_matches(['\r', '\n']), comment)
+            else {
                 break;
             };
             if seen.contains(&name) {
@@ -205,14 +207,14 @@ impl<'t> Logical<'t> {
     }
 
     pub fn keyword(&self) -> &str {
-        self.text.split(|c| super::words::is_blank(c)).next().unwrap_or_default()
+        self.text.split(super::words::is_blank).next().unwrap_or_default()
     }
 
     pub fn keyword_span(&self) -> Span {
         self.span(0, self.keyword().len())
     }
 
-    /// The last piece of the file that belongs to it may be needed for messages.
+    /// The text that it is part of.
     pub fn file(&self) -> &'t str {
         self.file
     }

@@ -9,7 +9,7 @@ use super::Word;
 use super::flags::Value;
 use super::lines::Logical;
 use crate::syntax::error::SyntaxError;
-use crate::syntax::text;
+use crate::syntax::{suggest, text};
 
 /// One mount, before expansion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +37,25 @@ pub struct MountField {
 pub const MOUNT_TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
 
 const KEYS: [&str; 19] = [
-    "type", "from", "source", "src", "target", "dst", "destination", "readonly", "ro", "readwrite", "rw", "id",
-    "sharing", "required", "size", "mode", "uid", "gid", "env",
+    "type",
+    "from",
+    "source",
+    "src",
+    "target",
+    "dst",
+    "destination",
+    "readonly",
+    "ro",
+    "readwrite",
+    "rw",
+    "id",
+    "sharing",
+    "required",
+    "size",
+    "mode",
+    "uid",
+    "gid",
+    "env",
 ];
 
 pub fn parse(value: &Value, line: &Logical<'_>, errors: &mut Vec<SyntaxError>) -> Option<Mount> {
@@ -57,7 +74,7 @@ pub fn parse(value: &Value, line: &Logical<'_>, errors: &mut Vec<SyntaxError>) -
         let span = value.span(line, start, end);
         if !KEYS.contains(&key.as_str()) {
             let error = SyntaxError::new(span, format!("a mount has no field {}", text::quoted(&key)));
-            errors.push(match text::did_you_mean(&key, KEYS) {
+            errors.push(match suggest::did_you_mean(&key, KEYS) {
                 Some(hint) => error.hint(hint),
                 None => error.hint(format!("it has {}", KEYS.join(", "))),
             });

@@ -35,7 +35,9 @@ pub fn is_blank(c: char) -> bool {
 /// Words between blanks.
 pub fn blank_delimited(rest: Slice<'_>) -> Vec<Slice<'_>> {
     let parts = rest.text.split(is_blank).filter(|part| !part.is_empty());
-    parts.map(|text| Slice { at: rest.at + (text.as_ptr() as usize - rest.text.as_ptr() as usize), text }).collect()
+    parts
+        .map(|text| Slice { at: rest.at + (text.as_ptr() as usize - rest.text.as_ptr() as usize), text })
+        .collect()
 }
 
 /// Words of `ENV`, `LABEL` and `ARG`: quotes hold them together and stay in them (`parseWords`).

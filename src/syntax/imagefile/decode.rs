@@ -152,12 +152,15 @@ impl Reader {
         for field in fields {
             let name = field.name.name.as_ref();
             let span = Span::new(field.name.span.start_offset, field.name.span.end_offset);
+            if name.is_empty() {
+                // A key that the parser made up to go on; it has told why.
+                continue;
+            }
             let keys = || known.iter().map(|(key, _)| *key);
             if !keys().any(|key| key == name) {
                 let hint = did_you_mean(name, keys())
                     .unwrap_or_else(|| format!("{owner} knows {}", keys().collect::<Vec<_>>().join(", ")));
-                self.errors
-                    .push(SyntaxError::new(span, format!("{owner} has no key `{name}`")).hint(hint));
+                self.errors.push(SyntaxError::new(span, format!("{owner} has no key `{name}`")).hint(hint));
             } else if seen.contains(&name) {
                 self.wrong(span, format!("the key `{name}` stands here twice"));
             } else {

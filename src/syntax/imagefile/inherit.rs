@@ -157,7 +157,8 @@ impl Scope<'_> {
             if self.errors.len() == before
                 && let Err(why) = crate::name::check_tag(&tag.text)
             {
-                self.errors.push(SyntaxError::new(tag.span, format!("`{}` cannot be a tag: {why}", tag.text)));
+                self.errors
+                    .push(SyntaxError::new(tag.span, format!("`{}` cannot be a tag: {why}", tag.text)));
             }
             filled.push(tag);
         }
@@ -190,8 +191,7 @@ impl Scope<'_> {
                 match self.vars.get(name) {
                     Some(value) => text.push_str(value),
                     None => {
-                        let mut error =
-                            SyntaxError::new(word.span, format!("there is no variable `{name}`"));
+                        let mut error = SyntaxError::new(word.span, format!("there is no variable `{name}`"));
                         error.hint = did_you_mean(name, self.vars.keys().map(String::as_str))
                             .or_else(|| Some(format!("declare it: vars: {{\"{name}\": \"…\"}}")));
                         self.errors.push(error);

@@ -27,7 +27,9 @@ fn an_image_needs_only_a_name() {
 
 #[test]
 fn the_dockerfiles_folder_is_the_context_unless_said_otherwise() {
-    let file = read_ok(r#"(images: {"a": (dockerfile: "x/y/Dockerfile"), "b": (dockerfile: "Dockerfile.b"), "c": (dockerfile: "x/D", context: ".")})"#);
+    let file = read_ok(
+        r#"(images: {"a": (dockerfile: "x/y/Dockerfile"), "b": (dockerfile: "Dockerfile.b"), "c": (dockerfile: "x/D", context: ".")})"#,
+    );
     let contexts: Vec<_> = file.images.iter().map(|image| image.context.text.as_str()).collect();
     assert_eq!(contexts, ["x/y", "", ""]);
 }
@@ -95,7 +97,9 @@ fn broken_ron_is_told_with_its_place() {
 
 #[test]
 fn a_template_like_itself_ends() {
-    let file = read_ok(r#"(templates: {"a": (like: "b", target: "t"), "b": (like: "a")}, images: {"w": (like: "a")})"#);
+    let file = read_ok(
+        r#"(templates: {"a": (like: "b", target: "t"), "b": (like: "a")}, images: {"w": (like: "a")})"#,
+    );
     assert_eq!(file.images[0].target.as_ref().unwrap().text, "t");
 }
 

@@ -10,15 +10,13 @@ use super::mounts;
 use super::names::{Heads, Source};
 use super::reach::{Reached, of_base, own_triggers};
 use super::scope::Scope;
-use super::sources::{self, Kind};
+use super::sources;
 use super::{BaseUse, CanonicalInstruction, How, ReachedStage, Recipe, Request, StageBase, Target};
 use crate::syntax::dockerfile::{
-    Argument, Body, Command, Dockerfile, Frontend, Healthcheck, Heredoc, Instruction, Pair, Run, Transfer, Word,
-    heredoc_of,
+    Argument, Body, Command, Dockerfile, Frontend, Healthcheck, Instruction, Pair, Run, Word, heredoc_of,
 };
 use crate::syntax::error::{Span, SyntaxError};
-use crate::syntax::expand::{Expansion, Lexer, UNKNOWN, is_unknown};
-use crate::syntax::glob;
+use crate::syntax::expand::{Expansion, UNKNOWN, is_unknown};
 use crate::syntax::reads::{ReadSource, Reads};
 use crate::syntax::text::quoted;
 
@@ -74,32 +72,31 @@ pub fn evaluate(
     walk.finish()
 }
 
-struct Walk<'a> {
-    file: &'a Dockerfile,
+pub struct Walk<'a> {
+    pub file: &'a Dockerfile,
     request: &'a Request,
-    globals: Globals,
-    heads: &'a Heads,
+    pub globals: Globals,
+    pub heads: &'a Heads,
     /// From the number in the file to the place among the reached stages.
     places: BTreeMap<usize, usize>,
-    recipe: Recipe,
+    pub recipe: Recipe,
     errors: Vec<SyntaxError>,
     scopes: BTreeMap<usize, Scope>,
-    spent: usize,
+    pub spent: usize,
     /// Arguments that triggers declare.
     declared: BTreeSet<String>,
 }
 
 /// The stage that is being walked through.
-struct Here {
+pub struct Here {
     index: usize,
-    platform: String,
-    scope: Scope,
+    pub scope: Scope,
     /// The `FROM` that brought a trigger: its words have no place in the file.
     brought_by: Option<Span>,
 }
 
 impl Here {
-    fn span(&self, span: Span) -> Span {
+    pub fn span(&self, span: Span) -> Span {
         self.brought_by.unwrap_or(span)
     }
 }
@@ -110,7 +107,10 @@ impl Walk<'_> {
             return Err(self.errors);
         }
         for name in globals::undeclared(self.file, self.request, &self.declared) {
-            let warning = SyntaxError::new(Span::default(), format!("the argument {} is given, and nothing declares it", quoted(&name)));
+            let warning = SyntaxError::new(
+                Span::default(),
+                format!("the argument {} is given, and nothing declares it", quoted(&name)),
+            );
             self.recipe.warnings.push(warning.hint(format!("declare it with `ARG {name}`, or leave it out")));
         }
         for (name, value) in &self.request.args {
@@ -157,10 +157,10 @@ impl Walk<'_> {
             index,
             name: stage.name.as_ref().map(|name| name.text.clone()),
             base,
-            platform: platform.clone(),
+            platform,
             instructions: Vec::new(),
         });
-        let mut here = Here { index, platform, scope, brought_by: Some(stage.base.span) };
+        let mut here = Here { index, scope, brought_by: Some(stage.base.span) };
         for trigger in triggers {
             if let Body::Arg(arguments) = &trigger.body {
                 self.declared.extend(arguments.iter().map(|argument| argument.name.clone()));
@@ -218,7 +218,9 @@ impl Walk<'_> {
                 sorted.sort_by(|a, b| a.text.cmp(&b.text));
                 let mut ports = Vec::new();
                 for word in sorted {
-                    ports.extend(self.expand(&word.text, word.span, here)?.words.iter().map(|port| shown(port)));
+                    ports.extend(
+                        self.expand(&word.text, word.span, here)?.words.iter().map(|port| shown(port)),
+                    );
                 }
                 list("EXPOSE", ports)
             }
@@ -235,9 +237,12 @@ impl Walk<'_> {
         })
     }
 
-    fn expand(&mut self, text: &str, span: Span, here: &Here) -> Result<Expansion, SyntaxError> {
-        let expanded =
-            self.globals.lexer.expand(text, &here.scope).map_err(|error| cannot_expand(span, text, &error))?;
+    pub fn expand(&mut self, text: &str, span: Span, here: &Here) -> Result<Expansion, SyntaxError> {
+        let expanded = self
+            .globals
+            .lexer
+            .expand(text, &here.scope)
+            .map_err(|error| cannot_expand(span, text, &error))?;
         self.spent += expanded.text.len();
         if self.spent > MAX_EXPANDED {
             return Err(SyntaxError::new(span, "the values of the variables grow too long"));
@@ -245,7 +250,7 @@ impl Walk<'_> {
         Ok(expanded)
     }
 
-    fn word(&mut self, word: &Word, here: &Here) -> Result<String, SyntaxError> {
+    pub fn word(&mut self, word: &Word, here: &Here) -> Result<String, SyntaxError> {
         self.expand(&word.text, word.span, here).map(|expanded| expanded.text)
     }
 
@@ -281,7 +286,7 @@ impl Walk<'_> {
                 _ => name.clone(),
             });
         }
-        self.note_arg(name, value.as_deref().map(shown_value));
+        self.note_arg(name, value.as_deref().map(|value| value.replace(UNKNOWN, "$")));
         Ok(value.map_or_else(|| name.clone(), |value| shown(&format!("{name}={value}"))))
     }
 
@@ -333,133 +338,8 @@ impl Walk<'_> {
         ReadSource { required: !pattern.is_empty(), wildcard: false, pattern, ..sources::whole(span) }
     }
 
-    fn transfer(&mut self, keyword: &str, transfer: &Transfer, here: &Here) -> Result<String, SyntaxError> {
-        let mut text = keyword.to_owned();
-        let mut source = None;
-        if let Some(from) = &transfer.from {
-            let found = self.heads.copy_source(from)?;
-            text.push_str(&format!(" --from={}", self.used(found.clone(), How::Copy, from, here)));
-            source = Some(found);
-        }
-        let span = transfer.sources.first().map_or(Span::default(), |word| word.span);
-        for (flag, value) in [("chown", &transfer.chown), ("chmod", &transfer.chmod)] {
-            let value = self.expand(value.as_deref().unwrap_or_default(), span, here)?.text;
-            if !value.is_empty() {
-                text.push_str(&format!(" --{flag}={}", json(&[shown(&value)])));
-            }
-        }
-        let checksum = self.expand(transfer.checksum.as_deref().unwrap_or_default(), span, here)?.text;
-        if !checksum.is_empty() {
-            text.push_str(&format!(" --checksum={}", json(&[shown(&checksum)])));
-        }
-        for (flag, set) in [("link", transfer.link), ("parents", transfer.parents)] {
-            if set {
-                text.push_str(&format!(" --{flag}"));
-            }
-        }
-        for (flag, set) in [("keep-git-dir", transfer.keep_git_dir), ("unpack", transfer.unpack)] {
-            if let Some(set) = set {
-                text.push_str(&format!(" --{flag}={set}"));
-            }
-        }
-        if !transfer.exclude.is_empty() {
-            text.push_str(&format!(" --exclude={}", json(&transfer.exclude)));
-        }
-        let mut words = Vec::new();
-        for word in &transfer.sources {
-            let expanded = self.word(word, here)?;
-            self.source(keyword, transfer, &expanded, word, &checksum, source.as_ref(), here)?;
-            words.push(shown(&expanded));
-        }
-        for heredoc in &transfer.contents {
-            words.push(format!("<<{}", heredoc.name));
-            words.push(self.content(heredoc, span, here)?);
-        }
-        let destination = self.expand(&transfer.destination, span, here)?.text;
-        words.push(shown(&destination));
-        Ok(list(&text, words))
-    }
-
-    /// A heredoc of `COPY`: variables count unless its name is quoted; quotes in it mean nothing.
-    fn content(&mut self, heredoc: &Heredoc, span: Span, here: &Here) -> Result<String, SyntaxError> {
-        let content = heredoc.chomped();
-        if !heredoc.expand {
-            return Ok(shown(&content));
-        }
-        let lexer = Lexer { skip_quotes: true, ..Lexer::new('\\') };
-        let expanded =
-            lexer.expand(&content, &here.scope).map_err(|error| cannot_expand(span, &heredoc.name, &error))?;
-        self.spent += expanded.text.len();
-        Ok(shown(&expanded.text))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one source word needs all that its instruction says")]
-    fn source(
-        &mut self,
-        keyword: &str,
-        transfer: &Transfer,
-        expanded: &str,
-        word: &Word,
-        checksum: &str,
-        from: Option<&Source>,
-        here: &Here,
-    ) -> Result<(), SyntaxError> {
-        let span = here.span(word.span);
-        if is_unknown(expanded) {
-            self.warn_unknown(&word.text, span);
-            match from {
-                None => self.recipe.reads.sources.push(sources::whole(span)),
-                Some(Source::Context(name)) => self.context_read(name, sources::whole(span)),
-                Some(_) => {}
-            }
-            return Ok(());
-        }
-        let kind = sources::kind(expanded);
-        if kind != Kind::Path {
-            if keyword == "COPY" {
-                let error = SyntaxError::new(word.span, format!("COPY cannot fetch {}", quoted(expanded)));
-                return Err(error.hint("use ADD for a URL or a git repository"));
-            }
-            let checksum = Some(checksum.to_owned()).filter(|sum| !sum.is_empty());
-            let git = kind == Kind::Git;
-            self.recipe.remotes.push(sources::remote(expanded, git, checksum, transfer.keep_git_dir, span));
-            return Ok(());
-        }
-        if !checksum.is_empty() {
-            let error = SyntaxError::new(word.span, "ADD --checksum is for a URL or a git repository");
-            return Err(error.hint("leave the flag out for files of the context"));
-        }
-        let read = sources::read(expanded, &transfer.exclude, transfer.parents, span);
-        if read.wildcard && !read.parents && glob::check(&read.pattern).is_err() {
-            let error = SyntaxError::new(word.span, format!("{} is not a pattern", quoted(expanded)));
-            return Err(error.hint("a `[` that stands for itself is written `[[]`"));
-        }
-        match from {
-            None => {
-                if expanded.is_empty() {
-                    let message = format!("{} is empty, so the whole context is copied", quoted(&word.text));
-                    self.recipe.warnings.push(SyntaxError::new(span, message).hint("give the variable a value"));
-                }
-                self.recipe.reads.sources.push(read);
-            }
-            Some(Source::Context(name)) => self.context_read(name, read),
-            Some(_) => {}
-        }
-        Ok(())
-    }
-
-    fn context_read(&mut self, name: &str, read: ReadSource) {
-        self.recipe.context_reads.entry(name.to_owned()).or_default().sources.push(read);
-    }
-
-    fn warn_unknown(&mut self, word: &str, span: Span) {
-        let word: String = word.replace(UNKNOWN, "$");
-        let message = format!("what {} means depends on the base image, so the whole context counts", quoted(&word));
-        self.recipe.warnings.push(SyntaxError::new(span, message).hint("set the variable with ARG or ENV"));
-    }
-
     /// Notes that a source is used; its canonical name does not depend on what it is called.
-    fn used(&mut self, source: Source, how: How, word: &Word, here: &Here) -> String {
+    pub fn used(&mut self, source: Source, how: How, word: &Word, here: &Here) -> String {
         let (reference, context) = match source {
             Source::Scratch => return "scratch".to_owned(),
             Source::Stage(index) => {
@@ -506,19 +386,14 @@ fn command_line(run: &Run) -> Vec<String> {
 }
 
 /// A text after expansion: a literal `$` is doubled, so that what is still unknown stands out.
-fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     text.replace('$', "$$").replace(UNKNOWN, "$")
 }
 
-/// The same for a person to read.
-fn shown_value(text: &str) -> String {
-    text.replace(UNKNOWN, "$")
-}
-
-fn list(head: &str, words: Vec<String>) -> String {
+pub fn list(head: &str, words: Vec<String>) -> String {
     format!("{head} {}", json(&words))
 }
 
-fn json(words: &[String]) -> String {
+pub fn json(words: &[String]) -> String {
     serde_json::Value::from(words.to_vec()).to_string()
 }

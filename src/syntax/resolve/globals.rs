@@ -32,8 +32,17 @@ pub fn steers_the_engine(name: &str) -> bool {
 }
 
 const AUTOMATIC: [&str; 11] = [
-    "BUILDPLATFORM", "BUILDOS", "BUILDOSVERSION", "BUILDARCH", "BUILDVARIANT", "TARGETPLATFORM", "TARGETOS",
-    "TARGETOSVERSION", "TARGETARCH", "TARGETVARIANT", "TARGETSTAGE",
+    "BUILDPLATFORM",
+    "BUILDOS",
+    "BUILDOSVERSION",
+    "BUILDARCH",
+    "BUILDVARIANT",
+    "TARGETPLATFORM",
+    "TARGETOS",
+    "TARGETOSVERSION",
+    "TARGETARCH",
+    "TARGETVARIANT",
+    "TARGETSTAGE",
 ];
 
 /// Is this one of the arguments that are always there?
@@ -42,7 +51,12 @@ pub fn is_automatic(name: &str) -> bool {
 }
 
 impl Globals {
-    pub fn of(file: &Dockerfile, request: &Request, target: &Target, errors: &mut Vec<SyntaxError>) -> Option<Self> {
+    pub fn of(
+        file: &Dockerfile,
+        request: &Request,
+        target: &Target,
+        errors: &mut Vec<SyntaxError>,
+    ) -> Option<Self> {
         let read = |text: &str, what: &str, errors: &mut Vec<SyntaxError>| {
             let found = platform::parse(text);
             if found.is_none() {
@@ -75,7 +89,8 @@ impl Globals {
         for (name, value) in AUTOMATIC.into_iter().zip(automatic) {
             values.insert(name.to_owned(), request.args.get(name).cloned().unwrap_or(value));
         }
-        let mut globals = Self { values, declared: BTreeMap::new(), platform, lexer: Lexer::new(file.escape) };
+        let mut globals =
+            Self { values, declared: BTreeMap::new(), platform, lexer: Lexer::new(file.escape) };
         for instruction in &file.globals {
             let Body::Arg(arguments) = &instruction.body else { continue };
             for argument in arguments {

@@ -8,7 +8,8 @@ use super::globals::cannot_expand;
 use crate::syntax::dockerfile::{MOUNT_TYPES, Mount, Word};
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::expand::{Lexer, Variables, is_unknown};
-use crate::syntax::text::{did_you_mean, quoted};
+use crate::syntax::suggest::did_you_mean;
+use crate::syntax::text::quoted;
 
 /// A mount that is ready.
 pub struct Ready {
@@ -38,7 +39,10 @@ pub fn ready(mount: &Mount, lexer: &Lexer, variables: &dyn Variables) -> Result<
         let value = match &field.value {
             None => None,
             Some(value) => Some(
-                lexer.expand(value, variables).map_err(|error| cannot_expand(field.at.span, value, &error))?.text,
+                lexer
+                    .expand(value, variables)
+                    .map_err(|error| cannot_expand(field.at.span, value, &error))?
+                    .text,
             ),
         };
         let text = value.clone().unwrap_or_default();
@@ -46,7 +50,8 @@ pub fn ready(mount: &Mount, lexer: &Lexer, variables: &dyn Variables) -> Result<
             "type" => {
                 kind = text.to_lowercase();
                 if !MOUNT_TYPES.contains(&kind.as_str()) && !is_unknown(&kind) {
-                    let error = SyntaxError::new(field.at.span, format!("cannot mount the type {}", quoted(&text)));
+                    let error =
+                        SyntaxError::new(field.at.span, format!("cannot mount the type {}", quoted(&text)));
                     let all = format!("it is one of {}", MOUNT_TYPES.join(", "));
                     return Err(error.hint(did_you_mean(&kind, MOUNT_TYPES).unwrap_or(all)));
                 }

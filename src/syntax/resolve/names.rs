@@ -10,7 +10,8 @@ use crate::syntax::dockerfile::{Dockerfile, Stage, Word};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::expand::{Lexer, NoVariables};
 use crate::syntax::reference;
-use crate::syntax::text::{did_you_mean, quoted};
+use crate::syntax::suggest::did_you_mean;
+use crate::syntax::text::quoted;
 
 /// All stages by name, and what each builds on.
 pub struct Heads {
@@ -40,7 +41,12 @@ pub enum Source {
     Context(String),
 }
 
-pub fn heads(file: &Dockerfile, request: &Request, globals: &Globals, errors: &mut Vec<SyntaxError>) -> Heads {
+pub fn heads(
+    file: &Dockerfile,
+    request: &Request,
+    globals: &Globals,
+    errors: &mut Vec<SyntaxError>,
+) -> Heads {
     let contexts = request.contexts.iter().map(|name| name.to_lowercase()).collect();
     let mut heads = Heads { stages: Vec::new(), names: BTreeMap::new(), contexts, lexer: globals.lexer };
     for (index, stage) in file.stages.iter().enumerate() {
@@ -79,7 +85,8 @@ fn base(
     used.extend(expanded.matched);
     let name = expanded.text;
     if name.is_empty() {
-        let error = SyntaxError::new(word.span, format!("{} is empty, and FROM needs an image", quoted(&word.text)));
+        let error =
+            SyntaxError::new(word.span, format!("{} is empty, and FROM needs an image", quoted(&word.text)));
         return Err(explain(error, &word.text, file, globals));
     }
     if heads.contexts.contains(&name.to_lowercase()) {
@@ -103,7 +110,9 @@ fn base(
                 false => SyntaxError::new(word.span, format!("{what} {problem}")),
             };
             if heads.names.contains_key(&name.to_lowercase()) {
-                return Err(error.hint(format!("write the stage in small letters: `{}`", name.to_lowercase())));
+                return Err(
+                    error.hint(format!("write the stage in small letters: `{}`", name.to_lowercase()))
+                );
             }
             Err(explain(error, &word.text, file, globals))
         }
@@ -120,10 +129,12 @@ fn explain(error: SyntaxError, word: &str, file: &Dockerfile, globals: &Globals)
         matches!(&instruction.body, crate::syntax::dockerfile::Body::Arg(all) if all.iter().any(|arg| arg.name == *name))
     });
     if globals.declared.contains_key(name) {
-        return error.hint(format!("give ARG {name} a default, `args` in the Imagefile or --build-arg {name}=…"));
+        return error
+            .hint(format!("give ARG {name} a default, `args` in the Imagefile or --build-arg {name}=…"));
     }
     if in_a_stage {
-        return error.hint(format!("FROM sees only what is declared above the first FROM: put `ARG {name}` there"));
+        return error
+            .hint(format!("FROM sees only what is declared above the first FROM: put `ARG {name}` there"));
     }
     match did_you_mean(name, globals.values.keys().map(String::as_str)) {
         Some(near) => error.hint(format!("`{name}` is not declared; {near}")),
@@ -131,7 +142,11 @@ fn explain(error: SyntaxError, word: &str, file: &Dockerfile, globals: &Globals)
     }
 }
 
-fn stage_platform(word: &Word, globals: &Globals, used: &mut BTreeSet<String>) -> Result<String, SyntaxError> {
+fn stage_platform(
+    word: &Word,
+    globals: &Globals,
+    used: &mut BTreeSet<String>,
+) -> Result<String, SyntaxError> {
     let expanded = globals
         .lexer
         .expand(&word.text, &globals.values)
@@ -142,8 +157,12 @@ fn stage_platform(word: &Word, globals: &Globals, used: &mut BTreeSet<String>) -
         ("", None) => SyntaxError::new(word.span, format!("the platform {} is empty", quoted(&word.text))),
         (text, None) => SyntaxError::new(word.span, format!("{} is not a platform", quoted(text))),
     };
-    let near = expanded.unmatched.iter().find_map(|name| did_you_mean(name, globals.values.keys().map(String::as_str)));
-    Err(error.hint(near.unwrap_or_else(|| "as in `--platform=$BUILDPLATFORM` or `--platform=linux/arm64`".into())))
+    let near = expanded
+        .unmatched
+        .iter()
+        .find_map(|name| did_you_mean(name, globals.values.keys().map(String::as_str)));
+    Err(error
+        .hint(near.unwrap_or_else(|| "as in `--platform=$BUILDPLATFORM` or `--platform=linux/arm64`".into())))
 }
 
 impl Heads {
@@ -181,7 +200,10 @@ impl Heads {
         match reference::parse(&from.text) {
             Ok(_) => Ok(Source::Image(from.text.clone())),
             Err(problem) => {
-                let error = SyntaxError::new(from.span, format!("cannot copy from {}: {problem}", quoted(&from.text)));
+                let error = SyntaxError::new(
+                    from.span,
+                    format!("cannot copy from {}: {problem}", quoted(&from.text)),
+                );
                 Err(match did_you_mean(&from.text, self.names.keys().map(String::as_str)) {
                     Some(near) => error.hint(near),
                     None => error.hint("it is neither a stage nor an image"),

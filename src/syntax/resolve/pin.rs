@@ -24,7 +24,8 @@ impl Recipe {
         }
         let (mut result, mut at) = (String::with_capacity(text.len()), 0);
         for (span, exact) in changes {
-            let (Some(before), Some(word)) = (text.get(at..span.start), text.get(span.start..span.end)) else {
+            let (Some(before), Some(word)) = (text.get(at..span.start), text.get(span.start..span.end))
+            else {
                 continue;
             };
             result.push_str(before);

@@ -34,13 +34,49 @@ impl fmt::Display for Platform {
 }
 
 const SYSTEMS: [&str; 17] = [
-    "aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "nacl", "netbsd",
-    "openbsd", "plan9", "solaris", "windows", "zos",
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "nacl",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "windows",
+    "zos",
 ];
 
 const ARCHITECTURES: [&str; 24] = [
-    "386", "amd64", "amd64p32", "arm", "armbe", "arm64", "arm64be", "ppc64", "ppc64le", "loong64", "mips", "mipsle",
-    "mips64", "mips64le", "mips64p32", "mips64p32le", "ppc", "riscv", "riscv64", "s390", "s390x", "sparc", "sparc64",
+    "386",
+    "amd64",
+    "amd64p32",
+    "arm",
+    "armbe",
+    "arm64",
+    "arm64be",
+    "ppc64",
+    "ppc64le",
+    "loong64",
+    "mips",
+    "mipsle",
+    "mips64",
+    "mips64le",
+    "mips64p32",
+    "mips64p32le",
+    "ppc",
+    "riscv",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sparc",
+    "sparc64",
     "wasm",
 ];
 
@@ -130,9 +166,25 @@ mod tests {
             ("windows(10.0.17763)/amd64", "windows(10.0.17763)/amd64"),
             ("macos/arm64", "darwin/arm64"),
         ] {
-            assert_eq!(super::parse(given).map(|found| found.to_string()).as_deref(), Some(wanted), "{given}");
+            assert_eq!(
+                super::parse(given).map(|found| found.to_string()).as_deref(),
+                Some(wanted),
+                "{given}"
+            );
         }
-        for given in ["", "/", "linux/", "*", "linux/*", "a/b/c/d", "nonsense", "linux//v7", "linux/a b", "$X", "a(b/c"] {
+        for given in [
+            "",
+            "/",
+            "linux/",
+            "*",
+            "linux/*",
+            "a/b/c/d",
+            "nonsense",
+            "linux//v7",
+            "linux/a b",
+            "$X",
+            "a(b/c",
+        ] {
             assert_eq!(super::parse(given), None, "{given}");
         }
     }

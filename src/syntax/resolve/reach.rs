@@ -62,7 +62,9 @@ pub fn reach(
         for trigger in &triggers {
             let mut problems = Vec::new();
             let _ = dependencies(trigger, index, heads, &mut problems);
-            errors.extend(problems.into_iter().map(|error| SyntaxError { span: file.stages[index].base.span, ..error }));
+            errors.extend(
+                problems.into_iter().map(|error| SyntaxError { span: file.stages[index].base.span, ..error }),
+            );
         }
         reached.insert(index, triggers);
     }
@@ -113,7 +115,9 @@ fn triggers(
     errors: &mut Vec<SyntaxError>,
 ) -> Vec<Instruction> {
     let texts: Vec<&str> = match &heads.stages[index].source {
-        Source::Image(name) => of_base(&request.triggers, name).into_iter().flatten().map(String::as_str).collect(),
+        Source::Image(name) => {
+            of_base(&request.triggers, name).into_iter().flatten().map(String::as_str).collect()
+        }
         Source::Stage(base) => own_triggers(file, *base).collect(),
         Source::Scratch | Source::Context(_) => Vec::new(),
     };
@@ -122,7 +126,11 @@ fn triggers(
         match parse_trigger(text) {
             Ok(found) => triggers.push(found),
             Err(error) => {
-                let message = format!("the ONBUILD trigger {} of the base is not sound: {}", quoted(text), error.message);
+                let message = format!(
+                    "the ONBUILD trigger {} of the base is not sound: {}",
+                    quoted(text),
+                    error.message
+                );
                 errors.push(SyntaxError::new(file.stages[index].base.span, message));
             }
         }

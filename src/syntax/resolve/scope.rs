@@ -22,7 +22,6 @@ struct Variable {
 struct Layer {
     variables: BTreeMap<String, Variable>,
     below: Option<Rc<Layer>>,
-    depth: usize,
 }
 
 /// The variables at one point of a stage.
@@ -85,22 +84,18 @@ impl Scope {
         Self { own, below: self.below.clone(), complete: self.complete }
     }
 
+    /// Puts the own variables into a layer. Layers of like size become one, so
+    /// that there are few to look through, and none is copied often.
     fn freeze(&mut self) {
         let mut variables = std::mem::take(&mut self.own);
-        let depth = self.below.as_ref().map_or(0, |below| below.depth + 1);
         let mut below = self.below.take();
-        if depth > 64 {
-            let mut layer = below.clone();
-            while let Some(current) = layer {
-                for (name, variable) in &current.variables {
-                    variables.entry(name.clone()).or_insert_with(|| variable.clone());
-                }
-                layer = current.below.clone();
+        while let Some(layer) = below.take_if(|layer| layer.variables.len() <= 2 * variables.len()) {
+            for (name, variable) in &layer.variables {
+                variables.entry(name.clone()).or_insert_with(|| variable.clone());
             }
-            below = None;
+            below = layer.below.clone();
         }
-        let depth = below.as_ref().map_or(0, |below| below.depth + 1);
-        self.below = Some(Rc::new(Layer { variables, below, depth }));
+        self.below = Some(Rc::new(Layer { variables, below }));
     }
 }
 

@@ -53,9 +53,16 @@ fn is_scp_like(source: &str) -> bool {
 }
 
 /// A remote source with what its URL says of the checksum (`?checksum=`, `?commit=`).
-pub fn remote(url: &str, git: bool, checksum: Option<String>, keep_git_dir: Option<bool>, span: Span) -> Remote {
+pub fn remote(
+    url: &str,
+    git: bool,
+    checksum: Option<String>,
+    keep_git_dir: Option<bool>,
+    span: Span,
+) -> Remote {
     let query = url.split('#').next().and_then(|before| before.split_once('?')).map(|(_, query)| query);
-    let mut in_url = query.into_iter().flat_map(|query| query.split('&')).filter_map(|pair| pair.split_once('='));
+    let mut in_url =
+        query.into_iter().flat_map(|query| query.split('&')).filter_map(|pair| pair.split_once('='));
     let in_url = in_url.find(|(key, _)| matches!(*key, "checksum" | "commit")).filter(|_| git);
     let checksum = checksum.filter(|sum| !sum.is_empty()).or_else(|| in_url.map(|(_, sum)| sum.to_owned()));
     Remote { url: url.to_owned(), git, checksum, keep_git_dir, span }

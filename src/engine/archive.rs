@@ -1,0 +1,159 @@
+//! One build by the classic builder: the whole context travels as one archive.
+//!
+//! Only for engines without BuildKit. Slower, and without secrets or mounts.
+//! The archive is made from the same list as everything else, streamed, and
+//! never whole in memory.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http_body_util::StreamBody;
+use hyper::Request;
+use hyper::body::Frame;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::endpoint::Endpoint;
+use super::sending::{CheckedFile, Traffic, engine_error, refuse_special, with_parents};
+use super::session::{common_query, query_string, read_answer, refused, supervise};
+use super::{BuildEvent, BuildRequest, Cancel, ContextFiles, EngineError, ImageId, transport};
+use crate::file::{FileKind, UsedFile};
+use crate::hash::ContentHash;
+
+/// Bytes gathered before they travel.
+const CHUNK: usize = 64 * 1024;
+
+/// Builds from an archive.
+pub(super) async fn build(
+    endpoint: &Endpoint,
+    request: &BuildRequest,
+    events: &(dyn Fn(BuildEvent) + Sync),
+    cancel: &Cancel,
+) -> Result<ImageId, EngineError> {
+    refuse_special(request.files.list())?;
+    if !request.secrets.is_empty() {
+        let why = "this engine has no BuildKit, and its own builder knows no secrets".to_owned();
+        return Err(refused(request, why));
+    }
+    let traffic = Arc::new(Traffic::default());
+    let work = async {
+        let name = dockerfile_name(&request.dockerfile);
+        let mut query = common_query(request);
+        query.extend([("version", "1".to_owned()), ("dockerfile", name.clone())]);
+        let (chunks, outgoing) = mpsc::channel::<io::Result<Bytes>>(8);
+        let (files, text) = (Arc::clone(&request.files), request.dockerfile.clone());
+        let writing = Arc::clone(&traffic);
+        tokio::task::spawn_blocking(move || {
+            let sink =
+                Chunks { chunks: chunks.clone(), buffer: Vec::with_capacity(CHUNK), traffic: &writing };
+            if let Err(error) = write_archive(sink, &*files, &name, &text, &writing) {
+                // A closed channel is the engine's refusal or a cancelled build, told elsewhere.
+                if let Some(error) = engine_error(&error) {
+                    writing.fail(error);
+                }
+                // The body ends with an error rather than early, so that no engine takes it for whole.
+                let _ = chunks.blocking_send(Err(error));
+            }
+        });
+        let body = StreamBody::new(ReceiverStream::new(outgoing).map(|chunk| chunk.map(Frame::data)));
+        let post = Request::post(format!("/build?{}", query_string(&query)))
+            .header("content-type", "application/x-tar")
+            .body(body)
+            .map_err(|error| refused(request, error.to_string()))?;
+        let reply = transport::send(endpoint, post).await?;
+        read_answer(reply, request, events).await
+    };
+    supervise(work, &traffic, events, cancel).await
+}
+
+/// A name no file of the context has by accident.
+fn dockerfile_name(text: &str) -> String {
+    format!(".imk-dockerfile-{}", ContentHash::of(text.as_bytes()).short(16))
+}
+
+/// The Dockerfile, the files, and an ignore file that hides the Dockerfile and itself from `COPY`.
+fn write_archive(
+    sink: Chunks<'_>,
+    files: &dyn ContextFiles,
+    dockerfile: &str,
+    text: &str,
+    traffic: &Traffic,
+) -> io::Result<()> {
+    let mut archive = tar::Builder::new(sink);
+    let list = files.list();
+    append_text(&mut archive, dockerfile, text)?;
+    // An engine removes its .dockerignore and the Dockerfile before it builds when the
+    // .dockerignore names them. A context with a .dockerignore of its own keeps that one,
+    // and `COPY .` then sees our Dockerfile as well: the classic builder knows no other way.
+    if !list.files.iter().any(|file| file.path == ".dockerignore") {
+        append_text(&mut archive, ".dockerignore", &format!(".dockerignore\n{dockerfile}\n"))?;
+    }
+    for file in with_parents(list) {
+        let mut header = header(&file);
+        match file.kind {
+            FileKind::Folder => archive.append_data(&mut header, format!("{}/", file.path), io::empty())?,
+            FileKind::Link => archive.append_link(&mut header, &file.path, &file.target)?,
+            FileKind::File | FileKind::Special => {
+                let mut content = CheckedFile::open(files, &file).map_err(io::Error::other)?;
+                archive.append_data(&mut header, &file.path, &mut content)?;
+                // tar stops asking after `size` bytes when it likes; ask once more for the verdict.
+                io::copy(&mut content, &mut io::sink())?;
+                traffic.add_file();
+            }
+        }
+    }
+    archive.into_inner()?.flush()
+}
+
+fn append_text(archive: &mut tar::Builder<Chunks<'_>>, path: &str, text: &str) -> io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_size(text.len() as u64);
+    archive.append_data(&mut header, path, text.as_bytes())
+}
+
+/// Mode bits are kept: a chmod counts, so the engine must see it.
+fn header(file: &UsedFile) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    let (kind, mode) = match file.kind {
+        FileKind::Folder => (tar::EntryType::Directory, file.mode),
+        FileKind::Link => (tar::EntryType::Symlink, 0o777),
+        FileKind::File | FileKind::Special => (tar::EntryType::Regular, file.mode),
+    };
+    header.set_entry_type(kind);
+    header.set_mode(mode & 0o7777);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(if file.kind == FileKind::File { file.size } else { 0 });
+    header.set_mtime(u64::try_from(file.mtime / 1_000_000_000).unwrap_or_default());
+    header
+}
+
+/// Turns what is written into a stream of pieces; waits while the engine is slow.
+struct Chunks<'a> {
+    chunks: mpsc::Sender<io::Result<Bytes>>,
+    buffer: Vec<u8>,
+    traffic: &'a Traffic,
+}
+
+impl Write for Chunks<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= CHUNK {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK));
+        if piece.is_empty() {
+            return Ok(());
+        }
+        self.traffic.add_bytes(piece.len());
+        let sent = self.chunks.blocking_send(Ok(Bytes::from(piece)));
+        sent.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the engine stopped listening"))
+    }
+}

@@ -1,0 +1,263 @@
+//! Which engine is meant, and why that one.
+//!
+//! Reads values and docker's own configuration files; never connects, never
+//! looks at the process environment (the caller hands over an [`Environment`]).
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::EngineError;
+
+#[cfg(test)]
+mod tests;
+
+/// Where docker listens when nobody says otherwise.
+const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+
+/// The variables that choose an engine, as the user set them.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// `DOCKER_HOST`.
+    pub docker_host: Option<String>,
+    /// `DOCKER_CONTEXT`.
+    pub docker_context: Option<String>,
+    /// `DOCKER_CONFIG`, else `.docker` in the home folder.
+    pub config_folder: Option<PathBuf>,
+    /// `DOCKER_TLS_VERIFY` is set and not empty.
+    pub tls_verify: bool,
+    /// `DOCKER_CERT_PATH`.
+    pub cert_path: Option<PathBuf>,
+}
+
+impl Environment {
+    /// Takes the variables from `lookup`, such as `|name| std::env::var(name).ok()`.
+    /// An empty value counts as unset, as it does for docker.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        let value = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let home_folder = || value("HOME").map(|home| Path::new(&home).join(".docker"));
+        Self {
+            docker_host: value("DOCKER_HOST"),
+            docker_context: value("DOCKER_CONTEXT"),
+            config_folder: value("DOCKER_CONFIG").map(PathBuf::from).or_else(home_folder),
+            tls_verify: value("DOCKER_TLS_VERIFY").is_some(),
+            cert_path: value("DOCKER_CERT_PATH").map(PathBuf::from),
+        }
+    }
+}
+
+/// An engine's address, and where the choice came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// How it is reached.
+    pub address: Address,
+    /// `from DOCKER_HOST`, ``from docker context `x` `` and the like.
+    pub origin: String,
+}
+
+/// How an engine is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A socket on this machine.
+    Unix(PathBuf),
+    /// A port, behind TLS when there are certificates.
+    Tcp { host: String, port: u16, tls: Option<Tls> },
+    /// `ssh … docker system dial-stdio`; `socket` is the engine's own on that machine, docker's default when `None`.
+    Ssh { user: Option<String>, host: String, port: Option<u16>, socket: Option<String> },
+}
+
+/// Files that prove who speaks. Each is optional: a server may ask for no client certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Authority that signed the server's certificate; the system's authorities when `None`.
+    pub ca: Option<PathBuf>,
+    /// Our certificate.
+    pub cert: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+}
+
+impl Tls {
+    /// The files docker looks for in a folder, those that exist.
+    fn in_folder(folder: &Path) -> Self {
+        let file = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
+        Self { ca: file("ca.pem"), cert: file("cert.pem"), key: file("key.pem") }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp { host, port, tls } => {
+                let brackets = host.contains(':');
+                let (open, close) = if brackets { ("[", "]") } else { ("", "") };
+                write!(f, "tcp://{open}{host}{close}:{port}")?;
+                if tls.is_some() { f.write_str(" with TLS") } else { Ok(()) }
+            }
+            Self::Ssh { user, host, port, socket } => {
+                f.write_str("ssh://")?;
+                if let Some(user) = user {
+                    write!(f, "{user}@")?;
+                }
+                f.write_str(host)?;
+                if let Some(port) = port {
+                    write!(f, ":{port}")?;
+                }
+                f.write_str(socket.as_deref().unwrap_or_default())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.address, self.origin)
+    }
+}
+
+impl Endpoint {
+    /// Chooses as docker does: `DOCKER_HOST`, else `DOCKER_CONTEXT`, else the
+    /// current context of docker's configuration, else the default socket.
+    pub fn resolve(environment: &Environment) -> Result<Self, EngineError> {
+        if let Some(host) = &environment.docker_host {
+            let origin = "from DOCKER_HOST".to_owned();
+            let tls = environment.tls_verify.then(|| {
+                let folder = environment.cert_path.as_ref().or(environment.config_folder.as_ref());
+                folder.map(|folder| Tls::in_folder(folder)).unwrap_or_default()
+            });
+            return Self::parse(host, tls, origin);
+        }
+        let (name, how) = match &environment.docker_context {
+            Some(name) => (name.clone(), "named by DOCKER_CONTEXT"),
+            None => (current_context(environment)?.unwrap_or_default(), "docker's current one"),
+        };
+        if name.is_empty() || name == "default" {
+            let origin = "docker's default; neither DOCKER_HOST nor a docker context says otherwise";
+            return Ok(Self { address: Address::Unix(DEFAULT_SOCKET.into()), origin: origin.into() });
+        }
+        let origin = format!("from docker context `{name}`, {how}");
+        let folder = environment.config_folder.clone().unwrap_or_default();
+        let context = find_context(&folder, &name).ok_or_else(|| EngineError::Unreachable {
+            tried: format!("docker context `{name}` ({how})"),
+            why: format!(
+                "there is no such context in `{}`; `docker context ls` shows those there are",
+                folder.display()
+            ),
+        })?;
+        Self::parse(&context.host, context.tls, origin)
+    }
+
+    /// An endpoint from an address as docker writes it.
+    pub fn parse(host: &str, tls: Option<Tls>, origin: String) -> Result<Self, EngineError> {
+        match parse_address(host, tls) {
+            Ok(address) => Ok(Self { address, origin }),
+            Err(why) => Err(EngineError::Unreachable { tried: format!("`{host}` ({origin})"), why }),
+        }
+    }
+}
+
+/// `unix://…`, `tcp://host:port`, `http(s)://…` or `ssh://user@host:port`.
+fn parse_address(host: &str, tls: Option<Tls>) -> Result<Address, String> {
+    let (scheme, rest) = host.split_once("://").unwrap_or(("tcp", host));
+    match scheme {
+        "unix" if rest.is_empty() => Ok(Address::Unix(DEFAULT_SOCKET.into())),
+        "unix" => Ok(Address::Unix(rest.into())),
+        "tcp" | "http" | "https" => {
+            let tls = if scheme == "https" { Some(tls.unwrap_or_default()) } else { tls };
+            let (host, port) = split_port(rest.split('/').next().unwrap_or_default())?;
+            let host = if host.is_empty() { "127.0.0.1".to_owned() } else { host };
+            let port = port.unwrap_or(if tls.is_some() { 2376 } else { 2375 });
+            Ok(Address::Tcp { host, port, tls })
+        }
+        "ssh" => {
+            let (place, socket) = match rest.find('/') {
+                Some(slash) => (&rest[..slash], Some(&rest[slash..])),
+                None => (rest, None),
+            };
+            let (user, place) = match place.rsplit_once('@') {
+                Some((user, place)) => (Some(user), place),
+                None => (None, place),
+            };
+            if user.is_some_and(|user| user.contains(':')) {
+                return Err("a password has no place in an ssh address; use a key or an agent".into());
+            }
+            let (host, port) = split_port(place)?;
+            // `ssh` would take either for an option and could be made to run anything.
+            if host.is_empty() || host.starts_with('-') || user.is_some_and(|user| user.starts_with('-')) {
+                return Err("it names no host".into());
+            }
+            let socket = socket.filter(|socket| *socket != "/").map(str::to_owned);
+            Ok(Address::Ssh { user: user.map(str::to_owned), host, port, socket })
+        }
+        other => Err(format!("imk cannot speak `{other}://`; it knows unix, tcp, https and ssh")),
+    }
+}
+
+/// `host`, `host:port`, `[::1]:port`.
+fn split_port(place: &str) -> Result<(String, Option<u16>), String> {
+    let number = |text: &str| text.parse::<u16>().map_err(|_| format!("`{text}` is no port"));
+    if let Some((host, after)) = place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let port = after.strip_prefix(':').map(number).transpose()?;
+        return Ok((host.to_owned(), port));
+    }
+    match place.split_once(':') {
+        Some((host, port)) => Ok((host.to_owned(), Some(number(port)?))),
+        None => Ok((place.to_owned(), None)),
+    }
+}
+
+/// `currentContext` of docker's configuration; no file is no choice.
+#[allow(clippy::disallowed_methods, reason = "docker's own configuration is no file of the repository")]
+fn current_context(environment: &Environment) -> Result<Option<String>, EngineError> {
+    #[derive(Deserialize)]
+    struct Config {
+        #[serde(rename = "currentContext")]
+        current: Option<String>,
+    }
+    let Some(file) = environment.config_folder.as_ref().map(|folder| folder.join("config.json")) else {
+        return Ok(None);
+    };
+    let Ok(text) = std::fs::read(&file) else { return Ok(None) };
+    let config: Config = serde_json::from_slice(&text).map_err(|error| EngineError::Unreachable {
+        tried: format!("the docker context chosen in `{}`", file.display()),
+        // serde's message quotes a value at most by its type, so no login can slip out.
+        why: format!("the file is no valid JSON (line {}); mend it or set DOCKER_HOST", error.line()),
+    })?;
+    Ok(config.current)
+}
+
+struct Context {
+    host: String,
+    tls: Option<Tls>,
+}
+
+/// A context by name. Docker files it under the SHA-256 of the name; its
+/// `meta.json` holds the name as well, so we look for that and need no SHA-256.
+#[allow(clippy::disallowed_methods, reason = "docker's own configuration is no file of the repository")]
+fn find_context(config_folder: &Path, name: &str) -> Option<Context> {
+    #[derive(Deserialize)]
+    struct Meta {
+        #[serde(rename = "Name")]
+        name: String,
+        #[serde(rename = "Endpoints")]
+        endpoints: std::collections::BTreeMap<String, Docker>,
+    }
+    #[derive(Deserialize)]
+    struct Docker {
+        #[serde(rename = "Host")]
+        host: String,
+    }
+    let contexts = config_folder.join("contexts");
+    for entry in std::fs::read_dir(contexts.join("meta")).ok()?.flatten() {
+        let Ok(text) = std::fs::read(entry.path().join("meta.json")) else { continue };
+        let Ok(meta) = serde_json::from_slice::<Meta>(&text) else { continue };
+        if meta.name == name {
+            let folder = contexts.join("tls").join(entry.file_name()).join("docker");
+            let tls = folder.is_dir().then(|| Tls::in_folder(&folder));
+            return Some(Context { host: meta.endpoints.get("docker")?.host.clone(), tls });
+        }
+    }
+    None
+}

@@ -1,0 +1,97 @@
+use super::*;
+
+fn environment(pairs: &[(&str, &str)]) -> Environment {
+    Environment::from_lookup(|name| {
+        pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    })
+}
+
+fn shown(pairs: &[(&str, &str)]) -> String {
+    match Endpoint::resolve(&environment(pairs)) {
+        Ok(endpoint) => endpoint.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// A docker configuration with one context called `far`, as the CLI writes it.
+fn configuration(current: &str, host: &str, tls: bool) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, text).unwrap();
+    };
+    write("config.json", &format!(r#"{{"currentContext": "{current}", "auths": {{}}}}"#));
+    let meta = format!(
+        r#"{{"Name":"far","Metadata":{{}},"Endpoints":{{"docker":{{"Host":"{host}","SkipTLSVerify":false}}}}}}"#
+    );
+    write("contexts/meta/f00d/meta.json", &meta);
+    if tls {
+        write("contexts/tls/f00d/docker/ca.pem", "");
+    }
+    folder
+}
+
+#[test]
+fn docker_host_wins() {
+    let text = shown(&[("DOCKER_HOST", "unix:///x.sock"), ("DOCKER_CONTEXT", "far")]);
+    assert_eq!(text, "unix:///x.sock (from DOCKER_HOST)");
+}
+
+#[test]
+fn nothing_said_means_the_default_socket() {
+    assert!(shown(&[]).starts_with("unix:///var/run/docker.sock (docker's default"));
+    assert!(shown(&[("DOCKER_HOST", "")]).starts_with("unix:///var/run/docker.sock"));
+}
+
+#[test]
+fn the_current_context_is_found_by_its_name() {
+    let folder = configuration("far", "tcp://far:2376", true);
+    let text = shown(&[("DOCKER_CONFIG", folder.path().to_str().unwrap())]);
+    assert_eq!(text, "tcp://far:2376 with TLS (from docker context `far`, docker's current one)");
+}
+
+#[test]
+fn docker_context_wins_over_the_current_one() {
+    let folder = configuration("default", "ssh://me@far:22", false);
+    let config = folder.path().to_str().unwrap();
+    let text = shown(&[("DOCKER_CONFIG", config), ("DOCKER_CONTEXT", "far")]);
+    assert_eq!(text, "ssh://me@far:22 (from docker context `far`, named by DOCKER_CONTEXT)");
+    assert!(shown(&[("DOCKER_CONFIG", config)]).starts_with("unix:///var/run"));
+}
+
+#[test]
+fn an_unknown_context_is_an_error_that_says_where_it_looked() {
+    let folder = configuration("gone", "tcp://far:2376", false);
+    let text = shown(&[("DOCKER_CONFIG", folder.path().to_str().unwrap())]);
+    assert!(text.contains("docker context `gone`") && text.contains("docker context ls"), "{text}");
+}
+
+#[test]
+fn ports_have_dockers_defaults() {
+    let address = |host: &str, tls| parse_address(host, tls).unwrap().to_string();
+    assert_eq!(address("tcp://h", None), "tcp://h:2375");
+    assert_eq!(address("tcp://h", Some(Tls::default())), "tcp://h:2376 with TLS");
+    assert_eq!(address("tcp://[::1]:99", None), "tcp://[::1]:99");
+    assert_eq!(address("h:1", None), "tcp://h:1");
+}
+
+#[test]
+fn ssh_takes_host_and_port_apart() {
+    let address = parse_address("ssh://me@box:2222/run/d.sock", None).unwrap();
+    let expected = Address::Ssh {
+        user: Some("me".into()),
+        host: "box".into(),
+        port: Some(2222),
+        socket: Some("/run/d.sock".into()),
+    };
+    assert_eq!(address, expected);
+    assert!(parse_address("ssh://-oProxyCommand=x", None).is_err());
+    assert!(!shown(&[("DOCKER_HOST", "ssh://me@box")]).is_empty());
+}
+
+#[test]
+fn a_strange_scheme_is_refused_by_name() {
+    let text = shown(&[("DOCKER_HOST", "carrier://pigeon")]);
+    assert!(text.contains("carrier://") && text.contains("from DOCKER_HOST"), "{text}");
+}

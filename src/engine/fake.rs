@@ -1,0 +1,342 @@
+//! An engine for tests of the floors above: no network, no clock but the delays it is told.
+//!
+//! Ids depend on what a real engine's would: the Dockerfile with the bases it
+//! names, target, arguments, labels and files. Everything asked of it is
+//! recorded. Never used outside tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use super::{
+    BuildEvent, BuildFailure, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo,
+    Inventory, docker,
+};
+use crate::file::FileKind;
+use crate::hash::{ContentHash, FieldHasher};
+
+/// How often an image fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failures {
+    /// The next so many builds.
+    Times(usize),
+    /// Every build.
+    Always,
+}
+
+/// One build that was asked for.
+#[derive(Clone, Debug)]
+pub struct FakeBuild {
+    /// The image's name in the request.
+    pub image: String,
+    /// The Dockerfile as it was sent.
+    pub dockerfile: String,
+    /// When it began.
+    pub start: Instant,
+    /// When it ended; `None` while it runs.
+    pub end: Option<Instant>,
+    /// What came of it; `None` while it runs.
+    pub result: Option<Result<ImageId, EngineError>>,
+}
+
+/// The engine of the tests.
+pub struct FakeEngine {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    identity: Option<EngineIdentity>,
+    images: BTreeMap<ImageId, ImageInfo>,
+    tags: BTreeMap<String, ImageId>,
+    failures: BTreeMap<String, Failures>,
+    delays: BTreeMap<String, Duration>,
+    ignores_files: BTreeSet<String>,
+    unreachable: bool,
+    builds: Vec<FakeBuild>,
+    running: usize,
+    most_at_once: usize,
+}
+
+impl Default for FakeEngine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FakeEngine {
+    /// An engine without images.
+    pub fn new() -> Self {
+        Self { state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+
+    /// Makes builds of `image` fail.
+    pub fn fail(&self, image: &str, failures: Failures) {
+        self.state().failures.insert(image.to_owned(), failures);
+    }
+
+    /// Lets `image` succeed again.
+    pub fn mend(&self, image: &str) {
+        self.state().failures.remove(image);
+    }
+
+    /// Makes builds of `image` take so long; they still heed a [`Cancel`].
+    pub fn delay(&self, image: &str, delay: Duration) {
+        self.state().delays.insert(image.to_owned(), delay);
+    }
+
+    /// Makes the id of `image` independent of its files, as of an image rebuilt to the same.
+    pub fn ignore_files(&self, image: &str) {
+        self.state().ignores_files.insert(image.to_owned());
+    }
+
+    /// Speaks as another engine would.
+    pub fn pose_as(&self, identity: EngineIdentity) {
+        self.state().identity = Some(identity);
+    }
+
+    /// Stops or begins to answer.
+    pub fn set_unreachable(&self, unreachable: bool) {
+        self.state().unreachable = unreachable;
+    }
+
+    /// An image that was always there, such as an upstream base.
+    pub fn add_image(&self, reference: &str, info: ImageInfo) {
+        let mut state = self.state();
+        state.tags.insert(full_name(reference), info.id.clone());
+        state.images.insert(info.id.clone(), info);
+    }
+
+    /// Removes an image and its names, as `docker rmi -f` does.
+    pub fn forget(&self, id: &ImageId) {
+        let mut state = self.state();
+        state.images.remove(id);
+        state.tags.retain(|_, tagged| tagged != id);
+    }
+
+    /// Removes every image and name.
+    pub fn forget_all(&self) {
+        let mut state = self.state();
+        state.images.clear();
+        state.tags.clear();
+    }
+
+    /// Every build asked for, in the order they began.
+    pub fn builds(&self) -> Vec<FakeBuild> {
+        self.state().builds.clone()
+    }
+
+    /// Names of the images built, in the order the builds began.
+    pub fn built(&self) -> Vec<String> {
+        self.state().builds.iter().map(|build| build.image.clone()).collect()
+    }
+
+    /// Forgets what was recorded, not the images.
+    pub fn clear_record(&self) {
+        let mut state = self.state();
+        state.builds.clear();
+        state.most_at_once = state.running;
+    }
+
+    /// The most builds that ran at one moment.
+    pub fn most_at_once(&self) -> usize {
+        self.state().most_at_once
+    }
+
+    /// Every name and what it stands for.
+    pub fn tags(&self) -> BTreeMap<String, ImageId> {
+        self.state().tags.clone()
+    }
+
+    fn answering(&self) -> Result<MutexGuard<'_, State>, EngineError> {
+        let state = self.state();
+        if state.unreachable {
+            return Err(EngineError::Unreachable { tried: "fake://".into(), why: "the test said so".into() });
+        }
+        Ok(state)
+    }
+
+    fn run(&self, request: &BuildRequest, cancel: &Cancel) -> Result<ImageId, EngineError> {
+        let delay = self.state().delays.get(&request.image).copied().unwrap_or_default();
+        let end = Instant::now() + delay;
+        loop {
+            if cancel.is_cancelled() {
+                return Err(EngineError::Interrupted);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            std::thread::sleep(left.min(Duration::from_millis(5)));
+        }
+        read_all(request)?;
+        let mut state = self.answering()?;
+        let fails = match state.failures.get_mut(&request.image) {
+            None | Some(Failures::Times(0)) => false,
+            Some(Failures::Always) => true,
+            Some(Failures::Times(left)) => {
+                *left -= 1;
+                true
+            }
+        };
+        if fails {
+            return Err(EngineError::Failed(BuildFailure {
+                step: "[1/1] RUN false".into(),
+                message: "the fake engine was told to fail".into(),
+                exit_code: Some(1),
+            }));
+        }
+        let info = made(&state, request);
+        let id = info.id.clone();
+        state.images.entry(id.clone()).or_insert(info);
+        Ok(id)
+    }
+}
+
+/// Reads and checks every file, as sending them would.
+fn read_all(request: &BuildRequest) -> Result<(), EngineError> {
+    for file in request.files.list().files.iter().filter(|file| file.kind == FileKind::File) {
+        let mut bytes = Vec::new();
+        let refused = |why: String| EngineError::Refused { what: format!("opening `{}`", file.path), why };
+        let mut source = request.files.open(file).map_err(refused)?;
+        source.read_to_end(&mut bytes).map_err(|error| refused(error.to_string()))?;
+        if ContentHash::of(&bytes) != file.hash {
+            return Err(EngineError::FileChanged { path: file.path.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// The image a request leads to.
+fn made(state: &State, request: &BuildRequest) -> ImageInfo {
+    let mut content = FieldHasher::new("imk fake image content v1");
+    content.field(&request.dockerfile).field(request.target.as_deref().unwrap_or_default());
+    for word in request.dockerfile.split_whitespace().flat_map(|word| word.split(['=', ','])) {
+        // A base is what it resolves to, whatever it is called.
+        if let Some(id) = state.tags.get(&full_name(word)) {
+            content.field(&id.0);
+        }
+    }
+    for (key, value) in request.args.iter().chain(&request.labels) {
+        content.field(key).field(value);
+    }
+    content.field(request.platform.as_deref().unwrap_or_default());
+    if !state.ignores_files.contains(&request.image) {
+        content.field(request.files.list().hash().0);
+    }
+    let content = content.finish();
+    ImageInfo {
+        id: ImageId(format!("sha256:{content}")),
+        platform: request.platform.clone().unwrap_or_else(|| "linux/amd64".into()),
+        repo_digests: Vec::new(),
+        tags: Vec::new(),
+        onbuild: Vec::new(),
+        size: request.files.list().files.iter().map(|file| file.size).sum(),
+        content: content.to_string(),
+    }
+}
+
+/// A name as engines keep it: with a tag.
+fn full_name(reference: &str) -> String {
+    let last = reference.rsplit('/').next().unwrap_or_default();
+    if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
+}
+
+impl Engine for FakeEngine {
+    fn identity(&self) -> Result<EngineIdentity, EngineError> {
+        Ok(self.answering()?.identity.clone().unwrap_or_else(|| EngineIdentity {
+            id: "FAKE".into(),
+            version: "1.0".into(),
+            builder: "buildkit/fake".into(),
+            platform: "linux/amd64".into(),
+        }))
+    }
+
+    fn inventory(&self, ids: &BTreeSet<ImageId>) -> Result<Inventory, EngineError> {
+        let state = self.answering()?;
+        let has = ids.iter().filter(|id| state.images.contains_key(*id));
+        let tags = |id: &ImageId| {
+            state.tags.iter().filter(|(_, of)| *of == id).map(|(tag, _)| tag.clone()).collect()
+        };
+        Ok(has.map(|id| (id.clone(), tags(id))).collect())
+    }
+
+    fn inspect(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError> {
+        let state = self.answering()?;
+        let id =
+            state.tags.get(&full_name(reference)).cloned().unwrap_or_else(|| ImageId(reference.to_owned()));
+        Ok(state.images.get(&id).map(|info| {
+            let names = state.tags.iter().filter(|(_, tagged)| **tagged == id);
+            ImageInfo { tags: names.map(|(name, _)| name.clone()).collect(), ..info.clone() }
+        }))
+    }
+
+    fn build(
+        &self,
+        request: &BuildRequest,
+        events: &(dyn Fn(BuildEvent) + Sync),
+        cancel: &Cancel,
+    ) -> Result<ImageId, EngineError> {
+        assert!(
+            docker::has_from(&request.dockerfile),
+            "a bug in imk: a Dockerfile without FROM was sent for `{}`, which kills a 20.10 engine",
+            request.image
+        );
+        let at = {
+            let mut state = self.answering()?;
+            state.running += 1;
+            state.most_at_once = state.most_at_once.max(state.running);
+            let (image, dockerfile) = (request.image.clone(), request.dockerfile.clone());
+            let start = Instant::now();
+            state.builds.push(FakeBuild { image, dockerfile, start, end: None, result: None });
+            start
+        };
+        let id = format!("step of {}", request.image);
+        events(BuildEvent::Step {
+            id: id.clone(),
+            name: "[1/1] FAKE".into(),
+            number: Some(1),
+            total: Some(1),
+        });
+        let result = self.run(request, cancel);
+        let error = result.as_ref().err().map(ToString::to_string);
+        events(BuildEvent::StepDone { id, cached: false, error, took: None });
+        let mut state = self.state();
+        state.running -= 1;
+        // The record may have been cleared meanwhile, so the build is looked up rather than counted.
+        let mine = |build: &&mut FakeBuild| build.image == request.image && build.start == at;
+        if let Some(build) = state.builds.iter_mut().find(mine) {
+            build.end = Some(Instant::now());
+            build.result = Some(result.clone());
+        }
+        result
+    }
+
+    fn tag(&self, id: &ImageId, reference: &str) -> Result<(), EngineError> {
+        let mut state = self.answering()?;
+        if !state.images.contains_key(id) {
+            let what = format!("tagging {id} as `{reference}`");
+            return Err(EngineError::Refused { what, why: "no such image".into() });
+        }
+        state.tags.insert(full_name(reference), id.clone());
+        Ok(())
+    }
+
+    fn untag(&self, reference: &str) -> Result<(), EngineError> {
+        let mut state = self.answering()?;
+        let Some(id) = state.tags.remove(&full_name(reference)) else { return Ok(()) };
+        // As docker does: the last name takes its image along.
+        if !state.tags.values().any(|tagged| *tagged == id) {
+            state.images.remove(&id);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

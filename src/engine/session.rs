@@ -1,0 +1,275 @@
+//! One build by BuildKit, over a session of our own.
+//!
+//! `POST /session` turns a connection around: after it, we are the gRPC server
+//! and the engine asks for files, secrets and logins. `POST /build` then
+//! refers to the session by its id and streams progress. Only files the
+//! engine lacks travel. Dropping the connections cancels the build.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard_buildkit_proto::health::health_server::HealthServer;
+use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
+use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
+use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSyncServer;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioExecutor;
+use hyper_util::service::TowerToHyperService;
+use tonic::service::Routes;
+
+use super::endpoint::Endpoint;
+use super::progress::Progress;
+use super::sending::{Traffic, refuse_special};
+use super::transport::{self, Closing, Reply};
+use super::{BuildEvent, BuildRequest, Cancel, EngineError, ImageId};
+
+mod services;
+mod sync;
+
+/// How often a running build looks whether it should stop.
+const TICK: Duration = Duration::from_millis(50);
+/// What we serve. Methods not named here are not asked for.
+const METHODS: [&str; 4] = [
+    "/moby.filesync.v1.FileSync/DiffCopy",
+    "/moby.buildkit.secrets.v1.Secrets/GetSecret",
+    "/moby.filesync.v1.Auth/Credentials",
+    "/grpc.health.v1.Health/Check",
+];
+
+/// Builds through a session.
+pub(super) async fn build(
+    endpoint: &Endpoint,
+    request: &BuildRequest,
+    events: &(dyn Fn(BuildEvent) + Sync),
+    cancel: &Cancel,
+) -> Result<ImageId, EngineError> {
+    refuse_special(request.files.list())?;
+    let traffic = Arc::new(Traffic::default());
+    let work = async {
+        let id = session_id();
+        let _session = open(endpoint, request, &id, &traffic).await?;
+        let mut query = common_query(request);
+        query.extend([
+            ("version", "2".to_owned()),
+            ("remote", "client-session".to_owned()),
+            ("session", id.clone()),
+            ("buildid", id),
+            ("dockerfile", "Dockerfile".to_owned()),
+        ]);
+        let post = Request::post(format!("/build?{}", query_string(&query)))
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| refused(request, error.to_string()))?;
+        let reply = transport::send(endpoint, post).await?;
+        read_answer(reply, request, events).await
+    };
+    supervise(work, &traffic, events, cancel).await
+}
+
+/// Runs a build until it ends, fails to send its files, or is asked to stop.
+/// Dropping `work` closes its connections, and the engine kills what runs.
+pub(super) async fn supervise(
+    work: impl Future<Output = Result<ImageId, EngineError>>,
+    traffic: &Traffic,
+    events: &(dyn Fn(BuildEvent) + Sync),
+    cancel: &Cancel,
+) -> Result<ImageId, EngineError> {
+    let mut told = None;
+    let mut tell = || {
+        let sent = traffic.sent();
+        if sent != told {
+            told.clone_from(&sent);
+            sent.into_iter().for_each(events);
+        }
+    };
+    let watch = async {
+        while !cancel.is_cancelled() {
+            tell();
+            tokio::time::sleep(TICK).await;
+        }
+    };
+    let result = tokio::select! {
+        biased;
+        error = traffic.failed() => Err(error),
+        () = watch => Err(EngineError::Interrupted),
+        result = work => result,
+    };
+    tell();
+    // The engine's own words for a file that changed under our hands are about its connection.
+    match (result, traffic.failure()) {
+        (Err(_), Some(error)) => Err(error),
+        (result, _) => result,
+    }
+}
+
+/// Reads a build's answer to its end: errors come inside a stream that began with 200.
+pub(super) async fn read_answer(
+    reply: Reply,
+    request: &BuildRequest,
+    events: &(dyn Fn(BuildEvent) + Sync),
+) -> Result<ImageId, EngineError> {
+    let status = reply.response.status();
+    let mut body = reply.response.into_body();
+    if status != StatusCode::OK {
+        let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let why = transport::explain_text(&message_of(&bytes));
+        return Err(refused(request, why));
+    }
+    let mut progress = Progress::new(request);
+    let mut line = Vec::new();
+    let mut broken = None;
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => {
+                let Some(data) = frame.data_ref() else { continue };
+                for &byte in data {
+                    if byte == b'\n' {
+                        progress.line(&line, events);
+                        line.clear();
+                    } else {
+                        line.push(byte);
+                    }
+                }
+            }
+            Err(error) => {
+                broken = Some(transport::describe(&error));
+                break;
+            }
+        }
+    }
+    progress.line(&line, events);
+    progress.finish(broken)
+}
+
+/// What an engine says in an error's body: `{"message": …}`, or plain text.
+pub(super) fn message_of(bytes: &[u8]) -> String {
+    let json: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
+    let message = json.as_ref().and_then(|json| json.get("message")?.as_str());
+    message.map_or_else(|| String::from_utf8_lossy(bytes).trim().to_owned(), str::to_owned)
+}
+
+pub(super) fn refused(request: &BuildRequest, why: String) -> EngineError {
+    EngineError::Refused { what: format!("building `{}`", request.image), why }
+}
+
+/// Opens the session and serves it until the returned guard is dropped.
+async fn open(
+    endpoint: &Endpoint,
+    request: &BuildRequest,
+    id: &str,
+    traffic: &Arc<Traffic>,
+) -> Result<Closing, EngineError> {
+    let mut post = Request::post("/session")
+        .header("connection", "Upgrade")
+        .header("upgrade", "h2c")
+        .header("x-docker-expose-session-uuid", id)
+        .header("x-docker-expose-session-name", "imk")
+        // Under this key BuildKit keeps what it was sent, and a second build sends only what differs.
+        .header("x-docker-expose-session-sharedkey", share_key(&request.share));
+    for method in METHODS {
+        post = post.header("x-docker-expose-session-grpc-method", method);
+    }
+    let post = post.body(Empty::<Bytes>::new()).map_err(|error| refused(request, error.to_string()))?;
+    let Reply { response, connection } = transport::send(endpoint, post).await?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let bytes = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        return Err(refused(request, format!("the engine opens no session: {}", message_of(&bytes))));
+    }
+    let upgraded = hyper::upgrade::on(response).await;
+    let upgraded = upgraded.map_err(|error| refused(request, transport::describe(&error)))?;
+    let folders = sync::Folders {
+        dockerfile: Arc::new(sync::DockerfileOnly::new(&request.dockerfile)),
+        context: Arc::clone(&request.files),
+        traffic: Arc::clone(traffic),
+    };
+    let routes = Routes::new(FileSyncServer::new(folders))
+        .add_service(SecretsServer::new(services::SecretsById(request.secrets.clone())))
+        .add_service(AuthServer::new(services::DockerLogins))
+        .add_service(HealthServer::new(services::Alive));
+    let serving = tokio::spawn(async move {
+        let _connection = connection;
+        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        // The engine ends this connection when it likes; a build that suffers from it says so.
+        let _ = server.serve_connection(upgraded, TowerToHyperService::new(routes)).await;
+    });
+    Ok(Closing::new(serving))
+}
+
+/// A header may hold only plain characters; a share may be any text.
+fn share_key(share: &str) -> String {
+    format!("imk-{}", crate::hash::ContentHash::of(share.as_bytes()).short(32))
+}
+
+/// Unique among all sessions of an engine. A `RandomState` is seeded by the system.
+fn session_id() -> String {
+    let random =
+        |salt: u64| RandomState::new().hash_one((salt, std::process::id(), std::time::Instant::now()));
+    format!("imk{:016x}{:016x}", random(1), random(2))
+}
+
+/// The parameters that both builders understand. No tag: a name is given only when the build is recorded.
+pub(super) fn common_query(request: &BuildRequest) -> Vec<(&'static str, String)> {
+    let mut query = vec![("rm", "1".to_owned()), ("forcerm", "1".to_owned())];
+    let json = |map: &BTreeMap<String, String>| serde_json::json!(map).to_string();
+    if !request.args.is_empty() {
+        query.push(("buildargs", json(&request.args)));
+    }
+    if !request.labels.is_empty() {
+        query.push(("labels", json(&request.labels)));
+    }
+    let texts =
+        [("target", &request.target), ("platform", &request.platform), ("networkmode", &request.network)];
+    for (key, value) in texts {
+        query.extend(value.clone().map(|value| (key, value)));
+    }
+    if request.no_cache {
+        query.push(("nocache", "1".to_owned()));
+    }
+    query
+}
+
+/// `a=1&b=2`, everything but the plainest characters escaped.
+pub(super) fn query_string(query: &[(&str, String)]) -> String {
+    let escape = |text: &str| {
+        text.bytes().fold(String::new(), |mut out, byte| {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                out.push(byte.into());
+            } else {
+                out.push_str(&format!("%{byte:02X}"));
+            }
+            out
+        })
+    };
+    query.iter().map(|(key, value)| format!("{key}={}", escape(value))).collect::<Vec<_>>().join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_survives_any_text() {
+        let query = [("a", "x y&z=ü".to_owned()), ("b", "1".to_owned())];
+        assert_eq!(query_string(&query), "a=x%20y%26z%3D%C3%BC&b=1");
+    }
+
+    #[test]
+    fn sessions_have_ids_of_their_own() {
+        assert_ne!(session_id(), session_id());
+    }
+
+    #[test]
+    fn a_share_is_a_plain_header_whatever_it_was() {
+        assert!(share_key("/home/ü\n").bytes().all(|byte| byte.is_ascii_graphic()));
+        assert_eq!(share_key("a"), share_key("a"));
+    }
+
+    #[test]
+    fn an_engines_message_is_taken_out_of_its_json() {
+        assert_eq!(message_of(br#"{"message":"no"}"#), "no");
+        assert_eq!(message_of(b"plain\n"), "plain");
+    }
+}

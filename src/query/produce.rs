@@ -1,0 +1,263 @@
+//! The effect of `image`: ask the ledger, else have the engine build, then write it down.
+//!
+//! Knows engine, ledger, evidence and files. Decides nothing about freshness:
+//! the key it is handed has decided.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::graph::Edge;
+use super::hands::{Hands, JobEvent, PIN};
+use super::image::{BuildError, Built};
+use super::inputs::{Context, Options, Text};
+use crate::engine::{BuildEvent, BuildFailure, BuildRequest, ContextFiles, EngineError, ImageId};
+use crate::evidence::Evidence;
+use crate::file::{UsedFile, UsedFiles};
+use crate::hash::{ContentHash, FieldHasher};
+use crate::ledger::Record;
+use crate::name;
+use crate::part::Part;
+use crate::reason::Reason;
+use crate::source::tree::SourceTree;
+use crate::syntax::resolve::Recipe;
+
+/// What `image` hands over.
+pub(super) struct Job<'a> {
+    pub name: &'a str,
+    pub options: &'a Options,
+    pub dockerfile: &'a Text,
+    pub context: &'a Context,
+    pub engine: &'a str,
+    pub key: ContentHash,
+    pub recipe: &'a Recipe,
+    pub parts: Vec<Part>,
+    /// The content of each base, by image name.
+    pub on: &'a [Part],
+    pub edges: &'a [Edge],
+}
+
+/// How it came out.
+pub(super) enum Produced {
+    Result(Result<Built, BuildError>),
+    Interrupted,
+}
+
+impl Hands {
+    pub(super) fn produce(&self, job: Job<'_>) -> Produced {
+        match self.try_produce(&job) {
+            Ok(built) => Produced::Result(Ok(built)),
+            Err(BuildError::Engine(EngineError::Interrupted)) => Produced::Interrupted,
+            Err(_) if self.cancel.is_cancelled() => Produced::Interrupted,
+            Err(error) => Produced::Result(Err(error)),
+        }
+    }
+
+    fn try_produce(&self, job: &Job<'_>) -> Result<Built, BuildError> {
+        if self.cancel.is_cancelled() {
+            return Err(BuildError::Engine(EngineError::Interrupted));
+        }
+        let forced = self.run().forced.contains(job.name);
+        let before = self.ledger.latest(job.name, job.engine);
+        let known = self.ledger.lookup(&job.key, job.engine);
+        if !forced
+            && let Some(record) = &known
+            && self.has(&ImageId(record.id.clone())).map_err(BuildError::Engine)?
+        {
+            return self.reuse(job, record, before.as_ref());
+        }
+        let files = Arc::new(self.files(job)?);
+        let evidence = Evidence::new(job.parts.clone(), &files.list);
+        let reasons = match &known {
+            _ if forced => vec![Reason::forced()],
+            Some(record) => vec![Reason::gone(&record.id)],
+            None => self.reasons(before.as_ref(), &evidence),
+        };
+        self.report(job.name, JobEvent::Started(reasons.clone()));
+        let exact = self.pin_bases(job)?;
+        let request = self.request(job, files, &exact)?;
+        let started = Instant::now();
+        let report = |event| self.report(job.name, JobEvent::Build(in_users_words(event, &exact)));
+        let built = self.engine.build(&request, &report, &self.cancel);
+        let id = built.map_err(|error| BuildError::Engine(error_in_users_words(error, &exact)))?;
+        let content = self.content(&id).map_err(BuildError::Engine)?;
+        if before.is_some_and(|before| before.content == content) {
+            self.report(job.name, JobEvent::SameResult);
+        }
+        // Evidence only explains: a disk too full for it must not lose the build.
+        let _ = self.evidence.save(&job.key, &evidence);
+        let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.write_down(job, &id, content, took_ms, reasons)?;
+        self.learned(&id);
+        Ok(Built { key: job.key, id, content })
+    }
+
+    /// An older build answers this key: after a revert, or when the snapshot was lost.
+    fn reuse(&self, job: &Job<'_>, record: &Record, before: Option<&Record>) -> Result<Built, BuildError> {
+        let id = ImageId(record.id.clone());
+        if before.is_some_and(|before| before.key != job.key) {
+            let evidence = self.evidence.load(&job.key).unwrap_or_default();
+            self.report(job.name, JobEvent::Reused(self.reasons(before, &evidence)));
+            self.write_down(job, &id, record.content, 0, Vec::new())?;
+        }
+        Ok(Built { key: job.key, id, content: record.content })
+    }
+
+    fn reasons(&self, before: Option<&Record>, now: &Evidence) -> Vec<Reason> {
+        let Some(before) = before else { return vec![Reason::never_built()] };
+        let old = self.evidence.load(&before.key);
+        old.map(|old| old.differences(now)).unwrap_or_default()
+    }
+
+    fn write_down(
+        &self,
+        job: &Job<'_>,
+        id: &ImageId,
+        content: ContentHash,
+        took_ms: u64,
+        reasons: Vec<Reason>,
+    ) -> Result<(), BuildError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let record = Record {
+            key: job.key,
+            image: job.name.to_owned(),
+            engine: job.engine.to_owned(),
+            id: id.0.clone(),
+            content,
+            at: now.as_secs(),
+            took_ms,
+            reasons,
+        };
+        self.ledger.record(record).map_err(|error| BuildError::Ledger(error.to_string()))
+    }
+
+    /// The files of a job, checked to be the ones in its key.
+    fn files(&self, job: &Job<'_>) -> Result<SentFiles, BuildError> {
+        let selection = self.run().selections.get(job.name).cloned();
+        let tree = Arc::clone(&self.tree);
+        let (Context::Is(selected), Some(selection)) = (job.context, selection) else {
+            return Ok(SentFiles { tree, root: String::new(), list: UsedFiles::default() });
+        };
+        let list = tree.used_files(&selection).map_err(|_| BuildError::FilesChanged)?;
+        if list.hash() != selected.hash {
+            return Err(BuildError::FilesChanged);
+        }
+        Ok(SentFiles { tree, root: selection.root, list })
+    }
+
+    /// An exact name for each reference to an image of the repository.
+    fn pin_bases(&self, job: &Job<'_>) -> Result<BTreeMap<String, String>, BuildError> {
+        let mut exact = BTreeMap::new();
+        for part in job.on {
+            let reference = self.pin(job.engine, part)?;
+            for edge in job.edges.iter().filter(|edge| edge.base == part.name) {
+                exact.insert(edge.reference.clone(), reference.clone());
+            }
+        }
+        Ok(exact)
+    }
+
+    fn request(
+        &self,
+        job: &Job<'_>,
+        files: Arc<SentFiles>,
+        exact: &BTreeMap<String, String>,
+    ) -> Result<BuildRequest, BuildError> {
+        let Text::Is(text) = job.dockerfile else {
+            return Err(BuildError::Invalid(Vec::new()));
+        };
+        let run = self.run();
+        let mut secrets = BTreeMap::new();
+        for (id, value) in run.secrets.get(job.name).into_iter().flatten() {
+            let value = value.clone().map_err(BuildError::Secret)?;
+            secrets.insert(id.clone(), value);
+        }
+        let declared = |arg: &String| job.recipe.args.contains_key(arg);
+        let proxy = |arg: &String| arg.to_ascii_lowercase().ends_with("_proxy");
+        let args = job.options.args.iter().filter(|(arg, _)| declared(arg) || proxy(arg));
+        let share = FieldHasher::new("imk share v1").field(&run.share).field(job.name).finish();
+        Ok(BuildRequest {
+            image: job.name.to_owned(),
+            dockerfile: job.recipe.pinned(text, exact),
+            target: job.options.target.clone(),
+            args: args.map(|(arg, value)| (arg.clone(), value.clone())).collect(),
+            labels: job.options.labels.clone(),
+            platform: job.options.platform.clone(),
+            network: job.options.network.clone(),
+            secrets,
+            no_cache: run.no_cache,
+            share: share.to_string(),
+            files,
+        })
+    }
+
+    /// Gives the exact base a name that nothing else moves, for a Dockerfile
+    /// can only name images, and a BuildKit of 20.10 takes no id in `FROM`.
+    fn pin(&self, engine: &str, base: &Part) -> Result<String, BuildError> {
+        let content: ContentHash = base.value.parse().map_err(|_| BuildError::Base(base.name.clone()))?;
+        for id in self.ledger.ids_of(&content, engine).into_iter().map(ImageId) {
+            if self.has(&id).map_err(BuildError::Engine)? {
+                let reference = Self::pin_name(&self.run().nonce, &id);
+                self.tag(&id, &reference).map_err(BuildError::Engine)?;
+                return Ok(reference);
+            }
+        }
+        Err(BuildError::Base(base.name.clone()))
+    }
+
+    fn content(&self, id: &ImageId) -> Result<ContentHash, EngineError> {
+        let what = || format!("reading the image `{id}` that was just built");
+        let info = self.engine.inspect(&id.0)?.ok_or_else(|| EngineError::Refused {
+            what: what(),
+            why: "the engine does not know it".into(),
+        })?;
+        Ok(ContentHash::of(info.content.as_bytes()))
+    }
+}
+
+/// Events with the references that a person wrote in place of the exact ones.
+fn in_users_words(event: BuildEvent, exact: &BTreeMap<String, String>) -> BuildEvent {
+    match event {
+        BuildEvent::Step { id, name, number, total } => {
+            BuildEvent::Step { id, name: users_words(&name, exact), number, total }
+        }
+        other => other,
+    }
+}
+
+fn error_in_users_words(error: EngineError, exact: &BTreeMap<String, String>) -> EngineError {
+    match error {
+        EngineError::Failed(failure) => EngineError::Failed(BuildFailure {
+            step: users_words(&failure.step, exact),
+            message: users_words(&failure.message, exact),
+            ..failure
+        }),
+        other => other,
+    }
+}
+
+fn users_words(text: &str, exact: &BTreeMap<String, String>) -> String {
+    if !text.contains(PIN) {
+        return text.to_owned();
+    }
+    exact.iter().fold(text.to_owned(), |text, (reference, exact)| text.replace(exact, reference))
+}
+
+/// The files of one job, opened through the tree they were listed by.
+struct SentFiles {
+    tree: Arc<dyn SourceTree>,
+    root: String,
+    list: UsedFiles,
+}
+
+impl ContextFiles for SentFiles {
+    fn list(&self) -> &UsedFiles {
+        &self.list
+    }
+
+    fn open(&self, file: &UsedFile) -> Result<Box<dyn Read + Send>, String> {
+        let path = name::join(&self.root, &file.path);
+        self.tree.open(&path).map_err(|error| error.to_string())
+    }
+}

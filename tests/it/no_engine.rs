@@ -1,0 +1,88 @@
+//! What a person without an engine can do, and is told.
+
+use crate::sandbox::Sandbox;
+
+const TWO: &str = "
+    //- base/Dockerfile
+    FROM scratch
+    COPY a /
+    //- base/a
+    1
+    //- web/Dockerfile
+    FROM base
+    COPY . /
+    //- web/b
+    1
+";
+
+#[test]
+fn a_build_without_an_engine_says_what_was_tried() {
+    let sandbox = Sandbox::with(TWO).without_engine();
+    insta::assert_snapshot!(sandbox.imk("").code(2).err(), @"
+    error: no engine at unix:///nowhere/docker.sock (from DOCKER_HOST): the socket `/nowhere/docker.sock` does not exist; is the engine running? Start it, or set DOCKER_HOST or a docker context
+     |
+     = help: start it (`systemctl start docker`), or say where it is with DOCKER_HOST or `docker context use`
+    ");
+}
+
+#[test]
+fn a_plan_needs_no_engine_and_says_so() {
+    let sandbox = Sandbox::with(TWO).without_engine();
+    let run = sandbox.imk("plan").code(0);
+    insta::assert_snapshot!(run.out(), @"
+    base: stale, never built here
+    web: stale, never built here
+    0 fresh, 2 to build
+    ");
+    assert!(run.err().contains("the plan believes what imk wrote down"), "{}", run.err());
+}
+
+#[test]
+fn a_plan_writes_nothing_into_the_repository() {
+    let sandbox = Sandbox::with(TWO).without_engine();
+    sandbox.imk("plan").code(0);
+    assert!(!sandbox.path(".imk").exists());
+}
+
+#[test]
+fn help_names_every_verb() {
+    let sandbox = Sandbox::empty().without_engine();
+    let help = sandbox.imk("--help").code(0).stdout;
+    for verb in ["build", "plan", "graph", "list", "init", "keys"] {
+        assert!(help.contains(verb), "{verb} in:\n{help}");
+    }
+}
+
+#[test]
+fn init_writes_what_discovery_stands_for_and_changes_nothing_else() {
+    let sandbox = Sandbox::with(TWO).without_engine();
+    sandbox.edit("deep/er/Dockerfile.dev", "FROM web\n");
+    let before = sandbox.imk("graph --json").code(0).stdout;
+    insta::assert_snapshot!(sandbox.imk("init").code(0).out(), @"wrote Imagefile.ron with 3 images");
+    insta::assert_snapshot!(fs_err::read_to_string(sandbox.path("Imagefile.ron")).unwrap(), @r#"
+    // What `imk` builds here. `imk keys` explains every key.
+    (
+        images: {
+            "base": (),
+            "er-dev": (dockerfile: "deep/er/Dockerfile.dev"),
+            "web": (),
+        },
+    )
+    "#);
+    assert_eq!(sandbox.imk("graph --json").code(0).stdout, before);
+    insta::assert_snapshot!(sandbox.imk("init").code(2).err(), @"
+    error: there is an Imagefile.ron in `[ROOT]` already
+     |
+     = help: `imk init --print` shows what would be written, --force writes over it
+    ");
+}
+
+#[test]
+fn list_describes_the_images() {
+    let sandbox = Sandbox::with(TWO).without_engine();
+    sandbox.edit("Imagefile.ron", r#"(images: {"base": (description: "the base"), "web": ()})"#);
+    insta::assert_snapshot!(sandbox.imk("list").code(0).out(), @"
+    base  the base
+    web   web/Dockerfile
+    ");
+}
