@@ -65,7 +65,7 @@ impl Evidence {
     pub fn new(mut parts: Vec<Part>, files: &UsedFiles) -> Self {
         // The hash of all files says nothing that the files themselves do not say.
         parts.retain(|part| part.code != Code::File);
-        Self { parts, files: files.files.iter().map(FileEvidence::of).collect() }
+        Self { parts, files: files.files.iter().filter(|file| file.counts).map(FileEvidence::of).collect() }
     }
 
     /// What is different in `new`: files first, then the parts in the order of their codes.
@@ -163,6 +163,7 @@ mod tests {
                 kind: if content.is_empty() { FileKind::Folder } else { FileKind::File },
                 mode: 0o644,
                 size: 0,
+                counts: true,
                 mtime: 0,
                 hash: ContentHash::of(content.as_bytes()),
                 target: String::new(),

@@ -38,6 +38,9 @@ pub struct UsedFile {
     pub hash: ContentHash,
     /// Where a link points, as written; empty for all else.
     pub target: String,
+    /// Whether it is part of the key. A folder that is sent only because a used
+    /// file lies in it leaves no trace in an image, and `chmod` of it is no reason to build.
+    pub counts: bool,
 }
 
 /// All files that one image reads of one context, in path order (folders
@@ -50,11 +53,11 @@ pub struct UsedFiles {
 }
 
 impl UsedFiles {
-    /// What counts of the list: path, kind, permission bits and content. No
-    /// time stamp, owner or absolute path goes in.
+    /// What counts of the list: path, kind, permission bits and content of the
+    /// files that count. No time stamp, owner or absolute path goes in.
     pub fn hash(&self) -> ContentHash {
         let mut hasher = FieldHasher::new("imk used files v1");
-        for file in &self.files {
+        for file in self.files.iter().filter(|file| file.counts) {
             hasher.field(&file.path).number(file.kind as u64).number(u64::from(file.mode)).field(file.hash.0);
         }
         hasher.finish()

@@ -21,8 +21,9 @@ pub fn run(global: &Global, args: &InitArgs) -> Result<(), Failure> {
         ));
     }
     let located = Located { imagefile: None, ..found };
-    let tree = DiskTree::open(&located.root, &located.root.join(STATE));
-    let discovered = || discover(&located.root);
+    let state = located.root.join(STATE);
+    let tree = DiskTree::open(&located.root, &state)?;
+    let discovered = || discover(&located.root, &state);
     let project = project::read(&located, &tree, discovered, &Overrides::default())
         .map_err(|error| open_error(OpenError::Project(error), |_| None))?;
     let text = imagefile(&project);

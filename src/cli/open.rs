@@ -22,7 +22,7 @@ pub fn located(global: &Global) -> Result<Located, Failure> {
 /// Opens it; `exclusive` verbs wait for each other.
 pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Session, Failure> {
     let located = located(global)?;
-    let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &located.root.join(STATE)));
+    let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &located.root.join(STATE))?);
     let environment = Environment::from_lookup(|name| std::env::var(name).ok());
     let endpoint = Endpoint::resolve(&environment).map_err(|error| Failure::engine(&error))?;
     let engine: Arc<dyn Engine> = Arc::new(DockerEngine::new(endpoint));
@@ -38,7 +38,7 @@ pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Sess
         let who = if holder.is_empty() { "another imk" } else { holder };
         anstream::eprintln!("waiting for {who}, which is building in this repository");
     };
-    Session::open(opening, || discover(&located.root), waiting).map_err(|error| {
+    Session::open(opening, || discover(&located.root, &located.root.join(STATE)), waiting).map_err(|error| {
         let text_of = |path: &str| String::from_utf8(tree.read(path).ok()??).ok();
         open_error(error, text_of)
     })

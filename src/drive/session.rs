@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fs_err as fs;
-
 use super::lock::Lock;
 use super::project::{self, Overrides, Project, ProjectError};
 use crate::engine::{Cancel, Engine};
@@ -19,6 +17,7 @@ use crate::query::ImkDb;
 use crate::query::hands::Hands;
 use crate::query::snapshot::{self, Memory};
 use crate::source::locate::Located;
+use crate::source::state_folder::StateFolder;
 use crate::source::tree::{ReadError, SourceTree};
 
 /// The folder of all state, below the repository's root.
@@ -78,7 +77,11 @@ impl Session {
         let project = project::read(&located, &*tree, discover, &overrides).map_err(OpenError::Project)?;
         let state = located.root.join(STATE);
         let lock = if exclusive {
-            prepare(&state).map_err(|why| OpenError::State { what: "make", path: state.clone(), why })?;
+            StateFolder(state.clone()).make().map_err(|why| OpenError::State {
+                what: "make",
+                path: state.clone(),
+                why,
+            })?;
             let path = state.join("lock");
             let taken = Lock::take(&path, waiting);
             Some(taken.map_err(|why| OpenError::State { what: "lock", path, why })?)
@@ -121,9 +124,7 @@ impl Session {
     /// # Errors
     /// When something cannot be written; nothing but time is lost.
     pub fn save(&mut self) -> std::io::Result<()> {
-        if !self.state.is_dir() {
-            prepare(&self.state)?;
-        }
+        StateFolder(self.state.clone()).make()?;
         self.hands.tree.save()?;
         if self.changed || self.db.computed_anything() {
             snapshot::save(&self.state.join("snapshot"), &mut self.db, &self.memory)?;
@@ -142,18 +143,4 @@ impl Session {
     pub fn tags(&self) -> BTreeMap<&str, &[String]> {
         self.project.images.iter().map(|(name, image)| (name.as_str(), image.tags.as_slice())).collect()
     }
-}
-
-/// Makes the folder of state, which no git, backup or image wants.
-fn prepare(state: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(state)?;
-    let ignore = state.join(".gitignore");
-    if !ignore.exists() {
-        fs::write(ignore, "*\n")?;
-        fs::write(
-            state.join("CACHEDIR.TAG"),
-            "Signature: 8a477f597d28d172789f06886806bc55\n# imk keeps what it knows here. See https://bford.info/cachedir/\n",
-        )?;
-    }
-    Ok(())
 }

@@ -144,6 +144,7 @@ pub(super) fn with_parents(files: &UsedFiles) -> Vec<UsedFile> {
         let parts: Vec<&str> = file.path.split('/').filter(|part| !part.is_empty()).collect();
         for length in 1..parts.len() {
             let parent = || UsedFile {
+                counts: false,
                 path: parts[..length].join("/"),
                 kind: FileKind::Folder,
                 mode: 0o755,
@@ -180,6 +181,7 @@ mod tests {
 
     fn read(promised: &[u8], served: &'static [u8]) -> Result<Vec<u8>, EngineError> {
         let file = UsedFile {
+            counts: true,
             path: "f".into(),
             kind: FileKind::File,
             mode: 0o644,

@@ -1,21 +1,239 @@
-//! Finds the Dockerfiles of a repository that has no Imagefile.
+//! Finds the recipes of a repository that has no Imagefile.
+//!
+//! A recipe is a file called `Dockerfile`, `Containerfile`, or one of these with
+//! something before or behind a dot, that git tracks or does not ignore. The repository's own
+//! `.gitignore` and `.git/info/exclude` are heard; a person's global ones are not, since
+//! what is built must not depend on who builds it. What was found holds while every folder that was
+//! walked, and every ignore file, is as it was: a stat for each folder instead of a
+//! walk. Git's index alone is read again when only it has changed. Knows nothing of what recipes say.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use ignore::{WalkBuilder, WalkState};
+use rayon::prelude::*;
+use rustix::fs::{CWD, Mode, OFlags};
+use serde::{Deserialize, Serialize};
+
+use super::look::{self, Clock, Seen};
+use super::state_folder::StateFolder;
 use super::tree::ReadError;
-use std::path::Path;
 
-pub fn discover(root: &Path) -> Result<Vec<String>, ReadError> {
-    let mut found = Vec::new();
-    for e in ignore::WalkBuilder::new(root).hidden(false).require_git(false).build().flatten() {
-        let n = e.file_name().to_string_lossy().into_owned();
-        if e.file_type().is_some_and(|t| t.is_file())
-            && (n == "Dockerfile"
-                || n == "Containerfile"
-                || ((n.starts_with("Dockerfile.") || n.ends_with(".Dockerfile"))
-                    && !n.ends_with(".dockerignore")))
-        {
-            found.push(e.path().strip_prefix(root).unwrap().to_string_lossy().into_owned());
+/// The cache's file in the state folder.
+const FILE: &str = "recipes";
+/// Folders that a thread compares in one go.
+const CHUNK: usize = 64;
+
+/// Paths of all recipes below `root`, sorted. `state_dir` keeps what makes the next time fast.
+pub fn discover(root: &Path, state_dir: &Path) -> Result<Vec<String>, ReadError> {
+    let state = StateFolder(state_dir.to_owned());
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(root, flags, Mode::empty())
+        .map_err(|errno| ReadError { path: root.display().to_string(), why: look::why(errno) })?;
+    let old = state.read(FILE).and_then(|bytes| Found::unpack(&bytes));
+    let walked_before = old.filter(|found| found.settled && found.is_as_it_was(&fd));
+    let is_current = walked_before.as_ref().is_some_and(|found| found.index.is_as_it_was());
+    let found = match walked_before {
+        Some(found) if is_current => return Ok(found.recipes()),
+        other => {
+            let clock = state.clock();
+            let walked = match other {
+                Some(found) => found,
+                None => walk(root, &fd, state_dir, &clock)?,
+            };
+            let index = Index::read(root, &walked.folders, &clock);
+            Found { index, ..walked }
         }
+    };
+    // A cache that cannot be written costs time, never an answer.
+    let _ = found.pack().map(|bytes| state.replace(FILE, &bytes));
+    Ok(found.recipes())
+}
+
+/// Is this the name of a recipe?
+pub fn is_recipe(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    if lower.ends_with(".dockerignore") {
+        return false;
     }
-    found.sort();
+    ["Dockerfile", "Containerfile"].iter().any(|word| {
+        name == *word
+            || name.strip_prefix(word).is_some_and(|rest| rest.len() > 1 && rest.starts_with('.'))
+            || lower
+                .strip_suffix(&word.to_ascii_lowercase())
+                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+    })
+}
+
+/// What a walk found, and what it rests on.
+#[derive(Serialize, Deserialize)]
+struct Found {
+    /// Nothing it rests on is so young that it might change unseen.
+    settled: bool,
+    /// Folders below the root, each with its stamp.
+    folders: BTreeMap<String, Stamp>,
+    /// Files with ignore rules; those above the root by their whole path. One that is absent has no stamp.
+    rules: BTreeMap<String, Option<Stamp>>,
+    /// Recipes that git does not ignore.
+    walked: BTreeSet<String>,
+    /// Recipes that git tracks.
+    index: Index,
+}
+
+/// Device, inode, modification and change time.
+type Stamp = (u64, u64, i64, i64);
+
+fn stamp(seen: &Seen) -> Stamp {
+    (seen.dev, seen.ino, seen.mtime, seen.ctime)
+}
+
+impl Found {
+    fn recipes(&self) -> Vec<String> {
+        self.walked.union(&self.index.tracked).cloned().collect()
+    }
+
+    fn is_as_it_was(&self, root: &OwnedFd) -> bool {
+        let folders: Vec<_> = self.folders.iter().collect();
+        let same = |(path, was): &(&String, &Stamp)| {
+            let path = if path.is_empty() { "." } else { path };
+            look::stat(root, path.as_bytes()).is_ok_and(|seen| stamp(&seen) == **was)
+        };
+        self.rules
+            .iter()
+            .all(|(path, was)| look::stat(root, path.as_bytes()).ok().map(|seen| stamp(&seen)) == *was)
+            && folders.par_chunks(CHUNK).all(|chunk| chunk.iter().all(same))
+    }
+
+    fn pack(&self) -> Option<Vec<u8>> {
+        let packed = rmp_serde::to_vec(self).ok()?;
+        Some([blake3::hash(&packed).as_bytes().as_slice(), &packed].concat())
+    }
+
+    fn unpack(bytes: &[u8]) -> Option<Self> {
+        let (check, packed) = bytes.split_at_checked(32)?;
+        if blake3::hash(packed).as_bytes() != check {
+            return None;
+        }
+        rmp_serde::from_slice(packed).ok()
+    }
+}
+
+fn walk(root: &Path, fd: &OwnedFd, state_dir: &Path, clock: &Clock) -> Result<Found, ReadError> {
+    let mut found = Found {
+        settled: true,
+        folders: BTreeMap::new(),
+        rules: BTreeMap::new(),
+        walked: BTreeSet::new(),
+        index: Index::default(),
+    };
+    for rules in rules_above(root) {
+        let seen = look::stat(CWD, rules.as_os_str().as_encoded_bytes()).ok();
+        found.settled &= !seen.as_ref().is_some_and(|seen| clock.is_racy(seen));
+        found.rules.insert(rules.display().to_string(), seen.as_ref().map(stamp));
+    }
+    let state_dir = state_dir.to_owned();
+    let walker = WalkBuilder::new(root)
+        .hidden(false)
+        .ignore(false)
+        .git_global(false)
+        .require_git(false)
+        .threads(rayon::current_num_threads())
+        .filter_entry(move |entry| entry.file_name() != ".git" && entry.path() != state_dir)
+        .build_parallel();
+    let shared = Mutex::new(&mut found);
+    walker.run(|| {
+        Box::new(|entry| {
+            // A folder that cannot be read holds no recipe that could be.
+            let Ok(entry) = entry else { return WalkState::Continue };
+            let Some(path) = entry.path().strip_prefix(root).ok().and_then(Path::to_str) else {
+                return WalkState::Continue;
+            };
+            let Some(kind) = entry.file_type() else { return WalkState::Continue };
+            let name = path.rsplit('/').next().unwrap_or_default();
+            let is_recipe =
+                is_recipe(name) && (kind.is_file() || kind.is_symlink() && entry.path().is_file());
+            let is_rules = name == ".gitignore";
+            if !kind.is_dir() && !is_recipe && !is_rules {
+                return WalkState::Continue;
+            }
+            // The walker lists a folder after this, and has read a `.gitignore` before: a
+            // change in between shows in the first, and makes the second too young.
+            let seen = look::stat(fd, if path.is_empty() { b"." } else { path.as_bytes() }).ok();
+            let mut found = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            if kind.is_dir() || is_rules {
+                found.settled &= seen.is_some_and(|seen| !clock.is_racy(&seen));
+            }
+            if is_rules {
+                found.rules.insert(path.to_owned(), seen.as_ref().map(stamp));
+            } else if kind.is_dir() {
+                found.folders.extend(seen.map(|seen| (path.to_owned(), stamp(&seen))));
+            } else {
+                found.walked.insert(path.to_owned());
+            }
+            WalkState::Continue
+        })
+    });
     Ok(found)
 }
+
+/// Ignore files that lie above the root or in git's own folder.
+fn rules_above(root: &Path) -> Vec<PathBuf> {
+    let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    let above = root.ancestors().skip(1).map(|folder| folder.join(".gitignore"));
+    let exclude = root.ancestors().map(|folder| folder.join(".git/info/exclude"));
+    above.chain(exclude).collect()
+}
+
+/// What git's index says.
+#[derive(Default, Serialize, Deserialize)]
+struct Index {
+    /// The index, if the repository has one.
+    file: Option<(String, Option<Stamp>)>,
+    /// Recipes in it that exist.
+    tracked: BTreeSet<String>,
+}
+
+impl Index {
+    fn is_as_it_was(&self) -> bool {
+        self.file.as_ref().is_none_or(|(path, was)| {
+            was.is_some() && look::stat(CWD, path.as_bytes()).ok().map(|seen| stamp(&seen)) == *was
+        })
+    }
+
+    /// A repository that git cannot read tracks nothing, as far as we are concerned.
+    fn read(root: &Path, walked: &BTreeMap<String, Stamp>, clock: &Clock) -> Self {
+        let Ok(repository) = git2::Repository::discover(root) else { return Self::default() };
+        let file = repository.path().join("index");
+        let seen = look::stat(CWD, file.as_os_str().as_encoded_bytes()).ok();
+        // An index too young to be trusted is read again next time; so is one that is not there.
+        let was = seen.filter(|seen| !clock.is_racy(seen)).as_ref().map(stamp);
+        let file = Some((file.display().to_string(), was));
+        let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        let prefix = repository.workdir().and_then(|top| {
+            let top = top.canonicalize().ok()?;
+            root.strip_prefix(top).ok()?.to_str().map(str::to_owned)
+        });
+        let (Some(prefix), Ok(index)) = (prefix, repository.index()) else {
+            return Self { file, tracked: BTreeSet::new() };
+        };
+        let tracked = index.iter().filter_map(|entry| {
+            let path = String::from_utf8(entry.path).ok()?;
+            let path = match prefix.as_str() {
+                "" => path.as_str(),
+                prefix => path.strip_prefix(prefix)?.strip_prefix('/')?,
+            };
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+            // In a folder that was walked, the walk or its stamp says whether the file is still there.
+            let exists = || walked.contains_key(folder) && root.join(path).is_file();
+            (is_recipe(name) && (exists() || root.join(path).is_file())).then(|| path.to_owned())
+        });
+        Self { file, tracked: tracked.collect() }
+    }
+}
+
+#[cfg(test)]
+#[path = "discover_tests.rs"]
+mod tests;

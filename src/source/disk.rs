@@ -1,114 +1,352 @@
-//! naive stand-in
-use super::tree::*;
-use crate::file::*;
-use crate::hash::ContentHash;
-use crate::syntax::{dockerignore, glob::Selector};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+//! The files of a repository on a disk, seen through the stat cache.
+//!
+//! Answers many selections with one look over the disk. An answer given before
+//! holds as long as no folder it rests on differs, and no used file in them; the
+//! rest is worked out anew, reading only files whose stat differs. Knows no
+//! engine; what BuildKit would read is `select.rs`'s to say.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{ErrorKind, Read};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+use rustix::fs::{Mode, OFlags};
+
+use super::look;
+use super::scan::{Folder, Hidden, Scan};
+use super::select::{self, Facts, Folders, Trouble, by_components};
+use super::stat_cache::{Memo, StatCache, Writer};
+use super::state_folder::StateFolder;
+use super::tree::{ReadError, Selected, Selection, SourceTree};
+use crate::file::{FileKind, UsedFiles};
+use crate::hash::{ContentHash, FieldHasher};
+
+/// The cache's file in the state folder.
+const FILE: &str = "stat";
+/// A tree that changes under our eyes is looked at anew this many times.
+const TRIES: usize = 5;
+/// An answer nobody asks for is dropped when the cache was written this often.
+const OLDEST: u8 = 16;
+
+/// The files of a repository on a disk.
 pub struct DiskTree {
     root: PathBuf,
+    fd: OwnedFd,
+    state: StateFolder,
+    hidden: Option<Hidden>,
+    known: Mutex<Known>,
 }
+
+struct Known {
+    cache: StatCache,
+    /// Differs from what lies on the disk.
+    unsaved: bool,
+}
+
 impl DiskTree {
-    pub fn open(root: &Path, _: &Path) -> Self {
-        Self { root: root.into() }
+    /// Opens the repository at `root`, whose state lies in `state_dir` (`.imk` as a rule).
+    pub fn open(root: &Path, state_dir: &Path) -> Result<Self, ReadError> {
+        let error = |why: String| ReadError { path: root.display().to_string(), why };
+        let fd = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| error(look::why(errno)))?;
+        let state = StateFolder(state_dir.to_owned());
+        let hidden = state_dir.strip_prefix(root).ok().and_then(|path| {
+            let folder = path.parent()?.to_str()?.to_owned();
+            Some(Hidden { folder, name: path.file_name()?.as_encoded_bytes().to_vec() })
+        });
+        let cache = state.read(FILE).map(StatCache::parse).unwrap_or_default();
+        let known = Mutex::new(Known { cache, unsaved: false });
+        Ok(Self { root: root.to_owned(), fd, state, hidden, known })
     }
-}
-impl DiskTree {
-    fn walk(&self, selection: &Selection) -> Result<(UsedFiles, Vec<usize>), ReadError> {
-        let err = |e: std::io::Error| ReadError { path: selection.root.clone(), why: e.to_string() };
-        let ignore = dockerignore::parse(selection.ignore.as_deref().unwrap_or(""))
-            .map_err(|e| ReadError { path: ".dockerignore".into(), why: e[0].message.clone() })?;
-        let selectors: Vec<Selector> =
-            selection.reads.sources.iter().map(|s| Selector::new(s).unwrap()).collect();
-        let mut hit = vec![false; selectors.len()];
-        let mut out = UsedFiles::default();
-        let base = self.root.join(&selection.root);
-        let mut stack: Vec<String> = vec![String::new()];
-        while let Some(dir) = stack.pop() {
-            let mut names: Vec<_> = std::fs::read_dir(base.join(&dir)).map_err(err)?.flatten().collect();
-            names.sort_by_key(|e| e.file_name());
-            for entry in names {
-                let path = crate::name::join(&dir, &entry.file_name().to_string_lossy());
-                if path == ".imk" {
-                    continue;
+
+    fn cache(&self) -> StatCache {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).cache.clone()
+    }
+
+    fn scan<'a>(&'a self, cache: &'a StatCache) -> Scan<'a> {
+        Scan::new(&self.fd, self.hidden.as_ref(), cache, &self.state)
+    }
+
+    /// One attempt to answer all questions.
+    fn answer(&self, asked: &BTreeMap<ContentHash, &Selection>) -> Result<Answers, Trouble> {
+        let cache = self.cache();
+        let memos: Vec<&Memo> = cache.memos.iter().filter(|memo| asked.contains_key(&memo.key)).collect();
+        let mut marked = vec![false; cache.folders];
+        for (first, end) in memos.iter().flat_map(|memo| &memo.folders) {
+            marked[*first as usize..*end as usize].fill(true);
+        }
+        let mut scan = self.scan(&cache);
+        scan.check(marked);
+
+        let changed = Changed::new(&cache, scan.changed());
+        let mut answers: Answers = memos
+            .iter()
+            .filter(|memo| !changed.touches(memo))
+            .map(|memo| (memo.key, Ok(memo.selected.clone())))
+            .collect();
+        let open: Vec<_> = asked.iter().filter(|(key, _)| !answers.contains_key(key)).collect();
+        let made: Vec<_> = open
+            .par_iter()
+            .map(|(key, selection)| {
+                let listing = Listing { scan: &scan, used: Mutex::default() };
+                match select::answer(&listing, selection) {
+                    Ok(selected) => Ok((**key, Ok((selected, listing.into_used())))),
+                    Err(Trouble::Read(error)) => Ok((**key, Err(error))),
+                    Err(moved) => Err(moved),
                 }
-                let meta = std::fs::symlink_metadata(entry.path()).map_err(err)?;
-                let ignored = ignore.matches(&path);
-                if meta.is_dir() {
-                    stack.push(path.clone());
-                }
-                if ignored {
-                    continue;
-                }
-                let mut used = false;
-                for (n, s) in selectors.iter().enumerate() {
-                    if s.reads(&path) {
-                        used = true;
-                        hit[n] = true;
-                    }
-                }
-                if !used {
-                    continue;
-                }
-                let (kind, hash, target) = if meta.is_symlink() {
-                    let t = std::fs::read_link(entry.path()).unwrap().to_string_lossy().into_owned();
-                    (FileKind::Link, ContentHash::of(t.as_bytes()), t)
-                } else if meta.is_dir() {
-                    (FileKind::Folder, ContentHash::default(), String::new())
-                } else {
-                    (
-                        FileKind::File,
-                        ContentHash::of(&std::fs::read(entry.path()).map_err(err)?),
-                        String::new(),
-                    )
-                };
-                let size = if kind == FileKind::File { meta.len() } else { 0 };
-                out.files.push(UsedFile {
-                    path,
-                    kind,
-                    mode: if kind == FileKind::Link { 0 } else { meta.permissions().mode() & 0o7777 },
-                    size,
-                    mtime: meta.mtime() * 1_000_000_000 + meta.mtime_nsec(),
-                    hash,
-                    target,
-                });
+            })
+            .collect::<Result<_, _>>()?;
+        let mut fresh = Vec::new();
+        for (key, result) in made {
+            answers.insert(
+                key,
+                result.map(|(selected, folders)| {
+                    fresh.push(Made { key, selected: selected.clone(), folders });
+                    selected
+                }),
+            );
+        }
+        if !fresh.is_empty() {
+            let cache = renew(&cache, scan, asked, fresh);
+            *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Known { cache, unsaved: true };
+        }
+        Ok(answers)
+    }
+
+    fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, ReadError> {
+        let mut last = String::new();
+        for _ in 0..TRIES {
+            match attempt() {
+                Ok(done) => return Ok(done),
+                Err(Trouble::Read(error)) => return Err(error),
+                Err(Trouble::Moved(path)) => last = path,
             }
         }
-        for (n, s) in selection.reads.sources.iter().enumerate() {
-            if s.pattern.is_empty() {
-                hit[n] = true;
-            }
-        }
-        out.files.sort_by(|a, b| a.path.split('/').cmp(b.path.split('/')));
-        let missing = (0..hit.len()).filter(|n| !hit[*n] && selection.reads.sources[*n].required).collect();
-        Ok((out, missing))
+        Err(ReadError { path: last, why: "it keeps changing while it is looked at".into() })
     }
 }
+
+type Answers = HashMap<ContentHash, Result<Selected, ReadError>>;
+
 impl SourceTree for DiskTree {
+    /// Writes the cache, if it differs from what lies on the disk.
+    fn save(&self) -> std::io::Result<()> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.unsaved {
+            self.state.replace(FILE, known.cache.bytes())?;
+            known.unsaved = false;
+        }
+        Ok(())
+    }
+
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
         match std::fs::read(self.root.join(path)) {
-            Ok(b) => Ok(Some(b)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(ReadError { path: path.into(), why: e.to_string() }),
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(read_error(path, &error)),
         }
     }
+
     fn is_folder(&self, path: &str) -> Result<bool, ReadError> {
-        Ok(self.root.join(path).is_dir())
+        match std::fs::metadata(self.root.join(path)) {
+            Ok(metadata) => Ok(metadata.is_dir()),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+            Err(error) => Err(read_error(path, &error)),
+        }
     }
-    fn select(&self, s: &[Selection]) -> Vec<Result<Selected, ReadError>> {
-        s.iter()
-            .map(|s| {
-                self.walk(s).map(|(u, missing)| Selected { hash: u.hash(), missing, count: 0, bytes: 0 })
-            })
-            .collect()
+
+    fn select(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {
+        let keys: Vec<ContentHash> = selections.iter().map(key).collect();
+        let asked = keys.iter().copied().zip(selections).collect();
+        match self.retry(|| self.answer(&asked)) {
+            Ok(answers) => keys.iter().map(|key| answers[key].clone()).collect(),
+            Err(error) => vec![Err(error); selections.len()],
+        }
     }
-    fn used_files(&self, s: &Selection) -> Result<UsedFiles, ReadError> {
-        self.walk(s).map(|w| w.0)
+
+    fn used_files(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
+        let cache = self.cache();
+        self.retry(|| {
+            // Nothing is taken on trust here: every used file is asked for its stat.
+            let scan = self.scan(&cache);
+            select::look(&scan, &selection.root, select::pick(&scan, selection)?)
+        })
     }
-    fn open(&self, p: &str) -> Result<Box<dyn std::io::Read + Send>, ReadError> {
-        Ok(Box::new(
-            std::fs::File::open(self.root.join(p))
-                .map_err(|e| ReadError { path: p.into(), why: e.to_string() })?,
-        ))
+
+    fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, path, flags, Mode::empty())
+            .map_err(|errno| ReadError { path: path.to_owned(), why: look::why(errno) })?;
+        Ok(Box::new(std::fs::File::from(fd)))
     }
 }
+
+fn read_error(path: &str, error: &std::io::Error) -> ReadError {
+    let why = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error).map(look::why);
+    ReadError { path: path.to_owned(), why: why.unwrap_or_else(|| error.to_string()) }
+}
+
+/// What makes two questions the same: places in the Dockerfile do not.
+fn key(selection: &Selection) -> ContentHash {
+    let mut hasher = FieldHasher::new("imk selection v1");
+    hasher.field(&selection.root).number(selection.ignore.is_some().into());
+    hasher.field(selection.ignore.as_deref().unwrap_or_default());
+    for source in &selection.reads.sources {
+        let flags = [source.wildcard, source.parents, source.required].map(u8::from);
+        hasher.field(&source.pattern).field(flags).number(source.exclude.len() as u64);
+        source.exclude.iter().for_each(|pattern| {
+            hasher.field(pattern);
+        });
+    }
+    hasher.finish()
+}
+
+/// A scan that remembers which folders one selection listed.
+struct Listing<'a> {
+    scan: &'a Scan<'a>,
+    used: Mutex<Vec<Arc<Folder>>>,
+}
+
+impl Listing<'_> {
+    fn note(&self, folder: Arc<Folder>) -> Arc<Folder> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&folder));
+        folder
+    }
+
+    fn into_used(self) -> Vec<Arc<Folder>> {
+        self.used.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Folders for Listing<'_> {
+    type Folder = Arc<Folder>;
+
+    fn context(&self, path: &str) -> Result<Arc<Folder>, Trouble> {
+        self.scan.context(path).map(|folder| self.note(folder))
+    }
+    fn folder(&self, path: &str) -> Result<Arc<Folder>, Trouble> {
+        self.scan.folder(path).map(|folder| self.note(folder))
+    }
+    fn len(folder: &Arc<Folder>) -> usize {
+        <Scan<'_> as Folders>::len(folder)
+    }
+    fn name(folder: &Arc<Folder>, index: usize) -> (&[u8], FileKind) {
+        <Scan<'_> as Folders>::name(folder, index)
+    }
+    fn mode_and_mtime(folder: &Arc<Folder>) -> (u32, i64) {
+        <Scan<'_> as Folders>::mode_and_mtime(folder)
+    }
+    fn facts(&self, folder: &Arc<Folder>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+        self.scan.facts(folder, indexes)
+    }
+}
+
+/// An answer that was worked out in this scan.
+struct Made {
+    key: ContentHash,
+    selected: Selected,
+    folders: Vec<Arc<Folder>>,
+}
+
+/// How many changed folders come before each number: a range is asked in two steps.
+struct Changed(Vec<u32>);
+
+impl Changed {
+    fn new(cache: &StatCache, numbers: impl Iterator<Item = u32>) -> Self {
+        let mut before = vec![0; cache.folders + 1];
+        for number in numbers {
+            before[number as usize + 1] = 1;
+        }
+        for at in 1..before.len() {
+            before[at] += before[at - 1];
+        }
+        Self(before)
+    }
+
+    fn touches(&self, memo: &Memo) -> bool {
+        memo.folders.iter().any(|(first, end)| self.0[*first as usize] != self.0[*end as usize])
+    }
+}
+
+/// The cache after a scan: folders that an answer rests on, as they were last seen.
+fn renew(
+    cache: &StatCache,
+    scan: Scan<'_>,
+    asked: &BTreeMap<ContentHash, &Selection>,
+    made: Vec<Made>,
+) -> StatCache {
+    let fresh = made.iter().flat_map(|made| &made.folders).filter(|folder| folder.is_fresh());
+    let fresh: HashSet<u32> =
+        fresh.filter_map(|folder| Some(folder.known? as u32)).chain(scan.changed()).collect();
+    let changed = Changed::new(cache, fresh.into_iter());
+
+    // Known folders keep their numbers for now, new ones get those behind.
+    let mut new: HashMap<*const Folder, usize> = HashMap::new();
+    let mut listed: HashMap<usize, &Arc<Folder>> = HashMap::new();
+    let mut memos: Vec<(Memo, Vec<usize>)> = Vec::new();
+    for made in &made {
+        let numbers = made.folders.iter().map(|folder| {
+            let next = cache.folders + new.len();
+            let number = folder.known.unwrap_or_else(|| *new.entry(Arc::as_ptr(folder)).or_insert(next));
+            listed.insert(number, folder);
+            number
+        });
+        let numbers = numbers.collect();
+        let selected = made.selected.clone();
+        memos.push((Memo { key: made.key, selected, age: 0, folders: Vec::new() }, numbers));
+    }
+    let answered: HashSet<ContentHash> = made.iter().map(|made| made.key).collect();
+    for memo in cache.memos.iter().filter(|memo| !answered.contains(&memo.key) && !changed.touches(memo)) {
+        let age = if asked.contains_key(&memo.key) { 0 } else { memo.age + 1 };
+        if age <= OLDEST {
+            let numbers =
+                memo.folders.iter().flat_map(|(first, end)| *first as usize..*end as usize).collect();
+            memos.push((Memo { age, ..memo.clone() }, numbers));
+        }
+    }
+
+    let mut kept = vec![false; cache.folders + new.len()];
+    memos.iter().flat_map(|(_, numbers)| numbers).for_each(|number| kept[*number] = true);
+    let path =
+        |number: usize| listed.get(&number).map_or_else(|| cache.folder(number).path, |folder| &folder.path);
+    let mut order: Vec<usize> = (0..kept.len()).filter(|number| kept[*number]).collect();
+    order.sort_by(|a, b| by_components(path(*a), path(*b)));
+
+    let mut place = vec![0; kept.len()];
+    let mut writer = Writer::default();
+    for (at, number) in order.into_iter().enumerate() {
+        place[number] = at as u32;
+        match listed.get(&number) {
+            Some(folder) => {
+                writer.folder(&folder.path, &folder.seen, folder.racy, folder.slots.len());
+                for slot in &folder.slots {
+                    writer.entry(&slot.name, slot.kind, scan.look_of(folder, slot).as_ref());
+                }
+            }
+            None => {
+                let folder = cache.folder(number);
+                writer.folder(folder.path, &folder.seen, folder.racy, folder.entries().len());
+                for entry in folder.entries().map(|number| cache.entry(number)) {
+                    writer.entry(entry.name(), entry.kind(), entry.look(folder.seen.dev).as_ref());
+                }
+            }
+        }
+    }
+    let memos = memos.into_iter().map(|(memo, numbers)| {
+        let mut numbers: Vec<u32> = numbers.into_iter().map(|number| place[number]).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        Memo { folders: ranges(&numbers), ..memo }
+    });
+    writer.finish(memos.collect())
+}
+
+fn ranges(numbers: &[u32]) -> Vec<(u32, u32)> {
+    numbers.chunk_by(|a, b| a + 1 == *b).filter_map(|run| Some((*run.first()?, run.last()? + 1))).collect()
+}
+
+#[cfg(test)]
+#[path = "disk_tests.rs"]
+mod tests;

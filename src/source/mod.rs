@@ -3,4 +3,10 @@
 pub mod discover;
 pub mod disk;
 pub mod locate;
+mod look;
+pub mod memory;
+mod scan;
+pub mod select;
+mod stat_cache;
+pub mod state_folder;
 pub mod tree;

@@ -25,6 +25,7 @@ struct Files {
 impl Files {
     fn add(mut self, path: &str, mode: u32, content: &[u8]) -> Self {
         self.list.files.push(UsedFile {
+            counts: true,
             path: path.into(),
             kind: FileKind::File,
             mode,
@@ -39,6 +40,7 @@ impl Files {
 
     fn link(mut self, path: &str, target: &str) -> Self {
         self.list.files.push(UsedFile {
+            counts: true,
             path: path.into(),
             kind: FileKind::Link,
             mode: 0,

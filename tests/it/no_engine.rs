@@ -38,10 +38,13 @@ fn a_plan_needs_no_engine_and_says_so() {
 }
 
 #[test]
-fn a_plan_writes_nothing_into_the_repository() {
+fn a_plan_writes_nothing_beside_its_state() {
     let sandbox = Sandbox::with(TWO).without_engine();
     sandbox.imk("plan").code(0);
-    assert!(!sandbox.path(".imk").exists());
+    let mut names: Vec<_> =
+        fs_err::read_dir(sandbox.root()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    names.sort();
+    assert_eq!(names, [".imk", "base", "web"]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ impl super::super::ContextFiles for Text {
 
 fn request(image: &str, dockerfile: &str, content: &str) -> BuildRequest {
     let file = UsedFile {
+        counts: true,
         path: "f".into(),
         kind: FileKind::File,
         mode: 0o644,

@@ -53,6 +53,7 @@ impl DockerfileOnly {
         // No disk has seen this file; its seconds may come from the hash, too.
         let seconds = i64::from(u32::from_le_bytes([hash.0[4], hash.0[5], hash.0[6], hash.0[7]]) >> 2);
         let file = UsedFile {
+            counts: true,
             path: "Dockerfile".into(),
             kind: FileKind::File,
             mode: 0o644,
@@ -272,6 +273,7 @@ mod tests {
 
     fn file(path: &str, content: &[u8]) -> UsedFile {
         UsedFile {
+            counts: true,
             path: path.into(),
             kind: FileKind::File,
             mode: 0o644,

@@ -1,0 +1,230 @@
+//! A careful look at one name on the disk: stat first, then read, then stat again.
+//!
+//! Knows file descriptors and time stamps, and which stamp is too young to be
+//! trusted. Knows nothing of selections or of the cache's layout.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
+use rustix::io::Errno;
+
+use super::select::{Facts, Trouble};
+use crate::file::FileKind;
+use crate::hash::ContentHash;
+
+/// A file that is written without pause is given up after so many looks.
+const LOOKS: usize = 4;
+
+/// What tells whether a name still stands for the same, unchanged thing. The
+/// change time catches edits whose modification time was put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Device.
+    pub dev: u64,
+    /// Inode.
+    pub ino: u64,
+    /// Bytes; zero for a folder, whose size says nothing.
+    pub size: u64,
+    /// Modification time in nanoseconds.
+    pub mtime: i64,
+    /// Change time in nanoseconds.
+    pub ctime: i64,
+    /// Kind and permission bits.
+    pub mode: u32,
+}
+
+/// A file or link that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Its stat, from before it was read.
+    pub seen: Seen,
+    /// What was found.
+    pub facts: Facts,
+    /// A later change might leave the same stat: look again next time.
+    pub racy: bool,
+}
+
+/// The file system's own clock, read before a scan: what is not older may
+/// change once more without showing it.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// The device whose clock it is; nothing can be said of others.
+    pub dev: u64,
+    /// Nanoseconds since 1970.
+    pub now: i64,
+}
+
+impl Clock {
+    /// A clock that trusts nothing.
+    pub const STOPPED: Self = Self { dev: 0, now: i64::MIN };
+    /// What clocks of other file systems may differ by, and how coarsely they may count.
+    const MARGIN: i64 = 5_000_000_000;
+
+    /// Is this stat too young to be trusted?
+    pub fn is_racy(&self, seen: &Seen) -> bool {
+        let now = if seen.dev == self.dev { self.now } else { self.now.saturating_sub(Self::MARGIN) };
+        seen.mtime >= now || seen.ctime >= now
+    }
+}
+
+const WANTED: StatxFlags = StatxFlags::TYPE
+    .union(StatxFlags::MODE)
+    .union(StatxFlags::INO)
+    .union(StatxFlags::SIZE)
+    .union(StatxFlags::MTIME)
+    .union(StatxFlags::CTIME);
+
+fn statx(dir: impl AsFd, name: &[u8], flags: AtFlags) -> Result<Seen, Errno> {
+    let stat = rustix::fs::statx(dir, name, flags, WANTED)?;
+    let nanos = |stamp: rustix::fs::StatxTimestamp| {
+        stamp.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(stamp.tv_nsec))
+    };
+    let mode = u32::from(stat.stx_mode);
+    let is_folder = FileType::from_raw_mode(mode) == FileType::Directory;
+    Ok(Seen {
+        dev: u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
+        ino: stat.stx_ino,
+        size: if is_folder { 0 } else { stat.stx_size },
+        mtime: nanos(stat.stx_mtime),
+        ctime: nanos(stat.stx_ctime),
+        mode,
+    })
+}
+
+/// The stat of a name in a folder; links are not followed.
+pub fn stat(dir: impl AsFd, name: &[u8]) -> Result<Seen, Errno> {
+    statx(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// The stat of what is open.
+pub fn stat_open(fd: impl AsFd) -> Result<Seen, Errno> {
+    statx(fd, b"", AtFlags::EMPTY_PATH)
+}
+
+/// Opens a folder; `flags` says what for.
+pub fn open_folder(root: impl AsFd, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let path = if path.is_empty() { "." } else { path };
+    rustix::fs::openat(root, path, OFlags::DIRECTORY | OFlags::CLOEXEC | flags, Mode::empty())
+}
+
+/// What kind of thing a stat's or listing's type is.
+pub fn kind_of(kind: FileType) -> FileKind {
+    match kind {
+        FileType::RegularFile => FileKind::File,
+        FileType::Directory => FileKind::Folder,
+        FileType::Symlink => FileKind::Link,
+        _ => FileKind::Special,
+    }
+}
+
+/// All names of an open folder, sorted by their bytes.
+pub fn list(fd: &OwnedFd) -> Result<Vec<(Box<[u8]>, FileKind)>, Errno> {
+    let mut buffer = Vec::with_capacity(16 * 1024);
+    let mut found = Vec::new();
+    let mut entries = rustix::fs::RawDir::new(fd, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name == b"." || name == b".." {
+            continue;
+        }
+        // Some file systems leave the kind to stat.
+        let kind = match entry.file_type() {
+            FileType::Unknown => match stat(fd, name) {
+                Ok(seen) => kind_of(FileType::from_raw_mode(seen.mode)),
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(errno),
+            },
+            known => kind_of(known),
+        };
+        found.push((name.into(), kind));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Looks at a file or link. `path` is for messages.
+pub fn look(dir: impl AsFd, name: &[u8], kind: FileKind, clock: &Clock, path: &str) -> Result<Look, Trouble> {
+    let trouble = |errno: Errno| match errno {
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::INVAL | Errno::STALE => {
+            Trouble::Moved(path.to_owned())
+        }
+        errno => Trouble::read(path, why(errno)),
+    };
+    for _ in 0..LOOKS {
+        let (seen, facts, after) = match kind {
+            FileKind::Link => link(&dir, name, path, trouble)?,
+            _ => file(&dir, name, path, trouble)?,
+        };
+        if seen == after {
+            return Ok(Look { racy: clock.is_racy(&seen), seen, facts });
+        }
+    }
+    Err(Trouble::read(path, "it is being written without pause"))
+}
+
+fn file(
+    dir: impl AsFd,
+    name: &[u8],
+    path: &str,
+    trouble: impl Fn(Errno) -> Trouble,
+) -> Result<(Seen, Facts, Seen), Trouble> {
+    // A pipe put in a file's place must not make us wait for its writer.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::openat(&dir, name, flags, Mode::empty()).map_err(&trouble)?);
+    let seen = stat_open(&file).map_err(&trouble)?;
+    if FileType::from_raw_mode(seen.mode) != FileType::RegularFile {
+        return Err(Trouble::Moved(path.to_owned()));
+    }
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; usize::try_from(seen.size).unwrap_or(usize::MAX).clamp(512, 128 * 1024) + 1];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Trouble::read(path, error)),
+        };
+    }
+    let after = stat_open(&file).map_err(&trouble)?;
+    let facts = Facts {
+        mode: seen.mode & 0o7777,
+        size: seen.size,
+        mtime: seen.mtime,
+        hash: ContentHash(*hasher.finalize().as_bytes()),
+        target: "".into(),
+    };
+    Ok((seen, facts, after))
+}
+
+fn link(
+    dir: impl AsFd,
+    name: &[u8],
+    path: &str,
+    trouble: impl Fn(Errno) -> Trouble,
+) -> Result<(Seen, Facts, Seen), Trouble> {
+    let seen = stat(&dir, name).map_err(&trouble)?;
+    if FileType::from_raw_mode(seen.mode) != FileType::Symlink {
+        return Err(Trouble::Moved(path.to_owned()));
+    }
+    let target = rustix::fs::readlinkat(&dir, name, Vec::new()).map_err(&trouble)?;
+    let after = stat(&dir, name).map_err(&trouble)?;
+    let target =
+        target.into_string().map_err(|_| Trouble::read(path, "where the link points is not UTF-8"))?;
+    let facts = Facts {
+        mode: 0,
+        size: 0,
+        mtime: seen.mtime,
+        hash: ContentHash::of(target.as_bytes()),
+        target: target.into(),
+    };
+    Ok((seen, facts, after))
+}
+
+/// The system's words for an error, without its number.
+pub fn why(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}

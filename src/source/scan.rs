@@ -1,0 +1,324 @@
+//! One look over the disk, with what an earlier one found in hand.
+//!
+//! First [`Scan::check`] asks the disk whether known folders and their used
+//! files are as they were; no list is read and no text made for that. Then
+//! folders are listed on demand, and a file is read only if its stat differs from the
+//! one its hash goes with. Knows no ignore rules and writes nothing.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rayon::prelude::*;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::look::{self, Clock, Look, Seen};
+use super::select::{Facts, Folders, Trouble, join};
+use super::stat_cache::StatCache;
+use super::state_folder::StateFolder;
+use crate::file::FileKind;
+
+/// Folders that a thread checks in one go.
+const CHUNK: usize = 32;
+
+/// A name of the tree that does not count: imk's own state.
+pub struct Hidden {
+    /// The folder it lies in.
+    pub folder: String,
+    /// Its name.
+    pub name: Vec<u8>,
+}
+
+/// One look over the disk.
+pub struct Scan<'a> {
+    root: &'a OwnedFd,
+    hidden: Option<&'a Hidden>,
+    known: &'a StatCache,
+    state: &'a StateFolder,
+    clock: OnceLock<Clock>,
+    /// Known folders that were compared with the disk.
+    checked: Vec<bool>,
+    /// Those that differed.
+    changes: HashMap<u32, Change>,
+    listed: Mutex<HashMap<String, Arc<Folder>>>,
+}
+
+/// How a known folder differs from the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Change {
+    /// The folder: its list has to be read again.
+    List,
+    /// Some of its files, by their positions.
+    Files(Vec<u32>),
+}
+
+/// A folder that was listed in this scan.
+pub struct Folder {
+    /// Below the repository's root.
+    pub path: String,
+    /// Its stat from before it was listed.
+    pub seen: Seen,
+    /// Its list may change without showing it.
+    pub racy: bool,
+    /// Its number in the cache.
+    pub known: Option<usize>,
+    /// Its entries.
+    pub slots: Vec<Slot>,
+    /// Something in it is not as the cache had it.
+    fresh: AtomicBool,
+    /// Held while its files are looked at, so that two selections do not read one file twice.
+    looking: Mutex<()>,
+}
+
+/// One name of a folder.
+pub struct Slot {
+    /// The name.
+    pub name: Box<[u8]>,
+    /// What the listing said it is.
+    pub kind: FileKind,
+    /// Number of its entry in the cache.
+    known: Option<u32>,
+    look: OnceLock<Look>,
+}
+
+impl Folder {
+    /// Is something in it not as the cache had it?
+    pub fn is_fresh(&self) -> bool {
+        self.fresh.load(Ordering::Relaxed)
+    }
+}
+
+impl<'a> Scan<'a> {
+    /// Begins a scan; the disk is not touched yet.
+    pub fn new(
+        root: &'a OwnedFd,
+        hidden: Option<&'a Hidden>,
+        known: &'a StatCache,
+        state: &'a StateFolder,
+    ) -> Self {
+        Self {
+            root,
+            hidden,
+            known,
+            state,
+            clock: OnceLock::new(),
+            checked: Vec::new(),
+            changes: HashMap::new(),
+            listed: Mutex::default(),
+        }
+    }
+
+    /// Compares the marked folders of the cache, and their used files, with the disk.
+    pub fn check(&mut self, marked: Vec<bool>) {
+        let numbers: Vec<u32> =
+            (0u32..).zip(&marked).filter(|(_, marked)| **marked).map(|(n, _)| n).collect();
+        let this = &*self;
+        self.changes = numbers
+            .par_chunks(CHUNK)
+            .flat_map_iter(|chunk| {
+                chunk.iter().filter_map(|number| Some((*number, this.compare(*number as usize)?)))
+            })
+            .collect();
+        self.checked = marked;
+    }
+
+    /// Numbers of the known folders that differ, in no order.
+    pub fn changed(&self) -> impl Iterator<Item = u32> {
+        self.changes.keys().copied()
+    }
+
+    /// What was found of an entry, now or before.
+    pub fn look_of(&self, folder: &Folder, slot: &Slot) -> Option<Look> {
+        slot.look.get().cloned().or_else(|| self.known_look(folder, slot))
+    }
+
+    fn compare(&self, number: usize) -> Option<Change> {
+        let folder = self.known.folder(number);
+        // Links are followed, since a context may be one: another folder shows by its stat.
+        let Ok(fd) = look::open_folder(self.root, folder.path, OFlags::PATH) else {
+            return Some(Change::List);
+        };
+        if folder.racy || look::stat_open(&fd) != Ok(folder.seen) {
+            return Some(Change::List);
+        }
+        let mut changed = Vec::new();
+        for (position, number) in folder.entries().enumerate() {
+            let entry = self.known.entry(number);
+            if !entry.is_known() {
+                continue;
+            }
+            let settled = entry.settled(folder.seen.dev);
+            if settled.is_none() || look::stat(&fd, entry.name()).ok() != settled {
+                changed.push(position as u32);
+            }
+        }
+        (!changed.is_empty()).then_some(Change::Files(changed))
+    }
+
+    fn known_look(&self, folder: &Folder, slot: &Slot) -> Option<Look> {
+        self.known.entry(slot.known? as usize).look(folder.seen.dev)
+    }
+
+    fn clock(&self) -> &Clock {
+        self.clock.get_or_init(|| self.state.clock())
+    }
+
+    fn find(&self, path: &str, flags: OFlags) -> Result<Arc<Folder>, Errno> {
+        let listed = || self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = listed().get(path) {
+            return Ok(Arc::clone(folder));
+        }
+        let folder = Arc::new(self.list(path, flags)?);
+        Ok(Arc::clone(listed().entry(path.to_owned()).or_insert(folder)))
+    }
+
+    fn list(&self, path: &str, flags: OFlags) -> Result<Folder, Errno> {
+        // Before the first stat that may be remembered.
+        let clock = self.clock();
+        let known = self.known.find(path);
+        let change = known.and_then(|number| self.changes.get(&u32::try_from(number).ok()?));
+        let is_checked = known.is_some_and(|number| self.checked.get(number) == Some(&true));
+        if let Some(number) = known
+            && is_checked
+            && change != Some(&Change::List)
+        {
+            let folder = self.from_cache(number);
+            let changed = match change {
+                Some(Change::Files(positions)) => positions.as_slice(),
+                _ => &[],
+            };
+            for (position, slot) in (0u32..).zip(&folder.slots) {
+                if !changed.contains(&position)
+                    && let Some(look) = self.known_look(&folder, slot)
+                {
+                    let _ = slot.look.set(look);
+                }
+            }
+            return Ok(folder);
+        }
+        let fd = look::open_folder(self.root, path, OFlags::RDONLY | flags)?;
+        let seen = look::stat_open(&fd)?;
+        if let Some(number) = known
+            && change.is_none()
+            && !self.known.folder(number).racy
+            && self.known.folder(number).seen == seen
+        {
+            return Ok(self.from_cache(number));
+        }
+        let mut names = look::list(&fd)?;
+        if let Some(hidden) = self.hidden.filter(|hidden| hidden.folder == path) {
+            names.retain(|(name, _)| **name != *hidden.name);
+        }
+        let mut old = known.map_or(0..0, |number| self.known.folder(number).entries()).peekable();
+        let slots = names.into_iter().map(|(name, kind)| {
+            while old.next_if(|entry| self.known.entry(*entry).name() < &*name).is_some() {}
+            let same = |entry: &usize| {
+                let entry = self.known.entry(*entry);
+                entry.name() == &*name && entry.kind() == kind
+            };
+            let known = old.peek().copied().filter(same).map(|entry| entry as u32);
+            Slot { name, kind, known, look: OnceLock::new() }
+        });
+        let slots = slots.collect();
+        let (fresh, looking) = (AtomicBool::new(true), Mutex::default());
+        Ok(Folder { path: path.to_owned(), racy: clock.is_racy(&seen), seen, known, slots, fresh, looking })
+    }
+
+    fn from_cache(&self, number: usize) -> Folder {
+        let folder = self.known.folder(number);
+        let slots = folder.entries().map(|number| {
+            let entry = self.known.entry(number);
+            let known = Some(number as u32);
+            Slot { name: entry.name().into(), kind: entry.kind(), known, look: OnceLock::new() }
+        });
+        Folder {
+            path: folder.path.to_owned(),
+            seen: folder.seen,
+            racy: folder.racy,
+            known: Some(number),
+            slots: slots.collect(),
+            fresh: AtomicBool::new(false),
+            looking: Mutex::default(),
+        }
+    }
+
+    fn look(&self, folder: &Folder, slot: &Slot, dir: impl AsFd) -> Result<Look, Trouble> {
+        if let Some(known) = self.known_look(folder, slot)
+            && !known.racy
+            && look::stat(&dir, &slot.name) == Ok(known.seen)
+        {
+            return Ok(known);
+        }
+        folder.fresh.store(true, Ordering::Relaxed);
+        let path = join(&folder.path, &String::from_utf8_lossy(&slot.name));
+        let mut look = look::look(dir, &slot.name, slot.kind, self.clock(), &path)?;
+        // The cache keeps one device for a folder: a file mounted into it is never settled.
+        look.racy |= look.seen.dev != folder.seen.dev;
+        Ok(look)
+    }
+}
+
+impl Folders for Scan<'_> {
+    type Folder = Arc<Folder>;
+
+    fn context(&self, path: &str) -> Result<Arc<Folder>, Trouble> {
+        self.find(path, OFlags::empty()).map_err(|errno| match errno {
+            Errno::NOENT => Trouble::read(path, "there is no such folder"),
+            Errno::NOTDIR => Trouble::read(path, "it is not a folder"),
+            errno => Trouble::read(path, look::why(errno)),
+        })
+    }
+
+    fn folder(&self, path: &str) -> Result<Arc<Folder>, Trouble> {
+        self.find(path, OFlags::NOFOLLOW).map_err(|errno| match errno {
+            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE => Trouble::Moved(path.to_owned()),
+            errno => Trouble::read(path, look::why(errno)),
+        })
+    }
+
+    fn len(folder: &Arc<Folder>) -> usize {
+        folder.slots.len()
+    }
+
+    fn name(folder: &Arc<Folder>, index: usize) -> (&[u8], FileKind) {
+        let slot = &folder.slots[index];
+        (&slot.name, slot.kind)
+    }
+
+    fn mode_and_mtime(folder: &Arc<Folder>) -> (u32, i64) {
+        (folder.seen.mode & 0o7777, folder.seen.mtime)
+    }
+
+    fn facts(&self, folder: &Arc<Folder>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+        let _looking = folder.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dir: Option<OwnedFd> = None;
+        let mut all = Vec::with_capacity(indexes.len());
+        for index in indexes {
+            let slot = &folder.slots[*index as usize];
+            if slot.look.get().is_none() {
+                let dir = match &dir {
+                    Some(dir) => dir,
+                    None => dir.insert(self.reopen(folder)?),
+                };
+                let _ = slot.look.set(self.look(folder, slot, dir)?);
+            }
+            all.extend(slot.look.get().map(|look| look.facts.clone()));
+        }
+        Ok(all)
+    }
+}
+
+impl Scan<'_> {
+    /// Opens a listed folder once more, if it is still the same.
+    fn reopen(&self, folder: &Folder) -> Result<OwnedFd, Trouble> {
+        let moved = |_| Trouble::Moved(folder.path.clone());
+        let fd = look::open_folder(self.root, &folder.path, OFlags::PATH).map_err(moved)?;
+        let seen = look::stat_open(&fd).map_err(moved)?;
+        if (seen.dev, seen.ino) != (folder.seen.dev, folder.seen.ino) {
+            return Err(Trouble::Moved(folder.path.clone()));
+        }
+        Ok(fd)
+    }
+}

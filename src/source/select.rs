@@ -1,0 +1,500 @@
+//! Which files of a context do these reads touch? Decided as BuildKit decides it.
+//!
+//! The engine sees the context after its ignore file. A source is cleaned, its
+//! wildcards are matched name by name, links on the way to it and the source
+//! itself are followed inside the context (`fsutil`'s `FollowLinks` and `copy`),
+//! and all below it is taken with links kept as links. Knows nothing of disks:
+//! a [`Folders`] lists names, and says more of a file only when it is used.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use rayon::prelude::*;
+
+use super::tree::{ReadError, Selected, Selection};
+use crate::file::{FileKind, UsedFile, UsedFiles};
+use crate::hash::ContentHash;
+use crate::syntax::dockerignore::{self, Dockerignore};
+use crate::syntax::glob;
+use crate::syntax::patterns::{MatchInfo, Patterns};
+use crate::syntax::reads::ReadSource;
+
+/// More links than this on one way are a loop (the limit of containerd's `RootPath`).
+const MOST_LINKS: usize = 255;
+
+/// Folders that can be listed. A folder's names are sorted by their bytes.
+pub trait Folders: Sync {
+    /// A listed folder, cheap to clone.
+    type Folder: Clone + Send + Sync;
+
+    /// Lists the context folder itself, through links if need be.
+    fn context(&self, path: &str) -> Result<Self::Folder, Trouble>;
+    /// Lists the folder at a path below the repository's root, which a listing named.
+    fn folder(&self, path: &str) -> Result<Self::Folder, Trouble>;
+    /// How many names it holds.
+    fn len(folder: &Self::Folder) -> usize;
+    /// One of them.
+    fn name(folder: &Self::Folder, index: usize) -> (&[u8], FileKind);
+    /// Permission bits and modification time of the folder itself.
+    fn mode_and_mtime(folder: &Self::Folder) -> (u32, i64);
+    /// Looks at some files and links of a folder.
+    fn facts(&self, folder: &Self::Folder, indexes: &[u32]) -> Result<Vec<Facts>, Trouble>;
+}
+
+/// What is to be known of a file or link that is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Permission bits; zero for a link.
+    pub mode: u32,
+    /// Bytes of content; zero for a link.
+    pub size: u64,
+    /// Nanoseconds since 1970.
+    pub mtime: i64,
+    /// Of the content, or of the link's target.
+    pub hash: ContentHash,
+    /// Where a link points; empty for a file.
+    pub target: Box<str>,
+}
+
+/// Why a listing came to no end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Something that is used cannot be read.
+    Read(ReadError),
+    /// What a listing had named was gone or another thing a moment later: look again.
+    Moved(String),
+}
+
+impl Trouble {
+    /// A [`ReadError`] in short.
+    pub fn read(path: impl Into<String>, why: impl fmt::Display) -> Self {
+        Self::Read(ReadError { path: path.into(), why: why.to_string() })
+    }
+}
+
+/// Used files whose content has not been looked at yet.
+pub struct Picks<F> {
+    picks: Vec<Pick<F>>,
+    /// Indexes of required sources that match nothing.
+    pub missing: Vec<usize>,
+}
+
+struct Pick<F> {
+    path: String,
+    counts: bool,
+    what: What<F>,
+}
+
+enum What<F> {
+    Folder { mode: u32, mtime: i64 },
+    Entry { folder: F, index: u32, kind: FileKind },
+}
+
+/// Lists what a selection uses.
+pub fn pick<D: Folders>(folders: &D, selection: &Selection) -> Result<Picks<D::Folder>, Trouble> {
+    let ignore = match &selection.ignore {
+        None => Dockerignore::default(),
+        Some(text) => dockerignore::parse(text).map_err(|errors| {
+            let what = errors.first().map_or_else(String::new, |error| error.message.clone());
+            Trouble::read(join(&selection.root, ".dockerignore"), what)
+        })?,
+    };
+    let mut walk = Walk { folders, root: &selection.root, ignore, picks: Vec::new() };
+    let top =
+        Place { path: String::new(), folder: folders.context(&selection.root)?, info: MatchInfo::default() };
+    let mut missing = Vec::new();
+    for (index, source) in selection.reads.sources.iter().enumerate() {
+        if !walk.source(&top, source)? && source.required {
+            missing.push(index);
+        }
+    }
+    let mut picks = walk.picks;
+    if selection.reads.sources.len() > 1
+        || selection.reads.sources.iter().any(|source| !source.pattern.is_empty())
+    {
+        // What counts sorts first and stays when another source sent it only on its way.
+        picks.sort_by(|a, b| by_components(&a.path, &b.path).then(b.counts.cmp(&a.counts)));
+        picks.dedup_by(|later, first| later.path == first.path);
+    }
+    Ok(Picks { picks, missing })
+}
+
+/// Looks at the files of a list, folder by folder and in parallel.
+pub fn look<D: Folders>(folders: &D, root: &str, picked: Picks<D::Folder>) -> Result<UsedFiles, Trouble> {
+    let mut files: Vec<UsedFile> = Vec::with_capacity(picked.picks.len());
+    let mut wanted: Vec<(D::Folder, Vec<u32>, Vec<u32>)> = Vec::new();
+    let mut last_parent: Option<String> = None;
+    for (at, pick) in picked.picks.into_iter().enumerate() {
+        let mut file = UsedFile {
+            path: pick.path,
+            kind: FileKind::Folder,
+            mode: 0,
+            size: 0,
+            mtime: 0,
+            hash: ContentHash::of(b""),
+            target: String::new(),
+            counts: pick.counts,
+        };
+        match pick.what {
+            What::Folder { mode, mtime } => (file.mode, file.mtime) = (mode, mtime),
+            What::Entry { kind: FileKind::Special, .. } => {
+                let why = "it is a device, a socket or a pipe, which no image can hold";
+                return Err(Trouble::read(join(root, &file.path), why));
+            }
+            What::Entry { folder, index, kind } => {
+                file.kind = kind;
+                let parent = file.path.rsplit_once('/').map_or("", |(parent, _)| parent);
+                if last_parent.as_deref() != Some(parent) {
+                    last_parent = Some(parent.to_owned());
+                    wanted.push((folder, Vec::new(), Vec::new()));
+                }
+                if let Some((_, indexes, places)) = wanted.last_mut() {
+                    indexes.push(index);
+                    places.push(u32::try_from(at).unwrap_or(u32::MAX));
+                }
+            }
+        }
+        files.push(file);
+    }
+    let found: Vec<Result<Vec<Facts>, Trouble>> =
+        wanted.par_iter().map(|(folder, indexes, _)| folders.facts(folder, indexes)).collect();
+    for (facts, (_, _, places)) in found.into_iter().zip(&wanted) {
+        for (fact, at) in facts?.into_iter().zip(places) {
+            let file = &mut files[*at as usize];
+            (file.mode, file.size, file.mtime, file.hash) = (fact.mode, fact.size, fact.mtime, fact.hash);
+            file.target = fact.target.into();
+        }
+    }
+    Ok(UsedFiles { files })
+}
+
+/// Both at once, and the list's summary.
+pub fn answer<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected, Trouble> {
+    let mut picked = pick(folders, selection)?;
+    let missing = std::mem::take(&mut picked.missing);
+    let files = look(folders, &selection.root, picked)?;
+    let bytes = files.files.iter().map(|file| file.size).sum();
+    Ok(Selected { hash: files.hash(), missing, count: files.files.len() as u64, bytes })
+}
+
+/// `root/path`, where either may be empty.
+pub fn join(root: &str, path: &str) -> String {
+    match (root, path) {
+        ("", path) => path.to_owned(),
+        (root, "") => root.to_owned(),
+        (root, path) => format!("{root}/{path}"),
+    }
+}
+
+/// The order of a walk that visits names in the order of their bytes.
+pub fn by_components(a: &str, b: &str) -> Ordering {
+    // `/` ends a name, so it sorts before every other byte.
+    let key = |byte: u8| if byte == b'/' { 0 } else { byte };
+    a.bytes().map(key).cmp(b.bytes().map(key))
+}
+
+/// A folder of the context on the way down, with what the ignore file said of it.
+struct Place<F> {
+    path: String,
+    folder: F,
+    info: MatchInfo,
+}
+
+/// What stands at the end of a way.
+enum Found<F> {
+    Folder(Place<F>, bool),
+    Entry { path: String, folder: F, index: u32, kind: FileKind },
+}
+
+struct Walk<'a, D: Folders> {
+    folders: &'a D,
+    root: &'a str,
+    ignore: Dockerignore,
+    picks: Vec<Pick<D::Folder>>,
+}
+
+/// What one source takes of the folder it names: `--exclude`, and the pattern of `--parents`.
+struct Taking {
+    /// Length of the source's path with its slash: excludes are read below it.
+    skip: usize,
+    exclude: Patterns,
+    include: Option<Patterns>,
+    /// Where `--parents` can match at all.
+    prefix: String,
+}
+
+impl<D: Folders> Walk<'_, D> {
+    /// Picks what one source reads; false if that is nothing.
+    fn source(&mut self, top: &Place<D::Folder>, source: &ReadSource) -> Result<bool, Trouble> {
+        let compile = |all: &[String]| Patterns::new(all).map_err(|bad| Trouble::read(self.root, bad));
+        let mut taking =
+            Taking { skip: 0, exclude: compile(&source.exclude)?, include: None, prefix: String::new() };
+        if source.parents && !source.pattern.is_empty() {
+            taking.include = Some(compile(std::slice::from_ref(&source.pattern))?);
+            taking.prefix = glob::static_prefix(&source.pattern).to_owned();
+        }
+        if source.pattern.is_empty() || source.parents {
+            let before = self.picks.len();
+            self.below(top, &taking, &MatchInfo::default(), &MatchInfo::default())?;
+            return Ok(self.picks.len() > before || source.pattern.is_empty());
+        }
+        if !(source.wildcard && glob::has_wildcards(&source.pattern)) {
+            return self.named(&source.pattern, &mut taking);
+        }
+        let prefix = glob::static_prefix(&source.pattern);
+        let rest = source.pattern[prefix.len()..].trim_start_matches('/');
+        let start = match self.resolve(prefix)? {
+            Some(Found::Folder(place, _)) => place,
+            _ => return Ok(false),
+        };
+        let mut matches = Vec::new();
+        let parts: Vec<&str> = rest.split('/').collect();
+        self.matching(&start, &parts, &mut matches)?;
+        let mut any = false;
+        for path in matches {
+            any |= self.named(&path, &mut taking)?;
+        }
+        Ok(any)
+    }
+
+    /// The paths below a folder that a wildcard matches; links on the way are not followed.
+    fn matching(
+        &self,
+        place: &Place<D::Folder>,
+        parts: &[&str],
+        found: &mut Vec<String>,
+    ) -> Result<(), Trouble> {
+        let [part, rest @ ..] = parts else { return Ok(()) };
+        for index in 0..D::len(&place.folder) {
+            let (bytes, kind) = D::name(&place.folder, index);
+            // A name that is not UTF-8 is refused only where a pattern takes it.
+            let name = String::from_utf8_lossy(bytes);
+            let matched = glob::matches(part, &name).map_err(|_| {
+                Trouble::read(join(self.root, &place.path), format!("bad pattern `{}`", parts.join("/")))
+            })?;
+            if !matched {
+                continue;
+            }
+            let path = join(&place.path, &name);
+            let (ignored, info) = self.ignore.matches_below(&path, &place.info);
+            if ignored && (kind != FileKind::Folder || self.ignore.can_skip(&path)) {
+                continue;
+            }
+            if rest.is_empty() {
+                self.utf8(bytes, &place.path)?;
+                found.push(path);
+            } else if kind == FileKind::Folder {
+                self.utf8(bytes, &place.path)?;
+                let folder = self.folders.folder(&join(self.root, &path))?;
+                self.matching(&Place { path, folder, info }, rest, found)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A source without wildcards: what it is, or what it leads to.
+    fn named(&mut self, path: &str, taking: &mut Taking) -> Result<bool, Trouble> {
+        match self.resolve(path)? {
+            None => Ok(false),
+            Some(Found::Entry { path, folder, index, kind }) => {
+                self.picks.push(Pick { path, counts: true, what: What::Entry { folder, index, kind } });
+                Ok(true)
+            }
+            Some(Found::Folder(place, ignored)) => {
+                taking.skip = if place.path.is_empty() { 0 } else { place.path.len() + 1 };
+                let before = self.picks.len();
+                if !place.path.is_empty() {
+                    self.pick_folder(&place, true);
+                }
+                let start = self.picks.len();
+                self.below(&place, taking, &MatchInfo::default(), &MatchInfo::default())?;
+                if ignored && self.picks.len() == start {
+                    self.picks.truncate(before);
+                    return Ok(false);
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Takes what is below a folder, in path order.
+    fn below(
+        &mut self,
+        place: &Place<D::Folder>,
+        taking: &Taking,
+        excluded: &MatchInfo,
+        included: &MatchInfo,
+    ) -> Result<(), Trouble> {
+        for index in 0..D::len(&place.folder) {
+            let (bytes, kind) = D::name(&place.folder, index);
+            let lossy = String::from_utf8_lossy(bytes);
+            let path = join(&place.path, &lossy);
+            if taking.include.is_some()
+                && !(glob::is_within(&path, &taking.prefix) || glob::is_within(&taking.prefix, &path))
+            {
+                continue;
+            }
+            let (ignored, info) = match self.ignore.is_empty() {
+                true => (false, MatchInfo::default()),
+                false => self.ignore.matches_below(&path, &place.info),
+            };
+            if ignored && (kind != FileKind::Folder || self.ignore.can_skip(&path)) {
+                continue;
+            }
+            let tail = &path[taking.skip.min(path.len())..];
+            let (out, out_info) = match taking.exclude.is_empty() {
+                true => (false, MatchInfo::default()),
+                false => taking.exclude.matches_below(tail, excluded),
+            };
+            if out && (kind != FileKind::Folder || !taking.exclude.has_exclusions()) {
+                continue;
+            }
+            let (matched, in_info) = match &taking.include {
+                None => (true, MatchInfo::default()),
+                Some(include) => include.matches_below(&path, included),
+            };
+            let taken = !ignored && !out && matched;
+            if kind != FileKind::Folder {
+                if taken {
+                    self.utf8(bytes, &place.path)?;
+                    let (folder, index) = (place.folder.clone(), u32::try_from(index).unwrap_or(u32::MAX));
+                    self.picks.push(Pick { path, counts: true, what: What::Entry { folder, index, kind } });
+                }
+                continue;
+            }
+            // A folder that is not taken itself comes along when something below it is.
+            if std::str::from_utf8(bytes).is_err() {
+                if taken {
+                    self.utf8(bytes, &place.path)?;
+                }
+                continue;
+            }
+            let folder = self.folders.folder(&join(self.root, &path))?;
+            let inner = Place { path, folder, info };
+            let before = self.picks.len();
+            self.pick_folder(&inner, true);
+            self.below(&inner, taking, &out_info, &in_info)?;
+            if !taken && self.picks.len() == before + 1 {
+                self.picks.truncate(before);
+            }
+        }
+        Ok(())
+    }
+
+    /// Walks to a path through links, as containerd's `RootPath` does: absolute
+    /// targets begin at the context, `..` stops there. Picks the links on the way,
+    /// and the folders, which are sent but do not count.
+    fn resolve(&mut self, path: &str) -> Result<Option<Found<D::Folder>>, Trouble> {
+        let mut rest: Vec<String> =
+            path.split('/').rev().filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        let mut way = vec![self.top()?];
+        let mut ignored = false;
+        let mut links = 0;
+        while let Some(part) = rest.pop() {
+            match part.as_str() {
+                "" | "." => continue,
+                ".." => {
+                    if way.len() > 1 {
+                        way.pop();
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            let Some(here) = way.last() else { return Ok(None) };
+            let Some(index) = find::<D>(&here.folder, part.as_bytes()) else { return Ok(None) };
+            let (_, kind) = D::name(&here.folder, index);
+            let path = join(&here.path, &part);
+            let (is_ignored, info) = self.ignore.matches_below(&path, &here.info);
+            ignored = is_ignored;
+            if ignored && (kind != FileKind::Folder || self.ignore.can_skip(&path)) {
+                return Ok(None);
+            }
+            let at = u32::try_from(index).unwrap_or(u32::MAX);
+            match kind {
+                FileKind::Folder => {
+                    let folder = self.folders.folder(&join(self.root, &path))?;
+                    way.push(Place { path, folder, info });
+                }
+                FileKind::Link => {
+                    links += 1;
+                    if links > MOST_LINKS {
+                        return Err(Trouble::read(join(self.root, &path), "links lead round in a circle"));
+                    }
+                    let folder = here.folder.clone();
+                    let facts = self.folders.facts(&folder, &[at])?;
+                    self.pick_way(&way);
+                    self.picks.push(Pick {
+                        path,
+                        counts: true,
+                        what: What::Entry { folder, index: at, kind },
+                    });
+                    let target = facts.first().map_or("", |facts| &facts.target);
+                    if target.starts_with('/') {
+                        way.truncate(1);
+                    }
+                    rest.extend(target.split('/').rev().map(str::to_owned));
+                }
+                FileKind::File | FileKind::Special
+                    if rest.iter().any(|part| !matches!(part.as_str(), "" | ".")) =>
+                {
+                    return Ok(None);
+                }
+                FileKind::File | FileKind::Special => {
+                    let folder = here.folder.clone();
+                    self.pick_way(&way);
+                    return Ok(Some(Found::Entry { path, folder, index: at, kind }));
+                }
+            }
+        }
+        let last = way.pop();
+        self.pick_way(&way);
+        Ok(last.map(|place| Found::Folder(place, ignored)))
+    }
+
+    fn top(&self) -> Result<Place<D::Folder>, Trouble> {
+        Ok(Place {
+            path: String::new(),
+            folder: self.folders.context(self.root)?,
+            info: MatchInfo::default(),
+        })
+    }
+
+    fn pick_way(&mut self, way: &[Place<D::Folder>]) {
+        for place in way.iter().skip(1) {
+            self.pick_folder(place, false);
+        }
+    }
+
+    fn pick_folder(&mut self, place: &Place<D::Folder>, counts: bool) {
+        let (mode, mtime) = D::mode_and_mtime(&place.folder);
+        self.picks.push(Pick { path: place.path.clone(), counts, what: What::Folder { mode, mtime } });
+    }
+
+    fn utf8(&self, name: &[u8], folder: &str) -> Result<(), Trouble> {
+        match std::str::from_utf8(name) {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let path = join(self.root, &join(folder, &String::from_utf8_lossy(name)));
+                Err(Trouble::read(path, "its name is not UTF-8, and BuildKit's file sync sends no other"))
+            }
+        }
+    }
+}
+
+fn find<D: Folders>(folder: &D::Folder, name: &[u8]) -> Option<usize> {
+    let (mut low, mut high) = (0, D::len(folder));
+    while low < high {
+        let middle = usize::midpoint(low, high);
+        match D::name(folder, middle).0.cmp(name) {
+            Ordering::Less => low = middle + 1,
+            Ordering::Greater => high = middle,
+            Ordering::Equal => return Some(middle),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+#[path = "select_tests.rs"]
+mod tests;

@@ -1,0 +1,216 @@
+use std::fmt::Write;
+
+use super::*;
+use crate::source::memory::MemoryTree;
+use crate::source::tree::SourceTree;
+use crate::syntax::reads::Reads;
+
+const TREE: &str = "\
+//- Dockerfile
+FROM scratch
+//- src/main.rs
+main
+//- src/lib/a.rs
+a
+//- src/lib/b.txt
+b
+//- docs/a.md
+x
+//- docs/b.md mode=600
+y
+//- docs/deep/c.md
+z
+//- empty/
+";
+
+fn source(pattern: &str) -> ReadSource {
+    ReadSource {
+        pattern: pattern.into(),
+        wildcard: glob::has_wildcards(pattern),
+        required: !pattern.is_empty() && !glob::has_wildcards(pattern),
+        ..Reads::whole().sources.remove(0)
+    }
+}
+
+fn selection(sources: Vec<ReadSource>, ignore: &str) -> Selection {
+    Selection {
+        root: String::new(),
+        ignore: (!ignore.is_empty()).then(|| ignore.into()),
+        reads: Reads { sources },
+    }
+}
+
+/// The list in short: a folder ends with `/`, a link shows its target, what does not count is in brackets.
+fn listed(tree: &MemoryTree, selection: &Selection) -> String {
+    let mut text = String::new();
+    let files = match tree.used_files(selection) {
+        Ok(files) => files.files,
+        Err(error) => return error.to_string(),
+    };
+    for file in files {
+        let end = match file.kind {
+            FileKind::Folder => "/".to_owned(),
+            FileKind::Link => format!("->{}", file.target),
+            _ => String::new(),
+        };
+        let path = format!("{}{end}", file.path);
+        let path = if file.counts { path } else { format!("({path})") };
+        let _ = write!(text, "{path} ");
+    }
+    let missing = tree.select(std::slice::from_ref(selection)).remove(0).unwrap().missing;
+    if !missing.is_empty() {
+        let _ = write!(text, "missing {missing:?}");
+    }
+    text.trim_end().to_owned()
+}
+
+#[track_caller]
+fn check(fixture: &str, patterns: &[&str], ignore: &str, expected: &str) {
+    let sources = patterns.iter().map(|pattern| source(pattern)).collect();
+    assert_eq!(listed(&MemoryTree::new(fixture), &selection(sources, ignore)), expected);
+}
+
+#[test]
+fn the_whole_context() {
+    let all = "Dockerfile docs/ docs/a.md docs/b.md docs/deep/ docs/deep/c.md empty/ src/ src/lib/ src/lib/a.rs \
+               src/lib/b.txt src/main.rs";
+    check(TREE, &[""], "", all);
+    check(TREE, &["", "src"], "", all);
+}
+
+#[test]
+fn a_file_is_sent_with_its_folders_which_do_not_count() {
+    check(TREE, &["src/lib/a.rs"], "", "(src/) (src/lib/) src/lib/a.rs");
+    check(TREE, &["src/lib/a.rs", "src/lib"], "", "(src/) src/lib/ src/lib/a.rs src/lib/b.txt");
+    check(TREE, &["empty"], "", "empty/");
+}
+
+#[test]
+fn wildcards_match_name_by_name() {
+    check(TREE, &["docs/*.md"], "", "(docs/) docs/a.md docs/b.md");
+    check(TREE, &["*/*/a.rs"], "", "(src/) (src/lib/) src/lib/a.rs");
+    check(TREE, &["s*"], "", "src/ src/lib/ src/lib/a.rs src/lib/b.txt src/main.rs");
+    check(TREE, &["docs/[b-c].md"], "", "(docs/) docs/b.md");
+    check(TREE, &["d?cs/de*"], "", "(docs/) docs/deep/ docs/deep/c.md");
+    check(TREE, &["no*"], "", "");
+}
+
+#[test]
+fn what_is_not_there_is_missing() {
+    check(TREE, &["src/main.rs", "no", "src/main.rs/x"], "", "(src/) src/main.rs missing [1, 2]");
+    check(TREE, &["docs"], "docs\n", "missing [0]");
+    check(TREE, &["docs/a.md"], "docs/*\n", "missing [0]");
+}
+
+#[test]
+fn ignored_files_are_not_there() {
+    check(TREE, &[""], "**/*.md\nsrc\nDockerfile\n", "docs/ docs/deep/ empty/");
+    check(TREE, &[""], "*\n!docs/deep\n", "docs/ docs/deep/ docs/deep/c.md");
+    check(TREE, &["docs"], "docs\n!docs/a.md\n", "docs/ docs/a.md");
+    check(TREE, &["*cs"], "docs\n!docs/a.md\n", "docs/ docs/a.md");
+}
+
+#[test]
+fn excludes_are_read_below_the_source() {
+    let tree = MemoryTree::new(TREE);
+    let excluding = |pattern: &str, exclude: &str| {
+        let exclude = vec![exclude.to_owned()];
+        listed(&tree, &selection(vec![ReadSource { exclude, ..source(pattern) }], ""))
+    };
+    assert_eq!(excluding("docs", "*.md"), "docs/ docs/deep/ docs/deep/c.md");
+    assert_eq!(excluding("docs", "**/*.md"), "docs/ docs/deep/");
+    assert_eq!(excluding("docs", "docs/a.md"), "docs/ docs/a.md docs/b.md docs/deep/ docs/deep/c.md");
+    assert_eq!(excluding("src/lib", "a.rs"), "(src/) src/lib/ src/lib/b.txt");
+}
+
+#[test]
+fn parents_count_when_they_are_copied_along() {
+    let tree = MemoryTree::new(TREE);
+    let with_parents =
+        |pattern: &str| listed(&tree, &selection(vec![ReadSource { parents: true, ..source(pattern) }], ""));
+    assert_eq!(with_parents("src/lib/a.rs"), "src/ src/lib/ src/lib/a.rs");
+    assert_eq!(with_parents("**/*.rs"), "src/ src/lib/ src/lib/a.rs src/main.rs");
+    assert_eq!(with_parents("docs/deep"), "docs/ docs/deep/ docs/deep/c.md");
+    assert_eq!(with_parents("none/x"), "missing [0]");
+}
+
+const LINKS: &str = "\
+//- real/f
+1
+//- real/deep/g
+2
+//- here link=real
+//- real/up link=../top
+//- top
+3
+//- abs link=/real/deep
+//- chain link=here/deep
+//- loop link=pool
+//- pool link=loop
+//- dangling link=nowhere
+//- out link=../../../top
+";
+
+#[test]
+fn links_are_followed_to_a_source_and_kept_below_it() {
+    check(LINKS, &["here/f"], "", "here->real (real/) real/f");
+    check(LINKS, &["real"], "", "real/ real/deep/ real/deep/g real/f real/up->../top");
+    check(LINKS, &["here"], "", "here->real real/ real/deep/ real/deep/g real/f real/up->../top");
+    check(LINKS, &["here/up"], "", "here->real (real/) real/up->../top top");
+    check(LINKS, &["abs/g"], "", "abs->/real/deep (real/) (real/deep/) real/deep/g");
+    check(LINKS, &["chain"], "", "chain->here/deep here->real (real/) real/deep/ real/deep/g");
+    check(LINKS, &["out"], "", "out->../../../top top");
+    check(LINKS, &["ab*"], "", "abs->/real/deep (real/) real/deep/ real/deep/g");
+    check(LINKS, &["dangling"], "", "dangling->nowhere missing [0]");
+    check(LINKS, &["here/f"], "real\n", "here->real missing [0]");
+}
+
+#[test]
+fn links_in_a_circle_end() {
+    check(LINKS, &["loop"], "", "cannot read `pool`: links lead round in a circle");
+}
+
+#[test]
+fn wildcards_do_not_look_into_linked_folders() {
+    check(LINKS, &["*/f"], "", "(real/) real/f");
+    check(LINKS, &["here/u*"], "", "here->real (real/) real/up->../top top");
+}
+
+#[test]
+fn a_context_is_a_world_of_its_own() {
+    let tree = MemoryTree::new("//- c/f link=/g\n//- c/g\n1\n//- g\n2\n//- d link=c\n");
+    let mut at = selection(vec![source("f")], "");
+    at.root = "c".into();
+    assert_eq!(listed(&tree, &at), "f->/g g");
+    at.root = "d".into();
+    assert_eq!(listed(&tree, &at), "f->/g g");
+}
+
+#[test]
+fn special_files_matter_only_when_used() {
+    check("//- a\n//- p kind=special\n", &["a"], "", "a");
+    check("//- a\n//- p kind=special\n", &[""], "p\n", "a");
+    let refused = "cannot read `p`: it is a device, a socket or a pipe, which no image can hold";
+    check("//- a\n//- p kind=special\n", &["p"], "", refused);
+}
+
+#[test]
+fn only_what_counts_changes_the_hash() {
+    let mut tree = MemoryTree::new(TREE);
+    let one = selection(vec![source("src/lib/a.rs")], "");
+    let hash = |tree: &MemoryTree| tree.select(std::slice::from_ref(&one)).remove(0).unwrap().hash;
+    let before = hash(&tree);
+    tree.touch("src/lib/a.rs");
+    tree.chmod("src", 0o700);
+    tree.write("src/lib/b.txt", "other");
+    assert_eq!(hash(&tree), before);
+    tree.chmod("src/lib/a.rs", 0o755);
+    assert_ne!(hash(&tree), before);
+}
+
+#[test]
+fn paths_sort_as_a_walk_meets_them() {
+    let mut paths = ["a.b", "a/z", "a", "a-b", "b"];
+    paths.sort_by(|a, b| by_components(a, b));
+    assert_eq!(paths, ["a", "a/z", "a-b", "a.b", "b"]);
+}

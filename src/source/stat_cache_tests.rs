@@ -1,0 +1,47 @@
+use super::*;
+
+fn seen(ino: u64) -> Seen {
+    Seen { dev: 1 << 32 | 3, ino, size: 5, mtime: -7, ctime: i64::MAX, mode: 0o100_644 }
+}
+
+#[test]
+fn everything_comes_back() {
+    let facts = |target: &str| Facts {
+        mode: if target.is_empty() { 0o644 } else { 0 },
+        size: if target.is_empty() { 5 } else { 0 },
+        mtime: -7,
+        hash: ContentHash::of(b"x"),
+        target: target.into(),
+    };
+    let file = Look { seen: seen(1), facts: facts(""), racy: true };
+    let link = Look { seen: seen(2), facts: facts("there!"), racy: false };
+    let link = Look { seen: Seen { size: 6, ..link.seen }, ..link };
+    let mut writer = Writer::default();
+    writer.folder("", &Seen { size: 0, ..seen(9) }, true, 3);
+    writer.entry(b"a", FileKind::File, Some(&file));
+    writer.entry(b"b\xff", FileKind::Special, None);
+    writer.entry(b"c", FileKind::Link, Some(&link));
+    writer.folder("d", &Seen { size: 0, ..seen(10) }, false, 0);
+    let memo = Memo {
+        key: ContentHash::of(b"k"),
+        selected: Selected { hash: ContentHash::of(b"v"), missing: vec![2, 5], count: 3, bytes: 1 << 40 },
+        age: 4,
+        folders: vec![(0, 1), (1, 2)],
+    };
+    let cache = StatCache::parse(writer.finish(vec![memo.clone()]).bytes().to_vec());
+    assert_eq!(cache.memos[..], [memo]);
+    assert_eq!((cache.find(""), cache.find("d"), cache.find("e")), (Some(0), Some(1), None));
+    let folder = cache.folder(0);
+    assert_eq!((folder.seen, folder.racy, folder.entries()), (Seen { size: 0, ..seen(9) }, true, 0..3));
+    assert_eq!(cache.entry(0).look(seen(0).dev), Some(file));
+    assert_eq!(cache.entry(0).settled(seen(0).dev), None);
+    assert_eq!((cache.entry(1).name(), cache.entry(1).kind()), (&b"b\xff"[..], FileKind::Special));
+    assert_eq!(cache.entry(1).look(0), None);
+    assert_eq!((cache.entry(2).name(), cache.entry(2).look(seen(0).dev)), (&b"c"[..], Some(link)));
+    assert_eq!(cache.folder(1).path, "d");
+}
+
+#[test]
+fn a_file_takes_few_bytes() {
+    assert!(ENTRY + "file0001.txt".len() <= 93);
+}
