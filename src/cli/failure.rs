@@ -64,7 +64,7 @@ impl Failure {
             EngineError::Interrupted => Self::silent(130),
             EngineError::Unreachable { .. } => Self::with_hint(
                 error.to_string(),
-                "start it (`systemctl start docker`), or say where it is with DOCKER_HOST or `docker context use`",
+                "`sudo systemctl start docker` starts one; `imk plan` needs none",
             ),
             other => Self::error(other.to_string()),
         }

@@ -11,3 +11,6 @@ pub mod schedule;
 pub mod select;
 pub mod session;
 pub mod sync;
+
+#[cfg(test)]
+mod tests;

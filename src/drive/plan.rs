@@ -105,18 +105,17 @@ impl Session {
         }
         let key = action_key(&spec, &on);
         match ledger.lookup(&key, engine) {
-            Some(record) => match self.hands.tags(&ImageId(record.id.clone())) {
-                Ok(None) => Err(Verdict::Stale(vec![Reason::gone(&record.id)])),
-                Ok(Some(bears)) => {
-                    let declared = self.project.images.get(name);
-                    let tags = declared.map(|image| image.tags.clone()).unwrap_or_default();
-                    let lacks: Vec<String> = tags.into_iter().filter(|tag| !bears.contains(tag)).collect();
-                    let verdict = if lacks.is_empty() { Verdict::Fresh } else { Verdict::Retag(lacks) };
-                    Ok((verdict, record.content))
+            Some(record) => {
+                let id = ImageId(record.id.clone());
+                let declared = self.project.images.get(name);
+                let tags = declared.map(|image| image.tags.as_slice()).unwrap_or_default();
+                match (self.hands.has(&id), self.hands.lacks(&id, tags)) {
+                    (Ok(false), _) => Err(Verdict::Stale(vec![Reason::gone(&record.id)])),
+                    (Ok(true), Ok(lacks)) if !lacks.is_empty() => Ok((Verdict::Retag(lacks), record.content)),
+                    // Without an engine the ledger is believed; the caller says so.
+                    _ => Ok((Verdict::Fresh, record.content)),
                 }
-                // Without an engine the ledger is believed; the caller says so.
-                Err(_) => Ok((Verdict::Fresh, record.content)),
-            },
+            }
             None => {
                 let reasons = match before {
                     None => vec![Reason::never_built()],

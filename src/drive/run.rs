@@ -248,16 +248,17 @@ impl Work<'_> {
 
     /// Gives a result the tags its image declares. A fresh image is only tagged.
     fn tag(&self, name: &str, built: &Built, summary: &mut Summary) {
-        let bears = self.hands.tags(&built.id).ok().flatten().unwrap_or_default();
         let declared = self.tags.get(name).copied().unwrap_or_default();
+        // An engine that does not say is asked for each tag, and says then what is wrong.
+        let lacks = self.hands.lacks(&built.id, declared).unwrap_or_else(|_| declared.to_vec());
         let is_new = lock(self.told).get(name).is_some_and(|told| told.built.is_some());
-        for tag in declared.iter().filter(|tag| !bears.contains(*tag)) {
-            match self.hands.tag(&built.id, tag) {
+        for tag in lacks {
+            match self.hands.tag(&built.id, &tag) {
                 Ok(()) if is_new => {}
                 Ok(()) => {
                     summary.retagged.insert(name.to_owned());
                 }
-                Err(error) => summary.untagged.push((tag.clone(), error)),
+                Err(error) => summary.untagged.push((tag, error)),
             }
         }
     }

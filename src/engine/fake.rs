@@ -215,12 +215,12 @@ fn read_all(request: &BuildRequest) -> Result<(), EngineError> {
 /// The image a request leads to.
 fn made(state: &State, request: &BuildRequest) -> ImageInfo {
     let mut content = FieldHasher::new("imk fake image content v1");
-    content.field(&request.dockerfile).field(request.target.as_deref().unwrap_or_default());
-    for word in request.dockerfile.split_whitespace().flat_map(|word| word.split(['=', ','])) {
-        // A base is what it resolves to, whatever it is called.
-        if let Some(id) = state.tags.get(&full_name(word)) {
-            content.field(&id.0);
-        }
+    content.field(request.target.as_deref().unwrap_or_default());
+    // As a real engine sees it: comments do not count, and a base is what it
+    // resolves to, whatever it is called.
+    let lines = request.dockerfile.lines().filter(|line| !line.starts_with('#'));
+    for word in lines.flat_map(str::split_whitespace).flat_map(|word| word.split(['=', ','])) {
+        content.field(state.tags.get(&full_name(word)).map_or(word, |id| id.0.as_str()));
     }
     for (key, value) in request.args.iter().chain(&request.labels) {
         content.field(key).field(value);

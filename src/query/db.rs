@@ -27,30 +27,21 @@ pub struct ImkDb {
 #[derive(Default)]
 pub struct Ran {
     any: AtomicBool,
-    log: Option<std::sync::Mutex<Vec<String>>>,
+    #[cfg(test)]
+    log: std::sync::Mutex<Vec<String>>,
 }
 
 impl ImkDb {
     /// An empty database.
     pub fn new(hands: Arc<Hands>) -> Self {
-        Self::with_ran(hands, Ran::default())
-    }
-
-    /// An empty database that remembers which queries ran.
-    pub fn logging(hands: Arc<Hands>) -> Self {
-        Self::with_ran(hands, Ran { any: AtomicBool::new(false), log: Some(Default::default()) })
-    }
-
-    fn with_ran(hands: Arc<Hands>, ran: Ran) -> Self {
-        let ran = Arc::new(ran);
+        let ran = Arc::new(Ran::default());
         let seen = Arc::clone(&ran);
         let storage = salsa::Storage::new(Some(Box::new(move |event: salsa::Event| {
             if let salsa::EventKind::WillExecute { database_key } = event.kind {
                 seen.any.store(true, Ordering::Relaxed);
-                if let Some(log) = &seen.log {
-                    let name = format!("{database_key:?}");
-                    log.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(name);
-                }
+                #[cfg(test)]
+                seen.log.lock().unwrap().push(format!("{database_key:?}"));
+                let _ = database_key;
             }
         })));
         Self { storage, hands, ran }
@@ -61,11 +52,10 @@ impl ImkDb {
         self.ran.any.load(Ordering::Relaxed)
     }
 
-    /// The queries executed since the last call; empty unless made by [`Self::logging`].
+    /// The queries executed since the last call.
+    #[cfg(test)]
     pub fn take_log(&self) -> Vec<String> {
-        let log = self.ran.log.as_ref();
-        log.map(|log| std::mem::take(&mut *log.lock().unwrap_or_else(std::sync::PoisonError::into_inner)))
-            .unwrap_or_default()
+        std::mem::take(&mut *self.ran.log.lock().unwrap())
     }
 
     /// The hands, shared.

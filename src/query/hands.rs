@@ -11,6 +11,7 @@ use crate::evidence::EvidenceStore;
 use crate::ledger::Ledger;
 use crate::reason::Reason;
 use crate::source::tree::{Selection, SourceTree};
+use crate::syntax::reference::normalized;
 
 /// Everything an effect needs, and nothing a query may decide on.
 pub struct Hands {
@@ -116,6 +117,17 @@ impl Hands {
         Ok(has.get(id).cloned())
     }
 
+    /// Those of `wanted` that an image does not bear, however an engine spells
+    /// them; all of them when it is not there.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub fn lacks(&self, id: &ImageId, wanted: &[String]) -> Result<Vec<String>, EngineError> {
+        let bears = self.tags(id)?.unwrap_or_default();
+        let bears: BTreeSet<String> = bears.iter().map(|tag| normalized(tag)).collect();
+        Ok(wanted.iter().filter(|tag| !bears.contains(&normalized(tag))).cloned().collect())
+    }
+
     /// Names an image.
     ///
     /// # Errors
@@ -125,11 +137,10 @@ impl Hands {
         let mut present = lock(&self.present);
         for (other, tags) in present.iter_mut() {
             if let Some(tags) = tags {
+                tags.retain(|tag| normalized(tag) != normalized(reference));
                 if other == id {
-                    tags.insert(reference.to_owned())
-                } else {
-                    tags.remove(reference)
-                };
+                    tags.insert(reference.to_owned());
+                }
             }
         }
         Ok(())

@@ -119,8 +119,11 @@ pub fn kind_of(kind: FileType) -> FileKind {
     }
 }
 
+/// A name in a folder, as the file system has it, and what it stands for.
+pub type Named = (Box<[u8]>, FileKind);
+
 /// All names of an open folder, sorted by their bytes.
-pub fn list(fd: &OwnedFd) -> Result<Vec<(Box<[u8]>, FileKind)>, Errno> {
+pub fn list(fd: &OwnedFd) -> Result<Vec<Named>, Errno> {
     let mut buffer = Vec::with_capacity(16 * 1024);
     let mut found = Vec::new();
     let mut entries = rustix::fs::RawDir::new(fd, buffer.spare_capacity_mut());

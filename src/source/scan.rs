@@ -184,7 +184,7 @@ impl<'a> Scan<'a> {
             && is_checked
             && change != Some(&Change::List)
         {
-            let folder = self.from_cache(number);
+            let folder = self.cached(number);
             let changed = match change {
                 Some(Change::Files(positions)) => positions.as_slice(),
                 _ => &[],
@@ -205,7 +205,7 @@ impl<'a> Scan<'a> {
             && !self.known.folder(number).racy
             && self.known.folder(number).seen == seen
         {
-            return Ok(self.from_cache(number));
+            return Ok(self.cached(number));
         }
         let mut names = look::list(&fd)?;
         if let Some(hidden) = self.hidden.filter(|hidden| hidden.folder == path) {
@@ -226,7 +226,7 @@ impl<'a> Scan<'a> {
         Ok(Folder { path: path.to_owned(), racy: clock.is_racy(&seen), seen, known, slots, fresh, looking })
     }
 
-    fn from_cache(&self, number: usize) -> Folder {
+    fn cached(&self, number: usize) -> Folder {
         let folder = self.known.folder(number);
         let slots = folder.entries().map(|number| {
             let entry = self.known.entry(number);

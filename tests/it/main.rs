@@ -13,3 +13,4 @@ mod engine;
 mod everyday;
 mod freshness;
 mod graph;
+mod readme;
