@@ -118,7 +118,11 @@ fn failures(session: &Session, summary: &Summary, progress: &Progress) {
         let message =
             format!("image `{name}` failed{}: {}", at.unwrap_or_default(), words::build_error(error));
         let (tail, log) = progress.tail(name);
-        anstream::eprint!("{}", Failure::error(message).text);
+        let told = match hint(error) {
+            Some(hint) => Failure::with_hint(message, hint),
+            None => Failure::error(message),
+        };
+        anstream::eprint!("{}", told.text);
         if let BuildError::Engine(EngineError::Failed(_)) = error {
             for line in &tail {
                 anstream::eprintln!("  | {line}");
@@ -130,6 +134,27 @@ fn failures(session: &Session, summary: &Summary, progress: &Progress) {
     for (tag, error) in &summary.untagged {
         anstream::eprint!("{}", Failure::error(format!("`{tag}` could not be set: {error}")).text);
     }
+}
+
+/// What to do about a failure that is the world's rather than the Dockerfile's.
+fn hint(error: &BuildError) -> Option<&'static str> {
+    let BuildError::Engine(EngineError::Failed(failure)) = error else { return None };
+    let text = [failure.step.as_str(), failure.message.as_str()].join(" ");
+    if text.contains("resolve image config for") {
+        return Some(
+            "the `# syntax` line makes the engine fetch a frontend; without a network, leave the line out",
+        );
+    }
+    let no_network = ["no such host", "connection refused", "i/o timeout", "network is unreachable"];
+    if text.contains("load metadata for") && no_network.iter().any(|why| text.contains(why)) {
+        return Some(
+            "the engine cannot reach the base's registry; check the network, or pull the base first",
+        );
+    }
+    if text.contains("load metadata for") {
+        return Some("is the base's name right, and are you logged in to its registry (`docker login`)?");
+    }
+    None
 }
 
 fn path<'a>(session: &'a Session, name: &str) -> &'a str {

@@ -37,20 +37,20 @@ pub fn discover(root: &Path, state_dir: &Path) -> Result<Vec<String>, ReadError>
     let walked_before = old.filter(|found| found.settled && found.is_as_it_was(&fd));
     let is_current = walked_before.as_ref().is_some_and(|found| found.index.is_as_it_was());
     let found = match walked_before {
-        Some(found) if is_current => return Ok(found.recipes()),
+        Some(found) if is_current => return Ok(found.recipes(root)),
         other => {
             let clock = state.clock();
             let walked = match other {
                 Some(found) => found,
                 None => walk(root, &fd, state_dir, &clock)?,
             };
-            let index = Index::read(root, &walked.folders, &clock);
+            let index = Index::read(root, &clock);
             Found { index, ..walked }
         }
     };
     // A cache that cannot be written costs time, never an answer.
     let _ = found.pack().map(|bytes| state.replace(FILE, &bytes));
-    Ok(found.recipes())
+    Ok(found.recipes(root))
 }
 
 /// Is this the name of a recipe?
@@ -91,8 +91,11 @@ fn stamp(seen: &Seen) -> Stamp {
 }
 
 impl Found {
-    fn recipes(&self) -> Vec<String> {
-        self.walked.union(&self.index.tracked).cloned().collect()
+    fn recipes(&self, root: &Path) -> Vec<String> {
+        // No folder's stamp vouches for a tracked file in an ignored folder.
+        let hidden = self.index.tracked.difference(&self.walked).filter(|path| root.join(path).is_file());
+        let all: BTreeSet<&String> = self.walked.iter().chain(hidden).collect();
+        all.into_iter().cloned().collect()
     }
 
     fn is_as_it_was(&self, root: &OwnedFd) -> bool {
@@ -141,7 +144,9 @@ fn walk(root: &Path, fd: &OwnedFd, state_dir: &Path, clock: &Clock) -> Result<Fo
         .git_global(false)
         .require_git(false)
         .threads(rayon::current_num_threads())
-        .filter_entry(move |entry| entry.file_name() != ".git" && entry.path() != state_dir)
+        .filter_entry(move |entry| {
+            entry.file_name() != ".git" && entry.file_name() != ".imk" && entry.path() != state_dir
+        })
         .build_parallel();
     let shared = Mutex::new(&mut found);
     walker.run(|| {
@@ -192,7 +197,7 @@ fn rules_above(root: &Path) -> Vec<PathBuf> {
 struct Index {
     /// The index, if the repository has one.
     file: Option<(String, Option<Stamp>)>,
-    /// Recipes in it that exist.
+    /// Recipes in it, whether they exist or not.
     tracked: BTreeSet<String>,
 }
 
@@ -204,7 +209,7 @@ impl Index {
     }
 
     /// A repository that git cannot read tracks nothing, as far as we are concerned.
-    fn read(root: &Path, walked: &BTreeMap<String, Stamp>, clock: &Clock) -> Self {
+    fn read(root: &Path, clock: &Clock) -> Self {
         let Ok(repository) = git2::Repository::discover(root) else { return Self::default() };
         let file = repository.path().join("index");
         let seen = look::stat(CWD, file.as_os_str().as_encoded_bytes()).ok();
@@ -225,10 +230,7 @@ impl Index {
                 "" => path.as_str(),
                 prefix => path.strip_prefix(prefix)?.strip_prefix('/')?,
             };
-            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-            // In a folder that was walked, the walk or its stamp says whether the file is still there.
-            let exists = || walked.contains_key(folder) && root.join(path).is_file();
-            (is_recipe(name) && (exists() || root.join(path).is_file())).then(|| path.to_owned())
+            is_recipe(path.rsplit('/').next().unwrap_or_default()).then(|| path.to_owned())
         });
         Self { file, tracked: tracked.collect() }
     }

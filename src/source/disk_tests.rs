@@ -315,23 +315,31 @@ impl Dice {
 
 const NAMES: [&str; 9] = ["a", "b", "d", "d/e", "d/f", "d/g", "d/g/h", "d/g/k", "x"];
 
+/// Edits inside the repository only: a link may point anywhere, and is never written through.
 fn random_edit(repo: &Repo, dice: &mut Dice) {
-    let path = repo.path(NAMES[dice.roll(NAMES.len())]);
-    let other = repo.path(NAMES[dice.roll(NAMES.len())]);
+    let root = repo.dir.path().canonicalize().unwrap();
+    let place = |path: &str| {
+        let path = repo.path(path);
+        let parent = path.parent()?.canonicalize().ok().filter(|parent| parent.starts_with(&root))?;
+        Some(parent.join(path.file_name()?))
+    };
+    let (path, other) = (place(NAMES[dice.roll(NAMES.len())]), place(NAMES[dice.roll(NAMES.len())]));
+    let (Some(path), Some(other)) = (path, other) else { return };
+    let is_link = path.is_symlink();
     // Whether an edit is possible at all is not the test's concern.
     let _ = match dice.roll(12) {
-        0..4 => fs::write(&path, format!("{:02}", dice.roll(100))),
-        4 if path.is_file() && !path.is_symlink() => {
+        0..4 if !is_link => fs::write(&path, format!("{:02}", dice.roll(100))),
+        4 if path.is_file() && !is_link => {
             edit_in_secret(&path, &format!("{:02}", dice.roll(100)));
             Ok(())
         }
-        5 => fs::set_permissions(
+        5 if !is_link => fs::set_permissions(
             &path,
             fs::Permissions::from_mode([0o755, 0o644, 0o700][dice.roll(3)] | 0o700),
         ),
         6 => fs::rename(&path, &other),
         7 => fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path)),
-        8 | 9 => fs::create_dir_all(&path),
+        8 | 9 => fs::create_dir(&path),
         10 => symlink(["d", "a", "../a", "/d/g", "x", "."][dice.roll(6)], &path),
         _ => Ok(()),
     };

@@ -219,6 +219,44 @@ fn a_secret_reaches_the_step_and_nothing_else() {
     }
 }
 
+/// Runs `imk` in a terminal of its own, through util-linux' `script`.
+fn in_a_terminal(sandbox: &crate::sandbox::Sandbox, words: &str) -> std::process::Command {
+    let mut command = std::process::Command::new("script");
+    let line = format!("stty cols 100 rows 30; {} {words}", env!("CARGO_BIN_EXE_imk"));
+    command.args(["-qec", &line, "/dev/null"]).current_dir(sandbox.root());
+    command.env("IMK_PREFIX", sandbox.prefix()).env("TERM", "xterm").stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn a_terminal_shows_one_live_line_for_each_running_image() {
+    let Some(sandbox) = fixture_or_skip("terminal", "diamond") else { return };
+    sandbox.edit("left/Dockerfile", "FROM base\nCOPY words.txt /\nRUN echo nearly there && sleep 1\n");
+    let output = in_a_terminal(&sandbox, "left").output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{shown}");
+    assert!(shown.contains("[3/3] RUN echo nearly there && sleep 1 │ nearly there"), "{shown}");
+    assert!(shown.contains("\u{1b}["), "a live line is drawn over: {shown}");
+    let last = shown.lines().last().unwrap();
+    assert!(last.contains("0 fresh, 2 built, 0 failed in "), "{shown}");
+}
+
+#[test]
+fn an_interrupt_in_a_terminal_leaves_it_usable() {
+    let Some(sandbox) = fixture_or_skip("terminal interrupt", "diamond") else { return };
+    sandbox.edit("left/Dockerfile", "FROM base\nRUN sleep 96\n");
+    let mut child = in_a_terminal(&sandbox, "left -j7").stdout(Stdio::piped()).spawn().unwrap();
+    wait_until("the step runs", || processes("sleep 96") > 0);
+    // What Ctrl-C does: the terminal's foreground group gets the signal.
+    let imk = format!("{} left -j7", env!("CARGO_BIN_EXE_imk"));
+    std::process::Command::new("pkill").args(["-INT", "-f", &format!("^{imk}$")]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let mut shown = String::new();
+    std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut shown).unwrap();
+    assert!(shown.contains("interrupted"), "{shown}");
+    wait_until("the step is gone", || processes("sleep 96") == 0);
+}
+
 fn processes(command: &str) -> usize {
     let output = std::process::Command::new("ps").args(["-eo", "args"]).output().unwrap();
     let list = String::from_utf8_lossy(&output.stdout).into_owned();
