@@ -45,6 +45,9 @@ pub struct Global {
     /// The Imagefile, or a folder whose Dockerfiles are to be discovered
     #[arg(short = 'f', long = "file", value_name = "PATH", global = true, env = "IMK_FILE")]
     pub file: Option<PathBuf>,
+    /// Build this stage of the images that are named
+    #[arg(long, value_name = "STAGE", global = true, env = "IMK_TARGET")]
+    pub target: Option<String>,
     /// Put before every image's name, whatever the Imagefile says
     #[arg(long, value_name = "PREFIX", global = true, env = "IMK_PREFIX")]
     pub prefix: Option<String>,

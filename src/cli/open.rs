@@ -32,6 +32,7 @@ pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Sess
         engine,
         tree: Arc::clone(&tree),
         cancel: cancel.clone(),
+        environment: std::env::vars_os().collect(),
         exclusive,
     };
     let waiting = |holder: &str| {
@@ -46,8 +47,10 @@ pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Sess
 
 fn overrides(global: &Global) -> Overrides {
     const VAR: &str = "IMK_VAR_";
-    let from_env =
-        std::env::vars().filter_map(|(name, value)| Some((name.strip_prefix(VAR)?.to_owned(), value)));
+    let from_env = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.to_str()?.strip_prefix(VAR)?.to_owned();
+        Some((name, value.to_str()?.to_owned()))
+    });
     let mut vars: std::collections::BTreeMap<String, String> = from_env.collect();
     vars.extend(global.vars.iter().cloned());
     Overrides {
@@ -55,5 +58,6 @@ fn overrides(global: &Global) -> Overrides {
         args: global.build_args.iter().cloned().collect(),
         platform: global.platform.clone(),
         prefix: global.prefix.clone(),
+        target: global.target.clone(),
     }
 }

@@ -57,6 +57,8 @@ pub struct Overrides {
     pub platform: Option<String>,
     /// The prefix, whatever the Imagefile says.
     pub prefix: Option<String>,
+    /// The stage to build of the images that are asked for.
+    pub target: Option<String>,
 }
 
 /// Why there is no project.

@@ -4,6 +4,8 @@
 //! starts when all its bases are done, so no worker waits inside salsa.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ use crate::query::inputs::Image;
 use crate::query::recipe::Problem;
 use crate::query::spec::spec;
 use crate::reason::Reason;
+use crate::source::outside;
 use crate::syntax::imagefile::SecretSource;
 
 /// What a caller may choose of a build.
@@ -201,12 +204,14 @@ impl Session {
     fn secrets(&self) -> BTreeMap<String, BTreeMap<String, Result<SecretValue, String>>> {
         let root = &self.project.root;
         let value = |id: &String, source: &SecretSource| match source {
-            SecretSource::Env(variable) => std::env::var_os(variable)
-                .map(|value| SecretValue(std::os::unix::ffi::OsStringExt::into_vec(value)))
+            SecretSource::Env(variable) => self
+                .environment
+                .get(OsStr::new(variable))
+                .map(|value| SecretValue(value.as_bytes().to_vec()))
                 .ok_or_else(|| format!("secret `{id}`: the variable {variable} is not set")),
-            SecretSource::File(path) => fs_err::read(root.join(path))
+            SecretSource::File(path) => outside::read(&root.join(path))
                 .map(SecretValue)
-                .map_err(|error| format!("secret `{id}`: cannot read `{path}`: {}", error.kind())),
+                .map_err(|error| format!("secret `{id}`: {error}")),
         };
         let of_image = |secrets: &BTreeMap<String, SecretSource>| {
             secrets.iter().map(|(id, source)| (id.clone(), value(id, source))).collect()

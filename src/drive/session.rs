@@ -4,6 +4,7 @@
 //! is `sync.rs`; what is built is `run.rs`.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub struct Opening {
     pub tree: Arc<dyn SourceTree>,
     /// Set to stop.
     pub cancel: Cancel,
+    /// The process's environment: what secrets may come from.
+    pub environment: BTreeMap<OsString, OsString>,
     /// Take turns with other builders. Verbs that only look do not wait.
     pub exclusive: bool,
 }
@@ -58,6 +61,9 @@ pub struct Session {
     pub(super) memory: Memory,
     /// Whether an input was set since the snapshot was loaded.
     pub(super) changed: bool,
+    pub(super) environment: BTreeMap<OsString, OsString>,
+    /// The stage to build of the targets, whatever they declare.
+    pub(super) target: Option<String>,
     state: PathBuf,
     _lock: Option<Lock>,
 }
@@ -73,7 +79,7 @@ impl Session {
         discover: impl FnOnce() -> Result<Vec<String>, ReadError>,
         waiting: impl FnOnce(&str),
     ) -> Result<Self, OpenError> {
-        let Opening { located, overrides, engine, tree, cancel, exclusive } = opening;
+        let Opening { located, overrides, engine, tree, cancel, environment, exclusive } = opening;
         let project = project::read(&located, &*tree, discover, &overrides).map_err(OpenError::Project)?;
         let state = located.root.join(STATE);
         let lock = if exclusive {
@@ -93,7 +99,8 @@ impl Session {
         let evidence = EvidenceStore::new(&state.join("evidence"));
         let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, tree, cancel));
         let (db, memory) = snapshot::load(&state.join("snapshot"), &hands);
-        Ok(Self { project, hands, db, memory, changed: false, state, _lock: lock })
+        let target = overrides.target;
+        Ok(Self { project, hands, db, memory, changed: false, environment, target, state, _lock: lock })
     }
 
     /// The folder of this repository's state.
@@ -113,9 +120,10 @@ impl Session {
 
     /// Stands for this repository of this user to the engine's cache of sent files.
     pub(super) fn share(&self) -> String {
-        let user = std::env::var("USER").unwrap_or_default();
+        let user = rustix::process::getuid().as_raw();
         let root = self.project.root.to_string_lossy().into_owned();
-        let hash: ContentHash = FieldHasher::new("imk repository v1").field(user).field(root).finish();
+        let hash: ContentHash =
+            FieldHasher::new("imk repository v1").number(u64::from(user)).field(root).finish();
         hash.to_string()
     }
 

@@ -58,6 +58,7 @@ impl Session {
     /// See [`SyncError`].
     pub fn sync(&mut self, words: &[String]) -> Result<Synced, SyncError> {
         self.sync_images();
+        self.set_target(words)?;
         let asked: BTreeSet<ImageId> = self.memory.results.values().cloned().collect();
         let known: BTreeSet<String> = self.workspace().outside(&self.db).keys().cloned().collect();
         let hands = self.db.hands_arc();
@@ -82,6 +83,18 @@ impl Session {
         Ok(Synced { engine: answer.identity, lost, ..settled })
     }
 
+    /// `--target`: the images that are asked for, and not their bases, end at another stage.
+    fn set_target(&mut self, words: &[String]) -> Result<(), SyncError> {
+        let Some(stage) = self.target.clone() else { return Ok(()) };
+        for name in self.targets(words)? {
+            if let Some(declared) = self.project.images.get_mut(&name) {
+                declared.options.target = Some(stage.clone());
+            }
+        }
+        self.sync_images();
+        Ok(())
+    }
+
     /// The images that `words` mean; no Dockerfile is read unless edges are asked for.
     ///
     /// # Errors
@@ -97,6 +110,7 @@ impl Session {
     /// See [`SyncError`].
     pub fn order(&mut self, words: &[String]) -> Result<Order, SyncError> {
         self.sync_images();
+        self.set_target(words)?;
         let targets = self.targets(words)?;
         graph::order(&self.db, &targets).map_err(SyncError::Cycles)
     }

@@ -85,6 +85,7 @@ impl Lab {
             engine: Arc::clone(&self.engine) as Arc<dyn Engine>,
             tree: Arc::new(self.tree.clone()),
             cancel: Cancel::default(),
+            environment: BTreeMap::new(),
             exclusive: true,
         };
         Session::open(opening, || Ok(Vec::new()), |_| {})

@@ -219,7 +219,7 @@ fn current_context(environment: &Environment) -> Result<Option<String>, EngineEr
     let Some(file) = environment.config_folder.as_ref().map(|folder| folder.join("config.json")) else {
         return Ok(None);
     };
-    let Ok(text) = std::fs::read(&file) else { return Ok(None) };
+    let Ok(text) = fs_err::read(&file) else { return Ok(None) };
     let config: Config = serde_json::from_slice(&text).map_err(|error| EngineError::Unreachable {
         tried: format!("the docker context chosen in `{}`", file.display()),
         // serde's message quotes a value at most by its type, so no login can slip out.
@@ -250,8 +250,8 @@ fn find_context(config_folder: &Path, name: &str) -> Option<Context> {
         host: String,
     }
     let contexts = config_folder.join("contexts");
-    for entry in std::fs::read_dir(contexts.join("meta")).ok()?.flatten() {
-        let Ok(text) = std::fs::read(entry.path().join("meta.json")) else { continue };
+    for entry in fs_err::read_dir(contexts.join("meta")).ok()?.flatten() {
+        let Ok(text) = fs_err::read(entry.path().join("meta.json")) else { continue };
         let Ok(meta) = serde_json::from_slice::<Meta>(&text) else { continue };
         if meta.name == name {
             let folder = contexts.join("tls").join(entry.file_name()).join("docker");

@@ -5,6 +5,7 @@ pub mod disk;
 pub mod locate;
 mod look;
 pub mod memory;
+pub mod outside;
 mod scan;
 pub mod select;
 mod stat_cache;

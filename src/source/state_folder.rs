@@ -46,7 +46,7 @@ impl StateFolder {
 
     /// A file of the folder; nothing if it cannot be read.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
-        std::fs::read(self.0.join(name)).ok()
+        fs_err::read(self.0.join(name)).ok()
     }
 
     /// Replaces a file whole, so that nobody sees half of it.

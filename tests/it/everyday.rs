@@ -271,3 +271,12 @@ fn wait_until(what: &str, done: impl Fn() -> bool) {
         std::thread::sleep(Duration::from_millis(50));
     }
 }
+
+#[test]
+fn another_stage_is_built_of_the_image_that_is_named_and_not_of_its_bases() {
+    let Some(stages) = fixture_or_skip("target", "stages") else { return };
+    stages.imk("tool --target build").says("0 fresh, 1 built, 0 failed");
+    assert!(stages.file_in("tool", "/src/tool.sh").contains("GREETING"));
+    let run = stages.imk("tool --target biuld").code(2);
+    assert!(run.stderr.contains("did you mean `build`?"), "{}", run.stderr);
+}

@@ -112,6 +112,37 @@ fn only_the_face_prints() {
 }
 
 #[test]
+fn only_the_door_opens_files_of_the_repository() {
+    // State of imk's own, the one file that `init` writes, and logs.
+    let own = [
+        "src/ledger.rs",
+        "src/evidence.rs",
+        "src/query/snapshot.rs",
+        "src/drive/lock.rs",
+        "src/cli/init.rs",
+        "src/cli/progress.rs",
+        // Docker's own configuration and certificates.
+        "src/engine/endpoint.rs",
+        "src/engine/transport.rs",
+    ];
+    for (path, text) in sources().iter().filter(|(path, _)| !path.starts_with("src/source/")) {
+        let opens = ["std::fs::", "fs_err", "File::open", "read_to_string("]
+            .iter()
+            .any(|word| code(text).contains(word));
+        assert!(!opens || own.contains(&path.as_str()) || is_test(path), "{path} opens files");
+    }
+}
+
+#[test]
+fn only_the_face_reads_the_environment() {
+    for (path, text) in sources().iter().filter(|(path, _)| !path.starts_with("src/cli") && !is_test(path)) {
+        for word in ["env::var", "env::vars", "env::current_dir"] {
+            assert!(!code(text).contains(word), "{path} reads the environment");
+        }
+    }
+}
+
+#[test]
 fn no_file_grows_beyond_one_noun() {
     for (path, text) in sources() {
         let lines = code(&text).lines().count();
