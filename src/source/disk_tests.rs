@@ -118,8 +118,12 @@ fn touch_does_not_count() {
 
 #[test]
 fn chmod_counts() {
-    trap(true, |repo| fs::set_permissions(repo.path("app/a"), fs::Permissions::from_mode(0o755)).unwrap());
-    trap(true, |repo| fs::set_permissions(repo.path("app/sub"), fs::Permissions::from_mode(0o700)).unwrap());
+    trap(true, |repo| {
+        fs::set_permissions(repo.path("app/a"), std::fs::Permissions::from_mode(0o755)).unwrap()
+    });
+    trap(true, |repo| {
+        fs::set_permissions(repo.path("app/sub"), std::fs::Permissions::from_mode(0o700)).unwrap()
+    });
 }
 
 #[test]
@@ -335,7 +339,7 @@ fn random_edit(repo: &Repo, dice: &mut Dice) {
         }
         5 if !is_link => fs::set_permissions(
             &path,
-            fs::Permissions::from_mode([0o755, 0o644, 0o700][dice.roll(3)] | 0o700),
+            std::fs::Permissions::from_mode([0o755, 0o644, 0o700][dice.roll(3)] | 0o700),
         ),
         6 => fs::rename(&path, &other),
         7 => fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path)),
