@@ -53,7 +53,7 @@ impl Files {
     }
 
     fn busybox(self) -> Self {
-        let content = std::fs::read("/bin/busybox").expect("the tests need busybox-static");
+        let content = fs_err::read("/bin/busybox").expect("the tests need busybox-static");
         // The engine remembers earlier runs of these tests; their steps must run again.
         self.add("busybox", 0o755, &content).add("nonce", 0o644, nonce().as_bytes())
     }
@@ -386,8 +386,8 @@ fn a_cancelled_build_leaves_no_process() {
 /// Whether a process of the engine on this machine sleeps that long.
 fn sleeping(seconds: usize) -> bool {
     let wanted = seconds.to_string();
-    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+    fs_err::read_dir("/proc").unwrap().flatten().any(|entry| {
+        let line = fs_err::read(entry.path().join("cmdline")).unwrap_or_default();
         let words: Vec<_> = line.split(|byte| *byte == 0).collect();
         words.len() > 2 && words[words.len() - 2] == wanted.as_bytes() && words.contains(&b"sleep".as_slice())
     })
