@@ -134,10 +134,14 @@ impl EvidenceStore {
         Ok(())
     }
 
-    /// Removes the evidence of every key that `keep` does not want.
-    pub fn prune(&self, keep: impl Fn(&ContentHash) -> bool) {
+    /// Removes the evidence of every key that `keep` does not want, once there is more than `room`.
+    pub fn prune(&self, room: usize, keep: impl Fn(&ContentHash) -> bool) {
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
-        for entry in entries.flatten() {
+        let entries: Vec<_> = entries.flatten().collect();
+        if entries.len() <= room {
+            return;
+        }
+        for entry in entries {
             let key = entry.file_name().to_str().and_then(|name| name.parse().ok());
             if key.is_none_or(|key| !keep(&key)) {
                 // Evidence that cannot be removed only takes room.
@@ -196,7 +200,9 @@ mod tests {
         assert_eq!(store.load(&key), Some(evidence));
         fs::write(store.path(&key), b"garbage").unwrap();
         assert_eq!(store.load(&key), None);
-        store.prune(|kept| *kept == key);
+        store.prune(2, |_| false);
+        assert!(store.path(&other).exists());
+        store.prune(1, |kept| *kept == key);
         assert!(!store.path(&other).exists() && store.path(&key).exists());
     }
 }

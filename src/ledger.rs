@@ -5,7 +5,7 @@
 //! passed over. Knows nothing of queries; whether the engine still has an image
 //! is asked elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -106,12 +106,6 @@ impl Ledger {
         state.by_image.get(&key).map(|index| state.records[*index].clone())
     }
 
-    /// The newest build of an image on any engine, the engine's own first asked for when none is reachable.
-    pub fn latest_anywhere(&self, image: &str) -> Option<Record> {
-        let state = self.state();
-        state.records.iter().rev().find(|record| record.image == image).cloned()
-    }
-
     /// Ids on `engine` of images with this content, newest first.
     pub fn ids_of(&self, content: &ContentHash, engine: &str) -> Vec<String> {
         let state = self.state();
@@ -123,6 +117,21 @@ impl Ledger {
             }
         }
         ids
+    }
+
+    /// The keys of the last `count` builds of every image.
+    pub fn recent(&self, count: usize) -> BTreeSet<ContentHash> {
+        let state = self.state();
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        let newest_first = state.records.iter().rev();
+        newest_first
+            .filter(|record| {
+                let of_image = seen.entry(&record.image).or_default();
+                *of_image += 1;
+                *of_image <= count
+            })
+            .map(|record| record.key)
+            .collect()
     }
 
     /// All builds of an image, oldest first.
@@ -243,6 +252,18 @@ mod tests {
             assert_eq!(again.history("web").len(), found, "a torn line must not swallow the next");
             assert_eq!(again.history("db").len(), 1);
         }
+    }
+
+    #[test]
+    fn recent_keys_are_those_of_the_last_builds_of_each_image() {
+        let (_folder, path) = folder();
+        let ledger = Ledger::open(&path).unwrap();
+        for (image, key) in [("web", 1), ("db", 2), ("web", 3), ("web", 4)] {
+            ledger.record(record(image, key, "sha256:a")).unwrap();
+        }
+        let recent: Vec<_> =
+            [1, 2, 3, 4].map(|key| ledger.recent(2).contains(&ContentHash::of(&[key]))).into();
+        assert_eq!(recent, [false, true, true, true]);
     }
 
     #[test]

@@ -133,6 +133,7 @@ pub enum Progress {
     /// Live lines
     Tty,
     /// One line an event, the image's name in front
+    #[value(alias = "rawjson")]
     Plain,
     /// Failures and the summary only
     Quiet,

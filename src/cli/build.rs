@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::args::{self, BuildArgs, Global, PlanArgs};
 use super::failure::{Failure, sync_error};
 use super::progress::Progress;
-use super::{VERBS, open, plan, words};
+use super::{VERBS, open, out, plan, words};
 use crate::drive::run::{BuildOptions, Ending, Event, Summary};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
@@ -62,7 +62,7 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     }
     failures(&session, &summary, &progress);
     if how != args::Progress::Quiet {
-        anstream::println!("{}", summary_line(&summary, started.elapsed()));
+        out::line(format_args!("{}", summary_line(&summary, started.elapsed())));
     }
     match verdict(&summary) {
         0 => Ok(()),

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::args::{Global, GraphArgs};
 use super::failure::{Failure, sync_error};
-use super::{VERBS, open};
+use super::{VERBS, open, out};
 use crate::drive::session::Session;
 use crate::engine::Cancel;
 use crate::query::graph::{Bases, Order, bases};
@@ -32,7 +32,7 @@ pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
     } else {
         tree(&order)
     };
-    anstream::print!("{text}");
+    out::block(format_args!("{text}"));
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use fs_err as fs;
 use super::args::{Global, InitArgs};
 use super::failure::{Failure, open_error};
 use super::open;
+use super::out;
 use crate::drive::project::{self, Overrides, Project};
 use crate::drive::session::{OpenError, STATE};
 use crate::source::discover::discover;
@@ -28,13 +29,13 @@ pub fn run(global: &Global, args: &InitArgs) -> Result<(), Failure> {
         .map_err(|error| open_error(OpenError::Project(error), |_| None))?;
     let text = imagefile(&project);
     if args.print {
-        anstream::print!("{text}");
+        out::block(format_args!("{text}"));
         return Ok(());
     }
     fs::write(&path, &text)?;
     let count = project.images.len();
     let images = if count == 1 { "image" } else { "images" };
-    anstream::println!("wrote {IMAGEFILE} with {count} {images}");
+    out::line(format_args!("wrote {IMAGEFILE} with {count} {images}"));
     Ok(())
 }
 

@@ -1,21 +1,22 @@
 //! `imk keys`: every key of an Imagefile with its meaning.
 
 use super::failure::Failure;
+use super::out;
 use crate::syntax::imagefile::{IMAGE_KEYS, TOP_KEYS};
 
 pub fn run() -> Result<(), Failure> {
-    anstream::println!(
+    out::line(format_args!(
         "An Imagefile.ron is one value in parentheses: (images: {{\"web\": (context: \"web\")}})\n"
-    );
+    ));
     table("Its keys", TOP_KEYS);
-    anstream::println!();
+    out::line("");
     table("The keys of an image, of a template and of `defaults`", IMAGE_KEYS);
     Ok(())
 }
 
 fn table(title: &str, keys: &[(&str, &str)]) {
-    anstream::println!("{title}:");
+    out::line(format_args!("{title}:"));
     for (key, meaning) in keys {
-        anstream::println!("  {key:<12} {meaning}");
+        out::line(format_args!("  {key:<12} {meaning}"));
     }
 }

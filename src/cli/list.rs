@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::args::{Global, ListArgs};
 use super::failure::{Failure, sync_error};
-use super::{VERBS, open};
+use super::{VERBS, open, out};
 use crate::engine::Cancel;
 
 pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
@@ -22,13 +22,13 @@ pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
                 })
             })
             .collect();
-        anstream::println!("{:#}", json!({ "images": images }));
+        out::line(format_args!("{:#}", json!({ "images": images })));
         return Ok(());
     }
     let width = chosen().map(|(name, _)| name.len()).max().unwrap_or_default();
     for (name, image) in chosen() {
         let about = image.description.as_deref().unwrap_or(&image.options.dockerfile_path);
-        anstream::println!("{name:<width$}  {about}");
+        out::line(format_args!("{name:<width$}  {about}"));
     }
     Ok(())
 }

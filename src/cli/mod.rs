@@ -10,6 +10,7 @@ mod init;
 mod keys;
 mod list;
 mod open;
+mod out;
 mod plan;
 mod progress;
 mod words;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::args::{Global, PlanArgs, Targets};
 use super::failure::{Failure, sync_error};
-use super::{VERBS, open, words};
+use super::{VERBS, open, out, words};
 use crate::drive::plan::{Plan, Verdict};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
@@ -17,13 +17,13 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
         let document = json!({
             "images": plan.jobs.iter().map(|(name, verdict)| json_job(name, verdict)).collect::<Vec<_>>(),
         });
-        anstream::println!("{document:#}");
+        out::line(format_args!("{document:#}"));
         return mistakes(&session, &plan);
     }
     warnings(&session, &synced);
     for (name, verdict) in &plan.jobs {
         if let Some(text) = sentence(verdict, args.trace) {
-            anstream::println!("{name}: {text}");
+            out::line(format_args!("{name}: {text}"));
         }
     }
     let count = |wanted: fn(&Verdict) -> bool| plan.jobs.iter().filter(|(_, v)| wanted(v)).count();
@@ -41,7 +41,7 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
             line += &format!(", {number} {what}");
         }
     }
-    anstream::println!("{line}");
+    out::line(format_args!("{line}"));
     mistakes(&session, &plan)
 }
 
@@ -62,6 +62,8 @@ fn planned(global: &Global, targets: &Targets, always: bool) -> Result<(Session,
         );
     }
     let plan = session.plan(&synced, always);
+    // What was read of the files serves the next run; a plan changes nothing else.
+    let _ = session.hands.tree.save();
     Ok((session, synced, plan))
 }
 

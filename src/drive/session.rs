@@ -24,6 +24,9 @@ use crate::source::tree::{ReadError, SourceTree};
 /// The folder of all state, below the repository's root.
 pub const STATE: &str = ".imk";
 
+/// How many builds of an image can be explained.
+const EXPLAINED: usize = 5;
+
 /// What a session is opened with.
 pub struct Opening {
     /// The repository.
@@ -137,6 +140,9 @@ impl Session {
         if self.changed || self.db.computed_anything() {
             snapshot::save(&self.state.join("snapshot"), &mut self.db, &self.memory)?;
             self.changed = false;
+            let recent = self.hands.ledger.recent(EXPLAINED);
+            let room = 2 * EXPLAINED * self.project.images.len();
+            self.hands.evidence.prune(room, |key| recent.contains(key));
         }
         Ok(())
     }
