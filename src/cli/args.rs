@@ -34,7 +34,7 @@ Examples:
   imk graph --mermaid   draw what is built on what
   imk init              write the Imagefile.ron that discovery stands for
 
-Exit status: 0 done or fresh, 1 not up to date (-q), 2 error, 130 interrupted.";
+Exit status: 0 done or fresh, 1 not up to date (check, -q), 2 error, 130 interrupted.";
 
 /// What every verb takes.
 #[derive(Clone, Debug, Default, Group)]
@@ -70,6 +70,12 @@ pub enum Verb {
     /// Say what would be built and why, and touch nothing
     #[command(visible_alias = "status")]
     Plan(PlanArgs),
+    /// Ask whether everything is up to date: exit 0 when it is, 1 when not
+    Check(CheckArgs),
+    /// Tell the chain of causes: why an image is stale, or was built
+    Why(WhyArgs),
+    /// List past builds: when, how long, why
+    Log(LogArgs),
     /// Show what is built on what
     Graph(GraphArgs),
     /// List the images
@@ -151,6 +157,42 @@ pub struct PlanArgs {
     /// Tell every cause, not the first alone
     #[arg(long, env = "IMK_TRACE")]
     pub trace: bool,
+    /// As JSON
+    #[arg(long, env = "IMK_JSON")]
+    pub json: bool,
+}
+
+/// What `check` takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct CheckArgs {
+    /// Which images.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// Say nothing
+    #[arg(short, long, env = "IMK_QUIET")]
+    pub quiet: bool,
+}
+
+/// What `why` takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct WhyArgs {
+    /// The image, or a word that means several
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// Every cause, not the first alone
+    #[arg(long)]
+    pub all: bool,
+    /// As JSON
+    #[arg(long, env = "IMK_JSON")]
+    pub json: bool,
+}
+
+/// What `log` takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct LogArgs {
+    /// Which images.
+    #[command(flatten)]
+    pub targets: Targets,
     /// As JSON
     #[arg(long, env = "IMK_JSON")]
     pub json: bool,

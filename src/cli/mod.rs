@@ -4,15 +4,18 @@
 
 pub mod args;
 mod build;
+mod check;
 mod failure;
 mod graph;
 mod init;
 mod keys;
 mod list;
+mod log;
 mod open;
 mod out;
 mod plan;
 mod progress;
+mod why;
 mod words;
 
 use clap::Parser;
@@ -21,7 +24,7 @@ use args::{Args, Verb};
 pub use failure::Failure;
 
 /// What may be typed where a target may stand, for "did you mean".
-const VERBS: &[&str] = &["build", "plan", "graph", "list", "init", "keys", "help"];
+const VERBS: &[&str] = &["build", "plan", "check", "why", "log", "graph", "list", "init", "keys", "help"];
 
 /// Runs the command line of this process; the number is its exit status.
 pub fn main() -> u8 {
@@ -48,6 +51,9 @@ pub fn main() -> u8 {
         None => build::run(global, &args.build),
         Some(Verb::Build(build)) => build::run(global, build),
         Some(Verb::Plan(plan)) => plan::run(global, plan),
+        Some(Verb::Check(check)) => check::run(global, check),
+        Some(Verb::Why(why)) => why::run(global, why),
+        Some(Verb::Log(log)) => log::run(global, log),
         Some(Verb::Graph(graph)) => graph::run(global, graph),
         Some(Verb::List(list)) => list::run(global, list),
         Some(Verb::Init(init)) => init::run(global, init),

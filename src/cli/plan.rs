@@ -52,7 +52,7 @@ pub fn question(global: &Global, targets: &Targets, always: bool) -> Result<(), 
     if plan.is_fresh() { Ok(()) } else { Err(Failure::silent(1)) }
 }
 
-fn planned(global: &Global, targets: &Targets, always: bool) -> Result<(Session, Synced, Plan), Failure> {
+pub fn planned(global: &Global, targets: &Targets, always: bool) -> Result<(Session, Synced, Plan), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
     let synced = session.sync(&targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
     if let Err(error) = &synced.engine {
@@ -67,7 +67,7 @@ fn planned(global: &Global, targets: &Targets, always: bool) -> Result<(Session,
     Ok((session, synced, plan))
 }
 
-fn mistakes(session: &Session, plan: &Plan) -> Result<(), Failure> {
+pub fn mistakes(session: &Session, plan: &Plan) -> Result<(), Failure> {
     let problems: Vec<_> = plan
         .jobs
         .iter()
@@ -83,7 +83,7 @@ fn mistakes(session: &Session, plan: &Plan) -> Result<(), Failure> {
     Err(Failure::problems(problems, |path| session.text(path)))
 }
 
-fn sentence(verdict: &Verdict, trace: bool) -> Option<String> {
+pub fn sentence(verdict: &Verdict, trace: bool) -> Option<String> {
     let quoted = |names: &[String]| names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
     match verdict {
         Verdict::Fresh => None,

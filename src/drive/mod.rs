@@ -11,6 +11,7 @@ pub mod schedule;
 pub mod select;
 pub mod session;
 pub mod sync;
+pub mod why;
 
 #[cfg(test)]
 mod tests;

@@ -14,3 +14,4 @@ mod everyday;
 mod freshness;
 mod graph;
 mod readme;
+mod why;
