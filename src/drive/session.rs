@@ -116,11 +116,6 @@ impl Session {
         &self.db
     }
 
-    /// Where the whole log of an image's last build is kept.
-    pub fn log_path(&self, image: &str) -> PathBuf {
-        self.state.join("logs").join(format!("{image}.log"))
-    }
-
     /// Stands for this repository of this user to the engine's cache of sent files.
     pub(super) fn share(&self) -> String {
         let user = rustix::process::getuid().as_raw();

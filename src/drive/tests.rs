@@ -12,7 +12,7 @@ use super::run::{BuildOptions, Ending, Summary};
 use super::session::{OpenError, Opening, Session};
 use super::sync::SyncError;
 use crate::engine::fake::{Failures, FakeEngine};
-use crate::engine::{Cancel, Engine, EngineIdentity};
+use crate::engine::{Cancel, Engine, EngineIdentity, ImageId, ImageInfo};
 use crate::file::UsedFiles;
 use crate::query::image::BuildError;
 use crate::reason::Code;
@@ -357,6 +357,32 @@ fn triggers_of_a_base_count_as_the_users_own_instructions() {
     lab.builds("");
     lab.write("api/sealed", "2");
     lab.builds("api app");
+}
+
+#[test]
+fn an_outside_base_that_became_another_image_makes_its_users_stale() {
+    let outside = |id: &str, onbuild: &[&str]| ImageInfo {
+        id: ImageId(id.into()),
+        platform: "linux/amd64".into(),
+        repo_digests: vec![],
+        tags: vec![],
+        onbuild: onbuild.iter().map(|line| (*line).to_owned()).collect(),
+        size: 0,
+        content: id.into(),
+    };
+    let lab = Lab::new(REPOSITORY);
+    lab.write("base/Dockerfile", "FROM alpine:3\n").write("base/sealed", "1");
+    lab.engine.add_image("alpine:3", outside("sha256:1", &[]));
+    lab.run("");
+    lab.builds("");
+    lab.engine.add_image("alpine:3", outside("sha256:2", &["COPY sealed /"]));
+    let outcome = lab.run("base");
+    let Ending::Built { reasons, .. } = &outcome.summary.endings["base"] else { panic!() };
+    assert!(reasons.iter().any(|reason| reason.code == Code::Upstream), "{reasons:?}");
+    // And its triggers are instructions of whoever is built on it.
+    lab.run("");
+    lab.write("base/sealed", "2");
+    assert_eq!(lab.run("base").built.len(), 1);
 }
 
 #[test]
