@@ -1,7 +1,7 @@
 //! Makes the id of this build of imk: a snapshot written by another one is not
 //! loaded, since salsa would take one query's values for another's.
 
-use std::fs;
+use fs_err as fs;
 use std::path::Path;
 
 fn main() {
@@ -15,7 +15,7 @@ fn main() {
 
 fn add(path: &Path, hasher: &mut blake3::Hasher) {
     if path.is_dir() {
-        let entries = fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let entries = fs::read_dir(path).unwrap_or_else(|error| panic!("{error}"));
         let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
         paths.sort();
         for path in paths {

@@ -149,7 +149,12 @@ impl Session {
     ) -> Summary {
         let engine = self.workspace().engine(&self.db).to_owned();
         let ledger = &self.hands.ledger;
-        let expected = |name: &str| ledger.latest(name, &engine).map_or(1_000, |record| record.took_ms);
+        let took = |name: &String| ledger.latest(name, &engine).map(|record| record.took_ms);
+        let mut known: Vec<u64> = synced.order.names.iter().filter_map(took).filter(|ms| *ms > 0).collect();
+        known.sort_unstable();
+        // An image never built is taken for a usual one: guessed short, a long chain of new ones would start late.
+        let usual = known.get(known.len() / 2).copied().unwrap_or(1_000);
+        let expected = |name: &str| took(&name.to_owned()).filter(|ms| *ms > 0).unwrap_or(usual);
         let work = Work {
             schedule: Mutex::new(Schedule::new(&synced.order, expected, options.keep_going)),
             summary: Mutex::default(),

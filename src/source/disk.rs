@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
@@ -36,8 +36,11 @@ pub struct DiskTree {
     fd: OwnedFd,
     state: StateFolder,
     hidden: Option<Hidden>,
-    known: Mutex<Known>,
+    known: Arc<Loaded>,
 }
+
+/// What is known, once its file is read: one thread reads it while others do what needs none of it.
+type Loaded = LazyLock<Mutex<Known>, Box<dyn FnOnce() -> Mutex<Known> + Send>>;
 
 struct Known {
     cache: StatCache,
@@ -56,13 +59,24 @@ impl DiskTree {
             let folder = path.parent()?.to_str()?.to_owned();
             Some(Hidden { folder, name: path.file_name()?.as_encoded_bytes().to_vec() })
         });
-        let cache = state.read(FILE).map(StatCache::parse).unwrap_or_default();
-        let known = Mutex::new(Known { cache, unsaved: false });
+        let file = state.clone();
+        let known: Arc<Loaded> = Arc::new(LazyLock::new(Box::new(move || {
+            let cache = file.read(FILE).map(StatCache::parse).unwrap_or_default();
+            Mutex::new(Known { cache, unsaved: false })
+        })));
+        let early = Arc::clone(&known);
+        std::thread::spawn(move || {
+            LazyLock::force(&early);
+        });
         Ok(Self { root: root.to_owned(), fd, state, hidden, known })
     }
 
     fn cache(&self) -> StatCache {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).cache.clone()
+        self.known().cache.clone()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn scan<'a>(&'a self, cache: &'a StatCache) -> Scan<'a> {
@@ -110,7 +124,7 @@ impl DiskTree {
         }
         if !fresh.is_empty() {
             let cache = renew(&cache, scan, asked, fresh);
-            *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Known { cache, unsaved: true };
+            *self.known() = Known { cache, unsaved: true };
         }
         Ok(answers)
     }
@@ -133,7 +147,7 @@ type Answers = HashMap<ContentHash, Result<Selected, ReadError>>;
 impl SourceTree for DiskTree {
     /// Writes the cache, if it differs from what lies on the disk.
     fn save(&self) -> std::io::Result<()> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         if known.unsaved {
             self.state.replace(FILE, known.cache.bytes())?;
             known.unsaved = false;

@@ -1,0 +1,46 @@
+//! imk as a library on an engine that only pretends: what a no-op costs without Docker.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use imk::drive::project::Overrides;
+use imk::drive::run::{BuildOptions, Summary};
+use imk::drive::session::{Opening, STATE, Session};
+use imk::engine::{Cancel, FakeEngine};
+use imk::source::discover::discover;
+use imk::source::disk::DiskTree;
+use imk::source::locate::{Located, locate};
+use imk::source::tree::{ReadError, SourceTree};
+
+/// A whole run: opens the repository, builds what is stale, saves.
+pub fn build(root: &Path, engine: &Arc<FakeEngine>) -> Summary {
+    let located = locate(root, None).expect("the repository is there");
+    let (root, state) = (located.root.clone(), located.root.join(STATE));
+    let tree = DiskTree::open(&root, &state).expect("the repository opens");
+    let mut session = open(located, Arc::new(tree), engine, true, || discover(&root, &state));
+    let synced = session.sync(&[]).unwrap_or_else(|error| panic!("{error:?}"));
+    let options = BuildOptions { jobs: 2, ..BuildOptions::default() };
+    let summary = session.build(&synced, &options, &(Arc::new(|_| {}) as _));
+    session.save().expect("the state is writable");
+    summary
+}
+
+/// Opens a repository and loads its state.
+pub fn open(
+    located: Located,
+    tree: Arc<dyn SourceTree>,
+    engine: &Arc<FakeEngine>,
+    exclusive: bool,
+    discover: impl FnOnce() -> Result<Vec<String>, ReadError>,
+) -> Session {
+    let opening = Opening {
+        located,
+        overrides: Overrides::default(),
+        engine: Arc::clone(engine) as _,
+        tree,
+        cancel: Cancel::default(),
+        environment: Default::default(),
+        exclusive,
+    };
+    Session::open(opening, discover, |_| {}).unwrap_or_else(|error| panic!("{error:?}"))
+}
