@@ -57,7 +57,7 @@ fn order(session: &mut Session) {
 }
 
 fn order_and_save(root: &Path, tree: &Arc<MemoryTree>) {
-    let _ = std::fs::remove_dir_all(root.join(STATE));
+    let _ = fs_err::remove_dir_all(root.join(STATE));
     let mut session = open(root, tree);
     order(&mut session);
     session.save().expect("the state is writable");

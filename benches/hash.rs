@@ -54,12 +54,12 @@ fn read(root: &Path) {
 }
 
 fn read_below(folder: PathBuf) {
-    for entry in std::fs::read_dir(folder).expect("a generated folder can be listed") {
+    for entry in fs_err::read_dir(folder).expect("a generated folder can be listed") {
         let entry = entry.expect("a generated folder can be listed");
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             read_below(entry.path());
         } else {
-            std::hint::black_box(std::fs::read(entry.path()).expect("a generated file can be read"));
+            std::hint::black_box(fs_err::read(entry.path()).expect("a generated file can be read"));
         }
     }
 }

@@ -98,7 +98,7 @@ fn with_program(title: &str, shape: Shape, root: &Path) {
 fn with_library(title: &str, shape: Shape, root: &Path) {
     let engine = Arc::new(FakeEngine::new());
     // What an engine of an earlier process built is gone with it.
-    let _ = std::fs::remove_dir_all(root.join(".imk"));
+    let _ = fs_err::remove_dir_all(root.join(".imk"));
     library::build(root, &engine);
     let noop = || {
         let summary = library::build(root, &engine);
@@ -157,8 +157,8 @@ fn write_ninja(shape: Shape, root: &Path, state: &Path) -> std::io::Result<()> {
         }
         let _ = writeln!(text, " {}", shape.base(number).map(stamp).unwrap_or_default());
     }
-    std::fs::create_dir_all(state)?;
-    std::fs::write(state.join("build.ninja"), text)?;
+    fs_err::create_dir_all(state)?;
+    fs_err::write(state.join("build.ninja"), text)?;
     run(Command::new("ninja").arg("-C").arg(root).arg("-f").arg(state.join("build.ninja")));
     Ok(())
 }

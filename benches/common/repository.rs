@@ -2,8 +2,8 @@
 //!
 //! The same numbers give the same bytes. Knows nothing of imk but its file names.
 
+use fs_err as fs;
 use std::fmt::Write;
-use std::fs;
 use std::io;
 use std::path::Path;
 

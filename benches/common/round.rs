@@ -59,7 +59,7 @@ pub fn peak_memory(command: &Command) -> Option<f64> {
 /// Bytes of all files below a folder, in MB.
 pub fn size(folder: &Path) -> f64 {
     fn bytes(folder: &Path) -> u64 {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
         entries
             .map(|entry| match entry.metadata() {
                 Ok(metadata) if metadata.is_dir() => bytes(&entry.path()),
