@@ -56,8 +56,13 @@ impl UsedFiles {
     /// What counts of the list: path, kind, permission bits and content of the
     /// files that count. No time stamp, owner or absolute path goes in.
     pub fn hash(&self) -> ContentHash {
+        Self::hash_of(&self.files)
+    }
+
+    /// The hash of a list that lies in pieces.
+    pub fn hash_of<'a>(files: impl IntoIterator<Item = &'a UsedFile>) -> ContentHash {
         let mut hasher = FieldHasher::new("imk used files v1");
-        for file in self.files.iter().filter(|file| file.counts) {
+        for file in files.into_iter().filter(|file| file.counts) {
             hasher.field(&file.path).number(file.kind as u64).number(u64::from(file.mode)).field(file.hash.0);
         }
         hasher.finish()

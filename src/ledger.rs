@@ -93,6 +93,11 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// A ledger of nothing, to plan with. Where nothing is built nothing is written.
+    pub fn empty() -> Self {
+        Self { path: PathBuf::new(), state: Mutex::default() }
+    }
+
     /// The result of `key` on `engine`, if it was ever built there.
     pub fn lookup(&self, key: &ContentHash, engine: &str) -> Option<Record> {
         let state = self.state();

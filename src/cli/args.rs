@@ -32,6 +32,7 @@ Examples:
   imk -n                say what would be built, and why
   imk -k -j 8           eight at once, going on after a failure
   imk graph --mermaid   draw what is built on what
+  imk replay            say what imk would have built in the last 300 commits
   imk init              write the Imagefile.ron that discovery stands for
 
 Exit status: 0 done or fresh, 1 not up to date (check, -q), 2 error, 130 interrupted.";
@@ -76,6 +77,8 @@ pub enum Verb {
     Why(WhyArgs),
     /// List past builds: when, how long, why
     Log(LogArgs),
+    /// Say what imk would have built in the past, commit by commit, beside what others would
+    Replay(ReplayArgs),
     /// Show what is built on what
     Graph(GraphArgs),
     /// List the images
@@ -160,6 +163,36 @@ pub struct PlanArgs {
     /// As JSON
     #[arg(long, env = "IMK_JSON")]
     pub json: bool,
+    /// Plan the files of this commit instead of those on the disk
+    ///
+    /// Nothing is checked out. Modes are those that git knows, 0644 and 0755: after a checkout under
+    /// another umask than 022 the disk has others, and every image that copies files shows as stale.
+    /// Files that git does not track are not there, submodules are empty folders.
+    #[arg(long, value_name = "REV")]
+    pub rev: Option<String>,
+}
+
+/// What `replay` takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct ReplayArgs {
+    /// A range of commits, A..B, and which images, with all they are built on
+    #[arg(value_name = "A..B | TARGET")]
+    pub words: Vec<String>,
+    /// Replay so many commits up to HEAD
+    #[arg(long, value_name = "N", default_value = "300", value_parser = clap::value_parser!(u32).range(1..))]
+    pub last: u32,
+    /// Leave out what merges brought in
+    #[arg(long)]
+    pub first_parent: bool,
+    /// Tell every commit's builds and their causes too
+    #[arg(long, env = "IMK_TRACE")]
+    pub trace: bool,
+    /// As a stable JSON document
+    #[arg(long, env = "IMK_JSON")]
+    pub json: bool,
+    /// Write a page with charts to this file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// What `check` takes.

@@ -20,6 +20,7 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
             always_make: args.always_make || args.no_cache,
             trace: args.trace,
             json: false,
+            rev: None,
         };
         return plan::run(global, &plan);
     }

@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::{out, plan};
 
 pub fn run(global: &Global, args: &CheckArgs) -> Result<(), Failure> {
-    let (session, _, planned) = plan::planned(global, &args.targets, false)?;
+    let (session, _, planned) = plan::planned(global, &args.targets, false, None)?;
     plan::mistakes(&session, &planned)?;
     if !args.quiet {
         for (name, verdict) in &planned.jobs {

@@ -15,6 +15,7 @@ mod open;
 mod out;
 mod plan;
 mod progress;
+mod replay;
 mod why;
 mod words;
 
@@ -24,7 +25,8 @@ use args::{Args, Verb};
 pub use failure::Failure;
 
 /// What may be typed where a target may stand, for "did you mean".
-const VERBS: &[&str] = &["build", "plan", "check", "why", "log", "graph", "list", "init", "keys", "help"];
+const VERBS: &[&str] =
+    &["build", "plan", "check", "why", "log", "replay", "graph", "list", "init", "keys", "help"];
 
 /// Runs the command line of this process; the number is its exit status.
 pub fn main() -> u8 {
@@ -54,6 +56,7 @@ pub fn main() -> u8 {
         Some(Verb::Check(check)) => check::run(global, check),
         Some(Verb::Why(why)) => why::run(global, why),
         Some(Verb::Log(log)) => log::run(global, log),
+        Some(Verb::Replay(replay)) => replay::run(global, replay),
         Some(Verb::Graph(graph)) => graph::run(global, graph),
         Some(Verb::List(list)) => list::run(global, list),
         Some(Verb::Init(init)) => init::run(global, init),

@@ -10,8 +10,9 @@ use crate::drive::session::{Opening, STATE, Session};
 use crate::engine::{Cancel, DockerEngine, Endpoint, Engine, Environment};
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
+use crate::source::git::GitStore;
 use crate::source::locate::{Located, locate};
-use crate::source::tree::SourceTree;
+use crate::source::tree::{ReadError, SourceTree};
 
 /// The repository around the current folder, `-C` or `-f`.
 pub fn located(global: &Global) -> Result<Located, Failure> {
@@ -22,12 +23,36 @@ pub fn located(global: &Global) -> Result<Located, Failure> {
 /// Opens it; `exclusive` verbs wait for each other.
 pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Session, Failure> {
     let located = located(global)?;
-    let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &located.root.join(STATE))?);
+    let state = located.root.join(STATE);
+    let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &state)?);
+    let root = located.root.clone();
+    open(global, located, tree, || discover(&root, &state), exclusive, cancel)
+}
+
+/// Opens it to look at the files of a commit. To be looked at only: what is
+/// saved of such a session would be taken for the work tree's.
+pub fn session_at(global: &Global, rev: &str) -> Result<Session, Failure> {
+    let now = located(global)?;
+    let store = GitStore::open(&now.root)?;
+    let tree = store.tree(&store.commit(rev)?)?;
+    let located = tree.located(&now, global.file.is_some())?;
+    let shared: Arc<dyn SourceTree> = Arc::new(tree.clone());
+    open(global, located, shared, || tree.recipes(), false, &Cancel::default())
+}
+
+fn open(
+    global: &Global,
+    located: Located,
+    tree: Arc<dyn SourceTree>,
+    recipes: impl FnOnce() -> Result<Vec<String>, ReadError>,
+    exclusive: bool,
+    cancel: &Cancel,
+) -> Result<Session, Failure> {
     let environment = Environment::from_lookup(|name| std::env::var(name).ok());
     let endpoint = Endpoint::resolve(&environment).map_err(|error| Failure::engine(&error))?;
     let engine: Arc<dyn Engine> = Arc::new(DockerEngine::new(endpoint));
     let opening = Opening {
-        located: located.clone(),
+        located,
         overrides: overrides(global),
         engine,
         tree: Arc::clone(&tree),
@@ -39,13 +64,14 @@ pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Sess
         let who = if holder.is_empty() { "another imk" } else { holder };
         anstream::eprintln!("waiting for {who}, which is building in this repository");
     };
-    Session::open(opening, || discover(&located.root, &located.root.join(STATE)), waiting).map_err(|error| {
+    Session::open(opening, recipes, waiting).map_err(|error| {
         let text_of = |path: &str| String::from_utf8(tree.read(path).ok()??).ok();
         open_error(error, text_of)
     })
 }
 
-fn overrides(global: &Global) -> Overrides {
+/// What the command line and the environment add to the Imagefile.
+pub fn overrides(global: &Global) -> Overrides {
     const VAR: &str = "IMK_VAR_";
     let from_env = std::env::vars_os().filter_map(|(name, value)| {
         let name = name.to_str()?.strip_prefix(VAR)?.to_owned();

@@ -12,7 +12,7 @@ use crate::engine::Cancel;
 use crate::query::recipe::recipe;
 
 pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
-    let (session, synced, plan) = planned(global, &args.targets, args.always_make)?;
+    let (session, synced, plan) = planned(global, &args.targets, args.always_make, args.rev.as_deref())?;
     if args.json {
         let document = json!({
             "images": plan.jobs.iter().map(|(name, verdict)| json_job(name, verdict)).collect::<Vec<_>>(),
@@ -47,13 +47,22 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
 
 /// `imk -q`: nothing is said; 0 when everything is fresh, 1 when not.
 pub fn question(global: &Global, targets: &Targets, always: bool) -> Result<(), Failure> {
-    let (session, _, plan) = planned(global, targets, always)?;
+    let (session, _, plan) = planned(global, targets, always, None)?;
     mistakes(&session, &plan)?;
     if plan.is_fresh() { Ok(()) } else { Err(Failure::silent(1)) }
 }
 
-pub fn planned(global: &Global, targets: &Targets, always: bool) -> Result<(Session, Synced, Plan), Failure> {
-    let mut session = open::session(global, false, &Cancel::default())?;
+/// With `rev`, the plan of that commit's files by the same ledger.
+pub fn planned(
+    global: &Global,
+    targets: &Targets,
+    always: bool,
+    rev: Option<&str>,
+) -> Result<(Session, Synced, Plan), Failure> {
+    let mut session = match rev {
+        Some(rev) => open::session_at(global, rev)?,
+        None => open::session(global, false, &Cancel::default())?,
+    };
     let synced = session.sync(&targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
     if let Err(error) = &synced.engine {
         anstream::eprintln!("warning: {error}");

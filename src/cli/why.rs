@@ -9,7 +9,7 @@ use crate::drive::why::Chain;
 
 pub fn run(global: &Global, args: &WhyArgs) -> Result<(), Failure> {
     let targets = Targets { words: vec![args.image.clone()] };
-    let (session, synced, planned) = plan::planned(global, &targets, false)?;
+    let (session, synced, planned) = plan::planned(global, &targets, false, None)?;
     plan::mistakes(&session, &planned)?;
     for image in &synced.targets {
         let stale = session.why_stale(&planned, image);

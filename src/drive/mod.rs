@@ -6,6 +6,7 @@
 pub mod lock;
 pub mod plan;
 pub mod project;
+pub mod replay;
 pub mod run;
 pub mod schedule;
 pub mod select;

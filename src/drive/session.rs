@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::lock::Lock;
 use super::project::{self, Overrides, Project, ProjectError};
-use crate::engine::{Cancel, Engine};
+use crate::engine::{Cancel, Engine, NoEngine};
 use crate::evidence::EvidenceStore;
 use crate::hash::{ContentHash, FieldHasher};
 use crate::ledger::Ledger;
@@ -104,6 +104,25 @@ impl Session {
         let (db, memory) = snapshot::load(&state.join("snapshot"), &hands);
         let target = overrides.target;
         Ok(Self { project, hands, db, memory, changed: false, environment, target, state, _lock: lock })
+    }
+
+    /// A session without state: nothing was built, nothing is kept, no engine is
+    /// asked. For looks at what might be.
+    pub(super) fn detached(located: &Located, tree: Arc<dyn SourceTree>) -> Self {
+        let evidence = EvidenceStore::new(Path::new(""));
+        let ledger = Arc::new(Ledger::empty());
+        let hands = Arc::new(Hands::new(Arc::new(NoEngine), ledger, evidence, tree, Cancel::default()));
+        Self {
+            environment: BTreeMap::new(),
+            target: None,
+            project: Project { root: located.root.clone(), ..Project::default() },
+            db: ImkDb::new(Arc::clone(&hands)),
+            hands,
+            memory: Memory::default(),
+            changed: false,
+            state: PathBuf::new(),
+            _lock: None,
+        }
     }
 
     /// The folder of this repository's state.

@@ -135,7 +135,7 @@ impl Session {
     }
 
     /// One input for each declared image, with its options and its Dockerfile.
-    fn sync_images(&mut self) {
+    pub(super) fn sync_images(&mut self) {
         let known = Workspace::try_get(&self.db);
         let old = known.map(|workspace| workspace.images(&self.db).clone()).unwrap_or_default();
         let mut images = BTreeMap::new();
@@ -183,7 +183,7 @@ impl Session {
     }
 
     /// The order of the targets and the contexts of all they need, as the inputs stand.
-    fn settle(&mut self, words: &[String]) -> Result<Synced, SyncError> {
+    pub(super) fn settle(&mut self, words: &[String]) -> Result<Synced, SyncError> {
         let targets = self.targets(words)?;
         let order = graph::order(&self.db, &targets).map_err(SyncError::Cycles)?;
         let mut selections = BTreeMap::new();

@@ -17,6 +17,7 @@ pub mod docker;
 pub mod endpoint;
 pub mod event;
 pub mod fake;
+pub mod nowhere;
 mod progress;
 mod sending;
 mod session;
@@ -26,6 +27,7 @@ pub use docker::DockerEngine;
 pub use endpoint::{Endpoint, Environment};
 pub use event::BuildEvent;
 pub use fake::FakeEngine;
+pub use nowhere::NoEngine;
 
 /// An image's identity on one engine: `sha256:…`. The same build has different
 /// ids on different engines, so an id never leaves the engine that gave it.

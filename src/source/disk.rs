@@ -204,7 +204,7 @@ fn read_error(path: &str, error: &std::io::Error) -> ReadError {
 }
 
 /// What makes two questions the same: places in the Dockerfile do not.
-fn key(selection: &Selection) -> ContentHash {
+pub(super) fn key(selection: &Selection) -> ContentHash {
     let mut hasher = FieldHasher::new("imk selection v1");
     hasher.field(&selection.root).number(selection.ignore.is_some().into());
     hasher.field(selection.ignore.as_deref().unwrap_or_default());

@@ -2,6 +2,7 @@
 
 pub mod discover;
 pub mod disk;
+pub mod git;
 pub mod locate;
 mod look;
 pub mod memory;

@@ -4,6 +4,7 @@
 //! them, and each says that it was skipped.
 
 mod bad_input;
+mod history;
 mod no_engine;
 mod sandbox;
 mod tidy;
@@ -14,4 +15,5 @@ mod everyday;
 mod freshness;
 mod graph;
 mod readme;
+mod replay;
 mod why;

@@ -1,0 +1,45 @@
+//! A tree that stands at one commit at a time, so that one session can go through all of them.
+
+use std::io::Read;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::file::UsedFiles;
+use crate::source::git::GitTree;
+use crate::source::tree::{ReadError, Selected, Selection, SourceTree};
+
+/// The files of the commit that it was last turned to.
+pub struct Turning(RwLock<Arc<GitTree>>);
+
+impl Turning {
+    /// Begins at a commit.
+    pub fn new(tree: GitTree) -> Self {
+        Self(RwLock::new(Arc::new(tree)))
+    }
+
+    /// Turns to another.
+    pub fn turn(&self, tree: &Arc<GitTree>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(tree);
+    }
+
+    fn now(&self) -> Arc<GitTree> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl SourceTree for Turning {
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        self.now().read(path)
+    }
+    fn is_folder(&self, path: &str) -> Result<bool, ReadError> {
+        self.now().is_folder(path)
+    }
+    fn select(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {
+        self.now().select(selections)
+    }
+    fn used_files(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
+        self.now().used_files(selection)
+    }
+    fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {
+        self.now().open(path)
+    }
+}

@@ -1,0 +1,41 @@
+//! No engine at all: for looks at history, which ask none.
+
+use std::collections::BTreeSet;
+
+use super::{
+    BuildEvent, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo, Inventory,
+};
+
+/// Answers every question with "there is no engine".
+#[derive(Clone, Copy, Debug)]
+pub struct NoEngine;
+
+fn none<T>() -> Result<T, EngineError> {
+    Err(EngineError::Unreachable { tried: "nowhere".into(), why: "history is read without one".into() })
+}
+
+impl Engine for NoEngine {
+    fn identity(&self) -> Result<EngineIdentity, EngineError> {
+        none()
+    }
+    fn inventory(&self, _: &BTreeSet<ImageId>) -> Result<Inventory, EngineError> {
+        none()
+    }
+    fn inspect(&self, _: &str) -> Result<Option<ImageInfo>, EngineError> {
+        none()
+    }
+    fn build(
+        &self,
+        _: &BuildRequest,
+        _: &(dyn Fn(BuildEvent) + Sync),
+        _: &Cancel,
+    ) -> Result<ImageId, EngineError> {
+        none()
+    }
+    fn tag(&self, _: &ImageId, _: &str) -> Result<(), EngineError> {
+        none()
+    }
+    fn untag(&self, _: &str) -> Result<(), EngineError> {
+        none()
+    }
+}

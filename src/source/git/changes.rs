@@ -1,0 +1,68 @@
+//! What two commits have different of the files that a selection reads.
+//!
+//! Walks only what differs: a folder with one id on both sides is as good as
+//! absent. Both sides of a difference come back as two short lists, so that
+//! they can be compared as whole lists are.
+
+use std::sync::Arc;
+
+use super::{Entry, GitTree, Listing, error};
+use crate::file::{FileKind, UsedFiles};
+use crate::source::select::{self, Facts, Folders, Trouble};
+use crate::source::tree::{ReadError, Selection};
+
+/// The used files of `this` that `other` does not have in the same state. A
+/// source that is reached through a link which is the same in both shows nothing.
+///
+/// # Errors
+/// When something that differs cannot be read.
+pub fn only_in(this: &GitTree, other: &GitTree, selection: &Selection) -> Result<UsedFiles, ReadError> {
+    if this.top.id == other.top.id {
+        return Ok(UsedFiles::default());
+    }
+    let side = Side { this, other };
+    let picked = select::pick(&side, selection).map_err(error)?;
+    select::look(&side, &selection.root, picked).map_err(error)
+}
+
+/// One of two commits, as far as it differs from the other.
+struct Side<'a> {
+    this: &'a GitTree,
+    other: &'a GitTree,
+}
+
+impl Side<'_> {
+    fn differing(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
+        let listing = self.this.folder(path)?;
+        let Ok(other) = self.other.folder(path) else { return Ok(listing) };
+        if listing.id == other.id {
+            return Ok(Arc::new(Listing { id: listing.id, entries: Vec::new() }));
+        }
+        let differs = |entry: &&Entry| other.find(&entry.name) != Some(*entry);
+        let entries = listing.entries.iter().filter(differs).cloned().collect();
+        Ok(Arc::new(Listing { id: listing.id, entries }))
+    }
+}
+
+impl Folders for Side<'_> {
+    type Folder = Arc<Listing>;
+
+    fn context(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
+        self.differing(path)
+    }
+    fn folder(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
+        self.differing(path)
+    }
+    fn len(folder: &Arc<Listing>) -> usize {
+        folder.entries.len()
+    }
+    fn name(folder: &Arc<Listing>, index: usize) -> (&[u8], FileKind) {
+        (&folder.entries[index].name, folder.entries[index].kind)
+    }
+    fn mode_and_mtime(_: &Arc<Listing>) -> (u32, i64) {
+        (0o755, 0)
+    }
+    fn facts(&self, folder: &Arc<Listing>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+        self.this.facts(folder, indexes)
+    }
+}

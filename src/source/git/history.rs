@@ -1,0 +1,138 @@
+//! The commits of a repository, in the order in which they were made.
+//!
+//! Knows revisions and parents; what a commit's files mean is not its business.
+
+use std::sync::Arc;
+
+use git2::{Oid, Sort};
+use serde::Serialize;
+
+use super::{GitStore, GitTree, Listing, Node, lock, unreadable};
+use crate::source::tree::ReadError;
+
+/// One commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Commit {
+    /// Forty hexadecimal digits.
+    pub id: String,
+    /// Seconds since 1970 when it was committed.
+    pub time: i64,
+    /// The first line of its message.
+    pub summary: String,
+    /// Ids of its parents.
+    #[serde(skip)]
+    pub parents: Vec<String>,
+}
+
+/// Which commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// So many, up to `HEAD`.
+    Last(usize),
+    /// `A..B`: those that B has and A has not. Without `..`, all that lead to B.
+    Between(String),
+}
+
+/// A stretch of history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The state before the first commit, unless history begins with it.
+    pub start: Option<Commit>,
+    /// The commits, parents before children.
+    pub commits: Vec<Commit>,
+}
+
+impl GitStore {
+    /// The commit that a revision names.
+    ///
+    /// # Errors
+    /// When it names none.
+    pub fn commit(&self, rev: &str) -> Result<Commit, ReadError> {
+        let repository = lock(&self.repository);
+        let found = repository.revparse_single(rev).and_then(|object| object.peel_to_commit());
+        let commit = found.map_err(|error| unreadable(rev, &error))?;
+        let summary = commit.summary_bytes().unwrap_or_default();
+        Ok(Commit {
+            id: commit.id().to_string(),
+            time: commit.time().seconds(),
+            summary: String::from_utf8_lossy(summary).into_owned(),
+            parents: commit.parent_ids().map(|id| id.to_string()).collect(),
+        })
+    }
+
+    /// The commits of a range; with `first_parent`, what merges brought in is left out.
+    ///
+    /// # Errors
+    /// When the range names no commits or git cannot read one.
+    pub fn history(&self, range: &Range, first_parent: bool) -> Result<History, ReadError> {
+        let (from, to, most) = match range {
+            Range::Last(most) => (None, "HEAD", *most),
+            Range::Between(text) => match text.split_once("..") {
+                Some((_, to)) if to.starts_with('.') => {
+                    let why = "`A...B` is no stretch of history; write `A..B`".to_owned();
+                    return Err(ReadError { path: text.clone(), why });
+                }
+                Some((from, to)) => (Some(or_head(from)), or_head(to), usize::MAX),
+                None => (None, text.as_str(), usize::MAX),
+            },
+        };
+        let to = self.commit(to)?;
+        let from = from.map(|rev| self.commit(rev)).transpose()?;
+        let ids = self.walk_back(&to, from.as_ref(), most, first_parent);
+        let mut ids = ids.map_err(|error| unreadable(&to.id, &error))?;
+        ids.reverse();
+        let commits: Vec<Commit> =
+            ids.iter().map(|id| self.commit(&id.to_string())).collect::<Result<_, _>>()?;
+        let before = commits.first().and_then(|first| first.parents.first());
+        // A parent beyond the edge of a shallow clone is as good as none.
+        let start = from.or_else(|| before.and_then(|parent| self.commit(parent).ok()));
+        Ok(History { start, commits })
+    }
+
+    fn walk_back(
+        &self,
+        to: &Commit,
+        from: Option<&Commit>,
+        most: usize,
+        first_parent: bool,
+    ) -> Result<Vec<Oid>, git2::Error> {
+        let repository = lock(&self.repository);
+        let mut walk = repository.revwalk()?;
+        walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME)?;
+        if first_parent {
+            walk.simplify_first_parent()?;
+        }
+        walk.push(Oid::from_str(&to.id)?)?;
+        if let Some(from) = from {
+            walk.hide(Oid::from_str(&from.id)?)?;
+        }
+        walk.take(most).collect()
+    }
+
+    /// The files of a commit.
+    ///
+    /// # Errors
+    /// When git cannot read its tree.
+    pub fn tree(self: &Arc<Self>, commit: &Commit) -> Result<GitTree, ReadError> {
+        let id = {
+            let repository = lock(&self.repository);
+            let found = Oid::from_str(&commit.id).and_then(|id| repository.find_commit(id));
+            found.map_err(|error| unreadable(&commit.id, &error))?.tree_id()
+        };
+        let top = self.listing(id).map_err(|error| unreadable(&commit.id, &error))?;
+        let whole = GitTree { store: Arc::clone(self), top };
+        if self.below.is_empty() {
+            return Ok(whole);
+        }
+        let top = match whole.walk(&self.below)? {
+            Some(Node::Folder(listing)) => listing,
+            // The folder came later: then there is nothing yet.
+            _ => Arc::new(Listing { id: Oid::ZERO_SHA1, entries: Vec::new() }),
+        };
+        Ok(GitTree { top, ..whole })
+    }
+}
+
+fn or_head(rev: &str) -> &str {
+    if rev.is_empty() { "HEAD" } else { rev }
+}

@@ -1,0 +1,93 @@
+//! A whole context, name by name.
+//!
+//! What `COPY .` takes below one name of the context folder depends on nothing
+//! beside that name. So a commit that touched one folder of a hundred walks that
+//! one, and the list is put together from what was known of the others. Only the latest
+//! piece of each name is kept: history goes back and forth little.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::store::{Entry, Listing};
+use super::{GitTree, disk, error, lock};
+use crate::file::{FileKind, UsedFiles};
+use crate::hash::ContentHash;
+use crate::source::select::{self, Facts, Folders, Trouble};
+use crate::source::tree::{ReadError, Selected, Selection};
+
+/// What was found below a name, when that was this entry.
+pub struct Piece {
+    entry: Entry,
+    files: Result<Arc<UsedFiles>, ReadError>,
+}
+
+/// The answer to a selection whose one source is the whole context.
+///
+/// # Errors
+/// When something in it cannot be read.
+pub fn whole(tree: &GitTree, selection: &Selection) -> Result<Selected, ReadError> {
+    let listing = tree.folder(&selection.root).map_err(error)?;
+    let key = disk::key(selection);
+    let pieces: Vec<Arc<UsedFiles>> = listing
+        .entries
+        .par_iter()
+        .map(|entry| piece(tree, selection, key, entry))
+        .collect::<Result<_, _>>()?;
+    let files = || pieces.iter().flat_map(|piece| &piece.files);
+    Ok(Selected {
+        hash: UsedFiles::hash_of(files()),
+        missing: Vec::new(),
+        count: files().count() as u64,
+        bytes: files().map(|file| file.size).sum(),
+    })
+}
+
+fn piece(
+    tree: &GitTree,
+    selection: &Selection,
+    key: ContentHash,
+    entry: &Entry,
+) -> Result<Arc<UsedFiles>, ReadError> {
+    let place = (key, entry.name.clone());
+    if let Some(known) = lock(&tree.store.pieces).get(&place)
+        && known.entry == *entry
+    {
+        return known.files.clone();
+    }
+    let only = Only { tree, listing: Arc::new(Listing { id: entry.id, entries: vec![entry.clone()] }) };
+    let picked = select::pick(&only, selection);
+    let files = picked.and_then(|picked| select::look(&only, &selection.root, picked));
+    let files = files.map(Arc::new).map_err(error);
+    lock(&tree.store.pieces).insert(place, Piece { entry: entry.clone(), files: files.clone() });
+    files
+}
+
+/// A context in which nothing but one name is.
+struct Only<'a> {
+    tree: &'a GitTree,
+    listing: Arc<Listing>,
+}
+
+impl Folders for Only<'_> {
+    type Folder = Arc<Listing>;
+
+    fn context(&self, _: &str) -> Result<Arc<Listing>, Trouble> {
+        Ok(Arc::clone(&self.listing))
+    }
+    fn folder(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
+        self.tree.folder(path)
+    }
+    fn len(folder: &Arc<Listing>) -> usize {
+        folder.entries.len()
+    }
+    fn name(folder: &Arc<Listing>, index: usize) -> (&[u8], FileKind) {
+        (&folder.entries[index].name, folder.entries[index].kind)
+    }
+    fn mode_and_mtime(_: &Arc<Listing>) -> (u32, i64) {
+        (0o755, 0)
+    }
+    fn facts(&self, folder: &Arc<Listing>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+        self.tree.facts(folder, indexes)
+    }
+}

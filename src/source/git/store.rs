@@ -1,0 +1,155 @@
+//! A git repository, and what is remembered of its objects.
+//!
+//! Git's ids never change their meaning, so nothing here is ever forgotten or
+//! asked twice. Knows no commits: which tree is meant is for the caller to say.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use git2::{ObjectType, Oid, Repository};
+
+use super::lock;
+use super::pieces::Piece;
+use crate::file::FileKind;
+use crate::hash::ContentHash;
+use crate::source::discover::is_recipe;
+use crate::source::tree::{ReadError, Selected};
+
+/// A git repository, and what was learned of its objects.
+pub struct GitStore {
+    pub(super) repository: Mutex<Repository>,
+    /// The repository's root below the top of git's work tree.
+    pub(super) below: String,
+    pub(super) listings: Mutex<HashMap<Oid, Arc<Listing>>>,
+    pub(super) blobs: Mutex<HashMap<Oid, (ContentHash, u64)>>,
+    pub(super) texts: Mutex<HashMap<Oid, Arc<[u8]>>>,
+    pub(super) answers: Mutex<HashMap<ContentHash, Result<Selected, ReadError>>>,
+    /// The latest piece of a whole context, by question and name: see `pieces.rs`.
+    pub(super) pieces: Mutex<HashMap<(ContentHash, Vec<u8>), Piece>>,
+    pub(super) recipes: Mutex<HashMap<Oid, Arc<[String]>>>,
+}
+
+/// One of git's trees, its names in the order of their bytes.
+#[derive(Debug)]
+pub struct Listing {
+    pub(super) id: Oid,
+    pub(super) entries: Vec<Entry>,
+}
+
+/// A name in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) name: Vec<u8>,
+    pub(super) kind: FileKind,
+    /// Permission bits as a checkout makes them.
+    pub(super) mode: u32,
+    pub(super) id: Oid,
+    /// Another repository's commit.
+    pub(super) is_module: bool,
+}
+
+impl GitStore {
+    /// Opens the git repository around `root`. A bare one will do.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn open(root: &Path) -> Result<Arc<Self>, ReadError> {
+        let at = |error: git2::Error| ReadError {
+            path: root.display().to_string(),
+            why: format!("git says: {}", error.message()),
+        };
+        let repository = Repository::discover(root).map_err(at)?;
+        let below = repository.workdir().and_then(|top| {
+            let (top, root) = (top.canonicalize().ok()?, root.canonicalize().ok()?);
+            root.strip_prefix(top).ok()?.to_str().map(str::to_owned)
+        });
+        Ok(Arc::new(Self {
+            repository: Mutex::new(repository),
+            below: below.unwrap_or_default(),
+            listings: Mutex::default(),
+            blobs: Mutex::default(),
+            texts: Mutex::default(),
+            answers: Mutex::default(),
+            pieces: Mutex::default(),
+            recipes: Mutex::default(),
+        }))
+    }
+
+    pub(super) fn listing(&self, id: Oid) -> Result<Arc<Listing>, git2::Error> {
+        if let Some(known) = lock(&self.listings).get(&id) {
+            return Ok(Arc::clone(known));
+        }
+        let mut entries: Vec<Entry> = {
+            let repository = lock(&self.repository);
+            let tree = repository.find_tree(id)?;
+            tree.iter()
+                .map(|entry| {
+                    let is_module = entry.kind() == Some(ObjectType::Commit);
+                    let (kind, mode) = match entry.filemode() & 0o170_000 {
+                        0o040_000 | 0o160_000 => (FileKind::Folder, 0o755),
+                        0o120_000 => (FileKind::Link, 0),
+                        _ if entry.filemode() & 0o100 != 0 => (FileKind::File, 0o755),
+                        _ => (FileKind::File, 0o644),
+                    };
+                    Entry { name: entry.name_bytes().to_owned(), kind, mode, id: entry.id(), is_module }
+                })
+                .collect()
+        };
+        // Git sorts a folder as if its name ended with `/`.
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        let listing = Arc::new(Listing { id, entries });
+        lock(&self.listings).insert(id, Arc::clone(&listing));
+        Ok(listing)
+    }
+
+    pub(super) fn folder_of(&self, entry: &Entry) -> Result<Arc<Listing>, git2::Error> {
+        match entry.is_module {
+            true => Ok(Arc::new(Listing { id: entry.id, entries: Vec::new() })),
+            false => self.listing(entry.id),
+        }
+    }
+
+    pub(super) fn blob(&self, id: Oid) -> Result<Vec<u8>, git2::Error> {
+        let repository = lock(&self.repository);
+        Ok(repository.odb()?.read(id)?.data().to_owned())
+    }
+
+    /// Content hash and size of a blob.
+    pub(super) fn blob_hash(&self, id: Oid) -> Result<(ContentHash, u64), git2::Error> {
+        if let Some(known) = lock(&self.blobs).get(&id) {
+            return Ok(*known);
+        }
+        let bytes = self.blob(id)?;
+        let found = (ContentHash::of(&bytes), bytes.len() as u64);
+        lock(&self.blobs).insert(id, found);
+        Ok(found)
+    }
+
+    /// Names below a tree that a recipe can have.
+    pub(super) fn recipes(&self, listing: &Listing) -> Result<Arc<[String]>, git2::Error> {
+        if let Some(known) = lock(&self.recipes).get(&listing.id) {
+            return Ok(Arc::clone(known));
+        }
+        let mut found = Vec::new();
+        for entry in &listing.entries {
+            let Ok(name) = std::str::from_utf8(&entry.name) else { continue };
+            if entry.kind != FileKind::Folder && is_recipe(name) {
+                found.push(name.to_owned());
+            } else if entry.kind == FileKind::Folder && !entry.is_module {
+                let inner = self.recipes(&*self.listing(entry.id)?)?;
+                found.extend(inner.iter().map(|path| format!("{name}/{path}")));
+            }
+        }
+        let found: Arc<[String]> = found.into();
+        lock(&self.recipes).insert(listing.id, Arc::clone(&found));
+        Ok(found)
+    }
+}
+
+impl Listing {
+    pub(super) fn find(&self, name: &[u8]) -> Option<&Entry> {
+        let at = self.entries.binary_search_by(|entry| entry.name.as_slice().cmp(name)).ok()?;
+        self.entries.get(at)
+    }
+}
