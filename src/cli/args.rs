@@ -81,6 +81,8 @@ pub enum Verb {
     Replay(ReplayArgs),
     /// Show what is built on what
     Graph(GraphArgs),
+    /// List everything that counts for an image: files, instructions, arguments, bases
+    Inputs(InputsArgs),
     /// List the images
     #[command(visible_alias = "ls")]
     List(ListArgs),
@@ -245,6 +247,17 @@ pub struct GraphArgs {
     pub mermaid: bool,
     /// As a stable JSON document
     #[arg(long, group = "form", env = "IMK_JSON")]
+    pub json: bool,
+}
+
+/// What `inputs` takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct InputsArgs {
+    /// Which image
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// As JSON
+    #[arg(long, env = "IMK_JSON")]
     pub json: bool,
 }
 

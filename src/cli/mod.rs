@@ -8,6 +8,7 @@ mod check;
 mod failure;
 mod graph;
 mod init;
+mod inputs;
 mod keys;
 mod list;
 mod log;
@@ -26,7 +27,7 @@ pub use failure::Failure;
 
 /// What may be typed where a target may stand, for "did you mean".
 const VERBS: &[&str] =
-    &["build", "plan", "check", "why", "log", "replay", "graph", "list", "init", "keys", "help"];
+    &["build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "init", "keys", "help"];
 
 /// Runs the command line of this process; the number is its exit status.
 pub fn main() -> u8 {
@@ -58,6 +59,7 @@ pub fn main() -> u8 {
         Some(Verb::Log(log)) => log::run(global, log),
         Some(Verb::Replay(replay)) => replay::run(global, replay),
         Some(Verb::Graph(graph)) => graph::run(global, graph),
+        Some(Verb::Inputs(inputs)) => inputs::run(global, inputs),
         Some(Verb::List(list)) => list::run(global, list),
         Some(Verb::Init(init)) => init::run(global, init),
         Some(Verb::Keys) => keys::run(),

@@ -9,7 +9,6 @@ use crate::drive::plan::{Plan, Verdict};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
 use crate::engine::Cancel;
-use crate::query::recipe::recipe;
 
 pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
     let (session, synced, plan) = planned(global, &args.targets, args.always_make, args.rev.as_deref())?;
@@ -124,16 +123,7 @@ fn json_job(name: &str, verdict: &Verdict) -> serde_json::Value {
 
 /// What a Dockerfile does that its author may not want.
 pub fn warnings(session: &Session, synced: &Synced) {
-    let mut told = Vec::new();
-    for name in &synced.order.names {
-        let Some(image) = session.input(name) else { continue };
-        let Ok(recipe) = recipe(session.db(), image) else { continue };
-        for warning in &recipe.warnings {
-            let line = format!("warning: {name}: {}", warning.message);
-            if !told.contains(&line) {
-                anstream::eprintln!("{line}");
-                told.push(line);
-            }
-        }
+    for warning in session.warnings(synced) {
+        anstream::eprintln!("warning: {}: {}", warning.images.join(", "), warning.message);
     }
 }

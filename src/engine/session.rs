@@ -26,6 +26,7 @@ use super::progress::Progress;
 use super::sending::{Traffic, refuse_special};
 use super::transport::{self, Closing, Reply};
 use super::{BuildEvent, BuildRequest, Cancel, EngineError, ImageId};
+use crate::hash::FieldHasher;
 
 mod services;
 mod sync;
@@ -168,7 +169,10 @@ async fn open(
         .header("x-docker-expose-session-uuid", id)
         .header("x-docker-expose-session-name", "imk")
         // Under this key BuildKit keeps what it was sent, and a second build sends only what differs.
-        .header("x-docker-expose-session-sharedkey", share_key(&request.share));
+        .header(
+            "x-docker-expose-session-sharedkey",
+            share_key(&request.share, &sync::folder_modes(request.files.list())),
+        );
     for method in METHODS {
         post = post.header("x-docker-expose-session-grpc-method", method);
     }
@@ -198,9 +202,11 @@ async fn open(
     Ok(Closing::new(serving))
 }
 
-/// A header may hold only plain characters; a share may be any text.
-fn share_key(share: &str) -> String {
-    format!("imk-{}", crate::hash::ContentHash::of(share.as_bytes()).short(32))
+/// A header may hold only plain characters; a share may be any text. Where the
+/// modes of folders differ, another cache of sent files is used: see [`sync::folder_modes`].
+fn share_key(share: &str, folder_modes: &str) -> String {
+    let hash = FieldHasher::new("imk share key v1").field(share).field(folder_modes).finish();
+    format!("imk-{}", hash.short(32))
 }
 
 /// Unique among all sessions of an engine. A `RandomState` is seeded by the system.
@@ -263,8 +269,9 @@ mod tests {
 
     #[test]
     fn a_share_is_a_plain_header_whatever_it_was() {
-        assert!(share_key("/home/ü\n").bytes().all(|byte| byte.is_ascii_graphic()));
-        assert_eq!(share_key("a"), share_key("a"));
+        assert!(share_key("/home/ü\n", "").bytes().all(|byte| byte.is_ascii_graphic()));
+        assert_eq!(share_key("a", ""), share_key("a", ""));
+        assert_ne!(share_key("a", ""), share_key("a", "d 700"));
     }
 
     #[test]

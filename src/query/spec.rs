@@ -15,7 +15,13 @@
 //!
 //! Where imk must choose between a needless build and a stale image it builds:
 //! changing the network is such a choice, and so is every change of a global
-//! argument that a reached stage declares but does not use.
+//! argument that a reached stage declares but does not use. So are a link that is
+//! pointed to another place with the same content, and what a stage reads of which
+//! the next one copies only a part.
+//!
+//! `tests/it/differential.rs` compares all this with a real engine. Where an engine of
+//! 20.10 was found wrong, imk follows what BuildKit does today: ignore rules
+//! (`client.rs` there), and `COPY link/*`, whose old cache never saw a change.
 
 use super::Db;
 use super::graph::{self, Found, bases};
@@ -45,6 +51,15 @@ pub fn spec(db: &dyn Db, image: Image) -> Result<ContentHash, Vec<Problem>> {
 pub fn parts(db: &dyn Db, image: Image) -> Result<Vec<Part>, Vec<Problem>> {
     let recipe = recipe(db, image).as_ref().map_err(Clone::clone)?;
     let files = files(db, image, recipe)?;
+    let mut parts = known_parts(db, image, recipe);
+    if !recipe.reads.sources.is_empty() {
+        parts.push(Part::new(Code::File, "files", files.to_string()));
+    }
+    Ok(parts)
+}
+
+/// The parts that are known whatever the files are.
+pub fn known_parts(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<Part> {
     let workspace = Workspace::get(db);
     let options = image.options(db);
     let platform = options.platform.as_deref().unwrap_or(workspace.platform(db));
@@ -69,10 +84,7 @@ pub fn parts(db: &dyn Db, image: Image) -> Result<Vec<Part>, Vec<Problem>> {
         parts.push(Part::new(Code::Upstream, reference, id));
     }
     parts.extend(dockerfile(db, image, recipe).into_iter().map(|line| Part::new(Code::Dockerfile, "", line)));
-    if !recipe.reads.sources.is_empty() {
-        parts.push(Part::new(Code::File, "files", files.to_string()));
-    }
-    Ok(parts)
+    parts
 }
 
 /// The lines of the Dockerfile that count. Bases are told by number, so that

@@ -27,7 +27,7 @@ impl Repo {
         let path = self.folder.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         self
     }
 
@@ -39,7 +39,7 @@ impl Repo {
     }
 
     fn executable(&self, path: &str) -> &Self {
-        fs::set_permissions(self.folder.path().join(path), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(self.folder.path().join(path), std::fs::Permissions::from_mode(0o755)).unwrap();
         self
     }
 

@@ -2,6 +2,7 @@
 
 pub mod discover;
 pub mod disk;
+mod folders;
 pub mod git;
 pub mod locate;
 mod look;
@@ -11,4 +12,5 @@ mod scan;
 pub mod select;
 mod stat_cache;
 pub mod state_folder;
+mod taking;
 pub mod tree;

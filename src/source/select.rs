@@ -6,12 +6,12 @@
 //! and all below it is taken with links kept as links. Knows nothing of disks:
 //! a [`Folders`] lists names, and says more of a file only when it is used.
 
-use std::cmp::Ordering;
-use std::fmt;
-
 use rayon::prelude::*;
 
-use super::tree::{ReadError, Selected, Selection};
+use super::folders::find;
+pub use super::folders::{Facts, Folders, Trouble, by_components, join};
+use super::taking::{Taken, Taking};
+use super::tree::{Selected, Selection};
 use crate::file::{FileKind, UsedFile, UsedFiles};
 use crate::hash::ContentHash;
 use crate::syntax::dockerignore::{self, Dockerignore};
@@ -21,56 +21,6 @@ use crate::syntax::reads::ReadSource;
 
 /// More links than this on one way are a loop (the limit of containerd's `RootPath`).
 const MOST_LINKS: usize = 255;
-
-/// Folders that can be listed. A folder's names are sorted by their bytes.
-pub trait Folders: Sync {
-    /// A listed folder, cheap to clone.
-    type Folder: Clone + Send + Sync;
-
-    /// Lists the context folder itself, through links if need be.
-    fn context(&self, path: &str) -> Result<Self::Folder, Trouble>;
-    /// Lists the folder at a path below the repository's root, which a listing named.
-    fn folder(&self, path: &str) -> Result<Self::Folder, Trouble>;
-    /// How many names it holds.
-    fn len(folder: &Self::Folder) -> usize;
-    /// One of them.
-    fn name(folder: &Self::Folder, index: usize) -> (&[u8], FileKind);
-    /// Permission bits and modification time of the folder itself.
-    fn mode_and_mtime(folder: &Self::Folder) -> (u32, i64);
-    /// Looks at some files and links of a folder.
-    fn facts(&self, folder: &Self::Folder, indexes: &[u32]) -> Result<Vec<Facts>, Trouble>;
-}
-
-/// What is to be known of a file or link that is used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// Permission bits; zero for a link.
-    pub mode: u32,
-    /// Bytes of content; zero for a link.
-    pub size: u64,
-    /// Nanoseconds since 1970.
-    pub mtime: i64,
-    /// Of the content, or of the link's target.
-    pub hash: ContentHash,
-    /// Where a link points; empty for a file.
-    pub target: Box<str>,
-}
-
-/// Why a listing came to no end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// Something that is used cannot be read.
-    Read(ReadError),
-    /// What a listing had named was gone or another thing a moment later: look again.
-    Moved(String),
-}
-
-impl Trouble {
-    /// A [`ReadError`] in short.
-    pub fn read(path: impl Into<String>, why: impl fmt::Display) -> Self {
-        Self::Read(ReadError { path: path.into(), why: why.to_string() })
-    }
-}
 
 /// Used files whose content has not been looked at yet.
 pub struct Picks<F> {
@@ -104,8 +54,10 @@ pub fn pick<D: Folders>(folders: &D, selection: &Selection) -> Result<Picks<D::F
         Place { path: String::new(), folder: folders.context(&selection.root)?, info: MatchInfo::default() };
     let mut missing = Vec::new();
     for (index, source) in selection.reads.sources.iter().enumerate() {
-        if !walk.source(&top, source)? && source.required {
-            missing.push(index);
+        match walk.source(&top, source)? {
+            Taken::Something => {}
+            Taken::Nothing if !source.required => {}
+            Taken::Nothing | Taken::Broken => missing.push(index),
         }
     }
     let mut picks = walk.picks;
@@ -177,22 +129,6 @@ pub fn answer<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected
     Ok(Selected { hash: files.hash(), missing, count: files.files.len() as u64, bytes })
 }
 
-/// `root/path`, where either may be empty.
-pub fn join(root: &str, path: &str) -> String {
-    match (root, path) {
-        ("", path) => path.to_owned(),
-        (root, "") => root.to_owned(),
-        (root, path) => format!("{root}/{path}"),
-    }
-}
-
-/// The order of a walk that visits names in the order of their bytes.
-pub fn by_components(a: &str, b: &str) -> Ordering {
-    // `/` ends a name, so it sorts before every other byte.
-    let key = |byte: u8| if byte == b'/' { 0 } else { byte };
-    a.bytes().map(key).cmp(b.bytes().map(key))
-}
-
 /// A folder of the context on the way down, with what the ignore file said of it.
 struct Place<F> {
     path: String,
@@ -213,19 +149,10 @@ struct Walk<'a, D: Folders> {
     picks: Vec<Pick<D::Folder>>,
 }
 
-/// What one source takes of the folder it names: `--exclude`, and the pattern of `--parents`.
-struct Taking {
-    /// Length of the source's path with its slash: excludes are read below it.
-    skip: usize,
-    exclude: Patterns,
-    include: Option<Patterns>,
-    /// Where `--parents` can match at all.
-    prefix: String,
-}
-
 impl<D: Folders> Walk<'_, D> {
-    /// Picks what one source reads; false if that is nothing.
-    fn source(&mut self, top: &Place<D::Folder>, source: &ReadSource) -> Result<bool, Trouble> {
+    /// Picks what one source reads.
+    fn source(&mut self, top: &Place<D::Folder>, source: &ReadSource) -> Result<Taken, Trouble> {
+        let taken = |any| if any { Taken::Something } else { Taken::Nothing };
         let compile = |all: &[String]| Patterns::new(all).map_err(|bad| Trouble::read(self.root, bad));
         let mut taking =
             Taking { skip: 0, exclude: compile(&source.exclude)?, include: None, prefix: String::new() };
@@ -236,25 +163,53 @@ impl<D: Folders> Walk<'_, D> {
         if source.pattern.is_empty() || source.parents {
             let before = self.picks.len();
             self.below(top, &taking, &MatchInfo::default(), &MatchInfo::default())?;
-            return Ok(self.picks.len() > before || source.pattern.is_empty());
+            return Ok(taken(self.picks.len() > before || source.pattern.is_empty()));
         }
         if !(source.wildcard && glob::has_wildcards(&source.pattern)) {
-            return self.named(&source.pattern, &mut taking);
+            return Ok(taken(self.named(&source.pattern, &mut taking)?));
         }
         let prefix = glob::static_prefix(&source.pattern);
         let rest = source.pattern[prefix.len()..].trim_start_matches('/');
         let start = match self.resolve(prefix)? {
-            Some(Found::Folder(place, _)) => place,
-            _ => return Ok(false),
+            Some(Found::Folder(place, ignored)) if !ignored || self.keeps(&place)? => place,
+            Some(Found::Entry { .. }) => return Ok(Taken::Nothing),
+            _ => return Ok(Taken::Broken),
         };
+        // The engine must find the folder even where the wildcard finds nothing in it.
+        if !start.path.is_empty() {
+            self.pick_folder(&start, false);
+        }
         let mut matches = Vec::new();
         let parts: Vec<&str> = rest.split('/').collect();
         self.matching(&start, &parts, &mut matches)?;
         let mut any = false;
-        for path in matches {
-            any |= self.named(&path, &mut taking)?;
+        for (path, kind) in matches {
+            match self.named(&path, &mut taking)? {
+                false if kind == FileKind::Link => return Ok(Taken::Broken),
+                found => any |= found,
+            }
         }
-        Ok(any)
+        Ok(taken(any))
+    }
+
+    /// Does an ignored folder reach the engine because something below it does?
+    fn keeps(&self, place: &Place<D::Folder>) -> Result<bool, Trouble> {
+        for index in 0..D::len(&place.folder) {
+            let (bytes, kind) = D::name(&place.folder, index);
+            let path = join(&place.path, &String::from_utf8_lossy(bytes));
+            let (ignored, info) = self.ignore.matches_below(&path, &place.info);
+            if !ignored {
+                return Ok(true);
+            }
+            if kind == FileKind::Folder && std::str::from_utf8(bytes).is_ok() && !self.ignore.can_skip(&path)
+            {
+                let folder = self.folders.folder(&join(self.root, &path))?;
+                if self.keeps(&Place { path, folder, info })? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// The paths below a folder that a wildcard matches; links on the way are not followed.
@@ -262,7 +217,7 @@ impl<D: Folders> Walk<'_, D> {
         &self,
         place: &Place<D::Folder>,
         parts: &[&str],
-        found: &mut Vec<String>,
+        found: &mut Vec<(String, FileKind)>,
     ) -> Result<(), Trouble> {
         let [part, rest @ ..] = parts else { return Ok(()) };
         for index in 0..D::len(&place.folder) {
@@ -282,7 +237,7 @@ impl<D: Folders> Walk<'_, D> {
             }
             if rest.is_empty() {
                 self.utf8(bytes, &place.path)?;
-                found.push(path);
+                found.push((path, kind));
             } else if kind == FileKind::Folder {
                 self.utf8(bytes, &place.path)?;
                 let folder = self.folders.folder(&join(self.root, &path))?;
@@ -480,19 +435,6 @@ impl<D: Folders> Walk<'_, D> {
             }
         }
     }
-}
-
-fn find<D: Folders>(folder: &D::Folder, name: &[u8]) -> Option<usize> {
-    let (mut low, mut high) = (0, D::len(folder));
-    while low < high {
-        let middle = usize::midpoint(low, high);
-        match D::name(folder, middle).0.cmp(name) {
-            Ordering::Less => low = middle + 1,
-            Ordering::Greater => high = middle,
-            Ordering::Equal => return Some(middle),
-        }
-    }
-    None
 }
 
 #[cfg(test)]

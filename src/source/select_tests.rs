@@ -214,3 +214,23 @@ fn paths_sort_as_a_walk_meets_them() {
     paths.sort_by(|a, b| by_components(a, b));
     assert_eq!(paths, ["a", "a/z", "a-b", "a.b", "b"]);
 }
+
+#[test]
+fn a_wildcard_below_a_folder_that_is_not_there_is_missing_and_not_empty() {
+    // BuildKit copies nothing of `*.none` and fails on `none/*` (`resolveWildcards` walks `none`).
+    let tree = MemoryTree::new(TREE);
+    assert_eq!(listed(&tree, &selection(vec![source("*.none")], "")), "");
+    assert_eq!(listed(&tree, &selection(vec![source("none/*")], "")), "missing [0]");
+    assert_eq!(listed(&tree, &selection(vec![source("empty/*")], "")), "(empty/)");
+    // Ignored, with an exception somewhere that keeps imk from knowing at once.
+    assert_eq!(listed(&tree, &selection(vec![source("docs/*.x")], "docs\n!**/x")), "missing [0]");
+    assert_eq!(listed(&tree, &selection(vec![source("docs/*.x")], "docs\n!**/c.md")), "(docs/)");
+}
+
+#[test]
+fn a_wildcard_that_matches_a_link_to_nothing_is_missing() {
+    // `ChecksumWildcard` follows every link that it matches.
+    let tree = MemoryTree::new("//- a/f\nx\n//- a/l link=nothing\n");
+    assert_eq!(listed(&tree, &selection(vec![source("a/*")], "")), "(a/) a/f a/l->nothing missing [0]");
+    assert_eq!(listed(&tree, &selection(vec![source("a")], "")), "a/ a/f a/l->nothing");
+}

@@ -432,3 +432,29 @@ fn a_silent_step_longer_than_buildkits_patience_goes_on() {
     request.no_cache = true;
     assert!(bench.output(&request).contains("awake"));
 }
+
+#[test]
+fn a_folder_that_only_changed_its_mode_arrives_with_it() {
+    let Some(bench) = Bench::new("folder-mode", Builder::default()) else { return };
+    let folder = |mode| {
+        let mut files = Files::default().busybox().add("d/f", 0o644, nonce().as_bytes());
+        files.list.files.push(UsedFile {
+            counts: true,
+            path: "d".into(),
+            kind: FileKind::Folder,
+            mode,
+            size: 0,
+            mtime: 1_600_000_000_000_000_000,
+            hash: ContentHash::of(b""),
+            target: String::new(),
+        });
+        files
+    };
+    let say = run("/bin/busybox stat -c %a:%n /src/d");
+    for mode in [0o755, 0o700, 0o775, 0o755] {
+        let output = bench.output(&bench.request(&say, folder(mode)));
+        // The way back is answered by the engine's cache and prints nothing.
+        assert!(output.is_empty() || output.contains(&format!("{mode:o}:/src/d")), "{mode:o}: {output}");
+        assert!(mode == 0o755 || !output.is_empty(), "{mode:o} came out of the cache");
+    }
+}

@@ -5,11 +5,16 @@
 
 mod bad_input;
 mod history;
+mod hostile;
+mod inputs;
 mod no_engine;
+mod peers;
 mod sandbox;
 mod tidy;
+mod warnings;
 
 mod chain;
+mod differential;
 mod engine;
 mod everyday;
 mod freshness;

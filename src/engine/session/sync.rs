@@ -6,6 +6,7 @@
 //! file; FIN both ways. imk has applied `.dockerignore` before, so the
 //! patterns that come with the question are not applied again.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -267,6 +268,25 @@ fn announced_time(file: &UsedFile) -> i64 {
     file.mtime.div_euclid(1_000_000_000).saturating_mul(1_000_000_000).saturating_add(nanoseconds)
 }
 
+/// Where the mode of a folder is not the most common one.
+///
+/// fsutil sets the new mode of a folder that it has already and forgets to tell
+/// the cache of contents (`DiskWriter.HandleChange`): an image would get the
+/// folder with its old mode. So no cache of sent files ever sees a folder change
+/// its mode; ordinary folders may come and go without losing it.
+pub(super) fn folder_modes(files: &UsedFiles) -> String {
+    let folders = with_parents(files).into_iter().filter(|file| file.kind == FileKind::Folder);
+    let mut by_mode: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    for folder in folders {
+        by_mode.entry(folder.mode).or_default().push(folder.path);
+    }
+    let Some((&most, _)) = by_mode.iter().max_by_key(|(mode, paths)| (paths.len(), **mode)) else {
+        return String::new();
+    };
+    by_mode.remove(&most);
+    format!("{most:o} {by_mode:?}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,6 +302,19 @@ mod tests {
             hash: ContentHash::of(content),
             target: String::new(),
         }
+    }
+
+    #[test]
+    fn ordinary_folders_come_and_go_without_a_new_cache() {
+        let folder = |path: &str, mode| UsedFile { kind: FileKind::Folder, mode, ..file(path, b"") };
+        let modes = |files: &[UsedFile]| folder_modes(&UsedFiles { files: files.to_vec() });
+        let two = modes(&[folder("a", 0o755), folder("b", 0o755)]);
+        assert_eq!(two, modes(&[folder("a", 0o755), folder("c", 0o755), file("d/f", b"1")]));
+        let odd = modes(&[folder("a", 0o755), folder("b", 0o700), folder("c", 0o755)]);
+        assert_ne!(two, odd);
+        assert_ne!(odd, modes(&[folder("a", 0o700), folder("b", 0o755), folder("c", 0o755)]));
+        assert_ne!(two, modes(&[folder("a", 0o775), folder("b", 0o775)]));
+        assert_eq!(modes(&[file("f", b"1")]), "");
     }
 
     #[test]

@@ -1,0 +1,91 @@
+//! What a selection asks of the files, be they on a disk, in git or in memory.
+//!
+//! A listing names what a folder holds; more is said of a file only when it is
+//! used. Knows neither patterns nor ignore files.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use super::tree::ReadError;
+use crate::file::FileKind;
+use crate::hash::ContentHash;
+
+/// Folders that can be listed. A folder's names are sorted by their bytes.
+pub trait Folders: Sync {
+    /// A listed folder, cheap to clone.
+    type Folder: Clone + Send + Sync;
+
+    /// Lists the context folder itself, through links if need be.
+    fn context(&self, path: &str) -> Result<Self::Folder, Trouble>;
+    /// Lists the folder at a path below the repository's root, which a listing named.
+    fn folder(&self, path: &str) -> Result<Self::Folder, Trouble>;
+    /// How many names it holds.
+    fn len(folder: &Self::Folder) -> usize;
+    /// One of them.
+    fn name(folder: &Self::Folder, index: usize) -> (&[u8], FileKind);
+    /// Permission bits and modification time of the folder itself.
+    fn mode_and_mtime(folder: &Self::Folder) -> (u32, i64);
+    /// Looks at some files and links of a folder.
+    fn facts(&self, folder: &Self::Folder, indexes: &[u32]) -> Result<Vec<Facts>, Trouble>;
+}
+
+/// What is to be known of a file or link that is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Permission bits; zero for a link.
+    pub mode: u32,
+    /// Bytes of content; zero for a link.
+    pub size: u64,
+    /// Nanoseconds since 1970.
+    pub mtime: i64,
+    /// Of the content, or of the link's target.
+    pub hash: ContentHash,
+    /// Where a link points; empty for a file.
+    pub target: Box<str>,
+}
+
+/// Why a listing came to no end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Something that is used cannot be read.
+    Read(ReadError),
+    /// What a listing had named was gone or another thing a moment later: look again.
+    Moved(String),
+}
+
+impl Trouble {
+    /// A [`ReadError`] in short.
+    pub fn read(path: impl Into<String>, why: impl fmt::Display) -> Self {
+        Self::Read(ReadError { path: path.into(), why: why.to_string() })
+    }
+}
+
+/// `root/path`, where either may be empty.
+pub fn join(root: &str, path: &str) -> String {
+    match (root, path) {
+        ("", path) => path.to_owned(),
+        (root, "") => root.to_owned(),
+        (root, path) => format!("{root}/{path}"),
+    }
+}
+
+/// The order of a walk that visits names in the order of their bytes.
+pub fn by_components(a: &str, b: &str) -> Ordering {
+    // `/` ends a name, so it sorts before every other byte.
+    let key = |byte: u8| if byte == b'/' { 0 } else { byte };
+    a.bytes().map(key).cmp(b.bytes().map(key))
+}
+
+/// The place of a name among a folder's sorted names.
+pub(super) fn find<D: Folders>(folder: &D::Folder, name: &[u8]) -> Option<usize> {
+    let (mut low, mut high) = (0, D::len(folder));
+    while low < high {
+        let middle = usize::midpoint(low, high);
+        match D::name(folder, middle).0.cmp(name) {
+            Ordering::Less => low = middle + 1,
+            Ordering::Greater => high = middle,
+            Ordering::Equal => return Some(middle),
+        }
+    }
+    None
+}

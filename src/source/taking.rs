@@ -1,0 +1,23 @@
+//! What one source takes of the folder it names, and what came of it. Knows no files.
+
+use crate::syntax::patterns::Patterns;
+
+/// What came of one source.
+pub(super) enum Taken {
+    Something,
+    /// A wildcard may do that; a name may not.
+    Nothing,
+    /// The folder before the first wildcard is missing, or what a matched link leads to:
+    /// BuildKit copies nothing of `*.none`, and fails on `none/*`.
+    Broken,
+}
+
+/// What one source takes of the folder it names: `--exclude`, and the pattern of `--parents`.
+pub(super) struct Taking {
+    /// Length of the source's path with its slash: excludes are read below it.
+    pub skip: usize,
+    pub exclude: Patterns,
+    pub include: Option<Patterns>,
+    /// Where `--parents` can match at all.
+    pub prefix: String,
+}

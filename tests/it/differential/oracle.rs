@@ -1,0 +1,148 @@
+//! The real engine as judge: docker's own client sends the whole context, as people build.
+//!
+//! The client must be one that brings BuildKit's side of a session with it: the one of
+//! docker.io 20.10 does, later ones want buildx.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::Path;
+use std::process::Command;
+
+use super::recipe::Recipe;
+
+/// What a build by docker came to.
+pub struct Built {
+    pub id: String,
+    /// Every step of a named stage, and whether the cache had it.
+    pub steps: Vec<(String, bool)>,
+}
+
+impl Built {
+    /// Was anything of this recipe done anew?
+    pub fn executed(&self, recipe: &Recipe) -> bool {
+        self.steps.iter().any(|(stage, cached)| recipe.owns(stage) && !cached)
+    }
+
+    /// Was any instruction done anew? Where there is one stage, progress does not name it.
+    pub fn executed_anything(&self) -> bool {
+        self.steps.iter().any(|(stage, cached)| stage != "internal" && !cached)
+    }
+}
+
+/// Builds for one test; removes what it made.
+pub struct Oracle {
+    tools: String,
+    made: std::sync::Mutex<BTreeSet<String>>,
+}
+
+pub fn docker(words: &[&str]) -> Result<Vec<u8>, String> {
+    let program = ["/usr/bin/docker"].into_iter().find(|path| Path::new(path).exists()).unwrap_or("docker");
+    let output = Command::new(program).args(words).env("DOCKER_BUILDKIT", "1").output();
+    let output = output.map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        return Err(said);
+    }
+    // A build tells its progress on one side and nothing on the other.
+    Ok(if output.stdout.is_empty() { said.into_bytes() } else { output.stdout })
+}
+
+impl Oracle {
+    pub fn new(stamp: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::copy(crate::sandbox::busybox(), folder.path().join("busybox")).unwrap();
+        fs_err::write(
+            folder.path().join("Dockerfile"),
+            format!("FROM scratch\nCOPY busybox /\nLABEL s={stamp}\n"),
+        )
+        .unwrap();
+        let tools = format!("imk-test-differential:{stamp}");
+        docker(&["build", "-q", "-t", &tools, folder.path().to_str().unwrap()]).unwrap();
+        Self { tools, made: std::sync::Mutex::default() }
+    }
+
+    /// One Dockerfile for all recipes; its last stage gathers what each made.
+    pub fn gathered(&self, recipes: &[&Recipe]) -> String {
+        let mut text: String = recipes.iter().map(ToString::to_string).collect();
+        text += &format!("FROM {}\nRUN", self.tools);
+        for recipe in recipes {
+            text += &format!(" \\\n  --mount=type=bind,from={},target=/m/{}", recipe.stage(), recipe.number);
+        }
+        text + " \\\n  [\"/busybox\", \"tar\", \"cf\", \"/out.tar\", \"-C\", \"/m\", \".\"]\n"
+    }
+
+    /// Builds a Dockerfile with the whole context.
+    pub fn build(&self, context: &Path, text: &str) -> Result<Built, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, id) = (folder.path().join("Dockerfile"), folder.path().join("id"));
+        fs_err::write(&file, text).unwrap();
+        let [file, id, context] = [&file, &id, context].map(|path| path.to_str().unwrap());
+        let words = ["build", "--progress=plain", "--network=none", "-f", file, "--iidfile", id, context];
+        let said = docker(&words)?;
+        let id = fs_err::read_to_string(id).unwrap();
+        self.keep(&id);
+        Ok(Built { id, steps: steps(&String::from_utf8_lossy(&said)) })
+    }
+
+    /// Remembers an image, so that it is removed.
+    pub fn keep(&self, id: &str) {
+        self.made.lock().unwrap().insert(id.to_owned());
+    }
+
+    /// What reached each recipe's stage: for each file its path there and its content.
+    pub fn reached(&self, id: &str) -> BTreeMap<usize, BTreeMap<String, String>> {
+        let container = String::from_utf8(docker(&["create", id, "/busybox"]).unwrap()).unwrap();
+        let container = container.trim();
+        let bytes = docker(&["cp", &format!("{container}:/out.tar"), "-"]).unwrap();
+        docker(&["rm", container]).unwrap();
+        let mut outer = tar::Archive::new(bytes.as_slice());
+        let inner = outer.entries().unwrap().next().unwrap().unwrap();
+        let mut found: BTreeMap<usize, BTreeMap<String, String>> = BTreeMap::new();
+        for entry in tar::Archive::new(inner).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let path = String::from_utf8(entry.path_bytes().into_owned()).unwrap();
+            let Some((number, path)) = path.trim_start_matches("./").split_once('/') else { continue };
+            let files = found.entry(number.parse().unwrap()).or_default();
+            if entry.header().entry_type().is_file() {
+                let mut text = String::new();
+                entry.read_to_string(&mut text).unwrap();
+                files.insert(path.to_owned(), text);
+            }
+        }
+        found
+    }
+
+    /// Removes the images made so far; what the engine's cache holds stays.
+    pub fn clear(&self) {
+        let made = std::mem::take(&mut *self.made.lock().unwrap());
+        let ids: Vec<&str> = made.iter().map(String::as_str).collect();
+        if !ids.is_empty() {
+            let _ = docker(&[&["rmi", "-f"], ids.as_slice()].concat());
+        }
+    }
+}
+
+impl Drop for Oracle {
+    fn drop(&mut self) {
+        self.clear();
+        let _ = docker(&["rmi", "-f", &self.tools]);
+    }
+}
+
+/// Reads plain progress: `#7 [s3 1/2] COPY …`, then `#7 CACHED` or `#7 DONE 0.1s`.
+fn steps(said: &str) -> Vec<(String, bool)> {
+    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut steps = Vec::new();
+    for line in said.lines() {
+        let Some((number, rest)) = line.split_once(' ') else { continue };
+        if let Some(rest) = rest.strip_prefix('[') {
+            let stage = rest.split([' ', ']']).next().unwrap_or_default();
+            names.insert(number, stage);
+        } else if let Some(stage) = names.get(number)
+            && (rest == "CACHED" || rest.starts_with("DONE"))
+        {
+            steps.push(((*stage).to_owned(), rest == "CACHED"));
+        }
+    }
+    steps
+}

@@ -1,0 +1,159 @@
+//! imk as the one that is judged: a real session over a real disk, with keys from the spec query.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use fs_err as fs;
+use imk::drive::project::Overrides;
+use imk::drive::session::{Opening, Session};
+use imk::engine::{
+    BuildEvent, BuildRequest, Cancel, ContextFiles, DockerEngine, Endpoint, Engine, Environment, FakeEngine,
+};
+use imk::file::{FileKind, UsedFile, UsedFiles};
+use imk::query::spec::spec;
+use imk::source::disk::DiskTree;
+use imk::source::locate::Located;
+use imk::source::tree::SourceTree;
+
+use super::recipe::Recipe;
+
+/// What imk thinks of one recipe.
+pub enum Verdict {
+    /// It can be built: its key, and the files it would send.
+    Good { key: String, files: UsedFiles },
+    /// It cannot, for this reason.
+    Bad(String),
+}
+
+/// A repository with one context and a Dockerfile for each recipe.
+pub struct Subject {
+    root: PathBuf,
+    tree: Arc<DiskTree>,
+    session: Session,
+}
+
+impl Subject {
+    pub fn new(root: &Path, numbers: &[usize]) -> Self {
+        let image = |number: &usize| {
+            format!("\"r{number}\": (dockerfile: \"r/{number}/Dockerfile\", context: \"ctx\")")
+        };
+        let images: Vec<String> = numbers.iter().map(image).collect();
+        fs::write(root.join("Imagefile.ron"), format!("(images: {{{}}})", images.join(", "))).unwrap();
+        let tree = Arc::new(DiskTree::open(root, &root.join(".imk")).unwrap());
+        let opening = Opening {
+            located: Located { root: root.to_owned(), imagefile: Some("Imagefile.ron".into()) },
+            overrides: Overrides::default(),
+            engine: Arc::new(FakeEngine::new()),
+            tree: Arc::clone(&tree) as Arc<dyn SourceTree>,
+            cancel: Cancel::default(),
+            environment: Default::default(),
+            exclusive: false,
+        };
+        let session = Session::open(opening, || Ok(Vec::new()), |_| {}).unwrap_or_else(|_| panic!("opens"));
+        Self { root: root.to_owned(), tree, session }
+    }
+
+    /// Looks at everything as it is now.
+    pub fn verdicts(&mut self, recipes: &[Recipe]) -> BTreeMap<usize, Verdict> {
+        for recipe in recipes {
+            let path = self.root.join(format!("r/{}/Dockerfile", recipe.number));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, recipe.to_string()).unwrap();
+        }
+        let synced = self.session.sync(&[]).unwrap();
+        let verdict = |recipe: &Recipe| {
+            let name = format!("r{}", recipe.number);
+            let image = self.session.input(&name).unwrap();
+            let key = match spec(self.session.db(), image) {
+                Ok(key) => key.to_string(),
+                Err(problems) => {
+                    let all: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();
+                    return Verdict::Bad(all.join("; "));
+                }
+            };
+            let files = synced.selections.get(&name).map(|it| self.tree.used_files(it).unwrap());
+            Verdict::Good { key, files: files.unwrap_or_default() }
+        };
+        recipes.iter().map(|recipe| (recipe.number, verdict(recipe))).collect()
+    }
+}
+
+/// imk's own way to the engine.
+pub struct Hand {
+    engine: DockerEngine,
+    context: PathBuf,
+}
+
+struct Sent {
+    context: PathBuf,
+    list: UsedFiles,
+}
+
+impl ContextFiles for Sent {
+    fn list(&self) -> &UsedFiles {
+        &self.list
+    }
+
+    fn open(&self, file: &UsedFile) -> Result<Box<dyn std::io::Read + Send>, String> {
+        let file = fs::File::open(self.context.join(&file.path)).map_err(|error| error.to_string())?;
+        Ok(Box::new(file))
+    }
+}
+
+impl Hand {
+    pub fn new(context: &Path) -> Self {
+        let environment = Environment::from_lookup(|name| std::env::var(name).ok());
+        let engine = DockerEngine::new(Endpoint::resolve(&environment).unwrap());
+        Self { engine, context: context.to_owned() }
+    }
+
+    /// Builds with these files and no others; the id, and the steps that the cache did not have.
+    pub fn build(&self, text: &str, list: UsedFiles) -> Result<(String, Vec<String>), String> {
+        let request = BuildRequest {
+            image: "differential".into(),
+            dockerfile: text.to_owned(),
+            target: None,
+            args: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            platform: None,
+            network: Some("none".into()),
+            secrets: BTreeMap::new(),
+            no_cache: false,
+            share: self.context.display().to_string(),
+            files: Arc::new(Sent { context: self.context.clone(), list }),
+        };
+        let events = Mutex::new(Vec::new());
+        let done =
+            self.engine.build(&request, &|event| events.lock().unwrap().push(event), &Cancel::default());
+        let id = done.map_err(|error| error.to_string())?;
+        let mut names = BTreeMap::new();
+        let mut executed = Vec::new();
+        for event in events.into_inner().unwrap() {
+            match event {
+                BuildEvent::Step { id, name, .. } => {
+                    names.insert(id, name);
+                }
+                BuildEvent::StepDone { id, cached: false, .. } => executed.extend(
+                    names.get(&id).filter(|name| name.contains("COPY") || name.contains("ADD")).cloned(),
+                ),
+                _ => {}
+            }
+        }
+        Ok((id.0, executed))
+    }
+}
+
+/// All files of several lists, each once.
+pub fn union<'a>(lists: impl IntoIterator<Item = &'a UsedFiles>) -> UsedFiles {
+    let mut files: Vec<UsedFile> = lists.into_iter().flat_map(|list| list.files.iter().cloned()).collect();
+    files.sort_by(|a, b| imk::source::select::by_components(&a.path, &b.path).then(b.counts.cmp(&a.counts)));
+    files.dedup_by(|later, first| later.path == first.path);
+    UsedFiles { files }
+}
+
+/// Paths of the regular files that count.
+pub fn counted(files: &UsedFiles) -> impl Iterator<Item = &str> {
+    let counted = files.files.iter().filter(|file| file.counts && file.kind == FileKind::File);
+    counted.map(|file| file.path.as_str())
+}
