@@ -9,7 +9,6 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 #[command(
     name = "imk",
     version,
-    subcommand_precedence_over_arg = true,
     max_term_width = 100,
     after_help = EXAMPLES
 )]
@@ -319,5 +318,9 @@ mod tests {
         let args = Args::parse_from(["imk", "-C", "x", "plan", "api", "--build-arg", "A=b=c"]);
         assert!(matches!(args.verb, Some(Verb::Plan(plan)) if plan.targets.words == ["api"]));
         assert_eq!(args.global.build_args, [("A".to_owned(), "b=c".to_owned())]);
+        // A value may be called like a verb.
+        let args = Args::parse_from(["imk", "api", "--target", "build"]);
+        assert!(args.verb.is_none());
+        assert_eq!(args.global.target.as_deref(), Some("build"));
     }
 }
