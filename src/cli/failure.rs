@@ -115,6 +115,11 @@ fn unknown_words(unknown: &[Unknown], verbs: &[&str]) -> Failure {
     let mut text = String::new();
     for Unknown { word, hint } in unknown {
         let verb = crate::syntax::suggest::did_you_mean(word, verbs.iter().copied());
+        let verb = if verbs.contains(&word.as_str()) {
+            Some(format!("`{word}` is a verb, and a verb comes first: `imk {word} …`"))
+        } else {
+            verb
+        };
         let hint = hint.clone().or(verb).unwrap_or_else(|| "`imk list` shows all of them".into());
         text.push_str(&titled(&format!("there is no image `{word}`"), Some(&hint)));
     }

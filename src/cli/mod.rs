@@ -40,15 +40,6 @@ pub fn main() -> u8 {
             return code;
         }
     };
-    if args.verb.is_some() && !args.build.targets.words.is_empty() {
-        let words = args.build.targets.words.join(" ");
-        let error = Failure::with_hint(
-            format!("`{words}` stands before the verb"),
-            "the verb comes first; `imk build NAME` builds an image that is named like a verb",
-        );
-        anstream::eprint!("{}", error.text);
-        return error.code;
-    }
     let global = &args.global;
     let done = match &args.verb {
         None => build::run(global, &args.build),
