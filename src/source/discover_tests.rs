@@ -1,3 +1,5 @@
+//! Recipes found on a disk, first and again.
+
 use fs_err as fs;
 
 use super::*;

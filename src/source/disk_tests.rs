@@ -1,3 +1,5 @@
+//! A tree with a cache agrees with a fresh one, whatever happens between.
+
 use fs_err as fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, SystemTime};

@@ -60,15 +60,6 @@ impl Trouble {
     }
 }
 
-/// `root/path`, where either may be empty.
-pub fn join(root: &str, path: &str) -> String {
-    match (root, path) {
-        ("", path) => path.to_owned(),
-        (root, "") => root.to_owned(),
-        (root, path) => format!("{root}/{path}"),
-    }
-}
-
 /// The order of a walk that visits names in the order of their bytes.
 pub fn by_components(a: &str, b: &str) -> Ordering {
     // `/` ends a name, so it sorts before every other byte.

@@ -1,3 +1,5 @@
+//! A commit's files are those of its checkout.
+
 use fs_err as fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;

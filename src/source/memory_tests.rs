@@ -1,3 +1,5 @@
+//! Fixtures are read as they are written.
+
 use super::*;
 
 #[test]

@@ -9,11 +9,12 @@
 use rayon::prelude::*;
 
 use super::folders::find;
-pub use super::folders::{Facts, Folders, Trouble, by_components, join};
+pub use super::folders::{Facts, Folders, Trouble, by_components};
 use super::taking::{Taken, Taking};
 use super::tree::{Selected, Selection};
 use crate::file::{FileKind, UsedFile, UsedFiles};
 use crate::hash::ContentHash;
+pub use crate::name::join;
 use crate::syntax::dockerignore::{self, Dockerignore};
 use crate::syntax::glob;
 use crate::syntax::patterns::{MatchInfo, Patterns};

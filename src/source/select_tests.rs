@@ -1,3 +1,5 @@
+//! What instructions read of a context, case by case.
+
 use std::fmt::Write;
 
 use super::*;

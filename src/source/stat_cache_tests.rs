@@ -1,3 +1,5 @@
+//! The cache's file: whole, damaged and foreign.
+
 use super::*;
 
 fn seen(ino: u64) -> Seen {

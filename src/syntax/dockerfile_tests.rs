@@ -1,3 +1,5 @@
+//! Dockerfiles in, instructions or mistakes out.
+
 use super::*;
 
 /// A short form of what was read: one line for each instruction, words with their texts.

@@ -1,3 +1,5 @@
+//! Ignore files in, verdicts out.
+
 use super::*;
 use crate::syntax::reads::ReadSource;
 

@@ -1,3 +1,5 @@
+//! Variables in words, as BuildKit's shell lexer expands them.
+
 use super::*;
 
 fn variables() -> BTreeMap<String, String> {

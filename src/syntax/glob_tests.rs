@@ -1,3 +1,5 @@
+//! Patterns of sources, as Go matches them.
+
 use super::*;
 use crate::syntax::error::Span;
 

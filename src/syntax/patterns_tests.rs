@@ -1,3 +1,5 @@
+//! Patterns of ignore files, as moby matches them.
+
 use super::*;
 
 /// Patterns between commas; paths with `+` match, those with `-` do not.

@@ -1,3 +1,5 @@
+//! Dockerfile and request in, recipe out.
+
 use super::*;
 use crate::syntax::dockerfile::parse;
 

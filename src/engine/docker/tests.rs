@@ -1,3 +1,5 @@
+//! What of the engine can be tested without one.
+
 use std::collections::HashMap;
 
 use super::*;

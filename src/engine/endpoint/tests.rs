@@ -1,3 +1,5 @@
+//! Which engine is meant, from variables and docker's own files.
+
 use super::*;
 
 fn environment(pairs: &[(&str, &str)]) -> Environment {

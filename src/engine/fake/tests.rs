@@ -1,3 +1,5 @@
+//! The engine of the tests behaves as the real one where tests rely on it.
+
 use std::sync::Arc;
 
 use super::*;

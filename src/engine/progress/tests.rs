@@ -1,3 +1,5 @@
+//! Answers of an engine, line by line, and what is made of them.
+
 use std::sync::Mutex;
 
 use super::*;
