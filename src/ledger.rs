@@ -139,9 +139,20 @@ impl Ledger {
             .collect()
     }
 
-    /// All builds of an image, oldest first.
-    pub fn history(&self, image: &str) -> Vec<Record> {
-        self.state().records.iter().filter(|record| record.image == image).cloned().collect()
+    /// All builds of some images, newest first. The ledger's own order: two
+    /// builds of one second have one time.
+    pub fn history(&self, images: &BTreeSet<String>) -> Vec<Record> {
+        let state = self.state();
+        state.records.iter().rev().filter(|record| images.contains(&record.image)).cloned().collect()
+    }
+
+    /// The newest build of an image before a place in the ledger, on any engine,
+    /// and its own place; a result that only served again is none.
+    pub fn last_build(&self, image: &str, before: usize) -> Option<(usize, Record)> {
+        let state = self.state();
+        let end = before.min(state.records.len());
+        let found = state.records[..end].iter().rposition(|r| r.image == image && !r.reasons.is_empty());
+        found.map(|at| (at, state.records[at].clone()))
     }
 
     /// Writes a build down. When this returns, no crash can lose it.
@@ -223,6 +234,27 @@ mod tests {
         (folder, path)
     }
 
+    fn history(ledger: &Ledger, image: &str) -> Vec<Record> {
+        ledger.history(&BTreeSet::from([image.to_owned()]))
+    }
+
+    #[test]
+    fn two_builds_of_one_second_keep_their_order() {
+        let (_folder, path) = folder();
+        let ledger = Ledger::open(&path).unwrap();
+        for (image, key) in [("web", 1), ("db", 2), ("web", 3)] {
+            let reasons = vec![Reason::forced()];
+            ledger.record(Record { reasons, ..record(image, key, &format!("sha256:{key}")) }).unwrap();
+        }
+        let ids: Vec<String> = history(&ledger, "web").into_iter().map(|record| record.id).collect();
+        assert_eq!(ids, ["sha256:3", "sha256:1"], "the newest in front");
+        let (at, newest) = ledger.last_build("web", usize::MAX).unwrap();
+        assert_eq!((at, newest.id.as_str()), (2, "sha256:3"));
+        let (at, before) = ledger.last_build("web", at).unwrap();
+        assert_eq!((at, before.id.as_str()), (0, "sha256:1"));
+        assert_eq!(ledger.last_build("web", at), None);
+    }
+
     #[test]
     fn what_was_recorded_is_found_by_the_next_process() {
         let (_folder, path) = folder();
@@ -250,12 +282,12 @@ mod tests {
             let lines = whole[..length].iter().filter(|byte| **byte == b'\n').count();
             let ledger = Ledger::open(&path).unwrap();
             // The last line may be whole but for its line end.
-            let found = ledger.history("web").len();
+            let found = history(&ledger, "web").len();
             assert!(found == lines || found == lines + 1, "{found} of {lines} at {length}");
             ledger.record(record("db", 9, "sha256:z")).unwrap();
             let again = Ledger::open(&path).unwrap();
-            assert_eq!(again.history("web").len(), found, "a torn line must not swallow the next");
-            assert_eq!(again.history("db").len(), 1);
+            assert_eq!(history(&again, "web").len(), found, "a torn line must not swallow the next");
+            assert_eq!(history(&again, "db").len(), 1);
         }
     }
 

@@ -12,8 +12,7 @@ use crate::engine::Cancel;
 pub fn run(global: &Global, args: &LogArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
     let targets = session.choose(&args.targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
-    let mut records: Vec<_> = targets.iter().flat_map(|image| session.history(image)).collect();
-    records.sort_by_key(|record| std::cmp::Reverse(record.at));
+    let records = session.history(&targets);
     if args.json {
         out::line(format_args!("{:#}", json!({ "builds": records })));
         return Ok(());

@@ -3,7 +3,7 @@
 //! Follows bases through a plan, or through the ledger for what is past.
 //! Makes no words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Plan, Verdict};
 use super::session::Session;
@@ -46,25 +46,20 @@ impl Session {
 
     /// Why an image was last built; `None` when it never was.
     pub fn why_built(&self, image: &str) -> Option<Chain> {
+        let ledger = &self.hands.ledger;
         let mut images = vec![image.to_owned()];
-        let mut record = self.last_build(image, u64::MAX)?;
+        let (mut at, mut record) = ledger.last_build(image, usize::MAX)?;
         while let Some(base) = base_in_front(&record.reasons) {
-            let Some(of_base) = self.last_build(base, record.at) else { break };
+            let Some(of_base) = ledger.last_build(base, at) else { break };
             images.push(base.to_owned());
-            record = of_base;
+            (at, record) = of_base;
         }
         Some(Chain { images, causes: record.reasons })
     }
 
-    /// The builds of an image, oldest first.
-    pub fn history(&self, image: &str) -> Vec<Record> {
-        self.hands.ledger.history(image)
-    }
-
-    /// The newest build at or before a time; a result that served again is none.
-    fn last_build(&self, image: &str, until: u64) -> Option<Record> {
-        let mut builds = self.hands.ledger.history(image).into_iter();
-        builds.rfind(|record| record.at <= until && !record.reasons.is_empty())
+    /// The builds of some images, newest first.
+    pub fn history(&self, images: &BTreeSet<String>) -> Vec<Record> {
+        self.hands.ledger.history(images)
     }
 }
 
