@@ -38,6 +38,8 @@ pub fn open(
         overrides: Overrides::default(),
         engine: Arc::clone(engine) as _,
         tree,
+        registry: std::sync::Arc::new(imk::registry::FakeRegistry::new()),
+        asking: imk::drive::upstream::Asking::default(),
         cancel: Cancel::default(),
         environment: Default::default(),
         exclusive,

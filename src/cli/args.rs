@@ -60,6 +60,15 @@ pub struct Global {
     /// Build for this platform
     #[arg(long, value_name = "OS/ARCH", global = true, env = "DOCKER_DEFAULT_PLATFORM")]
     pub platform: Option<String>,
+    /// Ask no registry and no git server: what is known of them must do
+    #[arg(long, global = true, env = "IMK_OFFLINE")]
+    pub offline: bool,
+    /// Take every base and every git reference from Imagefile.lock, and fail when one is not there
+    #[arg(long, global = true, env = "IMK_LOCKED")]
+    pub locked: bool,
+    /// Ask registries and git servers again, though their last answers still hold
+    #[arg(long, global = true, env = "IMK_PULL", conflicts_with = "offline")]
+    pub pull: bool,
 }
 
 /// A verb.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::args::{self, BuildArgs, Global, PlanArgs};
-use super::failure::{Failure, sync_error};
+use super::failure::Failure;
 use super::progress::Progress;
-use super::{VERBS, open, out, plan, words};
+use super::{open, out, plan, words};
 use crate::drive::run::{BuildOptions, Ending, Event, Summary};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
@@ -30,7 +30,7 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let cancel = cancel_on_signals()?;
     let mut session = open::session(global, true, &cancel)?;
-    let synced = session.sync(&args.targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
+    let synced = open::synced(&mut session, &args.targets.words)?;
     if let Err(error) = &synced.engine {
         return Err(no_engine(&session, &synced, error));
     }

@@ -55,10 +55,15 @@ fn document(session: &Session, order: &Order, edges: &dyn Fn(&str) -> Bases) -> 
             "target": options.target,
             "args": recipe.args,
             "bases": inside,
-            "external": bases.outside,
+            "external": external(&bases),
         }))
     });
     json!({ "images": images.collect::<Vec<_>>() })
+}
+
+/// The references, each once: two platforms of one base are one name here.
+fn external(bases: &Bases) -> BTreeSet<&str> {
+    bases.outside.iter().map(|base| base.reference.as_str()).collect()
 }
 
 fn how(how: How) -> &'static str {

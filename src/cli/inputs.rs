@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::args::{Global, InputsArgs};
-use super::failure::{Failure, sync_error};
-use super::{VERBS, open};
+use super::failure::Failure;
+use super::{open};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
 use crate::engine::Cancel;
@@ -28,7 +28,7 @@ struct Inputs {
 pub fn run(global: &Global, args: &InputsArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
     let words = [args.image.clone()];
-    let synced = session.sync(&words).map_err(|error| sync_error(error, &session, VERBS))?;
+    let synced = open::synced(&mut session, &words)?;
     if let Err(error) = &synced.engine {
         anstream::eprintln!("warning: {error}");
         anstream::eprintln!(

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::args::Global;
-use super::failure::{Failure, open_error};
+use super::failure::{Failure, open_error, sync_error};
+use super::{VERBS, words};
 use crate::drive::project::Overrides;
 use crate::drive::session::{Opening, STATE, Session};
+use crate::drive::sync::Synced;
+use crate::drive::upstream::Asking;
 use crate::engine::{Cancel, DockerEngine, Endpoint, Engine, Environment};
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
@@ -55,6 +59,8 @@ fn open(
         located,
         overrides: overrides(global),
         engine,
+        registry: Arc::new(crate::registry::FakeRegistry::new()),
+        asking: asking(global),
         tree: Arc::clone(&tree),
         cancel: cancel.clone(),
         environment: std::env::vars_os().collect(),
@@ -68,6 +74,20 @@ fn open(
         let text_of = |path: &str| String::from_utf8(tree.read(path).ok()??).ok();
         open_error(error, text_of)
     })
+}
+
+/// Brings the inputs up to date, and tells what a person should know of the bases outside.
+pub fn synced(session: &mut Session, words: &[String]) -> Result<Synced, Failure> {
+    let synced = session.sync(words).map_err(|error| sync_error(error, session, VERBS))?;
+    for line in words::notes(&session.upstream.take_notes()) {
+        anstream::eprintln!("warning: {line}");
+    }
+    Ok(synced)
+}
+
+fn asking(global: &Global) -> Asking {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    Asking { offline: global.offline, locked: global.locked, anew: global.pull, now }
 }
 
 /// What the command line and the environment add to the Imagefile.

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::args::{Global, PlanArgs, Targets};
-use super::failure::{Failure, sync_error};
-use super::{VERBS, open, out, words};
+use super::failure::Failure;
+use super::{open, out, words};
 use crate::drive::plan::{Plan, Verdict};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
@@ -62,7 +62,7 @@ pub fn planned(
         Some(rev) => open::session_at(global, rev)?,
         None => open::session(global, false, &Cancel::default())?,
     };
-    let synced = session.sync(&targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
+    let synced = open::synced(&mut session, &targets.words)?;
     if let Err(error) = &synced.engine {
         anstream::eprintln!("warning: {error}");
         anstream::eprintln!(
@@ -70,8 +70,9 @@ pub fn planned(
         );
     }
     let plan = session.plan(&synced, always);
-    // What was read of the files serves the next run; a plan changes nothing else.
+    // What was read of the files and heard from registries serves the next run; a plan changes nothing else.
     let _ = session.hands.tree.save();
+    let _ = session.upstream.save();
     Ok((session, synced, plan))
 }
 

@@ -1,5 +1,8 @@
 //! The one place where reasons and errors become words.
 
+use std::collections::BTreeMap;
+
+use crate::drive::upstream::{Instead, Note};
 use crate::engine::EngineError;
 use crate::query::image::BuildError;
 use crate::reason::{Code, Reason};
@@ -112,6 +115,27 @@ pub fn duration(took: std::time::Duration) -> String {
     }
     let whole = took.as_secs();
     format!("{}m{:02}s", whole / 60, whole % 60)
+}
+
+/// What a person should know of the bases outside, a line for each registry's trouble.
+pub fn notes(notes: &[Note]) -> Vec<String> {
+    let mut by_trouble: BTreeMap<(&str, Instead), Vec<&str>> = BTreeMap::new();
+    for note in notes {
+        by_trouble.entry((&note.why, note.instead)).or_default().push(&note.reference);
+    }
+    let line = |((why, instead), references): ((&str, Instead), Vec<&str>)| {
+        let names = references.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let what = match instead {
+            Instead::LastKnown => format!("{names}: what was known before serves"),
+            Instead::Engine => format!("{names}: what the engine has serves"),
+            Instead::Name => format!("{names}: counts by its name, whatever the engine will pull"),
+            Instead::NoConfiguration => {
+                format!("{names}: ONBUILD triggers and environment of it are not known")
+            }
+        };
+        format!("{why}; {what}")
+    };
+    by_trouble.into_iter().map(line).collect()
 }
 
 #[cfg(test)]

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use crate::name;
 use crate::query::inputs::Options;
 use crate::query::recipe::Problem;
-use crate::source::locate::Located;
+use crate::source::locate::{IMAGEFILE, Located};
 use crate::source::tree::{ReadError, SourceTree};
 use crate::syntax::error::Span;
 use crate::syntax::imagefile::{self, Declaration, SecretSource};
+use crate::syntax::lockfile::{self, Lockfile};
 
 /// What the person said about the repository's images, or what was found.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,8 @@ pub struct Project {
     pub root: PathBuf,
     /// The Imagefile's name, if there is one.
     pub imagefile: Option<String>,
+    /// What names outside stand for, if the repository has a lock file.
+    pub lock: Lockfile,
     /// What a base's name may begin with: the prefix in force, and the one the Imagefile declares.
     pub prefixes: Vec<String>,
     /// What bare `imk` means; everything when empty.
@@ -86,6 +89,7 @@ pub fn read(
         Some(file) => declared(file, tree, overrides)?,
         None => discovered(located, &discover().map_err(ProjectError::Unreadable)?, overrides)?,
     };
+    project.lock = locked(&lock_path(located.imagefile.as_deref()), tree)?;
     project.root.clone_from(&located.root);
     project.imagefile.clone_from(&located.imagefile);
     for image in project.images.values_mut() {
@@ -95,6 +99,21 @@ pub fn read(
         }
     }
     Ok(project)
+}
+
+/// Where the lock file of an Imagefile is, or that of discovered Dockerfiles.
+pub fn lock_path(imagefile: Option<&str>) -> String {
+    let imagefile = imagefile.unwrap_or(IMAGEFILE);
+    format!("{}.lock", imagefile.strip_suffix(".ron").unwrap_or(imagefile))
+}
+
+fn locked(path: &str, tree: &dyn SourceTree) -> Result<Lockfile, ProjectError> {
+    let Some(bytes) = tree.read(path).map_err(ProjectError::Unreadable)? else {
+        return Ok(Lockfile::default());
+    };
+    let in_file = |error| Problem::in_file(path, error);
+    lockfile::read(&String::from_utf8_lossy(&bytes))
+        .map_err(|errors| ProjectError::Mistakes(errors.into_iter().map(in_file).collect()))
 }
 
 fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<Project, ProjectError> {
@@ -161,6 +180,7 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
             labels: declaration.labels.clone(),
             platform: declaration.platform.clone(),
             network: declaration.network.clone(),
+            upstream: declaration.upstream,
         },
         tags: declaration.tags.iter().map(|tag| format!("{prefix}{name}:{}", tag.text)).collect(),
         secrets: declaration.secrets.clone(),

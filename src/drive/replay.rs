@@ -204,7 +204,9 @@ impl Walk<'_> {
                     });
                     return Ok(Some((tree, synced)));
                 }
-                Err(SyncError::Cycles(problems)) => return Err(placed(&problems)),
+                Err(SyncError::Cycles(problems) | SyncError::Unlocked(problems)) => {
+                    return Err(placed(&problems));
+                }
                 Err(SyncError::Unknown(unknown)) => {
                     let bare = |word: &str| word.trim_start_matches('+').trim_end_matches('+').to_owned();
                     let before = words.len();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::lock::Lock;
 use super::project::{self, Overrides, Project, ProjectError};
+use super::upstream::{Asking, Upstream};
 use crate::engine::{Cancel, Engine, NoEngine};
 use crate::evidence::EvidenceStore;
 use crate::hash::{ContentHash, FieldHasher};
@@ -17,6 +18,7 @@ use crate::ledger::Ledger;
 use crate::query::ImkDb;
 use crate::query::hands::Hands;
 use crate::query::snapshot::{self, Memory};
+use crate::registry::Registry;
 use crate::source::locate::Located;
 use crate::source::state_folder::StateFolder;
 use crate::source::tree::{ReadError, SourceTree};
@@ -35,6 +37,10 @@ pub struct Opening {
     pub overrides: Overrides,
     /// The engine; nothing is asked of it yet.
     pub engine: Arc<dyn Engine>,
+    /// The registries; nothing is asked of them yet.
+    pub registry: Arc<dyn Registry>,
+    /// How they are asked.
+    pub asking: Asking,
     /// The repository's files.
     pub tree: Arc<dyn SourceTree>,
     /// Set to stop.
@@ -60,6 +66,8 @@ pub struct Session {
     pub project: Project,
     /// Engine, ledger and files.
     pub hands: Arc<Hands>,
+    /// What the bases outside the repository are.
+    pub upstream: Arc<Upstream>,
     pub(super) db: ImkDb,
     pub(super) memory: Memory,
     /// Whether an input was set since the snapshot was loaded.
@@ -82,7 +90,7 @@ impl Session {
         discover: impl FnOnce() -> Result<Vec<String>, ReadError>,
         waiting: impl FnOnce(&str),
     ) -> Result<Self, OpenError> {
-        let Opening { located, overrides, engine, tree, cancel, environment, exclusive } = opening;
+        let Opening { located, overrides, engine, registry, asking, tree, cancel, environment, exclusive } = opening;
         let project = project::read(&located, &*tree, discover, &overrides).map_err(OpenError::Project)?;
         let state = located.root.join(STATE);
         let lock = if exclusive {
@@ -103,7 +111,9 @@ impl Session {
         let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, tree, cancel));
         let (db, memory) = snapshot::load(&state.join("snapshot"), &hands);
         let target = overrides.target;
-        Ok(Self { project, hands, db, memory, changed: false, environment, target, state, _lock: lock })
+        let upstream = Upstream::new(registry, project.lock.clone(), asking, StateFolder(state.clone()));
+        let upstream = Arc::new(upstream);
+        Ok(Self { project, hands, upstream, db, memory, changed: false, environment, target, state, _lock: lock })
     }
 
     /// A session without state: nothing was built, nothing is kept, no engine is
@@ -118,6 +128,7 @@ impl Session {
             project: Project { root: located.root.clone(), ..Project::default() },
             db: ImkDb::new(Arc::clone(&hands)),
             hands,
+            upstream: Arc::new(Upstream::offline()),
             memory: Memory::default(),
             changed: false,
             state: PathBuf::new(),
@@ -151,6 +162,7 @@ impl Session {
     pub fn save(&mut self) -> std::io::Result<()> {
         StateFolder(self.state.clone()).make()?;
         self.hands.tree.save()?;
+        self.upstream.save()?;
         if self.changed || self.db.computed_anything() {
             snapshot::save(&self.state.join("snapshot"), &mut self.db, &self.memory)?;
             self.changed = false;

@@ -5,15 +5,18 @@
 //! same engine as last time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use salsa::Setter;
 
+use super::project;
 use super::session::Session;
+use super::upstream::Upstream;
 use crate::engine::{Engine, EngineError, EngineIdentity, ImageId, Inventory};
 use crate::name;
 use crate::query::graph::{self, Order};
 use crate::query::hands::Hands;
-use crate::query::inputs::{Context, Image, Outside, Text, Workspace};
+use crate::query::inputs::{Context, Exact, Image, Outside, OutsideBase, Text, Workspace};
 use crate::query::recipe::{Problem, recipe};
 use crate::source::tree::{Selection, SourceTree};
 use crate::syntax::reads::Reads;
@@ -42,13 +45,15 @@ pub enum SyncError {
     Unknown(Vec<Unknown>),
     /// Images built on each other in a circle.
     Cycles(Vec<Problem>),
+    /// Names that must be in the lock file and are not.
+    Unlocked(Vec<Problem>),
 }
 
 /// What one question to the engine brought.
 struct Answer {
     identity: Result<EngineIdentity, EngineError>,
     has: Option<Inventory>,
-    outside: BTreeMap<String, Outside>,
+    outside: BTreeMap<OutsideBase, Outside>,
 }
 
 impl Session {
@@ -60,10 +65,11 @@ impl Session {
         self.sync_images();
         self.set_target(words)?;
         let asked: BTreeSet<ImageId> = self.memory.results.values().cloned().collect();
-        let known: BTreeSet<String> = self.workspace().outside(&self.db).keys().cloned().collect();
+        let known = self.wanted(&self.order_of(words)?);
         let hands = self.db.hands_arc();
+        let upstream = Arc::clone(&self.upstream);
         let (answer, settled) = std::thread::scope(|scope| {
-            let answer = scope.spawn(|| ask(&*hands.engine, &asked, &known));
+            let answer = scope.spawn(|| ask(&*hands.engine, &upstream, &asked, &known));
             let settled = self.settle(words);
             let answer = answer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (answer, settled)
@@ -76,9 +82,10 @@ impl Session {
         }
         let mut outside = answer.outside;
         // Triggers of a base outside can name further bases outside; each round learns at least one.
-        while answer.identity.is_ok() && self.set_outside(&settled.order, &mut outside) {
+        while self.set_outside(&settled.order, &mut outside) {
             settled = self.settle(words)?;
         }
+        self.all_locked(&settled.order)?;
         let lost = self.mark_lost(&hands, &asked, answer.has.as_ref());
         Ok(Synced { engine: answer.identity, lost, ..settled })
     }
@@ -111,8 +118,11 @@ impl Session {
     pub fn order(&mut self, words: &[String]) -> Result<Order, SyncError> {
         self.sync_images();
         self.set_target(words)?;
-        let targets = self.targets(words)?;
-        graph::order(&self.db, &targets).map_err(SyncError::Cycles)
+        self.order_of(words)
+    }
+
+    fn order_of(&self, words: &[String]) -> Result<Order, SyncError> {
+        graph::order(&self.db, &self.targets(words)?).map_err(SyncError::Cycles)
     }
 
     /// The mistakes in the Dockerfiles of an order.
@@ -261,24 +271,23 @@ impl Session {
         !same
     }
 
+    /// The bases outside that the images of an order are built on.
+    pub fn wanted(&self, order: &Order) -> BTreeSet<OutsideBase> {
+        let images = order.names.iter().filter_map(|name| self.image(name));
+        images.flat_map(|image| graph::bases(&self.db, image).outside.iter().cloned()).collect()
+    }
+
     /// Sets what is known of the bases outside, asking for those not in `answers`. True when something changed.
-    fn set_outside(&mut self, order: &Order, answers: &mut BTreeMap<String, Outside>) -> bool {
-        let mut wanted = BTreeSet::new();
-        for name in &order.names {
-            if let Some(image) = self.image(name) {
-                wanted.extend(graph::bases(&self.db, image).outside.iter().cloned());
-            }
-        }
-        for reference in &wanted {
-            if !answers.contains_key(reference)
-                && let Some(outside) = ask_outside(&*self.hands.engine, reference)
-            {
-                answers.insert(reference.clone(), outside);
-            }
-        }
+    fn set_outside(&mut self, order: &Order, answers: &mut BTreeMap<OutsideBase, Outside>) -> bool {
+        let wanted = self.wanted(order);
+        let new = wanted.iter().filter(|base| !answers.contains_key(*base)).cloned().collect();
+        answers.extend(self.upstream.look(&*self.hands.engine, &new));
         let mut outside = self.workspace().outside(&self.db).clone();
-        for (reference, answer) in answers.iter().filter(|(reference, _)| wanted.contains(*reference)) {
-            outside.insert(reference.clone(), answer.clone());
+        for (base, answer) in answers.iter().filter(|(base, _)| wanted.contains(*base)) {
+            // Nobody could say, perhaps for want of an engine: what was known is believed.
+            if answer.exact != Exact::Unknown || !outside.contains_key(base) {
+                outside.insert(base.clone(), answer.clone());
+            }
         }
         let changed = outside != *self.workspace().outside(&self.db);
         if changed {
@@ -286,6 +295,18 @@ impl Session {
             self.workspace().set_outside(&mut self.db).to(outside);
         }
         changed
+    }
+
+    /// Refuses an order whose bases are not all in the lock file where they must be.
+    fn all_locked(&self, order: &Order) -> Result<(), SyncError> {
+        let wanted = self.wanted(order);
+        let path = project::lock_path(self.project.imagefile.as_deref());
+        let problem = |base: &OutsideBase| {
+            let what = format!("`{}` for {} is not in {path}", base.reference, base.platform);
+            Problem::of("", what, "`imk update` asks its registry and writes it there")
+        };
+        let problems: Vec<Problem> = self.upstream.unlocked(wanted.iter()).into_iter().map(problem).collect();
+        if problems.is_empty() { Ok(()) } else { Err(SyncError::Unlocked(problems)) }
     }
 
     /// A result that is gone is an input too: its image must be asked for again.
@@ -344,22 +365,16 @@ fn read_text(tree: &dyn SourceTree, path: &str) -> Text {
     }
 }
 
-fn ask(engine: &dyn Engine, ids: &BTreeSet<ImageId>, references: &BTreeSet<String>) -> Answer {
+fn ask(
+    engine: &dyn Engine,
+    upstream: &Upstream,
+    ids: &BTreeSet<ImageId>,
+    wanted: &BTreeSet<OutsideBase>,
+) -> Answer {
     let identity = engine.identity();
-    if identity.is_err() {
-        return Answer { identity, has: None, outside: BTreeMap::new() };
-    }
     // An inventory that fails is "unknown", never "gone": nothing is marked lost by it.
-    let has = engine.inventory(ids).ok();
-    let known = references
-        .iter()
-        .filter_map(|reference| ask_outside(engine, reference).map(|outside| (reference.clone(), outside)));
-    Answer { identity, has, outside: known.collect() }
-}
-
-fn ask_outside(engine: &dyn Engine, reference: &str) -> Option<Outside> {
-    let info = engine.inspect(reference).ok()?;
-    Some(info.map_or_else(Outside::default, |info| Outside { id: Some(info.id.0), triggers: info.onbuild }))
+    let has = identity.as_ref().ok().and_then(|_| engine.inventory(ids).ok());
+    Answer { identity, has, outside: upstream.look(engine, wanted) }
 }
 
 /// Rust's name of an architecture as Go and Docker spell it.

@@ -11,11 +11,13 @@ use super::project::Overrides;
 use super::run::{BuildOptions, Ending, Summary};
 use super::session::{OpenError, Opening, Session};
 use super::sync::SyncError;
+use super::upstream::Asking;
 use crate::engine::fake::{Failures, FakeEngine};
 use crate::engine::{Cancel, Engine, EngineIdentity, ImageId, ImageInfo};
 use crate::file::UsedFiles;
 use crate::query::image::BuildError;
 use crate::reason::Code;
+use crate::registry::FakeRegistry;
 use crate::source::locate::Located;
 use crate::source::memory::MemoryTree;
 use crate::source::tree::{ReadError, Selected, Selection, SourceTree};
@@ -56,6 +58,9 @@ struct Lab {
     engine: Arc<FakeEngine>,
     folder: tempfile::TempDir,
     jobs: usize,
+    registry: Arc<FakeRegistry>,
+    /// Seconds since 1970.
+    now: u64,
 }
 
 /// What one run did.
@@ -69,7 +74,8 @@ struct Outcome {
 impl Lab {
     fn new(fixture: &str) -> Self {
         let tree = Shared(Arc::new(Mutex::new(MemoryTree::new(fixture))));
-        Self { tree, engine: Arc::new(FakeEngine::new()), folder: tempfile::tempdir().unwrap(), jobs: 3 }
+        let (engine, registry) = (Arc::new(FakeEngine::new()), Arc::new(FakeRegistry::new()));
+        Self { tree, engine, folder: tempfile::tempdir().unwrap(), jobs: 3, registry, now: 1_000_000 }
     }
 
     fn write(&self, path: &str, text: &str) -> &Self {
@@ -84,6 +90,8 @@ impl Lab {
             overrides: Overrides::default(),
             engine: Arc::clone(&self.engine) as Arc<dyn Engine>,
             tree: Arc::new(self.tree.clone()),
+            registry: Arc::clone(&self.registry) as _,
+            asking: Asking { now: self.now, ..Asking::default() },
             cancel: Cancel::default(),
             environment: BTreeMap::new(),
             exclusive: true,
@@ -367,6 +375,7 @@ fn an_outside_base_that_became_another_image_makes_its_users_stale() {
         repo_digests: vec![],
         tags: vec![],
         onbuild: onbuild.iter().map(|line| (*line).to_owned()).collect(),
+        environment: BTreeMap::new(),
         size: 0,
         content: id.into(),
     };
@@ -383,6 +392,52 @@ fn an_outside_base_that_became_another_image_makes_its_users_stale() {
     lab.run("");
     lab.write("base/sealed", "2");
     assert_eq!(lab.run("base").built.len(), 1);
+}
+
+#[test]
+fn a_base_that_moved_in_its_registry_makes_its_users_stale_and_is_what_they_are_built_on() {
+    let mut lab = Lab::new(REPOSITORY);
+    lab.write("base/Dockerfile", "FROM r.example/os:3\n");
+    let first = lab.registry.add_image("r.example/os:3", "one");
+    lab.run("");
+    let sent = |lab: &Lab| lab.engine.builds()[0].dockerfile.clone();
+    assert_eq!(sent(&lab), format!("FROM r.example/os@{first}\n"));
+    let second = lab.registry.add_image("r.example/os:3", "two");
+    lab.builds("");
+    lab.now += 3600;
+    let outcome = lab.run("base");
+    let Ending::Built { reasons, .. } = &outcome.summary.endings["base"] else { panic!() };
+    assert_eq!((reasons[0].code, reasons[0].after.as_ref()), (Code::Upstream, Some(&second)));
+    assert_eq!(sent(&lab), format!("FROM r.example/os@{second}\n"));
+}
+
+#[test]
+fn a_word_that_needs_the_environment_of_a_base_reads_no_more_than_it_says() {
+    let lab = Lab::new(REPOSITORY);
+    lab.write("base/Dockerfile", "FROM scratch\nENV DIR=sub\nENV DEEP=$DIR/x\n");
+    lab.write("api/Dockerfile", "FROM base\nARG DIR=arg\nENV MORE=$DEEP\n");
+    lab.write("web/Dockerfile", "FROM api\nCOPY $MORE /\n").write("web/sub/x", "1").write("web/y", "1");
+    lab.run("");
+    lab.write("web/y", "2");
+    lab.builds("");
+    lab.write("web/sub/x", "2");
+    assert!(lab.run("").built.contains("web"));
+    // The base's base decides which file it is.
+    lab.write("base/Dockerfile", "FROM scratch\nENV DIR=sub\nENV DEEP=y\n");
+    lab.run("");
+    lab.write("web/sub/x", "3");
+    lab.builds("");
+    lab.write("web/y", "3");
+    assert!(lab.run("").built.contains("web"));
+}
+
+#[test]
+fn bases_in_a_circle_are_told_though_a_word_needs_their_environment() {
+    let lab = Lab::new(REPOSITORY);
+    lab.write("base/Dockerfile", "FROM app\nCOPY $X /\n");
+    lab.write("app/Dockerfile", "FROM base\nCOPY $X /\n");
+    let error = lab.open().unwrap().sync(&[]).unwrap_err();
+    assert!(matches!(error, SyncError::Cycles(_)), "{error:?}");
 }
 
 #[test]

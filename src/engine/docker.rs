@@ -4,7 +4,7 @@
 //! there is no BuildKit, [`super::archive`]. Connects on the first question, not before.
 //! Every method blocks its thread and may be called from many at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, OnceLock};
 
 use bollard::models::{ImageInspect, SystemInfo, SystemVersion};
@@ -319,15 +319,23 @@ fn image_info(reference: &str, image: ImageInspect) -> ImageInfo {
     if let Some(variant) = image.variant.as_deref().filter(|variant| !variant.is_empty()) {
         platform = format!("{platform}/{variant}");
     }
+    let environment = environment(&image);
     ImageInfo {
         id: ImageId(image.id.unwrap_or_else(|| reference.to_owned())),
         platform,
         repo_digests: image.repo_digests.unwrap_or_default(),
         tags: image.repo_tags.unwrap_or_default(),
+        environment,
         onbuild: image.config.and_then(|config| config.on_build).unwrap_or_default(),
         size: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
         content,
     }
+}
+
+fn environment(image: &ImageInspect) -> BTreeMap<String, String> {
+    let pairs = image.config.iter().flat_map(|config| config.env.iter().flatten());
+    let pairs = pairs.filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Layers and settings as one text. serde_json keeps the order it is given, so

@@ -236,6 +236,7 @@ fn made(state: &State, request: &BuildRequest) -> ImageInfo {
         repo_digests: Vec::new(),
         tags: Vec::new(),
         onbuild: Vec::new(),
+        environment: BTreeMap::new(),
         size: request.files.list().files.iter().map(|file| file.size).sum(),
         content: content.to_string(),
     }

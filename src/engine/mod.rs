@@ -132,6 +132,8 @@ pub struct ImageInfo {
     pub tags: Vec<String>,
     /// `ONBUILD` triggers in its configuration.
     pub onbuild: Vec<String>,
+    /// The environment in its configuration.
+    pub environment: BTreeMap<String, String>,
     /// Bytes, as the engine counts them.
     pub size: u64,
     /// Layers (diff ids) and configuration without dates, as one text: two images with the same are the same file systems and settings.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Db;
-use super::inputs::{Image, Workspace};
+use super::inputs::{Image, OutsideBase, Workspace};
 use super::recipe::{Problem, recipe};
 use crate::syntax::resolve::How;
 
@@ -29,8 +29,8 @@ pub struct Edge {
 pub struct Bases {
     /// Images of the repository, in the order of the Dockerfile.
     pub inside: Vec<Edge>,
-    /// References to images that are not of the repository.
-    pub outside: BTreeSet<String>,
+    /// Images that are not of the repository.
+    pub outside: BTreeSet<OutsideBase>,
 }
 
 /// Where a reference leads.
@@ -83,7 +83,9 @@ pub fn bases(db: &dyn Db, image: Image) -> Bases {
                     }
                 }
                 Found::Outside => {
-                    bases.outside.insert(base.reference.clone());
+                    let (reference, platform) = (base.reference.clone(), base.platform.clone());
+                    let policy = image.options(db).upstream;
+                    bases.outside.insert(OutsideBase { reference, platform, policy });
                 }
             }
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Db;
 use super::graph::bases;
-use super::inputs::{Image, Workspace};
+use super::inputs::{Exact, Image, OutsideBase, Workspace};
 use super::produce::{Job, Produced};
 use super::recipe::{Problem, recipe};
 use super::spec::{action_key, parts, spec};
@@ -84,6 +84,7 @@ pub fn image(db: &dyn Db, image: Image) -> Result<Built, BuildError> {
         parts,
         on: &on,
         edges: &bases(db, image).inside,
+        outside: outside(db, image),
     };
     match db.hands().produce(job) {
         Produced::Result(result) => result,
@@ -95,6 +96,13 @@ pub fn image(db: &dyn Db, image: Image) -> Result<Built, BuildError> {
             Err(BuildError::Engine(EngineError::Interrupted))
         }
     }
+}
+
+/// What the image's key says of its bases outside.
+fn outside(db: &dyn Db, image: Image) -> Vec<(OutsideBase, Exact)> {
+    let known = Workspace::get(db).outside(db);
+    let bases = bases(db, image).outside.iter();
+    bases.filter_map(|base| Some((base.clone(), known.get(base)?.exact.clone()))).collect()
 }
 
 /// The firewall between an image and its users: a base built again to the same

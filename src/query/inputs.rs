@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::source::tree::{ReadError, Selected};
+use crate::syntax::imagefile::Policy;
 
 /// One image of the repository.
 #[salsa::input(persist, debug)]
@@ -47,6 +48,8 @@ pub struct Options {
     pub platform: Option<String>,
     /// The network of its `RUN` steps.
     pub network: Option<String>,
+    /// How its bases outside the repository are followed. It counts by what comes of it.
+    pub upstream: Policy,
 }
 
 /// A text file of the repository.
@@ -91,16 +94,48 @@ pub struct Workspace {
     /// What is built when an image asks for no platform.
     #[returns(deref)]
     pub platform: String,
-    /// Bases outside the repository, by reference as expanded.
+    /// What is known of the bases outside the repository.
     #[returns(ref)]
-    pub outside: BTreeMap<String, Outside>,
+    pub outside: BTreeMap<OutsideBase, Outside>,
+}
+
+/// A base outside the repository.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OutsideBase {
+    /// The reference as the Dockerfile's words expand to.
+    pub reference: String,
+    /// The platform it is used for, as `linux/arm64`.
+    pub platform: String,
+    /// How its user follows it: two users may see two images behind one name.
+    pub policy: Policy,
 }
 
 /// What is known of a base outside the repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Outside {
-    /// The id of the image the engine has under that name; `None` when it has none and will pull it.
-    pub id: Option<String>,
-    /// Its `ONBUILD` triggers, which the images built on it run.
+    /// Which image it is.
+    pub exact: Exact,
+    /// What its configuration brings to the images built on it, where that could be read.
+    pub brings: Option<Brings>,
+}
+
+/// Which image a reference stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Exact {
+    /// The manifest of the platform, by its digest: what a registry said, or the lock file.
+    Digest(String),
+    /// The image that the engine has under that name, by its id there.
+    Local(String),
+    /// Nobody knows: the engine pulls what it finds.
+    #[default]
+    Unknown,
+}
+
+/// What an image's configuration brings to the images built on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Brings {
+    /// Its `ONBUILD` triggers, which they run first.
     pub triggers: Vec<String>,
+    /// Its environment, which their words may use.
+    pub environment: BTreeMap<String, String>,
 }

@@ -9,6 +9,7 @@ pub mod graph;
 pub mod hands;
 pub mod image;
 pub mod inputs;
+mod pins;
 mod produce;
 pub mod recipe;
 pub mod snapshot;

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::graph::Edge;
-use super::hands::{Hands, JobEvent, PIN};
+use super::hands::{Hands, JobEvent};
 use super::image::{BuildError, Built};
-use super::inputs::{Context, Options, Text};
-use crate::engine::{BuildEvent, BuildFailure, BuildRequest, ContextFiles, EngineError, ImageId};
+use super::inputs::{Context, Exact, Options, OutsideBase, Text};
+use super::pins::Pins;
+use crate::engine::{BuildRequest, ContextFiles, EngineError, ImageId};
 use crate::evidence::Evidence;
 use crate::file::{UsedFile, UsedFiles};
 use crate::hash::{ContentHash, FieldHasher};
@@ -21,6 +22,7 @@ use crate::name;
 use crate::part::Part;
 use crate::reason::Reason;
 use crate::source::tree::SourceTree;
+use crate::syntax::reference::{self, Reference};
 use crate::syntax::resolve::Recipe;
 
 /// What `image` hands over.
@@ -36,6 +38,8 @@ pub(super) struct Job<'a> {
     /// The content of each base, by image name.
     pub on: &'a [Part],
     pub edges: &'a [Edge],
+    /// What the bases outside are, by the key.
+    pub outside: Vec<(OutsideBase, Exact)>,
 }
 
 /// How it came out.
@@ -75,12 +79,12 @@ impl Hands {
             None => self.reasons(before.as_ref(), &evidence),
         };
         self.report(job.name, JobEvent::Started(reasons.clone()));
-        let exact = self.pin_bases(job)?;
-        let request = self.request(job, files, &exact)?;
+        let pins = self.pin_bases(job)?;
+        let request = self.request(job, files, &pins)?;
         let started = Instant::now();
-        let report = |event| self.report(job.name, JobEvent::Build(in_users_words(event, &exact)));
+        let report = |event| self.report(job.name, JobEvent::Build(pins.event(event)));
         let built = self.engine.build(&request, &report, &self.cancel);
-        let id = built.map_err(|error| BuildError::Engine(error_in_users_words(error, &exact)))?;
+        let id = built.map_err(|error| BuildError::Engine(pins.error(error)))?;
         let content = self.content(&id).map_err(BuildError::Engine)?;
         if before.is_some_and(|before| before.content == content) {
             self.report(job.name, JobEvent::SameResult);
@@ -146,23 +150,46 @@ impl Hands {
         Ok(SentFiles { tree, root: selection.root, list })
     }
 
-    /// An exact name for each reference to an image of the repository.
-    fn pin_bases(&self, job: &Job<'_>) -> Result<BTreeMap<String, String>, BuildError> {
-        let mut exact = BTreeMap::new();
+    /// An exact name for each reference whose image is known.
+    fn pin_bases(&self, job: &Job<'_>) -> Result<Pins, BuildError> {
+        let mut pins = Pins::default();
         for part in job.on {
             let reference = self.pin(job.engine, part)?;
             for edge in job.edges.iter().filter(|edge| edge.base == part.name) {
-                exact.insert(edge.reference.clone(), reference.clone());
+                pins.inside.insert(edge.reference.clone(), reference.clone());
             }
         }
-        Ok(exact)
+        for (base, exact) in &job.outside {
+            let exact = match exact {
+                Exact::Digest(digest) => reference::parse(&base.reference)
+                    .ok()
+                    .map(|name| Reference { tag: None, digest: Some(digest.clone()), ..name }.to_string()),
+                Exact::Local(id) => self.pin_local(&ImageId(id.clone())).map_err(BuildError::Engine)?,
+                Exact::Unknown => None,
+            };
+            if let Some(exact) = exact {
+                pins.outside.insert((base.reference.clone(), base.platform.clone()), exact);
+            }
+        }
+        Ok(pins)
+    }
+
+    /// A name that nothing else moves, for an image that only this engine has.
+    /// None when it is gone since it was looked at: the engine then says what is wrong.
+    fn pin_local(&self, id: &ImageId) -> Result<Option<String>, EngineError> {
+        if !self.has(id)? {
+            return Ok(None);
+        }
+        let reference = Self::pin_name(&self.run().nonce, id);
+        self.tag(id, &reference)?;
+        Ok(Some(reference))
     }
 
     fn request(
         &self,
         job: &Job<'_>,
         files: Arc<SentFiles>,
-        exact: &BTreeMap<String, String>,
+        pins: &Pins,
     ) -> Result<BuildRequest, BuildError> {
         let Text::Is(text) = job.dockerfile else {
             return Err(BuildError::Invalid(Vec::new()));
@@ -179,7 +206,7 @@ impl Hands {
         let share = FieldHasher::new("imk share v1").field(&run.share).field(job.name).finish();
         Ok(BuildRequest {
             image: job.name.to_owned(),
-            dockerfile: job.recipe.pinned(text, exact),
+            dockerfile: job.recipe.pinned(text, |base| pins.of(base)),
             target: job.options.target.clone(),
             args: args.map(|(arg, value)| (arg.clone(), value.clone())).collect(),
             labels: job.options.labels.clone(),
@@ -197,9 +224,7 @@ impl Hands {
     fn pin(&self, engine: &str, base: &Part) -> Result<String, BuildError> {
         let content: ContentHash = base.value.parse().map_err(|_| BuildError::Base(base.name.clone()))?;
         for id in self.ledger.ids_of(&content, engine).into_iter().map(ImageId) {
-            if self.has(&id).map_err(BuildError::Engine)? {
-                let reference = Self::pin_name(&self.run().nonce, &id);
-                self.tag(&id, &reference).map_err(BuildError::Engine)?;
+            if let Some(reference) = self.pin_local(&id).map_err(BuildError::Engine)? {
                 return Ok(reference);
             }
         }
@@ -214,34 +239,6 @@ impl Hands {
         })?;
         Ok(ContentHash::of(info.content.as_bytes()))
     }
-}
-
-/// Events with the references that a person wrote in place of the exact ones.
-fn in_users_words(event: BuildEvent, exact: &BTreeMap<String, String>) -> BuildEvent {
-    match event {
-        BuildEvent::Step { id, name, number, total } => {
-            BuildEvent::Step { id, name: users_words(&name, exact), number, total }
-        }
-        other => other,
-    }
-}
-
-fn error_in_users_words(error: EngineError, exact: &BTreeMap<String, String>) -> EngineError {
-    match error {
-        EngineError::Failed(failure) => EngineError::Failed(BuildFailure {
-            step: users_words(&failure.step, exact),
-            message: users_words(&failure.message, exact),
-            ..failure
-        }),
-        other => other,
-    }
-}
-
-fn users_words(text: &str, exact: &BTreeMap<String, String>) -> String {
-    if !text.contains(PIN) {
-        return text.to_owned();
-    }
-    exact.iter().fold(text.to_owned(), |text, (reference, exact)| text.replace(exact, reference))
 }
 
 /// The files of one job, opened through the tree they were listed by.

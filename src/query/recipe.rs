@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Db;
 use super::graph::{self, Found};
-use super::inputs::{Image, Text, Workspace};
+use super::inputs::{Brings, Image, OutsideBase, Text, Workspace};
 use crate::syntax::dockerfile::{self, Dockerfile};
 use crate::syntax::error::{Span, SyntaxError};
-use crate::syntax::resolve::{self, Recipe, Request};
+use crate::syntax::resolve::{self, BaseUse, Recipe, Request, StageBase};
 
 /// Something wrong with an image before any build, with its place where there is one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -41,8 +41,10 @@ impl Problem {
 /// What other images need to know of a Dockerfile before it is resolved in full.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Outline {
-    /// Bases by reference, as far as they are known without triggers.
-    pub references: Vec<String>,
+    /// Bases, as far as they are known without triggers.
+    pub bases: Vec<OutsideBase>,
+    /// What the target's own stage stands on in the end; `None` for `scratch`.
+    pub ground: Option<OutsideBase>,
     /// `ONBUILD` triggers of the image: what those built on it run first.
     pub triggers: Vec<String>,
 }
@@ -51,9 +53,26 @@ pub struct Outline {
 #[salsa::tracked(persist)]
 pub fn outline(db: &dyn Db, image: Image) -> Result<Outline, Vec<Problem>> {
     let parsed = parse(db, image)?;
-    let recipe = resolve_with(db, image, &parsed, BTreeMap::new())?;
-    let references = recipe.bases.into_iter().map(|base| base.reference).collect();
-    Ok(Outline { references, triggers: recipe.triggers })
+    let recipe = resolve_with(db, image, &parsed, Inherited::default())?;
+    let base = |base: &BaseUse| OutsideBase {
+        reference: base.reference.clone(),
+        platform: base.platform.clone(),
+        policy: image.options(db).upstream,
+    };
+    let ground = ground(&recipe).and_then(|place| recipe.bases.get(place)).map(base);
+    Ok(Outline { bases: recipe.bases.iter().map(base).collect(), ground, triggers: recipe.triggers })
+}
+
+/// The base below the target's stage and the stages it builds on.
+fn ground(recipe: &Recipe) -> Option<usize> {
+    let mut stage = recipe.stages.iter().find(|stage| stage.index == recipe.target.index)?;
+    loop {
+        match stage.base {
+            StageBase::Scratch => return None,
+            StageBase::Base(place) => return Some(place),
+            StageBase::Stage(place) => stage = recipe.stages.get(place)?,
+        }
+    }
 }
 
 /// The recipe of an image: what its target reaches, everything expanded, its
@@ -64,25 +83,78 @@ pub fn outline(db: &dyn Db, image: Image) -> Result<Outline, Vec<Problem>> {
 #[salsa::tracked(persist)]
 pub fn recipe(db: &dyn Db, image: Image) -> Result<Recipe, Vec<Problem>> {
     let outline = outline(db, image).as_ref().map_err(Clone::clone)?;
+    let parsed = parse(db, image)?;
+    let mut inherited = Inherited { triggers: triggers(db, image, outline), ..Inherited::default() };
+    let recipe = resolve_with(db, image, &parsed, inherited.clone())?;
+    if !recipe.guesses {
+        return Ok(recipe);
+    }
+    // Rarely wanted, and dear to know: a base's environment rests on the Dockerfiles of all below it.
+    for base in &outline.bases {
+        if let Some(environment) = environment_of(db, image, base) {
+            inherited.environments.insert(base.reference.clone(), environment);
+        }
+    }
+    resolve_with(db, image, &parsed, inherited)
+}
+
+/// What comes from the bases of an image, by reference.
+#[derive(Clone, Default)]
+struct Inherited {
+    triggers: BTreeMap<String, Vec<String>>,
+    environments: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// The `ONBUILD` triggers of an image's bases.
+fn triggers(db: &dyn Db, image: Image, outline: &Outline) -> BTreeMap<String, Vec<String>> {
     let mut triggers = BTreeMap::new();
-    for reference in &outline.references {
-        let of_base = match graph::find(db, image, reference) {
+    for base in &outline.bases {
+        let of_base = match graph::find(db, image, &base.reference) {
             // A base with mistakes fails on its own; this image then fails for its base.
             Found::Image(base) => {
                 self::outline(db, base).as_ref().map(|base| base.triggers.clone()).unwrap_or_default()
             }
-            Found::Outside => Workspace::get(db)
-                .outside(db)
-                .get(reference)
-                .map(|outside| outside.triggers.clone())
-                .unwrap_or_default(),
+            Found::Outside => brings(db, base).map(|brings| brings.triggers.clone()).unwrap_or_default(),
         };
         if !of_base.is_empty() {
-            triggers.insert(reference.clone(), of_base);
+            triggers.insert(base.reference.clone(), of_base);
         }
     }
-    let parsed = parse(db, image)?;
-    resolve_with(db, image, &parsed, triggers)
+    triggers
+}
+
+fn brings<'db>(db: &'db dyn Db, base: &OutsideBase) -> Option<&'db Brings> {
+    Workspace::get(db).outside(db).get(base)?.brings.as_ref()
+}
+
+/// The environment that an image built on `base` begins with; `None` when it is not known.
+///
+/// Goes down the chain of bases by outlines and never asks for a recipe: bases
+/// in a circle must reach the search for cycles, which comes later.
+fn environment_of(db: &dyn Db, user: Image, base: &OutsideBase) -> Option<BTreeMap<String, String>> {
+    let mut chain: Vec<(Image, &Outline)> = Vec::new();
+    let (mut at, mut ground) = (user, Some(base));
+    let mut environment = loop {
+        let Some(base) = ground else { break BTreeMap::new() };
+        match graph::find(db, at, &base.reference) {
+            Found::Outside => break brings(db, base)?.environment.clone(),
+            Found::Image(image) if chain.iter().any(|(seen, _)| *seen == image) => return None,
+            Found::Image(image) => {
+                let outline = outline(db, image).as_ref().ok()?;
+                chain.push((image, outline));
+                (at, ground) = (image, outline.ground.as_ref());
+            }
+        }
+    };
+    for (image, outline) in chain.into_iter().rev() {
+        let mut inherited = Inherited { triggers: triggers(db, image, outline), ..Inherited::default() };
+        if let Some(ground) = &outline.ground {
+            inherited.environments.insert(ground.reference.clone(), environment);
+        }
+        let parsed = parse(db, image).ok()?;
+        environment = resolve::environment(&parsed, &request(db, image, inherited))?;
+    }
+    Some(environment)
 }
 
 fn parse(db: &dyn Db, image: Image) -> Result<Dockerfile, Vec<Problem>> {
@@ -106,19 +178,24 @@ fn resolve_with(
     db: &dyn Db,
     image: Image,
     parsed: &Dockerfile,
-    triggers: BTreeMap<String, Vec<String>>,
+    inherited: Inherited,
 ) -> Result<Recipe, Vec<Problem>> {
+    let path = &image.options(db).dockerfile_path;
+    resolve::resolve(parsed, &request(db, image, inherited)).map_err(|errors| in_file(path, errors))
+}
+
+fn request(db: &dyn Db, image: Image, inherited: Inherited) -> Request {
     let options = image.options(db);
     let native = Workspace::get(db).platform(db);
-    let request = Request {
+    Request {
         args: options.args.clone(),
         target: options.target.clone(),
         platform: options.platform.clone().unwrap_or_else(|| native.to_owned()),
         build_platform: native.to_owned(),
-        triggers,
+        triggers: inherited.triggers,
+        environments: inherited.environments,
         ..Request::default()
-    };
-    resolve::resolve(parsed, &request).map_err(|errors| in_file(&options.dockerfile_path, errors))
+    }
 }
 
 fn in_file(path: &str, errors: Vec<SyntaxError>) -> Vec<Problem> {

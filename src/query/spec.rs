@@ -10,7 +10,7 @@
 //! | every file an instruction of a reached stage reads: its path below the context, kind, permission bits, content; a link's target | files never read, files ignored, the ignore file's own text, mtime, owner, absolute paths, imk's own state |
 //! | the listing of a copied folder: files added, removed, renamed | files beside it |
 //! | for a base of the repository: its content, that is file-system layers and configuration without dates | its id, its tags, when and why it was built |
-//! | for a base from outside: its reference, and the id the engine has for it | bases of stages not reached |
+//! | for a base from outside: its reference, and the digest of its platform's manifest (that a registry or the lock file tells), else the id the engine has for it | the digest of an index, which moves when another architecture arrives; bases of stages not reached |
 //! | platform, network of `RUN`, labels asked for, builder, version of this table | tags, descriptions, names, today's commit, clock, user, machine |
 //!
 //! Where imk must choose between a needless build and a stale image it builds:
@@ -25,7 +25,7 @@
 
 use super::Db;
 use super::graph::{self, Found, bases};
-use super::inputs::{Context, Image, Workspace};
+use super::inputs::{Context, Exact, Image, Workspace};
 use super::recipe::{Problem, recipe};
 use crate::hash::ContentHash;
 use crate::part::{self, Part};
@@ -79,9 +79,16 @@ pub fn known_parts(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<Part> {
         parts.push(Part::new(Code::Arg, arg, value.as_deref().unwrap_or("(unset)")));
     }
     let known = workspace.outside(db);
-    for reference in &bases(db, image).outside {
-        let id = known.get(reference).and_then(|outside| outside.id.as_deref()).unwrap_or("by name");
-        parts.push(Part::new(Code::Upstream, reference, id));
+    for base in &bases(db, image).outside {
+        let exact = match known.get(base).map(|outside| &outside.exact) {
+            Some(Exact::Digest(exact) | Exact::Local(exact)) => exact,
+            Some(Exact::Unknown) | None => "by name",
+        };
+        let name = match base.platform == platform {
+            true => base.reference.clone(),
+            false => format!("{} for {}", base.reference, base.platform),
+        };
+        parts.push(Part::new(Code::Upstream, name, exact));
     }
     parts.extend(dockerfile(db, image, recipe).into_iter().map(|line| Part::new(Code::Dockerfile, "", line)));
     parts

@@ -57,8 +57,24 @@ pub struct Declaration {
     pub secrets: BTreeMap<String, SecretSource>,
     /// The network of `RUN` steps: `none`, `host` or the engine's default.
     pub network: Option<String>,
+    /// How its bases outside the repository are followed.
+    pub upstream: Policy,
     /// One sentence for `imk list`.
     pub description: Option<String>,
+}
+
+/// When a name outside the repository, of an image or a git branch, is asked for anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Policy {
+    /// What Imagefile.lock says; a name it does not have floats.
+    #[default]
+    LockedIfAny,
+    /// What Imagefile.lock says; a name it does not have is a mistake.
+    Locked,
+    /// What its registry says now.
+    Float,
+    /// What its registry said first in the current period of so many seconds, counted from 1970.
+    Every(u64),
 }
 
 /// Where a secret's value comes from. The value itself never stands in an Imagefile.
@@ -97,6 +113,10 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
     ("tags", "tags it is given, such as [\"latest\", \"{VERSION}\"]; else [\"latest\"]"),
     ("secrets", "{\"token\": Env(\"TOKEN\")} or File(\"path\"): for RUN --mount=type=secret,id=token"),
     ("network", "network of RUN steps: \"none\", \"host\"; else the engine's default"),
+    (
+        "upstream",
+        "how bases outside the repository are followed: Locked, Float or Every(\"7d\"); else Imagefile.lock where it has them",
+    ),
     ("description", "one sentence for `imk list`"),
 ];
 

@@ -25,6 +25,7 @@ use super::error::{Span, SyntaxError};
 use super::reads::Reads;
 use super::suggest::did_you_mean;
 use super::text::quoted;
+use scope::Scope;
 
 /// What is asked of a Dockerfile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +89,8 @@ pub struct Recipe {
     pub remotes: Vec<Remote>,
     /// `ONBUILD` triggers that the image will carry: what its dependents run.
     pub triggers: Vec<String>,
+    /// What some word means depends on a base's environment that was not told.
+    pub guesses: bool,
     /// Things that work and deserve a word.
     pub warnings: Vec<SyntaxError>,
 }
@@ -199,11 +202,22 @@ impl Recipe {
 
 /// Works out what a target is made of. Every mistake is reported.
 pub fn resolve(file: &Dockerfile, request: &Request) -> Result<Recipe, Vec<SyntaxError>> {
+    resolved(file, request).map(|(recipe, _)| recipe)
+}
+
+/// The environment of the image that a target becomes, where all of it is
+/// known: the stage's base has one that was told, and no mistake is in the way.
+pub fn environment(file: &Dockerfile, request: &Request) -> Option<BTreeMap<String, String>> {
+    let (_, scope) = resolved(file, request).ok()?;
+    scope?.environment()
+}
+
+fn resolved(file: &Dockerfile, request: &Request) -> Result<(Recipe, Option<Scope>), Vec<SyntaxError>> {
     let syntax = request.args.get("BUILDKIT_SYNTAX").filter(|syntax| !syntax.is_empty());
     let syntax = syntax.cloned().or_else(|| file.syntax.as_ref().map(|syntax| syntax.text.clone()));
     let frontend = syntax.as_deref().map_or(Frontend::Builtin, Frontend::of);
     if frontend != Frontend::Builtin {
-        return Ok(foreign(file, request, frontend, syntax));
+        return Ok((foreign(file, request, frontend, syntax), None));
     }
     if file.stages.is_empty() {
         // Parsed for a foreign frontend that this request does not use.
@@ -301,6 +315,7 @@ fn foreign(file: &Dockerfile, request: &Request, frontend: Frontend, syntax: Opt
         context_reads: request.contexts.iter().map(|name| (name.clone(), Reads::whole())).collect(),
         remotes: Vec::new(),
         triggers: Vec::new(),
+        guesses: false,
         warnings: Vec::new(),
     }
 }

@@ -656,8 +656,8 @@ fn an_unknown_frontend_may_read_everything() {
 }
 
 fn pinned(text: &str, exact: &[(&str, &str)], wanted: &str) {
-    let map = exact.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
-    let found = recipe(text, "").pinned(text, &map);
+    let map: BTreeMap<String, String> = exact.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
+    let found = recipe(text, "").pinned(text, |base| map.get(&base.reference).cloned());
     assert_eq!(found, wanted, "\n--- {text}");
     assert_eq!(found.lines().count(), text.lines().count());
     assert!(parse(&found).is_ok());
@@ -681,7 +681,7 @@ fn bases_are_pinned_line_for_line() {
     pinned("FROM unused\nFROM a", &[("unused", "u@s"), ("a", "a@s")], "FROM unused\nFROM a@s");
     let text = "FROM --platform=linux/arm64 a AS x\nFROM a\nCOPY --from=x b c";
     let found =
-        recipe(text, "").pinned_by(text, |base| Some(format!("a@{}", base.platform.replace('/', "-"))));
+        recipe(text, "").pinned(text, |base| Some(format!("a@{}", base.platform.replace('/', "-"))));
     assert_eq!(
         found,
         "FROM --platform=linux/arm64 a@linux-arm64 AS x\nFROM a@linux-amd64\nCOPY --from=x b c"
@@ -775,6 +775,6 @@ proptest::proptest! {
         for span in found.bases.iter().flat_map(|base| &base.spans) {
             proptest::prop_assert!(text.get(span.start..span.end).is_some());
         }
-        let _ = found.pinned_by(&text, |_| Some("x@y".into()));
+        let _ = found.pinned(&text, |_| Some("x@y".into()));
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::Session;
 use crate::drive::sync::selection;
 use crate::hash::{ContentHash, FieldHasher};
+use crate::query::inputs::OutsideBase;
 use crate::query::graph::bases;
 use crate::query::inputs::{Image as Input, Text};
 use crate::query::recipe::recipe;
@@ -71,7 +72,7 @@ impl Image<'_> {
         for option in [&options.target, &options.platform, &options.network] {
             whole.field(option.as_deref().unwrap_or_default());
         }
-        for reference in &bases(db, self.image).outside {
+        for OutsideBase { reference, .. } in &bases(db, self.image).outside {
             whole.field(reference);
         }
 

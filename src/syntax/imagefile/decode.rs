@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use ron2::ast::{Expr, StructBody, StructField, parse_document_lossy};
 
-use super::{IMAGE_KEYS, SecretSource, TOP_KEYS, Word};
+use super::{IMAGE_KEYS, Policy, SecretSource, TOP_KEYS, Word};
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::suggest::did_you_mean;
 
@@ -39,6 +39,7 @@ pub(super) struct RawImage {
     pub tags: Option<Vec<Word>>,
     pub secrets: Pairs<SecretSource>,
     pub network: Option<Word>,
+    pub upstream: Option<Policy>,
     pub description: Option<Word>,
 }
 
@@ -126,6 +127,7 @@ impl Reader {
             "tags" => image.tags = Some(reader.list(value)),
             "secrets" => image.secrets = reader.map(value, "secret", Self::secret),
             "network" => image.network = reader.text(value),
+            "upstream" => image.upstream = reader.policy(value),
             _ => image.description = reader.text(value),
         });
         image
@@ -234,6 +236,28 @@ impl Reader {
         pairs
     }
 
+    fn policy(&mut self, value: &Expr<'_>) -> Option<Policy> {
+        if let Expr::Struct(named) = value {
+            match (named.name.name.as_ref(), &named.body) {
+                ("Locked", None) => return Some(Policy::Locked),
+                ("Float", None) => return Some(Policy::Float),
+                ("Every", Some(StructBody::Tuple(body))) if body.elements.len() == 1 => {
+                    let period = self.text(&body.elements[0].expr)?;
+                    let seconds = seconds(&period.text);
+                    if seconds.is_none() {
+                        let message = format!("`{}` is not a period of time", period.text);
+                        let error = SyntaxError::new(period.span, message);
+                        self.errors.push(error.hint("write it as \"7d\", \"12h\" or \"1d 12h\""));
+                    }
+                    return seconds.map(Policy::Every);
+                }
+                _ => {}
+            }
+        }
+        self.expected("Locked, Float or Every(\"7d\")", value);
+        None
+    }
+
     fn secret(&mut self, value: &Expr<'_>) -> Option<SecretSource> {
         if let Expr::Struct(named) = value
             && let Some(StructBody::Tuple(body)) = &named.body
@@ -246,4 +270,11 @@ impl Reader {
         self.expected("Env(\"VARIABLE\") or File(\"path\")", value);
         None
     }
+}
+
+/// A period of at least a second. A day has 24 hours here.
+fn seconds(text: &str) -> Option<u64> {
+    let span: jiff::Span = text.parse().ok()?;
+    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
+    u64::try_from(duration.as_secs()).ok().filter(|seconds| *seconds > 0)
 }

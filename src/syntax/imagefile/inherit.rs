@@ -94,6 +94,7 @@ fn merge(into: &mut RawImage, from: &RawImage) {
     replace(&mut into.platform, &from.platform);
     replace(&mut into.tags, &from.tags);
     replace(&mut into.network, &from.network);
+    replace(&mut into.upstream, &from.upstream);
     replace(&mut into.description, &from.description);
     add(&mut into.args, &from.args);
     add(&mut into.labels, &from.labels);
@@ -145,6 +146,7 @@ impl Scope<'_> {
             },
             secrets: image.secrets.into_iter().map(|(id, source)| (id.text, source)).collect(),
             network: image.network.map(|word| self.fill(&word).text),
+            upstream: image.upstream.unwrap_or_default(),
             description: image.description.map(|word| self.fill(&word).text),
         }
     }

@@ -31,7 +31,7 @@ pub fn evaluate(
     reached: &Reached,
     target: Target,
     (frontend, syntax): (Frontend, Option<String>),
-) -> Result<Recipe, Vec<SyntaxError>> {
+) -> Result<(Recipe, Option<Scope>), Vec<SyntaxError>> {
     let recipe = Recipe {
         frontend,
         syntax,
@@ -44,6 +44,7 @@ pub fn evaluate(
         context_reads: BTreeMap::new(),
         remotes: Vec::new(),
         triggers: own_triggers(file, target.index).map(str::to_owned).collect(),
+        guesses: false,
         warnings: file.warnings.clone(),
         target,
     };
@@ -102,7 +103,7 @@ impl Here {
 }
 
 impl Walk<'_> {
-    fn finish(mut self) -> Result<Recipe, Vec<SyntaxError>> {
+    fn finish(mut self) -> Result<(Recipe, Option<Scope>), Vec<SyntaxError>> {
         if !self.errors.is_empty() {
             return Err(self.errors);
         }
@@ -118,7 +119,8 @@ impl Walk<'_> {
                 self.recipe.args.insert(name.clone(), Some(value.clone()));
             }
         }
-        Ok(self.recipe)
+        let target = self.scopes.remove(&self.recipe.target.index);
+        Ok((self.recipe, target))
     }
 
     fn stage(&mut self, index: usize, triggers: &[Instruction]) {

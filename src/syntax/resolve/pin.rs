@@ -9,13 +9,8 @@ use super::{BaseUse, Recipe};
 use crate::syntax::error::Span;
 
 impl Recipe {
-    /// Replaces every base that the map names, by its reference after expansion.
-    pub fn pinned(&self, text: &str, exact: &BTreeMap<String, String>) -> String {
-        self.pinned_by(text, |base| exact.get(&base.reference).cloned())
-    }
-
-    /// The same, where the platform or the use of a base matters.
-    pub fn pinned_by(&self, text: &str, exact: impl Fn(&BaseUse) -> Option<String>) -> String {
+    /// Replaces the words of every base for which there is an exact name.
+    pub fn pinned(&self, text: &str, exact: impl Fn(&BaseUse) -> Option<String>) -> String {
         let mut changes: BTreeMap<Span, String> = BTreeMap::new();
         for base in self.bases.iter().filter(|base| !base.context) {
             if let Some(exact) = exact(base) {

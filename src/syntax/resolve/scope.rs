@@ -47,6 +47,29 @@ impl Scope {
         scope
     }
 
+    /// What the image's configuration holds at this point; `None` when its base's was never told.
+    pub fn environment(&self) -> Option<BTreeMap<String, String>> {
+        if !self.complete {
+            return None;
+        }
+        let mut environment = BTreeMap::new();
+        let mut take = |variables: &BTreeMap<String, Variable>| {
+            for (name, variable) in variables {
+                // An argument alone hides what a stage below set from the stage, not from the image.
+                if let Some(value) = &variable.image {
+                    environment.entry(name.clone()).or_insert_with(|| value.clone());
+                }
+            }
+        };
+        take(&self.own);
+        let mut layer = self.below.as_deref();
+        while let Some(current) = layer {
+            take(&current.variables);
+            layer = current.below.as_deref();
+        }
+        Some(environment)
+    }
+
     fn find(&self, name: &str) -> Option<&Variable> {
         if let Some(found) = self.own.get(name) {
             return Some(found);

@@ -143,6 +143,7 @@ impl Walk<'_> {
     }
 
     pub fn warn_unknown(&mut self, word: &str, span: Span) {
+        self.recipe.guesses = true;
         let word: String = word.replace(UNKNOWN, "$");
         let message =
             format!("what {} means depends on the base image, so the whole context counts", quoted(&word));

@@ -46,6 +46,8 @@ impl Subject {
             overrides: Overrides::default(),
             engine: Arc::new(FakeEngine::new()),
             tree: Arc::clone(&tree) as Arc<dyn SourceTree>,
+            registry: Arc::new(imk::registry::FakeRegistry::new()),
+            asking: imk::drive::upstream::Asking::default(),
             cancel: Cancel::default(),
             environment: Default::default(),
             exclusive: false,

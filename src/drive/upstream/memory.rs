@@ -1,0 +1,114 @@
+//! What registries said, kept in `.imk/upstream` for the next process.
+//!
+//! A disposable cache: without it registries are asked again. Knows no
+//! policy; whoever asks says until when an answer holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::query::inputs::Brings;
+use crate::source::state_folder::StateFolder;
+use crate::syntax::reference::Reference;
+
+const FILE: &str = "upstream";
+
+/// All that is remembered.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// By name in full and platform.
+    bases: BTreeMap<String, Heard>,
+    /// By digest; what a digest stands for never changes.
+    configurations: BTreeMap<String, Brings>,
+    /// Registries that did not answer, by host.
+    silent: BTreeMap<String, Silence>,
+    #[serde(skip)]
+    changed: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Heard {
+    digest: String,
+    /// Seconds since 1970.
+    at: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Silence {
+    why: String,
+    at: u64,
+}
+
+fn key(name: &Reference, platform: &str) -> String {
+    format!("{name} {platform}")
+}
+
+impl Memory {
+    /// What the last process left, if it can be read.
+    pub fn read(state: &StateFolder) -> Self {
+        let bytes = state.read(FILE).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
+    /// Writes it, if anything is new, without what no answer refers to.
+    pub fn save(&mut self, state: &StateFolder) -> std::io::Result<()> {
+        if !self.changed {
+            return Ok(());
+        }
+        let used: BTreeSet<&str> = self.bases.values().map(|heard| heard.digest.as_str()).collect();
+        // Locked digests are in no answer, and few: only a long list is thinned.
+        if self.configurations.len() > 2 * used.len() + 200 {
+            let used: BTreeSet<String> = used.into_iter().map(str::to_owned).collect();
+            self.configurations.retain(|digest, _| used.contains(digest));
+        }
+        state.replace(FILE, &serde_json::to_vec(self)?)?;
+        self.changed = false;
+        Ok(())
+    }
+
+    /// The last answer, if it still holds by the time it was given.
+    pub fn holding(&self, name: &Reference, platform: &str, holds: impl Fn(u64) -> bool) -> Option<String> {
+        let heard = self.bases.get(&key(name, platform))?;
+        holds(heard.at).then(|| heard.digest.clone())
+    }
+
+    /// The last answer, however old.
+    pub fn last(&self, name: &Reference, platform: &str) -> Option<String> {
+        self.holding(name, platform, |_| true)
+    }
+
+    /// Why a registry did not answer, if that was not long ago.
+    pub fn silent(&self, host: &str, recent: impl Fn(u64) -> bool) -> Option<String> {
+        self.silent.get(host).filter(|silence| recent(silence.at)).map(|silence| silence.why.clone())
+    }
+
+    /// A registry answered.
+    pub fn heard(&mut self, name: &Reference, platform: &str, digest: &str, at: u64) {
+        self.bases.insert(key(name, platform), Heard { digest: digest.to_owned(), at });
+        self.silent.remove(&name.registry);
+        self.changed = true;
+    }
+
+    /// A registry said that it has no such image.
+    pub fn absent(&mut self, name: &Reference, platform: &str) {
+        self.changed |= self.bases.remove(&key(name, platform)).is_some();
+        self.changed |= self.silent.remove(&name.registry).is_some();
+    }
+
+    /// A registry did not answer.
+    pub fn heard_nothing(&mut self, host: &str, why: &str, at: u64) {
+        self.silent.insert(host.to_owned(), Silence { why: why.to_owned(), at });
+        self.changed = true;
+    }
+
+    /// What the image of a digest brings.
+    pub fn configuration(&self, digest: &str) -> Option<Brings> {
+        self.configurations.get(digest).cloned()
+    }
+
+    /// Remembers what the image of a digest brings.
+    pub fn learn(&mut self, digest: &str, brings: &Brings) {
+        self.configurations.insert(digest.to_owned(), brings.clone());
+        self.changed = true;
+    }
+}
