@@ -94,6 +94,10 @@ pub enum Verb {
     /// List the images
     #[command(visible_alias = "ls")]
     List(ListArgs),
+    /// Ask registries what bases are now, and write it to Imagefile.lock
+    Update(UpdateArgs),
+    /// List the bases that are not what Imagefile.lock says: exit 0 when there is none, 1 when there are
+    Outdated(OutdatedArgs),
     /// Write the Imagefile.ron that discovery stands for
     Init(InitArgs),
     /// Explain every key of an Imagefile
@@ -275,6 +279,28 @@ pub struct ListArgs {
     /// Which images.
     #[command(flatten)]
     pub targets: Targets,
+    /// As JSON
+    #[arg(long, env = "IMK_JSON")]
+    pub json: bool,
+}
+
+/// What `update` takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct UpdateArgs {
+    /// Bases, with or without their tag, or images, which stand for all their bases; everything without
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Only say what would be written
+    #[arg(short = 'n', long, env = "IMK_DRY_RUN")]
+    pub dry_run: bool,
+}
+
+/// What `outdated` takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct OutdatedArgs {
+    /// Bases, with or without their tag, or images, which stand for all their bases; everything without
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
     /// As JSON
     #[arg(long, env = "IMK_JSON")]
     pub json: bool,

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{Global, InputsArgs};
 use super::failure::Failure;
-use super::{open};
+use super::open;
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
 use crate::engine::Cancel;

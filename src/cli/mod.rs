@@ -17,6 +17,7 @@ mod out;
 mod plan;
 mod progress;
 mod replay;
+mod update;
 mod why;
 mod words;
 
@@ -26,8 +27,10 @@ use args::{Args, Verb};
 pub use failure::Failure;
 
 /// What may be typed where a target may stand, for "did you mean".
-const VERBS: &[&str] =
-    &["build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "init", "keys", "help"];
+const VERBS: &[&str] = &[
+    "build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "update", "outdated",
+    "init", "keys", "help",
+];
 
 /// Runs the command line of this process; the number is its exit status.
 pub fn main() -> u8 {
@@ -52,6 +55,8 @@ pub fn main() -> u8 {
         Some(Verb::Graph(graph)) => graph::run(global, graph),
         Some(Verb::Inputs(inputs)) => inputs::run(global, inputs),
         Some(Verb::List(list)) => list::run(global, list),
+        Some(Verb::Update(update)) => update::run(global, update),
+        Some(Verb::Outdated(outdated)) => update::outdated(global, outdated),
         Some(Verb::Init(init)) => init::run(global, init),
         Some(Verb::Keys) => keys::run(),
     };

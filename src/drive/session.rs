@@ -90,7 +90,8 @@ impl Session {
         discover: impl FnOnce() -> Result<Vec<String>, ReadError>,
         waiting: impl FnOnce(&str),
     ) -> Result<Self, OpenError> {
-        let Opening { located, overrides, engine, registry, asking, tree, cancel, environment, exclusive } = opening;
+        let Opening { located, overrides, engine, registry, asking, tree, cancel, environment, exclusive } =
+            opening;
         let project = project::read(&located, &*tree, discover, &overrides).map_err(OpenError::Project)?;
         let state = located.root.join(STATE);
         let lock = if exclusive {
@@ -113,7 +114,18 @@ impl Session {
         let target = overrides.target;
         let upstream = Upstream::new(registry, project.lock.clone(), asking, StateFolder(state.clone()));
         let upstream = Arc::new(upstream);
-        Ok(Self { project, hands, upstream, db, memory, changed: false, environment, target, state, _lock: lock })
+        Ok(Self {
+            project,
+            hands,
+            upstream,
+            db,
+            memory,
+            changed: false,
+            environment,
+            target,
+            state,
+            _lock: lock,
+        })
     }
 
     /// A session without state: nothing was built, nothing is kept, no engine is

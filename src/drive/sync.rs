@@ -257,7 +257,7 @@ impl Session {
         select(words, &names).map_err(SyncError::Unknown)
     }
 
-    fn set_engine(&mut self, identity: &EngineIdentity) -> bool {
+    pub(super) fn set_engine(&mut self, identity: &EngineIdentity) -> bool {
         let workspace = self.workspace();
         let same = workspace.engine(&self.db) == identity.id
             && workspace.builder_kind(&self.db) == identity.builder
@@ -278,7 +278,11 @@ impl Session {
     }
 
     /// Sets what is known of the bases outside, asking for those not in `answers`. True when something changed.
-    fn set_outside(&mut self, order: &Order, answers: &mut BTreeMap<OutsideBase, Outside>) -> bool {
+    pub(super) fn set_outside(
+        &mut self,
+        order: &Order,
+        answers: &mut BTreeMap<OutsideBase, Outside>,
+    ) -> bool {
         let wanted = self.wanted(order);
         let new = wanted.iter().filter(|base| !answers.contains_key(*base)).cloned().collect();
         answers.extend(self.upstream.look(&*self.hands.engine, &new));

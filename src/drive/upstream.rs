@@ -15,7 +15,8 @@ mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde_json::Value;
 
@@ -78,8 +79,7 @@ pub enum Instead {
 /// Knows the bases outside one repository.
 pub struct Upstream {
     registry: Arc<dyn Registry>,
-    /// What names stand for by Imagefile.lock.
-    pub lock: Lockfile,
+    lock: RwLock<Lockfile>,
     asking: Asking,
     state: StateFolder,
     memory: Mutex<Memory>,
@@ -90,7 +90,7 @@ impl Upstream {
     /// Remembers in `state`, which may not exist yet.
     pub fn new(registry: Arc<dyn Registry>, lock: Lockfile, asking: Asking, state: StateFolder) -> Self {
         let memory = Mutex::new(Memory::read(&state));
-        Self { registry, lock, asking, state, memory, notes: Mutex::default() }
+        Self { registry, lock: RwLock::new(lock), asking, state, memory, notes: Mutex::default() }
     }
 
     /// Asks nobody and remembers nothing: for looks at what might be.
@@ -102,6 +102,21 @@ impl Upstream {
     /// What is to be told, once.
     pub fn take_notes(&self) -> Vec<Note> {
         std::mem::take(&mut *lock(&self.notes)).into_iter().collect()
+    }
+
+    /// The lock file in force.
+    pub fn lock(&self) -> Lockfile {
+        self.lock.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another lock file in force.
+    pub fn relock(&self, lock: Lockfile) {
+        *self.lock.write().unwrap_or_else(PoisonError::into_inner) = lock;
+    }
+
+    fn locked(&self, base: &OutsideBase) -> Option<String> {
+        let lock = self.lock.read().unwrap_or_else(PoisonError::into_inner);
+        lock.base(&base.reference, &base.platform).map(str::to_owned)
     }
 
     /// The registries.
@@ -120,12 +135,9 @@ impl Upstream {
     /// The bases that Imagefile.lock must have under their policy and does not.
     pub fn unlocked<'a>(&self, bases: impl Iterator<Item = &'a OutsideBase>) -> Vec<&'a OutsideBase> {
         let must = |base: &&OutsideBase| self.asking.locked || base.policy == Policy::Locked;
-        let named = |base: &&OutsideBase| reference::parse(&base.reference).is_ok_and(|name| name.digest.is_none());
-        bases
-            .filter(must)
-            .filter(named)
-            .filter(|base| self.lock.base(&base.reference, &base.platform).is_none())
-            .collect()
+        let named =
+            |base: &&OutsideBase| reference::parse(&base.reference).is_ok_and(|name| name.digest.is_none());
+        bases.filter(must).filter(named).filter(|base| self.locked(base).is_none()).collect()
     }
 
     /// Looks at some bases, several at once.
@@ -134,22 +146,9 @@ impl Upstream {
         engine: &dyn Engine,
         wanted: &BTreeSet<OutsideBase>,
     ) -> BTreeMap<OutsideBase, Outside> {
-        let todo: Mutex<Vec<&OutsideBase>> = Mutex::new(wanted.iter().rev().collect());
-        let found = Mutex::new(BTreeMap::new());
-        std::thread::scope(|scope| {
-            let work = || {
-                loop {
-                    let Some(base) = lock(&todo).pop() else { break };
-                    let outside = self.one(engine, base);
-                    lock(&found).insert(base.clone(), outside);
-                }
-            };
-            for _ in 1..wanted.len().min(AT_ONCE) {
-                scope.spawn(work);
-            }
-            work();
-        });
-        found.into_inner().unwrap_or_else(PoisonError::into_inner)
+        let wanted: Vec<&OutsideBase> = wanted.iter().collect();
+        let found = at_once(&wanted, |base| self.one(engine, base));
+        wanted.into_iter().cloned().zip(found).collect()
     }
 
     fn one(&self, engine: &dyn Engine, base: &OutsideBase) -> Outside {
@@ -157,11 +156,11 @@ impl Upstream {
             // Not a name that a registry could know; the engine may all the same.
             return here(engine.inspect(&base.reference).ok().flatten());
         };
-        let locked = self.lock.base(&base.reference, &base.platform);
+        let locked = self.locked(base);
         let follows_lock = self.asking.locked || matches!(base.policy, Policy::LockedIfAny | Policy::Locked);
         let digest = match (&name.digest, locked) {
             (Some(digest), _) => Some(digest.clone()),
-            (None, Some(digest)) if follows_lock => Some(digest.to_owned()),
+            (None, Some(digest)) if follows_lock => Some(digest),
             _ if self.asking.locked || base.policy == Policy::Locked => return Outside::default(),
             _ => None,
         };
@@ -260,6 +259,31 @@ impl Upstream {
     fn note(&self, name: &Reference, why: String, instead: Instead) {
         lock(&self.notes).insert(Note { reference: name.familiar(), why, instead });
     }
+}
+
+/// Asks of many things at once; the answers are in their order.
+pub fn at_once<T: Sync, R: Send>(things: &[T], ask: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut answers = Vec::new();
+        while let Some((at, thing)) = {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            things.get(at).map(|thing| (at, thing))
+        } {
+            answers.push((at, ask(thing)));
+        }
+        answers
+    };
+    let mut answers = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..things.len().min(AT_ONCE)).map(|_| scope.spawn(work)).collect();
+        let mut answers = work();
+        for other in others {
+            answers.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        answers
+    });
+    answers.sort_by_key(|(at, _)| *at);
+    answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
 /// The image that an engine has, for what it is there.

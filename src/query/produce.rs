@@ -185,12 +185,7 @@ impl Hands {
         Ok(Some(reference))
     }
 
-    fn request(
-        &self,
-        job: &Job<'_>,
-        files: Arc<SentFiles>,
-        pins: &Pins,
-    ) -> Result<BuildRequest, BuildError> {
+    fn request(&self, job: &Job<'_>, files: Arc<SentFiles>, pins: &Pins) -> Result<BuildRequest, BuildError> {
         let Text::Is(text) = job.dockerfile else {
             return Err(BuildError::Invalid(Vec::new()));
         };

@@ -97,7 +97,9 @@ pub fn read(text: &str) -> Result<Lockfile, Vec<SyntaxError>> {
 
 fn is_digest(text: &str) -> bool {
     text.split_once(':').is_some_and(|(algorithm, hex)| {
-        algorithm == "sha256" && hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        algorithm == "sha256"
+            && hex.len() == 64
+            && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
 
@@ -135,7 +137,10 @@ mod tests {
 
     #[test]
     fn half_merged_lines_are_mistakes_with_their_place() {
-        let text = format!("version 1\n<<<<<<< ours\nbase a linux/amd64 {0}\nbase a linux/amd64 {0}\nbase a linux/amd64 sha256:12\n", digest('a'));
+        let text = format!(
+            "version 1\n<<<<<<< ours\nbase a linux/amd64 {0}\nbase a linux/amd64 {0}\nbase a linux/amd64 sha256:12\n",
+            digest('a')
+        );
         let errors = read(&text).unwrap_err();
         let places: Vec<_> = errors.iter().map(|error| error.span.line_and_column(&text)).collect();
         assert_eq!(places, [(2, 1), (4, 1), (5, 1)]);

@@ -656,7 +656,8 @@ fn an_unknown_frontend_may_read_everything() {
 }
 
 fn pinned(text: &str, exact: &[(&str, &str)], wanted: &str) {
-    let map: BTreeMap<String, String> = exact.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
+    let map: BTreeMap<String, String> =
+        exact.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
     let found = recipe(text, "").pinned(text, |base| map.get(&base.reference).cloned());
     assert_eq!(found, wanted, "\n--- {text}");
     assert_eq!(found.lines().count(), text.lines().count());
@@ -680,8 +681,7 @@ fn bases_are_pinned_line_for_line() {
     pinned("FROM é:1\nRUN x".replace('é', "e").as_str(), &[("e:1", "e@s")], "FROM e@s\nRUN x");
     pinned("FROM unused\nFROM a", &[("unused", "u@s"), ("a", "a@s")], "FROM unused\nFROM a@s");
     let text = "FROM --platform=linux/arm64 a AS x\nFROM a\nCOPY --from=x b c";
-    let found =
-        recipe(text, "").pinned(text, |base| Some(format!("a@{}", base.platform.replace('/', "-"))));
+    let found = recipe(text, "").pinned(text, |base| Some(format!("a@{}", base.platform.replace('/', "-"))));
     assert_eq!(
         found,
         "FROM --platform=linux/arm64 a@linux-arm64 AS x\nFROM a@linux-amd64\nCOPY --from=x b c"

@@ -37,11 +37,8 @@ impl Lab {
         let state = StateFolder(self.folder.path().to_owned());
         let registry = Arc::clone(&self.registry) as Arc<dyn Registry>;
         let upstream = Upstream::new(registry, self.lock.clone(), self.asking.clone(), state);
-        let base = OutsideBase {
-            reference: "r.example/base:1".into(),
-            platform: "linux/amd64".into(),
-            policy,
-        };
+        let base =
+            OutsideBase { reference: "r.example/base:1".into(), platform: "linux/amd64".into(), policy };
         let found = upstream.look(&self.engine, &BTreeSet::from([base.clone()]));
         upstream.save().unwrap();
         (found[&base].clone(), self.registry.count("platform"), upstream.take_notes())

@@ -1,0 +1,112 @@
+//! `imk update` and `imk outdated`: Imagefile.lock beside what registries say now.
+
+use serde_json::{Value, json};
+
+use super::args::{Global, OutdatedArgs, UpdateArgs};
+use super::failure::{Failure, sync_error};
+use super::{VERBS, open, out};
+use crate::drive::plan::Verdict;
+use crate::drive::project::lock_path;
+use crate::drive::session::Session;
+use crate::drive::update::{After, Move, Update};
+use crate::engine::Cancel;
+
+pub fn run(global: &Global, args: &UpdateArgs) -> Result<(), Failure> {
+    let (mut session, update) = asked(global, &args.names, !args.dry_run)?;
+    let changes: Vec<&Move> = update.moves.iter().filter(|entry| entry.changes()).collect();
+    for entry in &changes {
+        out::line(format_args!("{}", sentence(entry)));
+    }
+    let file = lock_path(session.project.imagefile.as_deref());
+    let written = match (changes.is_empty(), args.dry_run) {
+        (true, _) => format!("{file} is up to date"),
+        (false, true) => format!("{file} would be written"),
+        (false, false) => {
+            session.write_lock(&update.lock)?;
+            format!("{file} written")
+        }
+    };
+    let rebuilt = if changes.is_empty() { Vec::new() } else { stale(&mut session)? };
+    if !rebuilt.is_empty() {
+        out::line(format_args!("`imk` would now build {}", rebuilt.join(", ")));
+    }
+    out::line(format_args!("{} asked for, {} changed; {written}", count(update.moves.len()), changes.len()));
+    let _ = session.upstream.save();
+    unanswered(&update)
+}
+
+pub fn outdated(global: &Global, args: &OutdatedArgs) -> Result<(), Failure> {
+    let (session, update) = asked(global, &args.names, false)?;
+    let _ = session.upstream.save();
+    let changes: Vec<&Move> = update.moves.iter().filter(|entry| entry.changes()).collect();
+    if args.json {
+        let entries: Vec<Value> = changes.iter().map(|entry| document(entry)).collect();
+        out::line(format_args!("{:#}", json!({ "outdated": entries })));
+    } else {
+        changes.iter().for_each(|entry| out::line(format_args!("{}", sentence(entry))));
+    }
+    unanswered(&update)?;
+    if changes.is_empty() { Ok(()) } else { Err(Failure::silent(1)) }
+}
+
+/// Asks the registries. Who means to write takes turns with other builders.
+fn asked(global: &Global, names: &[String], exclusive: bool) -> Result<(Session, Update), Failure> {
+    if global.offline || global.locked {
+        let flag = if global.offline { "--offline" } else { "--locked" };
+        let hint = "this verb asks registries what names stand for now; leave the flag out";
+        return Err(Failure::with_hint(format!("{flag} forbids what is asked for"), hint));
+    }
+    let mut session = open::session(global, exclusive, &Cancel::default())?;
+    let update = session.update(names).map_err(|error| sync_error(error, &session, VERBS))?;
+    Ok((session, update))
+}
+
+/// The images that the lock file makes stale, or would.
+fn stale(session: &mut Session) -> Result<Vec<String>, Failure> {
+    let everything: Vec<String> = session.project.images.keys().cloned().collect();
+    let synced = open::synced(session, &everything)?;
+    let jobs = session.plan(&synced, false).jobs;
+    let stale =
+        jobs.into_iter().filter(|(_, verdict)| matches!(verdict, Verdict::Stale(_) | Verdict::Waits(_)));
+    Ok(stale.map(|(name, _)| format!("`{name}`")).collect())
+}
+
+/// Registries that did not say leave the lock file as it was, and that must not look like success.
+fn unanswered(update: &Update) -> Result<(), Failure> {
+    let mut text = String::new();
+    for entry in &update.moves {
+        let told = match &entry.after {
+            After::Absent => Failure::with_hint(
+                format!("there is no image `{}` for {}", entry.name, entry.platform),
+                "is the name right, and was it pushed?",
+            ),
+            After::Unknown(error) => Failure::error(format!("`{}` stays as it was: {error}", entry.name)),
+            After::Digest(_) | After::Local | After::Unused => continue,
+        };
+        text += &told.text;
+    }
+    if text.is_empty() { Ok(()) } else { Err(Failure { text, code: 2 }) }
+}
+
+fn sentence(entry: &Move) -> String {
+    let before = entry.before.as_deref().unwrap_or("not locked");
+    let after = match &entry.after {
+        After::Digest(digest) => digest.as_str(),
+        After::Local => "built here, no registry has it",
+        After::Unused => "not used any more",
+        After::Absent | After::Unknown(_) => before,
+    };
+    format!("{} {}: {before} → {after}", entry.name, entry.platform)
+}
+
+fn document(entry: &Move) -> Value {
+    let after = match &entry.after {
+        After::Digest(digest) => Some(digest),
+        _ => None,
+    };
+    json!({"name": entry.name, "platform": entry.platform, "before": entry.before, "after": after})
+}
+
+fn count(names: usize) -> String {
+    if names == 1 { "1 name".into() } else { format!("{names} names") }
+}
