@@ -1,6 +1,8 @@
 //! imk: make for container images.
 
 pub mod cli;
+pub mod content;
+pub mod credentials;
 pub mod drive;
 pub mod engine;
 pub mod evidence;

@@ -16,9 +16,11 @@ use futures_util::{StreamExt, TryStreamExt};
 use tokio::runtime::Runtime;
 
 use super::endpoint::Endpoint;
+use crate::content;
+use crate::credentials::Credentials;
 use super::{
     BuildEvent, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo, Inventory,
-    archive, sending, session, transport,
+    archive, carry, sending, session, transport,
 };
 
 /// Seconds a small question may take. Builds do not come this way and have no limit.
@@ -42,6 +44,7 @@ pub enum Builder {
 pub struct DockerEngine {
     endpoint: Endpoint,
     builder: Builder,
+    credentials: Credentials,
     runtime: OnceLock<Runtime>,
     /// What does not change while we look: asked once. A failure is asked again.
     known: Mutex<Option<Known>>,
@@ -72,7 +75,14 @@ impl DockerEngine {
 
     /// As [`DockerEngine::new`], with a builder of one's choice.
     pub fn with_builder(endpoint: Endpoint, builder: Builder) -> Self {
-        Self { endpoint, builder, runtime: OnceLock::new(), known: Mutex::default() }
+        let (credentials, runtime) = (Credentials::default(), OnceLock::new());
+        Self { endpoint, builder, credentials, runtime, known: Mutex::default() }
+    }
+
+    /// Finds logins for registries there.
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
+        self
     }
 
     /// Where this engine is.
@@ -237,7 +247,7 @@ impl Engine for DockerEngine {
         let known = self.known()?;
         let runtime = self.runtime()?;
         if known.buildkit() {
-            runtime.block_on(session::build(&self.endpoint, request, events, cancel))
+            runtime.block_on(session::build(&self.endpoint, &self.credentials, request, events, cancel))
         } else {
             runtime.block_on(archive::build(&self.endpoint, request, events, cancel))
         }
@@ -263,6 +273,38 @@ impl Engine for DockerEngine {
             Ok(_) => Ok(()),
             Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
             Err(error) => Err(self.error(&format!("removing the name `{reference}`"), error)),
+        }
+    }
+
+    fn push(
+        &self,
+        reference: &str,
+        events: &(dyn Fn(BuildEvent) + Sync),
+        cancel: &Cancel,
+    ) -> Result<String, EngineError> {
+        check_reference(reference, "pushing")?;
+        self.runtime()?.block_on(carry::push(&self.endpoint, &self.credentials, reference, events, cancel))
+    }
+
+    fn pull(
+        &self,
+        reference: &str,
+        events: &(dyn Fn(BuildEvent) + Sync),
+        cancel: &Cancel,
+    ) -> Result<Option<ImageId>, EngineError> {
+        check_reference(reference, "pulling")?;
+        let (endpoint, credentials) = (&self.endpoint, &self.credentials);
+        let pulled =
+            self.runtime()?.block_on(carry::pull(endpoint, credentials, reference, None, events, cancel))?;
+        if !pulled {
+            return Ok(None);
+        }
+        match self.inspect(reference)? {
+            Some(info) => Ok(Some(info.id)),
+            None => Err(EngineError::Refused {
+                what: format!("pulling `{reference}`"),
+                why: "the engine does not know it afterwards".into(),
+            }),
         }
     }
 }
@@ -338,25 +380,10 @@ fn environment(image: &ImageInspect) -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// Layers and settings as one text. serde_json keeps the order it is given, so
-/// maps are sorted here: a `HashMap` must not decide whether two images are the same.
+/// See [`crate::content`].
 fn content(image: &ImageInspect) -> String {
     let layers = image.root_fs.as_ref().and_then(|root| root.layers.clone()).unwrap_or_default();
-    let config = serde_json::to_value(&image.config).unwrap_or_default();
-    serde_json::json!({ "layers": layers, "config": sorted(config) }).to_string()
-}
-
-fn sorted(value: serde_json::Value) -> serde_json::Value {
-    use serde_json::Value;
-    match value {
-        Value::Object(map) => {
-            let mut pairs: Vec<_> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
-            pairs.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Object(pairs.into_iter().collect())
-        }
-        Value::Array(values) => Value::Array(values.into_iter().map(sorted).collect()),
-        other => other,
-    }
+    content::text(&layers, &serde_json::to_value(&image.config).unwrap_or_default())
 }
 
 /// bollard puts a reference into a path as it is, so a `?` or a space would ask for something else.

@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::{
     BuildEvent, BuildFailure, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo,
     Inventory, docker,
 };
+use crate::content;
 use crate::file::FileKind;
 use crate::hash::{ContentHash, FieldHasher};
 
@@ -40,6 +41,14 @@ pub struct FakeBuild {
     pub result: Option<Result<ImageId, EngineError>>,
 }
 
+/// A registry as an engine of the tests sees it.
+pub trait Shelf: Send + Sync {
+    /// Takes an image under a name and gives its digest.
+    fn put(&self, reference: &str, image: &ImageInfo) -> Result<String, EngineError>;
+    /// The image of a name, if there is one.
+    fn get(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError>;
+}
+
 /// The engine of the tests.
 pub struct FakeEngine {
     state: Mutex<State>,
@@ -55,8 +64,10 @@ struct State {
     ignores_files: BTreeSet<String>,
     unreachable: bool,
     builds: Vec<FakeBuild>,
+    pulls: Vec<String>,
     running: usize,
     most_at_once: usize,
+    shelf: Option<Arc<dyn Shelf>>,
 }
 
 impl Default for FakeEngine {
@@ -100,6 +111,11 @@ impl FakeEngine {
         self.state().identity = Some(identity);
     }
 
+    /// Gives it a registry to push to and to pull from.
+    pub fn connect(&self, shelf: Arc<dyn Shelf>) {
+        self.state().shelf = Some(shelf);
+    }
+
     /// Stops or begins to answer.
     pub fn set_unreachable(&self, unreachable: bool) {
         self.state().unreachable = unreachable;
@@ -136,10 +152,16 @@ impl FakeEngine {
         self.state().builds.iter().map(|build| build.image.clone()).collect()
     }
 
+    /// Every image pulled, in order.
+    pub fn pulls(&self) -> Vec<String> {
+        self.state().pulls.clone()
+    }
+
     /// Forgets what was recorded, not the images.
     pub fn clear_record(&self) {
         let mut state = self.state();
         state.builds.clear();
+        state.pulls.clear();
         state.most_at_once = state.running;
     }
 
@@ -214,32 +236,38 @@ fn read_all(request: &BuildRequest) -> Result<(), EngineError> {
 
 /// The image a request leads to.
 fn made(state: &State, request: &BuildRequest) -> ImageInfo {
-    let mut content = FieldHasher::new("imk fake image content v1");
-    content.field(request.target.as_deref().unwrap_or_default());
+    let mut made_of = FieldHasher::new("imk fake image content v1");
+    made_of.field(request.target.as_deref().unwrap_or_default());
     // As a real engine sees it: comments do not count, and a base is what it
     // resolves to, whatever it is called.
     let lines = request.dockerfile.lines().filter(|line| !line.starts_with('#'));
     for word in lines.flat_map(str::split_whitespace).flat_map(|word| word.split(['=', ','])) {
-        content.field(state.tags.get(&full_name(word)).map_or(word, |id| id.0.as_str()));
+        made_of.field(state.tags.get(&full_name(word)).map_or(word, |id| id.0.as_str()));
     }
-    for (key, value) in request.args.iter().chain(&request.labels) {
-        content.field(key).field(value);
+    let labels = request.labels.iter().filter(|(label, _)| *label != content::KEY_LABEL);
+    for (key, value) in request.args.iter().chain(labels) {
+        made_of.field(key).field(value);
     }
-    content.field(request.platform.as_deref().unwrap_or_default());
+    made_of.field(request.platform.as_deref().unwrap_or_default());
     if !state.ignores_files.contains(&request.image) {
-        content.field(request.files.list().hash().0);
+        made_of.field(request.files.list().hash().0);
     }
-    let content = content.finish();
+    let layer = made_of.finish().to_string();
     ImageInfo {
-        id: ImageId(format!("sha256:{content}")),
+        id: ImageId(format!("sha256:{layer}")),
         platform: request.platform.clone().unwrap_or_else(|| "linux/amd64".into()),
         repo_digests: Vec::new(),
         tags: Vec::new(),
         onbuild: Vec::new(),
         environment: BTreeMap::new(),
         size: request.files.list().files.iter().map(|file| file.size).sum(),
-        content: content.to_string(),
+        content: content::text(&[layer], &serde_json::Value::Null),
     }
+}
+
+fn no_registry(doing: &str, reference: &str) -> EngineError {
+    let why = "this engine has no such image, or no registry".to_owned();
+    EngineError::Refused { what: format!("{doing} `{reference}`"), why }
 }
 
 /// A name as engines keep it: with a tag.
@@ -336,6 +364,35 @@ impl Engine for FakeEngine {
             state.images.remove(&id);
         }
         Ok(())
+    }
+
+    fn push(
+        &self,
+        reference: &str,
+        _: &(dyn Fn(BuildEvent) + Sync),
+        _: &Cancel,
+    ) -> Result<String, EngineError> {
+        let image = self.inspect(reference)?.ok_or_else(|| no_registry("pushing", reference))?;
+        let shelf = self.state().shelf.clone();
+        shelf.ok_or_else(|| no_registry("pushing", reference))?.put(reference, &image)
+    }
+
+    fn pull(
+        &self,
+        reference: &str,
+        _: &(dyn Fn(BuildEvent) + Sync),
+        _: &Cancel,
+    ) -> Result<Option<ImageId>, EngineError> {
+        let shelf = self.answering()?.shelf.clone();
+        let Some(image) = shelf.ok_or_else(|| no_registry("pulling", reference))?.get(reference)? else {
+            return Ok(None);
+        };
+        let mut state = self.answering()?;
+        state.pulls.push(reference.to_owned());
+        state.tags.insert(full_name(reference), image.id.clone());
+        let id = image.id.clone();
+        state.images.insert(id.clone(), image);
+        Ok(Some(id))
     }
 }
 

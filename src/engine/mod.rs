@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::file::{UsedFile, UsedFiles};
 
 mod archive;
+mod carry;
 pub mod docker;
 pub mod endpoint;
 pub mod event;
@@ -206,4 +207,21 @@ pub trait Engine: Send + Sync {
 
     /// Takes a name away. The image stays when something else needs it; no such name is no error.
     fn untag(&self, reference: &str) -> Result<(), EngineError>;
+
+    /// Sends what bears this tag to the registry in its name, and answers with the digest of its
+    /// manifest there. Layers that the registry has do not travel.
+    fn push(
+        &self,
+        reference: &str,
+        events: &(dyn Fn(BuildEvent) + Sync),
+        cancel: &Cancel,
+    ) -> Result<String, EngineError>;
+
+    /// Fetches an image from the registry in its name; `None` when the registry has no such image.
+    fn pull(
+        &self,
+        reference: &str,
+        events: &(dyn Fn(BuildEvent) + Sync),
+        cancel: &Cancel,
+    ) -> Result<Option<ImageId>, EngineError>;
 }

@@ -38,4 +38,15 @@ impl Engine for NoEngine {
     fn untag(&self, _: &str) -> Result<(), EngineError> {
         none()
     }
+    fn push(&self, _: &str, _: &(dyn Fn(BuildEvent) + Sync), _: &Cancel) -> Result<String, EngineError> {
+        none()
+    }
+    fn pull(
+        &self,
+        _: &str,
+        _: &(dyn Fn(BuildEvent) + Sync),
+        _: &Cancel,
+    ) -> Result<Option<ImageId>, EngineError> {
+        none()
+    }
 }

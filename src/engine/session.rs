@@ -26,6 +26,7 @@ use super::progress::Progress;
 use super::sending::{Traffic, refuse_special};
 use super::transport::{self, Closing, Reply};
 use super::{BuildEvent, BuildRequest, Cancel, EngineError, ImageId};
+use crate::credentials::Credentials;
 use crate::hash::FieldHasher;
 
 mod services;
@@ -44,6 +45,7 @@ const METHODS: [&str; 4] = [
 /// Builds through a session.
 pub(super) async fn build(
     endpoint: &Endpoint,
+    credentials: &Credentials,
     request: &BuildRequest,
     events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
@@ -52,7 +54,7 @@ pub(super) async fn build(
     let traffic = Arc::new(Traffic::default());
     let work = async {
         let id = session_id();
-        let _session = open(endpoint, request, &id, &traffic).await?;
+        let _session = open(endpoint, credentials, request, &id, &traffic).await?;
         let mut query = common_query(request);
         query.extend([
             ("version", "2".to_owned()),
@@ -72,12 +74,12 @@ pub(super) async fn build(
 
 /// Runs a build until it ends, fails to send its files, or is asked to stop.
 /// Dropping `work` closes its connections, and the engine kills what runs.
-pub(super) async fn supervise(
-    work: impl Future<Output = Result<ImageId, EngineError>>,
+pub(super) async fn supervise<T>(
+    work: impl Future<Output = Result<T, EngineError>>,
     traffic: &Traffic,
     events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
-) -> Result<ImageId, EngineError> {
+) -> Result<T, EngineError> {
     let mut told = None;
     let mut tell = || {
         let sent = traffic.sent();
@@ -159,6 +161,7 @@ pub(super) fn refused(request: &BuildRequest, why: String) -> EngineError {
 /// Opens the session and serves it until the returned guard is dropped.
 async fn open(
     endpoint: &Endpoint,
+    credentials: &Credentials,
     request: &BuildRequest,
     id: &str,
     traffic: &Arc<Traffic>,
@@ -191,7 +194,7 @@ async fn open(
     };
     let routes = Routes::new(FileSyncServer::new(folders))
         .add_service(SecretsServer::new(services::SecretsById(request.secrets.clone())))
-        .add_service(AuthServer::new(services::DockerLogins))
+        .add_service(AuthServer::new(services::Logins(credentials.clone())))
         .add_service(HealthServer::new(services::Alive));
     let serving = tokio::spawn(async move {
         let _connection = connection;

@@ -1,0 +1,220 @@
+//! Images that travel between an engine and a registry: push and pull.
+//!
+//! The engine does the work: it sends only layers the registry lacks, mounts
+//! what another repository has, and tries again what broke off. We speak to it
+//! without bollard, whose login header uses an alphabet that engines do not read,
+//! and which drops the digest of what was pushed.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, StatusCode};
+use serde_json::{Value, json};
+
+use super::endpoint::Endpoint;
+use super::sending::Traffic;
+use super::session::{message_of, query_string, supervise};
+use super::transport::{self, Reply};
+use super::{BuildEvent, Cancel, EngineError};
+use crate::credentials::{Credentials, Login};
+use crate::syntax::reference::{self, Reference};
+
+/// Pushes what bears this tag and answers with the digest of its manifest.
+pub(super) async fn push(
+    endpoint: &Endpoint,
+    credentials: &Credentials,
+    name: &str,
+    events: &(dyn Fn(BuildEvent) + Sync),
+    cancel: &Cancel,
+) -> Result<String, EngineError> {
+    let what = format!("pushing `{name}`");
+    let (name, tag) = parts(name, &what)?;
+    let path = format!("/images/{}/push?{}", name.name(), query_string(&[("tag", tag)]));
+    let end = travel(endpoint, credentials, &name, &path, &what, events, cancel).await?;
+    end.digest.ok_or_else(|| refused(&what, "the engine did not say what it pushed".into()))
+}
+
+/// Pulls a name by its tag or digest. `false` when its registry has no such image.
+pub(super) async fn pull(
+    endpoint: &Endpoint,
+    credentials: &Credentials,
+    name: &str,
+    platform: Option<&str>,
+    events: &(dyn Fn(BuildEvent) + Sync),
+    cancel: &Cancel,
+) -> Result<bool, EngineError> {
+    let what = format!("pulling `{name}`");
+    let (name, tag) = parts(name, &what)?;
+    let mut query = vec![("fromImage", name.name()), ("tag", tag)];
+    query.extend(platform.map(|platform| ("platform", platform.to_owned())));
+    let path = format!("/images/create?{}", query_string(&query));
+    match travel(endpoint, credentials, &name, &path, &what, events, cancel).await {
+        Ok(_) => Ok(true),
+        Err(EngineError::Refused { why, .. }) if is_absence(&why) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The engine hands on what the registry said. Only these words mean that there is no such image:
+/// a repository that one may not see is "denied" on the Hub, which is no absence.
+fn is_absence(why: &str) -> bool {
+    let why = why.to_lowercase();
+    ["manifest unknown", "name unknown", "not found: manifest"].iter().any(|word| why.contains(word))
+        || (why.contains("manifest for") && why.contains("not found"))
+        || (why.contains("repository name not known"))
+}
+
+fn parts(name: &str, what: &str) -> Result<(Reference, String), EngineError> {
+    let name = reference::parse(name).map_err(|why| refused(what, why))?;
+    let tag = name.digest.clone().or_else(|| name.tag.clone()).unwrap_or_default();
+    Ok((name, tag))
+}
+
+fn refused(what: &str, why: String) -> EngineError {
+    EngineError::Refused { what: what.to_owned(), why }
+}
+
+/// What an engine tells at the end.
+#[derive(Default)]
+struct End {
+    digest: Option<String>,
+    error: Option<String>,
+}
+
+async fn travel(
+    endpoint: &Endpoint,
+    credentials: &Credentials,
+    name: &Reference,
+    path: &str,
+    what: &str,
+    events: &(dyn Fn(BuildEvent) + Sync),
+    cancel: &Cancel,
+) -> Result<End, EngineError> {
+    let mut tries = 0;
+    loop {
+        let login = login_header(credentials, &name.registry, tries).await.map_err(|why| refused(what, why))?;
+        let work = once(endpoint, &login.header, path, what, events);
+        let end = supervise(work, &Traffic::default(), events, cancel).await?;
+        match end.error {
+            None => return Ok(end),
+            // A helper that printed an expired token prints a new one when it is asked again.
+            Some(why) if login.more && is_refusal(&why) => tries += 1,
+            Some(why) => return Err(refused(what, transport::explain_text(&why))),
+        }
+    }
+}
+
+fn is_refusal(why: &str) -> bool {
+    let why = why.to_lowercase();
+    ["unauthorized", "denied", "authentication", "no basic auth", "expired"].iter().any(|word| why.contains(word))
+}
+
+async fn once(
+    endpoint: &Endpoint,
+    login: &str,
+    path: &str,
+    what: &str,
+    events: &(dyn Fn(BuildEvent) + Sync),
+) -> Result<End, EngineError> {
+    let post = Request::post(path)
+        .header("x-registry-auth", login)
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| refused(what, error.to_string()))?;
+    let Reply { response, connection: _connection } = transport::send(endpoint, post).await?;
+    let status = response.status();
+    let mut body = response.into_body();
+    if status != StatusCode::OK {
+        let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        return Ok(End { error: Some(message_of(&bytes)), ..End::default() });
+    }
+    let (mut end, mut line) = (End::default(), Vec::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| transport::unreachable(endpoint, transport::describe(&error)))?;
+        let Some(data) = frame.data_ref() else { continue };
+        for &byte in data {
+            if byte == b'\n' {
+                read(&line, &mut end, events);
+                line.clear();
+            } else {
+                line.push(byte);
+            }
+        }
+    }
+    read(&line, &mut end, events);
+    Ok(end)
+}
+
+/// One line of the answer. Errors come inside a stream that began with 200.
+fn read(line: &[u8], end: &mut End, events: &(dyn Fn(BuildEvent) + Sync)) {
+    let Ok(line) = serde_json::from_slice::<Value>(line) else { return };
+    if let Some(error) = line["errorDetail"]["message"].as_str().or_else(|| line["error"].as_str()) {
+        end.error = Some(error.to_owned());
+    }
+    if let Some(digest) = line["aux"]["Digest"].as_str() {
+        end.digest = Some(digest.to_owned());
+    }
+    // Progress of single layers is for a screen of its own; what ends is told.
+    let (status, id) = (line["status"].as_str().unwrap_or_default(), line["id"].as_str().unwrap_or_default());
+    if matches!(status, "Pushed" | "Pull complete") || status.starts_with("Mounted from") {
+        events(BuildEvent::Note(format!("{id}: {status}")));
+    }
+}
+
+/// What `X-Registry-Auth` carries, and whether another try could carry something else.
+struct LoginHeader {
+    header: String,
+    more: bool,
+}
+
+async fn login_header(credentials: &Credentials, host: &str, refused: usize) -> Result<LoginHeader, String> {
+    let (credentials, host) = (credentials.clone(), host.to_owned());
+    // A helper is a program; it may take its time.
+    let asked = tokio::task::spawn_blocking(move || {
+        let found = credentials.login(&host, refused)?;
+        let more = found.is_some();
+        let server = if host == "docker.io" { "https://index.docker.io/v1/".to_owned() } else { host };
+        let login = match found.map(|found| found.login) {
+            None => json!({}),
+            Some(Login::Password { user, password }) => {
+                json!({"username": user, "password": password.reveal(), "serveraddress": server})
+            }
+            Some(Login::Identity(token)) => json!({"identitytoken": token.reveal(), "serveraddress": server}),
+        };
+        Ok(LoginHeader { header: URL_SAFE.encode(login.to_string()), more })
+    });
+    asked.await.map_err(|_| "the search for a login broke off".to_owned())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_missing_image_is_an_absence() {
+        for absent in [
+            "manifest for localhost:5000/x@sha256:1 not found: manifest unknown: manifest unknown",
+            "name unknown: repository name not known to registry",
+        ] {
+            assert!(is_absence(absent), "{absent}");
+        }
+        for trouble in [
+            "pull access denied for x, repository does not exist or may require 'docker login'",
+            "Get \"http://localhost:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
+            "toomanyrequests: You have reached your pull rate limit",
+            "received unexpected HTTP status: 503 Service Unavailable",
+        ] {
+            assert!(!is_absence(trouble), "{trouble}");
+        }
+    }
+
+    #[test]
+    fn the_digest_and_the_error_are_found_among_the_lines() {
+        let mut end = End::default();
+        let events = |_: BuildEvent| {};
+        read(br#"{"progressDetail":{},"aux":{"Tag":"1","Digest":"sha256:aa","Size":5}}"#, &mut end, &events);
+        read(br#"{"errorDetail":{"message":"denied"},"error":"denied"}"#, &mut end, &events);
+        read(b"not json", &mut end, &events);
+        assert_eq!((end.digest.as_deref(), end.error.as_deref()), (Some("sha256:aa"), Some("denied")));
+    }
+}
