@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,15 @@ pub struct Record {
     pub took_ms: u64,
     /// Why it was built, the first cause in front. Empty when an older result served again.
     pub reasons: Vec<Reason>,
+    /// The exact name under which a registry has it, if it was published or found there:
+    /// `r.example/team/app@sha256:…`. The engine need not have it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<String>,
+}
+
+/// Seconds since 1970, as records bear it.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// How many builds of one image the ledger remembers when it is compacted.
@@ -56,7 +66,32 @@ struct State {
     by_image: BTreeMap<(String, String), usize>,
 }
 
+/// A later word on a result: it was published.
+#[derive(Debug, Serialize, Deserialize)]
+struct Shelving {
+    key: ContentHash,
+    engine: String,
+    published: String,
+}
+
+/// A line of the file.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Built(Record),
+    Shelved(Shelving),
+}
+
 impl State {
+    /// Notes it at the newest result of the key; `false` when that was known, or there is none.
+    fn shelve(&mut self, shelving: &Shelving) -> bool {
+        let index = self.by_key.get(&(shelving.key, shelving.engine.clone()));
+        let Some(record) = index.and_then(|index| self.records.get_mut(*index)) else { return false };
+        let news = record.published.as_ref() != Some(&shelving.published);
+        record.published = Some(shelving.published.clone());
+        news
+    }
+
     fn add(&mut self, record: Record) {
         let index = self.records.len();
         self.by_key.insert((record.key, record.engine.clone()), index);
@@ -81,8 +116,10 @@ impl Ledger {
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             lines += 1;
             // A line that does not parse is torn or of another version: it only costs a build.
-            if let Ok(record) = serde_json::from_slice(line) {
-                state.add(record);
+            match serde_json::from_slice(line) {
+                Ok(Line::Built(record)) => state.add(record),
+                Ok(Line::Shelved(shelving)) => drop(state.shelve(&shelving)),
+                Err(_) => {}
             }
         }
         let ledger = Self { path: path.to_owned(), state: Mutex::new(state) };
@@ -111,17 +148,20 @@ impl Ledger {
         state.by_image.get(&key).map(|index| state.records[*index].clone())
     }
 
-    /// Ids on `engine` of images with this content, newest first.
-    pub fn ids_of(&self, content: &ContentHash, engine: &str) -> Vec<String> {
+    /// The newest record of every id on `engine` with this content, newest first.
+    pub fn with_content(&self, content: &ContentHash, engine: &str) -> Vec<Record> {
         let state = self.state();
         let same = state.records.iter().rev().filter(|r| r.content == *content && r.engine == engine);
-        let mut ids: Vec<String> = Vec::new();
+        let mut records: Vec<Record> = Vec::new();
         for record in same {
-            if !ids.contains(&record.id) {
-                ids.push(record.id.clone());
+            match records.iter_mut().find(|known| known.id == record.id) {
+                // Where it was published may be told by an older record only.
+                Some(known) if known.published.is_none() => known.published.clone_from(&record.published),
+                Some(_) => {}
+                None => records.push(record.clone()),
             }
         }
-        ids
+        records
     }
 
     /// The keys of the last `count` builds of every image.
@@ -155,19 +195,36 @@ impl Ledger {
         found.map(|at| (at, state.records[at].clone()))
     }
 
+    /// Writes down where the newest result of a key was published.
+    ///
+    /// # Errors
+    /// When the line cannot be written or synced; it is then asked for again.
+    pub fn published(&self, key: &ContentHash, engine: &str, at: &str) -> std::io::Result<()> {
+        let shelving = Shelving { key: *key, engine: engine.to_owned(), published: at.to_owned() };
+        let mut state = self.state();
+        if !state.shelve(&shelving) {
+            return Ok(());
+        }
+        self.append(&shelving)
+    }
+
     /// Writes a build down. When this returns, no crash can lose it.
     ///
     /// # Errors
     /// When the line cannot be written or synced; the build then does not count.
     pub fn record(&self, record: Record) -> std::io::Result<()> {
-        let mut line = serde_json::to_vec(&record)?;
-        line.push(b'\n');
         let mut state = self.state();
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(&self.path)?;
-        file.write_all(&line)?;
-        file.sync_data()?;
+        self.append(&record)?;
         state.add(record);
         Ok(())
+    }
+
+    fn append(&self, line: &impl Serialize) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(line)?;
+        line.push(b'\n');
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(&self.path)?;
+        file.write_all(&line)?;
+        file.sync_data()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -225,6 +282,7 @@ mod tests {
             at: 1,
             took_ms: 2,
             reasons: vec![],
+            published: None,
         }
     }
 
@@ -266,7 +324,7 @@ mod tests {
         assert_eq!(ledger.lookup(&ContentHash::of(&[1]), "e").unwrap().id, "sha256:a");
         assert_eq!(ledger.lookup(&ContentHash::of(&[1]), "other engine"), None);
         assert_eq!(ledger.latest("web", "e").unwrap().id, "sha256:b");
-        assert_eq!(ledger.ids_of(&ContentHash::of(b"sha256:a"), "e"), ["sha256:a"]);
+        assert_eq!(ledger.with_content(&ContentHash::of(b"sha256:a"), "e")[0].id, "sha256:a");
     }
 
     #[test]

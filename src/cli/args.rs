@@ -98,6 +98,10 @@ pub enum Verb {
     Update(UpdateArgs),
     /// List the bases that are not what Imagefile.lock says: exit 0 when there is none, 1 when there are
     Outdated(OutdatedArgs),
+    /// Build what is out of date and publish the targets, with their tags
+    Push(BuildArgs),
+    /// Fetch what registries have of the targets, and build nothing
+    Pull(PullArgs),
     /// Write the Imagefile.ron that discovery stands for
     Init(InitArgs),
     /// Explain every key of an Imagefile
@@ -136,6 +140,12 @@ pub struct BuildArgs {
     /// As -B, and have the engine forget its own cache
     #[arg(long, env = "IMK_NO_CACHE")]
     pub no_cache: bool,
+    /// Publish the results: everything by its key, the targets under their tags
+    #[arg(long, env = "IMK_PUSH")]
+    pub push: bool,
+    /// Fetch the targets that only their registry has
+    #[arg(long, env = "IMK_LOAD")]
+    pub load: bool,
     /// How to show progress
     #[arg(long, value_enum, default_value = "auto", value_name = "HOW", env = "BUILDKIT_PROGRESS")]
     pub progress: Progress,
@@ -282,6 +292,14 @@ pub struct ListArgs {
     /// As JSON
     #[arg(long, env = "IMK_JSON")]
     pub json: bool,
+}
+
+/// What `pull` takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct PullArgs {
+    /// Which images.
+    #[command(flatten)]
+    pub targets: Targets,
 }
 
 /// What `update` takes.

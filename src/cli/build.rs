@@ -7,6 +7,7 @@ use super::args::{self, BuildArgs, Global, PlanArgs};
 use super::failure::Failure;
 use super::progress::Progress;
 use super::{open, out, plan, words};
+use crate::drive::publish::Shelved;
 use crate::drive::run::{BuildOptions, Ending, Event, Summary};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
@@ -54,6 +55,9 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
         keep_going: args.keep_going,
         always: args.always_make || args.no_cache,
         no_cache: args.no_cache,
+        push: args.push,
+        load: args.load,
+        epoch: epoch()?,
     };
     let summary = session.build(&synced, &options, &tell);
     if let Err(error) = session.save() {
@@ -62,12 +66,24 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
         );
     }
     failures(&session, &summary, &progress);
+    open::silent(&session);
     if how != args::Progress::Quiet {
         out::line(format_args!("{}", summary_line(&summary, started.elapsed())));
     }
     match verdict(&summary) {
         0 => Ok(()),
         code => Err(Failure::silent(code)),
+    }
+}
+
+/// The time that published images bear: SOURCE_DATE_EPOCH (reproducible-builds.org), else now.
+fn epoch() -> Result<i64, Failure> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => text.trim().parse().map_err(|_| {
+            let hint = "it is a number of seconds since 1970; unset it to use the time of the run";
+            Failure::with_hint(format!("SOURCE_DATE_EPOCH is `{text}`"), hint)
+        }),
+        Err(_) => Ok(jiff::Timestamp::now().as_second()),
     }
 }
 
@@ -131,6 +147,20 @@ fn failures(session: &Session, summary: &Summary, progress: &Progress) {
             let log = log.strip_prefix(&session.project.root).unwrap_or(&log);
             anstream::eprintln!("  the whole log: {}", log.display());
         }
+    }
+    for (name, error) in &summary.unpublished {
+        let hint = "what was built is kept; the next `imk push` goes on from there";
+        anstream::eprint!("{}", Failure::with_hint(format!("image `{name}` was not published: {error}"), hint).text);
+    }
+    for (name, shelved) in &summary.shelved {
+        if *shelved == Shelved::Nowhere {
+            let hint = "give it a registry: `prefix: \"registry.example/team/\"` in Imagefile.ron, or --prefix";
+            let message = format!("image `{name}` cannot be published: its name has no registry");
+            anstream::eprint!("{}", Failure::with_hint(message, hint).text);
+        }
+    }
+    for (name, error) in &summary.unfetched {
+        anstream::eprint!("{}", Failure::error(format!("image `{name}` was not fetched: {error}")).text);
     }
     for (tag, error) in &summary.untagged {
         anstream::eprint!("{}", Failure::error(format!("`{tag}` could not be set: {error}")).text);
@@ -197,6 +227,18 @@ fn summary_line(summary: &Summary, took: std::time::Duration) -> String {
     if retagged > 0 {
         line += &format!(", {retagged} retagged");
     }
+    let there = count(|ending| matches!(ending, Ending::Found));
+    if there > 0 {
+        line += &format!(", {there} in the registry");
+    }
+    let moved = summary.shelved.values().filter_map(|shelved| match shelved {
+        Shelved::There { moved, .. } => Some(moved.len()),
+        Shelved::Elsewhere | Shelved::Nowhere => None,
+    });
+    let (published, moved) = moved.fold((0, 0), |(images, tags), moved| (images + 1, tags + moved));
+    if published > 0 {
+        line += &format!(", {published} published ({moved} tags moved)");
+    }
     line += &format!(", {failed} failed");
     if skipped > 0 {
         line += &format!(", {skipped} skipped");
@@ -219,7 +261,9 @@ fn duration(took: std::time::Duration) -> String {
 
 fn verdict(summary: &Summary) -> u8 {
     let failed = summary.endings.values().any(|ending| matches!(ending, Ending::Failed(_)));
-    match (summary.interrupted, failed || !summary.untagged.is_empty()) {
+    let nowhere = summary.shelved.values().any(|shelved| *shelved == Shelved::Nowhere);
+    let lacking = nowhere || !summary.unpublished.is_empty() || !summary.unfetched.is_empty();
+    match (summary.interrupted, failed || lacking || !summary.untagged.is_empty()) {
         (true, _) => 130,
         (false, true) => 2,
         (false, false) => 0,

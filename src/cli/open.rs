@@ -59,7 +59,7 @@ fn open(
         located,
         overrides: overrides(global),
         engine,
-        registry: Arc::new(crate::registry::FakeRegistry::new()),
+        registry: Arc::new(OciRegistry::new(registries(&located, cancel))),
         asking: asking(global),
         tree: Arc::clone(&tree),
         cancel: cancel.clone(),
@@ -83,6 +83,13 @@ pub fn synced(session: &mut Session, words: &[String]) -> Result<Synced, Failure
         anstream::eprintln!("warning: {line}");
     }
     Ok(synced)
+}
+
+/// Tells which registries did not say whether they have an image.
+pub fn silent(session: &Session) {
+    for error in session.hands.shelves.take_silent() {
+        anstream::eprintln!("warning: {error}; nobody knows whether it has what was built here or elsewhere");
+    }
 }
 
 fn asking(global: &Global) -> Asking {

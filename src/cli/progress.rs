@@ -87,7 +87,18 @@ impl Progress {
                 let why = words::first_reason(&reasons);
                 self.line(&name, &format!("{why}; an earlier result serves again"));
             }
-            Event::Job(_, JobEvent::SameResult) => {}
+            Event::Job(name, JobEvent::Publishing) => {
+                if let Some(job) = jobs.get_mut(&name) {
+                    job.show("sent to its registry");
+                }
+                if matches!(self.how, How::Plain) {
+                    self.line(&name, "sent to its registry");
+                }
+            }
+            Event::Job(name, JobEvent::Yielded) => {
+                self.line(&name, "another machine has published it meanwhile; that one is taken");
+            }
+            Event::Job(_, JobEvent::SameResult | JobEvent::Found) => {}
             Event::Ended(name, ending, took) => {
                 if let Some(bar) = jobs.get_mut(&name).and_then(|job| job.bar.take()) {
                     bar.finish_and_clear();
@@ -114,6 +125,7 @@ impl Progress {
             Ending::Failed(error) => {
                 self.line(name, &format!("failed: {}", words::build_error(error)));
             }
+            Ending::Found => self.line(name, "its registry has it"),
             Ending::Fresh | Ending::Reused | Ending::Skipped => {}
         }
     }

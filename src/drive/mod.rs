@@ -6,6 +6,7 @@
 pub mod lock;
 pub mod plan;
 pub mod project;
+pub mod publish;
 pub mod replay;
 pub mod run;
 pub mod schedule;

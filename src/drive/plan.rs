@@ -8,12 +8,16 @@ use std::collections::BTreeMap;
 
 use super::session::Session;
 use super::sync::Synced;
+use super::upstream::at_once;
 use crate::engine::ImageId;
 use crate::evidence::Evidence;
 use crate::hash::ContentHash;
+use crate::ledger::Record;
 use crate::part::Part;
 use crate::query::graph::bases;
+use crate::query::inputs::Image;
 use crate::query::recipe::Problem;
+use crate::query::shelf::Shelf;
 use crate::query::spec::{action_key, parts, spec};
 use crate::reason::{Code, Reason};
 
@@ -37,6 +41,21 @@ pub enum Verdict {
 pub struct Plan {
     /// Names and verdicts.
     pub jobs: Vec<(String, Verdict)>,
+    /// The results that are there, by name.
+    pub results: BTreeMap<String, Found>,
+}
+
+/// A result that is there: on the engine, or in a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The action key it answers.
+    pub key: ContentHash,
+    /// Its id on the engine, or the one it will have there.
+    pub id: ImageId,
+    /// What its users are keyed on.
+    pub content: ContentHash,
+    /// Its exact name in a registry, if it was published.
+    pub published: Option<String>,
 }
 
 impl Plan {
@@ -46,48 +65,90 @@ impl Plan {
     }
 }
 
+/// What an image is built on, as far as that is decided.
+struct On {
+    parts: Vec<Part>,
+    waits: Vec<String>,
+}
+
 impl Session {
     /// Plans an order. With `always`, the targets are stale whatever they are.
     pub fn plan(&self, synced: &Synced, always: bool) -> Plan {
-        let mut contents: BTreeMap<&str, ContentHash> = BTreeMap::new();
         let mut plan = Plan::default();
-        for name in &synced.order.names {
-            let verdict = match self.verdict(synced, name, &contents) {
-                Ok((verdict, content)) if !(always && synced.targets.contains(name)) => {
-                    contents.insert(name, content);
-                    verdict
-                }
-                Ok(_) => Verdict::Stale(vec![Reason::forced()]),
-                Err(verdict) => verdict,
-            };
-            plan.jobs.push((name.clone(), verdict));
+        let mut verdicts: BTreeMap<&str, Verdict> = BTreeMap::new();
+        let mut rest: Vec<&str> = synced.order.names.iter().map(String::as_str).collect();
+        // Images that do not wait for each other are asked for in registries together.
+        while !rest.is_empty() {
+            let bases = |name: &str| synced.order.bases.get(name).into_iter().flatten();
+            let decided = |name: &str| bases(name).all(|base| verdicts.contains_key(base.as_str()));
+            let (wave, later): (Vec<&str>, Vec<&str>) = rest.iter().partition(|name| decided(name));
+            if wave.is_empty() {
+                break;
+            }
+            self.ask_shelves(&wave, &plan.results);
+            for name in wave {
+                let verdict = match self.verdict(synced, name, &plan.results) {
+                    Ok((verdict, found)) if !(always && synced.targets.contains(name)) => {
+                        plan.results.insert(name.to_owned(), found);
+                        verdict
+                    }
+                    Ok(_) => Verdict::Stale(vec![Reason::forced()]),
+                    Err(verdict) => verdict,
+                };
+                verdicts.insert(name, verdict);
+            }
+            rest = later;
         }
+        let jobs = synced.order.names.iter();
+        plan.jobs = jobs.filter_map(|name| Some((name.clone(), verdicts.remove(name.as_str())?))).collect();
         plan
     }
 
-    /// The verdict on one image whose bases' contents are known, with its own content when it has a result.
+    /// Has the registries say which of some keys they have, all at once. The answers are remembered.
+    fn ask_shelves(&self, wave: &[&str], results: &BTreeMap<String, Found>) {
+        let shelves = &self.hands.shelves;
+        let engine = self.workspace().engine(&self.db);
+        let published = wave.iter().filter(|name| shelves.repository(name).is_some());
+        let unknown: Vec<(&str, ContentHash)> = published
+            .filter_map(|name| {
+                let image = self.image(name)?;
+                let on = self.on(image, results);
+                let key = action_key(&spec(&self.db, image).ok()?, &on.parts);
+                let known = self.hands.ledger.lookup(&key, engine);
+                let here = known.is_some_and(|record| self.hands.has(&ImageId(record.id)).unwrap_or(true));
+                (on.waits.is_empty() && !here).then_some((*name, key))
+            })
+            .collect();
+        at_once(&unknown, |(name, key)| drop(shelves.find(name, key)));
+    }
+
+    fn on(&self, image: Image, results: &BTreeMap<String, Found>) -> On {
+        let mut on = On { parts: Vec::new(), waits: Vec::new() };
+        for edge in &bases(&self.db, image).inside {
+            match results.get(&edge.base) {
+                Some(found) => {
+                    let part = Part::new(Code::Base, &edge.base, found.content.to_string());
+                    if !on.parts.contains(&part) {
+                        on.parts.push(part);
+                    }
+                }
+                None if on.waits.contains(&edge.base) => {}
+                None => on.waits.push(edge.base.clone()),
+            }
+        }
+        on
+    }
+
+    /// The verdict on one image, with its result when it has one.
     fn verdict(
         &self,
         synced: &Synced,
         name: &str,
-        contents: &BTreeMap<&str, ContentHash>,
-    ) -> Result<(Verdict, ContentHash), Verdict> {
+        results: &BTreeMap<String, Found>,
+    ) -> Result<(Verdict, Found), Verdict> {
         let Some(image) = self.image(name) else { return Err(Verdict::Stale(Vec::new())) };
         let spec = spec(&self.db, image).map_err(Verdict::Invalid)?;
-        let mut on: Vec<Part> = Vec::new();
-        let mut waits: Vec<String> = Vec::new();
-        for edge in &bases(&self.db, image).inside {
-            match contents.get(edge.base.as_str()) {
-                Some(content) => {
-                    let part = Part::new(Code::Base, &edge.base, content.to_string());
-                    if !on.contains(&part) {
-                        on.push(part);
-                    }
-                }
-                None if waits.contains(&edge.base) => {}
-                None => waits.push(edge.base.clone()),
-            }
-        }
+        let On { parts: on, waits } = self.on(image, results);
         let engine = self.workspace().engine(&self.db);
         let ledger = &self.hands.ledger;
         let before = ledger.latest(name, engine);
@@ -104,28 +165,54 @@ impl Session {
             return Err(if reasons.is_empty() { Verdict::Waits(waits) } else { Verdict::Stale(reasons) });
         }
         let key = action_key(&spec, &on);
-        match ledger.lookup(&key, engine) {
-            Some(record) => {
-                let id = ImageId(record.id.clone());
-                let declared = self.project.images.get(name);
-                let tags = declared.map(|image| image.tags.as_slice()).unwrap_or_default();
-                match (self.hands.has(&id), self.hands.lacks(&id, tags)) {
-                    (Ok(false), _) => Err(Verdict::Stale(vec![Reason::gone(&record.id)])),
-                    (Ok(true), Ok(lacks)) if !lacks.is_empty() => Ok((Verdict::Retag(lacks), record.content)),
-                    // Without an engine the ledger is believed; the caller says so.
-                    _ => Ok((Verdict::Fresh, record.content)),
-                }
+        let known = ledger.lookup(&key, engine);
+        let has = known.as_ref().map(|record| self.hands.has(&ImageId(record.id.clone())));
+        if let (Some(record), Some(Ok(true) | Err(_))) = (&known, &has) {
+            let found = Found {
+                key,
+                id: ImageId(record.id.clone()),
+                content: record.content,
+                published: record.published.clone(),
+            };
+            let declared = self.project.images.get(name);
+            let tags = declared.map(|image| image.tags.as_slice()).unwrap_or_default();
+            return match self.hands.lacks(&found.id, tags) {
+                Ok(lacks) if !lacks.is_empty() => Ok((Verdict::Retag(lacks), found)),
+                // Without an engine the ledger is believed; the caller says so.
+                _ => Ok((Verdict::Fresh, found)),
+            };
+        }
+        if let Some(found) = self.on_shelf(name, &key, known.as_ref()) {
+            return Ok((Verdict::Fresh, found));
+        }
+        let reasons = match (known, before) {
+            (Some(record), _) => vec![Reason::gone(&record.id)],
+            (None, None) => vec![Reason::never_built()],
+            (None, Some(before)) => {
+                let old = self.hands.evidence.load(&before.key);
+                old.map(|old| old.differences(&self.evidence(synced, name, now))).unwrap_or_default()
             }
-            None => {
-                let reasons = match before {
-                    None => vec![Reason::never_built()],
-                    Some(before) => {
-                        let old = self.hands.evidence.load(&before.key);
-                        old.map(|old| old.differences(&self.evidence(synced, name, now))).unwrap_or_default()
-                    }
-                };
-                Err(Verdict::Stale(reasons))
-            }
+        };
+        Err(Verdict::Stale(reasons))
+    }
+
+    /// A result that a registry has, or had and nobody says that it is gone.
+    fn on_shelf(&self, name: &str, key: &ContentHash, known: Option<&Record>) -> Option<Found> {
+        let builder = self.workspace().builder_kind(&self.db);
+        match self.hands.shelves.find(name, key) {
+            Shelf::Has(there) => Some(Found {
+                key: *key,
+                id: there.id(builder),
+                content: there.content,
+                published: Some(there.at.to_string()),
+            }),
+            Shelf::Unknown => known.filter(|record| record.published.is_some()).map(|record| Found {
+                key: *key,
+                id: ImageId(record.id.clone()),
+                content: record.content,
+                published: record.published.clone(),
+            }),
+            Shelf::Lacks => None,
         }
     }
 

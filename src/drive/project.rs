@@ -14,6 +14,10 @@ use crate::source::tree::{ReadError, SourceTree};
 use crate::syntax::error::Span;
 use crate::syntax::imagefile::{self, Declaration, SecretSource};
 use crate::syntax::lockfile::{self, Lockfile};
+use crate::syntax::reference::{self, Reference};
+
+/// What content tags begin with unless the Imagefile says otherwise.
+const CONTENT_TAG: &str = "imk-";
 
 /// What the person said about the repository's images, or what was found.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +30,8 @@ pub struct Project {
     pub lock: Lockfile,
     /// What a base's name may begin with: the prefix in force, and the one the Imagefile declares.
     pub prefixes: Vec<String>,
+    /// What the tags begin with that stand for action keys.
+    pub content_tag: String,
     /// What bare `imk` means; everything when empty.
     pub default: Vec<String>,
     /// Groups and their members.
@@ -39,6 +45,8 @@ pub struct Project {
 pub struct Declared {
     /// What may count.
     pub options: Options,
+    /// What it is called without a tag.
+    pub repository: String,
     /// References it is tagged with.
     pub tags: Vec<String>,
     /// Where its secrets come from.
@@ -149,6 +157,7 @@ fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<
     }
     let texts = |words: &[imagefile::Word]| words.iter().map(|word| word.text.clone()).collect();
     Ok(Project {
+        content_tag: parsed.content_tag.clone().unwrap_or_else(|| CONTENT_TAG.to_owned()),
         prefixes: [prefix, &parsed.prefix].into_iter().filter(|p| !p.is_empty()).cloned().collect(),
         default: texts(&parsed.default),
         groups: parsed.groups.iter().map(|(name, words)| (name.clone(), texts(words))).collect(),
@@ -182,6 +191,7 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
             network: declaration.network.clone(),
             upstream: declaration.upstream,
         },
+        repository: format!("{prefix}{name}"),
         tags: declaration.tags.iter().map(|tag| format!("{prefix}{name}:{}", tag.text)).collect(),
         secrets: declaration.secrets.clone(),
         description: declaration.description.clone(),
@@ -232,7 +242,11 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
         *count.entry(short).or_default() += 1;
     }
     let prefix = overrides.prefix.clone().unwrap_or_default();
-    let mut project = Project { prefixes: vec![prefix.clone()], ..Project::default() };
+    let mut project = Project {
+        prefixes: vec![prefix.clone()],
+        content_tag: CONTENT_TAG.to_owned(),
+        ..Project::default()
+    };
     let mut owners: BTreeMap<String, &str> = BTreeMap::new();
     let mut problems = Vec::new();
     for (path, [short, long]) in paths.iter().zip(&names) {
@@ -258,6 +272,7 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             };
             let declared = Declared {
                 options,
+                repository: format!("{prefix}{name}"),
                 tags: vec![format!("{prefix}{name}:latest")],
                 secrets: BTreeMap::new(),
                 description: None,
@@ -282,6 +297,18 @@ fn names_of(path: &str, root: &str) -> [String; 2] {
         let name = variant.map_or_else(|| base.to_owned(), |variant| format!("{base}-{variant}"));
         name::from_path(&name)
     })
+}
+
+/// Where images are published: those whose name begins with a registry. A name like `team/app`,
+/// which docker takes for the Hub's, does not ask for it.
+pub fn repositories(project: &Project) -> BTreeMap<String, Reference> {
+    let published = |(name, image): (&String, &Declared)| {
+        let (host, _) = image.repository.split_once('/')?;
+        let is_host = host == "localhost" || host.contains(['.', ':']);
+        let parsed = reference::parse(&image.repository).ok().filter(|_| is_host)?;
+        Some((name.clone(), Reference { tag: None, ..parsed }))
+    };
+    project.images.iter().filter_map(published).collect()
 }
 
 /// The names a person can use, for messages and completion.

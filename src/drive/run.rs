@@ -10,6 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::publish::{Shelved, publish};
 use super::schedule::{Schedule, State};
 use super::session::Session;
 use super::sync::Synced;
@@ -18,11 +19,15 @@ use crate::query::ImkDb;
 use crate::query::hands::{Hands, JobEvent, Run};
 use crate::query::image::{BuildError, Built, image};
 use crate::query::inputs::Image;
+use crate::query::publish::PublishError;
 use crate::query::recipe::Problem;
 use crate::query::spec::spec;
 use crate::reason::Reason;
 use crate::source::outside;
 use crate::syntax::imagefile::SecretSource;
+
+/// How often a run begins again because a registry was not as it was thought to be.
+const ROUNDS: usize = 2;
 
 /// What a caller may choose of a build.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +40,12 @@ pub struct BuildOptions {
     pub always: bool,
     /// And have the engine forget its own cache.
     pub no_cache: bool,
+    /// Publish the results: everything by its key, the targets under their tags.
+    pub push: bool,
+    /// Fetch the targets that only a registry has.
+    pub load: bool,
+    /// The time that published images bear, seconds since 1970.
+    pub epoch: i64,
 }
 
 /// What is told while a build runs.
@@ -60,6 +71,8 @@ pub enum Ending {
     },
     /// An older result of the same inputs serves again.
     Reused,
+    /// A registry has its result: another machine built it.
+    Found,
     /// It has no result.
     Failed(BuildError),
     /// It was not tried.
@@ -77,6 +90,12 @@ pub struct Summary {
     pub retagged: BTreeSet<String>,
     /// Tags that the engine refused.
     pub untagged: Vec<(String, EngineError)>,
+    /// What became of each result at its registry.
+    pub shelved: BTreeMap<String, Shelved>,
+    /// Results that could not be published.
+    pub unpublished: BTreeMap<String, PublishError>,
+    /// Targets that could not be fetched.
+    pub unfetched: BTreeMap<String, EngineError>,
     /// Somebody asked to stop.
     pub interrupted: bool,
     /// Images left alone though a base of theirs was built, because it came out the same.
@@ -114,7 +133,8 @@ impl Session {
             let (told, tell) = (Arc::clone(&told), Arc::clone(tell));
             move |name: &str, event: JobEvent| {
                 match &event {
-                    JobEvent::Build(_) => {}
+                    JobEvent::Build(_) | JobEvent::Publishing | JobEvent::Yielded => {}
+                    JobEvent::Found => lock(&told).entry(name.to_owned()).or_default().found = true,
                     JobEvent::Started(reasons) => {
                         lock(&told).entry(name.to_owned()).or_default().built = Some(reasons.clone());
                     }
@@ -128,12 +148,30 @@ impl Session {
             selections: synced.selections.clone(),
             forced,
             no_cache: options.no_cache,
+            publish: match options.push {
+                true => synced.order.names.iter().cloned().collect(),
+                false => BTreeSet::new(),
+            },
+            annotations: match options.push {
+                true => self.annotations(synced, options.epoch),
+                false => BTreeMap::new(),
+            },
             secrets: self.secrets(),
             nonce: share[..12].to_owned(),
             share,
             report: Some(Arc::new(report)),
         });
         let mut summary = self.demand(synced, options, tell, &told);
+        // What a registry had is gone from there, or another machine was faster: once more, with that known.
+        for _ in 0..ROUNDS {
+            let again = self.hands.take_again();
+            if again.is_empty() || summary.interrupted {
+                break;
+            }
+            again.iter().for_each(|name| self.ask_again(name));
+            let later = self.demand(synced, options, tell, &told);
+            summary.follow(later);
+        }
         self.hands.release_pins();
         self.remember_results(&summary);
         summary.kept = kept(synced, &summary);
@@ -161,6 +199,8 @@ impl Session {
             images: self.workspace().images(&self.db),
             hands: &self.hands,
             tags: self.tags(),
+            targets: &synced.targets,
+            options,
             told,
             tell,
         };
@@ -188,7 +228,10 @@ impl Session {
     /// Remembers results for the next run's question to the engine, and makes failures be tried again.
     fn remember_results(&mut self, summary: &Summary) {
         for (name, built) in &summary.results {
-            if self.memory.results.get(name) != Some(&built.id) {
+            // What only a registry has is not looked for on the engine.
+            if self.hands.has(&built.id) == Ok(false) {
+                self.changed |= self.memory.results.remove(name).is_some();
+            } else if self.memory.results.get(name) != Some(&built.id) {
                 self.memory.results.insert(name.clone(), built.id.clone());
                 self.changed = true;
             }
@@ -232,6 +275,7 @@ struct Told {
     built: Option<Vec<Reason>>,
     same: bool,
     reused: bool,
+    found: bool,
 }
 
 /// What the workers of one run share.
@@ -241,6 +285,8 @@ struct Work<'a> {
     images: &'a BTreeMap<String, Image>,
     hands: &'a Hands,
     tags: BTreeMap<&'a str, &'a [String]>,
+    targets: &'a BTreeSet<String>,
+    options: &'a BuildOptions,
     told: &'a Mutex<BTreeMap<String, Told>>,
     tell: &'a Arc<dyn Fn(Event) + Send + Sync>,
 }
@@ -259,6 +305,10 @@ impl Work<'_> {
     /// Gives a result the tags its image declares. A fresh image is only tagged.
     fn tag(&self, name: &str, built: &Built, summary: &mut Summary) {
         let declared = self.tags.get(name).copied().unwrap_or_default();
+        // What only a registry has is given its tags there, when it is pushed, or here, when it is fetched.
+        if self.hands.has(&built.id) == Ok(false) {
+            return;
+        }
         // An engine that does not say is asked for each tag, and says then what is wrong.
         let lacks = self.hands.lacks(&built.id, declared).unwrap_or_else(|_| declared.to_vec());
         let is_new = lock(self.told).get(name).is_some_and(|told| told.built.is_some());
@@ -273,6 +323,39 @@ impl Work<'_> {
         }
     }
 
+    /// Publishes a result, if that is asked for. Takes its time, so no lock is held meanwhile.
+    fn shelve(
+        &self,
+        db: &ImkDb,
+        image: Image,
+        name: &str,
+        built: &Built,
+    ) -> Option<Result<Shelved, PublishError>> {
+        if !self.options.push || self.hands.cancel.is_cancelled() {
+            return None;
+        }
+        let tags = self.tags.get(name).copied().filter(|_| self.targets.contains(name));
+        let shelved = publish(db, self.hands, image, built, tags.unwrap_or_default());
+        if shelved == Ok(Shelved::Elsewhere) {
+            self.hands.ask_again(name);
+        }
+        Some(shelved)
+    }
+
+    /// Fetches a target that only a registry has.
+    fn load(&self, name: &str, built: &Built) -> Result<(), EngineError> {
+        if !self.options.load || !self.targets.contains(name) || self.hands.has(&built.id)? {
+            return Ok(());
+        }
+        let engine = self.hands.engine.identity()?.id;
+        let record = self.hands.ledger.lookup(&built.key, &engine);
+        let Some(at) = record.and_then(|record| record.published) else { return Ok(()) };
+        if self.hands.fetch(name, &at, &built.key)?.is_none() {
+            self.hands.ask_again(name);
+        }
+        Ok(())
+    }
+
     /// Runs the most urgent job; tells how many became ready by it, `None` when there was none to run.
     fn step(&self, db: &ImkDb) -> Option<usize> {
         let name = {
@@ -285,8 +368,17 @@ impl Work<'_> {
         let started = Instant::now();
         let demanded = *self.images.get(&name)?;
         let outcome = salsa::Cancelled::catch(AssertUnwindSafe(|| image(db, demanded)));
+        let shelved = match &outcome {
+            Ok(Ok(built)) => self.shelve(db, demanded, &name, built),
+            _ => None,
+        };
         let mut schedule = lock(&self.schedule);
         let mut summary = lock(&self.summary);
+        match shelved {
+            Some(Ok(shelved)) => drop(summary.shelved.insert(name.clone(), shelved)),
+            Some(Err(error)) => drop(summary.unpublished.insert(name.clone(), error)),
+            None => {}
+        }
         let Ok(result) = outcome else {
             schedule.stop();
             summary.endings.insert(name, Ending::Skipped);
@@ -294,12 +386,16 @@ impl Work<'_> {
         };
         let (ending, newly_ready) = match result {
             Ok(built) => {
+                if let Err(error) = self.load(&name, &built) {
+                    summary.unfetched.insert(name.clone(), error);
+                }
                 // At once, and before its pin goes: a result must never be without a name.
                 self.tag(&name, &built, &mut summary);
                 summary.results.insert(name.clone(), built);
                 let told = lock(self.told).remove(&name).unwrap_or_default();
                 let ending = match told.built {
                     Some(reasons) => Ending::Built { reasons, same: told.same },
+                    None if told.found => Ending::Found,
                     None if told.reused => Ending::Reused,
                     None => Ending::Fresh,
                 };
@@ -314,6 +410,29 @@ impl Work<'_> {
         drop((schedule, summary));
         (self.tell)(Event::Ended(name, ending, started.elapsed()));
         Some(newly_ready)
+    }
+}
+
+impl Summary {
+    /// Takes over what a later round came to. What was built in an earlier one was built.
+    fn follow(&mut self, later: Self) {
+        for (name, ending) in later.endings {
+            let built = matches!(self.endings.get(&name), Some(Ending::Built { .. }));
+            if !(built && ending == Ending::Fresh) {
+                self.endings.insert(name, ending);
+            }
+        }
+        for name in later.results.keys() {
+            self.unpublished.remove(name);
+            self.unfetched.remove(name);
+        }
+        self.results.extend(later.results);
+        self.retagged.extend(later.retagged);
+        self.untagged.extend(later.untagged);
+        self.shelved.extend(later.shelved);
+        self.unpublished.extend(later.unpublished);
+        self.unfetched.extend(later.unfetched);
+        self.interrupted |= later.interrupted;
     }
 }
 

@@ -17,6 +17,7 @@ use crate::hash::{ContentHash, FieldHasher};
 use crate::ledger::Ledger;
 use crate::query::ImkDb;
 use crate::query::hands::Hands;
+use crate::query::shelf::Shelves;
 use crate::query::snapshot::{self, Memory};
 use crate::registry::Registry;
 use crate::source::locate::Located;
@@ -109,7 +110,10 @@ impl Session {
         let path = state.join("ledger");
         let ledger = Ledger::open(&path).map_err(|why| OpenError::State { what: "read", path, why })?;
         let evidence = EvidenceStore::new(&state.join("evidence"));
-        let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, tree, cancel));
+        let repositories = project::repositories(&project);
+        let shelves =
+            Shelves::new(Arc::clone(&registry), repositories, &project.content_tag, asking.offline);
+        let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, tree, shelves, cancel));
         let (db, memory) = snapshot::load(&state.join("snapshot"), &hands);
         let target = overrides.target;
         let upstream = Upstream::new(registry, project.lock.clone(), asking, StateFolder(state.clone()));
@@ -133,14 +137,17 @@ impl Session {
     pub(super) fn detached(located: &Located, tree: Arc<dyn SourceTree>) -> Self {
         let evidence = EvidenceStore::new(Path::new(""));
         let ledger = Arc::new(Ledger::empty());
-        let hands = Arc::new(Hands::new(Arc::new(NoEngine), ledger, evidence, tree, Cancel::default()));
+        let upstream = Upstream::offline();
+        let shelves = Shelves::new(Arc::clone(upstream.registry()), BTreeMap::new(), "", true);
+        let hands =
+            Arc::new(Hands::new(Arc::new(NoEngine), ledger, evidence, tree, shelves, Cancel::default()));
         Self {
             environment: BTreeMap::new(),
             target: None,
             project: Project { root: located.root.clone(), ..Project::default() },
             db: ImkDb::new(Arc::clone(&hands)),
             hands,
-            upstream: Arc::new(Upstream::offline()),
+            upstream: Arc::new(upstream),
             memory: Memory::default(),
             changed: false,
             state: PathBuf::new(),

@@ -10,6 +10,7 @@ use crate::engine::{BuildEvent, Cancel, Engine, EngineError, ImageId, Inventory,
 use crate::evidence::EvidenceStore;
 use crate::ledger::Ledger;
 use crate::reason::Reason;
+use super::shelf::Shelves;
 use crate::source::tree::{Selection, SourceTree};
 use crate::syntax::reference::normalized;
 
@@ -23,9 +24,15 @@ pub struct Hands {
     pub evidence: EvidenceStore,
     /// The repository's files.
     pub tree: Arc<dyn SourceTree>,
+    /// What registries have of the repository's images.
+    pub shelves: Shelves,
     /// Set to stop.
     pub cancel: Cancel,
     run: RwLock<Run>,
+    /// Names that results bear for a moment, while they travel.
+    passing: Mutex<BTreeSet<String>>,
+    /// Images whose published result turned out to be gone, or to be another machine's: to be asked for again.
+    again: Mutex<BTreeSet<String>>,
     /// What the engine answered for an id: its tags, or that it has no such image.
     present: Mutex<BTreeMap<ImageId, Option<BTreeSet<String>>>>,
 }
@@ -45,6 +52,10 @@ pub struct Run {
     pub nonce: String,
     /// Names this repository and user to the engine's cache of sent files.
     pub share: String,
+    /// Images to publish as soon as they are built.
+    pub publish: BTreeSet<String>,
+    /// What their manifests say beside what they are.
+    pub annotations: BTreeMap<String, BTreeMap<String, String>>,
     /// Told what happens.
     pub report: Option<Report>,
 }
@@ -63,6 +74,12 @@ pub enum JobEvent {
     Reused(Vec<Reason>),
     /// It was built, and the result has the same content as the one before.
     SameResult,
+    /// A registry has its result: another machine built it.
+    Found,
+    /// Its result is sent to a registry.
+    Publishing,
+    /// Another machine published a result of the same key first; that one is taken.
+    Yielded,
 }
 
 impl Hands {
@@ -72,9 +89,36 @@ impl Hands {
         ledger: Arc<Ledger>,
         evidence: EvidenceStore,
         tree: Arc<dyn SourceTree>,
+        shelves: Shelves,
         cancel: Cancel,
     ) -> Self {
-        Self { engine, ledger, evidence, tree, cancel, run: RwLock::default(), present: Mutex::default() }
+        Self {
+            engine,
+            ledger,
+            evidence,
+            tree,
+            shelves,
+            cancel,
+            run: RwLock::default(),
+            passing: Mutex::default(),
+            again: Mutex::default(),
+            present: Mutex::default(),
+        }
+    }
+
+    /// The images whose queries are to run again though no input changed. Empty afterwards.
+    pub fn take_again(&self) -> BTreeSet<String> {
+        std::mem::take(&mut lock(&self.again))
+    }
+
+    /// Has the query of an image run again.
+    pub fn ask_again(&self, image: &str) {
+        lock(&self.again).insert(image.to_owned());
+    }
+
+    /// A name that is to be taken away when the run ends.
+    pub(super) fn passes(&self, name: &str) {
+        lock(&self.passing).insert(name.to_owned());
     }
 
     /// Begins a run.
@@ -151,7 +195,8 @@ impl Hands {
     /// stays: an engine removes an image together with it.
     pub fn release_pins(&self) {
         let nonce = format!("-{}", self.run().nonce);
-        let pinned = |tag: &&String| tag.starts_with(PIN) && tag.ends_with(&nonce);
+        let passing = std::mem::take(&mut *lock(&self.passing));
+        let pinned = |tag: &&String| tag.starts_with(PIN) && tag.ends_with(&nonce) || passing.contains(*tag);
         let mut present = lock(&self.present);
         for tags in present.values_mut().flatten() {
             let pins: Vec<String> = tags.iter().filter(pinned).cloned().collect();

@@ -11,7 +11,9 @@ pub mod image;
 pub mod inputs;
 mod pins;
 mod produce;
+pub mod publish;
 pub mod recipe;
+pub mod shelf;
 pub mod snapshot;
 pub mod spec;
 

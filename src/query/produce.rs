@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use super::graph::Edge;
 use super::hands::{Hands, JobEvent};
@@ -14,10 +14,12 @@ use super::image::{BuildError, Built};
 use super::inputs::{Context, Exact, Options, OutsideBase, Text};
 use super::pins::Pins;
 use crate::engine::{BuildRequest, ContextFiles, EngineError, ImageId};
+use super::shelf::{Published, Shelf};
+use crate::content::KEY_LABEL;
 use crate::evidence::Evidence;
 use crate::file::{UsedFile, UsedFiles};
 use crate::hash::{ContentHash, FieldHasher};
-use crate::ledger::Record;
+use crate::ledger::{Record, now};
 use crate::name;
 use crate::part::Part;
 use crate::reason::Reason;
@@ -62,7 +64,10 @@ impl Hands {
         if self.cancel.is_cancelled() {
             return Err(BuildError::Engine(EngineError::Interrupted));
         }
-        let forced = self.run().forced.contains(job.name);
+        let (forced, publish) = {
+            let run = self.run();
+            (run.forced.contains(job.name), run.publish.contains(job.name))
+        };
         let before = self.ledger.latest(job.name, job.engine);
         let known = self.ledger.lookup(&job.key, job.engine);
         if !forced
@@ -70,6 +75,16 @@ impl Hands {
             && self.has(&ImageId(record.id.clone())).map_err(BuildError::Engine)?
         {
             return self.reuse(job, record, before.as_ref());
+        }
+        if !forced {
+            match (self.shelves.find(job.name, &job.key), &known) {
+                (Shelf::Has(published), _) => return self.found(job, &published),
+                // It was there, and nobody says that it is gone.
+                (Shelf::Unknown, Some(record)) if record.published.is_some() => {
+                    return self.reuse(job, record, before.as_ref());
+                }
+                _ => {}
+            }
         }
         let files = Arc::new(self.files(job)?);
         let evidence = Evidence::new(job.parts.clone(), &files.list);
@@ -92,9 +107,36 @@ impl Hands {
         // Evidence only explains: a disk too full for it must not lose the build.
         let _ = self.evidence.save(&job.key, &evidence);
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.write_down(job, &id, content, took_ms, reasons)?;
+        self.write_down(job, &id, content, took_ms, reasons, None)?;
         self.learned(&id);
-        Ok(Built { key: job.key, id, content })
+        let built = Built { key: job.key, id, content };
+        // Before users are built on it: they must be built on the one that everybody will have.
+        let published = publish.then(|| self.publish(job.name, &built)).and_then(Result::ok).flatten();
+        match published {
+            Some(published) if published.content != content => self.yield_to(job, &published),
+            _ => Ok(built),
+        }
+    }
+
+    /// Another machine has built this key, and the registry has its result.
+    fn found(&self, job: &Job<'_>, published: &Published) -> Result<Built, BuildError> {
+        self.report(job.name, JobEvent::Found);
+        let id = published.id(&self.engine.identity().map_err(BuildError::Engine)?.builder);
+        // The same key has the same inputs, so what went into it is known here too.
+        if let Ok(files) = self.files(job) {
+            let _ = self.evidence.save(&job.key, &Evidence::new(job.parts.clone(), &files.list));
+        }
+        let at = Some(published.at.to_string());
+        self.write_down(job, &id, published.content, 0, Vec::new(), at)?;
+        Ok(Built { key: job.key, id, content: published.content })
+    }
+
+    /// Another machine was faster: its result is everybody's, and is fetched for those who build on it.
+    fn yield_to(&self, job: &Job<'_>, published: &Published) -> Result<Built, BuildError> {
+        self.report(job.name, JobEvent::Yielded);
+        self.fetch(job.name, &published.at.to_string(), &job.key).map_err(BuildError::Engine)?;
+        let id = published.id(&self.engine.identity().map_err(BuildError::Engine)?.builder);
+        Ok(Built { key: job.key, id, content: published.content })
     }
 
     /// An older build answers this key: after a revert, or when the snapshot was lost.
@@ -103,7 +145,7 @@ impl Hands {
         if before.is_some_and(|before| before.key != job.key) {
             let evidence = self.evidence.load(&job.key).unwrap_or_default();
             self.report(job.name, JobEvent::Reused(self.reasons(before, &evidence)));
-            self.write_down(job, &id, record.content, 0, Vec::new())?;
+            self.write_down(job, &id, record.content, 0, Vec::new(), record.published.clone())?;
         }
         Ok(Built { key: job.key, id, content: record.content })
     }
@@ -121,17 +163,18 @@ impl Hands {
         content: ContentHash,
         took_ms: u64,
         reasons: Vec<Reason>,
+        published: Option<String>,
     ) -> Result<(), BuildError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let record = Record {
             key: job.key,
             image: job.name.to_owned(),
             engine: job.engine.to_owned(),
             id: id.0.clone(),
             content,
-            at: now.as_secs(),
+            at: now(),
             took_ms,
             reasons,
+            published,
         };
         self.ledger.record(record).map_err(|error| BuildError::Ledger(error.to_string()))
     }
@@ -198,13 +241,15 @@ impl Hands {
         let declared = |arg: &String| job.recipe.args.contains_key(arg);
         let proxy = |arg: &String| arg.to_ascii_lowercase().ends_with("_proxy");
         let args = job.options.args.iter().filter(|(arg, _)| declared(arg) || proxy(arg));
+        let mut labels = job.options.labels.clone();
+        labels.insert(KEY_LABEL.to_owned(), job.key.to_string());
         let share = FieldHasher::new("imk share v1").field(&run.share).field(job.name).finish();
         Ok(BuildRequest {
             image: job.name.to_owned(),
             dockerfile: job.recipe.pinned(text, |base| pins.of(base)),
             target: job.options.target.clone(),
             args: args.map(|(arg, value)| (arg.clone(), value.clone())).collect(),
-            labels: job.options.labels.clone(),
+            labels,
             platform: job.options.platform.clone(),
             network: job.options.network.clone(),
             secrets,
@@ -218,11 +263,19 @@ impl Hands {
     /// can only name images, and a BuildKit of 20.10 takes no id in `FROM`.
     fn pin(&self, engine: &str, base: &Part) -> Result<String, BuildError> {
         let content: ContentHash = base.value.parse().map_err(|_| BuildError::Base(base.name.clone()))?;
-        for id in self.ledger.ids_of(&content, engine).into_iter().map(ImageId) {
-            if let Some(reference) = self.pin_local(&id).map_err(BuildError::Engine)? {
+        for record in self.ledger.with_content(&content, engine) {
+            if let Some(reference) = self.pin_local(&ImageId(record.id)).map_err(BuildError::Engine)? {
+                return Ok(reference);
+            }
+            let Some(at) = &record.published else { continue };
+            if let Some(id) = self.fetch(&record.image, at, &record.key).map_err(BuildError::Engine)?
+                && let Some(reference) = self.pin_local(&id).map_err(BuildError::Engine)?
+            {
                 return Ok(reference);
             }
         }
+        // It was there when it was last looked at: the next try builds it.
+        self.ask_again(&base.name);
         Err(BuildError::Base(base.name.clone()))
     }
 

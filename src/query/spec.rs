@@ -33,7 +33,7 @@ use crate::reason::Code;
 use crate::syntax::resolve::{Recipe, StageBase};
 
 /// Raised when a line of the table above changes its meaning.
-pub const KEY_VERSION: &str = "1";
+pub const KEY_VERSION: &str = "2";
 
 /// The hash of everything that counts of an image, bases of the repository left out.
 ///
@@ -66,7 +66,7 @@ pub fn known_parts(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<Part> {
 
     let mut parts = vec![
         Part::new(Code::Builder, "key version", KEY_VERSION),
-        Part::new(Code::Builder, "builder", workspace.builder_kind(db)),
+        Part::new(Code::Builder, "builder", builder(workspace.builder_kind(db))),
         Part::new(Code::Config, "platform", platform),
     ];
     if let Some(network) = &options.network {
@@ -92,6 +92,11 @@ pub fn known_parts(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<Part> {
     }
     parts.extend(dockerfile(db, image, recipe).into_iter().map(|line| Part::new(Code::Dockerfile, "", line)));
     parts
+}
+
+/// Which builder, without how its engine keeps images: that changes ids and not images.
+fn builder(kind: &str) -> &str {
+    kind.split('/').next().unwrap_or(kind)
 }
 
 /// The lines of the Dockerfile that count. Bases are told by number, so that

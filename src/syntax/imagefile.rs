@@ -17,6 +17,8 @@ use super::error::{Span, SyntaxError};
 pub struct Imagefile {
     /// Put before an image's name to make the name it is tagged with.
     pub prefix: String,
+    /// What the tags begin with that stand for action keys.
+    pub content_tag: Option<String>,
     /// What bare `imk` builds; every image when empty.
     pub default: Vec<Word>,
     /// Names for several images: selectors by group.
@@ -90,6 +92,10 @@ pub enum SecretSource {
 /// is suggested and what `imk help imagefile` explains come from this one table.
 pub const TOP_KEYS: &[(&str, &str)] = &[
     ("prefix", "put before every image's name to make its tag, such as \"registry.example/team/\""),
+    (
+        "content_tag",
+        "what the tags in the registry begin with that stand for all inputs of an image; else \"imk-\"",
+    ),
     ("vars", "variables with their defaults, used as {NAME}; set by IMK_VAR_NAME or --var NAME=VALUE"),
     ("default", "what bare `imk` builds: names, globs, groups; every image when absent"),
     ("defaults", "what every image inherits; any key of an image"),

@@ -76,6 +76,21 @@ impl GitStore {
         }))
     }
 
+    /// Where the repository came from, without anybody's name or password; `None` when it was made here.
+    pub fn origin(&self) -> Option<String> {
+        let repository = lock(&self.repository);
+        let remote = repository.find_remote("origin").ok()?;
+        let url = remote.url().ok()?;
+        match url.split_once("://") {
+            Some((scheme, rest)) => {
+                let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+                let host = host.rsplit('@').next().unwrap_or(host);
+                Some(format!("{scheme}://{host}/{path}"))
+            }
+            None => Some(url.to_owned()),
+        }
+    }
+
     pub(super) fn listing(&self, id: Oid) -> Result<Arc<Listing>, git2::Error> {
         if let Some(known) = lock(&self.listings).get(&id) {
             return Ok(Arc::clone(known));

@@ -18,6 +18,7 @@ pub(super) type Pairs<V> = Vec<(Word, V)>;
 #[derive(Default)]
 pub(super) struct RawFile {
     pub prefix: Option<Word>,
+    pub content_tag: Option<Word>,
     pub vars: Pairs<Word>,
     pub default: Vec<Word>,
     pub defaults: RawImage,
@@ -105,6 +106,7 @@ impl Reader {
     fn file(&mut self, value: &Expr<'_>, file: &mut RawFile) {
         self.fields(value, "an Imagefile", TOP_KEYS, |reader, key, value| match key {
             "prefix" => file.prefix = reader.text(value),
+            "content_tag" => file.content_tag = reader.text(value),
             "vars" => file.vars = reader.map(value, "variable", Self::text),
             "default" => file.default = reader.list(value),
             "defaults" => file.defaults = reader.image(value),

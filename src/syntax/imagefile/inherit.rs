@@ -46,6 +46,7 @@ pub(super) fn inherit(
     }
     Imagefile {
         prefix: raw.prefix.as_ref().map(|prefix| scope.fill(prefix).text).unwrap_or_default(),
+        content_tag: raw.content_tag.as_ref().map(|tag| scope.fill(tag).text),
         default: scope.words(&raw.default),
         groups,
         images,

@@ -1,0 +1,251 @@
+//! Results on the shelves: published under their key, with their inputs and the tags people chose.
+//!
+//! An image travels once; every further tag is a manifest put under another
+//! name. Knows what is published and in which order; how an image travels is
+//! for `query::publish`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::session::Session;
+use super::sync::Synced;
+use crate::engine::{EngineError, ImageId};
+use crate::file::{FileKind, UsedFiles};
+use crate::part::Part;
+use crate::query::ImkDb;
+use crate::query::graph::bases;
+use crate::query::hands::Hands;
+use crate::query::image::{Built, image_content};
+use crate::query::inputs::{Exact, Image, Workspace};
+use crate::query::publish::PublishError;
+use crate::query::recipe::outline;
+use crate::query::shelf::Published;
+use crate::query::spec::parts;
+use crate::reason::Code;
+use crate::source::git::GitStore;
+use crate::syntax::reference;
+
+/// The kind of document that is attached to a published image: everything that counted for it.
+pub const INPUTS: &str = "application/vnd.imk.inputs.v1+json";
+
+/// How often the tags are set again because another machine published in between.
+const ROUNDS: usize = 3;
+
+/// What became of an image at its registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shelved {
+    /// It is there, and these tags were moved to it.
+    There { at: String, moved: Vec<String> },
+    /// Another machine's result of the same key is there: it must be taken first.
+    Elsewhere,
+    /// Its name names no registry.
+    Nowhere,
+}
+
+/// Publishes one result, its inputs and its tags.
+///
+/// # Errors
+/// See [`PublishError`]. What was done before the error stays done, and the next try goes on from there.
+pub(super) fn publish(
+    db: &ImkDb,
+    hands: &Hands,
+    image: Image,
+    built: &Built,
+    tags: &[String],
+) -> Result<Shelved, PublishError> {
+    let name = image.name(db);
+    let Some(mut there) = hands.publish(name, built)? else { return Ok(Shelved::Nowhere) };
+    let mut moved = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        if there.content != built.content {
+            return Ok(Shelved::Elsewhere);
+        }
+        attach(db, hands, image, built, &there)?;
+        moved.extend(give(hands, &there, tags)?);
+        // Two machines may have put their manifests at the same moment: the later one counts for both.
+        let Some(tag) = hands.shelves.content_tag(name, &built.key) else { break };
+        match hands.shelves.look(&tag)? {
+            Some(now) if now.at != there.at => there = now,
+            _ => break,
+        }
+    }
+    Ok(Shelved::There { at: there.at.to_string(), moved: moved.into_iter().collect() })
+}
+
+/// Gives what is there some tags, and says which of them stood for something else.
+fn give(hands: &Hands, there: &Published, tags: &[String]) -> Result<Vec<String>, PublishError> {
+    let registry = hands.shelves.registry();
+    let mut manifest = None;
+    let mut moved = Vec::new();
+    for tag in tags {
+        let Ok(name) = reference::parse(tag) else { continue };
+        if registry.head(&name)?.is_some_and(|found| Some(&found.digest) == there.at.digest.as_ref()) {
+            continue;
+        }
+        if manifest.is_none() {
+            manifest = registry.manifest(&there.at)?;
+        }
+        let Some(manifest) = &manifest else { return Err(PublishError::Lost(there.at.clone())) };
+        registry.put_manifest(&name, manifest)?;
+        moved.push(tag.clone());
+    }
+    Ok(moved)
+}
+
+/// Attaches the list of everything that counted, unless it is there.
+fn attach(
+    db: &ImkDb,
+    hands: &Hands,
+    image: Image,
+    built: &Built,
+    there: &Published,
+) -> Result<(), PublishError> {
+    let registry = hands.shelves.registry();
+    if !registry.attached(&there.at, INPUTS)?.is_empty() {
+        return Ok(());
+    }
+    let annotations = BTreeMap::from([
+        (crate::content::KEY_LABEL.to_owned(), built.key.to_string()),
+        ("imk.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ]);
+    let document = inputs(db, hands, image, built).to_string();
+    registry.attach(&there.at, INPUTS, &annotations, INPUTS, document.as_bytes())?;
+    Ok(())
+}
+
+/// Everything that counted for a result, as a document. The same key gives the same text.
+fn inputs(db: &ImkDb, hands: &Hands, image: Image, built: &Built) -> Value {
+    let selection = hands.run().selections.get(image.name(db)).cloned();
+    let files = selection.and_then(|selection| hands.tree.used_files(&selection).ok());
+    let mut counted: Vec<Part> = parts(db, image).unwrap_or_default();
+    counted.retain(|part| part.code != Code::File);
+    let images = Workspace::get(db).images(db);
+    let contents: BTreeMap<&String, String> = bases(db, image)
+        .inside
+        .iter()
+        .filter_map(|edge| Some((&edge.base, image_content(db, *images.get(&edge.base)?)?.to_string())))
+        .collect();
+    json!({
+        "version": 1,
+        "image": image.name(db),
+        "key": built.key.to_string(),
+        "content": built.content.to_string(),
+        "parts": counted,
+        "bases": contents,
+        "files": files_of(&files.unwrap_or_default()),
+    })
+}
+
+fn files_of(files: &UsedFiles) -> Vec<Value> {
+    let counted = files.files.iter().filter(|file| file.counts);
+    counted
+        .map(|file| {
+            let kind = match file.kind {
+                FileKind::File => "file",
+                FileKind::Folder => "folder",
+                FileKind::Link => "link",
+                FileKind::Special => "special",
+            };
+            let (mode, hash) = (format!("{:04o}", file.mode), file.hash.to_string());
+            json!({"path": file.path, "kind": kind, "mode": mode, "hash": hash})
+        })
+        .collect()
+}
+
+/// What became of a wish to have an image here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pulled {
+    /// The engine had it.
+    Here,
+    /// It was fetched.
+    Fetched,
+    /// No registry has it for what the files are now.
+    Nowhere,
+    /// It could not be fetched.
+    Failed(EngineError),
+}
+
+impl Session {
+    /// Fetches the results of some images and gives them their tags; nothing is built.
+    pub fn pull(&mut self, synced: &Synced) -> BTreeMap<String, Pulled> {
+        let contents = self.plan(synced, false).results;
+        let mut pulled = BTreeMap::new();
+        for name in &synced.targets {
+            let outcome = match contents.get(name) {
+                None => Pulled::Nowhere,
+                Some(found) => self.bring(name, found),
+            };
+            pulled.insert(name.clone(), outcome);
+        }
+        pulled
+    }
+
+    fn bring(&self, name: &str, found: &super::plan::Found) -> Pulled {
+        let hands = &self.hands;
+        let here = hands.has(&found.id).unwrap_or(false);
+        let id = match (here, &found.published) {
+            (true, _) => Ok(Some(found.id.clone())),
+            (false, Some(at)) => hands.fetch(name, at, &found.key),
+            (false, None) => Ok(None),
+        };
+        let tags = self.project.images.get(name).map(|image| image.tags.as_slice()).unwrap_or_default();
+        match id.and_then(|id| id.map(|id| self.tag_all(&id, tags).map(|()| id)).transpose()) {
+            Ok(None) => Pulled::Nowhere,
+            Ok(Some(_)) if here => Pulled::Here,
+            Ok(Some(_)) => Pulled::Fetched,
+            Err(error) => Pulled::Failed(error),
+        }
+    }
+
+    fn tag_all(&self, id: &ImageId, tags: &[String]) -> Result<(), EngineError> {
+        let lacks = self.hands.lacks(id, tags)?;
+        lacks.iter().try_for_each(|tag| self.hands.tag(id, tag))
+    }
+
+    /// What the manifests of an order say beside what the images are (the image specification's
+    /// predefined annotations). `epoch` is SOURCE_DATE_EPOCH, else the time of the run.
+    pub(super) fn annotations(
+        &self,
+        synced: &Synced,
+        epoch: i64,
+    ) -> BTreeMap<String, BTreeMap<String, String>> {
+        let store = GitStore::open(&self.project.root).ok();
+        let revision = store.as_ref().and_then(|store| store.commit("HEAD").ok()).map(|head| head.id.to_string());
+        let source = store.as_ref().and_then(|store| store.origin());
+        let created = jiff::Timestamp::from_second(epoch).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string();
+        let mut all = BTreeMap::new();
+        for name in &synced.order.names {
+            let Some(image) = self.image(name) else { continue };
+            let base = self.base_of(image);
+            let pairs = [
+                ("title", Some(name.clone())),
+                ("created", Some(created.clone())),
+                ("revision", revision.clone()),
+                ("source", source.clone()),
+                ("base.name", base.as_ref().map(|(name, _)| name.clone())),
+                ("base.digest", base.and_then(|(_, digest)| digest)),
+            ];
+            let said = pairs.into_iter().filter_map(|(key, value)| {
+                Some((format!("org.opencontainers.image.{key}"), value?))
+            });
+            all.insert(name.clone(), said.collect());
+        }
+        all
+    }
+
+    /// The name of the image that one stands on, and its digest where that is known.
+    fn base_of(&self, image: Image) -> Option<(String, Option<String>)> {
+        let ground = outline(&self.db, image).as_ref().ok()?.ground.clone()?;
+        let edge = bases(&self.db, image).inside.iter().find(|edge| edge.reference == ground.reference);
+        if let Some(edge) = edge {
+            let repository = &self.project.images.get(&edge.base)?.repository;
+            return Some((repository.clone(), None));
+        }
+        let digest = match &self.workspace().outside(&self.db).get(&ground)?.exact {
+            Exact::Digest(digest) => Some(digest.clone()),
+            Exact::Local(_) | Exact::Unknown => None,
+        };
+        Some((reference::normalized(&ground.reference), digest))
+    }
+}

@@ -1,0 +1,261 @@
+//! Results on their way to a registry and back.
+//!
+//! A key is published once: whoever comes second takes what is there. The
+//! engine sends the layers, under a name that only serves the journey; the
+//! manifest that everybody sees is ours, since an engine writes none with annotations.
+//! Knows no tags that people choose; the driver gives those.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::hands::{Hands, JobEvent};
+use super::image::Built;
+use super::shelf::Published;
+use crate::engine::{EngineError, ImageId};
+use crate::hash::ContentHash;
+use crate::ledger::{Record, now};
+use crate::registry::document::{self, Document};
+use crate::registry::{Manifest, RegistryError, by_digest, by_tag};
+use crate::syntax::reference::Reference;
+
+/// The tag of the journey. One a repository, so that none pile up.
+const STAGING: &str = "imk-staging";
+
+/// How often a journey is begun that broke off. The layers that arrived are not sent again.
+const TRIES: u32 = 4;
+
+/// Why a result was not published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublishError {
+    /// The engine could not send it.
+    Engine(EngineError),
+    /// The registry did not take it, or did not say.
+    Registry(RegistryError),
+    /// It was put there and is not there.
+    Lost(Reference),
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Engine(error) => error.fmt(f),
+            Self::Registry(error) => error.fmt(f),
+            Self::Lost(name) => write!(f, "`{name}` was put into the registry and is not there now"),
+        }
+    }
+}
+
+impl From<EngineError> for PublishError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<RegistryError> for PublishError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(error)
+    }
+}
+
+impl Hands {
+    /// Publishes a result under its key unless that is published already, and says what is there
+    /// now: perhaps what another machine built. `None` when the image's name has no registry.
+    ///
+    /// # Errors
+    /// See [`PublishError`]. The result itself is not touched by any.
+    pub fn publish(&self, image: &str, built: &Built) -> Result<Option<Published>, PublishError> {
+        let Some(tag) = self.shelves.content_tag(image, &built.key) else { return Ok(None) };
+        let there = match self.shelves.look(&tag)? {
+            Some(there) => there,
+            None => {
+                self.report(image, JobEvent::Publishing);
+                let sent = self.send(image, &tag, &built.id)?;
+                let manifest = annotated(&sent, &self.annotations(image));
+                // Layers take their time: somebody may have been faster.
+                if self.shelves.look(&tag)?.is_none() {
+                    self.shelves.registry().put_manifest(&tag, &manifest)?;
+                }
+                self.shelves.look(&tag)?.ok_or(PublishError::Lost(tag))?
+            }
+        };
+        let engine = self.engine.identity()?;
+        let at = there.at.to_string();
+        // Only saves questions: what cannot be written down is asked for again.
+        let _ = if there.content == built.content {
+            self.ledger.published(&built.key, &engine.id, &at)
+        } else {
+            // From now on the key leads to what everybody has.
+            self.ledger.record(Record {
+                key: built.key,
+                image: image.to_owned(),
+                engine: engine.id,
+                id: there.id(&engine.builder).0,
+                content: there.content,
+                at: now(),
+                took_ms: 0,
+                reasons: Vec::new(),
+                published: Some(at),
+            })
+        };
+        self.shelves.learned(image, &built.key, there.clone());
+        Ok(Some(there))
+    }
+
+    /// Fetches a published result into the engine, which then calls it by its content tag.
+    /// `None` when the registry has it no more.
+    ///
+    /// # Errors
+    /// When the engine cannot fetch it: that is not an absence.
+    pub fn fetch(&self, image: &str, at: &str, key: &ContentHash) -> Result<Option<ImageId>, EngineError> {
+        let events = |event| self.report(image, JobEvent::Build(event));
+        let fetched = self.again_and_again(|| self.engine.pull(at, &events, &self.cancel))?;
+        match &fetched {
+            None => self.shelves.vanished(image, key),
+            Some(id) => {
+                self.learned(id);
+                // An image without a name is the first that a clean-up takes.
+                if let Some(tag) = self.shelves.content_tag(image, key) {
+                    self.tag(id, &tag.to_string())?;
+                }
+            }
+        }
+        Ok(fetched)
+    }
+
+    /// Has the engine send an image, and fetches the manifest that it wrote.
+    fn send(&self, image: &str, near: &Reference, id: &ImageId) -> Result<Manifest, PublishError> {
+        let events = |event| self.report(image, JobEvent::Build(event));
+        let staging = by_tag(near, STAGING);
+        let push = |name: &Reference| {
+            let name = name.to_string();
+            self.tag(id, &name)?;
+            self.passes(&name);
+            self.again_and_again(|| self.engine.push(&name, &events, &self.cancel))
+        };
+        let digest = match push(&staging) {
+            // A registry that never lets a tag move: then each journey has one of its own.
+            Err(EngineError::Refused { why, .. }) if why.contains("immutable") => {
+                let hex = id.0.rsplit(':').next().unwrap_or_default();
+                push(&by_tag(near, &format!("{STAGING}-{}", &hex[..hex.len().min(16)])))?
+            }
+            pushed => pushed?,
+        };
+        let sent = by_digest(near, &digest);
+        Ok(self.shelves.registry().manifest(&sent)?.ok_or(PublishError::Lost(sent))?)
+    }
+
+    fn annotations(&self, image: &str) -> BTreeMap<String, String> {
+        self.run().annotations.get(image).cloned().unwrap_or_default()
+    }
+
+    /// Tries again what may go better a moment later.
+    fn again_and_again<T>(&self, mut attempt: impl FnMut() -> Result<T, EngineError>) -> Result<T, EngineError> {
+        let mut pause = Duration::from_millis(500);
+        for _ in 1..TRIES {
+            match attempt() {
+                Err(EngineError::Refused { why, .. }) if is_passing(&why) && !self.cancel.is_cancelled() => {
+                    std::thread::sleep(pause);
+                    pause *= 2;
+                }
+                done => return done,
+            }
+        }
+        attempt()
+    }
+}
+
+/// Trouble of the network or of a server, by the engine's words.
+fn is_passing(why: &str) -> bool {
+    let why = why.to_lowercase();
+    let words = [
+        "eof",
+        "timeout",
+        "timed out",
+        "connection reset",
+        "connection refused",
+        "broken pipe",
+        "toomanyrequests",
+        "too many requests",
+        "status: 429",
+        "status: 5",
+        "internal server error",
+        "bad gateway",
+        "service unavailable",
+    ];
+    words.iter().any(|word| why.contains(word))
+}
+
+/// The same image in a manifest of the OCI image specification, which knows annotations. Layers and
+/// configuration stay what they are, byte for byte.
+fn annotated(sent: &Manifest, annotations: &BTreeMap<String, String>) -> Manifest {
+    let Ok(Value::Object(mut manifest)) = serde_json::from_slice::<Value>(&sent.bytes) else {
+        return sent.clone();
+    };
+    if serde_json::from_slice::<Document>(&sent.bytes).is_ok_and(|document| document.config.is_none()) {
+        return sent.clone();
+    }
+    manifest.insert("mediaType".into(), document::MANIFEST.into());
+    if let Some(kind) = manifest.get_mut("config").and_then(|config| config.get_mut("mediaType")) {
+        *kind = oci(kind).into();
+    }
+    for layer in manifest.get_mut("layers").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(kind) = layer.get_mut("mediaType") {
+            *kind = oci(kind).into();
+        }
+    }
+    if !annotations.is_empty() {
+        manifest.insert("annotations".into(), json!(annotations));
+    }
+    Manifest::new(document::MANIFEST, Value::Object(manifest).to_string().into_bytes())
+}
+
+/// The image specification's name for docker's kinds of blobs (its "Compatibility Matrix").
+fn oci(kind: &Value) -> String {
+    let kind = kind.as_str().unwrap_or_default();
+    let name = match kind {
+        "application/vnd.docker.container.image.v1+json" => "application/vnd.oci.image.config.v1+json",
+        "application/vnd.docker.image.rootfs.diff.tar.gzip" => "application/vnd.oci.image.layer.v1.tar+gzip",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => {
+            "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+        }
+        other => other,
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_keeps_its_blobs_and_takes_annotations() {
+        let docker = json!({
+            "schemaVersion": 2,
+            "mediaType": document::DOCKER_MANIFEST,
+            "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 1, "digest": "sha256:c"},
+            "layers": [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": 2, "digest": "sha256:l"}],
+        });
+        let sent = Manifest::new(document::DOCKER_MANIFEST, docker.to_string().into_bytes());
+        let ours = annotated(&sent, &BTreeMap::from([("org.opencontainers.image.revision".into(), "abc".into())]));
+        let value: Value = serde_json::from_slice(&ours.bytes).unwrap();
+        assert_eq!(ours.media_type, document::MANIFEST);
+        assert_eq!(value["config"]["digest"], "sha256:c");
+        assert_eq!(value["config"]["mediaType"], "application/vnd.oci.image.config.v1+json");
+        assert_eq!(value["layers"][0]["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip");
+        assert_eq!(value["annotations"]["org.opencontainers.image.revision"], "abc");
+        assert_ne!(ours.digest, sent.digest);
+    }
+
+    #[test]
+    fn trouble_that_passes_is_told_from_a_refusal() {
+        for passing in ["unexpected EOF", "received unexpected HTTP status: 503 Service Unavailable", "i/o timeout"] {
+            assert!(is_passing(passing), "{passing}");
+        }
+        for lasting in ["unauthorized: authentication required", "denied", "manifest invalid"] {
+            assert!(!is_passing(lasting), "{lasting}");
+        }
+    }
+}

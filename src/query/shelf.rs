@@ -1,0 +1,164 @@
+//! What a registry has of the repository's images, found by action key.
+//!
+//! An image is published under a tag made of its key, which is never given to
+//! anything else: one question tells whether any machine has built it. Asks
+//! registries and decides nothing; a registry that does not answer is noted,
+//! and is "unknown" for the rest of the run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::content;
+use crate::engine::ImageId;
+use crate::hash::ContentHash;
+use crate::registry::document::Document;
+use crate::registry::{Manifest, Registry, RegistryError, by_digest, by_tag};
+use crate::syntax::reference::Reference;
+
+/// An image that a registry has for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Its exact name: repository and digest of the manifest.
+    pub at: Reference,
+    /// Digest of its configuration.
+    pub configuration: String,
+    /// What users of the image are keyed on.
+    pub content: ContentHash,
+}
+
+impl Published {
+    /// The id it has, or will have, on an engine with this builder: an engine on containerd goes by
+    /// manifests, every other one by configurations.
+    pub fn id(&self, builder: &str) -> ImageId {
+        let digest = if builder.ends_with("/containerd") { self.at.digest.as_ref() } else { None };
+        ImageId(digest.unwrap_or(&self.configuration).clone())
+    }
+}
+
+/// What a registry says of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    /// It has an image for it.
+    Has(Box<Published>),
+    /// It has none.
+    Lacks,
+    /// It cannot be asked, or did not say: that is not an absence.
+    Unknown,
+}
+
+/// The registries as far as the repository's own images go.
+pub struct Shelves {
+    registry: Arc<dyn Registry>,
+    /// Where each image is published; none for images whose prefix names no registry.
+    repositories: BTreeMap<String, Reference>,
+    /// What content tags begin with.
+    tag: String,
+    offline: bool,
+    /// Why a registry, or one repository of it, is not asked any more in this run.
+    silent: Mutex<BTreeMap<String, RegistryError>>,
+    /// What was answered, so that a key is asked for once.
+    found: Mutex<BTreeMap<(String, ContentHash), Option<Published>>>,
+}
+
+impl Shelves {
+    /// Shelves for the images that have a repository. With `offline` nothing is asked.
+    pub fn new(
+        registry: Arc<dyn Registry>,
+        repositories: BTreeMap<String, Reference>,
+        tag: &str,
+        offline: bool,
+    ) -> Self {
+        let tag = tag.to_owned();
+        Self { registry, repositories, tag, offline, silent: Mutex::default(), found: Mutex::default() }
+    }
+
+    /// The registries.
+    pub fn registry(&self) -> &dyn Registry {
+        &*self.registry
+    }
+
+    /// Where an image is published.
+    pub fn repository(&self, image: &str) -> Option<&Reference> {
+        self.repositories.get(image)
+    }
+
+    /// The tag that stands for a key of an image, and for nothing else.
+    pub fn content_tag(&self, image: &str, key: &ContentHash) -> Option<Reference> {
+        let repository = self.repository(image)?;
+        Some(by_tag(repository, &format!("{}{}", self.tag, key.short(32))))
+    }
+
+    /// The image that was published for a key.
+    pub fn find(&self, image: &str, key: &ContentHash) -> Shelf {
+        let Some(tag) = self.content_tag(image, key) else { return Shelf::Unknown };
+        let shelf = |found: Option<Published>| found.map_or(Shelf::Lacks, |found| Shelf::Has(Box::new(found)));
+        let is_silent = |of: &String| lock(&self.silent).contains_key(of);
+        if self.offline || is_silent(&tag.registry) || is_silent(&tag.name()) {
+            return Shelf::Unknown;
+        }
+        let asked = (image.to_owned(), *key);
+        if let Some(known) = lock(&self.found).get(&asked) {
+            return shelf(known.clone());
+        }
+        match self.look(&tag) {
+            Ok(found) => {
+                lock(&self.found).insert(asked, found.clone());
+                shelf(found)
+            }
+            Err(error) => {
+                let whole = matches!(error, RegistryError::Unreachable { .. } | RegistryError::Throttled { .. });
+                let silent = if whole { tag.registry.clone() } else { tag.name() };
+                lock(&self.silent).insert(silent, error);
+                Shelf::Unknown
+            }
+        }
+    }
+
+    /// What a tag stands for now.
+    ///
+    /// # Errors
+    /// When the registry does not say: that is not an absence.
+    pub fn look(&self, tag: &Reference) -> Result<Option<Published>, RegistryError> {
+        if self.registry.head(tag)?.is_none() {
+            return Ok(None);
+        }
+        match self.registry.manifest(tag)? {
+            Some(manifest) => self.read(tag, &manifest),
+            None => Ok(None),
+        }
+    }
+
+    fn read(&self, tag: &Reference, manifest: &Manifest) -> Result<Option<Published>, RegistryError> {
+        // What is no image of one platform was put there by somebody else, and answers no key.
+        let document: Option<Document> = serde_json::from_slice(&manifest.bytes).ok();
+        let Some(configuration) = document.and_then(|document| document.config) else { return Ok(None) };
+        let bytes = self.registry.blob(tag, &configuration.digest)?;
+        Ok(content::of_configuration(&bytes).map(|text| Published {
+            at: by_digest(tag, &manifest.digest),
+            configuration: configuration.digest,
+            content: ContentHash::of(text.as_bytes()),
+        }))
+    }
+
+    /// Remembers what was published just now.
+    pub fn learned(&self, image: &str, key: &ContentHash, published: Published) {
+        lock(&self.found).insert((image.to_owned(), *key), Some(published));
+    }
+
+    /// Forgets what is not there any more.
+    pub fn vanished(&self, image: &str, key: &ContentHash) {
+        lock(&self.found).insert((image.to_owned(), *key), None);
+    }
+
+    /// The registries that did not answer, each told once.
+    pub fn take_silent(&self) -> Vec<RegistryError> {
+        let mut told = BTreeSet::new();
+        let silent = lock(&self.silent);
+        silent.values().filter(|error| told.insert(error.to_string())).cloned().collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these mutexes guard is whole after every statement.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
