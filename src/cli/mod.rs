@@ -15,6 +15,7 @@ mod log;
 mod open;
 mod out;
 mod plan;
+mod pull;
 mod progress;
 mod replay;
 mod update;
@@ -28,8 +29,7 @@ pub use failure::Failure;
 
 /// What may be typed where a target may stand, for "did you mean".
 const VERBS: &[&str] = &[
-    "build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "update", "outdated",
-    "init", "keys", "help",
+    "build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "update", "outdated", "push", "pull", "init", "keys", "help",
 ];
 
 /// Runs the command line of this process; the number is its exit status.
@@ -57,6 +57,8 @@ pub fn main() -> u8 {
         Some(Verb::List(list)) => list::run(global, list),
         Some(Verb::Update(update)) => update::run(global, update),
         Some(Verb::Outdated(outdated)) => update::outdated(global, outdated),
+        Some(Verb::Push(build)) => build::run(global, &args::BuildArgs { push: true, ..build.clone() }),
+        Some(Verb::Pull(pull)) => pull::run(global, pull),
         Some(Verb::Init(init)) => init::run(global, init),
         Some(Verb::Keys) => keys::run(),
     };
