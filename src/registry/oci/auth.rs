@@ -256,7 +256,3 @@ fn denied(ask: &Ask<'_>, login: Option<String>, why: String) -> RegistryError {
 
 /// How long before its end a token is no longer used, so that it does not end on the way.
 const MARGIN: Duration = Duration::from_secs(5);
-
-#[cfg(test)]
-#[path = "auth_tests.rs"]
-mod tests;

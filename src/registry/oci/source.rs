@@ -20,7 +20,7 @@ pub(super) enum Source<'a> {
     /// The caller's own.
     Content(&'a mut dyn Content),
     /// A blob of another repository.
-    Download(Download<'a>),
+    Download(Box<Download<'a>>),
 }
 
 /// A blob on its way from a registry to another.
@@ -37,7 +37,7 @@ pub(super) struct Download<'a> {
 impl<'a> Source<'a> {
     /// A blob of `from`.
     pub(super) fn download(shelves: &'a Shelves, from: &'a Reference, digest: &'a str) -> Self {
-        Self::Download(Download { shelves, from, digest, open: None, spare: BytesMut::new() })
+        Self::Download(Box::new(Download { shelves, from, digest, open: None, spare: BytesMut::new() }))
     }
 
     /// From the first byte again.

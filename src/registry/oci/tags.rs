@@ -23,7 +23,9 @@ impl Shelves {
     pub(super) async fn tags(&self, repository: &Reference) -> Result<Vec<String>, RegistryError> {
         let base = self.wire.base(repository).await?;
         let what = "the question for the tags";
-        let mut next = Some(base.of_repository(&repository.repository, "tags/list?n=1000"));
+        let mut first = base.of_repository(&repository.repository, "tags/list");
+        first.set_query(Some("n=1000"));
+        let mut next = Some(first);
         let (mut tags, mut seen) = (BTreeSet::new(), BTreeSet::new());
         while let Some(url) = next {
             if !seen.insert(url.to_string()) {

@@ -226,7 +226,7 @@ impl Wire {
             let response = self.patient(ask.about, ask.tries, ask.patience, build).await?;
             let status = response.status();
             if !base.is_home_of(response.url()) {
-                return self.from_storage(ask, response);
+                return behind(ask, response);
             }
             let denied = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
             if !denied {
@@ -234,16 +234,6 @@ impl Wire {
             }
             pass = Some(self.renew(base, ask, response, pass, &mut refused).await?);
         }
-    }
-
-    /// A registry may keep its blobs elsewhere. What is refused there says nothing of what the registry has.
-    fn from_storage(&self, ask: &Ask<'_>, response: Response) -> Result<Response, RegistryError> {
-        if !response.status().is_client_error() {
-            return Ok(response);
-        }
-        let place = response.url().host_str().unwrap_or_default();
-        let why = format!("its storage at `{place}` answers HTTP {}", response.status());
-        Err(RegistryError::refused(ask.about, ask.what, why))
     }
 
     /// Asks for a whole answer, no longer than `limit`. One that breaks off is asked for again.
@@ -302,6 +292,16 @@ pub(super) async fn body(
             Some(piece) => bytes.extend_from_slice(&piece),
         }
     }
+}
+
+/// A registry may keep its blobs elsewhere. What is refused there says nothing of what the registry has.
+fn behind(ask: &Ask<'_>, response: Response) -> Result<Response, RegistryError> {
+    if !response.status().is_client_error() {
+        return Ok(response);
+    }
+    let place = response.url().host_str().unwrap_or_default();
+    let why = format!("its storage at `{place}` answers HTTP {}", response.status());
+    Err(RegistryError::refused(ask.about, ask.what, why))
 }
 
 /// Whether a server may answer better a little later.
