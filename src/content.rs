@@ -100,7 +100,11 @@ mod tests {
         assert_ne!(base, of("a", json!({"Cmd": ["y"]})));
         assert_ne!(base, of("a", json!({"Cmd": ["x"], "User": "1"})));
         assert_eq!(base, of("a", json!({"Cmd": ["x"], "User": ""})));
-        assert_ne!(of("a", json!({"Env": ["A=", "B=1"]})), of("a", json!({"Env": ["B=1", "A="]})), "order is kept");
+        assert_ne!(
+            of("a", json!({"Env": ["A=", "B=1"]})),
+            of("a", json!({"Env": ["B=1", "A="]})),
+            "order is kept"
+        );
     }
 
     #[test]

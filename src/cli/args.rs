@@ -66,6 +66,18 @@ pub struct Global {
     /// Take every base and every git reference from Imagefile.lock, and fail when one is not there
     #[arg(long, global = true, env = "IMK_LOCKED")]
     pub locked: bool,
+    /// A registry that may speak plain HTTP or show any certificate; this machine always may
+    #[arg(
+        long = "insecure-registry",
+        value_name = "HOST",
+        global = true,
+        env = "IMK_INSECURE_REGISTRY",
+        value_delimiter = ','
+    )]
+    pub insecure_registries: Vec<String>,
+    /// Ask this address before the registry itself when something is read
+    #[arg(long = "registry-mirror", value_name = "HOST=URL", global = true, env = "IMK_REGISTRY_MIRROR", value_delimiter = ',', value_parser = pair)]
+    pub mirrors: Vec<(String, String)>,
     /// Ask registries and git servers again, though their last answers still hold
     #[arg(long, global = true, env = "IMK_PULL", conflicts_with = "offline")]
     pub pull: bool,

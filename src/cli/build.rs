@@ -150,11 +150,15 @@ fn failures(session: &Session, summary: &Summary, progress: &Progress) {
     }
     for (name, error) in &summary.unpublished {
         let hint = "what was built is kept; the next `imk push` goes on from there";
-        anstream::eprint!("{}", Failure::with_hint(format!("image `{name}` was not published: {error}"), hint).text);
+        anstream::eprint!(
+            "{}",
+            Failure::with_hint(format!("image `{name}` was not published: {error}"), hint).text
+        );
     }
     for (name, shelved) in &summary.shelved {
         if *shelved == Shelved::Nowhere {
-            let hint = "give it a registry: `prefix: \"registry.example/team/\"` in Imagefile.ron, or --prefix";
+            let hint =
+                "give it a registry: `prefix: \"registry.example/team/\"` in Imagefile.ron, or --prefix";
             let message = format!("image `{name}` cannot be published: its name has no registry");
             anstream::eprint!("{}", Failure::with_hint(message, hint).text);
         }

@@ -15,8 +15,8 @@ mod log;
 mod open;
 mod out;
 mod plan;
-mod pull;
 mod progress;
+mod pull;
 mod replay;
 mod update;
 mod why;
@@ -29,7 +29,8 @@ pub use failure::Failure;
 
 /// What may be typed where a target may stand, for "did you mean".
 const VERBS: &[&str] = &[
-    "build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "update", "outdated", "push", "pull", "init", "keys", "help",
+    "build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "update", "outdated",
+    "push", "pull", "init", "keys", "help",
 ];
 
 /// Runs the command line of this process; the number is its exit status.

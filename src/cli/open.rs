@@ -1,5 +1,6 @@
 //! Opens the repository that the command line means.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,11 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::args::Global;
 use super::failure::{Failure, open_error, sync_error};
 use super::{VERBS, words};
+use crate::credentials::Credentials;
 use crate::drive::project::Overrides;
 use crate::drive::session::{Opening, STATE, Session};
 use crate::drive::sync::Synced;
 use crate::drive::upstream::Asking;
 use crate::engine::{Cancel, DockerEngine, Endpoint, Engine, Environment};
+use crate::registry::{OciRegistry, Options, Stop};
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
 use crate::source::git::GitStore;
@@ -54,12 +57,13 @@ fn open(
 ) -> Result<Session, Failure> {
     let environment = Environment::from_lookup(|name| std::env::var(name).ok());
     let endpoint = Endpoint::resolve(&environment).map_err(|error| Failure::engine(&error))?;
-    let engine: Arc<dyn Engine> = Arc::new(DockerEngine::new(endpoint));
+    let engine: Arc<dyn Engine> = Arc::new(DockerEngine::new(endpoint).with_credentials(credentials()));
+    let registry = Arc::new(OciRegistry::new(registries(global, &located, cancel)));
     let opening = Opening {
         located,
         overrides: overrides(global),
         engine,
-        registry: Arc::new(OciRegistry::new(registries(&located, cancel))),
+        registry,
         asking: asking(global),
         tree: Arc::clone(&tree),
         cancel: cancel.clone(),
@@ -92,6 +96,26 @@ pub fn silent(session: &Session) {
     }
 }
 
+fn registries(global: &Global, located: &Located, cancel: &Cancel) -> Options {
+    let mut mirrors: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (host, url) in &global.mirrors {
+        mirrors.entry(host.clone()).or_default().push(url.clone());
+    }
+    let cancel = cancel.clone();
+    Options {
+        credentials: credentials(),
+        insecure: global.insecure_registries.iter().cloned().collect(),
+        mirrors,
+        cache_folder: Some(located.root.join(STATE).join("registry")),
+        stop: Stop::when(move || cancel.is_cancelled()),
+        ..Options::default()
+    }
+}
+
+fn credentials() -> Credentials {
+    Credentials::from_lookup(|name| std::env::var(name).ok())
+}
+
 fn asking(global: &Global) -> Asking {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     Asking { offline: global.offline, locked: global.locked, anew: global.pull, now }
@@ -104,7 +128,7 @@ pub fn overrides(global: &Global) -> Overrides {
         let name = name.to_str()?.strip_prefix(VAR)?.to_owned();
         Some((name, value.to_str()?.to_owned()))
     });
-    let mut vars: std::collections::BTreeMap<String, String> = from_env.collect();
+    let mut vars: BTreeMap<String, String> = from_env.collect();
     vars.extend(global.vars.iter().cloned());
     Overrides {
         vars,

@@ -82,6 +82,7 @@ pub fn build_error(error: &BuildError) -> String {
             [first, ..] => first.message.clone(),
         },
         BuildError::Base(base) => format!("its base `{base}` has no result"),
+        BuildError::BaseGone(base) => format!("its base `{base}` is gone from its registry"),
         BuildError::Engine(error) => engine_error(error),
         BuildError::Ledger(why) => {
             format!("it was built, but the result could not be written down, so it does not count: {why}")

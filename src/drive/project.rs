@@ -242,11 +242,8 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
         *count.entry(short).or_default() += 1;
     }
     let prefix = overrides.prefix.clone().unwrap_or_default();
-    let mut project = Project {
-        prefixes: vec![prefix.clone()],
-        content_tag: CONTENT_TAG.to_owned(),
-        ..Project::default()
-    };
+    let mut project =
+        Project { prefixes: vec![prefix.clone()], content_tag: CONTENT_TAG.to_owned(), ..Project::default() };
     let mut owners: BTreeMap<String, &str> = BTreeMap::new();
     let mut problems = Vec::new();
     for (path, [short, long]) in paths.iter().zip(&names) {

@@ -211,7 +211,8 @@ impl Session {
         epoch: i64,
     ) -> BTreeMap<String, BTreeMap<String, String>> {
         let store = GitStore::open(&self.project.root).ok();
-        let revision = store.as_ref().and_then(|store| store.commit("HEAD").ok()).map(|head| head.id.to_string());
+        let revision =
+            store.as_ref().and_then(|store| store.commit("HEAD").ok()).map(|head| head.id.to_string());
         let source = store.as_ref().and_then(|store| store.origin());
         let created = jiff::Timestamp::from_second(epoch).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string();
         let mut all = BTreeMap::new();
@@ -226,9 +227,9 @@ impl Session {
                 ("base.name", base.as_ref().map(|(name, _)| name.clone())),
                 ("base.digest", base.and_then(|(_, digest)| digest)),
             ];
-            let said = pairs.into_iter().filter_map(|(key, value)| {
-                Some((format!("org.opencontainers.image.{key}"), value?))
-            });
+            let said = pairs
+                .into_iter()
+                .filter_map(|(key, value)| Some((format!("org.opencontainers.image.{key}"), value?)));
             all.insert(name.clone(), said.collect());
         }
         all

@@ -408,7 +408,10 @@ impl Work<'_> {
         };
         summary.endings.insert(name.clone(), ending.clone());
         drop((schedule, summary));
-        (self.tell)(Event::Ended(name, ending, started.elapsed()));
+        // Another round tells how that one ends.
+        if !matches!(ending, Ending::Failed(BuildError::BaseGone(_))) {
+            (self.tell)(Event::Ended(name, ending, started.elapsed()));
+        }
         Some(newly_ready)
     }
 }

@@ -111,8 +111,7 @@ impl Session {
         let ledger = Ledger::open(&path).map_err(|why| OpenError::State { what: "read", path, why })?;
         let evidence = EvidenceStore::new(&state.join("evidence"));
         let repositories = project::repositories(&project);
-        let shelves =
-            Shelves::new(Arc::clone(&registry), repositories, &project.content_tag, asking.offline);
+        let shelves = Shelves::new(Arc::clone(&registry), repositories, &project.content_tag, asking.offline);
         let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, tree, shelves, cancel));
         let (db, memory) = snapshot::load(&state.join("snapshot"), &hands);
         let target = overrides.target;

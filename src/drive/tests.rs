@@ -22,6 +22,7 @@ use crate::source::locate::Located;
 use crate::source::memory::MemoryTree;
 use crate::source::tree::{ReadError, Selected, Selection, SourceTree};
 
+mod publish;
 mod random;
 
 /// A tree that the test edits between runs.

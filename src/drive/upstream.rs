@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::engine::{Engine, ImageInfo};
 use crate::query::inputs::{Brings, Exact, Outside, OutsideBase};
 use crate::registry::document::Document;
-use crate::registry::{FakeRegistry, Registry, RegistryError, by_digest};
+use crate::registry::{OciRegistry, Options, Registry, RegistryError, by_digest};
 use crate::source::state_folder::StateFolder;
 use crate::syntax::imagefile::Policy;
 use crate::syntax::lockfile::Lockfile;
@@ -96,7 +96,8 @@ impl Upstream {
     /// Asks nobody and remembers nothing: for looks at what might be.
     pub fn offline() -> Self {
         let asking = Asking { offline: true, ..Asking::default() };
-        Self::new(Arc::new(FakeRegistry::new()), Lockfile::default(), asking, StateFolder(PathBuf::new()))
+        let registry = Arc::new(OciRegistry::new(Options::default()));
+        Self::new(registry, Lockfile::default(), asking, StateFolder(PathBuf::new()))
     }
 
     /// What is to be told, once.

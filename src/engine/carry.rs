@@ -16,7 +16,7 @@ use super::endpoint::Endpoint;
 use super::sending::Traffic;
 use super::session::{message_of, query_string, supervise};
 use super::transport::{self, Reply};
-use super::{BuildEvent, Cancel, EngineError};
+use super::{Cancel, EngineError};
 use crate::credentials::{Credentials, Login};
 use crate::syntax::reference::{self, Reference};
 
@@ -25,13 +25,12 @@ pub(super) async fn push(
     endpoint: &Endpoint,
     credentials: &Credentials,
     name: &str,
-    events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
 ) -> Result<String, EngineError> {
     let what = format!("pushing `{name}`");
     let (name, tag) = parts(name, &what)?;
     let path = format!("/images/{}/push?{}", name.name(), query_string(&[("tag", tag)]));
-    let end = travel(endpoint, credentials, &name, &path, &what, events, cancel).await?;
+    let end = travel(endpoint, credentials, &name, &path, &what, cancel).await?;
     end.digest.ok_or_else(|| refused(&what, "the engine did not say what it pushed".into()))
 }
 
@@ -40,16 +39,12 @@ pub(super) async fn pull(
     endpoint: &Endpoint,
     credentials: &Credentials,
     name: &str,
-    platform: Option<&str>,
-    events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
 ) -> Result<bool, EngineError> {
     let what = format!("pulling `{name}`");
     let (name, tag) = parts(name, &what)?;
-    let mut query = vec![("fromImage", name.name()), ("tag", tag)];
-    query.extend(platform.map(|platform| ("platform", platform.to_owned())));
-    let path = format!("/images/create?{}", query_string(&query));
-    match travel(endpoint, credentials, &name, &path, &what, events, cancel).await {
+    let path = format!("/images/create?{}", query_string(&[("fromImage", name.name()), ("tag", tag)]));
+    match travel(endpoint, credentials, &name, &path, &what, cancel).await {
         Ok(_) => Ok(true),
         Err(EngineError::Refused { why, .. }) if is_absence(&why) => Ok(false),
         Err(error) => Err(error),
@@ -88,14 +83,14 @@ async fn travel(
     name: &Reference,
     path: &str,
     what: &str,
-    events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
 ) -> Result<End, EngineError> {
     let mut tries = 0;
     loop {
-        let login = login_header(credentials, &name.registry, tries).await.map_err(|why| refused(what, why))?;
-        let work = once(endpoint, &login.header, path, what, events);
-        let end = supervise(work, &Traffic::default(), events, cancel).await?;
+        let login =
+            login_header(credentials, &name.registry, tries).await.map_err(|why| refused(what, why))?;
+        let work = once(endpoint, &login.header, path, what);
+        let end = supervise(work, &Traffic::default(), &|_| {}, cancel).await?;
         match end.error {
             None => return Ok(end),
             // A helper that printed an expired token prints a new one when it is asked again.
@@ -107,16 +102,12 @@ async fn travel(
 
 fn is_refusal(why: &str) -> bool {
     let why = why.to_lowercase();
-    ["unauthorized", "denied", "authentication", "no basic auth", "expired"].iter().any(|word| why.contains(word))
+    ["unauthorized", "denied", "authentication", "no basic auth", "expired"]
+        .iter()
+        .any(|word| why.contains(word))
 }
 
-async fn once(
-    endpoint: &Endpoint,
-    login: &str,
-    path: &str,
-    what: &str,
-    events: &(dyn Fn(BuildEvent) + Sync),
-) -> Result<End, EngineError> {
+async fn once(endpoint: &Endpoint, login: &str, path: &str, what: &str) -> Result<End, EngineError> {
     let post = Request::post(path)
         .header("x-registry-auth", login)
         .body(Empty::<Bytes>::new())
@@ -134,30 +125,25 @@ async fn once(
         let Some(data) = frame.data_ref() else { continue };
         for &byte in data {
             if byte == b'\n' {
-                read(&line, &mut end, events);
+                read(&line, &mut end);
                 line.clear();
             } else {
                 line.push(byte);
             }
         }
     }
-    read(&line, &mut end, events);
+    read(&line, &mut end);
     Ok(end)
 }
 
 /// One line of the answer. Errors come inside a stream that began with 200.
-fn read(line: &[u8], end: &mut End, events: &(dyn Fn(BuildEvent) + Sync)) {
+fn read(line: &[u8], end: &mut End) {
     let Ok(line) = serde_json::from_slice::<Value>(line) else { return };
     if let Some(error) = line["errorDetail"]["message"].as_str().or_else(|| line["error"].as_str()) {
         end.error = Some(error.to_owned());
     }
     if let Some(digest) = line["aux"]["Digest"].as_str() {
         end.digest = Some(digest.to_owned());
-    }
-    // Progress of single layers is for a screen of its own; what ends is told.
-    let (status, id) = (line["status"].as_str().unwrap_or_default(), line["id"].as_str().unwrap_or_default());
-    if matches!(status, "Pushed" | "Pull complete") || status.starts_with("Mounted from") {
-        events(BuildEvent::Note(format!("{id}: {status}")));
     }
 }
 
@@ -211,10 +197,9 @@ mod tests {
     #[test]
     fn the_digest_and_the_error_are_found_among_the_lines() {
         let mut end = End::default();
-        let events = |_: BuildEvent| {};
-        read(br#"{"progressDetail":{},"aux":{"Tag":"1","Digest":"sha256:aa","Size":5}}"#, &mut end, &events);
-        read(br#"{"errorDetail":{"message":"denied"},"error":"denied"}"#, &mut end, &events);
-        read(b"not json", &mut end, &events);
+        read(br#"{"progressDetail":{},"aux":{"Tag":"1","Digest":"sha256:aa","Size":5}}"#, &mut end);
+        read(br#"{"errorDetail":{"message":"denied"},"error":"denied"}"#, &mut end);
+        read(b"not json", &mut end);
         assert_eq!((end.digest.as_deref(), end.error.as_deref()), (Some("sha256:aa"), Some("denied")));
     }
 }

@@ -16,12 +16,12 @@ use futures_util::{StreamExt, TryStreamExt};
 use tokio::runtime::Runtime;
 
 use super::endpoint::Endpoint;
-use crate::content;
-use crate::credentials::Credentials;
 use super::{
     BuildEvent, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo, Inventory,
     archive, carry, sending, session, transport,
 };
+use crate::content;
+use crate::credentials::Credentials;
 
 /// Seconds a small question may take. Builds do not come this way and have no limit.
 const ANSWER_TIMEOUT: u64 = 120;
@@ -276,26 +276,15 @@ impl Engine for DockerEngine {
         }
     }
 
-    fn push(
-        &self,
-        reference: &str,
-        events: &(dyn Fn(BuildEvent) + Sync),
-        cancel: &Cancel,
-    ) -> Result<String, EngineError> {
+    fn push(&self, reference: &str, cancel: &Cancel) -> Result<String, EngineError> {
         check_reference(reference, "pushing")?;
-        self.runtime()?.block_on(carry::push(&self.endpoint, &self.credentials, reference, events, cancel))
+        self.runtime()?.block_on(carry::push(&self.endpoint, &self.credentials, reference, cancel))
     }
 
-    fn pull(
-        &self,
-        reference: &str,
-        events: &(dyn Fn(BuildEvent) + Sync),
-        cancel: &Cancel,
-    ) -> Result<Option<ImageId>, EngineError> {
+    fn pull(&self, reference: &str, cancel: &Cancel) -> Result<Option<ImageId>, EngineError> {
         check_reference(reference, "pulling")?;
         let (endpoint, credentials) = (&self.endpoint, &self.credentials);
-        let pulled =
-            self.runtime()?.block_on(carry::pull(endpoint, credentials, reference, None, events, cancel))?;
+        let pulled = self.runtime()?.block_on(carry::pull(endpoint, credentials, reference, cancel))?;
         if !pulled {
             return Ok(None);
         }

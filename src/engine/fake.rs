@@ -62,6 +62,7 @@ struct State {
     failures: BTreeMap<String, Failures>,
     delays: BTreeMap<String, Duration>,
     ignores_files: BTreeSet<String>,
+    salts: BTreeMap<String, String>,
     unreachable: bool,
     builds: Vec<FakeBuild>,
     pulls: Vec<String>,
@@ -104,6 +105,11 @@ impl FakeEngine {
     /// Makes the id of `image` independent of its files, as of an image rebuilt to the same.
     pub fn ignore_files(&self, image: &str) {
         self.state().ignores_files.insert(image.to_owned());
+    }
+
+    /// Makes `image` come out as on no other engine, as a clock or a random number does.
+    pub fn salt(&self, image: &str, salt: &str) {
+        self.state().salts.insert(image.to_owned(), salt.to_owned());
     }
 
     /// Speaks as another engine would.
@@ -249,6 +255,7 @@ fn made(state: &State, request: &BuildRequest) -> ImageInfo {
         made_of.field(key).field(value);
     }
     made_of.field(request.platform.as_deref().unwrap_or_default());
+    made_of.field(state.salts.get(&request.image).map_or("", String::as_str));
     if !state.ignores_files.contains(&request.image) {
         made_of.field(request.files.list().hash().0);
     }
@@ -366,23 +373,13 @@ impl Engine for FakeEngine {
         Ok(())
     }
 
-    fn push(
-        &self,
-        reference: &str,
-        _: &(dyn Fn(BuildEvent) + Sync),
-        _: &Cancel,
-    ) -> Result<String, EngineError> {
+    fn push(&self, reference: &str, _: &Cancel) -> Result<String, EngineError> {
         let image = self.inspect(reference)?.ok_or_else(|| no_registry("pushing", reference))?;
         let shelf = self.state().shelf.clone();
         shelf.ok_or_else(|| no_registry("pushing", reference))?.put(reference, &image)
     }
 
-    fn pull(
-        &self,
-        reference: &str,
-        _: &(dyn Fn(BuildEvent) + Sync),
-        _: &Cancel,
-    ) -> Result<Option<ImageId>, EngineError> {
+    fn pull(&self, reference: &str, _: &Cancel) -> Result<Option<ImageId>, EngineError> {
         let shelf = self.answering()?.shelf.clone();
         let Some(image) = shelf.ok_or_else(|| no_registry("pulling", reference))?.get(reference)? else {
             return Ok(None);

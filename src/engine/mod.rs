@@ -210,18 +210,8 @@ pub trait Engine: Send + Sync {
 
     /// Sends what bears this tag to the registry in its name, and answers with the digest of its
     /// manifest there. Layers that the registry has do not travel.
-    fn push(
-        &self,
-        reference: &str,
-        events: &(dyn Fn(BuildEvent) + Sync),
-        cancel: &Cancel,
-    ) -> Result<String, EngineError>;
+    fn push(&self, reference: &str, cancel: &Cancel) -> Result<String, EngineError>;
 
     /// Fetches an image from the registry in its name; `None` when the registry has no such image.
-    fn pull(
-        &self,
-        reference: &str,
-        events: &(dyn Fn(BuildEvent) + Sync),
-        cancel: &Cancel,
-    ) -> Result<Option<ImageId>, EngineError>;
+    fn pull(&self, reference: &str, cancel: &Cancel) -> Result<Option<ImageId>, EngineError>;
 }

@@ -38,15 +38,10 @@ impl Engine for NoEngine {
     fn untag(&self, _: &str) -> Result<(), EngineError> {
         none()
     }
-    fn push(&self, _: &str, _: &(dyn Fn(BuildEvent) + Sync), _: &Cancel) -> Result<String, EngineError> {
+    fn push(&self, _: &str, _: &Cancel) -> Result<String, EngineError> {
         none()
     }
-    fn pull(
-        &self,
-        _: &str,
-        _: &(dyn Fn(BuildEvent) + Sync),
-        _: &Cancel,
-    ) -> Result<Option<ImageId>, EngineError> {
+    fn pull(&self, _: &str, _: &Cancel) -> Result<Option<ImageId>, EngineError> {
         none()
     }
 }

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
+use super::shelf::Shelves;
 use crate::engine::{BuildEvent, Cancel, Engine, EngineError, ImageId, Inventory, SecretValue};
 use crate::evidence::EvidenceStore;
 use crate::ledger::Ledger;
 use crate::reason::Reason;
-use super::shelf::Shelves;
 use crate::source::tree::{Selection, SourceTree};
 use crate::syntax::reference::normalized;
 

@@ -37,6 +37,8 @@ pub enum BuildError {
     Invalid(Vec<Problem>),
     /// This base has no result.
     Base(String),
+    /// A registry had this base when it was last looked at, and has it no more.
+    BaseGone(String),
     /// The engine failed.
     Engine(EngineError),
     /// The result could not be written down, so it does not count.

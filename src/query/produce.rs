@@ -13,9 +13,9 @@ use super::hands::{Hands, JobEvent};
 use super::image::{BuildError, Built};
 use super::inputs::{Context, Exact, Options, OutsideBase, Text};
 use super::pins::Pins;
-use crate::engine::{BuildRequest, ContextFiles, EngineError, ImageId};
 use super::shelf::{Published, Shelf};
 use crate::content::KEY_LABEL;
+use crate::engine::{BuildRequest, ContextFiles, EngineError, ImageId};
 use crate::evidence::Evidence;
 use crate::file::{UsedFile, UsedFiles};
 use crate::hash::{ContentHash, FieldHasher};
@@ -197,7 +197,7 @@ impl Hands {
     fn pin_bases(&self, job: &Job<'_>) -> Result<Pins, BuildError> {
         let mut pins = Pins::default();
         for part in job.on {
-            let reference = self.pin(job.engine, part)?;
+            let reference = self.pin(job.name, job.engine, part)?;
             for edge in job.edges.iter().filter(|edge| edge.base == part.name) {
                 pins.inside.insert(edge.reference.clone(), reference.clone());
             }
@@ -261,7 +261,7 @@ impl Hands {
 
     /// Gives the exact base a name that nothing else moves, for a Dockerfile
     /// can only name images, and a BuildKit of 20.10 takes no id in `FROM`.
-    fn pin(&self, engine: &str, base: &Part) -> Result<String, BuildError> {
+    fn pin(&self, user: &str, engine: &str, base: &Part) -> Result<String, BuildError> {
         let content: ContentHash = base.value.parse().map_err(|_| BuildError::Base(base.name.clone()))?;
         for record in self.ledger.with_content(&content, engine) {
             if let Some(reference) = self.pin_local(&ImageId(record.id)).map_err(BuildError::Engine)? {
@@ -274,9 +274,10 @@ impl Hands {
                 return Ok(reference);
             }
         }
-        // It was there when it was last looked at: the next try builds it.
+        // It was there when it was last looked at: the next try builds it, and this image on it.
         self.ask_again(&base.name);
-        Err(BuildError::Base(base.name.clone()))
+        self.ask_again(user);
+        Err(BuildError::BaseGone(base.name.clone()))
     }
 
     fn content(&self, id: &ImageId) -> Result<ContentHash, EngineError> {

@@ -72,7 +72,7 @@ impl Hands {
             Some(there) => there,
             None => {
                 self.report(image, JobEvent::Publishing);
-                let sent = self.send(image, &tag, &built.id)?;
+                let sent = self.send(&tag, &built.id)?;
                 let manifest = annotated(&sent, &self.annotations(image));
                 // Layers take their time: somebody may have been faster.
                 if self.shelves.look(&tag)?.is_none() {
@@ -110,8 +110,7 @@ impl Hands {
     /// # Errors
     /// When the engine cannot fetch it: that is not an absence.
     pub fn fetch(&self, image: &str, at: &str, key: &ContentHash) -> Result<Option<ImageId>, EngineError> {
-        let events = |event| self.report(image, JobEvent::Build(event));
-        let fetched = self.again_and_again(|| self.engine.pull(at, &events, &self.cancel))?;
+        let fetched = self.again_and_again(|| self.engine.pull(at, &self.cancel))?;
         match &fetched {
             None => self.shelves.vanished(image, key),
             Some(id) => {
@@ -126,14 +125,13 @@ impl Hands {
     }
 
     /// Has the engine send an image, and fetches the manifest that it wrote.
-    fn send(&self, image: &str, near: &Reference, id: &ImageId) -> Result<Manifest, PublishError> {
-        let events = |event| self.report(image, JobEvent::Build(event));
+    fn send(&self, near: &Reference, id: &ImageId) -> Result<Manifest, PublishError> {
         let staging = by_tag(near, STAGING);
         let push = |name: &Reference| {
             let name = name.to_string();
             self.tag(id, &name)?;
             self.passes(&name);
-            self.again_and_again(|| self.engine.push(&name, &events, &self.cancel))
+            self.again_and_again(|| self.engine.push(&name, &self.cancel))
         };
         let digest = match push(&staging) {
             // A registry that never lets a tag move: then each journey has one of its own.
@@ -152,7 +150,10 @@ impl Hands {
     }
 
     /// Tries again what may go better a moment later.
-    fn again_and_again<T>(&self, mut attempt: impl FnMut() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    fn again_and_again<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
         let mut pause = Duration::from_millis(500);
         for _ in 1..TRIES {
             match attempt() {
@@ -239,7 +240,8 @@ mod tests {
             "layers": [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": 2, "digest": "sha256:l"}],
         });
         let sent = Manifest::new(document::DOCKER_MANIFEST, docker.to_string().into_bytes());
-        let ours = annotated(&sent, &BTreeMap::from([("org.opencontainers.image.revision".into(), "abc".into())]));
+        let ours =
+            annotated(&sent, &BTreeMap::from([("org.opencontainers.image.revision".into(), "abc".into())]));
         let value: Value = serde_json::from_slice(&ours.bytes).unwrap();
         assert_eq!(ours.media_type, document::MANIFEST);
         assert_eq!(value["config"]["digest"], "sha256:c");
@@ -251,7 +253,9 @@ mod tests {
 
     #[test]
     fn trouble_that_passes_is_told_from_a_refusal() {
-        for passing in ["unexpected EOF", "received unexpected HTTP status: 503 Service Unavailable", "i/o timeout"] {
+        for passing in
+            ["unexpected EOF", "received unexpected HTTP status: 503 Service Unavailable", "i/o timeout"]
+        {
             assert!(is_passing(passing), "{passing}");
         }
         for lasting in ["unauthorized: authentication required", "denied", "manifest invalid"] {

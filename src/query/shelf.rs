@@ -91,7 +91,8 @@ impl Shelves {
     /// The image that was published for a key.
     pub fn find(&self, image: &str, key: &ContentHash) -> Shelf {
         let Some(tag) = self.content_tag(image, key) else { return Shelf::Unknown };
-        let shelf = |found: Option<Published>| found.map_or(Shelf::Lacks, |found| Shelf::Has(Box::new(found)));
+        let shelf =
+            |found: Option<Published>| found.map_or(Shelf::Lacks, |found| Shelf::Has(Box::new(found)));
         let is_silent = |of: &String| lock(&self.silent).contains_key(of);
         if self.offline || is_silent(&tag.registry) || is_silent(&tag.name()) {
             return Shelf::Unknown;
@@ -106,7 +107,8 @@ impl Shelves {
                 shelf(found)
             }
             Err(error) => {
-                let whole = matches!(error, RegistryError::Unreachable { .. } | RegistryError::Throttled { .. });
+                let whole =
+                    matches!(error, RegistryError::Unreachable { .. } | RegistryError::Throttled { .. });
                 let silent = if whole { tag.registry.clone() } else { tag.name() };
                 lock(&self.silent).insert(silent, error);
                 Shelf::Unknown

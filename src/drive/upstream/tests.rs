@@ -6,7 +6,7 @@ use super::*;
 use crate::engine::{FakeEngine, ImageId};
 use crate::registry::document;
 use crate::registry::fake::Trouble;
-use crate::registry::{Descriptor, Manifest, digest};
+use crate::registry::{Descriptor, FakeRegistry, Manifest, digest};
 
 const HOUR: u64 = 3600;
 
