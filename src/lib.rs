@@ -11,5 +11,6 @@ pub mod name;
 pub mod part;
 pub mod query;
 pub mod reason;
+pub mod registry;
 pub mod source;
 pub mod syntax;

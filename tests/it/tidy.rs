@@ -33,6 +33,7 @@ fn floors() -> BTreeMap<&'static str, u8> {
         ("drive", 5),
         ("query", 4),
         ("engine", 3),
+        ("registry", 3),
         ("source", 3),
         ("syntax", 2),
         ("ledger", 2),

@@ -1,0 +1,221 @@
+//! Manifests as documents: what they name, and the few that imk writes itself.
+//!
+//! Follows the image specification 1.1 and docker's schema 2. Text in, values
+//! out; asks no registry.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Descriptor;
+
+/// An image for one platform.
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// A list of manifests, one a platform.
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// docker's name for [`MANIFEST`].
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// docker's name for [`INDEX`].
+pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// The configuration of an artifact that has none: the blob [`EMPTY_BYTES`].
+pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// What is in such a configuration.
+pub const EMPTY_BYTES: &[u8] = b"{}";
+/// The annotation that says when something was made (RFC 3339).
+pub const CREATED: &str = "org.opencontainers.image.created";
+/// What we take for an answer: a registry without this header may convert to docker's schema 1.
+pub const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+
+/// Whether such a manifest lists others.
+pub fn is_index(media_type: &str) -> bool {
+    matches!(media_type, INDEX | DOCKER_LIST)
+}
+
+/// What a manifest names.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Document {
+    /// What it says it is; old documents leave that to the header.
+    pub media_type: Option<String>,
+    /// Of an index: its manifests.
+    pub manifests: Vec<Entry>,
+    /// Of a manifest: its configuration.
+    pub config: Option<Entry>,
+    /// Of a manifest: its layers, in order.
+    pub layers: Vec<Entry>,
+}
+
+/// What a document says of something it names.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Entry {
+    /// What it is.
+    pub media_type: String,
+    /// Its digest.
+    pub digest: String,
+    /// Bytes.
+    pub size: u64,
+    /// For whom, in an index.
+    pub platform: Option<Platform>,
+    /// The type of an artifact, in an index of attached ones.
+    pub artifact_type: Option<String>,
+    /// Notes.
+    pub annotations: BTreeMap<String, String>,
+    /// Places outside the registry; a layer with these need not be in it.
+    pub urls: Vec<String>,
+}
+
+/// For whom a manifest is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Platform {
+    /// `linux`
+    pub os: String,
+    /// `arm64`
+    pub architecture: String,
+    /// `v7`
+    pub variant: Option<String>,
+}
+
+impl Entry {
+    /// What a registry would say of it.
+    pub fn descriptor(&self) -> Descriptor {
+        Descriptor { media_type: self.media_type.clone(), digest: self.digest.clone(), size: self.size }
+    }
+}
+
+impl Document {
+    /// Reads a manifest. The error is a sentence.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|error| {
+            format!("it is no manifest: line {}, column {} of its JSON", error.line(), error.column())
+        })
+    }
+
+    /// The blobs it names that a registry must have: configuration first, each once.
+    pub fn blobs(&self) -> Vec<&Entry> {
+        let mut blobs: Vec<&Entry> = Vec::new();
+        for entry in self.config.iter().chain(&self.layers) {
+            if entry.urls.is_empty() && !blobs.iter().any(|other| other.digest == entry.digest) {
+                blobs.push(entry);
+            }
+        }
+        blobs
+    }
+
+    /// The manifest for a platform. The error names the platforms there are.
+    pub fn choose(&self, platform: &str) -> Result<&Entry, String> {
+        let wanted = normal(platform);
+        let named =
+            |entry: &&Entry| entry.platform.as_ref().is_some_and(|it| normal(&it.to_string()) == wanted);
+        self.manifests.iter().find(named).ok_or_else(|| {
+            // Notes that builders add to an index are for no machine.
+            let there: Vec<String> = self
+                .manifests
+                .iter()
+                .filter_map(|entry| entry.platform.as_ref())
+                .filter(|platform| platform.os != "unknown")
+                .map(Platform::to_string)
+                .collect();
+            if there.is_empty() {
+                "it names no platforms".to_owned()
+            } else {
+                format!("it has {}", there.join(", "))
+            }
+        })
+    }
+}
+
+impl std::fmt::Display for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) if !variant.is_empty() => write!(f, "/{variant}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One spelling for each platform, after containerd's `platforms.Normalize`.
+fn normal(platform: &str) -> String {
+    let mut parts = platform.split('/');
+    let os = parts.next().unwrap_or_default().to_lowercase();
+    let architecture = parts.next().unwrap_or_default().to_lowercase();
+    let variant = parts.next().unwrap_or_default().to_lowercase();
+    let (architecture, variant) = match (architecture.as_str(), variant.as_str()) {
+        ("x86_64" | "x86-64" | "amd64", "" | "v1") => ("amd64", ""),
+        ("aarch64" | "arm64", "" | "8" | "v8") => ("arm64", ""),
+        ("armhf", _) | ("arm", "" | "7" | "v7") => ("arm", "v7"),
+        ("arm", "5") => ("arm", "v5"),
+        ("arm", "6") | ("armel", _) => ("arm", "v6"),
+        ("i386" | "i686" | "x86" | "386", _) => ("386", ""),
+        other => other,
+    };
+    format!("{os}/{architecture}/{variant}")
+}
+
+/// An artifact of one blob and an empty configuration that belongs to `subject`.
+pub fn artifact(
+    subject: &Descriptor,
+    artifact_type: &str,
+    annotations: &BTreeMap<String, String>,
+    blob: &Descriptor,
+) -> Vec<u8> {
+    let empty = Descriptor {
+        media_type: EMPTY.to_owned(),
+        digest: super::digest::of(EMPTY_BYTES),
+        size: EMPTY_BYTES.len() as u64,
+    };
+    let document = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": artifact_type,
+        "config": entry(&empty),
+        "layers": [entry(blob)],
+        "subject": entry(subject),
+        "annotations": annotations,
+    });
+    document.to_string().into_bytes()
+}
+
+/// An image of one configuration and these layers.
+pub fn image(config: &Descriptor, layers: &[Descriptor]) -> Vec<u8> {
+    let layers: Vec<Value> = layers.iter().map(entry).collect();
+    let document =
+        json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": entry(config), "layers": layers });
+    document.to_string().into_bytes()
+}
+
+/// An index of manifests given as descriptors in JSON.
+pub fn index(manifests: &[Value]) -> Vec<u8> {
+    json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests }).to_string().into_bytes()
+}
+
+/// A descriptor as documents write it.
+pub fn entry(descriptor: &Descriptor) -> Value {
+    json!({ "mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size })
+}
+
+/// The tag that lists what is attached to a manifest, where a registry cannot say it otherwise.
+pub fn fallback_tag(digest: &str) -> String {
+    let (kind, digits) = digest.split_once(':').unwrap_or(("sha256", digest));
+    let kind: String = kind.chars().take(32).collect();
+    let digits: String = digits.chars().take(64).collect();
+    format!("{kind}-{digits}")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-') { c } else { '-' })
+        .collect()
+}
+
+/// Puts the newest first, by [`CREATED`]; where that says nothing, what stands later is newer.
+pub fn newest_first(entries: &mut [Entry]) {
+    entries.reverse();
+    let made = |entry: &Entry| -> Option<jiff::Timestamp> { entry.annotations.get(CREATED)?.parse().ok() };
+    entries.sort_by_key(|entry| std::cmp::Reverse(made(entry)));
+}
+
+#[cfg(test)]
+#[path = "document_tests.rs"]
+mod tests;

@@ -1,0 +1,164 @@
+//! Why a registry did not do what was asked, in words for a person.
+//!
+//! Holds names and sentences, never a password or a token.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::syntax::reference::Reference;
+
+/// Why a registry did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RegistryError {
+    /// It said 401 or 403 to the login there is, or to none.
+    Denied {
+        /// Whom we asked.
+        host: String,
+        /// About what.
+        repository: String,
+        /// Where the login came from: `docker's config.json`, `credential helper …`; `None` when we came without one.
+        login: Option<String>,
+        /// Its own words, or what is wrong with the login.
+        why: String,
+    },
+    /// It had too many requests (429), and still had after waiting.
+    Throttled {
+        /// Whom we asked.
+        host: String,
+        /// About what.
+        repository: String,
+        /// Seconds it told us to wait.
+        wait: Option<u64>,
+    },
+    /// No answer: no connection, no TLS, a timeout, or a server in trouble (5xx).
+    Unreachable {
+        /// Whom we asked.
+        host: String,
+        /// About what.
+        repository: String,
+        /// What happened.
+        why: String,
+    },
+    /// It said no, or has not what it must have.
+    Refused {
+        /// Whom we asked.
+        host: String,
+        /// About what.
+        repository: String,
+        /// What was attempted, such as `putting manifest `1.2``.
+        what: String,
+        /// Its own words.
+        why: String,
+    },
+    /// What came is not what was asked for.
+    Corrupt {
+        /// Whom we asked.
+        host: String,
+        /// About what.
+        repository: String,
+        /// What was attempted.
+        what: String,
+        /// How it differs.
+        why: String,
+    },
+    /// Somebody asked to stop.
+    Interrupted,
+}
+
+impl RegistryError {
+    /// A refusal about a name.
+    pub(super) fn refused(reference: &Reference, what: impl Into<String>, why: impl Into<String>) -> Self {
+        let (host, repository) = place(reference);
+        Self::Refused { host, repository, what: what.into(), why: why.into() }
+    }
+
+    /// A wrong answer about a name.
+    pub(super) fn corrupt(reference: &Reference, what: impl Into<String>, why: impl Into<String>) -> Self {
+        let (host, repository) = place(reference);
+        Self::Corrupt { host, repository, what: what.into(), why: why.into() }
+    }
+
+    /// No answer about a name.
+    pub(super) fn unreachable(reference: &Reference, why: impl Into<String>) -> Self {
+        let (host, repository) = place(reference);
+        Self::Unreachable { host, repository, why: why.into() }
+    }
+}
+
+fn place(reference: &Reference) -> (String, String) {
+    (reference.registry.clone(), reference.repository.clone())
+}
+
+impl fmt::Display for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied { host, repository, login: None, why } => write!(
+                f,
+                "registry `{host}` lets nobody at `{repository}` without a login ({why}); `docker login {host}` makes one"
+            ),
+            Self::Denied { host, repository, login: Some(login), why } => write!(
+                f,
+                "registry `{host}` does not let the login from {login} at `{repository}` ({why}); check that it may, or renew it with `docker login {host}`"
+            ),
+            Self::Throttled { host, repository, wait } => {
+                write!(f, "registry `{host}` has had too many requests, the last for `{repository}`; ")?;
+                match wait {
+                    Some(1) => f.write_str("it asks to wait 1 second"),
+                    Some(seconds) => write!(f, "it asks to wait {seconds} seconds"),
+                    None => f.write_str("wait a while, or log in: most registries allow more then"),
+                }
+            }
+            Self::Unreachable { host, repository, why } => {
+                write!(
+                    f,
+                    "registry `{host}` gives no answer about `{repository}`: {why}; check the network and the name, or try again later"
+                )
+            }
+            Self::Refused { host, repository, what, why } => {
+                write!(f, "registry `{host}` refused {what} of `{repository}`: {why}")
+            }
+            Self::Corrupt { host, repository, what, why } => write!(
+                f,
+                "registry `{host}` gave a wrong answer to {what} of `{repository}`: {why}; a proxy in between or a damaged registry does that"
+            ),
+            Self::Interrupted => f.write_str("interrupted"),
+        }
+    }
+}
+
+impl std::error::Error for RegistryError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denied(login: Option<&str>) -> String {
+        RegistryError::Denied {
+            host: "r.example".into(),
+            repository: "team/app".into(),
+            login: login.map(str::to_owned),
+            why: "authentication required".into(),
+        }
+        .to_string()
+    }
+
+    #[test]
+    fn a_denial_says_which_login_was_used_and_how_to_get_another() {
+        assert_eq!(
+            denied(None),
+            "registry `r.example` lets nobody at `team/app` without a login (authentication required); `docker login r.example` makes one"
+        );
+        let text = denied(Some("credential helper `pass`"));
+        assert!(text.contains("the login from credential helper `pass` at `team/app`"), "{text}");
+    }
+
+    #[test]
+    fn throttling_says_how_long_to_wait() {
+        let throttled = |wait| {
+            RegistryError::Throttled { host: "r.example".into(), repository: "app".into(), wait }.to_string()
+        };
+        assert!(throttled(Some(90)).ends_with("it asks to wait 90 seconds"));
+        assert!(throttled(None).ends_with("or log in: most registries allow more then"));
+    }
+}

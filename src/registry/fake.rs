@@ -1,0 +1,216 @@
+//! A registry for tests of the floors above: in memory, any number of hosts.
+//!
+//! Keeps what it is given and checks it as a real one would. Can be told to fail
+//! or to take its time, host by host, and records every question. Knows no
+//! network; never used outside tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::document::{self, Document};
+use super::{Descriptor, Manifest, Registry, RegistryError, digest, pointer};
+use crate::syntax::reference::{self, Reference};
+
+mod answers;
+#[cfg(test)]
+mod tests;
+
+/// What a host does instead of answering.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Gives no answer.
+    Unreachable,
+    /// Lets nobody in.
+    Denied,
+    /// Has had enough, and says how many seconds to wait or does not.
+    Throttled(Option<u64>),
+    /// Says no, in these words.
+    Refused(String),
+    /// Answers nonsense.
+    Corrupt,
+}
+
+/// One question that was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Name of the method: `head`, `put_manifest`…
+    pub verb: &'static str,
+    /// About what, in full: `r.example/app:1`.
+    pub name: String,
+}
+
+/// The registries of the tests, all hosts in one.
+#[derive(Default)]
+pub struct FakeRegistry {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    repositories: BTreeMap<String, Repository>,
+    troubles: BTreeMap<String, (Trouble, Option<usize>)>,
+    delays: BTreeMap<String, Duration>,
+    immutable: BTreeSet<String>,
+    questions: Vec<Question>,
+    running: usize,
+    most_at_once: usize,
+    /// Seconds since 1970 that the next attached document claims.
+    clock: i64,
+}
+
+#[derive(Default)]
+struct Repository {
+    blobs: BTreeMap<String, Vec<u8>>,
+    manifests: BTreeMap<String, Manifest>,
+    tags: BTreeMap<String, String>,
+    /// Artifacts by what they are attached to, oldest first: type and blob.
+    attached: BTreeMap<String, Vec<(String, String)>>,
+}
+
+impl FakeRegistry {
+    /// Registries with nothing in them.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a host (`docker.io`, `localhost:5000`) do this from now on.
+    pub fn fail(&self, host: &str, trouble: Trouble) {
+        self.state().troubles.insert(host.to_owned(), (trouble, None));
+    }
+
+    /// Makes a host do this for the next so many questions.
+    pub fn fail_times(&self, host: &str, times: usize, trouble: Trouble) {
+        self.state().troubles.insert(host.to_owned(), (trouble, Some(times)));
+    }
+
+    /// Lets a host answer again.
+    pub fn mend(&self, host: &str) {
+        self.state().troubles.remove(host);
+    }
+
+    /// Makes every answer of a host take so long.
+    pub fn delay(&self, host: &str, delay: Duration) {
+        self.state().delays.insert(host.to_owned(), delay);
+    }
+
+    /// Makes a host refuse to give a tag a second time, even to the same manifest.
+    pub fn make_immutable(&self, host: &str) {
+        self.state().immutable.insert(host.to_owned());
+    }
+
+    /// Puts an image of one layer there and gives its digest. The same content gives the same digest.
+    pub fn add_image(&self, name: &str, content: &str) -> String {
+        let at = parsed(name);
+        let manifest = self.tiny(&at, content);
+        let mut state = self.state();
+        let repository = state.repositories.entry(at.name()).or_default();
+        repository.tag(&at, &manifest);
+        manifest.digest
+    }
+
+    /// Puts an index of such images there, each for a platform (`linux/arm/v7`), and gives its digest.
+    pub fn add_index(&self, name: &str, images: &[(&str, &str)]) -> String {
+        let at = parsed(name);
+        let mut entries = Vec::new();
+        for (platform, content) in images {
+            let manifest = self.tiny(&at, content);
+            let mut entry = document::entry(&manifest.descriptor());
+            let mut parts = platform.split('/');
+            let mut part = || parts.next().unwrap_or_default();
+            entry["platform"] =
+                serde_json::json!({ "os": part(), "architecture": part(), "variant": part() });
+            entries.push(entry);
+        }
+        let manifest = Manifest::new(document::INDEX, document::index(&entries));
+        self.state().repositories.entry(at.name()).or_default().tag(&at, &manifest);
+        manifest.digest
+    }
+
+    fn tiny(&self, at: &Reference, content: &str) -> Manifest {
+        let mut state = self.state();
+        let repository = state.repositories.entry(at.name()).or_default();
+        let config = format!(r#"{{"architecture":"amd64","os":"linux","comment":{content:?}}}"#);
+        let mut blob = |media_type: &str, bytes: &[u8]| {
+            let digest = digest::of(bytes);
+            repository.blobs.insert(digest.clone(), bytes.to_vec());
+            Descriptor { media_type: media_type.to_owned(), digest, size: bytes.len() as u64 }
+        };
+        let config = blob("application/vnd.oci.image.config.v1+json", config.as_bytes());
+        let layer = blob("application/vnd.oci.image.layer.v1.tar", content.as_bytes());
+        let manifest = Manifest::new(document::MANIFEST, document::image(&config, &[layer]));
+        repository.manifests.insert(manifest.digest.clone(), manifest.clone());
+        manifest
+    }
+
+    /// Takes a tag or a manifest away.
+    pub fn remove(&self, name: &str) {
+        let at = parsed(name);
+        let mut state = self.state();
+        let Some(repository) = state.repositories.get_mut(&at.name()) else { return };
+        repository.tags.remove(pointer(&at));
+        if let Some(manifest) = repository.manifests.remove(pointer(&at)) {
+            repository.tags.retain(|_, digest| *digest != manifest.digest);
+        }
+    }
+
+    /// What a name stands for, without asking: nothing is recorded and nobody is in trouble.
+    pub fn digest(&self, name: &str) -> Option<String> {
+        let at = parsed(name);
+        let state = self.state();
+        state.repositories.get(&at.name())?.find(&at).map(|manifest| manifest.digest.clone())
+    }
+
+    /// Every question asked, in order.
+    pub fn questions(&self) -> Vec<Question> {
+        self.state().questions.clone()
+    }
+
+    /// How many questions were asked by that method.
+    pub fn count(&self, verb: &str) -> usize {
+        self.state().questions.iter().filter(|question| question.verb == verb).count()
+    }
+
+    /// Forgets the questions, not the content.
+    pub fn clear_record(&self) {
+        let mut state = self.state();
+        state.questions.clear();
+        state.most_at_once = state.running;
+    }
+
+    /// The most questions that were under way at one moment.
+    pub fn most_at_once(&self) -> usize {
+        self.state().most_at_once
+    }
+}
+
+/// A name that a test wrote.
+fn parsed(name: &str) -> Reference {
+    reference::parse(name).unwrap_or_else(|why| panic!("`{name}`: {why}"))
+}
+
+impl Repository {
+    fn find(&self, at: &Reference) -> Option<&Manifest> {
+        let pointer = pointer(at);
+        self.manifests.get(self.tags.get(pointer).map_or(pointer, |digest| digest))
+    }
+
+    fn tag(&mut self, at: &Reference, manifest: &Manifest) {
+        self.manifests.insert(manifest.digest.clone(), manifest.clone());
+        if let Some(tag) = &at.tag {
+            self.tags.insert(tag.clone(), manifest.digest.clone());
+        }
+    }
+
+    /// The first thing that a manifest names and that is not here.
+    fn missing(&self, manifest: &Manifest) -> Result<Option<String>, String> {
+        let document = Document::parse(&manifest.bytes)?;
+        let blobs = document.blobs().into_iter().filter(|blob| !self.blobs.contains_key(&blob.digest));
+        let manifests = document.manifests.iter().filter(|it| !self.manifests.contains_key(&it.digest));
+        Ok(blobs.chain(manifests).next().map(|entry| entry.digest.clone()))
+    }
+}
