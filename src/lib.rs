@@ -1,6 +1,7 @@
 //! imk: make for container images.
 
 pub mod cli;
+pub mod credentials;
 pub mod drive;
 pub mod engine;
 pub mod evidence;

@@ -15,9 +15,13 @@ pub mod digest;
 pub mod document;
 pub mod error;
 pub mod fake;
+pub mod oci;
+pub mod options;
 
 pub use error::RegistryError;
 pub use fake::FakeRegistry;
+pub use oci::OciRegistry;
+pub use options::{Options, Retry, Stop};
 
 /// What a registry says of a manifest, without the manifest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -38,6 +38,7 @@ fn floors() -> BTreeMap<&'static str, u8> {
         ("syntax", 2),
         ("ledger", 2),
         ("evidence", 2),
+        ("credentials", 2),
         ("name", 1),
         ("hash", 1),
         ("file", 1),
@@ -126,6 +127,10 @@ fn only_the_door_opens_files_of_the_repository() {
         // Docker's own configuration and certificates.
         "src/engine/endpoint.rs",
         "src/engine/transport.rs",
+        "src/credentials.rs",
+        "src/registry/oci/tls.rs",
+        // Indexes by their digest, which never change.
+        "src/registry/oci/cache.rs",
     ];
     for (path, text) in sources().iter().filter(|(path, _)| !path.starts_with("src/source/")) {
         let opens = ["std::fs::", "fs_err"].iter().any(|word| code(text).contains(word));

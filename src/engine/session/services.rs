@@ -18,10 +18,10 @@ use bollard_buildkit_proto::moby::filesync::v1::{
     CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse, GetTokenAuthorityRequest,
     GetTokenAuthorityResponse, VerifyTokenAuthorityRequest, VerifyTokenAuthorityResponse,
 };
-use docker_credential::{CredentialRetrievalError, DockerCredential};
 use futures_util::Stream;
 use tonic::{Request, Response, Status};
 
+use crate::credentials::{Credentials, Login};
 use crate::engine::SecretValue;
 
 /// The secrets of one build.
@@ -82,45 +82,16 @@ impl Auth for DockerLogins {
 }
 
 fn login(host: &str) -> Result<CredentialsResponse, String> {
-    // The Hub's logins are kept under a name of their own.
-    let key = match host {
-        "registry-1.docker.io" | "docker.io" => "https://index.docker.io/v1/",
-        other => other,
-    };
-    as_response(host, docker_credential::get_credential(key))
-}
-
-fn as_response(
-    host: &str,
-    found: Result<DockerCredential, CredentialRetrievalError>,
-) -> Result<CredentialsResponse, String> {
-    use CredentialRetrievalError as Why;
-    let failed = |what: &str| Err(format!("no login for `{host}`: {what}"));
-    match found {
-        Ok(DockerCredential::UsernamePassword(username, secret)) => {
-            Ok(CredentialsResponse { username, secret })
+    Ok(match Credentials::default().login(host, 0)?.map(|found| found.login) {
+        None => CredentialsResponse::default(),
+        Some(Login::Password { user, password }) => {
+            CredentialsResponse { username: user, secret: password.reveal().to_owned() }
         }
-        Ok(DockerCredential::IdentityToken(secret)) => {
-            Ok(CredentialsResponse { username: String::new(), secret })
+        // BuildKit takes a secret without a name for an identity token.
+        Some(Login::Identity(token)) => {
+            CredentialsResponse { username: String::new(), secret: token.reveal().to_owned() }
         }
-        // No file (which this crate also calls a read error), no entry: anonymous.
-        Err(Why::ConfigNotFound | Why::ConfigReadError | Why::NoCredentialConfigured) => {
-            Ok(CredentialsResponse::default())
-        }
-        // A helper without an entry fails with a sentence; it is anonymous all the same.
-        Err(Why::HelperFailure { stdout, stderr, .. })
-            if [&stdout, &stderr].iter().any(|text| text.contains("credentials not found")) =>
-        {
-            Ok(CredentialsResponse::default())
-        }
-        // What a failed helper wrote may hold a secret, so only its name is told.
-        Err(Why::HelperFailure { helper, .. }) => failed(&format!("credential helper `{helper}` failed")),
-        Err(Why::HelperCommunicationError) => failed("its credential helper cannot be run"),
-        Err(Why::MalformedHelperResponse) => failed("its credential helper answered nonsense"),
-        Err(Why::CredentialDecodingError | Why::CredentialMismatchError) => {
-            failed("the entry in docker's config.json is damaged; `docker login` writes a new one")
-        }
-    }
+    })
 }
 
 /// Says that we live. BuildKit ends a build whose client stops saying so.
@@ -144,33 +115,5 @@ impl Health for Alive {
 
     async fn watch(&self, _: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
         Ok(Response::new(Box::pin(tokio_stream::once(Ok(alive())))))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_helper_without_an_entry_means_anonymous() {
-        let failure = CredentialRetrievalError::HelperFailure {
-            helper: "pass".into(),
-            stdout: "credentials not found in native keychain\n".into(),
-            stderr: String::new(),
-        };
-        assert_eq!(as_response("r.example", Err(failure)), Ok(CredentialsResponse::default()));
-        let missing = CredentialRetrievalError::ConfigReadError;
-        assert_eq!(as_response("r.example", Err(missing)), Ok(CredentialsResponse::default()));
-    }
-
-    #[test]
-    fn a_failed_helper_is_named_and_its_output_is_not() {
-        let failure = CredentialRetrievalError::HelperFailure {
-            helper: "pass".into(),
-            stdout: "hunter2".into(),
-            stderr: "hunter2".into(),
-        };
-        let text = as_response("r.example", Err(failure)).unwrap_err();
-        assert_eq!(text, "no login for `r.example`: credential helper `pass` failed");
     }
 }

@@ -1,0 +1,201 @@
+//! Logins for registries: what the user set for imk, else what `docker login` keeps, else none.
+//!
+//! Reads docker's configuration and runs its credential helpers, through the
+//! `docker_credential` crate. Asks no registry, and shows no value to anybody:
+//! an error names a registry or a helper, never what belongs to it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use docker_credential::{CredentialRetrievalError, DockerCredential};
+use serde::Deserialize;
+
+/// A value that must reach no log, error message or debug output.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides a value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself, for whoever must send it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What proves who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// A name and a password, or what a registry takes for one.
+    Password { user: String, password: Secret },
+    /// A token to get tokens with.
+    Identity(Secret),
+}
+
+/// A login, and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The login.
+    pub login: Login,
+    /// For messages: `IMK_REGISTRY_USER`, ``credential helper `pass` `` and the like.
+    pub source: String,
+}
+
+/// A login that the user set for imk alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Name.
+    pub user: String,
+    /// Password.
+    pub password: Secret,
+    /// The only registry it is for; every registry when `None`.
+    pub host: Option<String>,
+}
+
+/// Where logins are looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// What the user set for imk; it comes first.
+    pub given: Option<Given>,
+    /// The folder of docker's `config.json`; where docker itself would look when `None`.
+    pub config_folder: Option<PathBuf>,
+}
+
+impl Credentials {
+    /// Takes them from `lookup`, such as `|name| std::env::var(name).ok()`:
+    /// `IMK_REGISTRY_USER`, `IMK_REGISTRY_PASSWORD`, `IMK_REGISTRY_HOST` (the only
+    /// registry the two are for) and `DOCKER_CONFIG`. An empty value counts as unset.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        let value = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let given = match (value("IMK_REGISTRY_USER"), value("IMK_REGISTRY_PASSWORD")) {
+            (Some(user), Some(password)) => {
+                Some(Given { user, password: Secret(password), host: value("IMK_REGISTRY_HOST") })
+            }
+            _ => None,
+        };
+        let home_folder = || value("HOME").map(|home| Path::new(&home).join(".docker"));
+        Self { given, config_folder: value("DOCKER_CONFIG").map(PathBuf::from).or_else(home_folder) }
+    }
+
+    /// The login for a registry, after `refused` earlier ones were refused there; `None`
+    /// when there is no (other) one. A login meant for this registry alone is the only
+    /// one; one for every registry gives way to docker's. docker's helpers are asked twice, since some print a token that has expired.
+    pub fn login(&self, host: &str, refused: usize) -> Result<Option<Found>, String> {
+        let given = self.given.as_ref().filter(|given| given.is_for(host));
+        let earlier = usize::from(given.is_some());
+        match given {
+            Some(given) if refused == 0 => Ok(Some(given.found())),
+            Some(Given { host: Some(_), .. }) => Ok(None),
+            _ if refused == earlier => self.docker(host),
+            _ if refused == earlier + 1 => {
+                Ok(self.docker(host)?.filter(|found| found.source.contains("helper")))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What `docker login` keeps.
+    fn docker(&self, host: &str) -> Result<Option<Found>, String> {
+        // The Hub's logins are kept under a name of their own.
+        let key = match host {
+            "registry-1.docker.io" | "docker.io" => "https://index.docker.io/v1/",
+            other => other,
+        };
+        let Some(folder) = &self.config_folder else {
+            let found = docker_credential::get_credential(key);
+            return found_or_anonymous(host, found, "docker's configuration (or its credential helper)");
+        };
+        let Some(config) = read_config(&folder.join("config.json")) else { return Ok(None) };
+        let found = docker_credential::get_credential_from_reader(config.as_slice(), key);
+        found_or_anonymous(host, found, &source_of(folder, &config, key))
+    }
+}
+
+impl Given {
+    fn is_for(&self, host: &str) -> bool {
+        let hub = |host: &str| matches!(host, "docker.io" | "index.docker.io" | "registry-1.docker.io");
+        self.host.as_deref().is_none_or(|only| only == host || hub(only) && hub(host))
+    }
+
+    fn found(&self) -> Found {
+        Found {
+            login: Login::Password { user: self.user.clone(), password: self.password.clone() },
+            source: "IMK_REGISTRY_USER".to_owned(),
+        }
+    }
+}
+
+/// docker's configuration; no file is no login.
+#[allow(clippy::disallowed_methods, reason = "docker's own configuration is no file of the repository")]
+fn read_config(file: &Path) -> Option<Vec<u8>> {
+    fs_err::read(file).ok()
+}
+
+/// Who answers for a registry, in docker's order: its own helper, the file, the store.
+fn source_of(folder: &Path, config: &[u8], key: &str) -> String {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Config {
+        auths: std::collections::BTreeMap<String, serde_json::Value>,
+        cred_helpers: std::collections::BTreeMap<String, String>,
+        creds_store: String,
+    }
+    let config: Config = serde_json::from_slice(config).unwrap_or_default();
+    let helper = config.cred_helpers.get(key).filter(|name| !name.is_empty());
+    // With a store, docker leaves empty entries in the file.
+    let in_file =
+        || config.auths.iter().any(|(name, entry)| name.contains(key) && entry != &serde_json::json!({}));
+    match helper {
+        Some(name) => format!("credential helper `{name}`"),
+        None if !config.creds_store.is_empty() && !in_file() => {
+            format!("credential helper `{}`", config.creds_store)
+        }
+        None => format!("`{}`", folder.join("config.json").display()),
+    }
+}
+
+fn found_or_anonymous(
+    host: &str,
+    found: Result<DockerCredential, CredentialRetrievalError>,
+    source: &str,
+) -> Result<Option<Found>, String> {
+    use CredentialRetrievalError as Why;
+    let failed = |what: &str| Err(format!("no login for `{host}`: {what}"));
+    let login = match found {
+        Ok(DockerCredential::UsernamePassword(user, password)) => {
+            Login::Password { user, password: Secret(password) }
+        }
+        Ok(DockerCredential::IdentityToken(token)) => Login::Identity(Secret(token)),
+        // No file (which this crate also calls a read error), no entry: anonymous.
+        Err(Why::ConfigNotFound | Why::ConfigReadError | Why::NoCredentialConfigured) => return Ok(None),
+        // A helper without an entry fails with a sentence; it is anonymous all the same.
+        Err(Why::HelperFailure { stdout, stderr, .. })
+            if [&stdout, &stderr].iter().any(|text| text.contains("credentials not found")) =>
+        {
+            return Ok(None);
+        }
+        // What a failed helper wrote may hold a secret, so only its name is told.
+        Err(Why::HelperFailure { helper, .. }) => {
+            return failed(&format!("credential helper `{helper}` failed"));
+        }
+        Err(Why::HelperCommunicationError) => return failed("its credential helper cannot be run"),
+        Err(Why::MalformedHelperResponse) => return failed("its credential helper answered nonsense"),
+        Err(Why::CredentialDecodingError | Why::CredentialMismatchError) => {
+            return failed("the entry in docker's config.json is damaged; `docker login` writes a new one");
+        }
+    };
+    Ok(Some(Found { login, source: source.to_owned() }))
+}
+
+#[cfg(test)]
+#[path = "credentials_tests.rs"]
+mod tests;

@@ -1,0 +1,122 @@
+//! Getting a token from the server that a challenge names.
+//!
+//! A login is shown in a GET with the password, an identity token in a form
+//! (`oauth2`), nobody in a GET without either.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+
+use super::super::base::{Base, authority, is_lenient};
+use super::super::wire::{Ask, Wire, body};
+use super::super::words;
+use super::{MARGIN, Pass};
+use crate::credentials::{Found, Login, Secret};
+use crate::registry::RegistryError;
+
+/// More than this is no token.
+const TOKEN: usize = 1 << 20;
+/// How long a token lives that does not say so, by the specification of tokens.
+const SHORT_LIFE: u64 = 60;
+
+/// What a challenge asks for.
+pub(super) struct Wanted<'a> {
+    pub realm: &'a str,
+    pub service: Option<&'a str>,
+    pub scope: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+impl Wire {
+    /// A token for a login, or for nobody. The inner error is a refusal, in words.
+    pub(super) async fn token(
+        &self,
+        base: &Base,
+        ask: &Ask<'_>,
+        wanted: &Wanted<'_>,
+        found: Option<&Found>,
+    ) -> Result<Result<Pass, String>, RegistryError> {
+        let wrong = |why: String| RegistryError::unreachable(ask.about, why);
+        let mut url = base.url.join(wanted.realm).map_err(|_| {
+            RegistryError::corrupt(ask.about, "the question for a token's address", "it is no address")
+        })?;
+        if found.is_some() && base.url.scheme() == "https" && url.scheme() != "https" {
+            return Ok(Err("it wants the login sent in plain words to another server".into()));
+        }
+        let host = authority(&url).unwrap_or_default();
+        let client = self.client(&host, is_lenient(&host, &self.options.insecure)).map_err(wrong)?;
+        let mut pairs: Vec<(&str, String)> =
+            scopes(ask, wanted).into_iter().map(|scope| ("scope", scope)).collect();
+        pairs.extend(wanted.service.map(|service| ("service", service.to_owned())));
+        let mut method = Method::GET;
+        let mut form = Bytes::new();
+        match found.map(|found| &found.login) {
+            Some(Login::Identity(token)) => {
+                method = Method::POST;
+                // The form's scopes are one value.
+                let scopes: Vec<String> =
+                    pairs.extract_if(.., |(name, _)| *name == "scope").map(|(_, scope)| scope).collect();
+                pairs.push(("scope", scopes.join(" ")));
+                pairs.push(("grant_type", "refresh_token".to_owned()));
+                pairs.push(("client_id", "imk".to_owned()));
+                pairs.push(("refresh_token", token.reveal().to_owned()));
+                // A form is written as the query of an address.
+                let mut encoded = url.clone();
+                encoded.query_pairs_mut().clear().extend_pairs(&pairs);
+                form = Bytes::from(encoded.query().unwrap_or_default().to_owned());
+            }
+            login => {
+                if let Some(Login::Password { user, .. }) = login {
+                    pairs.push(("account", user.clone()));
+                }
+                url.query_pairs_mut().extend_pairs(&pairs);
+            }
+        }
+        let build = || {
+            let request = client.request(method.clone(), url.clone()).body(form.clone());
+            match found.map(|found| &found.login) {
+                Some(Login::Password { user, password }) => request.basic_auth(user, Some(password.reveal())),
+                Some(Login::Identity(_)) => request.header(CONTENT_TYPE, "application/x-www-form-urlencoded"),
+                None => request,
+            }
+        };
+        let response = self.patient(ask.about, ask.tries, self.options.answer_timeout, build).await?;
+        let status = response.status();
+        let bytes = body(response, TOKEN, self.options.answer_timeout).await;
+        let bytes =
+            bytes.map_err(|fault| wrong(fault.map_or("its token is too long".into(), |fault| fault.why)))?;
+        if status != StatusCode::OK {
+            return Ok(Err(self.auth.scrub(&words::of(status, &bytes))));
+        }
+        let nonsense = |why: &str| RegistryError::corrupt(ask.about, "the question for a token", why);
+        let granted: Granted = serde_json::from_slice(&bytes).map_err(|_| nonsense("it is no JSON"))?;
+        let token = granted.token.or(granted.access_token).filter(|token| !token.is_empty());
+        let token = token.ok_or_else(|| nonsense("there is no token in it"))?;
+        let life = Duration::from_secs(granted.expires_in.filter(|life| *life > 0).unwrap_or(SHORT_LIFE));
+        Ok(Ok(Pass {
+            value: Secret::new(format!("Bearer {token}")),
+            until: Instant::now().checked_add(life.saturating_sub(MARGIN)),
+            login: found.map(|found| found.source.clone()),
+        }))
+    }
+}
+
+/// What we need, and what the registry says we need, each once.
+fn scopes(ask: &Ask<'_>, wanted: &Wanted<'_>) -> Vec<String> {
+    let mut scopes = ask.scopes.clone();
+    for scope in wanted.scope.unwrap_or_default().split_whitespace() {
+        if !scopes.iter().any(|known| known == scope) {
+            scopes.push(scope.to_owned());
+        }
+    }
+    scopes
+}

@@ -1,0 +1,101 @@
+//! Indexes by their digest. A digest never changes its meaning, so nothing here grows old.
+//!
+//! Every file is checked against its name when it is read; a damaged one is as
+//! good as none, and one that cannot be written costs a question next time.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use crate::registry::digest;
+
+/// Documents by digest, in memory and perhaps in a folder.
+pub(super) struct Cache {
+    folder: Option<PathBuf>,
+    memory: Mutex<BTreeMap<String, Vec<u8>>>,
+}
+
+impl Cache {
+    pub(super) fn new(folder: Option<PathBuf>) -> Self {
+        Self { folder, memory: Mutex::default() }
+    }
+
+    /// The document with that digest.
+    #[allow(clippy::disallowed_methods, reason = "imk's own cache is no file of the repository")]
+    pub(super) fn get(&self, digest: &str) -> Option<Vec<u8>> {
+        if let Some(bytes) = self.lock().get(digest) {
+            return Some(bytes.clone());
+        }
+        let bytes = fs_err::read(self.file(digest)?).ok()?;
+        if !digest::is(digest, &bytes) {
+            return None;
+        }
+        self.lock().insert(digest.to_owned(), bytes.clone());
+        Some(bytes)
+    }
+
+    /// Keeps a document, which was checked to be what its digest says.
+    pub(super) fn put(&self, digest: &str, bytes: &[u8]) {
+        self.lock().insert(digest.to_owned(), bytes.to_vec());
+        // Without the file it is asked for again next time.
+        let _ = self.write(digest, bytes);
+    }
+
+    /// Whole or not at all: another imk may write the same.
+    #[allow(clippy::disallowed_methods, reason = "imk's own cache is no file of the repository")]
+    fn write(&self, digest: &str, bytes: &[u8]) -> Option<()> {
+        let (folder, file) = (self.folder.as_ref()?, self.file(digest)?);
+        fs_err::create_dir_all(folder).ok()?;
+        let mut new = tempfile::NamedTempFile::new_in(folder).ok()?;
+        new.write_all(bytes).ok()?;
+        new.persist(file).ok()?;
+        Some(())
+    }
+
+    /// The file of a digest. Digests come from outside, so only plain ones become names.
+    fn file(&self, digest: &str) -> Option<PathBuf> {
+        let (kind, digits) = digest.split_once(':')?;
+        let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        let folder = self.folder.as_ref().filter(|_| plain(kind) && plain(digits))?;
+        Some(folder.join(format!("{kind}-{digits}")))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_outlives_the_process_and_a_damaged_one_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = || Cache::new(Some(folder.path().join("deep")));
+        let digest = digest::of(b"abc");
+        assert_eq!(cache().get(&digest), None);
+        cache().put(&digest, b"abc");
+        assert_eq!(cache().get(&digest), Some(b"abc".to_vec()));
+        fs_err::write(cache().file(&digest).unwrap(), b"abd").unwrap();
+        assert_eq!(cache().get(&digest), None);
+    }
+
+    #[test]
+    fn without_a_folder_it_remembers_for_now() {
+        let cache = Cache::new(None);
+        let digest = digest::of(b"abc");
+        cache.put(&digest, b"abc");
+        assert_eq!(cache.get(&digest), Some(b"abc".to_vec()));
+    }
+
+    #[test]
+    fn a_digest_never_leaves_the_folder() {
+        let cache = Cache::new(Some("/cache".into()));
+        assert_eq!(cache.file("sha256:../../etc/passwd"), None);
+        assert_eq!(cache.file("../x:a"), None);
+        assert_eq!(cache.file("sha256:"), None);
+        assert_eq!(cache.file("sha256:ab"), Some("/cache/sha256-ab".into()));
+    }
+}

@@ -1,0 +1,311 @@
+//! Asking a server: once, and again when that may help.
+//!
+//! Waits, repeats and shows the pass it is given or gets; says what an answer
+//! means only where every question would read it the same way (no answer, too
+//! many requests, not allowed). Knows nothing of manifests and blobs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use tokio::sync::OnceCell;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::rustls::RootCertStore;
+
+use super::auth::Auth;
+use super::base::Base;
+use super::fault::Fault;
+use super::{retry, tls, words};
+use crate::registry::RegistryError;
+use crate::registry::options::Options;
+use crate::syntax::reference::Reference;
+
+/// No word of an error is longer than this.
+const WORDS: usize = 64 << 10;
+
+/// One question.
+#[derive(Clone, Debug)]
+pub(super) struct Ask<'a> {
+    /// Whom errors are about.
+    pub about: &'a Reference,
+    /// For errors: `the question for tag `1``.
+    pub what: &'a str,
+    pub method: Method,
+    pub url: Url,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub body: Bytes,
+    /// `repository:app:pull`, what a token must allow.
+    pub scopes: Vec<String>,
+    /// How often it is asked when there is no answer.
+    pub tries: u32,
+    /// How long an answer may take to begin.
+    pub patience: Duration,
+}
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+}
+
+impl Answer {
+    /// A header as text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+}
+
+/// A header as text.
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Clients, addresses and passes of all hosts.
+pub(super) struct Wire {
+    pub options: Options,
+    pub auth: Auth,
+    clients: Mutex<BTreeMap<String, Client>>,
+    authorities: OnceLock<RootCertStore>,
+    bases: Mutex<BTreeMap<String, Arc<OnceCell<Base>>>>,
+}
+
+impl Wire {
+    pub(super) fn new(options: Options) -> Self {
+        let auth = Auth::new(options.credentials.clone());
+        Self {
+            options,
+            auth,
+            clients: Mutex::default(),
+            authorities: OnceLock::new(),
+            bases: Mutex::default(),
+        }
+    }
+
+    /// A question with the patience of the options.
+    pub(super) fn question<'a>(
+        &self,
+        about: &'a Reference,
+        what: &'a str,
+        method: Method,
+        url: Url,
+    ) -> Ask<'a> {
+        Ask {
+            about,
+            what,
+            method,
+            url,
+            headers: Vec::new(),
+            body: Bytes::new(),
+            scopes: vec![format!("repository:{}:pull", about.repository)],
+            tries: self.options.retry.tries.max(1),
+            patience: self.options.answer_timeout,
+        }
+    }
+
+    /// The client for a host.
+    pub(super) fn client(&self, host: &str, lenient: bool) -> Result<Client, String> {
+        let files = tls::Files::of(&self.options.certificates, host);
+        let key = match (lenient, files.is_empty()) {
+            (true, true) => "lenient".to_owned(),
+            (false, true) => String::new(),
+            _ => format!("host {host}"),
+        };
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&key) {
+            return Ok(client.clone());
+        }
+        let client = if lenient && files.is_empty() {
+            tls::lenient_client(&self.options)?
+        } else {
+            tls::client(&self.options, self.authorities.get_or_init(tls::system_authorities), &files)?
+        };
+        clients.insert(key, client.clone());
+        Ok(client)
+    }
+
+    /// Where a registry answers. A lenient one is asked once whether it speaks TLS.
+    pub(super) async fn base(&self, about: &Reference) -> Result<Base, RegistryError> {
+        let cell = {
+            let mut bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(bases.entry(about.registry.clone()).or_default())
+        };
+        cell.get_or_try_init(|| self.find_base(about)).await.cloned()
+    }
+
+    async fn find_base(&self, about: &Reference) -> Result<Base, RegistryError> {
+        let wrong = |why: String| RegistryError::unreachable(about, why);
+        let base = |scheme: &str| Base::of(&about.registry, scheme, &self.options.insecure).map_err(wrong);
+        let secure = base("https")?;
+        if !secure.lenient {
+            return Ok(secure);
+        }
+        let client = self.client(&secure.host, true).map_err(wrong)?;
+        let Err(fault) = send(client.get(secure.front_door()), self.options.answer_timeout).await else {
+            return Ok(secure);
+        };
+        let plain = base("http")?;
+        let (tries, patience) = (self.options.retry.tries, self.options.answer_timeout);
+        let answer = self.patient(about, tries, patience, || client.get(plain.front_door())).await?;
+        // What a server says to plain words where it wants TLS: then our trouble was with its TLS.
+        if answer.status() == StatusCode::BAD_REQUEST { Err(wrong(fault.why)) } else { Ok(plain) }
+    }
+
+    /// Asks until there is an answer that is worth reading: neither trouble of the
+    /// server (5xx) nor too many requests, unless these stay.
+    pub(super) async fn patient(
+        &self,
+        about: &Reference,
+        tries: u32,
+        patience: Duration,
+        build: impl Fn() -> RequestBuilder,
+    ) -> Result<Response, RegistryError> {
+        let limits = &self.options.retry;
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let (error, told) = match send(build(), patience).await {
+                Ok(response) if !is_trouble(response.status()) => return Ok(response),
+                Ok(response) => {
+                    let told = retry::told(response.headers());
+                    (self.trouble(about, response, told).await, told)
+                }
+                Err(fault) if !fault.passing => return Err(RegistryError::unreachable(about, fault.why)),
+                Err(fault) => (RegistryError::unreachable(about, fault.why), None),
+            };
+            if tried >= tries || told.is_some_and(|told| told > limits.longest) {
+                return Err(error);
+            }
+            let pause = retry::pause(limits, tried);
+            sleep(told.map_or(pause, |told| told.max(pause))).await;
+        }
+    }
+
+    async fn trouble(&self, about: &Reference, response: Response, told: Option<Duration>) -> RegistryError {
+        let status = response.status();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            return RegistryError::Throttled {
+                host: about.registry.clone(),
+                repository: about.repository.clone(),
+                wait: told.map(|told| told.as_secs()),
+            };
+        }
+        let said = body(response, WORDS, self.options.answer_timeout).await.unwrap_or_default();
+        let said = self.auth.scrub(&words::of(status, &said));
+        RegistryError::unreachable(about, format!("it is in trouble itself ({said})"))
+    }
+
+    /// Asks, with a pass where one is wanted. What comes back is an answer to the
+    /// question: not a challenge, not trouble.
+    pub(super) async fn ask(&self, base: &Base, ask: &Ask<'_>) -> Result<Response, RegistryError> {
+        let lenient = base.lenient;
+        let client = self.client(&base.host, lenient);
+        let client = client.map_err(|why| RegistryError::unreachable(ask.about, why))?;
+        // An upload may continue at another server, which gets no pass of this one.
+        let at_home = base.is_home_of(&ask.url);
+        let mut pass = if at_home { self.pass(base, ask).await? } else { None };
+        let mut refused = 0;
+        loop {
+            let build = || {
+                let mut request = client.request(ask.method.clone(), ask.url.clone());
+                if !matches!(ask.method, Method::GET | Method::HEAD) {
+                    request = request.body(ask.body.clone());
+                }
+                for (name, value) in &ask.headers {
+                    request = request.header(name, value);
+                }
+                match &pass {
+                    Some(pass) => request.header(AUTHORIZATION, pass.header()),
+                    None => request,
+                }
+            };
+            let response = self.patient(ask.about, ask.tries, ask.patience, build).await?;
+            let status = response.status();
+            if !base.is_home_of(response.url()) {
+                return behind(ask, response);
+            }
+            let denied = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
+            if !denied {
+                return Ok(response);
+            }
+            pass = Some(self.renew(base, ask, response, pass, &mut refused).await?);
+        }
+    }
+
+    /// Asks for a whole answer, no longer than `limit`. One that breaks off is asked for again.
+    pub(super) async fn fetch(
+        &self,
+        base: &Base,
+        ask: &Ask<'_>,
+        limit: usize,
+    ) -> Result<Answer, RegistryError> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let response = self.ask(base, ask).await?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            match body(response, limit, self.options.answer_timeout).await {
+                Ok(bytes) => return Ok(Answer { status, headers, bytes }),
+                Err(None) => {
+                    let why = format!("the answer is longer than {limit} bytes");
+                    return Err(RegistryError::corrupt(ask.about, ask.what, why));
+                }
+                Err(Some(fault)) if tried >= ask.tries || !fault.passing => {
+                    return Err(RegistryError::unreachable(ask.about, fault.why));
+                }
+                Err(Some(_)) => sleep(retry::pause(&self.options.retry, tried)).await,
+            }
+        }
+    }
+
+    /// The error for an answer that is neither a success nor anything else the question knows.
+    pub(super) fn refusal(&self, ask: &Ask<'_>, answer: &Answer) -> RegistryError {
+        let said = self.auth.scrub(&words::of(answer.status, &answer.bytes));
+        RegistryError::refused(ask.about, ask.what, said)
+    }
+}
+
+/// One try.
+pub(super) async fn send(request: RequestBuilder, patience: Duration) -> Result<Response, Fault> {
+    match timeout(patience, request.send()).await {
+        Ok(answer) => answer.map_err(Fault::from),
+        Err(_) => Err(Fault::late(patience)),
+    }
+}
+
+/// The body of an answer; `Err(None)` when it is longer than `limit`.
+pub(super) async fn body(
+    mut response: Response,
+    limit: usize,
+    patience: Duration,
+) -> Result<Vec<u8>, Option<Fault>> {
+    let mut bytes = Vec::new();
+    loop {
+        let piece = timeout(patience, response.chunk()).await.map_err(|_| Some(Fault::late(patience)))?;
+        match piece.map_err(|error| Some(Fault::from(error)))? {
+            None => return Ok(bytes),
+            Some(piece) if bytes.len() + piece.len() > limit => return Err(None),
+            Some(piece) => bytes.extend_from_slice(&piece),
+        }
+    }
+}
+
+/// A registry may keep its blobs elsewhere. What is refused there says nothing of what the registry has.
+fn behind(ask: &Ask<'_>, response: Response) -> Result<Response, RegistryError> {
+    if !response.status().is_client_error() {
+        return Ok(response);
+    }
+    let place = response.url().host_str().unwrap_or_default();
+    let why = format!("its storage at `{place}` answers HTTP {}", response.status());
+    Err(RegistryError::refused(ask.about, ask.what, why))
+}
+
+/// Whether a server may answer better a little later.
+fn is_trouble(status: StatusCode) -> bool {
+    status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED
+        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+}

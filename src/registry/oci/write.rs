@@ -1,0 +1,111 @@
+//! Writing manifests, and giving a repository a blob that its neighbour has.
+//!
+//! Mirrors are never asked: what is written goes to the registry itself.
+
+use reqwest::header::{CONTENT_TYPE, HeaderValue, LOCATION};
+use reqwest::{Method, StatusCode, Url};
+
+use super::Shelves;
+use super::base::Base;
+use super::read::{DIGEST, MANIFEST};
+use super::wire::{Answer, Ask, header};
+use crate::registry::{Manifest, RegistryError, digest};
+use crate::syntax::reference::Reference;
+
+/// What a token must allow to write.
+pub(super) fn push_scope(repository: &Reference) -> String {
+    format!("repository:{}:pull,push", repository.repository)
+}
+
+impl Shelves {
+    /// A question that writes.
+    pub(super) fn order<'a>(&self, about: &'a Reference, what: &'a str, method: Method, url: Url) -> Ask<'a> {
+        let mut ask = self.wire.question(about, what, method, url);
+        ask.scopes = vec![push_scope(about)];
+        ask.patience = self.wire.options.upload_timeout;
+        ask
+    }
+
+    /// Puts a manifest and gives the registry's answer. A tag that stands for it already is a success, even where tags cannot be given twice.
+    pub(super) async fn put(
+        &self,
+        reference: &Reference,
+        manifest: &Manifest,
+    ) -> Result<Answer, RegistryError> {
+        let pointer = reference.tag.as_deref().unwrap_or(&manifest.digest);
+        let what = format!("putting `{pointer}`");
+        let wrong = |why: &str| RegistryError::refused(reference, &what, why);
+        if !digest::is(&manifest.digest, &manifest.bytes) {
+            return Err(wrong("the manifest is not what its digest says"));
+        }
+        if reference.digest.as_ref().is_some_and(|digest| *digest != manifest.digest) {
+            return Err(wrong("the manifest is not the one that the name asks for"));
+        }
+        let media_type =
+            HeaderValue::from_str(&manifest.media_type).map_err(|_| wrong("its media type is none"))?;
+        let base = self.wire.base(reference).await?;
+        let url = base.of_repository(&reference.repository, &format!("manifests/{pointer}"));
+        let mut ask = self.order(reference, &what, Method::PUT, url);
+        ask.headers.push((CONTENT_TYPE, media_type));
+        ask.body = manifest.bytes.clone().into();
+        let answer = self.wire.fetch(&base, &ask, MANIFEST).await?;
+        if !answer.status.is_success() {
+            let mut at = reference.clone();
+            at.digest = at.tag.is_none().then(|| manifest.digest.clone());
+            let there = self.head_at(&base, &at).await;
+            return match there {
+                Ok(Some(there)) if there.digest == manifest.digest => Ok(answer),
+                _ => Err(self.wire.refusal(&ask, &answer)),
+            };
+        }
+        match answer.header(DIGEST) {
+            Some(kept) if kept != manifest.digest && kept.starts_with("sha256:") => {
+                Err(RegistryError::corrupt(
+                    reference,
+                    &what,
+                    format!("it keeps {kept} instead of {}", manifest.digest),
+                ))
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    pub(super) async fn mount(
+        &self,
+        to: &Reference,
+        digest: &str,
+        from: &Reference,
+    ) -> Result<bool, RegistryError> {
+        if to.registry != from.registry {
+            return Ok(false);
+        }
+        let base = self.wire.base(to).await?;
+        let what = format!("taking blob {digest} from `{}`", from.repository);
+        let mut url = base.of_repository(&to.repository, "blobs/uploads/");
+        url.query_pairs_mut().append_pair("mount", digest).append_pair("from", &from.repository);
+        let mut ask = self.order(to, &what, Method::POST, url);
+        ask.scopes.push(format!("repository:{}:pull", from.repository));
+        let response = self.wire.ask(&base, &ask).await?;
+        match response.status() {
+            StatusCode::CREATED => Ok(true),
+            // It began an upload instead, which we end: who uploads begins anew.
+            StatusCode::ACCEPTED => {
+                if let Some(url) = location(&base, response.headers()) {
+                    let mut end = self.order(to, &what, Method::DELETE, url);
+                    end.tries = 1;
+                    // Registries forget unfinished uploads by themselves.
+                    let _ = self.wire.ask(&base, &end).await;
+                }
+                Ok(false)
+            }
+            // The neighbour lacks it, or the registry does not know how.
+            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(false),
+            status => Err(RegistryError::refused(to, &what, format!("HTTP {status}"))),
+        }
+    }
+}
+
+/// Where an upload goes on; may be below another path, or at another server.
+pub(super) fn location(base: &Base, headers: &reqwest::header::HeaderMap) -> Option<Url> {
+    base.url.join(header(headers, LOCATION.as_str())?).ok()
+}
