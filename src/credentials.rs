@@ -48,6 +48,8 @@ pub struct Found {
     pub login: Login,
     /// For messages: `IMK_REGISTRY_USER`, ``credential helper `pass` `` and the like.
     pub source: String,
+    /// A helper (or perhaps a helper) gave it, and may give another next time.
+    pub may_change: bool,
 }
 
 /// A login that the user set for imk alone.
@@ -71,7 +73,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Takes them from `lookup`, such as `|name| std::env::var(name).ok()`:
+    /// Takes them from `lookup`, which knows the variables of the process:
     /// `IMK_REGISTRY_USER`, `IMK_REGISTRY_PASSWORD`, `IMK_REGISTRY_HOST` (the only
     /// registry the two are for) and `DOCKER_CONFIG`. An empty value counts as unset.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
@@ -96,9 +98,7 @@ impl Credentials {
             Some(given) if refused == 0 => Ok(Some(given.found())),
             Some(Given { host: Some(_), .. }) => Ok(None),
             _ if refused == earlier => self.docker(host),
-            _ if refused == earlier + 1 => {
-                Ok(self.docker(host)?.filter(|found| found.source.contains("helper")))
-            }
+            _ if refused == earlier + 1 => Ok(self.docker(host)?.filter(|found| found.may_change)),
             _ => Ok(None),
         }
     }
@@ -112,11 +112,17 @@ impl Credentials {
         };
         let Some(folder) = &self.config_folder else {
             let found = docker_credential::get_credential(key);
-            return found_or_anonymous(host, found, "docker's configuration (or its credential helper)");
+            return found_or_anonymous(host, found, "docker's configuration", true);
         };
         let Some(config) = read_config(&folder.join("config.json")) else { return Ok(None) };
         let found = docker_credential::get_credential_from_reader(config.as_slice(), key);
-        found_or_anonymous(host, found, &source_of(folder, &config, key))
+        match helper_of(&config, key) {
+            Some(helper) => found_or_anonymous(host, found, &format!("credential helper `{helper}`"), true),
+            None => {
+                let file = folder.join("config.json");
+                found_or_anonymous(host, found, &format!("`{}`", file.display()), false)
+            }
+        }
     }
 }
 
@@ -130,6 +136,7 @@ impl Given {
         Found {
             login: Login::Password { user: self.user.clone(), password: self.password.clone() },
             source: "IMK_REGISTRY_USER".to_owned(),
+            may_change: false,
         }
     }
 }
@@ -140,8 +147,8 @@ fn read_config(file: &Path) -> Option<Vec<u8>> {
     fs_err::read(file).ok()
 }
 
-/// Who answers for a registry, in docker's order: its own helper, the file, the store.
-fn source_of(folder: &Path, config: &[u8], key: &str) -> String {
+/// The helper that answers for a registry, in docker's order: its own, none if the file has an entry, the store.
+fn helper_of(config: &[u8], key: &str) -> Option<String> {
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     struct Config {
@@ -150,23 +157,18 @@ fn source_of(folder: &Path, config: &[u8], key: &str) -> String {
         creds_store: String,
     }
     let config: Config = serde_json::from_slice(config).unwrap_or_default();
-    let helper = config.cred_helpers.get(key).filter(|name| !name.is_empty());
+    let own = config.cred_helpers.get(key).filter(|name| !name.is_empty()).cloned();
     // With a store, docker leaves empty entries in the file.
     let in_file =
         || config.auths.iter().any(|(name, entry)| name.contains(key) && entry != &serde_json::json!({}));
-    match helper {
-        Some(name) => format!("credential helper `{name}`"),
-        None if !config.creds_store.is_empty() && !in_file() => {
-            format!("credential helper `{}`", config.creds_store)
-        }
-        None => format!("`{}`", folder.join("config.json").display()),
-    }
+    own.or_else(|| Some(config.creds_store.clone()).filter(|store| !store.is_empty() && !in_file()))
 }
 
 fn found_or_anonymous(
     host: &str,
     found: Result<DockerCredential, CredentialRetrievalError>,
     source: &str,
+    may_change: bool,
 ) -> Result<Option<Found>, String> {
     use CredentialRetrievalError as Why;
     let failed = |what: &str| Err(format!("no login for `{host}`: {what}"));
@@ -193,9 +195,8 @@ fn found_or_anonymous(
             return failed("the entry in docker's config.json is damaged; `docker login` writes a new one");
         }
     };
-    Ok(Some(Found { login, source: source.to_owned() }))
+    Ok(Some(Found { login, source: source.to_owned(), may_change }))
 }
 
 #[cfg(test)]
-#[path = "credentials_tests.rs"]
 mod tests;

@@ -13,8 +13,6 @@ use super::{Descriptor, Manifest, Registry, RegistryError, digest, pointer};
 use crate::syntax::reference::{self, Reference};
 
 mod answers;
-#[cfg(test)]
-mod tests;
 
 /// What a host does instead of answering.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,3 +212,6 @@ impl Repository {
         Ok(blobs.chain(manifests).next().map(|entry| entry.digest.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,11 +34,6 @@ mod wire;
 mod words;
 mod write;
 
-#[cfg(test)]
-mod server;
-#[cfg(test)]
-mod tests;
-
 /// How often a running question looks whether it should stop.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -183,3 +178,8 @@ impl Registry for OciRegistry {
         self.wait(subject, self.shelves.attached(subject, artifact_type))
     }
 }
+
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod tests;

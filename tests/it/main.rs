@@ -1,7 +1,8 @@
 //! The program as a person uses it: the real binary, whole outputs.
 //!
 //! Tests below `engine` need a Docker engine; `IMK_TEST_NO_ENGINE=1` skips
-//! them, and each says that it was skipped.
+//! them, and each says that it was skipped. Those of `registry` start one of their
+//! own, and are skipped with the same word where there is none to start.
 
 mod bad_input;
 mod history;
@@ -20,5 +21,7 @@ mod everyday;
 mod freshness;
 mod graph;
 mod readme;
+mod registry;
+mod registry_server;
 mod replay;
 mod why;

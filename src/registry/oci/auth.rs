@@ -218,7 +218,7 @@ impl Wire {
             }
             *refused += 1;
             let made = match (challenge, &found) {
-                (Challenge::Basic, Some(Found { login: Login::Password { user, password }, source })) => {
+                (Challenge::Basic, Some(Found { login: Login::Password { user, password }, source, .. })) => {
                     Ok(Pass::basic(user, password, source))
                 }
                 (Challenge::Basic, None) => return Err(denied(ask, None, why)),
@@ -237,6 +237,10 @@ impl Wire {
                 Ok(pass) if used == Some(&pass) => {}
                 Ok(pass) => {
                     self.auth.hide(&pass.value);
+                    if nobody {
+                        // The login is of no use at this host, and is not shown there again.
+                        lock(&self.auth.logins).insert(base.host.clone(), None);
+                    }
                     *cell = Some(pass.clone());
                     return Ok(pass);
                 }

@@ -72,7 +72,8 @@ pub(super) fn is_lenient(host: &str, insecure: &BTreeSet<String>) -> bool {
     insecure.contains(host) || is_loopback(host)
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host is this machine itself.
+pub(super) fn is_loopback(host: &str) -> bool {
     if let Some(rest) = host.strip_prefix('[') {
         let address = rest.split(']').next().unwrap_or_default();
         return address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback());

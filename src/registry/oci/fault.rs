@@ -64,7 +64,7 @@ fn tls_trouble(error: &rustls::Error) -> String {
     use rustls::CertificateError as Bad;
     match error {
         rustls::Error::InvalidCertificate(Bad::UnknownIssuer) => {
-            "an authority that is unknown here signed its certificate; put that authority's into /etc/docker/certs.d/HOST/ca.crt".into()
+            "an authority that is unknown here signed its certificate; put that authority's as ca.crt into the registry's folder below /etc/docker/certs.d".into()
         }
         rustls::Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
             "its certificate has expired".into()

@@ -27,6 +27,15 @@ pub(super) struct Files {
     pub ours: Option<(PathBuf, PathBuf)>,
 }
 
+/// How a client gets there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By the proxy that the environment names, if it names one.
+    Proxy,
+    /// Without one: no proxy knows the way to this machine's own ports.
+    Direct,
+}
+
 impl Files {
     /// Those for a host (`r.example:5000`); none without its folder.
     #[allow(clippy::disallowed_methods, reason = "docker's own certificates are no files of the repository")]
@@ -58,7 +67,12 @@ pub(super) fn system_authorities() -> RootCertStore {
 }
 
 /// A client that trusts these authorities and those in the files.
-pub(super) fn client(options: &Options, system: &RootCertStore, files: &Files) -> Result<Client, String> {
+pub(super) fn client(
+    options: &Options,
+    system: &RootCertStore,
+    files: &Files,
+    way: Way,
+) -> Result<Client, String> {
     let mut store = system.clone();
     for file in &files.authorities {
         for certificate in certificates(file)? {
@@ -75,14 +89,14 @@ pub(super) fn client(options: &Options, system: &RootCertStore, files: &Files) -
             builder.with_client_auth_cert(certificates(ours)?, key).map_err(|error| bad(&error))?
         }
     };
-    finish(options, config)
+    finish(options, config, way)
 }
 
 /// A client that takes any certificate.
-pub(super) fn lenient_client(options: &Options) -> Result<Client, String> {
+pub(super) fn lenient_client(options: &Options, way: Way) -> Result<Client, String> {
     let verifier = Arc::new(Anybody(ring::default_provider()));
     let config = builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-    finish(options, config)
+    finish(options, config, way)
 }
 
 fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, String> {
@@ -91,7 +105,7 @@ fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
         .map_err(|error| error.to_string())
 }
 
-fn finish(options: &Options, mut config: ClientConfig) -> Result<Client, String> {
+fn finish(options: &Options, mut config: ClientConfig, way: Way) -> Result<Client, String> {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let redirects = redirect::Policy::custom(|attempt| {
         let secure = attempt.previous().first().is_some_and(|url| url.scheme() == "https");
@@ -103,7 +117,11 @@ fn finish(options: &Options, mut config: ClientConfig) -> Result<Client, String>
             attempt.follow()
         }
     });
-    Client::builder()
+    let builder = match way {
+        Way::Proxy => Client::builder(),
+        Way::Direct => Client::builder().no_proxy(),
+    };
+    builder
         .tls_backend_preconfigured(config)
         .redirect(redirects)
         .connect_timeout(options.connect_timeout)
@@ -185,13 +203,13 @@ mod tests {
         let file = folder.path().join("ca.crt");
         fs_err::write(&file, "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").unwrap();
         let files = Files { authorities: vec![file], ours: None };
-        let text = client(&Options::default(), &RootCertStore::empty(), &files).unwrap_err();
+        let text = client(&Options::default(), &RootCertStore::empty(), &files, Way::Proxy).unwrap_err();
         assert!(text.contains("ca.crt"), "{text}");
     }
 
     #[test]
     fn clients_are_made_without_a_provider_for_the_process() {
-        client(&Options::default(), &RootCertStore::empty(), &Files::default()).unwrap();
-        lenient_client(&Options::default()).unwrap();
+        client(&Options::default(), &RootCertStore::empty(), &Files::default(), Way::Proxy).unwrap();
+        lenient_client(&Options::default(), Way::Direct).unwrap();
     }
 }

@@ -86,6 +86,11 @@ impl Shelves {
         if next.len() < piece {
             return upload.finish(digest, next).await;
         }
+        // Some registries take no small pieces but the last.
+        if next.len() < least {
+            let more = source.next(to, least - next.len()).await?;
+            next = Bytes::from([next, more].concat());
+        }
         let piece = piece.max(least);
         while !next.is_empty() {
             upload.piece(next).await?;

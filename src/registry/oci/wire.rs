@@ -16,9 +16,10 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::rustls::RootCertStore;
 
 use super::auth::Auth;
-use super::base::Base;
+use super::base::{Base, is_loopback};
 use super::fault::Fault;
-use super::{retry, tls, words};
+use super::tls::{self, Way};
+use super::{retry, words};
 use crate::registry::RegistryError;
 use crate::registry::options::Options;
 use crate::syntax::reference::Reference;
@@ -107,24 +108,29 @@ impl Wire {
         }
     }
 
-    /// The client for a host.
+    /// The client for a host. Hosts that need nothing of their own share one, and its connections.
     pub(super) fn client(&self, host: &str, lenient: bool) -> Result<Client, String> {
-        let files = tls::Files::of(&self.options.certificates, host);
-        let key = match (lenient, files.is_empty()) {
-            (true, true) => "lenient".to_owned(),
-            (false, true) => String::new(),
-            _ => format!("host {host}"),
-        };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&key) {
+        let own = format!("host {host} {lenient}");
+        if let Some(client) = clients.get(&own) {
             return Ok(client.clone());
         }
-        let client = if lenient && files.is_empty() {
-            tls::lenient_client(&self.options)?
-        } else {
-            tls::client(&self.options, self.authorities.get_or_init(tls::system_authorities), &files)?
+        let way = if is_loopback(host) { Way::Direct } else { Way::Proxy };
+        let files = tls::Files::of(&self.options.certificates, host);
+        let shared = format!("{way:?} {lenient}");
+        let known = clients.get(&shared).filter(|_| files.is_empty()).cloned();
+        let client = match known {
+            Some(client) => client,
+            None if lenient && files.is_empty() => tls::lenient_client(&self.options, way)?,
+            None => {
+                let system = self.authorities.get_or_init(tls::system_authorities);
+                tls::client(&self.options, system, &files, way)?
+            }
         };
-        clients.insert(key, client.clone());
+        if files.is_empty() {
+            clients.insert(shared, client.clone());
+        }
+        clients.insert(own, client.clone());
         Ok(client)
     }
 
@@ -202,8 +208,7 @@ impl Wire {
     /// Asks, with a pass where one is wanted. What comes back is an answer to the
     /// question: not a challenge, not trouble.
     pub(super) async fn ask(&self, base: &Base, ask: &Ask<'_>) -> Result<Response, RegistryError> {
-        let lenient = base.lenient;
-        let client = self.client(&base.host, lenient);
+        let client = self.client(&base.host, base.lenient);
         let client = client.map_err(|why| RegistryError::unreachable(ask.about, why))?;
         // An upload may continue at another server, which gets no pass of this one.
         let at_home = base.is_home_of(&ask.url);

@@ -186,7 +186,11 @@ fn a_login_meant_for_another_registry_does_not_shut_out() {
             false => challenge(seen, "app"),
         }
     });
-    assert!(OciRegistry::new(given("hunter2", None)).head(&at(&server, "app:1")).unwrap().is_some());
+    let registry = OciRegistry::new(given("hunter2", None));
+    assert!(registry.head(&at(&server, "app:1")).unwrap().is_some());
+    assert!(registry.head(&at(&server, "other:1")).unwrap().is_some());
+    let shown = server.seen().iter().filter(|seen| seen.header("authorization").starts_with("Basic")).count();
+    assert_eq!(shown, 1, "and is not shown again where it was refused");
 }
 
 #[test]

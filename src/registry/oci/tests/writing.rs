@@ -77,6 +77,20 @@ fn a_large_blob_goes_piece_by_piece() {
 }
 
 #[test]
+fn a_registry_may_want_larger_pieces() {
+    let store = Store::default();
+    let server = Server::start(move |seen, _| store.answer(seen).with("oci-chunk-min-length", "6"));
+    upload(&server, b"abcdefghijklm", pieces()).unwrap();
+    let ranges: Vec<String> = server
+        .seen()
+        .iter()
+        .filter(|seen| seen.method == "PATCH")
+        .map(|seen| seen.header("content-range").to_owned())
+        .collect();
+    assert_eq!(ranges, ["0-5", "6-11", "12-12"]);
+}
+
+#[test]
 fn an_upload_goes_on_where_it_broke_off() {
     let store = Store::default();
     let server = Server::start(move |seen, _| {

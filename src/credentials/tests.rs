@@ -28,14 +28,14 @@ const CONFIG: &str = r#"{"auths": {"r.example": {"auth": "bWU6aHVudGVyMg=="}}}"#
 #[test]
 fn a_helper_without_an_entry_means_anonymous() {
     let failure = failure("credentials not found in native keychain\n");
-    assert_eq!(found_or_anonymous("r.example", Err(failure), ""), Ok(None));
+    assert_eq!(found_or_anonymous("r.example", Err(failure), "", false), Ok(None));
     let missing = CredentialRetrievalError::ConfigReadError;
-    assert_eq!(found_or_anonymous("r.example", Err(missing), ""), Ok(None));
+    assert_eq!(found_or_anonymous("r.example", Err(missing), "", false), Ok(None));
 }
 
 #[test]
 fn a_failed_helper_is_named_and_its_output_is_not() {
-    let text = found_or_anonymous("r.example", Err(failure("hunter2")), "").unwrap_err();
+    let text = found_or_anonymous("r.example", Err(failure("hunter2")), "", false).unwrap_err();
     assert_eq!(text, "no login for `r.example`: credential helper `pass` failed");
 }
 
@@ -90,17 +90,13 @@ fn the_environment_names_login_registry_and_folder() {
 }
 
 #[test]
-fn the_source_is_the_helper_or_the_file_that_answers() {
-    let source = |config: &str| source_of(Path::new("/d"), config.as_bytes(), "r.example");
-    assert_eq!(
-        source(r#"{"credHelpers": {"r.example": "ecr"}, "credsStore": "pass"}"#),
-        "credential helper `ecr`"
-    );
-    assert_eq!(source(r#"{"auths": {"r.example": {}}, "credsStore": "pass"}"#), "credential helper `pass`");
-    assert_eq!(
-        source(r#"{"auths": {"https://r.example": {"auth": "x"}}, "credsStore": "pass"}"#),
-        "`/d/config.json`"
-    );
+fn a_helper_answers_where_the_file_does_not() {
+    let helper = |config: &str| helper_of(config.as_bytes(), "r.example");
+    let own = r#"{"credHelpers": {"r.example": "ecr"}, "credsStore": "pass"}"#;
+    assert_eq!(helper(own), Some("ecr".to_owned()));
+    assert_eq!(helper(r#"{"auths": {"r.example": {}}, "credsStore": "pass"}"#), Some("pass".to_owned()));
+    assert_eq!(helper(r#"{"auths": {"https://r.example": {"auth": "x"}}, "credsStore": "pass"}"#), None);
+    assert_eq!(helper(CONFIG), None);
 }
 
 #[test]
