@@ -5,7 +5,7 @@
 //!
 //! | counts | does not count |
 //! |---|---|
-//! | instructions of the stages that the target reaches, heredoc bodies, `# escape`, an unknown `# syntax` | comments, blank lines, line joins, keyword case, stages not reached |
+//! | instructions of the stages that the target reaches, heredoc bodies, `# escape`, an unknown `# syntax` | comments, blank lines, line joins, keyword case, stages not reached; labels, commands, ports of stages only copied from |
 //! | values of the arguments that reached stages declare, defaults included | arguments nobody declares (warned of), proxy arguments, secrets' values, ssh |
 //! | every file an instruction of a reached stage reads: its path below the context, kind, permission bits, content; a link's target | files never read, files ignored, the ignore file's own text, mtime, owner, absolute paths, imk's own state |
 //! | the listing of a copied folder: files added, removed, renamed | files beside it |
@@ -14,14 +14,16 @@
 //! | platform, network of `RUN`, labels asked for, builder, version of this table | tags, descriptions, names, today's commit, clock, user, machine |
 //!
 //! Where imk must choose between a needless build and a stale image it builds:
-//! changing the network is such a choice, and so is every change of a global
-//! argument that a reached stage declares but does not use. So are a link that is
-//! pointed to another place with the same content, and what a stage reads of which
-//! the next one copies only a part.
+//! changing the network is such a choice. So are arguments, variables and users of a
+//! stage that is only copied from, used there or not, and how it spells what it
+//! copies (`./f` for `f`); a link that is pointed to another place with the same content; and what a stage reads of which the next one
+//! copies only a part. An argument's value that nothing uses is no such choice: today's
+//! BuildKit writes it into the image's history, and so makes another image.
 //!
 //! `tests/it/differential.rs` compares all this with a real engine. Where an engine of
 //! 20.10 was found wrong, imk follows what BuildKit does today: ignore rules
-//! (`client.rs` there), and `COPY link/*`, whose old cache never saw a change.
+//! (`client.rs` there), links that lead through links (`old_cache.rs`), and what the
+//! history tells of arguments (defaults only, given or not).
 
 use super::Db;
 use super::graph::{self, Found, bases};

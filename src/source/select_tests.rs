@@ -173,6 +173,23 @@ fn links_in_a_circle_end() {
 }
 
 #[test]
+fn a_file_behind_a_link_to_the_context_itself_is_found() {
+    // BuildKit before 0.14 says that it is not there, as do engines of docker 20.10.
+    let tree = "//- e/root link=../../..\n//- d/far link=../../../../e/x\n//- e/x/f\n1\n//- top\n2\n//- e/d link=../d\n\
+                //- d/near link=../e/x\n";
+    check(tree, &["e/root/top"], "", "(e/) e/root->../../.. top");
+    check(tree, &["e/root/d/far"], "", "(d/) d/far->../../../../e/x (e/) e/root->../../.. e/x/ e/x/f");
+    // Read from where the link stands, not from where it was named.
+    check(tree, &["e/d/near"], "", "(d/) d/near->../e/x (e/) e/d->../d e/x/ e/x/f");
+}
+
+#[test]
+fn two_files_behind_one_link_are_both_sent() {
+    // docker's client sends the first alone (moby/buildkit #3238).
+    check(LINKS, &["here/f", "here/deep/g"], "", "here->real (real/) (real/deep/) real/deep/g real/f");
+}
+
+#[test]
 fn wildcards_do_not_look_into_linked_folders() {
     check(LINKS, &["*/f"], "", "(real/) real/f");
     check(LINKS, &["here/u*"], "", "here->real (real/) real/up->../top top");

@@ -334,7 +334,7 @@ impl FileReader {
                 true => "the Dockerfile is empty",
                 false => NO_FROM,
             };
-            let error = SyntaxError::new(Span::new(0, text.len().min(1)), message);
+            let error = SyntaxError::new(Span::first_of(text), message);
             self.errors.push(error.hint("start with `FROM scratch`, or with the image to build on"));
         } else if let Some(error) = self.too_early.take() {
             self.errors.push(error);

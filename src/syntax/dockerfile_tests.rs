@@ -397,6 +397,15 @@ fn mounts() {
 }
 
 #[test]
+fn a_text_without_from_that_begins_with_a_wide_character_is_refused_at_its_place() {
+    for text in ["\u{ad}\u{b2} scratch\nCOPY busybox /bin/", "\u{feff}", "ü"] {
+        for error in parse(text).unwrap_err() {
+            assert!(text.get(error.span.start..error.span.end).is_some(), "{text:?} {error:?}");
+        }
+    }
+}
+
+#[test]
 fn mistakes() {
     check("", "1:1 the Dockerfile is empty (start with `FROM scratch`, or with the image to build on)");
     check(

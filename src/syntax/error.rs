@@ -20,6 +20,11 @@ impl Span {
         Self { start, end }
     }
 
+    /// The first character of a text, for what concerns all of it; nothing where the text is empty.
+    pub fn first_of(text: &str) -> Self {
+        Self::new(0, text.chars().next().map_or(0, char::len_utf8))
+    }
+
     /// The line and column of the first byte, both from 1; the column counts characters.
     pub fn line_and_column(&self, text: &str) -> (usize, usize) {
         let start = self.start.min(text.len());

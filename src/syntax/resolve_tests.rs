@@ -778,3 +778,16 @@ proptest::proptest! {
         let _ = found.pinned(&text, |_| Some("x@y".into()));
     }
 }
+
+#[test]
+fn a_label_of_a_stage_that_is_only_copied_from_builds_nothing_anew() {
+    let text = "FROM scratch AS a\nLABEL x=1\nCMD a\nEXPOSE 1\nENV e=1\nVOLUME /v\nCOPY f /\nFROM scratch AS b\nCMD b\n\
+                FROM b\nLABEL y=1\nCOPY --from=a / /\n";
+    let recipe = resolve(&parse(text).unwrap(), &Request::default()).unwrap();
+    assert_eq!(
+        recipe.canonical(),
+        "escape \\\nstage 0 FROM scratch linux/amd64\nENV [\"e=1\"]\nVOLUME [\"/v\"]\nCOPY [\"f\",\"/\"]\n\
+         stage 1 FROM scratch linux/amd64\nCMD shell [\"b\"]\n\
+         stage 2 FROM stage 1 linux/amd64\nLABEL [\"y=1\"]\nCOPY --from=stage:0 [\"/\",\"/\"]"
+    );
+}

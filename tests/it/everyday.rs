@@ -16,6 +16,29 @@ fn discovered_images_are_built_in_order() {
 }
 
 #[test]
+fn two_files_behind_one_link_are_both_copied() {
+    let Some(sandbox) = engine_or_skip("links") else { return };
+    sandbox.write_all(
+        "
+    //- app/Dockerfile
+    FROM scratch
+    COPY latest/a /a
+    COPY latest/b /b
+    //- app/v1/a
+    one
+    //- app/v1/b
+    two
+    ",
+    );
+    fs_err::os::unix::fs::symlink("v1", sandbox.path("app/latest")).unwrap();
+    // docker's own client sends `a` alone, and the build fails (moby/buildkit #3238).
+    sandbox.imk("").says("0 fresh, 1 built, 0 failed");
+    assert_eq!(sandbox.file_in("app", "/b"), "two\n");
+    sandbox.append("app/v1/b", "more\n");
+    sandbox.imk("").says("0 fresh, 1 built, 0 failed");
+}
+
+#[test]
 fn selectors_choose_images() {
     let Some(diamond) = fixture_or_skip("selectors", "diamond") else { return };
     diamond.imk("left").says("0 fresh, 2 built, 0 failed");

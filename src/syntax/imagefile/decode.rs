@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 
+// Not public by the crate's own word, and its only list of tokens: a guess of ours at what
+// is a bracket, and what is text or a comment, could be led astray.
+use ron2::__internal::Lexer;
 use ron2::ast::{Expr, StructBody, StructField, parse_document_lossy};
 
 use super::{IMAGE_KEYS, Policy, SecretSource, TOP_KEYS, Word};
@@ -44,8 +47,16 @@ pub(super) struct RawImage {
     pub description: Option<Word>,
 }
 
+/// An Imagefile needs five. Beyond 128 the parser (ron2 0.3) stops going forward and takes all memory.
+const MOST_BRACKETS: usize = 64;
+
 /// Reads what can be read and tells everything that can't.
 pub(super) fn decode(text: &str) -> (RawFile, Vec<SyntaxError>) {
+    if let Some(span) = too_deep(text) {
+        let message = format!("more than {MOST_BRACKETS} brackets stand open here");
+        let error = SyntaxError::new(span, message).hint("an Imagefile needs five at the most; close them");
+        return (RawFile::default(), vec![error]);
+    }
     let (document, broken) = parse_document_lossy(text);
     let mut reader = Reader { errors: Vec::new() };
     // What follows the first broken place is mostly its echo.
@@ -55,14 +66,39 @@ pub(super) fn decode(text: &str) -> (RawFile, Vec<SyntaxError>) {
     }
     let mut file = RawFile::default();
     match &document.value {
-        None if reader.errors.is_empty() => reader.wrong(
-            Span::new(0, text.len().min(1)),
-            "an Imagefile holds one value in parentheses: (images: {…})",
-        ),
+        None if reader.errors.is_empty() => {
+            reader.wrong(Span::first_of(text), "an Imagefile holds one value in parentheses: (images: {…})")
+        }
         None => {}
         Some(value) => reader.file(value, &mut file),
     }
     (file, reader.errors)
+}
+
+/// The bracket that is one too many. A bracket that closes another kind closes nothing, as in the parser.
+fn too_deep(text: &str) -> Option<Span> {
+    let mut open: Vec<&str> = Vec::new();
+    for token in Lexer::new(text) {
+        let closes = match token.text {
+            "(" | "[" | "{" if open.len() == MOST_BRACKETS => {
+                return Some(Span::new(token.span.start_offset, token.span.end_offset));
+            }
+            "(" | "[" | "{" => {
+                open.push(token.text);
+                continue;
+            }
+            ")" => "(",
+            "]" => "[",
+            "}" => "{",
+            // The lexer goes on to say that the text is at its end.
+            _ if token.span.start_offset >= text.len() => break,
+            _ => continue,
+        };
+        if open.last() == Some(&closes) {
+            open.pop();
+        }
+    }
+    None
 }
 
 struct Reader {

@@ -114,3 +114,24 @@ fn secrets_name_a_variable_or_a_file() {
     assert_eq!(file.images[0].secrets["a"], SecretSource::Env("TOKEN".into()));
     assert_eq!(file.images[0].secrets["b"], SecretSource::File("k.pem".into()));
 }
+
+#[test]
+fn a_key_held_down_on_a_bracket_does_not_take_all_memory() {
+    let text = format!("(images: {{\"a\": {}]\n", "(".repeat(300));
+    assert_eq!(
+        mistakes(&text),
+        "1:78 more than 64 brackets stand open here (an Imagefile needs five at the most; close them)"
+    );
+    assert!(mistakes(&"(]".repeat(500)).contains("more than 64"));
+    let spread = "(images: {\"a\": (description: \"((((\")}) // (((".to_owned() + &"(".repeat(100);
+    assert_eq!(read_ok(&spread).images[0].description.as_deref(), Some("(((("));
+}
+
+#[test]
+fn an_imagefile_that_holds_nothing_but_a_wide_character_is_refused_at_its_place() {
+    for text in ["", "\u{feff}", "ü", "// ü"] {
+        for error in read(text, &BTreeMap::new()).unwrap_err() {
+            assert!(text.get(error.span.start..error.span.end).is_some(), "{text:?} {error:?}");
+        }
+    }
+}

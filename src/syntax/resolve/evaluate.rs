@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::globals::{self, Globals, cannot_expand};
 use super::mounts;
 use super::names::{Heads, Source};
-use super::reach::{Reached, of_base, own_triggers};
+use super::reach::{Reached, inherited, of_base, only_describes, own_triggers};
 use super::scope::Scope;
 use super::sources;
 use super::{BaseUse, CanonicalInstruction, How, ReachedStage, Recipe, Request, StageBase, Target};
@@ -32,6 +32,7 @@ pub fn evaluate(
     target: Target,
     (frontend, syntax): (Frontend, Option<String>),
 ) -> Result<(Recipe, Option<Scope>), Vec<SyntaxError>> {
+    let target_index = target.index;
     let recipe = Recipe {
         frontend,
         syntax,
@@ -50,6 +51,7 @@ pub fn evaluate(
     };
     let places = reached.keys().enumerate().map(|(place, index)| (*index, place)).collect();
     let mut walk = Walk {
+        described: inherited(heads, target_index),
         file,
         request,
         globals,
@@ -84,6 +86,8 @@ pub struct Walk<'a> {
     errors: Vec<SyntaxError>,
     scopes: BTreeMap<usize, Scope>,
     pub spent: usize,
+    /// Stages whose labels, commands and so on reach the image.
+    described: BTreeSet<usize>,
     /// Arguments that triggers declare.
     declared: BTreeSet<String>,
 }
@@ -178,6 +182,7 @@ impl Walk<'_> {
 
     fn instruction(&mut self, instruction: &Instruction, here: &mut Here) {
         match self.canonical(instruction, here) {
+            Ok(_) if only_describes(&instruction.body) && !self.described.contains(&here.index) => {}
             Ok(text) => {
                 let canonical = CanonicalInstruction { text, span: here.span(instruction.span) };
                 if let Some(stage) = self.recipe.stages.last_mut() {

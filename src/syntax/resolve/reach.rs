@@ -2,7 +2,7 @@
 //!
 //! Follows `resolveStages`, `initOnBuildTriggers` and `allReachableStages`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Request;
 use super::names::{Heads, Source};
@@ -69,6 +69,34 @@ pub fn reach(
         reached.insert(index, triggers);
     }
     reached
+}
+
+/// The stages whose configuration reaches the image: the target and what it begins with. Of one
+/// that is only copied from, files are all that is taken.
+pub fn inherited(heads: &Heads, target: usize) -> BTreeSet<usize> {
+    let mut chain = BTreeSet::from([target]);
+    let mut index = target;
+    while let Some(Source::Stage(base)) = heads.stages.get(index).map(|head| &head.source)
+        && chain.insert(*base)
+    {
+        index = *base;
+    }
+    chain
+}
+
+/// Does an instruction say something of an image, and nothing that a file could depend on? `VOLUME` is
+/// none of them: the classic builder forgets what `RUN` writes there.
+pub fn only_describes(body: &Body) -> bool {
+    matches!(
+        body,
+        Body::Cmd(_)
+            | Body::Entrypoint(_)
+            | Body::Expose(_)
+            | Body::Healthcheck(_)
+            | Body::Label(_)
+            | Body::Maintainer(_)
+            | Body::StopSignal(_)
+    )
 }
 
 /// The stages that an instruction needs, all of them earlier ones.

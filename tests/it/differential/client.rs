@@ -1,5 +1,14 @@
-//! Where the judge is old: the ignore rules of docker's client of 20.10.
+//! Where the judge sends too little: docker's client.
 //!
+//! BuildKit asks its client for the paths that are copied, and the client looks
+//! where links among them lead (fsutil's `FollowLinks`). To this day it follows
+//! no link twice: of `COPY link/a /` and `COPY link/b /` it sends `a` alone, and
+//! the build fails on `b`, or finds nothing for `link/b*` (moby/buildkit #3238).
+//! imk serves the files itself and sends both. Since a client that is asked for
+//! the context as a whole sends all of it, every build of the judge has one
+//! recipe more that says `COPY .` ([`Recipe::whole`](super::recipe::Recipe::whole)).
+//!
+//! The rest is about the ignore rules of the client of 20.10.
 //! imk follows `MatchesUsingParentResults` and `patternWithoutTrailingGlob`, which
 //! BuildKit's clients have used since 2021. The older client let `!*` bring back
 //! what lies in a folder that nothing ignored (`fileutils.Matches` asks one parent

@@ -10,6 +10,12 @@ use std::process::Command;
 
 use super::recipe::Recipe;
 
+/// A Dockerfile and the arguments it is given.
+pub struct Text {
+    pub text: String,
+    pub args: BTreeMap<String, String>,
+}
+
 /// What a build by docker came to.
 pub struct Built {
     pub id: String,
@@ -22,16 +28,17 @@ impl Built {
     pub fn executed(&self, recipe: &Recipe) -> bool {
         self.steps.iter().any(|(stage, cached)| recipe.owns(stage) && !cached)
     }
-
-    /// Was any instruction done anew? Where there is one stage, progress does not name it.
-    pub fn executed_anything(&self) -> bool {
-        self.steps.iter().any(|(stage, cached)| stage != "internal" && !cached)
-    }
 }
 
-/// Builds for one test; removes what it made.
+/// An image with one static program, for the steps that run something. Removed in the end.
+pub struct Tools {
+    pub image: String,
+}
+
+/// Builds for one tree; removes what it made.
 pub struct Oracle {
     tools: String,
+    stamp: String,
     made: std::sync::Mutex<BTreeSet<String>>,
 }
 
@@ -47,7 +54,7 @@ pub fn docker(words: &[&str]) -> Result<Vec<u8>, String> {
     Ok(if output.stdout.is_empty() { said.into_bytes() } else { output.stdout })
 }
 
-impl Oracle {
+impl Tools {
     pub fn new(stamp: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs_err::copy(crate::sandbox::busybox(), folder.path().join("busybox")).unwrap();
@@ -56,28 +63,47 @@ impl Oracle {
             format!("FROM scratch\nCOPY busybox /\nLABEL s={stamp}\n"),
         )
         .unwrap();
-        let tools = format!("imk-test-differential:{stamp}");
-        docker(&["build", "-q", "-t", &tools, folder.path().to_str().unwrap()]).unwrap();
-        Self { tools, made: std::sync::Mutex::default() }
+        let image = format!("imk-test-differential:{stamp}");
+        docker(&["build", "-q", "-t", &image, folder.path().to_str().unwrap()]).unwrap();
+        Self { image }
+    }
+}
+
+impl Drop for Tools {
+    fn drop(&mut self) {
+        let _ = docker(&["rmi", "-f", &self.image]);
+    }
+}
+
+impl Oracle {
+    /// For recipes of this stamp.
+    pub fn new(tools: &Tools, stamp: &str) -> Self {
+        Self { tools: tools.image.clone(), stamp: stamp.to_owned(), made: std::sync::Mutex::default() }
     }
 
     /// One Dockerfile for all recipes; its last stage gathers what each made.
-    pub fn gathered(&self, recipes: &[&Recipe]) -> String {
-        let mut text: String = recipes.iter().map(ToString::to_string).collect();
+    pub fn gathered(&self, recipes: &[&Recipe]) -> Text {
+        let mut text: String = recipes.iter().map(|recipe| recipe.head()).collect();
+        text.extend(recipes.iter().map(|recipe| recipe.body()));
         text += &format!("FROM {}\nRUN", self.tools);
         for recipe in recipes {
             text += &format!(" \\\n  --mount=type=bind,from={},target=/m/{}", recipe.stage(), recipe.number);
         }
-        text + " \\\n  [\"/busybox\", \"tar\", \"cf\", \"/out.tar\", \"-C\", \"/m\", \".\"]\n"
+        text += " \\\n  [\"/busybox\", \"tar\", \"cf\", \"/out.tar\", \"-C\", \"/m\", \".\"]\n";
+        Text { text, args: recipes.iter().flat_map(|recipe| recipe.args()).collect() }
     }
 
     /// Builds a Dockerfile with the whole context.
-    pub fn build(&self, context: &Path, text: &str) -> Result<Built, String> {
+    pub fn build(&self, context: &Path, text: &Text) -> Result<Built, String> {
         let folder = tempfile::tempdir().unwrap();
         let (file, id) = (folder.path().join("Dockerfile"), folder.path().join("id"));
-        fs_err::write(&file, text).unwrap();
+        fs_err::write(&file, &text.text).unwrap();
         let [file, id, context] = [&file, &id, context].map(|path| path.to_str().unwrap());
-        let words = ["build", "--progress=plain", "--network=none", "-f", file, "--iidfile", id, context];
+        let mut words =
+            vec!["build", "--progress=plain", "--network=none", "-f", file, "--iidfile", id, context];
+        let args: Vec<String> =
+            text.args.iter().map(|(name, value)| format!("--build-arg={name}={value}")).collect();
+        words.extend(args.iter().map(String::as_str));
         let said = docker(&words)?;
         let id = fs_err::read_to_string(id).unwrap();
         self.keep(&id);
@@ -103,7 +129,8 @@ impl Oracle {
             let path = String::from_utf8(entry.path_bytes().into_owned()).unwrap();
             let Some((number, path)) = path.trim_start_matches("./").split_once('/') else { continue };
             let files = found.entry(number.parse().unwrap()).or_default();
-            if entry.header().entry_type().is_file() {
+            // What a program's image brings along is not of the tree.
+            if path.starts_with(&self.stamp) && entry.header().entry_type().is_file() {
                 let mut text = String::new();
                 entry.read_to_string(&mut text).unwrap();
                 files.insert(path.to_owned(), text);
@@ -125,7 +152,6 @@ impl Oracle {
 impl Drop for Oracle {
     fn drop(&mut self) {
         self.clear();
-        let _ = docker(&["rmi", "-f", &self.tools]);
     }
 }
 
@@ -136,6 +162,11 @@ fn steps(said: &str) -> Vec<(String, bool)> {
     for line in said.lines() {
         let Some((number, rest)) = line.split_once(' ') else { continue };
         if let Some(rest) = rest.strip_prefix('[') {
+            // What a stage begins with is found anew every time; so is a folder made in an empty image. A
+            // `WORKDIR` that changed tells it by the image's id.
+            if rest.contains("] FROM ") || rest.to_uppercase().contains("] WORKDIR ") {
+                continue;
+            }
             let stage = rest.split([' ', ']']).next().unwrap_or_default();
             names.insert(number, stage);
         } else if let Some(stage) = names.get(number)

@@ -1,6 +1,6 @@
 //! imk as the one that is judged: a real session over a real disk, with keys from the spec query.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -34,7 +34,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    pub fn new(root: &Path, numbers: &[usize]) -> Self {
+    pub fn new(root: &Path, numbers: &BTreeSet<usize>) -> Self {
         let image = |number: &usize| {
             format!("\"r{number}\": (dockerfile: \"r/{number}/Dockerfile\", context: \"ctx\")")
         };
@@ -62,6 +62,8 @@ impl Subject {
             let path = self.root.join(format!("r/{}/Dockerfile", recipe.number));
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, recipe.to_string()).unwrap();
+            let image = self.session.project.images.get_mut(&format!("r{}", recipe.number));
+            image.unwrap().options.args = recipe.args();
         }
         let synced = self.session.sync(&[]).unwrap();
         let verdict = |recipe: &Recipe| {
@@ -111,12 +113,17 @@ impl Hand {
     }
 
     /// Builds with these files and no others; the id, and the steps that the cache did not have.
-    pub fn build(&self, text: &str, list: UsedFiles) -> Result<(String, Vec<String>), String> {
+    pub fn build(
+        &self,
+        text: &str,
+        args: BTreeMap<String, String>,
+        list: UsedFiles,
+    ) -> Result<(String, Vec<String>), String> {
         let request = BuildRequest {
             image: "differential".into(),
             dockerfile: text.to_owned(),
             target: None,
-            args: BTreeMap::new(),
+            args,
             labels: BTreeMap::new(),
             platform: None,
             network: Some("none".into()),
@@ -136,14 +143,20 @@ impl Hand {
                 BuildEvent::Step { id, name, .. } => {
                     names.insert(id, name);
                 }
-                BuildEvent::StepDone { id, cached: false, .. } => executed.extend(
-                    names.get(&id).filter(|name| name.contains("COPY") || name.contains("ADD")).cloned(),
-                ),
+                BuildEvent::StepDone { id, cached: false, .. } => {
+                    executed.extend(names.get(&id).filter(|name| is_instruction(name)).cloned())
+                }
                 _ => {}
             }
         }
         Ok((id.0, executed))
     }
+}
+
+/// Steps that the engine takes on its own have other names: `exporting to image`, `[internal] …`. The
+/// folder that `WORKDIR` makes in an empty image is made every time.
+fn is_instruction(name: &str) -> bool {
+    name.split(' ').any(|word| matches!(word, "COPY" | "ADD" | "RUN"))
 }
 
 /// All files of several lists, each once.

@@ -251,6 +251,17 @@ impl Tree {
         self.nodes.retain(|old, _| !within(old, path));
     }
 
+    /// For a run that shares nothing with any other.
+    pub fn restamped(&self, stamp: &str) -> Self {
+        let mut tree = Self { stamp: stamp.to_owned(), ..self.clone() };
+        for node in tree.nodes.values_mut() {
+            if let Node::File { text, .. } = node {
+                *text = text.replace(&self.stamp, stamp);
+            }
+        }
+        tree
+    }
+
     /// Makes the folder at `root` what this tree says, leaving alone what is so already.
     pub fn write(&self, root: &Path, old: &Self) {
         let kind = |node: &Node| std::mem::discriminant(node);

@@ -6,12 +6,11 @@ use std::path::PathBuf;
 
 use fs_err as fs;
 
-use super::client;
-use super::oracle::{Built, Oracle};
-use super::random::Random;
+use super::oracle::{Built, Oracle, Text};
 use super::recipe::Recipe;
 use super::subject::{Hand, Subject, Verdict, counted, union};
 use super::tree::Tree;
+use super::{client, old_cache};
 
 /// How imk and the engine differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,22 +44,39 @@ impl fmt::Display for Disagreement {
     }
 }
 
-pub struct World<'a> {
-    pub oracle: &'a Oracle,
+pub struct World {
+    pub oracle: Oracle,
     _folder: tempfile::TempDir,
     context: PathBuf,
     subject: Subject,
     hand: Hand,
     on_disk: Tree,
     /// Keys that the engine has built, by recipe.
-    seen: BTreeMap<usize, BTreeSet<String>>,
+    seen: BTreeMap<usize, BTreeMap<String, Known>>,
+    /// The key and image of the state before, by recipe.
+    last: BTreeMap<usize, (String, Known)>,
     refused: BTreeMap<usize, String>,
-    /// Recipes that the engine of 20.10 builds wrong: see [`Recipe::wildcard_behind_link`].
+    /// Recipes that the engine of 20.10 builds wrong: see `old_cache.rs`.
     exempt: BTreeSet<usize>,
+    /// See `client.rs`.
+    whole: Recipe,
 }
 
-impl<'a> World<'a> {
-    pub fn new(oracle: &'a Oracle, numbers: &[usize]) -> Self {
+/// What is known of an image.
+#[derive(Clone, Default)]
+struct Known {
+    /// Its id, if it was built alone.
+    id: Option<String>,
+    told_today: BTreeSet<(usize, Option<String>)>,
+    set_aside: String,
+    spelled: Vec<String>,
+    meant: Vec<String>,
+    told_of_old: BTreeSet<(usize, Option<String>)>,
+}
+
+impl World {
+    /// `whole` is the recipe that copies everything; it must be among those of every step.
+    pub fn new(oracle: Oracle, whole: Recipe, numbers: &BTreeSet<usize>) -> Self {
         let folder = tempfile::Builder::new().prefix("imk-test-").tempdir().unwrap();
         let root = fs::canonicalize(folder.path()).unwrap();
         let context = root.join("ctx");
@@ -73,8 +89,10 @@ impl<'a> World<'a> {
             _folder: folder,
             on_disk: Tree::default(),
             seen: BTreeMap::new(),
+            last: BTreeMap::new(),
             refused: BTreeMap::new(),
             exempt: BTreeSet::new(),
+            whole,
         }
     }
 
@@ -90,67 +108,75 @@ impl<'a> World<'a> {
     }
 
     /// Compares everything for one state of the tree. The number is of recipes compared: none where the
-    /// client's ignore rules are not those of today.
+    /// client's ignore rules are not those of today. Of recipes that were or will be edited the image's id
+    /// is looked at, too.
     pub fn step(
         &mut self,
         tree: &Tree,
         recipes: &[Recipe],
-        random: &mut Random,
+        edited: &BTreeSet<usize>,
     ) -> (usize, Vec<Disagreement>) {
         tree.write(&self.context, &self.on_disk);
         self.on_disk = tree.clone();
         if !client::sees_what_today_is_sent(tree) {
             return (0, Vec::new());
         }
-        let behind = recipes.iter().filter(|recipe| recipe.wildcard_behind_link(tree));
-        self.exempt.extend(behind.map(|recipe| recipe.number));
-        let verdicts = self.subject.verdicts(recipes);
+        let elsewhere = recipes.iter().filter(|recipe| old_cache::looks_elsewhere(recipe, tree));
+        self.exempt.extend(elsewhere.map(|recipe| recipe.number));
         let recipes: Vec<Recipe> =
             recipes.iter().filter(|recipe| !self.exempt.contains(&recipe.number)).cloned().collect();
+        let verdicts = self.subject.verdicts(&recipes);
         let mut found = Vec::new();
-        let mut good: Vec<&Recipe> = Vec::new();
+        let good = |recipe: &&Recipe| matches!(verdicts[&recipe.number], Verdict::Good { .. });
+        self.check_good(tree, recipes.iter().filter(good).collect(), &verdicts, edited, &mut found);
+        // Last, since these builds would leave steps of other recipes in the cache.
         for recipe in &recipes {
-            match &verdicts[&recipe.number] {
-                Verdict::Good { .. } => good.push(recipe),
-                Verdict::Bad(why) => self.check_refusal(recipe, why, &mut found),
+            if let Verdict::Bad(why) = &verdicts[&recipe.number] {
+                self.last.remove(&recipe.number);
+                self.check_refusal(recipe, why, &mut found);
             }
         }
-        if good.is_empty() {
-            return (recipes.len(), found);
-        }
-        let files = |recipe: &Recipe| match &verdicts[&recipe.number] {
-            Verdict::Good { files, .. } => files,
-            Verdict::Bad(_) => unreachable!("good recipes only"),
-        };
-        let count = good.len();
-        let Some((text, built)) = self.gather(&mut good, &mut found) else {
-            return (recipes.len(), found);
-        };
-        // A first attempt that failed left steps in the cache, which says nothing then.
-        let first_attempt = good.len() == count;
-        let reached = self.oracle.reached(&built.id);
-        for recipe in &good {
-            let empty = BTreeMap::new();
-            compare_files(
-                tree,
-                recipe,
-                files(recipe),
-                reached.get(&recipe.number).unwrap_or(&empty),
-                &mut found,
-            );
-            if let Verdict::Good { key, .. } = &verdicts[&recipe.number] {
-                let executed = first_attempt.then(|| built.executed(recipe));
-                self.compare_key(recipe, key, executed, &mut found);
-            }
-        }
-        self.compare_images(&text, &built, &good, &files, random, &mut found);
         self.oracle.clear();
         (recipes.len(), found)
     }
 
+    /// What imk would build, the engine must build the same.
+    fn check_good(
+        &mut self,
+        tree: &Tree,
+        mut good: Vec<&Recipe>,
+        verdicts: &BTreeMap<usize, Verdict>,
+        edited: &BTreeSet<usize>,
+        found: &mut Vec<Disagreement>,
+    ) {
+        let count = good.len();
+        let Some((text, built)) = self.gather(&mut good, found) else { return };
+        // A first attempt that failed left steps in the cache, which says nothing then.
+        let first_attempt = good.len() == count;
+        let reached = self.oracle.reached(&built.id);
+        let (files, keys): (BTreeMap<_, _>, BTreeMap<_, _>) = good
+            .iter()
+            .filter_map(|recipe| match &verdicts[&recipe.number] {
+                Verdict::Good { key, files } => Some(((recipe.number, files), (recipe.number, key))),
+                Verdict::Bad(_) => None,
+            })
+            .unzip();
+        for recipe in &good {
+            let empty = BTreeMap::new();
+            let reached = reached.get(&recipe.number).unwrap_or(&empty);
+            compare_files(tree, recipe, files[&recipe.number], reached, found);
+        }
+        let ids = self.compare_images(&text, &built, &good, &files, edited, found);
+        for recipe in &good {
+            let executed = first_attempt.then(|| built.executed(recipe));
+            let id = ids.get(&recipe.number).cloned();
+            self.compare_key(recipe, keys[&recipe.number], executed, id, found);
+        }
+    }
+
     /// What imk refuses, the engine must refuse too.
     fn check_refusal(&mut self, recipe: &Recipe, why: &str, found: &mut Vec<Disagreement>) {
-        let now = format!("{recipe}{why}{}", self.on_disk.ignore.join("\n"));
+        let now = format!("{recipe}{:?}{why}{}", recipe.args(), self.on_disk.ignore.join("\n"));
         if self.refused.insert(recipe.number, now.clone()).as_ref() == Some(&now) {
             return;
         }
@@ -158,25 +184,34 @@ impl<'a> World<'a> {
         if why.contains("is not a pattern") {
             return;
         }
-        if let Ok(built) = self.oracle.build(&self.context, &recipe.to_string())
+        if let Ok(built) = self.oracle.build(&self.context, &self.with_whole(recipe))
             // `gone/*` that an earlier state had built comes out of the cache, and fails without one.
-            && built.executed_anything()
+            && built.executed(recipe)
         {
             let detail = format!("imk says: {why}");
             found.push(Disagreement { kind: Kind::ImkRefuses, recipe: recipe.number, detail });
         }
     }
 
+    /// One recipe, in a build that the client sends everything for.
+    fn with_whole(&self, recipe: &Recipe) -> Text {
+        match recipe.number == self.whole.number {
+            true => self.oracle.gathered(&[recipe]),
+            false => self.oracle.gathered(&[&self.whole, recipe]),
+        }
+    }
+
     /// Builds all good recipes at once; those that the engine refuses are told and left out.
-    fn gather(&self, good: &mut Vec<&Recipe>, found: &mut Vec<Disagreement>) -> Option<(String, Built)> {
+    fn gather(&self, good: &mut Vec<&Recipe>, found: &mut Vec<Disagreement>) -> Option<(Text, Built)> {
+        if good.is_empty() {
+            return None;
+        }
         let text = self.oracle.gathered(good);
         if let Ok(built) = self.oracle.build(&self.context, &text) {
             return Some((text, built));
         }
-        good.retain(|recipe| match self.oracle.build(&self.context, &recipe.to_string()) {
+        good.retain(|recipe| match self.oracle.build(&self.context, &self.with_whole(recipe)) {
             Ok(_) => true,
-            // The client of 20.10 takes `a?b/*` for a folder where a file of just that name stands.
-            Err(said) if said.contains("readdirent") => false,
             Err(said) => {
                 let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
                 let detail = lines.last().copied().unwrap_or(&said).to_owned();
@@ -192,59 +227,92 @@ impl<'a> World<'a> {
         Some((text, built))
     }
 
+    /// imk's key is new exactly when the engine had something to do or made another image.
     fn compare_key(
         &mut self,
         recipe: &Recipe,
         key: &str,
         executed: Option<bool>,
+        id: Option<String>,
         found: &mut Vec<Disagreement>,
     ) {
-        let is_new = self.seen.entry(recipe.number).or_default().insert(key.to_owned());
+        let (spelled, meant) = recipe.spelling();
+        let now = Known {
+            id,
+            spelled: spelled.into_iter().map(str::to_owned).collect(),
+            meant,
+            told_today: recipe.told_today(),
+            set_aside: recipe.set_aside(),
+            told_of_old: recipe.told_of_old(),
+        };
+        let before = self.last.insert(recipe.number, (key.to_owned(), now.clone()));
+        let seen = self.seen.entry(recipe.number).or_default();
+        let known = seen.get(key).cloned();
+        let entry = seen.entry(key.to_owned()).or_insert_with(|| now.clone());
+        entry.id = entry.id.take().or_else(|| now.id.clone());
         let Some(executed) = executed else { return };
-        let kind = match (is_new, executed) {
-            (false, true) => Kind::Stale,
-            (true, false) => Kind::Needless,
-            _ => return,
+        let kind = match known {
+            Some(_) if executed => Kind::Stale,
+            Some(known) => {
+                let another = matches!((&known.id, &now.id), (Some(known), Some(now)) if known != now);
+                if !another || known.told_of_old != now.told_of_old {
+                    return;
+                }
+                Kind::Stale
+            }
+            None => {
+                let Some((_, before)) = before else { return };
+                let another = matches!((&before.id, &now.id), (Some(before), Some(now)) if before != now);
+                let respelled = before.spelled != now.spelled && before.meant == now.meant;
+                let chosen =
+                    before.told_today != now.told_today || before.set_aside != now.set_aside || respelled;
+                if executed || another || chosen {
+                    return;
+                }
+                Kind::Needless
+            }
         };
         found.push(Disagreement { kind, recipe: recipe.number, detail: format!("key {}", &key[..8]) });
     }
 
-    /// With imk's files alone the engine's cache must have every step.
-    fn compare_images<'f>(
+    /// With imk's files alone the engine's cache must have every step. The ids are of those built alone.
+    fn compare_images(
         &self,
-        text: &str,
+        text: &Text,
         built: &Built,
         good: &[&Recipe],
-        files: &impl Fn(&Recipe) -> &'f imk::file::UsedFiles,
-        random: &mut Random,
+        files: &BTreeMap<usize, &imk::file::UsedFiles>,
+        edited: &BTreeSet<usize>,
         found: &mut Vec<Disagreement>,
-    ) {
-        let all = union(good.iter().map(|recipe| files(recipe)));
-        let whole = self.hand.build(text, all);
+    ) -> BTreeMap<usize, String> {
+        let all = union(files.values().copied());
+        let whole = self.hand.build(&text.text, text.args.clone(), all);
         if let Ok((id, _)) = &whole {
             self.oracle.keep(id);
         }
         let same = matches!(&whole, Ok((id, _)) if *id == built.id);
         // Together they could lend each other files, so some are built alone; all of them after a difference.
-        let salt = random.below(97);
-        let few = || good.iter().min_by_key(|recipe| (files(recipe).files.len(), recipe.number * salt % 97));
-        let chosen: Vec<&&Recipe> = match same {
-            true => few().into_iter().chain([&good[random.below(good.len())]]).collect(),
-            false => good.iter().collect(),
-        };
-        for recipe in chosen {
-            let detail = match self.hand.build(&recipe.to_string(), files(recipe).clone()) {
-                Ok((id, executed)) => {
-                    self.oracle.keep(&id);
-                    if executed.is_empty() {
-                        continue;
+        let fewest = good.iter().min_by_key(|recipe| files[&recipe.number].files.len());
+        let fewest = fewest.map(|recipe| recipe.number);
+        let chosen =
+            |recipe: &&&Recipe| !same || edited.contains(&recipe.number) || fewest == Some(recipe.number);
+        let mut ids = BTreeMap::new();
+        for recipe in good.iter().filter(chosen) {
+            let detail =
+                match self.hand.build(&recipe.to_string(), recipe.args(), files[&recipe.number].clone()) {
+                    Ok((id, executed)) => {
+                        self.oracle.keep(&id);
+                        ids.insert(recipe.number, id);
+                        if executed.is_empty() {
+                            continue;
+                        }
+                        format!("not the same for {executed:?}")
                     }
-                    format!("not the same for {executed:?}")
-                }
-                Err(error) => error,
-            };
+                    Err(error) => error,
+                };
             found.push(Disagreement { kind: Kind::OtherImage, recipe: recipe.number, detail });
         }
+        ids
     }
 }
 
@@ -278,7 +346,7 @@ fn compare_files(
             tails.any(|tail| reached.keys().any(|place| place.ends_with(&tail)))
         };
         // So may a file that a link among several sources leads to, under the link's name.
-        let under_link = || recipe.steps.iter().any(|step| step.sources.len() > 1) && reads_link;
+        let under_link = || recipe.steps().any(|step| step.sources.len() > 1) && reads_link;
         if !(recipe.overlaps() && (tail_reached() || under_link())) {
             tell(Kind::NotReached, format!("{path:?}"));
         }
