@@ -330,7 +330,7 @@ pub(super) fn selection(
         None => tree.read(&name::join(context, ".dockerignore"))?,
     };
     let ignore = ignore.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    Ok(Selection { root: context.to_owned(), ignore, reads: reads.clone() })
+    Ok(Selection { root: context.to_owned(), ignore, reads: reads.clone(), overlays: Vec::new() })
 }
 
 fn read_text(tree: &dyn SourceTree, path: &str) -> Text {

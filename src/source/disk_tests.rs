@@ -83,7 +83,12 @@ fn reads(root: &str, sources: &[&str]) -> Selection {
             ..source.clone()
         }
     });
-    Selection { root: root.into(), ignore: None, reads: Reads { sources: sources.collect() } }
+    Selection {
+        root: root.into(),
+        ignore: None,
+        reads: Reads { sources: sources.collect() },
+        overlays: Vec::new(),
+    }
 }
 
 /// Edits a file without a trace in its size or modification time.

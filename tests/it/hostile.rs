@@ -19,7 +19,12 @@ fn reads(dockerfile: &str) -> Reads {
 }
 
 fn selection(dockerfile: &str, ignore: Option<&str>) -> Selection {
-    Selection { root: String::new(), ignore: ignore.map(str::to_owned), reads: reads(dockerfile) }
+    Selection {
+        root: String::new(),
+        ignore: ignore.map(str::to_owned),
+        reads: reads(dockerfile),
+        overlays: Vec::new(),
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ impl Image<'_> {
         {
             // Shipwright asks git, which has not heard of ignore files.
             let reads = recipe.reads.clone();
-            let asked = Selection { root: context.clone(), ignore: None, reads };
+            let asked = Selection { root: context.clone(), ignore: None, reads, overlays: Vec::new() };
             copied.field(self.tree.fingerprint(&asked)?.0);
         }
         let copied = copied.finish();
