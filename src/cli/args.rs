@@ -60,6 +60,9 @@ pub struct Global {
     /// Build for this platform
     #[arg(long, value_name = "OS/ARCH", global = true, env = "DOCKER_DEFAULT_PLATFORM")]
     pub platform: Option<String>,
+    /// Ask no other git repository anything: branches and tags stand where they were last seen
+    #[arg(long, global = true, env = "IMK_OFFLINE")]
+    pub offline: bool,
 }
 
 /// A verb.

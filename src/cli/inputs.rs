@@ -29,6 +29,7 @@ pub fn run(global: &Global, args: &InputsArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
     let words = [args.image.clone()];
     let synced = session.sync(&words).map_err(|error| sync_error(error, &session, VERBS))?;
+    open::away(&session);
     if let Err(error) = &synced.engine {
         anstream::eprintln!("warning: {error}");
         anstream::eprintln!(
@@ -62,7 +63,7 @@ fn inputs(session: &Session, synced: &Synced, name: &str) -> Result<Inputs, Fail
             sources.map(|source| source.pattern.clone()).collect()
         }
         Context::Unread => Vec::new(),
-        Context::Absent | Context::Unreadable(_) => {
+        Context::Absent | Context::Unreadable(_) | Context::Refused(_) => {
             return Err(told(&crate::query::spec::spec(db, image).err().unwrap_or_default()));
         }
     };

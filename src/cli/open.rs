@@ -85,5 +85,21 @@ pub fn overrides(global: &Global) -> Overrides {
         platform: global.platform.clone(),
         prefix: global.prefix.clone(),
         target: global.target.clone(),
+        offline: global.offline,
+    }
+}
+
+/// Says which branches and tags could not be asked about, and what is used instead.
+pub fn away(session: &Session) {
+    for away in session.away() {
+        let when = i64::try_from(away.when).ok().and_then(|when| jiff::Timestamp::from_second(when).ok());
+        let when = when.map_or_else(String::new, |when| when.strftime(" of %F %H:%M UTC").to_string());
+        let commit = &away.commit[..12.min(away.commit.len())];
+        anstream::eprintln!(
+            "warning: `{}` cannot be asked where `{}` stands: {}; imk goes on with the last answer,{when}: commit {commit}",
+            away.url,
+            away.name,
+            away.why
+        );
     }
 }

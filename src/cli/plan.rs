@@ -63,6 +63,7 @@ pub fn planned(
         None => open::session(global, false, &Cancel::default())?,
     };
     let synced = session.sync(&targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
+    open::away(&session);
     if let Err(error) = &synced.engine {
         anstream::eprintln!("warning: {error}");
         anstream::eprintln!(

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::lock::Lock;
+use super::others::Others;
 use super::project::{self, Overrides, Project, ProjectError};
 use crate::engine::{Cancel, Engine, NoEngine};
 use crate::evidence::EvidenceStore;
@@ -67,6 +68,8 @@ pub struct Session {
     pub(super) environment: BTreeMap<OsString, OsString>,
     /// The stage to build of the targets, whatever they declare.
     pub(super) target: Option<String>,
+    /// Other repositories, as far as images use them.
+    pub(super) others: Others,
     state: PathBuf,
     _lock: Option<Lock>,
 }
@@ -97,21 +100,36 @@ impl Session {
         } else {
             None
         };
+        let others = Others::new(&located.root, &state, &environment, overrides.offline, tree);
         let path = state.join("ledger");
         let ledger = Ledger::open(&path).map_err(|why| OpenError::State { what: "read", path, why })?;
         let evidence = EvidenceStore::new(&state.join("evidence"));
-        let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, tree, cancel));
+        let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, others.tree(), cancel));
         let (db, memory) = snapshot::load(&state.join("snapshot"), &hands);
         let target = overrides.target;
-        Ok(Self { project, hands, db, memory, changed: false, environment, target, state, _lock: lock })
+        Ok(Self {
+            project,
+            hands,
+            db,
+            memory,
+            changed: false,
+            environment,
+            target,
+            others,
+            state,
+            _lock: lock,
+        })
     }
 
     /// A session without state: nothing was built, nothing is kept, no engine is
     /// asked. For looks at what might be.
     pub(super) fn detached(located: &Located, tree: Arc<dyn SourceTree>) -> Self {
+        let state = located.root.join(STATE);
+        let others = Others::new(&located.root, &state, &BTreeMap::new(), true, tree);
         let evidence = EvidenceStore::new(Path::new(""));
         let ledger = Arc::new(Ledger::empty());
-        let hands = Arc::new(Hands::new(Arc::new(NoEngine), ledger, evidence, tree, Cancel::default()));
+        let hands =
+            Arc::new(Hands::new(Arc::new(NoEngine), ledger, evidence, others.tree(), Cancel::default()));
         Self {
             environment: BTreeMap::new(),
             target: None,
@@ -120,6 +138,7 @@ impl Session {
             hands,
             memory: Memory::default(),
             changed: false,
+            others,
             state: PathBuf::new(),
             _lock: None,
         }

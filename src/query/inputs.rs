@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::recipe::Problem;
 use crate::source::tree::{ReadError, Selected};
 
 /// One image of the repository.
@@ -69,6 +70,8 @@ pub enum Context {
     Absent,
     /// Something in it could not be read.
     Unreadable(ReadError),
+    /// What is put over it cannot be had.
+    Refused(Problem),
     /// What the instructions read.
     Is(Selected),
 }

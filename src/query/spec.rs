@@ -145,6 +145,7 @@ fn files(db: &dyn Db, image: Image, recipe: &Recipe) -> Result<ContentHash, Vec<
             format!("cannot read the context of image `{}`: {}", image.name(db), error.why),
             "every file that an instruction copies must be readable",
         )]),
+        Context::Refused(problem) => Err(vec![problem.clone()]),
         Context::Unread if recipe.reads.sources.is_empty() => Ok(ContentHash::default()),
         Context::Unread => Err(vec![Problem::of(
             &options.context_path,

@@ -13,9 +13,13 @@
 //! itself do not exist here.
 
 pub mod changes;
+pub mod credentials;
 pub mod foreign;
+pub mod heads;
 pub mod history;
 mod pieces;
+mod program;
+pub mod remote;
 mod store;
 
 use std::collections::BTreeMap;
@@ -331,9 +335,13 @@ impl SourceTree for GitTree {
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {
-        match self.read(path)? {
-            Some(bytes) => Ok(Box::new(Cursor::new(bytes))),
-            None => Err(ReadError { path: path.to_owned(), why: "there is no such file".into() }),
+        // What is sent is wanted once: it is not remembered as texts are.
+        match self.walk(path)? {
+            Some(Node::Leaf(entry)) => {
+                let bytes = self.store.blob(entry.id).map_err(|error| unreadable(path, &error))?;
+                Ok(Box::new(Cursor::new(bytes)))
+            }
+            _ => Err(ReadError { path: path.to_owned(), why: "there is no such file".into() }),
         }
     }
 }

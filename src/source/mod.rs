@@ -8,6 +8,7 @@ pub mod git;
 pub mod locate;
 mod look;
 pub mod memory;
+pub mod mounted;
 pub mod outside;
 pub mod overlay;
 mod scan;

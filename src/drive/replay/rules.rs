@@ -59,10 +59,17 @@ impl Image<'_> {
         };
         let context = &options.context_path;
         let there = self.tree.is_folder(context)?;
+        let overlays = self.session.overlays(self.image.name(db)).unwrap_or_default();
         let mut whole = FieldHasher::new("imk replay whole context v1");
         whole.field(text);
         if there {
-            let all = selection(&**self.tree, &options.dockerfile_path, context, &Reads::whole())?;
+            let all = selection(
+                &**self.tree,
+                &options.dockerfile_path,
+                context,
+                &Reads::whole(),
+                overlays.clone(),
+            )?;
             whole.field(self.tree.fingerprint(&all)?.0);
         }
         for (name, value) in options.args.iter().chain(&options.labels) {
@@ -82,7 +89,7 @@ impl Image<'_> {
         {
             // Shipwright asks git, which has not heard of ignore files.
             let reads = recipe.reads.clone();
-            let asked = Selection { root: context.clone(), ignore: None, reads, overlays: Vec::new() };
+            let asked = Selection { root: context.clone(), ignore: None, reads, overlays };
             copied.field(self.tree.fingerprint(&asked)?.0);
         }
         let copied = copied.finish();

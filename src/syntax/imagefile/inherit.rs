@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decode::{Pairs, RawFile, RawImage, RawSource};
+use super::decode::{Pairs, RawFile, RawImage};
 use super::{Declaration, Imagefile, OverlaySource, Word};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::suggest::did_you_mean;

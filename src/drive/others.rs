@@ -1,0 +1,263 @@
+//! Other repositories that images use: looked up once a session, and put where the images want them.
+//!
+//! Only what the images of an order read is looked up, all repositories at once. Knows
+//! declarations and trees; how a repository is reached is for `source/git/remote`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::project::Declared;
+use super::session::Session;
+use crate::query::graph::Order;
+use crate::query::inputs::Context;
+use crate::query::recipe::{Problem, recipe};
+use crate::source::git::GitTree;
+use crate::source::git::remote::{Asking, Head, RemoteError, Remotes, key};
+use crate::source::mounted::MountedTree;
+use crate::source::overlay::{Overlay, Place};
+use crate::source::tree::{ReadError, SourceTree};
+use crate::syntax::error::Span;
+use crate::syntax::git_source::{GitSource, GitUrl, Wanted};
+use crate::syntax::imagefile::OverlaySource;
+
+/// How old an answer may be before a repository is asked again. Nothing is taken on trust: who pushes
+/// and then runs imk means the new commit, and one `ls-remote` costs less than an image that is not it.
+const MAX_AGE: Duration = Duration::ZERO;
+
+/// What a session knows of other repositories.
+pub(super) struct Others {
+    remotes: Remotes,
+    tree: Arc<MountedTree>,
+    asking: Asking,
+    /// Commits that something else has decided on, by address as shown and [`key`] of what is wanted.
+    pub(super) pinned: BTreeMap<(String, String), String>,
+    /// What was looked up in this session, by address as shown.
+    found: BTreeMap<(String, Wanted), Result<Found, RemoteError>>,
+}
+
+#[derive(Clone)]
+struct Found {
+    tree: GitTree,
+    head: Head,
+}
+
+/// A branch or tag that could not be asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Away {
+    /// The repository's address, without secrets.
+    pub url: String,
+    /// The branch or tag.
+    pub name: String,
+    /// The commit that is used instead of an answer.
+    pub commit: String,
+    /// Seconds since 1970 when it was the answer.
+    pub when: u64,
+    /// Why there is none now.
+    pub why: String,
+}
+
+impl Others {
+    pub(super) fn new(
+        root: &Path,
+        state: &Path,
+        environment: &BTreeMap<OsString, OsString>,
+        offline: bool,
+        tree: Arc<dyn SourceTree>,
+    ) -> Self {
+        Self {
+            remotes: Remotes::new(root, state, environment.clone()),
+            tree: Arc::new(MountedTree::new(tree)),
+            asking: Asking { offline, max_age: MAX_AGE },
+            pinned: BTreeMap::new(),
+            found: BTreeMap::new(),
+        }
+    }
+
+    /// The repository's files, and those of contexts from git.
+    pub(super) fn tree(&self) -> Arc<dyn SourceTree> {
+        self.tree.clone()
+    }
+
+    /// From now on, what is remembered must do.
+    pub(super) fn ask_nobody(&mut self) {
+        self.asking.offline = true;
+    }
+
+    /// Looks up what is not looked up yet.
+    fn look_up<'a>(&mut self, sources: impl Iterator<Item = &'a GitSource>) {
+        let mut open: BTreeMap<&str, (&GitUrl, BTreeSet<Wanted>)> = BTreeMap::new();
+        for GitSource { url, wanted, .. } in sources {
+            if !self.found.contains_key(&(url.shown.clone(), wanted.clone())) {
+                open.entry(&url.shown).or_insert_with(|| (url, BTreeSet::new())).1.insert(wanted.clone());
+            }
+        }
+        if open.is_empty() {
+            return;
+        }
+        let this = &*self;
+        // Servers are waited for, not computed with: a thread each, whatever the processors.
+        let found: Vec<_> = std::thread::scope(|scope| {
+            let asked: Vec<_> =
+                open.values().map(|(url, wanted)| scope.spawn(move || this.ask(url, wanted))).collect();
+            let joined = asked.into_iter().map(|one| match one.join() {
+                Ok(found) => found,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            joined.collect()
+        });
+        for (url, found) in open.into_keys().map(str::to_owned).zip(found) {
+            for (wanted, found) in found {
+                self.found.insert((url.clone(), wanted), found);
+            }
+        }
+    }
+
+    /// Asks one repository for all that is wanted of it.
+    fn ask(&self, url: &GitUrl, wanted: &BTreeSet<Wanted>) -> BTreeMap<Wanted, Result<Found, RemoteError>> {
+        let pin = |one: &Wanted| self.pinned.get(&(url.shown.clone(), key(one)));
+        let open = wanted.iter().filter(|one| pin(one).is_none()).cloned().collect();
+        let mut heads = self.remotes.heads(url, &open, &self.asking);
+        for one in wanted {
+            if let Some(commit) = pin(one) {
+                heads.insert(one.clone(), Ok(Head { commit: commit.clone(), when: 0, away: None }));
+            }
+        }
+        let tree = |one: &Wanted, head: Head| {
+            let tree = self.remotes.tree(url, &head.commit, one, self.asking.offline)?;
+            Ok(Found { tree, head })
+        };
+        heads.into_iter().map(|(one, head)| (one.clone(), head.and_then(|head| tree(&one, head)))).collect()
+    }
+
+    /// The tree that a source means.
+    fn source(&self, source: &GitSource) -> Result<GitTree, (String, String)> {
+        let told = |error: &RemoteError| {
+            (format!("cannot use `{}`: {error}", source.shown()), error.hint().to_owned())
+        };
+        let not_asked = RemoteError::NotKnown("it was not looked up".into());
+        let place = (source.url.shown.clone(), source.wanted.clone());
+        let found = self.found.get(&place).map_or(Err(&not_asked), Result::as_ref).map_err(told)?;
+        match found.tree.below(&source.subdir) {
+            Ok(Some(tree)) => Ok(tree),
+            Ok(None) => {
+                let commit = &found.head.commit[..12.min(found.head.commit.len())];
+                let what = format!("there is no folder `{}` in its commit {commit}", source.subdir);
+                let hint = "`subdir` is a folder below the repository's root, and no link to one outside";
+                Err((format!("cannot use `{}`: {what}", source.shown()), hint.into()))
+            }
+            Err(error) => Err(told(&RemoteError::Broken(error.to_string()))),
+        }
+    }
+}
+
+impl Session {
+    /// Branches and tags that are taken as they were when last asked about.
+    pub fn away(&self) -> Vec<Away> {
+        let found = self.others.found.iter().filter_map(|((url, wanted), found)| {
+            let head = &found.as_ref().ok()?.head;
+            Some(Away {
+                url: url.clone(),
+                name: wanted.shown().to_owned(),
+                commit: head.commit.clone(),
+                when: head.when,
+                why: head.away.clone()?,
+            })
+        });
+        found.collect()
+    }
+
+    /// Shows contexts from git where their images look for them.
+    pub(super) fn mount_contexts(&mut self) {
+        if self.project.images.values().all(|declared| declared.git.is_none()) {
+            return;
+        }
+        self.others.look_up(self.project.images.values().filter_map(|declared| declared.git.as_ref()));
+        for declared in self.project.images.values_mut() {
+            let Some(source) = &declared.git else { continue };
+            let Ok(tree) = self.others.source(source) else { continue };
+            let options = &mut declared.options;
+            if let Some(base) = options.dockerfile_path.strip_suffix("/Dockerfile")
+                && base == options.context_path
+                && tree.read("Dockerfile").is_ok_and(|text| text.is_none())
+                && tree.read("Containerfile").is_ok_and(|text| text.is_some())
+            {
+                options.dockerfile_path = format!("{base}/Containerfile");
+            }
+            self.others.tree.mount(&options.context_path, tree);
+        }
+    }
+
+    /// Why an image's context is not shown, if it is from git and cannot be had.
+    pub(super) fn not_mounted(&self, declared: &Declared) -> Option<String> {
+        let (why, hint) = self.others.source(declared.git.as_ref()?).err()?;
+        Some(format!("{why}; {hint}"))
+    }
+
+    /// Looks up what is put over the contexts of an order, as far as their Dockerfiles read them.
+    pub(super) fn look_up_overlays(&mut self, order: &Order) {
+        let mut sources: Vec<&GitSource> = Vec::new();
+        for name in &order.names {
+            let Some(declared) = self.project.images.get(name) else { continue };
+            let mut git = declared.overlays.iter().filter_map(|overlay| match &overlay.from {
+                OverlaySource::Git(source) => Some(source),
+                OverlaySource::Path(_) => None,
+            });
+            let Some(first) = git.next() else { continue };
+            let Some(image) = self.image(name) else { continue };
+            if recipe(&self.db, image).as_ref().is_ok_and(|recipe| !recipe.reads.sources.is_empty()) {
+                sources.push(first);
+                sources.extend(git);
+            }
+        }
+        self.others.look_up(sources.into_iter());
+    }
+
+    /// What is put over the context of an image.
+    ///
+    /// # Errors
+    /// When a repository or what is wanted of it cannot be had, with the place in the Imagefile.
+    pub(super) fn overlays(&self, name: &str) -> Result<Vec<Overlay>, Problem> {
+        let Some(declared) = self.project.images.get(name) else { return Ok(Vec::new()) };
+        let mut overlays = Vec::new();
+        if let Some(source) = &declared.git {
+            let tree = self.others.source(source);
+            let tree = tree.map_err(|(why, hint)| self.problem(declared.context_place, why, hint))?;
+            overlays.push(Overlay { at: String::new(), from: Place::Git(tree) });
+        }
+        for overlay in &declared.overlays {
+            let from = match &overlay.from {
+                OverlaySource::Path(path) => Place::Path(path.clone()),
+                OverlaySource::Git(source) => {
+                    let tree = self.others.source(source);
+                    Place::Git(tree.map_err(|(why, hint)| self.problem(Some(overlay.span), why, hint))?)
+                }
+            };
+            overlays.push(Overlay { at: overlay.at.clone(), from });
+        }
+        Ok(overlays)
+    }
+
+    /// What could not be read of a context; told at the overlay's place when that is what is not there.
+    pub(super) fn unreadable(&self, name: &str, error: ReadError) -> Context {
+        let declared = self.project.images.get(name);
+        let overlay = declared
+            .into_iter()
+            .flat_map(|declared| &declared.overlays)
+            .find(|overlay| matches!(&overlay.from, OverlaySource::Path(path) if *path == error.path));
+        match overlay {
+            Some(overlay) => {
+                let hint = "paths of overlays start at the Imagefile's folder".to_owned();
+                Context::Refused(self.problem(Some(overlay.span), error.to_string(), hint))
+            }
+            None => Context::Unreadable(error),
+        }
+    }
+
+    fn problem(&self, span: Option<Span>, message: String, hint: String) -> Problem {
+        let path = self.project.imagefile.clone().unwrap_or_default();
+        Problem { path, span, message, hint: Some(hint) }
+    }
+}
