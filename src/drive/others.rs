@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::project::Declared;
 use super::session::Session;
+use crate::name;
 use crate::query::graph::Order;
 use crate::query::inputs::Context;
 use crate::query::recipe::{Problem, recipe};
@@ -21,6 +22,7 @@ use crate::source::overlay::{Overlay, Place};
 use crate::source::tree::{ReadError, SourceTree};
 use crate::syntax::error::Span;
 use crate::syntax::git_source::{GitSource, GitUrl, Wanted};
+use crate::syntax::glob::is_within;
 use crate::syntax::imagefile::OverlaySource;
 
 /// How old an answer may be before a repository is asked again. Nothing is taken on trust: who pushes
@@ -240,17 +242,25 @@ impl Session {
         Ok(overlays)
     }
 
-    /// What could not be read of a context; told at the overlay's place when that is what is not there.
+    /// What could not be read of a context; told at the place of the overlay that it is in.
     pub(super) fn unreadable(&self, name: &str, error: ReadError) -> Context {
-        let declared = self.project.images.get(name);
-        let overlay = declared
-            .into_iter()
-            .flat_map(|declared| &declared.overlays)
-            .find(|overlay| matches!(&overlay.from, OverlaySource::Path(path) if *path == error.path));
-        match overlay {
-            Some(overlay) => {
-                let hint = "paths of overlays start at the Imagefile's folder".to_owned();
-                Context::Refused(self.problem(Some(overlay.span), error.to_string(), hint))
+        let Some(declared) = self.project.images.get(name) else { return Context::Unreadable(error) };
+        let source = |path: &OverlaySource| matches!(path, OverlaySource::Path(path) if *path == error.path);
+        if let Some(overlay) = declared.overlays.iter().find(|overlay| source(&overlay.from)) {
+            let hint = "paths of overlays start at the Imagefile's folder".to_owned();
+            return Context::Refused(self.problem(Some(overlay.span), error.to_string(), hint));
+        }
+        let context = &declared.options.context_path;
+        let around = |at: &str| is_within(&error.path, &name::join(context, at));
+        let overlay = declared.overlays.iter().filter(|overlay| around(&overlay.at));
+        let place = match overlay.max_by_key(|overlay| overlay.at.len()) {
+            Some(overlay) => Some(overlay.span),
+            None => declared.context_place.filter(|_| declared.git.is_some()),
+        };
+        match place {
+            Some(_) => {
+                let hint = format!("image `{name}` copies it");
+                Context::Refused(self.problem(place, error.to_string(), hint))
             }
             None => Context::Unreadable(error),
         }

@@ -239,6 +239,24 @@ pub fn reference(name: &str) -> Result<String, String> {
     if bad { Err(format!("`{name}` cannot name a branch or a tag")) } else { Ok(name.to_owned()) }
 }
 
+/// A text with what stands before the `@` of its http addresses struck out, every byte at its place.
+pub fn masked(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        let end = after.find(|c: char| c.is_whitespace() || "/\"'`#".contains(c)).unwrap_or(after.len());
+        let secret = match after[..end].rfind('@') {
+            Some(secret) if before.ends_with("http://") || before.ends_with("https://") => secret,
+            _ => 0,
+        };
+        out.push_str(&"*".repeat(secret));
+        rest = &after[secret..];
+    }
+    out + rest
+}
+
 /// A folder below a repository's root, cleaned.
 ///
 /// # Errors

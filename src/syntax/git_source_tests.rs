@@ -48,6 +48,14 @@ fn a_secret_in_an_address_is_kept_apart() {
 }
 
 #[test]
+fn an_excerpt_shows_no_secret_and_every_byte_at_its_place() {
+    let text = "a: \"https://me:sécret@host/r.git#x@y\", b: \"ssh://git@h/r\", c: http://t@h d@e";
+    let shown = masked(text);
+    assert_eq!(shown, "a: \"https://**********@host/r.git#x@y\", b: \"ssh://git@h/r\", c: http://*@h d@e");
+    assert_eq!(shown.len(), text.len());
+}
+
+#[test]
 fn what_is_no_address_is_told() {
     check(
         "https://host/archive.tar.gz",
