@@ -31,6 +31,9 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     let cancel = cancel_on_signals()?;
     let mut session = open::session(global, true, &cancel)?;
     let synced = session.sync(&args.targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
+    if cancel.is_cancelled() {
+        return Err(Failure::silent(130));
+    }
     open::away(&session);
     if let Err(error) = &synced.engine {
         return Err(no_engine(&session, &synced, error));

@@ -155,7 +155,36 @@ impl Others {
     }
 }
 
+/// Where a part of a context is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The path below the context; `""` for all of it.
+    pub at: String,
+    /// A path of the repository, or an address as docker writes it.
+    pub from: String,
+    /// The commit, if it is from git and known.
+    pub commit: Option<String>,
+}
+
 impl Session {
+    /// Where the parts of an image's context are from that are not its own folder.
+    pub fn origins(&self, name: &str) -> Vec<Origin> {
+        let Some(declared) = self.project.images.get(name) else { return Vec::new() };
+        let git = |at: &str, source: &GitSource| {
+            let found = self.others.found.get(&(source.url.shown.clone(), source.wanted.clone()));
+            let commit = found.and_then(|found| Some(found.as_ref().ok()?.head.commit.clone()));
+            Origin { at: at.to_owned(), from: source.shown(), commit }
+        };
+        let overlays = declared.overlays.iter().map(|overlay| match &overlay.from {
+            OverlaySource::Git(source) => git(&overlay.at, source),
+            OverlaySource::Path(path) => {
+                let from = if path.is_empty() { "." } else { path };
+                Origin { at: overlay.at.clone(), from: from.to_owned(), commit: None }
+            }
+        });
+        declared.git.iter().map(|source| git("", source)).chain(overlays).collect()
+    }
+
     /// Branches and tags that are taken as they were when last asked about.
     pub fn away(&self) -> Vec<Away> {
         let found = self.others.found.iter().filter_map(|((url, wanted), found)| {

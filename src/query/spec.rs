@@ -8,6 +8,7 @@
 //! | instructions of the stages that the target reaches, heredoc bodies, `# escape`, an unknown `# syntax` | comments, blank lines, line joins, keyword case, stages not reached |
 //! | values of the arguments that reached stages declare, defaults included | arguments nobody declares (warned of), proxy arguments, secrets' values, ssh |
 //! | every file an instruction of a reached stage reads: its path below the context, kind, permission bits, content; a link's target | files never read, files ignored, the ignore file's own text, mtime, owner, absolute paths, imk's own state |
+//! | of what is put over a context (`overlays`), the same: files that are read, under their path in the context | where it is from: path, address, branch, commit; commits that change no file that is read |
 //! | the listing of a copied folder: files added, removed, renamed | files beside it |
 //! | for a base of the repository: its content, that is file-system layers and configuration without dates | its id, its tags, when and why it was built |
 //! | for a base from outside: its reference, and the id the engine has for it | bases of stages not reached |

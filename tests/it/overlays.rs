@@ -7,6 +7,7 @@ use std::path::Path;
 
 use fs_err as fs;
 
+use crate::history::History;
 use crate::sandbox::{Sandbox, engine_or_skip};
 use upstream::Upstream;
 
@@ -99,6 +100,9 @@ fn a_branch_that_moves_rebuilds_exactly_who_uses_what_changed() {
     sandbox.imk("").says("0 fresh, 2 built, 0 failed");
     assert_eq!(sandbox.file_in("used", "/used.txt"), "one\n");
     sandbox.imk("").says("2 fresh, 0 built, 0 failed");
+
+    let inputs = sandbox.imk("inputs used").code(0).out().replace(&upstream.path(), "[UPSTREAM]");
+    assert!(inputs.contains("  overlay src is file://[UPSTREAM]#main:a at "), "{inputs}");
 
     upstream.commit(&[("a/unused.txt", "xx\n"), ("b/other.txt", "yy\n"), ("a/new.txt", "n\n")]);
     sandbox.imk("").says("2 fresh, 0 built, 0 failed");
@@ -375,4 +379,57 @@ fn mistakes_are_told_with_their_place_and_what_to_do() {
     // What nothing reads may be what it is.
     two_images(&sandbox, &format!("Git(url: {path:?})"));
     sandbox.imk("plan used").code(0);
+}
+
+#[test]
+fn history_is_replayed_with_overlays_and_asks_nobody() {
+    let history = History::with(
+        "
+    //- Imagefile.ron
+    (images: {\"web\": (overlays: {\"lib\": \"shared\"})})
+    //- web/Dockerfile
+    FROM scratch
+    COPY lib/a /
+    //- shared/a
+    1
+    //- shared/b
+    1
+    ",
+    );
+    let sandbox = &history.sandbox;
+    history.git(&["config", "core.excludesFile", "/dev/null"]);
+    sandbox.edit("shared/b", "2\n");
+    history.commit("not copied");
+    sandbox.edit("shared/a", "2\n");
+    history.commit("copied");
+    sandbox.edit(
+        "Imagefile.ron",
+        "(images: {\"web\": (overlays: {\"lib\": Git(\"https://host.invalid/r.git\")})})",
+    );
+    history.commit("from elsewhere");
+    insta::assert_snapshot!(sandbox.imk("replay --trace").code(0).out(), @"
+    5251da4 first
+        web: never built here
+    96e21d7 not copied
+    c3af8a0 copied
+        web: `lib/a` changed
+    75d2c40 from elsewhere
+        web: has mistakes: cannot use `https://host.invalid/r.git`: imk is not to ask it, and does not know where `HEAD` stands
+
+    4 commits, 5251da4 (2023-11-14) to 75d2c40 (2023-11-14)
+
+                           builds   of all  commits without a build
+    rebuild all                 3   100.0%  1
+    whole context hash          3   100.0%  1
+    Shipwright's rule           2    66.7%  2
+    imk                         2    66.7%  2
+
+    builds of                 imk   Shipwright    context
+    web                         2            2          3
+
+    builds of imk, and the lines behind them
+           1  web/Dockerfile: COPY lib/a /
+
+    1 commit with mistakes in some image, 75d2c40 for one: web: cannot use `https://host.invalid/r.git`: imk is not to ask it, and does not know where `HEAD` stands
+    ");
 }

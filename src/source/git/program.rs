@@ -150,7 +150,7 @@ impl Program<'_> {
         });
         command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").env("GCM_INTERACTIVE", "never");
         if self.chooses_ssh() {
-            command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes");
+            command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=30");
         }
         let (ok, out, err) = finish(command, patience)?;
         if ok {
