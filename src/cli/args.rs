@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
 /// make for container images: builds what is out of date, in the right order, in parallel, and nothing else.
@@ -61,7 +62,7 @@ pub struct Global {
     #[arg(long, value_name = "OS/ARCH", global = true, env = "DOCKER_DEFAULT_PLATFORM")]
     pub platform: Option<String>,
     /// Ask no other git repository anything: branches and tags stand where they were last seen
-    #[arg(long, global = true, env = "IMK_OFFLINE")]
+    #[arg(long, global = true, env = "IMK_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,
 }
 

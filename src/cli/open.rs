@@ -64,10 +64,12 @@ fn open(
         let who = if holder.is_empty() { "another imk" } else { holder };
         anstream::eprintln!("waiting for {who}, which is building in this repository");
     };
-    Session::open(opening, recipes, waiting).map_err(|error| {
+    let mut session = Session::open(opening, recipes, waiting).map_err(|error| {
         let text_of = |path: &str| String::from_utf8(tree.read(path).ok()??).ok();
         open_error(error, text_of)
-    })
+    })?;
+    session.on_fetch(Arc::new(|url: &str| anstream::eprintln!("fetching from {url}")));
+    Ok(session)
 }
 
 /// What the command line and the environment add to the Imagefile.

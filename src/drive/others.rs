@@ -16,7 +16,7 @@ use crate::query::graph::Order;
 use crate::query::inputs::Context;
 use crate::query::recipe::{Problem, recipe};
 use crate::source::git::GitTree;
-use crate::source::git::remote::{Asking, Head, RemoteError, Remotes, key};
+use crate::source::git::remote::{Asking, Fetching, Head, RemoteError, Remotes, key};
 use crate::source::mounted::MountedTree;
 use crate::source::overlay::{Overlay, Place};
 use crate::source::tree::{ReadError, SourceTree};
@@ -167,6 +167,11 @@ pub struct Origin {
 }
 
 impl Session {
+    /// Has somebody told of every fetch from another repository.
+    pub fn on_fetch(&mut self, fetching: Fetching) {
+        self.others.remotes.on_fetch(fetching);
+    }
+
     /// Where the parts of an image's context are from that are not its own folder.
     pub fn origins(&self, name: &str) -> Vec<Origin> {
         let Some(declared) = self.project.images.get(name) else { return Vec::new() };
@@ -222,9 +227,9 @@ impl Session {
     }
 
     /// Why an image's context is not shown, if it is from git and cannot be had.
-    pub(super) fn not_mounted(&self, declared: &Declared) -> Option<String> {
+    pub(super) fn not_mounted(&self, declared: &Declared) -> Option<Problem> {
         let (why, hint) = self.others.source(declared.git.as_ref()?).err()?;
-        Some(format!("{why}; {hint}"))
+        Some(self.problem(declared.context_place, why, hint))
     }
 
     /// Looks up what is put over the contexts of an order, as far as their Dockerfiles read them.

@@ -145,7 +145,7 @@ impl Session {
         let mut images = BTreeMap::new();
         for (name, declared) in &self.project.images {
             let text = match self.not_mounted(declared) {
-                Some(why) => Text::Unreadable(why),
+                Some(problem) => Text::Refused(problem),
                 None => read_text(&*self.hands.tree, &declared.options.dockerfile_path),
             };
             let options = declared.options.clone();

@@ -57,6 +57,8 @@ pub enum Text {
     Absent,
     /// It cannot be read, for this reason.
     Unreadable(String),
+    /// The repository that it is in cannot be had.
+    Refused(Problem),
     /// Its content.
     Is(String),
 }

@@ -129,3 +129,83 @@ fn an_overlay_that_nothing_copies_is_not_looked_at_for_files() {
     let hash = |selection| memory.select(&[selection])[0].as_ref().unwrap().hash;
     assert_eq!(hash(with), hash(without));
 }
+
+/// What a small repository can hold, with names that meet each other often.
+const PATHS: &[&str] = &["a", "b", "a/c", "a/d", "b/c", "a/c/e", "b/c/a", "c/a/b"];
+
+/// Copies what is at a path to another place, as an overlay only pretends to.
+fn put(from: &BTreeMap<String, String>, what: &str, into: &mut BTreeMap<String, String>, at: &str) {
+    into.retain(|path, _| !is_within(path, at));
+    for (path, text) in from.iter().filter(|(path, _)| is_within(path, what)) {
+        into.insert(format!("{at}{}", &path[what.len()..]), text.clone());
+    }
+}
+
+fn tree_of(files: &BTreeMap<String, String>) -> MemoryTree {
+    let mut tree = MemoryTree::new("");
+    MemoryTree::folder(&mut tree, "web");
+    for (path, text) in files {
+        match text.strip_prefix("link ") {
+            Some(target) => tree.link(path, target),
+            None => tree.write(path, text),
+        }
+    }
+    tree
+}
+
+proptest::proptest! {
+    /// Layers are seen as a folder is in which everything was really copied to its place.
+    #[test]
+    fn layers_are_as_good_as_copies(
+        own in proptest::collection::btree_map(0..8usize, 0..6u8, 1..6),
+        shared in proptest::collection::btree_map(0..8usize, 0..6u8, 1..6),
+        overlays in proptest::collection::btree_map(0..8usize, 0..8usize, 1..4),
+        patterns in proptest::collection::vec(0..9usize, 1..4),
+        ignored in proptest::option::of(0..8usize),
+    ) {
+        let links = ["link a", "link b/c", "link ../a"];
+        let files = |root: &str, chosen: &BTreeMap<usize, u8>| {
+            let mut files: BTreeMap<String, String> = BTreeMap::new();
+            for (path, kind) in chosen {
+                let path = format!("{root}/{}", PATHS[*path]);
+                // A name is a file or a folder, and never both.
+                if !files.keys().any(|other| is_within(other, &path) || is_within(&path, other)) {
+                    let text = links.get(usize::from(*kind)).map_or(format!("{root}{kind}"), |it| (*it).into());
+                    files.insert(path, text);
+                }
+            }
+            files
+        };
+        let (own, shared) = (files("web", &own), files("shared", &shared));
+        let mut copied = own.clone();
+        let mut used = Vec::new();
+        for (at, from) in &overlays {
+            let (at, from) = (PATHS[*at], format!("shared/{}", PATHS[*from]));
+            // Links and nothing are refused; so is a file in the way.
+            let source: Vec<_> = shared.iter().filter(|(path, _)| is_within(path, &from)).collect();
+            let to = format!("web/{at}");
+            let blocked = copied.keys().any(|path| is_within(&to, path) && *path != to);
+            if source.is_empty() || blocked || source.iter().any(|(path, text)| **path == from && text.starts_with("link")) {
+                continue;
+            }
+            used.push(format!("{at}={from}"));
+            put(&shared, &from, &mut copied, &to);
+        }
+        let mut layered = own.clone();
+        layered.extend(shared);
+        let patterns: Vec<&str> = patterns.iter().map(|it| PATHS.get(*it).copied().unwrap_or("*")).collect();
+        let ignore = ignored.map_or(String::new(), |it| PATHS[it].to_owned());
+        let with = selection(&used.join(" "), &patterns, &ignore);
+        let plain = Selection { overlays: Vec::new(), ..with.clone() };
+        let shown = |tree: &MemoryTree, selection: &Selection| {
+            let answer = tree.select(std::slice::from_ref(selection)).remove(0);
+            let files = tree.used_files(selection).map(|files| files.files);
+            let files = files.map(|files| {
+                let short = |file: crate::file::UsedFile| (file.path, file.kind, file.mode, file.hash, file.counts);
+                files.into_iter().map(short).collect::<Vec<_>>()
+            });
+            (answer.map(|it| (it.hash, it.missing)), files)
+        };
+        proptest::prop_assert_eq!(shown(&tree_of(&layered), &with), shown(&tree_of(&copied), &plain));
+    }
+}

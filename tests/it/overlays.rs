@@ -208,6 +208,8 @@ fn a_server_that_is_away_is_answered_for_from_memory_with_a_warning() {
     // Offline, nothing is asked, and nothing is said of it: it was wished for.
     upstream.commit(&[("used.txt", "two\n")]);
     let asked = server.requests();
+    let output = sandbox.command("", "").env("IMK_OFFLINE", "1").output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
     let run = sandbox.imk("--offline").code(0);
     assert!(run.out().starts_with("2 fresh, 0 built, 0 failed"), "{}", run.out());
     assert_eq!(run.stderr, "");
@@ -317,7 +319,8 @@ fn mistakes_are_told_with_their_place_and_what_to_do() {
         sandbox.edit("used/Dockerfile", &format!("FROM scratch\n{lines}\n"));
         let err = sandbox.imk("plan used").code(2).err();
         let err = err.replace(&upstream.path(), "[UPSTREAM]");
-        let lines = err.lines().filter(|line| !line.starts_with("warning: ")).map(str::trim_end);
+        let told = |line: &&str| !line.starts_with("warning: ") && !line.starts_with("fetching from ");
+        let lines = err.lines().filter(told).map(str::trim_end);
         lines.collect::<Vec<_>>().join("\n")
     };
     let path = upstream.path();
@@ -376,6 +379,13 @@ fn mistakes_are_told_with_their_place_and_what_to_do() {
       |
       = help: paths of overlays start at the Imagefile's folder
     "##);
+    // So is a context.
+    sandbox.edit("Imagefile.ron", "(images: {\n    \"web\": (context: Git(url: \"./nowhere\")),\n})");
+    let err = sandbox.imk("plan").code(2).err();
+    assert!(err.contains("error: cannot use `file://./nowhere`: no repository is there: "), "{err}");
+    assert!(err.contains("--> Imagefile.ron:2:"), "{err}");
+    let list = sandbox.imk("list").code(0);
+    assert_eq!((list.out().as_str(), list.stderr.as_str()), ("web  file://./nowhere/Dockerfile\n", ""));
     // What nothing reads may be what it is.
     two_images(&sandbox, &format!("Git(url: {path:?})"));
     sandbox.imk("plan used").code(0);

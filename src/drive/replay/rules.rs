@@ -55,7 +55,7 @@ impl Image<'_> {
         let options = self.image.options(db);
         let text = match self.image.dockerfile(db) {
             Text::Is(text) => text.as_str(),
-            Text::Absent | Text::Unreadable(_) => "",
+            Text::Absent | Text::Unreadable(_) | Text::Refused(_) => "",
         };
         let context = &options.context_path;
         let there = self.tree.is_folder(context)?;

@@ -37,7 +37,13 @@ impl Folders for Foreign<'_> {
                 put that there with an overlay of its own, or keep the folder out with the ignore file";
             return Err(Trouble::read(self.shown, why));
         }
-        self.tree.folder(path)
+        let listing = self.tree.folder(path)?;
+        // Git makes no such names, but whoever serves a repository may.
+        let strange = |name: &[u8]| matches!(name, b"" | b"." | b"..") || name.contains(&b'/');
+        match listing.entries.iter().any(|entry| strange(&entry.name)) {
+            true => Err(Trouble::read(self.shown, "its tree holds a name that no file can have")),
+            false => Ok(listing),
+        }
     }
 
     fn len(folder: &Arc<Listing>) -> usize {

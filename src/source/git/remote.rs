@@ -51,7 +51,11 @@ pub struct Remotes {
     environment: BTreeMap<OsString, OsString>,
     heads: Mutex<Heads>,
     stores: Mutex<BTreeMap<PathBuf, Arc<GitStore>>>,
+    fetching: Option<Fetching>,
 }
+
+/// Is told the address, as shown, of a repository before it is fetched from: that may take its time.
+pub type Fetching = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl Remotes {
     /// Those of the repository at `root`, whose state lies in `state`. Nothing is asked or made yet.
@@ -63,7 +67,13 @@ impl Remotes {
             state: [StateFolder(state.to_owned()), own],
             environment,
             stores: Mutex::default(),
+            fetching: None,
         }
+    }
+
+    /// Has somebody told of every fetch.
+    pub fn on_fetch(&mut self, fetching: Fetching) {
+        self.fetching = Some(fetching);
     }
 
     /// Where what is wanted of a repository stands. It is asked once for all of it, if at all.
@@ -186,6 +196,9 @@ impl Remotes {
         turn.file().lock().map_err(error)?;
         if has(folder, commit) {
             return Ok(());
+        }
+        if let Some(fetching) = &self.fetching {
+            fetching(&url.shown);
         }
         let address = self.address(url);
         let program = self.program(url, folder);
