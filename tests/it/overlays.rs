@@ -140,6 +140,13 @@ fn a_tag_a_commit_and_a_relative_path_are_found() {
     // A commit never moves: it needs nobody to ask.
     fs::rename(upstream.path(), upstream.folder().join("away")).unwrap();
     sandbox.imk("used").says("1 fresh, 0 built, 0 failed");
+    // A hook that runs imk tells git of another repository; ours is not that one.
+    sandbox.remove(".imk/git");
+    fs::rename(upstream.folder().join("away"), upstream.path()).unwrap();
+    let mut hook = sandbox.command("", "used");
+    let output = hook.env("GIT_DIR", "/nowhere").env("GIT_INDEX_FILE", "/nowhere").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::rename(upstream.path(), upstream.folder().join("away")).unwrap();
     let name = upstream.folder().file_name().unwrap().to_str().unwrap().to_owned();
     two_images(&sandbox, &format!("Git(url: \"../{name}/away\", branch: \"main\")"));
     sandbox.imk("used").code(0);
@@ -176,7 +183,19 @@ fn a_token_opens_the_door_and_is_never_seen_again() {
     assert_eq!(code, 2, "{err}");
     assert!(err.contains("it refuses: ") && err.contains("IMK_GIT_TOKEN_127_0_0_1"), "{err}");
     assert!(!err.contains("wr0ng-t0ken"), "{err}");
-    // So is one that stands in the address.
+    // Git's own helpers are asked too, after a variable that is refused and without one.
+    let helper =
+        format!("[credential]\n\thelper = \"!f() {{ echo username=me; echo password={SECRET}; }}; f\"\n");
+    sandbox.edit("nobody/.gitconfig", &helper);
+    for token in ["wr0ng-t0ken", ""] {
+        let (code, [out, err]) = run("", token);
+        assert_eq!(code, 0, "{out}{err}");
+    }
+    sandbox.remove("nobody");
+    let (code, [_, err]) = run("", "");
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("it refuses: could not read Username"), "{err}");
+    // A password may stand in the address.
     let address = server.url().replace("http://", &format!("http://me:{SECRET}@"));
     two_images(&sandbox, &format!("Git(url: {address:?}, branch: \"main\")"));
     let (code, [out, err]) = run("--progress plain", "");
