@@ -113,28 +113,28 @@ pub struct BuildArgs {
     #[arg(short, long, value_name = "N", env = "IMK_JOBS", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub jobs: Option<u16>,
     /// Go on with what does not depend on a failure
-    #[arg(short, long, env = "IMK_KEEP_GOING")]
+    #[arg(short, long, env = "IMK_KEEP_GOING", value_parser = FalseyValueParser::new())]
     pub keep_going: bool,
     /// Only say what would be done, as `imk plan`
-    #[arg(short = 'n', long, env = "IMK_DRY_RUN")]
+    #[arg(short = 'n', long, env = "IMK_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
     /// Say nothing; exit 1 when something is out of date
-    #[arg(short, long, env = "IMK_QUESTION", conflicts_with = "dry_run")]
+    #[arg(short, long, env = "IMK_QUESTION", conflicts_with = "dry_run", value_parser = FalseyValueParser::new())]
     pub question: bool,
     /// Build the targets though they are fresh
-    #[arg(short = 'B', long, env = "IMK_ALWAYS_MAKE")]
+    #[arg(short = 'B', long, env = "IMK_ALWAYS_MAKE", value_parser = FalseyValueParser::new())]
     pub always_make: bool,
     /// As -B, and have the engine forget its own cache
-    #[arg(long, env = "IMK_NO_CACHE")]
+    #[arg(long, env = "IMK_NO_CACHE", value_parser = FalseyValueParser::new())]
     pub no_cache: bool,
     /// How to show progress
     #[arg(long, value_enum, default_value = "auto", value_name = "HOW", env = "BUILDKIT_PROGRESS")]
     pub progress: Progress,
     /// As --progress quiet
-    #[arg(short = 's', long, env = "IMK_QUIET")]
+    #[arg(short = 's', long, env = "IMK_QUIET", value_parser = FalseyValueParser::new())]
     pub quiet: bool,
     /// Tell every cause, not the first alone
-    #[arg(long, env = "IMK_TRACE")]
+    #[arg(long, env = "IMK_TRACE", value_parser = FalseyValueParser::new())]
     pub trace: bool,
 }
 
@@ -160,13 +160,13 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub targets: Targets,
     /// Plan as if the targets were stale
-    #[arg(short = 'B', long, env = "IMK_ALWAYS_MAKE")]
+    #[arg(short = 'B', long, env = "IMK_ALWAYS_MAKE", value_parser = FalseyValueParser::new())]
     pub always_make: bool,
     /// Tell every cause, not the first alone
-    #[arg(long, env = "IMK_TRACE")]
+    #[arg(long, env = "IMK_TRACE", value_parser = FalseyValueParser::new())]
     pub trace: bool,
     /// As JSON
-    #[arg(long, env = "IMK_JSON")]
+    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
     /// Plan the files of this commit instead of those on the disk
     ///
@@ -190,10 +190,10 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub first_parent: bool,
     /// Tell every commit's builds and their causes too
-    #[arg(long, env = "IMK_TRACE")]
+    #[arg(long, env = "IMK_TRACE", value_parser = FalseyValueParser::new())]
     pub trace: bool,
     /// As a stable JSON document
-    #[arg(long, env = "IMK_JSON")]
+    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
     /// Write a page with charts to this file
     #[arg(long, value_name = "FILE")]
@@ -207,7 +207,7 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub targets: Targets,
     /// Say nothing
-    #[arg(short, long, env = "IMK_QUIET")]
+    #[arg(short, long, env = "IMK_QUIET", value_parser = FalseyValueParser::new())]
     pub quiet: bool,
 }
 
@@ -221,7 +221,7 @@ pub struct WhyArgs {
     #[arg(long)]
     pub all: bool,
     /// As JSON
-    #[arg(long, env = "IMK_JSON")]
+    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
 }
 
@@ -232,7 +232,7 @@ pub struct LogArgs {
     #[command(flatten)]
     pub targets: Targets,
     /// As JSON
-    #[arg(long, env = "IMK_JSON")]
+    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
 }
 
@@ -249,7 +249,7 @@ pub struct GraphArgs {
     #[arg(long, group = "form")]
     pub mermaid: bool,
     /// As a stable JSON document
-    #[arg(long, group = "form", env = "IMK_JSON")]
+    #[arg(long, group = "form", env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
 }
 
@@ -260,7 +260,7 @@ pub struct InputsArgs {
     #[arg(value_name = "IMAGE")]
     pub image: String,
     /// As JSON
-    #[arg(long, env = "IMK_JSON")]
+    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
 }
 
@@ -271,7 +271,7 @@ pub struct ListArgs {
     #[command(flatten)]
     pub targets: Targets,
     /// As JSON
-    #[arg(long, env = "IMK_JSON")]
+    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
 }
 
