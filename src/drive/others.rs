@@ -40,7 +40,6 @@ pub(super) struct Others {
     found: BTreeMap<(String, Wanted), Result<Found, RemoteError>>,
 }
 
-#[derive(Clone)]
 struct Found {
     tree: GitTree,
     head: Head,

@@ -149,7 +149,7 @@ impl Program<'_> {
             command.env_remove(name);
         });
         command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").env("GCM_INTERACTIVE", "never");
-        if self.chooses_ssh() {
+        if self.leaves_ssh_to_us() {
             command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=30");
         }
         let (ok, out, err) = finish(command, patience)?;
@@ -164,8 +164,8 @@ impl Program<'_> {
         Err(meaning(&said))
     }
 
-    /// A person's own way to call ssh is not replaced; else ssh must not ask for anything.
-    fn chooses_ssh(&self) -> bool {
+    /// Whether nobody has said how git is to call ssh. Then we do, so that it asks for nothing.
+    fn leaves_ssh_to_us(&self) -> bool {
         let set = |name: &str| self.environment.contains_key(&OsString::from(name));
         let configured = || {
             let config = git2::Config::open_default();
