@@ -20,7 +20,12 @@ fn main() {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hash");
     SHAPE.write(&root).unwrap_or_else(|error| panic!("{}: {error}", root.display()));
     let selections: Vec<Selection> = (0..SHAPE.images)
-        .map(|number| Selection { root: Shape::name(number), ignore: None, reads: Reads::whole() })
+        .map(|number| Selection {
+            root: Shape::name(number),
+            ignore: None,
+            reads: Reads::whole(),
+            overlays: Vec::new(),
+        })
         .collect();
     let cold = || {
         let tree = DiskTree::open(&root, &root.join(".imk")).expect("the repository opens");

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
 /// make for container images: builds what is out of date, in the right order, in parallel, and nothing else.
@@ -61,10 +62,10 @@ pub struct Global {
     #[arg(long, value_name = "OS/ARCH", global = true, env = "DOCKER_DEFAULT_PLATFORM")]
     pub platform: Option<String>,
     /// Ask no registry and no git server: what is known of them must do
-    #[arg(long, global = true, env = "IMK_OFFLINE")]
+    #[arg(long, global = true, env = "IMK_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,
     /// Take every base and every git reference from Imagefile.lock, and fail when one is not there
-    #[arg(long, global = true, env = "IMK_LOCKED")]
+    #[arg(long, global = true, env = "IMK_LOCKED", value_parser = FalseyValueParser::new())]
     pub locked: bool,
     /// A registry that may speak plain HTTP or show any certificate; this machine always may
     #[arg(
@@ -79,7 +80,7 @@ pub struct Global {
     #[arg(long = "registry-mirror", value_name = "HOST=URL", global = true, env = "IMK_REGISTRY_MIRROR", value_delimiter = ',', value_parser = pair)]
     pub mirrors: Vec<(String, String)>,
     /// Ask registries and git servers again, though their last answers still hold
-    #[arg(long, global = true, env = "IMK_PULL", conflicts_with = "offline")]
+    #[arg(long, global = true, env = "IMK_PULL", conflicts_with = "offline", value_parser = FalseyValueParser::new())]
     pub pull: bool,
 }
 
@@ -138,34 +139,34 @@ pub struct BuildArgs {
     #[arg(short, long, value_name = "N", env = "IMK_JOBS", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub jobs: Option<u16>,
     /// Go on with what does not depend on a failure
-    #[arg(short, long, env = "IMK_KEEP_GOING")]
+    #[arg(short, long, env = "IMK_KEEP_GOING", value_parser = FalseyValueParser::new())]
     pub keep_going: bool,
     /// Only say what would be done, as `imk plan`
-    #[arg(short = 'n', long, env = "IMK_DRY_RUN")]
+    #[arg(short = 'n', long, env = "IMK_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
     /// Say nothing; exit 1 when something is out of date
-    #[arg(short, long, env = "IMK_QUESTION", conflicts_with = "dry_run")]
+    #[arg(short, long, env = "IMK_QUESTION", conflicts_with = "dry_run", value_parser = FalseyValueParser::new())]
     pub question: bool,
     /// Build the targets though they are fresh
-    #[arg(short = 'B', long, env = "IMK_ALWAYS_MAKE")]
+    #[arg(short = 'B', long, env = "IMK_ALWAYS_MAKE", value_parser = FalseyValueParser::new())]
     pub always_make: bool,
     /// As -B, and have the engine forget its own cache
-    #[arg(long, env = "IMK_NO_CACHE")]
+    #[arg(long, env = "IMK_NO_CACHE", value_parser = FalseyValueParser::new())]
     pub no_cache: bool,
     /// Publish the results: everything by its key, the targets under their tags
-    #[arg(long, env = "IMK_PUSH")]
+    #[arg(long, env = "IMK_PUSH", value_parser = FalseyValueParser::new())]
     pub push: bool,
     /// Fetch the targets that only their registry has
-    #[arg(long, env = "IMK_LOAD")]
+    #[arg(long, env = "IMK_LOAD", value_parser = FalseyValueParser::new())]
     pub load: bool,
     /// How to show progress
     #[arg(long, value_enum, default_value = "auto", value_name = "HOW", env = "BUILDKIT_PROGRESS")]
     pub progress: Progress,
     /// As --progress quiet
-    #[arg(short = 's', long, env = "IMK_QUIET")]
+    #[arg(short = 's', long, env = "IMK_QUIET", value_parser = FalseyValueParser::new())]
     pub quiet: bool,
     /// Tell every cause, not the first alone
-    #[arg(long, env = "IMK_TRACE")]
+    #[arg(long, env = "IMK_TRACE", value_parser = FalseyValueParser::new())]
     pub trace: bool,
 }
 
@@ -191,13 +192,13 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub targets: Targets,
     /// Plan as if the targets were stale
-    #[arg(short = 'B', long, env = "IMK_ALWAYS_MAKE")]
+    #[arg(short = 'B', long, env = "IMK_ALWAYS_MAKE", value_parser = FalseyValueParser::new())]
     pub always_make: bool,
     /// Tell every cause, not the first alone
-    #[arg(long, env = "IMK_TRACE")]
+    #[arg(long, env = "IMK_TRACE", value_parser = FalseyValueParser::new())]
     pub trace: bool,
     /// As JSON
-    #[arg(long, env = "IMK_JSON")]
+    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
     /// Plan the files of this commit instead of those on the disk
     ///
@@ -221,10 +222,10 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub first_parent: bool,
     /// Tell every commit's builds and their causes too
-    #[arg(long, env = "IMK_TRACE")]
+    #[arg(long, env = "IMK_TRACE", value_parser = FalseyValueParser::new())]
     pub trace: bool,
     /// As a stable JSON document
-    #[arg(long, env = "IMK_JSON")]
+    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
     /// Write a page with charts to this file
     #[arg(long, value_name = "FILE")]
@@ -238,7 +239,7 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub targets: Targets,
     /// Say nothing
-    #[arg(short, long, env = "IMK_QUIET")]
+    #[arg(short, long, env = "IMK_QUIET", value_parser = FalseyValueParser::new())]
     pub quiet: bool,
 }
 
@@ -252,7 +253,7 @@ pub struct WhyArgs {
     #[arg(long)]
     pub all: bool,
     /// As JSON
-    #[arg(long, env = "IMK_JSON")]
+    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
 }
 
@@ -263,7 +264,7 @@ pub struct LogArgs {
     #[command(flatten)]
     pub targets: Targets,
     /// As JSON
-    #[arg(long, env = "IMK_JSON")]
+    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
 }
 
@@ -280,7 +281,7 @@ pub struct GraphArgs {
     #[arg(long, group = "form")]
     pub mermaid: bool,
     /// As a stable JSON document
-    #[arg(long, group = "form", env = "IMK_JSON")]
+    #[arg(long, group = "form", env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
 }
 
@@ -291,7 +292,7 @@ pub struct InputsArgs {
     #[arg(value_name = "IMAGE")]
     pub image: String,
     /// As JSON
-    #[arg(long, env = "IMK_JSON")]
+    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
 }
 
@@ -302,7 +303,7 @@ pub struct ListArgs {
     #[command(flatten)]
     pub targets: Targets,
     /// As JSON
-    #[arg(long, env = "IMK_JSON")]
+    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
 }
 

@@ -32,6 +32,9 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     let cancel = cancel_on_signals()?;
     let mut session = open::session(global, true, &cancel)?;
     let synced = open::synced(&mut session, &args.targets.words)?;
+    if cancel.is_cancelled() {
+        return Err(Failure::silent(130));
+    }
     if let Err(error) = &synced.engine {
         return Err(no_engine(&session, &synced, error));
     }

@@ -11,6 +11,7 @@ use crate::drive::sync::SyncError;
 use crate::engine::EngineError;
 use crate::query::recipe::Problem;
 use crate::source::tree::ReadError;
+use crate::syntax::git_source::masked;
 
 /// Something ended the command. What there was to say has a text; the code is
 /// what the process exits with.
@@ -138,7 +139,8 @@ fn titled(message: &str, hint: Option<&str>) -> String {
 }
 
 fn excerpt(problem: &Problem, text_of: &impl Fn(&str) -> Option<String>) -> String {
-    let text = problem.span.and_then(|span| Some((span, text_of(&problem.path)?)));
+    // A password in an address must not reach a log by way of an excerpt.
+    let text = problem.span.and_then(|span| Some((span, masked(&text_of(&problem.path)?))));
     let mut group = Group::with_title(Level::ERROR.primary_title(problem.message.as_str()));
     if let Some((span, text)) = &text {
         let start = floor(text, span.start);

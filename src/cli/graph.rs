@@ -17,6 +17,7 @@ use crate::syntax::resolve::How;
 pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
     let order = session.order(&args.targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
+    open::away(&session);
     let problems = session.dockerfile_problems(&order);
     if !problems.is_empty() {
         return Err(Failure::problems(&problems, |path| session.text(path)));

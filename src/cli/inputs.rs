@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::args::{Global, InputsArgs};
 use super::failure::Failure;
 use super::open;
+use crate::drive::others::Origin;
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
 use crate::engine::Cancel;
@@ -23,6 +24,8 @@ struct Inputs {
     /// Name and content of each base of the repository; no content before it was built.
     bases: Vec<(String, Option<String>)>,
     missing: Vec<String>,
+    /// Where parts of the context are from; what counts are the files.
+    origins: Vec<Origin>,
 }
 
 pub fn run(global: &Global, args: &InputsArgs) -> Result<(), Failure> {
@@ -62,7 +65,7 @@ fn inputs(session: &Session, synced: &Synced, name: &str) -> Result<Inputs, Fail
             sources.map(|source| source.pattern.clone()).collect()
         }
         Context::Unread => Vec::new(),
-        Context::Absent | Context::Unreadable(_) => {
+        Context::Absent | Context::Unreadable(_) | Context::Refused(_) => {
             return Err(told(&crate::query::spec::spec(db, image).err().unwrap_or_default()));
         }
     };
@@ -78,7 +81,13 @@ fn inputs(session: &Session, synced: &Synced, name: &str) -> Result<Inputs, Fail
             on.push((edge.base.clone(), built.map(|record| record.content.to_string())));
         }
     }
-    Ok(Inputs { files, parts: known_parts(db, image, recipe), bases: on, missing })
+    Ok(Inputs {
+        files,
+        parts: known_parts(db, image, recipe),
+        bases: on,
+        missing,
+        origins: session.origins(name),
+    })
 }
 
 /// Name and value of the parts of one kind.
@@ -119,6 +128,9 @@ fn document(name: &str, inputs: &Inputs) -> Value {
         "external": map(Code::Upstream),
         "settings": settings,
         "missing": inputs.missing,
+        "overlays": inputs.origins.iter().map(|Origin { at, from, commit }| {
+            json!({"path": at, "from": from, "commit": commit})
+        }).collect::<Vec<_>>(),
     })
 }
 
@@ -133,6 +145,11 @@ fn show(name: &str, inputs: &Inputs) {
             FileKind::Special => format!("special {mode:04o} {:12} {}", "", file.path),
         };
         anstream::println!("  {what}");
+    }
+    for Origin { at, from, commit } in &inputs.origins {
+        let at = if at.is_empty() { "." } else { at };
+        let commit = commit.as_deref().map(|commit| format!(" at {}", &commit[..12.min(commit.len())]));
+        anstream::println!("  overlay {at} is {from}{}", commit.unwrap_or_default());
     }
     for pattern in &inputs.missing {
         anstream::println!("  missing {pattern}");

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::out;
-use crate::syntax::imagefile::{IMAGE_KEYS, TOP_KEYS};
+use crate::syntax::imagefile::{GIT_KEYS, IMAGE_KEYS, TOP_KEYS};
 
 pub fn run() -> Result<(), Failure> {
     out::line(format_args!(
@@ -11,6 +11,8 @@ pub fn run() -> Result<(), Failure> {
     table("Its keys", TOP_KEYS);
     out::line("");
     table("The keys of an image, of a template and of `defaults`", IMAGE_KEYS);
+    out::line("");
+    table("The keys of Git(…), which an overlay or a context can be", GIT_KEYS);
     Ok(())
 }
 

@@ -74,10 +74,12 @@ fn open(
         let who = if holder.is_empty() { "another imk" } else { holder };
         anstream::eprintln!("waiting for {who}, which is building in this repository");
     };
-    Session::open(opening, recipes, waiting).map_err(|error| {
+    let mut session = Session::open(opening, recipes, waiting).map_err(|error| {
         let text_of = |path: &str| String::from_utf8(tree.read(path).ok()??).ok();
         open_error(error, text_of)
-    })
+    })?;
+    session.on_fetch(Arc::new(|url: &str| anstream::eprintln!("fetching from {url}")));
+    Ok(session)
 }
 
 /// Brings the inputs up to date, and tells what a person should know of the bases outside.
@@ -86,6 +88,7 @@ pub fn synced(session: &mut Session, words: &[String]) -> Result<Synced, Failure
     for line in words::notes(&session.upstream.take_notes()) {
         anstream::eprintln!("warning: {line}");
     }
+    away(session);
     Ok(synced)
 }
 
@@ -136,5 +139,20 @@ pub fn overrides(global: &Global) -> Overrides {
         platform: global.platform.clone(),
         prefix: global.prefix.clone(),
         target: global.target.clone(),
+    }
+}
+
+/// Says which branches and tags could not be asked about, and what is used instead.
+pub fn away(session: &Session) {
+    for away in session.away() {
+        let when = i64::try_from(away.when).ok().and_then(|when| jiff::Timestamp::from_second(when).ok());
+        let when = when.map_or_else(String::new, |when| when.strftime(" of %F %H:%M UTC").to_string());
+        let commit = &away.commit[..12.min(away.commit.len())];
+        anstream::eprintln!(
+            "warning: `{}` cannot be asked where `{}` stands: {}; imk goes on with the last answer,{when}: commit {commit}",
+            away.url,
+            away.name,
+            away.why
+        );
     }
 }

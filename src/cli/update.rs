@@ -77,11 +77,11 @@ fn unanswered(update: &Update) -> Result<(), Failure> {
     for entry in &update.moves {
         let told = match &entry.after {
             After::Absent => Failure::with_hint(
-                format!("there is no image `{}` for {}", entry.name, entry.platform),
+                format!("there is no image `{}` for {}", entry.name, entry.of),
                 "is the name right, and was it pushed?",
             ),
             After::Unknown(error) => Failure::error(format!("`{}` stays as it was: {error}", entry.name)),
-            After::Digest(_) | After::Local | After::Unused => continue,
+            After::Is(_) | After::Local | After::Unused => continue,
         };
         text += &told.text;
     }
@@ -91,20 +91,20 @@ fn unanswered(update: &Update) -> Result<(), Failure> {
 fn sentence(entry: &Move) -> String {
     let before = entry.before.as_deref().unwrap_or("not locked");
     let after = match &entry.after {
-        After::Digest(digest) => digest.as_str(),
+        After::Is(digest) => digest.as_str(),
         After::Local => "built here, no registry has it",
         After::Unused => "not used any more",
         After::Absent | After::Unknown(_) => before,
     };
-    format!("{} {}: {before} → {after}", entry.name, entry.platform)
+    format!("{} {}: {before} → {after}", entry.name, entry.of)
 }
 
 fn document(entry: &Move) -> Value {
     let after = match &entry.after {
-        After::Digest(digest) => Some(digest),
+        After::Is(digest) => Some(digest),
         _ => None,
     };
-    json!({"name": entry.name, "platform": entry.platform, "before": entry.before, "after": after})
+    json!({"name": entry.name, "of": entry.of, "before": entry.before, "after": after})
 }
 
 fn count(names: usize) -> String {

@@ -4,6 +4,7 @@
 //! the face makes words of it.
 
 pub mod lock;
+pub mod others;
 pub mod plan;
 pub mod project;
 pub mod publish;

@@ -12,7 +12,8 @@ use crate::query::recipe::Problem;
 use crate::source::locate::{IMAGEFILE, Located};
 use crate::source::tree::{ReadError, SourceTree};
 use crate::syntax::error::Span;
-use crate::syntax::imagefile::{self, Declaration, SecretSource};
+use crate::syntax::git_source::GitSource;
+use crate::syntax::imagefile::{self, Declaration, DeclaredOverlay, SecretSource};
 use crate::syntax::lockfile::{self, Lockfile};
 use crate::syntax::reference::{self, Reference};
 
@@ -51,6 +52,12 @@ pub struct Declared {
     pub tags: Vec<String>,
     /// Where its secrets come from.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// The repository that its context is from, if it is from another.
+    pub git: Option<GitSource>,
+    /// Where its context is declared.
+    pub context_place: Option<Span>,
+    /// What is put over its context.
+    pub overlays: Vec<DeclaredOverlay>,
     /// One sentence about it.
     pub description: Option<String>,
     /// Its place in the Imagefile.
@@ -169,6 +176,11 @@ fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<
 /// The declared Dockerfile, else the one in the context. When neither name is
 /// there, `Dockerfile` is the one that is told to be missing.
 fn dockerfile_of(declaration: &Declaration, tree: &dyn SourceTree) -> Result<String, ReadError> {
+    if declaration.git.is_some() {
+        // Whether it is a Containerfile shows when the repository has been asked.
+        let name = declaration.dockerfile.as_ref().map_or("Dockerfile", |word| &word.text);
+        return Ok(name::join(&declaration.context.text, name));
+    }
     if let Some(declared) = &declaration.dockerfile {
         return Ok(declared.text.clone());
     }
@@ -194,6 +206,9 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         repository: format!("{prefix}{name}"),
         tags: declaration.tags.iter().map(|tag| format!("{prefix}{name}:{}", tag.text)).collect(),
         secrets: declaration.secrets.clone(),
+        git: declaration.git.clone(),
+        context_place: Some(declaration.context.span),
+        overlays: declaration.overlays.clone(),
         description: declaration.description.clone(),
         place: Some(declaration.name.span),
     }
@@ -272,6 +287,9 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
                 repository: format!("{prefix}{name}"),
                 tags: vec![format!("{prefix}{name}:latest")],
                 secrets: BTreeMap::new(),
+                git: None,
+                context_place: None,
+                overlays: Vec::new(),
                 description: None,
                 place: None,
             };

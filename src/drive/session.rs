@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::lock::Lock;
+use super::others::Others;
 use super::project::{self, Overrides, Project, ProjectError};
 use super::upstream::{Asking, Upstream};
 use crate::engine::{Cancel, Engine, NoEngine};
@@ -76,6 +77,8 @@ pub struct Session {
     pub(super) environment: BTreeMap<OsString, OsString>,
     /// The stage to build of the targets, whatever they declare.
     pub(super) target: Option<String>,
+    /// Other repositories, as far as images use them.
+    pub(super) others: Others,
     state: PathBuf,
     _lock: Option<Lock>,
 }
@@ -107,17 +110,19 @@ impl Session {
         } else {
             None
         };
+        let others = Others::new(&located.root, &state, &environment, asking.offline, tree);
         let path = state.join("ledger");
         let ledger = Ledger::open(&path).map_err(|why| OpenError::State { what: "read", path, why })?;
         let evidence = EvidenceStore::new(&state.join("evidence"));
         let repositories = project::repositories(&project);
         let shelves = Shelves::new(Arc::clone(&registry), repositories, &project.content_tag, asking.offline);
-        let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, tree, shelves, cancel));
+        let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, others.tree(), shelves, cancel));
         let (db, memory) = snapshot::load(&state.join("snapshot"), &hands);
         let target = overrides.target;
-        let upstream = Upstream::new(registry, project.lock.clone(), asking, StateFolder(state.clone()));
+        let (lock_file, locked) = (project.lock.clone(), asking.locked);
+        let upstream = Upstream::new(registry, lock_file.clone(), asking, StateFolder(state.clone()));
         let upstream = Arc::new(upstream);
-        Ok(Self {
+        let mut session = Self {
             project,
             hands,
             upstream,
@@ -126,20 +131,25 @@ impl Session {
             changed: false,
             environment,
             target,
+            others,
             state,
             _lock: lock,
-        })
+        };
+        session.pin_others(&lock_file, locked);
+        Ok(session)
     }
 
     /// A session without state: nothing was built, nothing is kept, no engine is
     /// asked. For looks at what might be.
     pub(super) fn detached(located: &Located, tree: Arc<dyn SourceTree>) -> Self {
+        let state = located.root.join(STATE);
+        let others = Others::new(&located.root, &state, &BTreeMap::new(), true, tree);
         let evidence = EvidenceStore::new(Path::new(""));
         let ledger = Arc::new(Ledger::empty());
         let upstream = Upstream::offline();
         let shelves = Shelves::new(Arc::clone(upstream.registry()), BTreeMap::new(), "", true);
-        let hands =
-            Arc::new(Hands::new(Arc::new(NoEngine), ledger, evidence, tree, shelves, Cancel::default()));
+        let (engine, cancel) = (Arc::new(NoEngine), Cancel::default());
+        let hands = Arc::new(Hands::new(engine, ledger, evidence, others.tree(), shelves, cancel));
         Self {
             environment: BTreeMap::new(),
             target: None,
@@ -149,6 +159,7 @@ impl Session {
             upstream: Arc::new(upstream),
             memory: Memory::default(),
             changed: false,
+            others,
             state: PathBuf::new(),
             _lock: None,
         }

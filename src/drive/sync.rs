@@ -18,6 +18,7 @@ use crate::query::graph::{self, Order};
 use crate::query::hands::Hands;
 use crate::query::inputs::{Context, Exact, Image, Outside, OutsideBase, Text, Workspace};
 use crate::query::recipe::{Problem, recipe};
+use crate::source::overlay::{Overlay, Place};
 use crate::source::tree::{Selection, SourceTree};
 use crate::syntax::reads::Reads;
 
@@ -107,6 +108,8 @@ impl Session {
     /// # Errors
     /// See [`SyncError`].
     pub fn choose(&mut self, words: &[String]) -> Result<BTreeSet<String>, SyncError> {
+        // Names are known without asking anybody.
+        self.others.ask_nobody();
         self.sync_images();
         self.targets(words)
     }
@@ -146,11 +149,15 @@ impl Session {
 
     /// One input for each declared image, with its options and its Dockerfile.
     pub(super) fn sync_images(&mut self) {
+        self.mount_contexts();
         let known = Workspace::try_get(&self.db);
         let old = known.map(|workspace| workspace.images(&self.db).clone()).unwrap_or_default();
         let mut images = BTreeMap::new();
         for (name, declared) in &self.project.images {
-            let text = read_text(&*self.hands.tree, &declared.options.dockerfile_path);
+            let text = match self.not_mounted(declared) {
+                Some(problem) => Text::Refused(problem),
+                None => read_text(&*self.hands.tree, &declared.options.dockerfile_path),
+            };
             let options = declared.options.clone();
             let image = match old.get(name) {
                 None => {
@@ -198,6 +205,7 @@ impl Session {
         let order = graph::order(&self.db, &targets).map_err(SyncError::Cycles)?;
         let mut selections = BTreeMap::new();
         let mut contexts: BTreeMap<String, Context> = BTreeMap::new();
+        self.look_up_overlays(&order);
         for name in &order.names {
             let Some(image) = self.image(name) else { continue };
             let Ok(recipe) = recipe(&self.db, image) else { continue };
@@ -208,7 +216,14 @@ impl Session {
                 Ok(true) if recipe.reads.sources.is_empty() => Context::Unread,
                 Ok(true) => {
                     let (dockerfile, context) = (&options.dockerfile_path, &options.context_path);
-                    match selection(&*self.hands.tree, dockerfile, context, &recipe.reads) {
+                    let overlays = match self.overlays(name) {
+                        Ok(overlays) => overlays,
+                        Err(problem) => {
+                            contexts.insert(name.clone(), Context::Refused(problem));
+                            continue;
+                        }
+                    };
+                    match selection(&*self.hands.tree, dockerfile, context, &recipe.reads, overlays) {
                         Ok(selection) => {
                             selections.insert(name.clone(), selection);
                             continue;
@@ -222,7 +237,8 @@ impl Session {
         let list: Vec<Selection> = selections.values().cloned().collect();
         let answers = self.hands.tree.select(&list);
         for (name, answer) in selections.keys().zip(answers) {
-            contexts.insert(name.clone(), answer.map_or_else(Context::Unreadable, Context::Is));
+            let answer = answer.map_or_else(|error| self.unreadable(name, error), Context::Is);
+            contexts.insert(name.clone(), answer);
         }
         for (name, context) in contexts {
             if let Some(image) = self.image(&name)
@@ -348,14 +364,20 @@ pub(super) fn selection(
     dockerfile: &str,
     context: &str,
     reads: &Reads,
+    overlays: Vec<Overlay>,
 ) -> Result<Selection, crate::source::tree::ReadError> {
+    const IGNORE: &str = ".dockerignore";
     let own = tree.read(&format!("{dockerfile}.dockerignore"))?;
-    let ignore = match own {
-        Some(text) => Some(text),
-        None => tree.read(&name::join(context, ".dockerignore"))?,
+    let ignore = match (own, Overlay::over(&overlays, IGNORE)) {
+        (Some(text), _) => Some(text),
+        (None, Some((Overlay { from: Place::Path(from), .. }, rest))) => {
+            tree.read(&name::join(from, rest))?
+        }
+        (None, Some((Overlay { from: Place::Git(git), .. }, rest))) => git.read(rest)?,
+        (None, None) => tree.read(&name::join(context, IGNORE))?,
     };
     let ignore = ignore.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    Ok(Selection { root: context.to_owned(), ignore, reads: reads.clone() })
+    Ok(Selection { root: context.to_owned(), ignore, reads: reads.clone(), overlays })
 }
 
 fn read_text(tree: &dyn SourceTree, path: &str) -> Text {

@@ -11,7 +11,6 @@ use super::sync::SyncError;
 use super::upstream::{Upstream, at_once};
 use crate::engine::Engine;
 use crate::query::inputs::OutsideBase;
-use crate::registry::RegistryError;
 use crate::source::outside;
 use crate::source::tree::ReadError;
 use crate::syntax::lockfile::Lockfile;
@@ -20,10 +19,10 @@ use crate::syntax::reference::{self, Reference};
 /// One entry of the lock file, as it is and as it would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Move {
-    /// The reference as a person writes it.
+    /// The reference as a person writes it, or the address of a git repository.
     pub name: String,
-    /// The platform it is used for.
-    pub platform: String,
+    /// The platform it is used for, or the branch or tag.
+    pub of: String,
     /// What the lock file says.
     pub before: Option<String>,
     /// What it would say.
@@ -33,14 +32,14 @@ pub struct Move {
 /// What a registry says of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum After {
-    /// It stands for this digest.
-    Digest(String),
+    /// It stands for this digest, or this commit.
+    Is(String),
     /// Only the engine has it: somebody built it there, and no lock file can name it.
     Local,
     /// There is no such image.
     Absent,
-    /// The registry did not say.
-    Unknown(RegistryError),
+    /// Who could know did not say, for this reason.
+    Unknown(String),
     /// No image is built on it any more.
     Unused,
 }
@@ -49,7 +48,7 @@ impl Move {
     /// Whether the entry would change.
     pub fn changes(&self) -> bool {
         match &self.after {
-            After::Digest(digest) => self.before.as_ref() != Some(digest),
+            After::Is(digest) => self.before.as_ref() != Some(digest),
             After::Unused | After::Local => self.before.is_some(),
             After::Absent | After::Unknown(_) => false,
         }
@@ -99,13 +98,13 @@ impl Session {
             let answers = at_once(&asked, |(entry, name)| after(upstream, engine, entry, name));
             for ((entry, name), after) in asked.into_iter().zip(answers) {
                 match &after {
-                    After::Digest(digest) => drop(lock.bases.insert(entry.clone(), digest.clone())),
+                    After::Is(digest) => drop(lock.bases.insert(entry.clone(), digest.clone())),
                     After::Local => drop(lock.bases.remove(&entry)),
                     After::Absent | After::Unknown(_) | After::Unused => {}
                 }
                 let before = old.bases.get(&entry).cloned();
-                let platform = entry.1.clone();
-                moves.insert(entry, Move { name: name.familiar(), platform, before, after });
+                let of = entry.1.clone();
+                moves.insert(entry, Move { name: name.familiar(), of, before, after });
             }
             self.upstream.relock(lock.clone());
             self.set_outside(&order, &mut BTreeMap::new());
@@ -114,12 +113,49 @@ impl Session {
             for (entry, digest) in old.bases.iter().filter(|(entry, _)| !all.contains_key(*entry)) {
                 lock.bases.remove(entry);
                 let name = reference::parse(&entry.0).map_or(entry.0.clone(), |name| name.familiar());
-                let (platform, before) = (entry.1.clone(), Some(digest.clone()));
-                moves.insert(entry.clone(), Move { name, platform, before, after: After::Unused });
+                let (of, before) = (entry.1.clone(), Some(digest.clone()));
+                moves.insert(entry.clone(), Move { name, of, before, after: After::Unused });
             }
             self.upstream.relock(lock.clone());
         }
-        Ok(Update { moves: moves.into_values().collect(), lock })
+        let mut moves: Vec<Move> = moves.into_values().collect();
+        moves.extend(self.update_git(words, &mut lock)?);
+        self.upstream.relock(lock.clone());
+        self.pin_others(&lock, false);
+        Ok(Update { moves, lock })
+    }
+
+    /// The same for branches and tags of git repositories; words that name an image stand for what it uses.
+    fn update_git(&mut self, words: &[String], lock: &mut Lockfile) -> Result<Vec<Move>, SyncError> {
+        let images: BTreeSet<String> = match words.is_empty() {
+            true => self.project.images.keys().cloned().collect(),
+            false => {
+                let named = |word: &&String| self.project.images.contains_key(word.as_str());
+                words.iter().filter(named).cloned().collect()
+            }
+        };
+        let standing = self.standing(&images);
+        let mut moves = Vec::new();
+        if words.is_empty() {
+            let unused: Vec<Entry> =
+                lock.git.keys().filter(|entry| !standing.contains_key(*entry)).cloned().collect();
+            for (name, of) in unused {
+                let before = lock.git.remove(&(name.clone(), of.clone()));
+                moves.push(Move { name, of, before, after: After::Unused });
+            }
+        }
+        for ((name, of), commit) in standing {
+            let before = lock.git.get(&(name.clone(), of.clone())).cloned();
+            let after = match commit {
+                Ok(commit) => {
+                    lock.git.insert((name.clone(), of.clone()), commit.clone());
+                    After::Is(commit)
+                }
+                Err(error) => After::Unknown(error.to_string()),
+            };
+            moves.push(Move { name, of, before, after });
+        }
+        Ok(moves)
     }
 
     /// The entries that some words mean; all when there are none.
@@ -168,10 +204,10 @@ fn after(upstream: &Upstream, engine: &dyn Engine, (_, platform): &Entry, name: 
         found.is_some_and(|info| info.repo_digests.is_empty())
     };
     match upstream.ask(name, platform) {
-        Ok(Some(digest)) => After::Digest(digest),
+        Ok(Some(digest)) => After::Is(digest),
         Ok(None) | Err(_) if only_here() => After::Local,
         Ok(None) => After::Absent,
-        Err(error) => After::Unknown(error),
+        Err(error) => After::Unknown(error.to_string()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::recipe::Problem;
 use crate::source::tree::{ReadError, Selected};
 use crate::syntax::imagefile::Policy;
 
@@ -59,6 +60,8 @@ pub enum Text {
     Absent,
     /// It cannot be read, for this reason.
     Unreadable(String),
+    /// The repository that it is in cannot be had.
+    Refused(Problem),
     /// Its content.
     Is(String),
 }
@@ -72,6 +75,8 @@ pub enum Context {
     Absent,
     /// Something in it could not be read.
     Unreadable(ReadError),
+    /// What is put over it cannot be had.
+    Refused(Problem),
     /// What the instructions read.
     Is(Selected),
 }

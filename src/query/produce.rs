@@ -20,10 +20,9 @@ use crate::evidence::Evidence;
 use crate::file::{UsedFile, UsedFiles};
 use crate::hash::{ContentHash, FieldHasher};
 use crate::ledger::{Record, now};
-use crate::name;
 use crate::part::Part;
 use crate::reason::Reason;
-use crate::source::tree::SourceTree;
+use crate::source::tree::{Selection, SourceTree};
 use crate::syntax::reference::{self, Reference};
 use crate::syntax::resolve::Recipe;
 
@@ -184,13 +183,13 @@ impl Hands {
         let selection = self.run().selections.get(job.name).cloned();
         let tree = Arc::clone(&self.tree);
         let (Context::Is(selected), Some(selection)) = (job.context, selection) else {
-            return Ok(SentFiles { tree, root: String::new(), list: UsedFiles::default() });
+            return Ok(SentFiles { tree, selection: None, list: UsedFiles::default() });
         };
         let list = tree.used_files(&selection).map_err(|_| BuildError::FilesChanged)?;
         if list.hash() != selected.hash {
             return Err(BuildError::FilesChanged);
         }
-        Ok(SentFiles { tree, root: selection.root, list })
+        Ok(SentFiles { tree, selection: Some(selection), list })
     }
 
     /// An exact name for each reference whose image is known.
@@ -293,7 +292,7 @@ impl Hands {
 /// The files of one job, opened through the tree they were listed by.
 struct SentFiles {
     tree: Arc<dyn SourceTree>,
-    root: String,
+    selection: Option<Selection>,
     list: UsedFiles,
 }
 
@@ -303,7 +302,7 @@ impl ContextFiles for SentFiles {
     }
 
     fn open(&self, file: &UsedFile) -> Result<Box<dyn Read + Send>, String> {
-        let path = name::join(&self.root, &file.path);
-        self.tree.open(&path).map_err(|error| error.to_string())
+        let selection = self.selection.as_ref().ok_or("nothing of the context was asked for")?;
+        self.tree.open_used(selection, &file.path).map_err(|error| error.to_string())
     }
 }

@@ -161,6 +161,7 @@ fn parse(db: &dyn Db, image: Image) -> Result<Dockerfile, Vec<Problem>> {
     let path = &image.options(db).dockerfile_path;
     match image.dockerfile(db) {
         Text::Is(text) => dockerfile::parse(text).map_err(|errors| in_file(path, errors)),
+        Text::Refused(problem) => Err(vec![problem.clone()]),
         Text::Absent => Err(vec![Problem::of(
             path,
             format!("image `{}` has no Dockerfile: there is no file `{path}`", image.name(db)),

@@ -8,6 +8,7 @@
 //! | instructions of the stages that the target reaches, heredoc bodies, `# escape`, an unknown `# syntax` | comments, blank lines, line joins, keyword case, stages not reached; labels, commands, ports of stages only copied from |
 //! | values of the arguments that reached stages declare, defaults included | arguments nobody declares (warned of), proxy arguments, secrets' values, ssh |
 //! | every file an instruction of a reached stage reads: its path below the context, kind, permission bits, content; a link's target | files never read, files ignored, the ignore file's own text, mtime, owner, absolute paths, imk's own state |
+//! | of what is put over a context (`overlays`), the same: files that are read, under their path in the context | where it is from: path, address, branch, commit; commits that change no file that is read |
 //! | the listing of a copied folder: files added, removed, renamed | files beside it |
 //! | for a base of the repository: its content, that is file-system layers and configuration without dates | its id, its tags, when and why it was built |
 //! | for a base from outside: its reference, and the digest of its platform's manifest (that a registry or the lock file tells), else the id the engine has for it | the digest of an index, which moves when another architecture arrives; bases of stages not reached |
@@ -159,6 +160,7 @@ fn files(db: &dyn Db, image: Image, recipe: &Recipe) -> Result<ContentHash, Vec<
             format!("cannot read the context of image `{}`: {}", image.name(db), error.why),
             "every file that an instruction copies must be readable",
         )]),
+        Context::Refused(problem) => Err(vec![problem.clone()]),
         Context::Unread if recipe.reads.sources.is_empty() => Ok(ContentHash::default()),
         Context::Unread => Err(vec![Problem::of(
             &options.context_path,

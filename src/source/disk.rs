@@ -14,9 +14,11 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 
+use super::answer;
 use super::look;
+use super::overlay::Place;
 use super::scan::{Folder, Hidden, Scan};
-use super::select::{self, Facts, Folders, Trouble, by_components};
+use super::select::{Facts, Folders, Trouble, by_components};
 use super::stat_cache::{Memo, StatCache, Writer};
 use super::state_folder::StateFolder;
 use super::tree::{ReadError, Selected, Selection, SourceTree};
@@ -105,7 +107,7 @@ impl DiskTree {
             .par_iter()
             .map(|(key, selection)| {
                 let listing = Listing { scan: &scan, used: Mutex::default() };
-                match select::answer(&listing, selection) {
+                match answer::answer(&listing, selection) {
                     Ok(selected) => Ok((**key, Ok((selected, listing.into_used())))),
                     Err(Trouble::Read(error)) => Ok((**key, Err(error))),
                     Err(moved) => Err(moved),
@@ -186,7 +188,7 @@ impl SourceTree for DiskTree {
         self.retry(|| {
             // Nothing is taken on trust here: every used file is asked for its stat.
             let scan = self.scan(&cache);
-            select::look(&scan, &selection.root, select::pick(&scan, selection)?)
+            answer::list(&scan, selection)
         })
     }
 
@@ -214,6 +216,15 @@ pub(super) fn key(selection: &Selection) -> ContentHash {
         source.exclude.iter().for_each(|pattern| {
             hasher.field(pattern);
         });
+    }
+    if !selection.overlays.is_empty() {
+        hasher.field("overlays").number(selection.overlays.len() as u64);
+    }
+    for overlay in &selection.overlays {
+        match &overlay.from {
+            Place::Path(path) => hasher.field(&overlay.at).field("path").field(path),
+            Place::Git(tree) => hasher.field(&overlay.at).field("git").field(tree.id()),
+        };
     }
     hasher.finish()
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::source::overlay::{Overlay, Place};
 use crate::syntax::reads::Reads;
 
 struct Repo {
@@ -83,7 +84,12 @@ fn reads(root: &str, sources: &[&str]) -> Selection {
             ..source.clone()
         }
     });
-    Selection { root: root.into(), ignore: None, reads: Reads { sources: sources.collect() } }
+    Selection {
+        root: root.into(),
+        ignore: None,
+        reads: Reads { sources: sources.collect() },
+        overlays: Vec::new(),
+    }
 }
 
 /// Edits a file without a trace in its size or modification time.
@@ -392,4 +398,32 @@ fn files_written_during_a_scan_never_leave_a_stale_answer() {
         });
         assert_eq!(repo.cached(&selections), repo.fresh(&selections));
     }
+}
+
+#[test]
+fn a_cached_answer_notices_every_change_below_an_overlay_and_none_that_it_hides() {
+    let files =
+        [("app/a", "1"), ("app/lib/x", "hidden"), ("shared/lib/x", "2"), ("shared/lib/y", "3"), ("f", "4")];
+    let repo = Repo::new(&files);
+    symlink("shared", repo.path("link")).unwrap();
+    let overlay = |at: &str, from: &str| Overlay { at: at.into(), from: Place::Path(from.into()) };
+    let selection = Selection {
+        overlays: vec![overlay("lib", "link/lib"), overlay("new/f", "f")],
+        ..reads("app", &["lib/x", "new", "a"])
+    };
+    let mut last = repo.hash(&selection);
+    repo.settle(std::slice::from_ref(&selection));
+    let mut check = |path: &str, text: &str, counts: bool| {
+        repo.write(path, text);
+        let now = repo.hash(&selection);
+        assert_eq!(now != last, counts, "{path}");
+        last = now;
+        repo.settle(std::slice::from_ref(&selection));
+    };
+    check("app/lib/x", "edited", false);
+    check("shared/lib/y", "edited", false);
+    check("shared/lib/x", "edited", true);
+    check("f", "edited", true);
+    check("app/new/beside", "added", true);
+    check("app/a", "edited", true);
 }

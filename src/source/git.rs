@@ -13,11 +13,18 @@
 //! itself do not exist here.
 
 pub mod changes;
+pub mod credentials;
+pub mod foreign;
+pub mod heads;
 pub mod history;
 mod pieces;
+mod program;
+pub mod remote;
 mod store;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::io::{Cursor, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use git2::Oid;
 use rayon::prelude::*;
 
+use super::answer;
 use super::disk;
 use super::locate::{IMAGEFILE, Located};
 use super::select::{self, Facts, Folders, Trouble, join};
@@ -52,7 +60,44 @@ pub struct GitTree {
     top: Arc<Listing>,
 }
 
+/// Git's id says all of a tree, wherever it was read.
+impl PartialEq for GitTree {
+    fn eq(&self, other: &Self) -> bool {
+        self.top.id == other.top.id
+    }
+}
+
+impl Eq for GitTree {}
+
+impl Hash for GitTree {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.top.id.hash(state);
+    }
+}
+
+impl fmt::Debug for GitTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GitTree({})", self.top.id)
+    }
+}
+
 impl GitTree {
+    /// Git's id of the tree.
+    pub fn id(&self) -> &[u8] {
+        self.top.id.as_bytes()
+    }
+
+    /// The tree of a folder below; `None` when no folder is there.
+    ///
+    /// # Errors
+    /// When git cannot read one of its trees.
+    pub fn below(&self, path: &str) -> Result<Option<Self>, ReadError> {
+        Ok(match self.walk(path)? {
+            Some(Node::Folder(top)) => Some(Self { store: Arc::clone(&self.store), top }),
+            _ => None,
+        })
+    }
+
     /// Paths of all recipes of the commit, sorted: what discovery finds in a fresh checkout.
     ///
     /// # Errors
@@ -94,6 +139,7 @@ impl GitTree {
     /// When something it reads cannot be read.
     pub fn fingerprint(&self, selection: &Selection) -> Result<ContentHash, ReadError> {
         let plain = selection.ignore.is_none()
+            && selection.overlays.is_empty()
             && selection.reads.sources.iter().all(|source| {
                 source.exclude.is_empty() && !source.parents && !glob::has_wildcards(&source.pattern)
             });
@@ -184,13 +230,20 @@ impl GitTree {
             let mut hasher = FieldHasher::new("imk git top v1");
             hasher.field(disk::key(selection).0).field(self.top.id.as_bytes()).finish()
         };
-        let ways = self.ways(selection)?;
+        // An overlay shows any part of the commit at any place.
+        let ways = if selection.overlays.is_empty() { self.ways(selection)? } else { None };
         let keys = [ways, Some(everything())].into_iter().flatten();
         {
             let answers = lock(&self.store.answers);
             if let Some(known) = keys.into_iter().find_map(|key| answers.get(&key)) {
                 return known.clone();
             }
+        }
+        if !selection.overlays.is_empty() {
+            let reading = Reading { tree: self, followed: AtomicBool::new(false) };
+            let answer = answer::answer(&reading, selection).map_err(error);
+            lock(&self.store.answers).insert(everything(), answer.clone());
+            return answer;
         }
         if let [only] = selection.reads.sources.as_slice()
             && only.pattern.is_empty()
@@ -278,14 +331,17 @@ impl SourceTree for GitTree {
 
     fn used_files(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
         let reading = Reading { tree: self, followed: AtomicBool::new(false) };
-        let picked = select::pick(&reading, selection).map_err(error)?;
-        select::look(&reading, &selection.root, picked).map_err(error)
+        answer::list(&reading, selection).map_err(error)
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {
-        match self.read(path)? {
-            Some(bytes) => Ok(Box::new(Cursor::new(bytes))),
-            None => Err(ReadError { path: path.to_owned(), why: "there is no such file".into() }),
+        // What is sent is wanted once: it is not remembered as texts are.
+        match self.walk(path)? {
+            Some(Node::Leaf(entry)) => {
+                let bytes = self.store.blob(entry.id).map_err(|error| unreadable(path, &error))?;
+                Ok(Box::new(Cursor::new(bytes)))
+            }
+            _ => Err(ReadError { path: path.to_owned(), why: "there is no such file".into() }),
         }
     }
 }

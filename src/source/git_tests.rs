@@ -96,6 +96,7 @@ fn selection(root: &str, patterns: &[&str], ignore: &str) -> Selection {
         root: root.into(),
         ignore: (!ignore.is_empty()).then(|| ignore.into()),
         reads: Reads { sources: patterns.iter().map(source).collect() },
+        overlays: Vec::new(),
     }
 }
 

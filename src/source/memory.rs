@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 use std::sync::Arc;
 
-use super::select::{self, Facts, Folders, Trouble, by_components, join};
+use super::answer;
+use super::select::{Facts, Folders, Trouble, by_components, join};
 use super::tree::{ReadError, Selected, Selection, SourceTree};
 use crate::file::{FileKind, UsedFiles};
 use crate::hash::ContentHash;
@@ -190,12 +191,11 @@ impl SourceTree for MemoryTree {
     }
 
     fn select(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {
-        selections.iter().map(|selection| select::answer(self, selection).map_err(error)).collect()
+        selections.iter().map(|selection| answer::answer(self, selection).map_err(error)).collect()
     }
 
     fn used_files(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
-        let picked = select::pick(self, selection).map_err(error)?;
-        select::look(self, &selection.root, picked).map_err(error)
+        answer::list(self, selection).map_err(error)
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {

@@ -1,5 +1,6 @@
 //! The door: the only floor that opens files of the repository. Knows no engine and no query.
 
+mod answer;
 pub mod discover;
 pub mod disk;
 mod folders;
@@ -7,7 +8,9 @@ pub mod git;
 pub mod locate;
 mod look;
 pub mod memory;
+pub mod mounted;
 pub mod outside;
+pub mod overlay;
 mod scan;
 pub mod select;
 mod stat_cache;

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::folders::find;
 pub use super::folders::{Facts, Folders, Trouble, by_components};
 use super::taking::{Taken, Taking};
-use super::tree::{Selected, Selection};
+use super::tree::Selection;
 use crate::file::{FileKind, UsedFile, UsedFiles};
 use crate::hash::ContentHash;
 pub use crate::name::join;
@@ -119,15 +119,6 @@ pub fn look<D: Folders>(folders: &D, root: &str, picked: Picks<D::Folder>) -> Re
         }
     }
     Ok(UsedFiles { files })
-}
-
-/// Both at once, and the list's summary.
-pub fn answer<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected, Trouble> {
-    let mut picked = pick(folders, selection)?;
-    let missing = std::mem::take(&mut picked.missing);
-    let files = look(folders, &selection.root, picked)?;
-    let bytes = files.files.iter().map(|file| file.size).sum();
-    Ok(Selected { hash: files.hash(), missing, count: files.files.len() as u64, bytes })
 }
 
 /// A folder of the context on the way down, with what the ignore file said of it.

@@ -39,6 +39,7 @@ fn selection(sources: Vec<ReadSource>, ignore: &str) -> Selection {
         root: String::new(),
         ignore: (!ignore.is_empty()).then(|| ignore.into()),
         reads: Reads { sources },
+        overlays: Vec::new(),
     }
 }
 

@@ -7,8 +7,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::overlay::{Overlay, Place};
 use crate::file::UsedFiles;
 use crate::hash::ContentHash;
+use crate::name::join;
 use crate::syntax::reads::Reads;
 
 /// A question to a tree: which files of the context at `root` do these reads touch?
@@ -20,6 +22,8 @@ pub struct Selection {
     pub ignore: Option<String>,
     /// What the instructions read.
     pub reads: Reads,
+    /// What is put over the context.
+    pub overlays: Vec<Overlay>,
 }
 
 /// The answer to a [`Selection`]: what its files are, as one hash. The list
@@ -71,6 +75,19 @@ pub trait SourceTree: Send + Sync {
 
     /// Opens a file of a list for sending it. `path` is below the repository's root.
     fn open(&self, path: &str) -> Result<Box<dyn std::io::Read + Send>, ReadError>;
+
+    /// Opens a file of the list behind a selection; `path` is below its context.
+    fn open_used(
+        &self,
+        selection: &Selection,
+        path: &str,
+    ) -> Result<Box<dyn std::io::Read + Send>, ReadError> {
+        match Overlay::over(&selection.overlays, path) {
+            None => self.open(&join(&selection.root, path)),
+            Some((Overlay { from: Place::Path(from), .. }, rest)) => self.open(&join(from, rest)),
+            Some((Overlay { from: Place::Git(tree), .. }, rest)) => tree.open(rest),
+        }
+    }
 
     /// Keeps what was learned for the next process. Only time is lost without it.
     fn save(&self) -> std::io::Result<()> {

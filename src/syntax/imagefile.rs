@@ -5,12 +5,14 @@
 
 mod decode;
 mod inherit;
+mod overlays;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{Span, SyntaxError};
+use super::git_source::GitSource;
 
 /// An Imagefile after variables, defaults and templates are applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,14 +39,19 @@ pub struct Word {
 }
 
 /// One image as declared. Paths are below the Imagefile's folder, cleaned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declaration {
     /// What the person calls it, and where.
     pub name: Word,
     /// The Dockerfile; `Dockerfile` or `Containerfile` in the context when `None`.
+    /// Of a context from git, a path below that.
     pub dockerfile: Option<Word>,
-    /// The context folder, `""` for the Imagefile's own.
+    /// The context folder, `""` for the Imagefile's own; of one from git its address, as docker writes it.
     pub context: Word,
+    /// The repository that the context is from, if it is from another.
+    pub git: Option<GitSource>,
+    /// What is put over the context, by path.
+    pub overlays: Vec<DeclaredOverlay>,
     /// The stage to build; the last when `None`.
     pub target: Option<Word>,
     /// Build arguments.
@@ -79,6 +86,26 @@ pub enum Policy {
     Every(u64),
 }
 
+/// Something at a path of a context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredOverlay {
+    /// The path below the context, cleaned, never empty.
+    pub at: String,
+    /// What is put there.
+    pub from: OverlaySource,
+    /// The place of its path in the Imagefile.
+    pub span: Span,
+}
+
+/// What an overlay is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OverlaySource {
+    /// A folder or file below the Imagefile's folder.
+    Path(String),
+    /// A tree of a repository.
+    Git(GitSource),
+}
+
 /// Where a secret's value comes from. The value itself never stands in an Imagefile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SecretSource {
@@ -110,7 +137,11 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
     ("dockerfile", "path below the Imagefile's folder; else Dockerfile or Containerfile in the context"),
     (
         "context",
-        "folder whose files the Dockerfile can copy; else the Dockerfile's folder, else one named like the image",
+        "folder whose files the Dockerfile can copy; else the Dockerfile's folder, else one named like the image; or a git repository, as an overlay",
+    ),
+    (
+        "overlays",
+        "put over the context: {\"vendor/lib\": \"shared/lib\"} a folder or file of this repository, {\"src\": Git(url: \"https://…\", branch: \"main\", subdir: \"src\")} a tree of another",
     ),
     ("target", "the stage to build; else the last"),
     ("args", "build arguments: {\"VERSION\": \"1\"}"),
@@ -124,6 +155,15 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
         "how bases outside the repository are followed: Locked, Float or Every(\"7d\"); else Imagefile.lock where it has them",
     ),
     ("description", "one sentence for `imk list`"),
+];
+
+/// The keys of `Git(…)`, as [`TOP_KEYS`].
+pub const GIT_KEYS: &[(&str, &str)] = &[
+    ("url", "https, ssh, git or a local path; relative ones start at the Imagefile's folder"),
+    ("branch", "follow this branch; else what the repository's HEAD points to"),
+    ("tag", "take what this tag points to"),
+    ("commit", "take this commit: all forty digits of its id"),
+    ("subdir", "take this folder of the repository only"),
 ];
 
 /// Reads an Imagefile. `vars` override the variables it declares.

@@ -4,6 +4,7 @@ pub mod dockerfile;
 pub mod dockerignore;
 pub mod error;
 pub mod expand;
+pub mod git_source;
 pub mod glob;
 pub mod imagefile;
 pub mod lockfile;

@@ -127,7 +127,8 @@ fn the_same_as_json() {
         "builder": "unknown",
         "platform": "linux/amd64"
       },
-      "missing": []
+      "missing": [],
+      "overlays": []
     }
     "#);
 }

@@ -9,6 +9,7 @@ mod history;
 mod hostile;
 mod inputs;
 mod no_engine;
+mod overlays;
 mod peers;
 mod sandbox;
 mod tidy;

@@ -89,3 +89,23 @@ fn list_describes_the_images() {
     web   web/Dockerfile
     ");
 }
+
+#[test]
+fn a_variable_set_to_1_turns_its_flag_on_and_0_off() {
+    let sandbox = Sandbox::with("//- a/Dockerfile\nFROM scratch\n").without_engine();
+    let run = |words: &str, value: &str, variables: &[&str]| {
+        let mut command = sandbox.command("", words);
+        let output = command.envs(variables.iter().map(|name| (name, value))).output().unwrap();
+        let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        (output.status.code().unwrap(), out, err)
+    };
+    let build = ["KEEP_GOING", "DRY_RUN", "ALWAYS_MAKE", "NO_CACHE", "QUIET", "TRACE", "OFFLINE"];
+    let build: Vec<String> = build.iter().map(|name| format!("IMK_{name}")).collect();
+    let build: Vec<&str> = build.iter().map(String::as_str).collect();
+    let (code, out, err) = run("", "1", &build);
+    assert_eq!((code, out.as_str()), (0, "a: stale, never built here\n0 fresh, 1 to build\n"), "{err}");
+    assert_eq!(run("", "0", &build).0, 2, "without -n it builds, and there is no engine");
+    assert_eq!(run("", "1", &["IMK_QUESTION"]).0, 1);
+    assert!(run("list", "1", &["IMK_JSON"]).1.starts_with(['[', '{']));
+    assert!(run("list", "no", &["IMK_JSON"]).1.starts_with('a'));
+}

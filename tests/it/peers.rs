@@ -50,7 +50,7 @@ impl Peer {
                 repo_digests: Vec::new(),
                 tags: Vec::new(),
                 onbuild: Vec::new(),
-                environment: BTreeMap::new(),
+                environment: std::collections::BTreeMap::new(),
                 size: 1,
                 content: id.into(),
             },

@@ -56,14 +56,21 @@ impl Image<'_> {
         let options = self.image.options(db);
         let text = match self.image.dockerfile(db) {
             Text::Is(text) => text.as_str(),
-            Text::Absent | Text::Unreadable(_) => "",
+            Text::Absent | Text::Unreadable(_) | Text::Refused(_) => "",
         };
         let context = &options.context_path;
         let there = self.tree.is_folder(context)?;
+        let overlays = self.session.overlays(self.image.name(db)).unwrap_or_default();
         let mut whole = FieldHasher::new("imk replay whole context v1");
         whole.field(text);
         if there {
-            let all = selection(&**self.tree, &options.dockerfile_path, context, &Reads::whole())?;
+            let all = selection(
+                &**self.tree,
+                &options.dockerfile_path,
+                context,
+                &Reads::whole(),
+                overlays.clone(),
+            )?;
             whole.field(self.tree.fingerprint(&all)?.0);
         }
         for (name, value) in options.args.iter().chain(&options.labels) {
@@ -83,7 +90,7 @@ impl Image<'_> {
         {
             // Shipwright asks git, which has not heard of ignore files.
             let reads = recipe.reads.clone();
-            let asked = Selection { root: context.clone(), ignore: None, reads };
+            let asked = Selection { root: context.clone(), ignore: None, reads, overlays };
             copied.field(self.tree.fingerprint(&asked)?.0);
         }
         let copied = copied.finish();

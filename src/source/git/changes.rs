@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::{Entry, GitTree, Listing, error};
 use crate::file::{FileKind, UsedFiles};
-use crate::source::select::{self, Facts, Folders, Trouble};
+use crate::source::answer;
+use crate::source::select::{Facts, Folders, Trouble};
 use crate::source::tree::{ReadError, Selection};
 
 /// The used files of `this` that `other` does not have in the same state. A
@@ -21,8 +22,7 @@ pub fn only_in(this: &GitTree, other: &GitTree, selection: &Selection) -> Result
         return Ok(UsedFiles::default());
     }
     let side = Side { this, other };
-    let picked = select::pick(&side, selection).map_err(error)?;
-    select::look(&side, &selection.root, picked).map_err(error)
+    answer::list(&side, selection).map_err(error)
 }
 
 /// One of two commits, as far as it differs from the other.

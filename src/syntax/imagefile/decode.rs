@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use ron2::__internal::Lexer;
 use ron2::ast::{Expr, StructBody, StructField, parse_document_lossy};
 
-use super::{IMAGE_KEYS, Policy, SecretSource, TOP_KEYS, Word};
+use super::{GIT_KEYS, IMAGE_KEYS, Policy, SecretSource, TOP_KEYS, Word};
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::suggest::did_you_mean;
 
@@ -35,7 +35,8 @@ pub(super) struct RawFile {
 pub(super) struct RawImage {
     pub like: Vec<Word>,
     pub dockerfile: Option<Word>,
-    pub context: Option<Word>,
+    pub context: Option<RawSource>,
+    pub overlays: Pairs<RawSource>,
     pub target: Option<Word>,
     pub args: Pairs<Word>,
     pub platform: Option<Word>,
@@ -49,6 +50,23 @@ pub(super) struct RawImage {
 
 /// An Imagefile needs five. Beyond 128 the parser (ron2 0.3) stops going forward and takes all memory.
 const MOST_BRACKETS: usize = 64;
+/// Where files come from, as written: a text, or a repository.
+#[derive(Clone)]
+pub(super) enum RawSource {
+    Text(Word),
+    Git(RawGit),
+}
+
+/// `Git(…)` as written.
+#[derive(Clone, Default)]
+pub(super) struct RawGit {
+    pub span: Span,
+    pub url: Option<Word>,
+    pub branch: Option<Word>,
+    pub tag: Option<Word>,
+    pub commit: Option<Word>,
+    pub subdir: Option<Word>,
+}
 
 /// Reads what can be read and tells everything that can't.
 pub(super) fn decode(text: &str) -> (RawFile, Vec<SyntaxError>) {
@@ -157,7 +175,8 @@ impl Reader {
         self.fields(value, "an image", IMAGE_KEYS, |reader, key, value| match key {
             "like" => image.like = reader.one_or_more(value),
             "dockerfile" => image.dockerfile = reader.text(value),
-            "context" => image.context = reader.text(value),
+            "context" => image.context = reader.source(value),
+            "overlays" => image.overlays = reader.map(value, "overlay", Self::source),
             "target" => image.target = reader.text(value),
             "args" => image.args = reader.map(value, "argument", Self::text),
             "platform" => image.platform = reader.text(value),
@@ -294,6 +313,34 @@ impl Reader {
         }
         self.expected("Locked, Float or Every(\"7d\")", value);
         None
+    }
+
+    /// A text, `Git(url: "…", …)`, or `Git("…")`, which is the same as the text.
+    fn source(&mut self, value: &Expr<'_>) -> Option<RawSource> {
+        let Expr::Struct(named) = value else {
+            return self.text(value).map(RawSource::Text);
+        };
+        match &named.body {
+            Some(StructBody::Fields(_)) if named.name.name == "Git" => {
+                let mut git = RawGit { span: span_of(value), ..RawGit::default() };
+                self.fields(value, "Git", GIT_KEYS, |reader, key, value| match key {
+                    "url" => git.url = reader.text(value),
+                    "branch" => git.branch = reader.text(value),
+                    "tag" => git.tag = reader.text(value),
+                    "commit" => git.commit = reader.text(value),
+                    _ => git.subdir = reader.text(value),
+                });
+                Some(RawSource::Git(git))
+            }
+            Some(StructBody::Tuple(body)) if named.name.name == "Git" && body.elements.len() == 1 => {
+                let url = self.text(&body.elements.first()?.expr)?;
+                Some(RawSource::Git(RawGit { span: span_of(value), url: Some(url), ..RawGit::default() }))
+            }
+            _ => {
+                self.expected("a path in quotes or Git(url: \"…\")", value);
+                None
+            }
+        }
     }
 
     fn secret(&mut self, value: &Expr<'_>) -> Option<SecretSource> {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decode::{Pairs, RawFile, RawImage};
-use super::{Declaration, Imagefile, Word};
+use super::{Declaration, Imagefile, OverlaySource, Word};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::suggest::did_you_mean;
 
@@ -97,6 +97,7 @@ fn merge(into: &mut RawImage, from: &RawImage) {
     replace(&mut into.network, &from.network);
     replace(&mut into.upstream, &from.upstream);
     replace(&mut into.description, &from.description);
+    add(&mut into.overlays, &from.overlays);
     add(&mut into.args, &from.args);
     add(&mut into.labels, &from.labels);
     add(&mut into.secrets, &from.secrets);
@@ -109,22 +110,18 @@ fn check_name(name: &Word, errors: &mut Vec<SyntaxError>) {
     }
 }
 
-struct Scope<'a> {
+pub(super) struct Scope<'a> {
     vars: BTreeMap<String, String>,
-    errors: &'a mut Vec<SyntaxError>,
+    pub errors: &'a mut Vec<SyntaxError>,
 }
 
 impl Scope<'_> {
     fn declaration(&mut self, name: &Word, image: RawImage) -> Declaration {
-        let image = RawImage {
-            dockerfile: image.dockerfile.map(|word| self.fill(&word)),
-            context: image.context.map(|word| self.fill(&word)),
-            ..image
-        };
-        let dockerfile = image.dockerfile.and_then(|word| self.path(word));
-        let context = match image.context {
-            Some(word) => self.path(word),
-            None => None,
+        let dockerfile = image.dockerfile.map(|word| self.fill(&word)).and_then(|word| self.path(word));
+        let (context, git) = match image.context.as_ref().and_then(|source| self.source(source)) {
+            Some((span, OverlaySource::Path(text))) => (Some(Word { text, span }), None),
+            Some((span, OverlaySource::Git(git))) => (Some(Word { text: git.shown(), span }), Some(git)),
+            None => (None, None),
         };
         let context = context.unwrap_or_else(|| match &dockerfile {
             Some(file) => {
@@ -137,6 +134,8 @@ impl Scope<'_> {
             name: name.clone(),
             dockerfile,
             context,
+            git,
+            overlays: self.overlays(&image.overlays),
             target: image.target.map(|word| self.fill(&word)),
             args: self.pairs(&image.args),
             platform: image.platform.map(|word| self.fill(&word).text),
@@ -177,7 +176,7 @@ impl Scope<'_> {
     }
 
     /// Replaces `{NAME}` by the variable's value; `{{` and `}}` stand for braces.
-    fn fill(&mut self, word: &Word) -> Word {
+    pub(super) fn fill(&mut self, word: &Word) -> Word {
         let mut text = String::new();
         let mut rest = word.text.as_str();
         while let Some(at) = rest.find(['{', '}']) {
@@ -211,7 +210,7 @@ impl Scope<'_> {
     }
 
     /// A path below the Imagefile's folder, cleaned; one that leads out of it is a mistake.
-    fn path(&mut self, word: Word) -> Option<Word> {
+    pub(super) fn path(&mut self, word: Word) -> Option<Word> {
         match crate::name::clean_path(&word.text) {
             Some(text) => Some(Word { text, span: word.span }),
             None => {

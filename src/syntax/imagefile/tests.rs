@@ -135,3 +135,75 @@ fn an_imagefile_that_holds_nothing_but_a_wide_character_is_refused_at_its_place(
         }
     }
 }
+
+#[test]
+fn overlays_are_paths_of_this_repository_or_trees_of_others() {
+    let file = read_ok(
+        r#"(
+            vars: {"BRANCH": "main"},
+            defaults: (overlays: {"common": "shared/common"}),
+            images: {"web": (overlays: {
+                "./vendor//lib": "shared/lib",
+                "src": Git(url: "https://host/r", branch: "{BRANCH}", subdir: "a/b"),
+                "two": "github.com/o/r.git#v1:x",
+                "three": Git("../beside.git"),
+            })},
+        )"#,
+    );
+    let shown: Vec<_> = file.images[0]
+        .overlays
+        .iter()
+        .map(|overlay| match &overlay.from {
+            OverlaySource::Path(path) => format!("{}={path}", overlay.at),
+            OverlaySource::Git(git) => format!("{}={} {:?}", overlay.at, git.shown(), git.wanted),
+        })
+        .collect();
+    let expected = [
+        "common=shared/common",
+        r#"src=https://host/r#main:a/b Branch("main")"#,
+        "three=file://../beside.git Head",
+        r#"two=https://github.com/o/r.git#v1:x Any("v1")"#,
+        "vendor/lib=shared/lib",
+    ];
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn a_context_can_be_a_repository() {
+    let file = read_ok(
+        r#"(images: {"a": (context: "https://h/r.git#main:sub"), "b": (context: Git(url: "ssh://git@h/r"))})"#,
+    );
+    let contexts: Vec<_> = file.images.iter().map(|image| image.context.text.as_str()).collect();
+    assert_eq!(contexts, ["https://h/r.git#main:sub", "ssh://git@h/r"]);
+    assert!(file.images.iter().all(|image| image.git.is_some()));
+}
+
+#[test]
+fn mistakes_of_overlays_are_told_with_their_place() {
+    let text = r#"(images: {"web": (overlays: {
+    "../out": "a",
+    ".": "a",
+    "b": "a", "./b": "c",
+    "c": "../beyond",
+    "d": Git(branch: "main"),
+    "e": Git(url: "https://h/r", branch: "x", tag: "y"),
+    "f": Git(url: "https://h/r", commit: "abc"),
+    "g": Git(url: "https://h/r", subdir: "../x"),
+    "h": Git(url: "https://h/r", brnach: "x"),
+    "i": Gti(url: "x"),
+    "j": "https://h/r.tgz",
+})})"#;
+    let expected = "\
+2:5 the overlay `../out` leads out of the context (overlays stand at paths below the context)
+3:5 an overlay at `.` would be the whole context (say it with `context`, and put overlays at paths below it)
+4:15 two overlays stand at `b` (keep one of them; a deeper path may hide a part of the other)
+5:10 `../beyond` leads out of the Imagefile's folder (paths start at the Imagefile's folder; move the Imagefile up to reach more)
+6:10 Git(…) needs a `url` (Git(url: \"https://host/owner/repo.git\", branch: \"main\"))
+7:52 `branch` and `tag` both say which commit (keep one of them)
+8:42 `abc` is no whole commit id (write all forty digits: servers do not find a commit by fewer)
+9:42 the folder `../x` leads out of the repository (`subdir` is a path below the repository's root)
+10:34 Git has no key `brnach` (did you mean `branch`?)
+11:10 expected a path in quotes or Git(url: \"…\"), found a set of keys in parentheses
+12:10 `https://h/r.tgz` does not end in `.git`: docker would take it for an archive, and imk reads repositories only (write Git(url: \"…\") for any other address)";
+    assert_eq!(mistakes(text), expected);
+}

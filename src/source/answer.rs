@@ -1,0 +1,36 @@
+//! Answers a selection: through its overlays where it has some, else straight from the folders.
+//!
+//! Knows that there are two ways and nothing of either.
+
+use super::overlay::Layered;
+use super::select::{self, Folders, Trouble};
+use super::tree::{Selected, Selection};
+use crate::file::UsedFiles;
+
+/// The answer to a selection.
+pub fn answer<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected, Trouble> {
+    match selection.overlays.is_empty() {
+        true => summed(folders, selection),
+        false => summed(&Layered::new(folders, selection), selection),
+    }
+}
+
+/// The list behind it.
+pub fn list<D: Folders>(folders: &D, selection: &Selection) -> Result<UsedFiles, Trouble> {
+    match selection.overlays.is_empty() {
+        true => listed(folders, selection),
+        false => listed(&Layered::new(folders, selection), selection),
+    }
+}
+
+fn listed<D: Folders>(folders: &D, selection: &Selection) -> Result<UsedFiles, Trouble> {
+    select::look(folders, &selection.root, select::pick(folders, selection)?)
+}
+
+fn summed<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected, Trouble> {
+    let mut picked = select::pick(folders, selection)?;
+    let missing = std::mem::take(&mut picked.missing);
+    let files = select::look(folders, &selection.root, picked)?;
+    let bytes = files.files.iter().map(|file| file.size).sum();
+    Ok(Selected { hash: files.hash(), missing, count: files.files.len() as u64, bytes })
+}

@@ -1,0 +1,81 @@
+//! A tree of another repository as a part of a context.
+//!
+//! What a checkout would fill in and a tree does not hold is refused by name,
+//! so that no image is made of a placeholder: submodules, and pointers of git LFS.
+
+use std::sync::Arc;
+
+use super::{GitTree, Listing};
+use crate::file::FileKind;
+use crate::source::select::{Facts, Folders, Trouble, join};
+
+/// The first line of every pointer file, by the specification of git LFS.
+const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+/// No pointer is longer, by the same specification.
+const LONGEST_POINTER: u64 = 1024;
+
+/// A tree, and where it is shown.
+pub struct Foreign<'a> {
+    /// The tree.
+    pub tree: &'a GitTree,
+    /// The path, for messages, of the folder that is asked for.
+    pub shown: &'a str,
+}
+
+impl Folders for Foreign<'_> {
+    type Folder = Arc<Listing>;
+
+    fn context(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
+        self.folder(path)
+    }
+
+    fn folder(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let above = self.tree.folder(above)?;
+        if above.find(name.as_bytes()).is_some_and(|entry| entry.is_module) {
+            let why = "it is a submodule, whose files are in another repository: \
+                put that there with an overlay of its own, or keep the folder out with the ignore file";
+            return Err(Trouble::read(self.shown, why));
+        }
+        let listing = self.tree.folder(path)?;
+        // Git makes no such names, but whoever serves a repository may.
+        let strange = |name: &[u8]| matches!(name, b"" | b"." | b"..") || name.contains(&b'/');
+        match listing.entries.iter().any(|entry| strange(&entry.name)) {
+            true => Err(Trouble::read(self.shown, "its tree holds a name that no file can have")),
+            false => Ok(listing),
+        }
+    }
+
+    fn len(folder: &Arc<Listing>) -> usize {
+        folder.entries.len()
+    }
+
+    fn name(folder: &Arc<Listing>, index: usize) -> (&[u8], FileKind) {
+        (&folder.entries[index].name, folder.entries[index].kind)
+    }
+
+    fn mode_and_mtime(_: &Arc<Listing>) -> (u32, i64) {
+        (0o755, 0)
+    }
+
+    fn facts(&self, folder: &Arc<Listing>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+        let facts = self.tree.facts(folder, indexes)?;
+        for (index, facts) in indexes.iter().zip(&facts) {
+            let entry = &folder.entries[*index as usize];
+            if entry.kind == FileKind::File && facts.size <= LONGEST_POINTER {
+                let shown = || join(self.shown, &String::from_utf8_lossy(&entry.name));
+                let content = self
+                    .tree
+                    .store
+                    .blob(entry.id)
+                    .map_err(|error| Trouble::read(shown(), format!("git says: {}", error.message())))?;
+                if content.starts_with(POINTER) {
+                    let why = "git LFS keeps its content elsewhere, and imk does not fetch from there: \
+                        the image would hold the pointer";
+                    return Err(Trouble::read(shown(), why));
+                }
+            }
+        }
+        Ok(facts)
+    }
+}

@@ -1,0 +1,300 @@
+//! Other repositories: where their branches stand, and the trees of their commits.
+//!
+//! Looking up a head costs one `git ls-remote`, and nothing is fetched unless a commit
+//! is new: then that one commit, without its history, goes into a bare repository below
+//! `.imk/git`, where libgit2 reads it. Whoever is away is answered for from memory, and the
+//! answer says so. Knows nothing of images.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use git2::{Oid, Repository};
+
+use super::heads::{Answer, Heads};
+use super::program::{PATIENCE, Program};
+use super::{GitStore, GitTree, lock};
+use crate::hash::ContentHash;
+use crate::source::state_folder::StateFolder;
+use crate::syntax::git_source::{GitUrl, Scheme, Wanted};
+
+pub use super::program::RemoteError;
+
+/// How heads are looked up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asking {
+    /// Ask nobody; what is remembered must do.
+    pub offline: bool,
+    /// An answer not older than this is as good as a new one.
+    pub max_age: Duration,
+}
+
+/// Where a branch or tag stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Forty hexadecimal digits.
+    pub commit: String,
+    /// Seconds since 1970 when the repository said so.
+    pub when: u64,
+    /// Why it could not be asked now, if that was tried in vain.
+    pub away: Option<String>,
+}
+
+/// All other repositories that one repository uses.
+pub struct Remotes {
+    /// Where relative paths begin.
+    root: PathBuf,
+    /// Of the repository that uses them, and below it ours.
+    state: [StateFolder; 2],
+    environment: BTreeMap<OsString, OsString>,
+    heads: Mutex<Heads>,
+    stores: Mutex<BTreeMap<PathBuf, Arc<GitStore>>>,
+    fetching: Option<Fetching>,
+}
+
+/// Is told the address, as shown, of a repository before it is fetched from: that may take its time.
+pub type Fetching = Arc<dyn Fn(&str) + Send + Sync>;
+
+impl Remotes {
+    /// Those of the repository at `root`, whose state lies in `state`. Nothing is asked or made yet.
+    pub fn new(root: &Path, state: &Path, environment: BTreeMap<OsString, OsString>) -> Self {
+        let own = StateFolder(state.join("git"));
+        Self {
+            root: root.to_owned(),
+            heads: Mutex::new(Heads::load(&own)),
+            state: [StateFolder(state.to_owned()), own],
+            environment,
+            stores: Mutex::default(),
+            fetching: None,
+        }
+    }
+
+    /// Has somebody told of every fetch.
+    pub fn on_fetch(&mut self, fetching: Fetching) {
+        self.fetching = Some(fetching);
+    }
+
+    /// Where what is wanted of a repository stands. It is asked once for all of it, if at all.
+    pub fn heads(
+        &self,
+        url: &GitUrl,
+        wanted: &BTreeSet<Wanted>,
+        asking: &Asking,
+    ) -> BTreeMap<Wanted, Result<Head, RemoteError>> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut found = BTreeMap::new();
+        let mut open = BTreeSet::new();
+        for one in wanted {
+            let known = self.remembered(url, one);
+            match (one, known) {
+                (Wanted::Commit(id), _) => {
+                    found.insert(one.clone(), Ok(Head { commit: id.clone(), when: now, away: None }));
+                }
+                (_, Some(head))
+                    if asking.offline || now.saturating_sub(head.when) < asking.max_age.as_secs() =>
+                {
+                    found.insert(one.clone(), Ok(head));
+                }
+                (_, None) if asking.offline => {
+                    let why =
+                        format!("imk is not to ask it, and does not know where `{}` stands", one.shown());
+                    found.insert(one.clone(), Err(RemoteError::NotKnown(why)));
+                }
+                _ => drop(open.insert(one.clone())),
+            }
+        }
+        if open.is_empty() {
+            return found;
+        }
+        match self.list(url, &open) {
+            Ok(refs) => {
+                let mut heads = lock(&self.heads);
+                for one in open {
+                    let head = standing(&one, &refs);
+                    let answer = head.map(|commit| {
+                        heads.set(&url.shown, &key(&one), Answer { commit: commit.clone(), asked: now });
+                        Head { commit, when: now, away: None }
+                    });
+                    found.insert(one, answer);
+                }
+                // Remembering serves the next run only.
+                let _ = self.state[0].make();
+                let _ = heads.save(&self.state[1]);
+            }
+            Err(error) => {
+                for one in open {
+                    // Only who does not answer at all is answered for; a refusal is an answer.
+                    let answer = match (&error, self.remembered(url, &one)) {
+                        (RemoteError::Unreachable(why), Some(head)) => {
+                            Ok(Head { away: Some(why.clone()), ..head })
+                        }
+                        _ => Err(error.clone()),
+                    };
+                    found.insert(one, answer);
+                }
+            }
+        }
+        found
+    }
+
+    /// The tree of a commit, fetched unless it is there. `wanted` helps with servers that give no commit by its id.
+    ///
+    /// # Errors
+    /// When it can't be had.
+    pub fn tree(
+        &self,
+        url: &GitUrl,
+        commit: &str,
+        wanted: &Wanted,
+        offline: bool,
+    ) -> Result<GitTree, RemoteError> {
+        let folder = self.folder(url)?;
+        if !has(&folder, commit) {
+            if offline {
+                let short = &commit[..12.min(commit.len())];
+                let why = format!("imk is not to ask it, and does not have its commit {short}");
+                return Err(RemoteError::NotKnown(why));
+            }
+            self.fetch(url, &folder, commit, wanted)?;
+        }
+        let broken = |error: crate::source::tree::ReadError| RemoteError::Broken(error.to_string());
+        let known = lock(&self.stores).get(&folder).cloned();
+        let store = match known {
+            Some(store) => store,
+            None => GitStore::open(&folder).map_err(broken)?,
+        };
+        lock(&self.stores).insert(folder, Arc::clone(&store));
+        store.commit(commit).and_then(|commit| store.tree(&commit)).map_err(broken)
+    }
+
+    fn remembered(&self, url: &GitUrl, wanted: &Wanted) -> Option<Head> {
+        let heads = lock(&self.heads);
+        let Answer { commit, asked } = heads.get(&url.shown, &key(wanted))?.clone();
+        Some(Head { commit, when: asked, away: None })
+    }
+
+    /// Ids by full names of refs; a tag's `^{}` is what it points to.
+    fn list(&self, url: &GitUrl, wanted: &BTreeSet<Wanted>) -> Result<BTreeMap<String, String>, RemoteError> {
+        let folder = self.folder(url)?;
+        let address = self.address(url);
+        let names: BTreeSet<String> = wanted.iter().flat_map(Wanted::names).collect();
+        let peeled: Vec<String> = names.iter().map(|name| format!("{name}^{{}}")).collect();
+        let mut words = vec!["ls-remote", "--", address.as_str()];
+        words.extend(names.iter().map(String::as_str));
+        words.extend(peeled.iter().map(String::as_str));
+        let said = self.program(url, &folder).run(&words, Some(PATIENCE))?;
+        let pairs = said.lines().filter_map(|line| line.split_once('\t'));
+        Ok(pairs.map(|(id, name)| (name.to_owned(), id.to_owned())).collect())
+    }
+
+    fn fetch(&self, url: &GitUrl, folder: &Path, commit: &str, wanted: &Wanted) -> Result<(), RemoteError> {
+        let error =
+            |error: std::io::Error| RemoteError::Broken(format!("cannot keep what is fetched: {error}"));
+        let turn = fs_err::File::create(folder.join("imk.lock")).map_err(error)?;
+        turn.file().lock().map_err(error)?;
+        if has(folder, commit) {
+            return Ok(());
+        }
+        if let Some(fetching) = &self.fetching {
+            fetching(&url.shown);
+        }
+        let address = self.address(url);
+        let program = self.program(url, folder);
+        let only = format!("+{commit}:refs/imk/{commit}");
+        let shallow = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--depth=1", "--"];
+        let mut last = match program.run(&[&shallow[..], &[&address, &only]].concat(), None) {
+            Ok(_) => return Ok(()),
+            // Away or closed for one way is away or closed for every other.
+            Err(error @ (RemoteError::Unreachable(_) | RemoteError::Refused(_))) => return Err(error),
+            Err(error) => error,
+        };
+        // An old server gives the heads of branches only, and a dumb one only everything.
+        for name in wanted.names() {
+            let head = format!("+{name}:refs/imk/{commit}");
+            let got = program.run(&[&shallow[..], &[&address, &head]].concat(), None);
+            if got.is_ok() && has(folder, commit) {
+                return Ok(());
+            }
+        }
+        let all = ["fetch", "--quiet", "--no-recurse-submodules", "--", &address];
+        let everything = ["+refs/heads/*:refs/imk/heads/*", "+refs/tags/*:refs/imk/tags/*"];
+        match program.run(&[&all[..], &everything[..]].concat(), None) {
+            Ok(_) if has(folder, commit) => return Ok(()),
+            Ok(_) => {}
+            Err(error) => last = error,
+        }
+        match last {
+            RemoteError::NoRef(_) => {
+                Err(RemoteError::NoRef(format!("commit {}", &commit[..12.min(commit.len())])))
+            }
+            other => Err(other),
+        }
+    }
+
+    fn program<'a>(&'a self, url: &'a GitUrl, folder: &'a Path) -> Program<'a> {
+        Program { environment: &self.environment, url, folder }
+    }
+
+    fn address(&self, url: &GitUrl) -> String {
+        match url.scheme {
+            Scheme::Local => self.root.join(&url.address).to_string_lossy().into_owned(),
+            _ => url.address.clone(),
+        }
+    }
+
+    /// The bare repository for an address, made if need be.
+    fn folder(&self, url: &GitUrl) -> Result<PathBuf, RemoteError> {
+        let broken = |what: String| RemoteError::Broken(format!("cannot keep what is fetched: {what}"));
+        let name = ContentHash::of(url.shown.as_bytes()).short(32);
+        let folder = self.state[1].0.join(name);
+        if !folder.join("HEAD").exists() {
+            self.state
+                .iter()
+                .try_for_each(|state| state.make().map(drop))
+                .map_err(|e| broken(e.to_string()))?;
+            let mut options = git2::RepositoryInitOptions::new();
+            options.bare(true).external_template(false);
+            let made = Repository::init_opts(&folder, &options);
+            made.map_err(|error| broken(error.message().to_owned()))?;
+        }
+        Ok(folder)
+    }
+}
+
+/// The name under which an answer is remembered.
+pub fn key(wanted: &Wanted) -> String {
+    match wanted {
+        Wanted::Any(name) => name.clone(),
+        Wanted::Commit(id) => id.clone(),
+        other => other.names().pop().unwrap_or_default(),
+    }
+}
+
+/// Where something stands by a list of refs.
+fn standing(wanted: &Wanted, refs: &BTreeMap<String, String>) -> Result<String, RemoteError> {
+    let names = wanted.names();
+    let id = names.iter().find_map(|name| refs.get(&format!("{name}^{{}}")).or_else(|| refs.get(name)));
+    match id {
+        Some(id) if id.len() == 40 => Ok(id.clone()),
+        Some(_) => Err(RemoteError::Broken("its ids are SHA-256, which libgit2 cannot read".into())),
+        None => Err(RemoteError::NoRef(match wanted {
+            Wanted::Head => "`HEAD`: it is empty, or its default branch is gone; name a branch".into(),
+            Wanted::Branch(name) => format!("branch `{name}`"),
+            Wanted::Tag(name) => format!("tag `{name}`"),
+            Wanted::Any(name) | Wanted::Commit(name) => format!("branch or tag `{name}`"),
+        })),
+    }
+}
+
+/// Whether a commit is there, with all that it holds: a fetch is all or nothing.
+fn has(folder: &Path, commit: &str) -> bool {
+    let found = Repository::open_bare(folder)
+        .and_then(|repository| Oid::from_str(commit).map(|id| repository.find_commit(id).is_ok()));
+    found.unwrap_or(false)
+}
+
+#[cfg(test)]
+#[path = "remote_tests.rs"]
+mod tests;

@@ -1,0 +1,110 @@
+//! Heads and trees of a repository beside this one, without any server.
+
+use std::process::Command;
+
+use super::*;
+use crate::source::tree::SourceTree;
+use crate::syntax::git_source::url;
+
+/// A repository, and a folder from which it is used.
+struct Lab {
+    folder: tempfile::TempDir,
+    url: GitUrl,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = url("lib").unwrap();
+        let lab = Self { folder, url };
+        lab.git(&["init", "-q", "-b", "main", "."]);
+        lab
+    }
+
+    fn git(&self, words: &[&str]) -> String {
+        let home = self.folder.path().join("lib");
+        fs_err::create_dir_all(&home).unwrap();
+        let mut git = Command::new("git");
+        git.current_dir(&home).args(["-c", "user.name=imk", "-c", "user.email=imk@invalid"]).args(words);
+        let output = git.output().unwrap();
+        assert!(output.status.success(), "git {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn commit(&self, text: &str) -> String {
+        fs_err::write(self.folder.path().join("lib/a.txt"), text).unwrap();
+        self.git(&["add", "."]);
+        self.git(&["commit", "-qm", "change"]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    fn remotes(&self) -> Remotes {
+        Remotes::new(self.folder.path(), &self.folder.path().join(".imk"), BTreeMap::new())
+    }
+
+    /// The commit, or what is said instead.
+    fn head(&self, wanted: Wanted, asking: &Asking) -> String {
+        let mut heads = self.remotes().heads(&self.url, &BTreeSet::from([wanted.clone()]), asking);
+        match heads.remove(&wanted).unwrap() {
+            Ok(head) => head.commit,
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+fn main() -> Wanted {
+    Wanted::Branch("main".into())
+}
+
+#[test]
+fn a_head_is_asked_for_remembered_and_believed_as_long_as_allowed() {
+    let lab = Lab::new();
+    let first = lab.commit("one");
+    let now = Asking::default();
+    let offline = Asking { offline: true, ..now.clone() };
+    assert_eq!(lab.head(main(), &offline), "imk is not to ask it, and does not know where `main` stands");
+    assert_eq!(lab.head(main(), &now), first);
+    let second = lab.commit("two");
+    assert_eq!(lab.head(main(), &offline), first);
+    assert_eq!(lab.head(main(), &Asking { offline: false, max_age: Duration::from_secs(3600) }), first);
+    assert_eq!(lab.head(main(), &now), second);
+    assert_eq!(lab.head(Wanted::Head, &now), second);
+    assert_eq!(lab.head(Wanted::Branch("x".into()), &now), "it has no branch `x`");
+    // A whole id needs nobody.
+    assert_eq!(lab.head(Wanted::Commit(first.clone()), &offline), first);
+}
+
+#[test]
+fn a_name_without_a_kind_is_a_tag_before_it_is_a_branch() {
+    let lab = Lab::new();
+    let first = lab.commit("one");
+    lab.git(&["tag", "-am", "annotated", "both"]);
+    let second = lab.commit("two");
+    lab.git(&["branch", "both"]);
+    let any = |name: &str| lab.head(Wanted::Any(name.into()), &Asking::default());
+    assert_eq!(any("both"), first);
+    assert_eq!(any("refs/heads/both"), second);
+    assert_eq!(any("main"), second);
+    assert_eq!(lab.head(Wanted::Tag("both".into()), &Asking::default()), first);
+    assert_eq!(lab.head(Wanted::Tag("main".into()), &Asking::default()), "it has no tag `main`");
+}
+
+#[test]
+fn a_commit_is_fetched_once_and_without_its_history() {
+    let lab = Lab::new();
+    let first = lab.commit("one");
+    let second = lab.commit("two");
+    let remotes = lab.remotes();
+    let tree = remotes.tree(&lab.url, &second, &main(), false).unwrap();
+    assert_eq!(tree.read("a.txt").unwrap().unwrap(), b"two");
+    let folder = remotes.folder(&lab.url).unwrap();
+    assert!(has(&folder, &second) && !has(&folder, &first), "one commit and no more");
+    // Offline, what is there is there, and what is not is told.
+    assert!(remotes.tree(&lab.url, &second, &main(), true).is_ok());
+    let error = remotes.tree(&lab.url, &first, &main(), true).unwrap_err().to_string();
+    assert_eq!(error, format!("imk is not to ask it, and does not have its commit {}", &first[..12]));
+    let old = remotes.tree(&lab.url, &first, &main(), false).unwrap();
+    assert_eq!(old.read("a.txt").unwrap().unwrap(), b"one");
+    let error = remotes.tree(&lab.url, &"1".repeat(40), &main(), false).unwrap_err().to_string();
+    assert_eq!(error, "it has no commit 111111111111");
+}

@@ -1,0 +1,78 @@
+//! The repository's tree, with trees of other repositories shown at their addresses.
+//!
+//! A context that is wholly from git is called by its address, as docker writes it:
+//! `https://host/repo.git#main:folder`. A path of the repository never holds `//`, so the two
+//! cannot be mistaken for each other. Knows no network.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::git::GitTree;
+use super::tree::{ReadError, Selected, Selection, SourceTree};
+use crate::file::UsedFiles;
+use crate::syntax::glob::is_within;
+
+/// A tree and what is mounted on it.
+pub struct MountedTree {
+    below: Arc<dyn SourceTree>,
+    mounts: RwLock<BTreeMap<String, GitTree>>,
+}
+
+impl MountedTree {
+    /// Nothing is mounted yet.
+    pub fn new(below: Arc<dyn SourceTree>) -> Self {
+        Self { below, mounts: RwLock::default() }
+    }
+
+    /// Shows a tree at an address.
+    pub fn mount(&self, address: &str, tree: GitTree) {
+        self.mounts.write().unwrap_or_else(PoisonError::into_inner).insert(address.to_owned(), tree);
+    }
+
+    /// The tree mounted around a path, and the rest of the path.
+    fn mounted<'a>(&self, path: &'a str) -> Option<(GitTree, &'a str)> {
+        if !path.contains("://") {
+            return None;
+        }
+        let mounts = self.mounts.read().unwrap_or_else(PoisonError::into_inner);
+        let around = mounts.iter().filter(|(address, _)| is_within(path, address));
+        let (address, tree) = around.max_by_key(|(address, _)| address.len())?;
+        Some((tree.clone(), path[address.len()..].trim_start_matches('/')))
+    }
+}
+
+impl SourceTree for MountedTree {
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        match self.mounted(path) {
+            Some((tree, rest)) => tree.read(rest),
+            None => self.below.read(path),
+        }
+    }
+
+    fn is_folder(&self, path: &str) -> Result<bool, ReadError> {
+        match self.mounted(path) {
+            Some((tree, rest)) => tree.is_folder(rest),
+            None => self.below.is_folder(path),
+        }
+    }
+
+    fn select(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {
+        self.below.select(selections)
+    }
+
+    fn used_files(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
+        self.below.used_files(selection)
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {
+        match self.mounted(path) {
+            Some((tree, rest)) => tree.open(rest),
+            None => self.below.open(path),
+        }
+    }
+
+    fn save(&self) -> std::io::Result<()> {
+        self.below.save()
+    }
+}
