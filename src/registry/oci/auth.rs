@@ -119,11 +119,17 @@ impl Auth {
         {
             self.hide(secret);
         }
-        // What comes after a refusal takes the place of what was refused.
-        if refused == 0 || found.is_some() {
+        // What comes after a refusal takes the place of what was refused. That there is
+        // none is not kept: somebody may log in while we run.
+        if found.is_some() {
             lock(&self.logins).insert(host.to_owned(), found.clone());
         }
         Ok(found)
+    }
+
+    /// All logins of a host were refused: next time they are looked for again.
+    fn forget(&self, host: &str) {
+        lock(&self.logins).remove(host);
     }
 
     /// Whether a host without a login of its own may be asked as nobody after all: the
@@ -214,6 +220,7 @@ impl Wire {
             // Only where all logins are used up, and only once.
             let nobody = over && last.is_some() && self.auth.may_be_nobody();
             if over && !(nobody && matches!(challenge, Challenge::Bearer { .. })) {
+                self.auth.forget(&base.host);
                 return Err(denied(ask, last, why));
             }
             *refused += 1;

@@ -133,6 +133,27 @@ fn a_refused_login_says_where_it_came_from() {
 }
 
 #[test]
+fn somebody_may_log_in_while_we_run() {
+    let server = Server::start(|seen, _| match seen.header("authorization") {
+        auth if auth == basic("me", "hunter2") => found(&manifest("a"), MANIFEST),
+        _ => reply(401, "").with("www-authenticate", "Basic realm=\"x\""),
+    });
+    let (folder, options) = docker(&server, "{}");
+    let registry = OciRegistry::new(options);
+    let name = at(&server, "app:1");
+    let log_in = |password: &str| {
+        let auth = STANDARD.encode(format!("me:{password}"));
+        let config = format!(r#"{{"auths": {{"{}": {{"auth": "{auth}"}}}}}}"#, server.host());
+        fs_err::write(folder.path().join("config.json"), config).unwrap();
+    };
+    assert!(matches!(registry.head(&name), Err(RegistryError::Denied { login: None, .. })));
+    log_in("wrong");
+    assert!(matches!(registry.head(&name), Err(RegistryError::Denied { login: Some(_), .. })));
+    log_in("hunter2");
+    assert!(registry.head(&name).unwrap().is_some());
+}
+
+#[test]
 fn a_token_server_gets_the_password_and_the_registry_only_the_token() {
     let server = Server::start(|seen, _| {
         let auth = seen.header("authorization");
