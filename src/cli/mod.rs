@@ -17,6 +17,7 @@ mod out;
 mod plan;
 mod progress;
 mod replay;
+mod tags;
 mod update;
 mod why;
 mod words;
@@ -28,8 +29,8 @@ pub use failure::Failure;
 
 /// What may be typed where a target may stand, for "did you mean".
 const VERBS: &[&str] = &[
-    "build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "update", "outdated",
-    "init", "keys", "help",
+    "build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "tags", "update",
+    "outdated", "init", "keys", "help",
 ];
 
 /// Runs the command line of this process; the number is its exit status.
@@ -55,6 +56,7 @@ pub fn main() -> u8 {
         Some(Verb::Graph(graph)) => graph::run(global, graph),
         Some(Verb::Inputs(inputs)) => inputs::run(global, inputs),
         Some(Verb::List(list)) => list::run(global, list),
+        Some(Verb::Tags(tags)) => tags::run(global, tags),
         Some(Verb::Update(update)) => update::run(global, update),
         Some(Verb::Outdated(outdated)) => update::outdated(global, outdated),
         Some(Verb::Init(init)) => init::run(global, init),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::session::Session;
 use super::sync::Synced;
+use super::tags::{Missing, Skipped, Tagging};
 use crate::engine::ImageId;
 use crate::evidence::Evidence;
 use crate::hash::ContentHash;
@@ -37,6 +38,10 @@ pub enum Verdict {
 pub struct Plan {
     /// Names and verdicts.
     pub jobs: Vec<(String, Verdict)>,
+    /// The action keys of images that wait for no base.
+    pub keys: BTreeMap<String, ContentHash>,
+    /// Tags that would not be given, and why not.
+    pub skipped_tags: Vec<(String, Skipped)>,
 }
 
 impl Plan {
@@ -51,8 +56,9 @@ impl Session {
     pub fn plan(&self, synced: &Synced, always: bool) -> Plan {
         let mut contents: BTreeMap<&str, ContentHash> = BTreeMap::new();
         let mut plan = Plan::default();
+        let tagging = self.tagging(synced);
         for name in &synced.order.names {
-            let verdict = match self.verdict(synced, name, &contents) {
+            let verdict = match self.verdict(synced, name, &contents, &tagging, &mut plan.keys) {
                 Ok((verdict, content)) if !(always && synced.targets.contains(name)) => {
                     contents.insert(name, content);
                     verdict
@@ -61,6 +67,10 @@ impl Session {
                 Err(verdict) => verdict,
             };
             plan.jobs.push((name.clone(), verdict));
+            let mut skipped = tagging.of(name, plan.keys.get(name)).skipped;
+            // The build will know the key.
+            skipped.retain(|skipped| skipped.why != Missing::NoKey);
+            plan.skipped_tags.extend(skipped.into_iter().map(|skipped| (name.clone(), skipped)));
         }
         plan
     }
@@ -71,6 +81,8 @@ impl Session {
         synced: &Synced,
         name: &str,
         contents: &BTreeMap<&str, ContentHash>,
+        tagging: &Tagging,
+        keys: &mut BTreeMap<String, ContentHash>,
     ) -> Result<(Verdict, ContentHash), Verdict> {
         let Some(image) = self.image(name) else { return Err(Verdict::Stale(Vec::new())) };
         let spec = spec(&self.db, image).map_err(Verdict::Invalid)?;
@@ -104,12 +116,11 @@ impl Session {
             return Err(if reasons.is_empty() { Verdict::Waits(waits) } else { Verdict::Stale(reasons) });
         }
         let key = action_key(&spec, &on);
+        keys.insert(name.to_owned(), key);
         match ledger.lookup(&key, engine) {
             Some(record) => {
                 let id = ImageId(record.id.clone());
-                let declared = self.project.images.get(name);
-                let tags = declared.map(|image| image.tags.as_slice()).unwrap_or_default();
-                match (self.hands.has(&id), self.hands.lacks(&id, tags)) {
+                match (self.hands.has(&id), tagging.lacks(&self.hands, name, &id, &key)) {
                     (Ok(false), _) => Err(Verdict::Stale(vec![Reason::gone(&record.id)])),
                     (Ok(true), Ok(lacks)) if !lacks.is_empty() => Ok((Verdict::Retag(lacks), record.content)),
                     // Without an engine the ledger is believed; the caller says so.

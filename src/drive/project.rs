@@ -14,6 +14,7 @@ use crate::source::tree::{ReadError, SourceTree};
 use crate::syntax::error::Span;
 use crate::syntax::imagefile::{self, Declaration, SecretSource};
 use crate::syntax::lockfile::{self, Lockfile};
+use crate::syntax::tag::{TagRule, Template};
 
 /// What the person said about the repository's images, or what was found.
 #[derive(Clone, Debug, Default)]
@@ -39,8 +40,10 @@ pub struct Project {
 pub struct Declared {
     /// What may count.
     pub options: Options,
-    /// References it is tagged with.
-    pub tags: Vec<String>,
+    /// The name that every tag of it stands behind.
+    pub repository: String,
+    /// Tags it is given.
+    pub tags: Vec<TagRule>,
     /// Where its secrets come from.
     pub secrets: BTreeMap<String, SecretSource>,
     /// One sentence about it.
@@ -62,6 +65,10 @@ pub struct Overrides {
     pub prefix: Option<String>,
     /// The stage to build of the images that are asked for.
     pub target: Option<String>,
+    /// The number of this build, whatever CI says.
+    pub build_number: Option<String>,
+    /// The commit whose files are looked at, if they are not those of the work tree.
+    pub commit: Option<String>,
 }
 
 /// Why there is no project.
@@ -143,7 +150,6 @@ fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<
             Err(error) => problems.push(Problem::of(&error.path, error.why, "imk must be able to read it")),
         }
     }
-    problems.extend(shared_tags(file, &parsed.images, &images));
     if !problems.is_empty() {
         return Err(ProjectError::Mistakes(problems));
     }
@@ -182,35 +188,12 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
             network: declaration.network.clone(),
             upstream: declaration.upstream,
         },
-        tags: declaration.tags.iter().map(|tag| format!("{prefix}{name}:{}", tag.text)).collect(),
+        repository: format!("{prefix}{name}"),
+        tags: declaration.tags.clone(),
         secrets: declaration.secrets.clone(),
         description: declaration.description.clone(),
         place: Some(declaration.name.span),
     }
-}
-
-/// Two images cannot bear one tag: the later build would take it from the other.
-fn shared_tags(
-    file: &str,
-    declarations: &[Declaration],
-    images: &BTreeMap<String, Declared>,
-) -> Vec<Problem> {
-    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut problems = Vec::new();
-    for declaration in declarations {
-        let name = &declaration.name.text;
-        for tag in images.get(name).map(|image| image.tags.as_slice()).unwrap_or_default() {
-            if let Some(other) = owners.insert(tag, name).filter(|other| other != name) {
-                problems.push(Problem {
-                    path: file.to_owned(),
-                    span: Some(declaration.name.span),
-                    message: format!("the images `{other}` and `{name}` would both be tagged `{tag}`"),
-                    hint: Some("give one of them another tag".into()),
-                });
-            }
-        }
-    }
-    problems
 }
 
 /// Images for discovered Dockerfiles, given by path.
@@ -258,7 +241,12 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             };
             let declared = Declared {
                 options,
-                tags: vec![format!("{prefix}{name}:latest")],
+                repository: format!("{prefix}{name}"),
+                tags: vec![TagRule {
+                    when: None,
+                    template: Template::plain("latest"),
+                    span: Span::default(),
+                }],
                 secrets: BTreeMap::new(),
                 description: None,
                 place: None,

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::schedule::{Schedule, State};
 use super::session::Session;
 use super::sync::Synced;
+use super::tags::{Skipped, Tagging};
 use crate::engine::{EngineError, SecretValue};
 use crate::query::ImkDb;
 use crate::query::hands::{Hands, JobEvent, Run};
@@ -75,6 +76,10 @@ pub struct Summary {
     pub results: BTreeMap<String, Built>,
     /// Images that were not built and got a tag they did not bear.
     pub retagged: BTreeSet<String>,
+    /// What each result is named when it has all its tags.
+    pub names: BTreeMap<String, Vec<String>>,
+    /// Tags that results were not given, and why not.
+    pub skipped_tags: Vec<(String, Skipped)>,
     /// Tags that the engine refused.
     pub untagged: Vec<(String, EngineError)>,
     /// Somebody asked to stop.
@@ -160,7 +165,7 @@ impl Session {
             summary: Mutex::default(),
             images: self.workspace().images(&self.db),
             hands: &self.hands,
-            tags: self.tags(),
+            tagging: self.tagging(synced),
             told,
             tell,
         };
@@ -240,7 +245,7 @@ struct Work<'a> {
     summary: Mutex<Summary>,
     images: &'a BTreeMap<String, Image>,
     hands: &'a Hands,
-    tags: BTreeMap<&'a str, &'a [String]>,
+    tagging: Tagging,
     told: &'a Mutex<BTreeMap<String, Told>>,
     tell: &'a Arc<dyn Fn(Event) + Send + Sync>,
 }
@@ -258,9 +263,13 @@ impl Work<'_> {
 
     /// Gives a result the tags its image declares. A fresh image is only tagged.
     fn tag(&self, name: &str, built: &Built, summary: &mut Summary) {
-        let declared = self.tags.get(name).copied().unwrap_or_default();
+        let names = self.tagging.references(name, &built.id, &built.key);
         // An engine that does not say is asked for each tag, and says then what is wrong.
-        let lacks = self.hands.lacks(&built.id, declared).unwrap_or_else(|_| declared.to_vec());
+        let lacks = self.tagging.lacks(self.hands, name, &built.id, &built.key);
+        let lacks = lacks.unwrap_or_else(|_| names.clone());
+        summary.names.insert(name.to_owned(), names);
+        let skipped = self.tagging.of(name, Some(&built.key)).skipped.into_iter();
+        summary.skipped_tags.extend(skipped.map(|skipped| (name.to_owned(), skipped)));
         let is_new = lock(self.told).get(name).is_some_and(|told| told.built.is_some());
         for tag in lacks {
             match self.hands.tag(&built.id, &tag) {

@@ -73,6 +73,8 @@ pub struct Session {
     /// Whether an input was set since the snapshot was loaded.
     pub(super) changed: bool,
     pub(super) environment: BTreeMap<OsString, OsString>,
+    /// What the caller added to the Imagefile.
+    pub(super) overrides: Overrides,
     /// The stage to build of the targets, whatever they declare.
     pub(super) target: Option<String>,
     state: PathBuf,
@@ -111,7 +113,7 @@ impl Session {
         let evidence = EvidenceStore::new(&state.join("evidence"));
         let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, tree, cancel));
         let (db, memory) = snapshot::load(&state.join("snapshot"), &hands);
-        let target = overrides.target;
+        let target = overrides.target.clone();
         let upstream = Upstream::new(registry, project.lock.clone(), asking, StateFolder(state.clone()));
         let upstream = Arc::new(upstream);
         Ok(Self {
@@ -122,6 +124,7 @@ impl Session {
             memory,
             changed: false,
             environment,
+            overrides,
             target,
             state,
             _lock: lock,
@@ -136,6 +139,7 @@ impl Session {
         let hands = Arc::new(Hands::new(Arc::new(NoEngine), ledger, evidence, tree, Cancel::default()));
         Self {
             environment: BTreeMap::new(),
+            overrides: Overrides::default(),
             target: None,
             project: Project { root: located.root.clone(), ..Project::default() },
             db: ImkDb::new(Arc::clone(&hands)),
@@ -189,10 +193,5 @@ impl Session {
     pub fn text(&self, path: &str) -> Option<String> {
         let bytes = self.hands.tree.read(path).ok()??;
         String::from_utf8(bytes).ok()
-    }
-
-    /// Descriptions and tags by image, for listings.
-    pub fn tags(&self) -> BTreeMap<&str, &[String]> {
-        self.project.images.iter().map(|(name, image)| (name.as_str(), image.tags.as_slice())).collect()
     }
 }

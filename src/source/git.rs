@@ -13,6 +13,7 @@
 //! itself do not exist here.
 
 pub mod changes;
+pub mod head;
 pub mod history;
 mod pieces;
 mod store;

@@ -10,6 +10,7 @@ mod inputs;
 mod no_engine;
 mod peers;
 mod sandbox;
+mod tags;
 mod tidy;
 mod warnings;
 
