@@ -58,6 +58,9 @@ pub struct Global {
     /// Set a build argument of every image that declares it
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]", global = true, value_parser = argument)]
     pub build_args: Vec<(String, String)>,
+    /// The number of this build, for {build} in tags; else that of CI (BUILD_NUMBER, GITHUB_RUN_NUMBER, …)
+    #[arg(long, value_name = "N", global = true, env = "IMK_BUILD_NUMBER")]
+    pub build_number: Option<String>,
     /// Build for this platform
     #[arg(long, value_name = "OS/ARCH", global = true, env = "DOCKER_DEFAULT_PLATFORM")]
     pub platform: Option<String>,
@@ -107,6 +110,8 @@ pub enum Verb {
     /// List the images
     #[command(visible_alias = "ls")]
     List(ListArgs),
+    /// List the names that images are given, or tell the newest tag with a time
+    Tags(TagsArgs),
     /// Ask registries what bases are now, and write it to Imagefile.lock
     Update(UpdateArgs),
     /// List the bases that are not what Imagefile.lock says: exit 0 when there is none, 1 when there are
@@ -313,6 +318,20 @@ pub struct PullArgs {
     /// Which images.
     #[command(flatten)]
     pub targets: Targets,
+}
+
+/// What `tags` takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct TagsArgs {
+    /// Which images.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// Tell of each image the newest tag with a time, by name, of the engine's and its registry's
+    #[arg(long)]
+    pub newest: bool,
+    /// As JSON
+    #[arg(long, env = "IMK_JSON")]
+    pub json: bool,
 }
 
 /// What `update` takes.

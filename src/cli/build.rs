@@ -70,6 +70,7 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     }
     failures(&session, &summary, &progress);
     open::silent(&session);
+    plan::skipped_tags(&summary.skipped_tags);
     if how != args::Progress::Quiet {
         out::line(format_args!("{}", summary_line(&summary, started.elapsed())));
     }

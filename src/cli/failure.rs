@@ -108,7 +108,7 @@ pub fn open_error(error: OpenError, text_of: impl Fn(&str) -> Option<String>) ->
 pub fn sync_error(error: SyncError, session: &Session, verbs: &[&str]) -> Failure {
     match error {
         SyncError::Unknown(unknown) => unknown_words(&unknown, verbs),
-        SyncError::Cycles(problems) | SyncError::Unlocked(problems) => {
+        SyncError::Cycles(problems) | SyncError::Unlocked(problems) | SyncError::SharedTags(problems) => {
             Failure::problems(&problems, |path| session.text(path))
         }
     }

@@ -5,7 +5,13 @@ use serde_json::json;
 use super::args::{Global, ListArgs};
 use super::failure::{Failure, sync_error};
 use super::{VERBS, open, out};
+use crate::drive::project::Declared;
 use crate::engine::Cancel;
+
+/// As declared: templates stay as they are, and `imk tags` fills them.
+fn tags(image: &Declared) -> Vec<String> {
+    image.tags.iter().map(|rule| format!("{}:{}", image.repository, rule.template.text)).collect()
+}
 
 pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
@@ -18,7 +24,7 @@ pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
                     "name": name,
                     "description": image.description,
                     "dockerfile": image.options.dockerfile_path,
-                    "tags": image.tags,
+                    "tags": tags(image),
                 })
             })
             .collect();

@@ -18,6 +18,7 @@ mod plan;
 mod progress;
 mod pull;
 mod replay;
+mod tags;
 mod update;
 mod why;
 mod words;
@@ -29,8 +30,8 @@ pub use failure::Failure;
 
 /// What may be typed where a target may stand, for "did you mean".
 const VERBS: &[&str] = &[
-    "build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "update", "outdated",
-    "push", "pull", "init", "keys", "help",
+    "build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "tags", "update",
+    "outdated", "push", "pull", "init", "keys", "help",
 ];
 
 /// Runs the command line of this process; the number is its exit status.
@@ -56,6 +57,7 @@ pub fn main() -> u8 {
         Some(Verb::Graph(graph)) => graph::run(global, graph),
         Some(Verb::Inputs(inputs)) => inputs::run(global, inputs),
         Some(Verb::List(list)) => list::run(global, list),
+        Some(Verb::Tags(tags)) => tags::run(global, tags),
         Some(Verb::Update(update)) => update::run(global, update),
         Some(Verb::Outdated(outdated)) => update::outdated(global, outdated),
         Some(Verb::Push(build)) => build::run(global, &args::BuildArgs { push: true, ..build.clone() }),

@@ -33,7 +33,7 @@ pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Sess
     let state = located.root.join(STATE);
     let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &state)?);
     let root = located.root.clone();
-    open(global, located, tree, || discover(&root, &state), exclusive, cancel)
+    open(global, overrides(global), located, tree, || discover(&root, &state), exclusive, cancel)
 }
 
 /// Opens it to look at the files of a commit. To be looked at only: what is
@@ -41,14 +41,17 @@ pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Sess
 pub fn session_at(global: &Global, rev: &str) -> Result<Session, Failure> {
     let now = located(global)?;
     let store = GitStore::open(&now.root)?;
-    let tree = store.tree(&store.commit(rev)?)?;
+    let commit = store.commit(rev)?;
+    let tree = store.tree(&commit)?;
     let located = tree.located(&now, global.file.is_some())?;
     let shared: Arc<dyn SourceTree> = Arc::new(tree.clone());
-    open(global, located, shared, || tree.recipes(), false, &Cancel::default())
+    let overrides = Overrides { commit: Some(commit.id), ..overrides(global) };
+    open(global, overrides, located, shared, || tree.recipes(), false, &Cancel::default())
 }
 
 fn open(
     global: &Global,
+    overrides: Overrides,
     located: Located,
     tree: Arc<dyn SourceTree>,
     recipes: impl FnOnce() -> Result<Vec<String>, ReadError>,
@@ -61,7 +64,7 @@ fn open(
     let registry = Arc::new(OciRegistry::new(registries(global, &located, cancel)));
     let opening = Opening {
         located,
-        overrides: overrides(global),
+        overrides,
         engine,
         registry,
         asking: asking(global),
@@ -139,6 +142,8 @@ pub fn overrides(global: &Global) -> Overrides {
         platform: global.platform.clone(),
         prefix: global.prefix.clone(),
         target: global.target.clone(),
+        build_number: global.build_number.clone(),
+        commit: None,
     }
 }
 

@@ -8,6 +8,7 @@ use super::{open, out, words};
 use crate::drive::plan::{Plan, Verdict};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
+use crate::drive::tags::{Skipped, together};
 use crate::engine::Cancel;
 
 pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
@@ -20,6 +21,7 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
         return mistakes(&session, &plan);
     }
     warnings(&session, &synced);
+    skipped_tags(&plan.skipped_tags);
     for (name, verdict) in &plan.jobs {
         if let Some(text) = sentence(verdict, args.trace) {
             out::line(format_args!("{name}: {text}"));
@@ -119,6 +121,15 @@ fn json_job(name: &str, verdict: &Verdict) -> serde_json::Value {
             let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
             json!({"name": name, "verdict": "invalid", "mistakes": messages})
         }
+    }
+}
+
+/// Tags that images are not given, each told once for all its images.
+pub fn skipped_tags(skipped: &[(String, Skipped)]) {
+    for (skipped, images) in together(skipped.iter().map(|(image, skipped)| (image.as_str(), skipped))) {
+        let images = images.into_iter().collect::<Vec<_>>().join(", ");
+        let why = words::missing(&skipped.why);
+        anstream::eprintln!("warning: {images}: the tag `{}` is left out: {why}", skipped.template);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::drive::tags::Missing;
 use crate::drive::upstream::{Instead, Note};
 use crate::engine::EngineError;
 use crate::query::image::BuildError;
@@ -72,6 +73,24 @@ fn shown(value: &str) -> String {
         return format!("`{line}`");
     }
     format!("`{}…`", line.chars().take(57).collect::<String>())
+}
+
+/// Why a tag is not given, as the end of a sentence.
+pub fn missing(why: &Missing) -> String {
+    match why {
+        Missing::Git(why) => why.clone(),
+        Missing::NoCommit => "nothing was committed yet".into(),
+        Missing::NoBranch => "the head is detached, so there is no branch".into(),
+        Missing::NoTag => "no git tag stands at the commit".into(),
+        Missing::NoVersion(tag) => format!("the git tag `{tag}` is no version such as v1.2.3"),
+        Missing::PreRelease(tag) => format!("`{tag}` is a pre-release"),
+        Missing::NoPreRelease(tag) => format!("`{tag}` is no pre-release"),
+        Missing::NoBuildNumber => {
+            "there is no build number; --build-number or IMK_BUILD_NUMBER sets it, and CI as a rule".into()
+        }
+        Missing::NoVariable(name) => format!("the variable {name} is not set"),
+        Missing::NoKey => "its key is not known before its base is built".into(),
+    }
 }
 
 /// Why an image has no result, in one line.

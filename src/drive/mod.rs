@@ -14,6 +14,7 @@ pub mod schedule;
 pub mod select;
 pub mod session;
 pub mod sync;
+pub mod tags;
 pub mod update;
 pub mod upstream;
 pub mod warnings;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::session::Session;
 use super::sync::Synced;
+use super::tags::{Missing, Skipped, Tagging};
 use super::upstream::at_once;
 use crate::engine::ImageId;
 use crate::evidence::Evidence;
@@ -43,6 +44,10 @@ pub struct Plan {
     pub jobs: Vec<(String, Verdict)>,
     /// The results that are there, by name.
     pub results: BTreeMap<String, Found>,
+    /// The action keys of images that wait for no base.
+    pub keys: BTreeMap<String, ContentHash>,
+    /// Tags that would not be given, and why not.
+    pub skipped_tags: Vec<(String, Skipped)>,
 }
 
 /// A result that is there: on the engine, or in a registry.
@@ -75,6 +80,7 @@ impl Session {
     /// Plans an order. With `always`, the targets are stale whatever they are.
     pub fn plan(&self, synced: &Synced, always: bool) -> Plan {
         let mut plan = Plan::default();
+        let tagging = self.tagging(synced);
         let mut verdicts: BTreeMap<&str, Verdict> = BTreeMap::new();
         let mut rest: Vec<&str> = synced.order.names.iter().map(String::as_str).collect();
         // Images that do not wait for each other are asked for in registries together.
@@ -87,7 +93,7 @@ impl Session {
             }
             self.ask_shelves(&wave, &plan.results);
             for name in wave {
-                let verdict = match self.verdict(synced, name, &plan.results) {
+                let verdict = match self.verdict(synced, name, &tagging, &mut plan) {
                     Ok((verdict, found)) if !(always && synced.targets.contains(name)) => {
                         plan.results.insert(name.to_owned(), found);
                         verdict
@@ -96,6 +102,10 @@ impl Session {
                     Err(verdict) => verdict,
                 };
                 verdicts.insert(name, verdict);
+                let mut skipped = tagging.of(name, plan.keys.get(name)).skipped;
+                // The build will know the key.
+                skipped.retain(|skipped| skipped.why != Missing::NoKey);
+                plan.skipped_tags.extend(skipped.into_iter().map(|skipped| (name.to_owned(), skipped)));
             }
             rest = later;
         }
@@ -144,11 +154,12 @@ impl Session {
         &self,
         synced: &Synced,
         name: &str,
-        results: &BTreeMap<String, Found>,
+        tagging: &Tagging,
+        plan: &mut Plan,
     ) -> Result<(Verdict, Found), Verdict> {
         let Some(image) = self.image(name) else { return Err(Verdict::Stale(Vec::new())) };
         let spec = spec(&self.db, image).map_err(Verdict::Invalid)?;
-        let On { parts: on, waits } = self.on(image, results);
+        let On { parts: on, waits } = self.on(image, &plan.results);
         let engine = self.workspace().engine(&self.db);
         let ledger = &self.hands.ledger;
         let before = ledger.latest(name, engine);
@@ -165,6 +176,7 @@ impl Session {
             return Err(if reasons.is_empty() { Verdict::Waits(waits) } else { Verdict::Stale(reasons) });
         }
         let key = action_key(&spec, &on);
+        plan.keys.insert(name.to_owned(), key);
         let known = ledger.lookup(&key, engine);
         let has = known.as_ref().map(|record| self.hands.has(&ImageId(record.id.clone())));
         if let (Some(record), Some(Ok(true) | Err(_))) = (&known, &has) {
@@ -174,9 +186,7 @@ impl Session {
                 content: record.content,
                 published: record.published.clone(),
             };
-            let declared = self.project.images.get(name);
-            let tags = declared.map(|image| image.tags.as_slice()).unwrap_or_default();
-            return match self.hands.lacks(&found.id, tags) {
+            return match tagging.lacks(&self.hands, name, &found.id, &key) {
                 Ok(lacks) if !lacks.is_empty() => Ok((Verdict::Retag(lacks), found)),
                 // Without an engine the ledger is believed; the caller says so.
                 _ => Ok((Verdict::Fresh, found)),

@@ -16,6 +16,7 @@ use crate::syntax::git_source::GitSource;
 use crate::syntax::imagefile::{self, Declaration, DeclaredOverlay, SecretSource};
 use crate::syntax::lockfile::{self, Lockfile};
 use crate::syntax::reference::{self, Reference};
+use crate::syntax::tag::{TagRule, Template};
 
 /// What content tags begin with unless the Imagefile says otherwise.
 const CONTENT_TAG: &str = "imk-";
@@ -46,10 +47,10 @@ pub struct Project {
 pub struct Declared {
     /// What may count.
     pub options: Options,
-    /// What it is called without a tag.
+    /// The name that every tag of it stands behind.
     pub repository: String,
-    /// References it is tagged with.
-    pub tags: Vec<String>,
+    /// Tags it is given.
+    pub tags: Vec<TagRule>,
     /// Where its secrets come from.
     pub secrets: BTreeMap<String, SecretSource>,
     /// The repository that its context is from, if it is from another.
@@ -77,6 +78,10 @@ pub struct Overrides {
     pub prefix: Option<String>,
     /// The stage to build of the images that are asked for.
     pub target: Option<String>,
+    /// The number of this build, whatever CI says.
+    pub build_number: Option<String>,
+    /// The commit whose files are looked at, if they are not those of the work tree.
+    pub commit: Option<String>,
 }
 
 /// Why there is no project.
@@ -158,7 +163,6 @@ fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<
             Err(error) => problems.push(Problem::of(&error.path, error.why, "imk must be able to read it")),
         }
     }
-    problems.extend(shared_tags(file, &parsed.images, &images));
     if !problems.is_empty() {
         return Err(ProjectError::Mistakes(problems));
     }
@@ -204,7 +208,7 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
             upstream: declaration.upstream,
         },
         repository: format!("{prefix}{name}"),
-        tags: declaration.tags.iter().map(|tag| format!("{prefix}{name}:{}", tag.text)).collect(),
+        tags: declaration.tags.clone(),
         secrets: declaration.secrets.clone(),
         git: declaration.git.clone(),
         context_place: Some(declaration.context.span),
@@ -212,30 +216,6 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         description: declaration.description.clone(),
         place: Some(declaration.name.span),
     }
-}
-
-/// Two images cannot bear one tag: the later build would take it from the other.
-fn shared_tags(
-    file: &str,
-    declarations: &[Declaration],
-    images: &BTreeMap<String, Declared>,
-) -> Vec<Problem> {
-    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut problems = Vec::new();
-    for declaration in declarations {
-        let name = &declaration.name.text;
-        for tag in images.get(name).map(|image| image.tags.as_slice()).unwrap_or_default() {
-            if let Some(other) = owners.insert(tag, name).filter(|other| other != name) {
-                problems.push(Problem {
-                    path: file.to_owned(),
-                    span: Some(declaration.name.span),
-                    message: format!("the images `{other}` and `{name}` would both be tagged `{tag}`"),
-                    hint: Some("give one of them another tag".into()),
-                });
-            }
-        }
-    }
-    problems
 }
 
 /// Images for discovered Dockerfiles, given by path.
@@ -285,7 +265,11 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             let declared = Declared {
                 options,
                 repository: format!("{prefix}{name}"),
-                tags: vec![format!("{prefix}{name}:latest")],
+                tags: vec![TagRule {
+                    when: None,
+                    template: Template::plain("latest"),
+                    span: Span::default(),
+                }],
                 secrets: BTreeMap::new(),
                 git: None,
                 context_place: None,

@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::plan::Found;
 use super::session::Session;
 use super::sync::Synced;
+use super::tags::Tagging;
 use crate::engine::{EngineError, ImageId};
 use crate::file::{FileKind, UsedFiles};
 use crate::part::Part;
@@ -170,18 +172,19 @@ impl Session {
     /// Fetches the results of some images and gives them their tags; nothing is built.
     pub fn pull(&mut self, synced: &Synced) -> BTreeMap<String, Pulled> {
         let contents = self.plan(synced, false).results;
+        let tagging = self.tagging(synced);
         let mut pulled = BTreeMap::new();
         for name in &synced.targets {
             let outcome = match contents.get(name) {
                 None => Pulled::Nowhere,
-                Some(found) => self.bring(name, found),
+                Some(found) => self.bring(name, found, &tagging),
             };
             pulled.insert(name.clone(), outcome);
         }
         pulled
     }
 
-    fn bring(&self, name: &str, found: &super::plan::Found) -> Pulled {
+    fn bring(&self, name: &str, found: &Found, tagging: &Tagging) -> Pulled {
         let hands = &self.hands;
         let here = hands.has(&found.id).unwrap_or(false);
         let id = match (here, &found.published) {
@@ -189,18 +192,16 @@ impl Session {
             (false, Some(at)) => hands.fetch(name, at, &found.key),
             (false, None) => Ok(None),
         };
-        let tags = self.project.images.get(name).map(|image| image.tags.as_slice()).unwrap_or_default();
-        match id.and_then(|id| id.map(|id| self.tag_all(&id, tags).map(|()| id)).transpose()) {
+        let tagged = |id: ImageId| {
+            let lacks = tagging.lacks(hands, name, &id, &found.key)?;
+            lacks.iter().try_for_each(|tag| hands.tag(&id, tag))
+        };
+        match id.and_then(|id| id.map(tagged).transpose()) {
             Ok(None) => Pulled::Nowhere,
             Ok(Some(_)) if here => Pulled::Here,
             Ok(Some(_)) => Pulled::Fetched,
             Err(error) => Pulled::Failed(error),
         }
-    }
-
-    fn tag_all(&self, id: &ImageId, tags: &[String]) -> Result<(), EngineError> {
-        let lacks = self.hands.lacks(id, tags)?;
-        lacks.iter().try_for_each(|tag| self.hands.tag(id, tag))
     }
 
     /// What the manifests of an order say beside what the images are (the image specification's

@@ -204,7 +204,11 @@ impl Walk<'_> {
                     });
                     return Ok(Some((tree, synced)));
                 }
-                Err(SyncError::Cycles(problems) | SyncError::Unlocked(problems)) => {
+                Err(
+                    SyncError::Cycles(problems)
+                    | SyncError::Unlocked(problems)
+                    | SyncError::SharedTags(problems),
+                ) => {
                     return Err(placed(&problems));
                 }
                 Err(SyncError::Unknown(unknown)) => {

@@ -14,6 +14,7 @@ use super::publish::{Shelved, publish};
 use super::schedule::{Schedule, State};
 use super::session::Session;
 use super::sync::Synced;
+use super::tags::{Skipped, Tagging};
 use crate::engine::{EngineError, SecretValue};
 use crate::query::ImkDb;
 use crate::query::hands::{Hands, JobEvent, Run};
@@ -88,6 +89,10 @@ pub struct Summary {
     pub results: BTreeMap<String, Built>,
     /// Images that were not built and got a tag they did not bear.
     pub retagged: BTreeSet<String>,
+    /// What each result is named when it has all its tags.
+    pub names: BTreeMap<String, Vec<String>>,
+    /// Tags that results were not given, and why not.
+    pub skipped_tags: Vec<(String, Skipped)>,
     /// Tags that the engine refused.
     pub untagged: Vec<(String, EngineError)>,
     /// What became of each result at its registry.
@@ -198,9 +203,9 @@ impl Session {
             summary: Mutex::default(),
             images: self.workspace().images(&self.db),
             hands: &self.hands,
-            tags: self.tags(),
             targets: &synced.targets,
             options,
+            tagging: self.tagging(synced),
             told,
             tell,
         };
@@ -284,9 +289,9 @@ struct Work<'a> {
     summary: Mutex<Summary>,
     images: &'a BTreeMap<String, Image>,
     hands: &'a Hands,
-    tags: BTreeMap<&'a str, &'a [String]>,
     targets: &'a BTreeSet<String>,
     options: &'a BuildOptions,
+    tagging: Tagging,
     told: &'a Mutex<BTreeMap<String, Told>>,
     tell: &'a Arc<dyn Fn(Event) + Send + Sync>,
 }
@@ -304,13 +309,17 @@ impl Work<'_> {
 
     /// Gives a result the tags its image declares. A fresh image is only tagged.
     fn tag(&self, name: &str, built: &Built, summary: &mut Summary) {
-        let declared = self.tags.get(name).copied().unwrap_or_default();
         // What only a registry has is given its tags there, when it is pushed, or here, when it is fetched.
         if self.hands.has(&built.id) == Ok(false) {
             return;
         }
+        let names = self.tagging.references(name, &built.id, &built.key);
         // An engine that does not say is asked for each tag, and says then what is wrong.
-        let lacks = self.hands.lacks(&built.id, declared).unwrap_or_else(|_| declared.to_vec());
+        let lacks = self.tagging.lacks(self.hands, name, &built.id, &built.key);
+        let lacks = lacks.unwrap_or_else(|_| names.clone());
+        summary.names.insert(name.to_owned(), names);
+        let skipped = self.tagging.of(name, Some(&built.key)).skipped.into_iter();
+        summary.skipped_tags.extend(skipped.map(|skipped| (name.to_owned(), skipped)));
         let is_new = lock(self.told).get(name).is_some_and(|told| told.built.is_some());
         for tag in lacks {
             match self.hands.tag(&built.id, &tag) {
@@ -334,8 +343,11 @@ impl Work<'_> {
         if !self.options.push || self.hands.cancel.is_cancelled() {
             return None;
         }
-        let tags = self.tags.get(name).copied().filter(|_| self.targets.contains(name));
-        let shelved = publish(db, self.hands, image, built, tags.unwrap_or_default());
+        let tags = match self.targets.contains(name) {
+            true => self.tagging.references(name, &built.id, &built.key),
+            false => Vec::new(),
+        };
+        let shelved = publish(db, self.hands, image, built, &tags);
         if shelved == Ok(Shelved::Elsewhere) {
             self.hands.ask_again(name);
         }

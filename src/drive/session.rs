@@ -75,6 +75,8 @@ pub struct Session {
     /// Whether an input was set since the snapshot was loaded.
     pub(super) changed: bool,
     pub(super) environment: BTreeMap<OsString, OsString>,
+    /// What the caller added to the Imagefile.
+    pub(super) overrides: Overrides,
     /// The stage to build of the targets, whatever they declare.
     pub(super) target: Option<String>,
     /// Other repositories, as far as images use them.
@@ -118,7 +120,7 @@ impl Session {
         let shelves = Shelves::new(Arc::clone(&registry), repositories, &project.content_tag, asking.offline);
         let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, others.tree(), shelves, cancel));
         let (db, memory) = snapshot::load(&state.join("snapshot"), &hands);
-        let target = overrides.target;
+        let target = overrides.target.clone();
         let (lock_file, locked) = (project.lock.clone(), asking.locked);
         let upstream = Upstream::new(registry, lock_file.clone(), asking, StateFolder(state.clone()));
         let upstream = Arc::new(upstream);
@@ -130,6 +132,7 @@ impl Session {
             memory,
             changed: false,
             environment,
+            overrides,
             target,
             others,
             state,
@@ -152,6 +155,7 @@ impl Session {
         let hands = Arc::new(Hands::new(engine, ledger, evidence, others.tree(), shelves, cancel));
         Self {
             environment: BTreeMap::new(),
+            overrides: Overrides::default(),
             target: None,
             project: Project { root: located.root.clone(), ..Project::default() },
             db: ImkDb::new(Arc::clone(&hands)),
@@ -206,10 +210,5 @@ impl Session {
     pub fn text(&self, path: &str) -> Option<String> {
         let bytes = self.hands.tree.read(path).ok()??;
         String::from_utf8(bytes).ok()
-    }
-
-    /// Descriptions and tags by image, for listings.
-    pub fn tags(&self) -> BTreeMap<&str, &[String]> {
-        self.project.images.iter().map(|(name, image)| (name.as_str(), image.tags.as_slice())).collect()
     }
 }

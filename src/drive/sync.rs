@@ -48,6 +48,8 @@ pub enum SyncError {
     Cycles(Vec<Problem>),
     /// Names that must be in the lock file and are not.
     Unlocked(Vec<Problem>),
+    /// Images that would take each other's tags.
+    SharedTags(Vec<Problem>),
 }
 
 /// What one question to the engine brought.
@@ -87,6 +89,10 @@ impl Session {
             settled = self.settle(words)?;
         }
         self.all_locked(&settled.order)?;
+        let shared = self.shared_tags();
+        if !shared.is_empty() {
+            return Err(SyncError::SharedTags(shared));
+        }
         let lost = self.mark_lost(&hands, &asked, answer.has.as_ref());
         Ok(Synced { engine: answer.identity, lost, ..settled })
     }
@@ -137,6 +143,11 @@ impl Session {
     /// The input that stands for an image, to ask queries of.
     pub fn input(&self, name: &str) -> Option<Image> {
         self.image(name)
+    }
+
+    /// The engine whose results count, by its id.
+    pub fn engine(&self) -> String {
+        self.workspace().engine(&self.db).to_owned()
     }
 
     pub(super) fn workspace(&self) -> Workspace {

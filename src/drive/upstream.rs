@@ -100,6 +100,16 @@ impl Upstream {
         Self::new(registry, Lockfile::default(), asking, StateFolder(PathBuf::new()))
     }
 
+    /// Whether no registry may be asked.
+    pub fn is_offline(&self) -> bool {
+        self.asking.offline
+    }
+
+    /// The time of the run in seconds since 1970, one for all that is done in it.
+    pub fn now(&self) -> u64 {
+        self.asking.now
+    }
+
     /// What is to be told, once.
     pub fn take_notes(&self) -> Vec<Note> {
         std::mem::take(&mut *lock(&self.notes)).into_iter().collect()

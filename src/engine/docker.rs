@@ -4,7 +4,7 @@
 //! there is no BuildKit, [`super::archive`]. Connects on the first question, not before.
 //! Every method blocks its thread and may be called from many at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, OnceLock};
 
 use bollard::models::{ImageInspect, SystemInfo, SystemVersion};
@@ -22,6 +22,7 @@ use super::{
 };
 use crate::content;
 use crate::credentials::Credentials;
+use crate::syntax::reference::{self, normalized};
 
 /// Seconds a small question may take. Builds do not come this way and have no limit.
 const ANSWER_TIMEOUT: u64 = 120;
@@ -224,6 +225,29 @@ impl Engine for DockerEngine {
         })
     }
 
+    fn references(&self, repositories: &BTreeSet<String>) -> Result<BTreeMap<String, ImageId>, EngineError> {
+        let familiar =
+            |name: &String| reference::parse(name).map_or_else(|_| name.clone(), |it| it.familiar());
+        // The engine reads a pattern there, and an IPv6 host stands in brackets.
+        let patterns: Vec<String> =
+            repositories.iter().map(|name| familiar(name).replace('[', "\\[")).collect();
+        if patterns.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let wanted: BTreeSet<String> = repositories.iter().map(|name| normalized(name)).collect();
+        let filters = HashMap::from([("reference".to_owned(), patterns)]);
+        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+        let docker = self.docker()?;
+        let images = self.runtime()?.block_on(docker.list_images(Some(options)));
+        let images = images.map_err(|error| self.error("listing the engine's tags", error))?;
+        let named = images.into_iter().flat_map(|image| {
+            let id = ImageId(image.id);
+            tags(Some(image.repo_tags)).into_iter().map(move |tag| (tag, id.clone()))
+        });
+        // An image that was found by one of its names may have others.
+        Ok(named.filter(|(tag, _)| wanted.contains(&normalized(split_tag(tag).0))).collect())
+    }
+
     fn inspect(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError> {
         check_reference(reference, "inspecting")?;
         let docker = self.docker()?;
@@ -386,7 +410,7 @@ fn check_reference(reference: &str, doing: &str) -> Result<(), EngineError> {
 }
 
 /// `repository`, `tag`. A colon before the last slash belongs to a port.
-fn split_tag(reference: &str) -> (&str, &str) {
+pub(super) fn split_tag(reference: &str) -> (&str, &str) {
     match reference.rsplit_once(':') {
         Some((repo, tag)) if !tag.contains('/') => (repo, tag),
         _ => (reference, "latest"),

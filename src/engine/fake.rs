@@ -16,6 +16,7 @@ use super::{
 use crate::content;
 use crate::file::FileKind;
 use crate::hash::{ContentHash, FieldHasher};
+use crate::syntax::reference::normalized;
 
 /// How often an image fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,6 +301,20 @@ impl Engine for FakeEngine {
             state.tags.iter().filter(|(_, of)| *of == id).map(|(tag, _)| tag.clone()).collect()
         };
         Ok(has.map(|id| (id.clone(), tags(id))).collect())
+    }
+
+    fn references(&self, repositories: &BTreeSet<String>) -> Result<BTreeMap<String, ImageId>, EngineError> {
+        let state = self.answering()?;
+        let within = |tag: &str| {
+            let repository = docker::split_tag(tag).0;
+            repositories.iter().any(|wanted| normalized(wanted) == normalized(repository))
+        };
+        Ok(state
+            .tags
+            .iter()
+            .filter(|(tag, _)| within(tag))
+            .map(|(tag, id)| (tag.clone(), id.clone()))
+            .collect())
     }
 
     fn inspect(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError> {

@@ -191,6 +191,9 @@ pub trait Engine: Send + Sync {
     /// Which of these images the engine has, each with the tags it bears there.
     fn inventory(&self, ids: &BTreeSet<ImageId>) -> Result<Inventory, EngineError>;
 
+    /// Every tag of these repositories, in full as the engine spells it, and the image it names.
+    fn references(&self, repositories: &BTreeSet<String>) -> Result<BTreeMap<String, ImageId>, EngineError>;
+
     /// What the engine knows of a tag, digest reference or id; `None` when it has no such image.
     fn inspect(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError>;
 

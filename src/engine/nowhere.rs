@@ -1,6 +1,6 @@
 //! No engine at all: for looks at history, which ask none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     BuildEvent, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo, Inventory,
@@ -19,6 +19,9 @@ impl Engine for NoEngine {
         none()
     }
     fn inventory(&self, _: &BTreeSet<ImageId>) -> Result<Inventory, EngineError> {
+        none()
+    }
+    fn references(&self, _: &BTreeSet<String>) -> Result<BTreeMap<String, ImageId>, EngineError> {
         none()
     }
     fn inspect(&self, _: &str) -> Result<Option<ImageInfo>, EngineError> {

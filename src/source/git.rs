@@ -15,6 +15,7 @@
 pub mod changes;
 pub mod credentials;
 pub mod foreign;
+pub mod head;
 pub mod heads;
 pub mod history;
 mod pieces;

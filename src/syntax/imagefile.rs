@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Span, SyntaxError};
 use super::git_source::GitSource;
+use super::tag::TagRule;
 
 /// An Imagefile after variables, defaults and templates are applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub struct Declaration {
     /// Labels on the image.
     pub labels: BTreeMap<String, String>,
     /// Tags it is given, without the name; `latest` when none is declared.
-    pub tags: Vec<Word>,
+    pub tags: Vec<TagRule>,
     /// Secrets by id.
     pub secrets: BTreeMap<String, SecretSource>,
     /// The network of `RUN` steps: `none`, `host` or the engine's default.
@@ -147,7 +148,10 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
     ("args", "build arguments: {\"VERSION\": \"1\"}"),
     ("platform", "such as \"linux/arm64\"; else the engine's own"),
     ("labels", "labels on the image; keep them stable, each value makes another image"),
-    ("tags", "tags it is given, such as [\"latest\", \"{VERSION}\"]; else [\"latest\"]"),
+    (
+        "tags",
+        "tags it is given, such as [\"{git.sha:12}\", When(branch: \"main\", tag: \"latest\")]; else [\"latest\"]",
+    ),
     ("secrets", "{\"token\": Env(\"TOKEN\")} or File(\"path\"): for RUN --mount=type=secret,id=token"),
     ("network", "network of RUN steps: \"none\", \"host\"; else the engine's default"),
     (

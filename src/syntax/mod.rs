@@ -1,5 +1,6 @@
 //! The reading: text in, values out. Opens no file and asks no engine.
 
+pub mod braces;
 pub mod dockerfile;
 pub mod dockerignore;
 pub mod error;
@@ -14,4 +15,5 @@ pub mod reference;
 pub mod resolve;
 mod shell_pattern;
 pub mod suggest;
+pub mod tag;
 mod text;

@@ -13,7 +13,11 @@ pub struct History {
 impl History {
     /// A repository with these files in its first commit.
     pub fn with(files: &str) -> Self {
-        let sandbox = Sandbox::with(files).without_engine();
+        Self::of(Sandbox::with(files).without_engine())
+    }
+
+    /// A sandbox put under git as it is.
+    pub fn of(sandbox: Sandbox) -> Self {
         let history = Self { sandbox, count: std::cell::Cell::new(0) };
         history.git(&["init", "-q", "-b", "main"]);
         history.commit("first");

@@ -12,6 +12,7 @@ mod no_engine;
 mod overlays;
 mod peers;
 mod sandbox;
+mod tags;
 mod tidy;
 mod warnings;
 

@@ -13,6 +13,7 @@ use ron2::ast::{Expr, StructBody, StructField, parse_document_lossy};
 use super::{GIT_KEYS, IMAGE_KEYS, Policy, SecretSource, TOP_KEYS, Word};
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::suggest::did_you_mean;
+use crate::syntax::tag::WHEN_KEYS;
 
 /// Pairs in the order of the text, with the place of each key.
 pub(super) type Pairs<V> = Vec<(Word, V)>;
@@ -41,7 +42,7 @@ pub(super) struct RawImage {
     pub args: Pairs<Word>,
     pub platform: Option<Word>,
     pub labels: Pairs<Word>,
-    pub tags: Option<Vec<Word>>,
+    pub tags: Option<Vec<RawTag>>,
     pub secrets: Pairs<SecretSource>,
     pub network: Option<Word>,
     pub upstream: Option<Policy>,
@@ -50,6 +51,7 @@ pub(super) struct RawImage {
 
 /// An Imagefile needs five. Beyond 128 the parser (ron2 0.3) stops going forward and takes all memory.
 const MOST_BRACKETS: usize = 64;
+
 /// Where files come from, as written: a text, or a repository.
 #[derive(Clone)]
 pub(super) enum RawSource {
@@ -66,6 +68,20 @@ pub(super) struct RawGit {
     pub tag: Option<Word>,
     pub commit: Option<Word>,
     pub subdir: Option<Word>,
+}
+
+/// A tag as written, and when it is given.
+#[derive(Clone)]
+pub(super) struct RawTag {
+    pub text: Word,
+    pub when: Option<RawWhen>,
+}
+
+/// The globs of a rule.
+#[derive(Clone, Default)]
+pub(super) struct RawWhen {
+    pub branch: Option<Vec<Word>>,
+    pub git_tag: Option<Vec<Word>>,
 }
 
 /// Reads what can be read and tells everything that can't.
@@ -181,7 +197,7 @@ impl Reader {
             "args" => image.args = reader.map(value, "argument", Self::text),
             "platform" => image.platform = reader.text(value),
             "labels" => image.labels = reader.map(value, "label", Self::text),
-            "tags" => image.tags = Some(reader.list(value)),
+            "tags" => image.tags = Some(reader.tags(value)),
             "secrets" => image.secrets = reader.map(value, "secret", Self::secret),
             "network" => image.network = reader.text(value),
             "upstream" => image.upstream = reader.policy(value),
@@ -291,6 +307,44 @@ impl Reader {
             }
         }
         pairs
+    }
+
+    fn tags(&mut self, value: &Expr<'_>) -> Vec<RawTag> {
+        let Expr::Seq(list) = value else {
+            self.expected("a list of tags: [\"…\", When(branch: \"…\", tag: \"…\")]", value);
+            return Vec::new();
+        };
+        let mut tags = Vec::new();
+        for item in &list.items {
+            match &item.expr {
+                Expr::Struct(named) if named.name.name == "When" => tags.extend(self.rule(&item.expr)),
+                Expr::Struct(_) | Expr::AnonStruct(_) => {
+                    self.expected("a text or When(branch: \"…\", tag: \"…\")", &item.expr);
+                }
+                plain => tags.extend(self.text(plain).map(|text| RawTag { text, when: None })),
+            }
+        }
+        tags
+    }
+
+    /// A rule stands for each of its tags.
+    fn rule(&mut self, value: &Expr<'_>) -> Vec<RawTag> {
+        let (mut when, mut tags) = (RawWhen::default(), None);
+        let told = self.errors.len();
+        self.fields(value, "When", WHEN_KEYS, |reader, key, value| match key {
+            "branch" => when.branch = Some(reader.one_or_more(value)),
+            "git_tag" => when.git_tag = Some(reader.one_or_more(value)),
+            _ => tags = Some(reader.one_or_more(value)),
+        });
+        let whole = self.errors.len() == told;
+        if whole && when.branch.is_none() && when.git_tag.is_none() {
+            self.wrong(span_of(value), "a rule needs `branch` or `git_tag`: when is the tag given?");
+        }
+        if whole && tags.is_none() {
+            self.wrong(span_of(value), "a rule needs `tag`: what is given then?");
+        }
+        let tags = tags.unwrap_or_default().into_iter();
+        tags.map(|text| RawTag { text, when: Some(when.clone()) }).collect()
     }
 
     fn policy(&mut self, value: &Expr<'_>) -> Option<Policy> {

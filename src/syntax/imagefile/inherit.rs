@@ -6,10 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decode::{Pairs, RawFile, RawImage};
+use super::decode::{Pairs, RawFile, RawImage, RawTag};
 use super::{Declaration, Imagefile, OverlaySource, Word};
+use crate::syntax::braces::{self, Piece};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::suggest::did_you_mean;
+use crate::syntax::tag::{self, TagRule, Template, When};
 
 pub(super) fn inherit(
     raw: RawFile,
@@ -142,7 +144,7 @@ impl Scope<'_> {
             labels: self.pairs(&image.labels),
             tags: match &image.tags {
                 Some(tags) => self.tags(tags),
-                None => vec![Word { text: "latest".into(), span: name.span }],
+                None => vec![TagRule { when: None, template: Template::plain("latest"), span: name.span }],
             },
             secrets: image.secrets.into_iter().map(|(id, source)| (id.text, source)).collect(),
             network: image.network.map(|word| self.fill(&word).text),
@@ -151,20 +153,37 @@ impl Scope<'_> {
         }
     }
 
-    fn tags(&mut self, tags: &[Word]) -> Vec<Word> {
-        let mut filled = Vec::new();
-        for tag in tags {
-            let before = self.errors.len();
-            let tag = self.fill(tag);
-            if self.errors.len() == before
-                && let Err(why) = crate::name::check_tag(&tag.text)
-            {
-                self.errors
-                    .push(SyntaxError::new(tag.span, format!("`{}` cannot be a tag: {why}", tag.text)));
+    fn tags(&mut self, tags: &[RawTag]) -> Vec<TagRule> {
+        let mut rules = Vec::new();
+        for RawTag { text, when } in tags {
+            let when = when.as_ref().map(|when| When {
+                branch: when.branch.as_ref().map(|globs| self.globs(globs)),
+                git_tag: when.git_tag.as_ref().map(|globs| self.globs(globs)),
+            });
+            let known: Vec<&str> = self.vars.keys().map(String::as_str).collect();
+            let variable = |name: &str| self.vars.get(name).map(String::as_str);
+            match Template::parse(&text.text, variable, &known) {
+                Ok(template) => rules.push(TagRule { when, template, span: text.span }),
+                Err(mistakes) => {
+                    self.errors.extend(mistakes.into_iter().map(|(message, hint)| SyntaxError {
+                        span: text.span,
+                        message,
+                        hint,
+                    }))
+                }
             }
-            filled.push(tag);
         }
-        filled
+        rules
+    }
+
+    fn globs(&mut self, globs: &[Word]) -> Vec<String> {
+        let globs = self.words(globs);
+        for glob in &globs {
+            if let Err(why) = tag::glob(glob.text.trim_start_matches('!')) {
+                self.errors.push(SyntaxError::new(glob.span, format!("`{}` is no glob: {why}", glob.text)));
+            }
+        }
+        globs.into_iter().map(|glob| glob.text).collect()
     }
 
     fn words(&mut self, words: &[Word]) -> Vec<Word> {
@@ -178,34 +197,31 @@ impl Scope<'_> {
     /// Replaces `{NAME}` by the variable's value; `{{` and `}}` stand for braces.
     pub(super) fn fill(&mut self, word: &Word) -> Word {
         let mut text = String::new();
-        let mut rest = word.text.as_str();
-        while let Some(at) = rest.find(['{', '}']) {
-            text.push_str(&rest[..at]);
-            let brace = &rest[at..=at];
-            rest = &rest[at + 1..];
-            if rest.starts_with(brace) {
-                text.push_str(brace);
-                rest = &rest[1..];
-            } else if brace == "{"
-                && let Some(end) = rest.find('}')
-            {
-                let name = &rest[..end];
-                match self.vars.get(name) {
+        for piece in braces::split(&word.text) {
+            match piece {
+                Piece::Text(piece) => text.push_str(piece),
+                Piece::Name(name) => match self.vars.get(name) {
                     Some(value) => text.push_str(value),
                     None => {
                         let mut error = SyntaxError::new(word.span, format!("there is no variable `{name}`"));
-                        error.hint = did_you_mean(name, self.vars.keys().map(String::as_str))
-                            .or_else(|| Some(format!("declare it: vars: {{\"{name}\": \"…\"}}")));
+                        error.hint = Some(match did_you_mean(name, self.vars.keys().map(String::as_str)) {
+                            Some(near) => near,
+                            None if tag::is_fact(name) => {
+                                format!(
+                                    "`{{{name}}}` stands in tags only: it makes no difference to an image"
+                                )
+                            }
+                            None => format!("declare it: vars: {{\"{name}\": \"…\"}}"),
+                        });
                         self.errors.push(error);
                     }
+                },
+                Piece::Lone(brace) => {
+                    let error = SyntaxError::new(word.span, format!("a lone `{brace}`"));
+                    self.errors.push(error.hint(format!("write `{brace}{brace}` for the character itself")));
                 }
-                rest = &rest[end + 1..];
-            } else {
-                let error = SyntaxError::new(word.span, format!("a lone `{brace}`"));
-                self.errors.push(error.hint(format!("write `{brace}{brace}` for the character itself")));
             }
         }
-        text.push_str(rest);
         Word { text, span: word.span }
     }
 

@@ -22,7 +22,7 @@ fn an_image_needs_only_a_name() {
     let file = read_ok(r#"(images: {"web": ()})"#);
     assert_eq!(file.images[0].context.text, "web");
     assert_eq!(file.images[0].dockerfile, None);
-    assert_eq!(file.images[0].tags[0].text, "latest");
+    assert_eq!(file.images[0].tags[0].template.text, "latest");
 }
 
 #[test]
@@ -206,4 +206,51 @@ fn mistakes_of_overlays_are_told_with_their_place() {
 11:10 expected a path in quotes or Git(url: \"…\"), found a set of keys in parentheses
 12:10 `https://h/r.tgz` does not end in `.git`: docker would take it for an archive, and imk reads repositories only (write Git(url: \"…\") for any other address)";
     assert_eq!(mistakes(text), expected);
+}
+
+#[test]
+fn tags_are_texts_and_rules() {
+    let file = read_ok(
+        r#"(vars: {"MAIN": "main"}, images: {"w": (tags: [
+            "{git.sha:12}",
+            When(branch: "{MAIN}", tag: ["latest", "{time}"]),
+            When(git_tag: ["v*", "!*-*"], tag: "{semver}"),
+        ])})"#,
+    );
+    let told = file.images[0].tags.iter().map(|rule| {
+        let list = |globs: Option<&Vec<String>>| globs.map(|globs| globs.join(" ")).unwrap_or_default();
+        let when = rule.when.as_ref().map(|when| (list(when.branch.as_ref()), list(when.git_tag.as_ref())));
+        format!("{} {:?}", rule.template.text, when.unwrap_or_default())
+    });
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r#"
+    {git.sha:12} ("", "")
+    latest ("main", "")
+    {time} ("main", "")
+    {semver} ("", "v* !*-*")
+    "#);
+}
+
+#[test]
+fn mistakes_of_tags_are_told_with_their_place() {
+    let text = r#"(
+    images: {"w": (tags: [
+        "{git.sah}",
+        When(brunch: "main", tag: "x"),
+        When(tag: "x"),
+        When(branch: "main"),
+        When(branch: "a[", tag: "x"),
+        If(branch: "main", tag: "x"),
+        "{buidl}",
+    ], args: {"SHA": "{git.sha}"})},
+)"#;
+    insta::assert_snapshot!(mistakes(text), @r#"
+    3:9 there is no fact `git.sah` (did you mean `git.sha`?)
+    4:14 When has no key `brunch` (did you mean `branch`?)
+    5:9 a rule needs `branch` or `git_tag`: when is the tag given?
+    6:9 a rule needs `tag`: what is given then?
+    7:22 `a[` is no glob: unclosed character class; missing ']'
+    8:9 expected a text or When(branch: "…", tag: "…"), found a set of keys in parentheses
+    9:9 there is no variable `buidl` (did you mean `build`?)
+    10:22 there is no variable `git.sha` (`{git.sha}` stands in tags only: it makes no difference to an image)
+    "#);
 }
