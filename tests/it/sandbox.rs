@@ -82,6 +82,18 @@ impl Sandbox {
         self
     }
 
+    /// Names its images so.
+    pub fn prefixed(mut self, prefix: &str) -> Self {
+        self.prefix = prefix.to_owned();
+        self
+    }
+
+    /// Speaks to this engine, which is to take its images along when it goes.
+    pub fn on(mut self, host: &str) -> Self {
+        self.engine = Some(host.to_owned());
+        self
+    }
+
     pub fn root(&self) -> &Path {
         self.folder.path()
     }
@@ -170,7 +182,8 @@ impl Sandbox {
         command
     }
 
-    fn run(&self, output: Output) -> Run<'_> {
+    /// What such a command came to.
+    pub fn run(&self, output: Output) -> Run<'_> {
         Run {
             sandbox: self,
             status: output.status.code().unwrap_or(-1),

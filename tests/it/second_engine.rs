@@ -1,0 +1,58 @@
+//! Another machine, as far as containers go: a Docker engine of its own, started as CI starts one.
+//! Ends when dropped, and also when the test dies, since it lives as long as its standard input.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+/// An engine that runs.
+pub struct SecondEngine {
+    folder: tempfile::TempDir,
+    child: Child,
+    input: Option<ChildStdin>,
+    host: String,
+}
+
+impl SecondEngine {
+    /// Starts it.
+    pub fn start() -> Self {
+        // A socket's path has room for a hundred characters.
+        let folder = tempfile::Builder::new().prefix("imk-2-").tempdir_in("/tmp").unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("ci/engine");
+        let mut child = Command::new(script)
+            .args(["run", "sh", "-c", "echo $DOCKER_HOST; exec cat"])
+            // The engine of the other tests is not to be found.
+            .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+            .env("CARGO_TARGET_DIR", folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let input = child.stdin.take();
+        let mut host = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut host).unwrap();
+        assert!(host.starts_with("unix://"), "no second engine: `ci/engine run` says {host:?}");
+        Self { folder, child, input, host: host.trim().to_owned() }
+    }
+
+    /// Its `DOCKER_HOST`.
+    pub fn host(&self) -> &str {
+        assert!(self.folder.path().exists());
+        &self.host
+    }
+
+    /// Runs a docker command on it.
+    pub fn docker(&self, words: &[&str]) -> String {
+        let output = Command::new("docker").args(words).env("DOCKER_HOST", &self.host).output().unwrap();
+        assert!(output.status.success(), "docker {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+impl Drop for SecondEngine {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        let _ = self.child.wait();
+    }
+}
