@@ -8,6 +8,7 @@ pub mod others;
 pub mod plan;
 pub mod project;
 pub mod publish;
+mod remotes;
 pub mod replay;
 pub mod run;
 pub mod schedule;

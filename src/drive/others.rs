@@ -122,6 +122,16 @@ impl Others {
         standing
     }
 
+    /// The commit that a source stands for, as far as it is known without fetching anything.
+    pub(super) fn commit(&self, source: &GitSource) -> Option<String> {
+        if let Some(commit) = self.pinned.get(&(source.url.shown.clone(), key(&source.wanted))) {
+            return Some(commit.clone());
+        }
+        let wanted = BTreeSet::from([source.wanted.clone()]);
+        let heads = self.remotes.heads(&source.url, &wanted, &self.asking);
+        heads.into_values().next()?.ok().map(|head| head.commit)
+    }
+
     /// From now on, what is remembered must do.
     pub(super) fn ask_nobody(&mut self) {
         self.asking.offline = true;

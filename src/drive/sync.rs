@@ -89,6 +89,7 @@ impl Session {
             settled = self.settle(words)?;
         }
         self.all_locked(&settled.order)?;
+        self.set_remotes(&settled.order);
         let shared = self.shared_tags();
         if !shared.is_empty() {
             return Err(SyncError::SharedTags(shared));
@@ -195,7 +196,16 @@ impl Session {
                 self.changed = true;
                 let platform = format!("linux/{}", go_architecture(std::env::consts::ARCH));
                 let (engine, builder) = (String::new(), "unknown".to_owned());
-                Workspace::new(&self.db, images, prefixes, engine, builder, platform, BTreeMap::new());
+                Workspace::new(
+                    &self.db,
+                    images,
+                    prefixes,
+                    engine,
+                    builder,
+                    platform,
+                    BTreeMap::new(),
+                    BTreeMap::new(),
+                );
             }
             Some(workspace) => {
                 if *workspace.images(&self.db) != images {

@@ -413,6 +413,30 @@ fn a_base_that_moved_in_its_registry_makes_its_users_stale_and_is_what_they_are_
 }
 
 #[test]
+fn a_file_that_add_fetches_makes_its_image_stale_when_its_server_has_another() {
+    let mut lab = Lab::new(REPOSITORY);
+    let url = "https://files.example/tool.tgz";
+    lab.write("base/Dockerfile", &format!("FROM scratch\nADD {url} /tool.tgz\n"));
+    lab.registry.put_file(url, "etag 1");
+    lab.run("");
+    lab.registry.put_file(url, "etag 2");
+    lab.builds("");
+    lab.now += 3600;
+    let outcome = lab.run("base");
+    let Ending::Built { reasons, .. } = &outcome.summary.endings["base"] else { panic!() };
+    assert_eq!((reasons[0].code, reasons[0].subject.as_str()), (Code::Upstream, url));
+    // With a checksum there is nothing to ask.
+    let sum = format!("sha256:{}", "a".repeat(64));
+    lab.write("base/Dockerfile", &format!("FROM scratch\nADD --checksum={sum} {url} /tool.tgz\n"));
+    lab.run("base");
+    lab.registry.put_file(url, "etag 3");
+    lab.registry.clear_record();
+    lab.now += 3600;
+    assert!(lab.run("base").built.is_empty());
+    assert_eq!(lab.registry.count("web"), 0);
+}
+
+#[test]
 fn a_word_that_needs_the_environment_of_a_base_reads_no_more_than_it_says() {
     let lab = Lab::new(REPOSITORY);
     lab.write("base/Dockerfile", "FROM scratch\nENV DIR=sub\nENV DEEP=$DIR/x\n");

@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::engine::{Engine, ImageInfo};
 use crate::query::inputs::{Brings, Exact, Outside, OutsideBase};
 use crate::registry::document::Document;
-use crate::registry::{OciRegistry, Options, Registry, RegistryError, by_digest};
+use crate::registry::{OciRegistry, Options, Registry, RegistryError, by_digest, place_of};
 use crate::source::state_folder::StateFolder;
 use crate::syntax::imagefile::Policy;
 use crate::syntax::lockfile::Lockfile;
@@ -241,6 +241,33 @@ impl Upstream {
             Err(_) => {}
         }
         answer.map(|found| found.map(|found| found.digest))
+    }
+
+    /// The state of a file on the web; what is known of it when its server does not say.
+    /// `None` when nothing is, or when there is no such file: the build will say so.
+    pub fn file(&self, url: &str) -> Option<String> {
+        let (now, place) = (self.asking.now, place_of(url));
+        let holds = |at: u64| at <= now && now - at < TTL;
+        {
+            let memory = lock(&self.memory);
+            let last = memory.file(url, |_| true);
+            if self.asking.offline || (!self.asking.anew && memory.file(url, holds).is_some()) {
+                return last;
+            }
+        }
+        match self.registry.web(url) {
+            Ok(state) => {
+                lock(&self.memory).saw_file(url, state.as_deref(), now);
+                state
+            }
+            Err(error) => {
+                let last = lock(&self.memory).file(url, |_| true);
+                let instead = if last.is_some() { Instead::LastKnown } else { Instead::Name };
+                let reference = format!("{}/{}", place.registry, place.repository);
+                lock(&self.notes).insert(Note { reference, why: error.to_string(), instead });
+                last
+            }
+        }
     }
 
     /// A base by its digest, with what its configuration brings.

@@ -102,6 +102,9 @@ pub struct Workspace {
     /// What is known of the bases outside the repository.
     #[returns(ref)]
     pub outside: BTreeMap<OutsideBase, Outside>,
+    /// What tells the states of files and repositories apart that `ADD` fetches, by address: validators or a commit.
+    #[returns(ref)]
+    pub remotes: BTreeMap<String, String>,
 }
 
 /// A base outside the repository.

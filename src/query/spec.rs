@@ -12,6 +12,7 @@
 //! | the listing of a copied folder: files added, removed, renamed | files beside it |
 //! | for a base of the repository: its content, that is file-system layers and configuration without dates | its id, its tags, when and why it was built |
 //! | for a base from outside: its reference, and the digest of its platform's manifest (that a registry or the lock file tells), else the id the engine has for it | the digest of an index, which moves when another architecture arrives; bases of stages not reached |
+//! | for `ADD` of an address: its checksum, else the server's validators or the content; of a git repository: the commit | where the bytes came from, when |
 //! | platform, network of `RUN`, labels asked for, builder, version of this table | tags, descriptions, names, today's commit, clock, user, machine |
 //!
 //! Where imk must choose between a needless build and a stale image it builds:
@@ -33,6 +34,7 @@ use super::recipe::{Problem, recipe};
 use crate::hash::ContentHash;
 use crate::part::{self, Part};
 use crate::reason::Code;
+use crate::syntax::git_source;
 use crate::syntax::resolve::{Recipe, StageBase};
 
 /// Raised when a line of the table above changes its meaning.
@@ -92,6 +94,11 @@ pub fn known_parts(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<Part> {
             false => format!("{} for {}", base.reference, base.platform),
         };
         parts.push(Part::new(Code::Upstream, name, exact));
+    }
+    for remote in recipe.remotes.iter().filter(|remote| remote.checksum.is_none()) {
+        let code = if remote.git { Code::Git } else { Code::Upstream };
+        let state = workspace.remotes(db).get(&remote.url).map_or("by address", String::as_str);
+        parts.push(Part::new(code, git_source::masked(&remote.url), state));
     }
     parts.extend(dockerfile(db, image, recipe).into_iter().map(|line| Part::new(Code::Dockerfile, "", line)));
     parts

@@ -53,6 +53,8 @@ struct State {
     questions: Vec<Question>,
     running: usize,
     most_at_once: usize,
+    /// Files on the web, by their address: what tells their states apart.
+    files: BTreeMap<String, String>,
     /// Seconds since 1970 that the next attached document claims.
     clock: i64,
 }
@@ -143,6 +145,11 @@ impl FakeRegistry {
         let manifest = Manifest::new(document::MANIFEST, document::image(&config, &[layer]));
         repository.manifests.insert(manifest.digest.clone(), manifest.clone());
         manifest
+    }
+
+    /// Puts a file on the web, or another state of it.
+    pub fn put_file(&self, url: &str, state: &str) {
+        self.state().files.insert(url.to_owned(), state.to_owned());
     }
 
     /// Takes a tag or a manifest away.

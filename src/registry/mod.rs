@@ -103,6 +103,11 @@ pub trait Registry: Send + Sync {
     /// manifest comes last. A target that already stands for the same is left alone.
     fn copy(&self, from: &Reference, to: &Reference) -> Result<Descriptor, RegistryError>;
 
+    /// What tells the state of a file on the web from every other: its validators, or its content
+    /// where the server has none. `None` when there is no such file. No registry's business, but
+    /// one door to the network is enough.
+    fn web(&self, url: &str) -> Result<Option<String>, RegistryError>;
+
     /// All tags of a repository, sorted; none for a repository the registry does not know.
     fn tags(&self, repository: &Reference) -> Result<Vec<String>, RegistryError>;
 
@@ -125,6 +130,16 @@ pub trait Registry: Send + Sync {
 /// What a reference points at inside its repository: its digest, else its tag, else `latest`.
 pub fn pointer(reference: &Reference) -> &str {
     reference.digest.as_deref().or(reference.tag.as_deref()).unwrap_or("latest")
+}
+
+/// The place that errors name when a file on the web is asked about.
+pub(crate) fn place_of(url: &str) -> Reference {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    // A name and a password may stand before the host.
+    let host = host.rsplit('@').next().unwrap_or(host);
+    Reference { registry: host.to_owned(), repository: path.to_owned(), tag: None, digest: None }
 }
 
 /// The same repository by a digest.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use super::options::Options;
-use super::{Content, Descriptor, Manifest, Registry, RegistryError};
+use super::{Content, Descriptor, Manifest, Registry, RegistryError, place_of};
 use crate::syntax::reference::Reference;
 
 mod attach;
@@ -30,6 +30,7 @@ mod source;
 mod tags;
 mod tls;
 mod upload;
+mod web;
 mod wire;
 mod words;
 mod write;
@@ -132,6 +133,11 @@ impl Registry for OciRegistry {
 
     fn platform(&self, reference: &Reference, platform: &str) -> Result<Option<Descriptor>, RegistryError> {
         self.wait(reference, self.shelves.platform(reference, platform))
+    }
+
+    fn web(&self, url: &str) -> Result<Option<String>, RegistryError> {
+        let about = place_of(url);
+        self.wait(&about, self.shelves.web(&about, url))
     }
 
     fn blob(&self, repository: &Reference, digest: &str) -> Result<Vec<u8>, RegistryError> {

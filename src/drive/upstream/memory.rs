@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::hash::ContentHash;
 use crate::query::inputs::Brings;
 use crate::source::state_folder::StateFolder;
 use crate::syntax::reference::Reference;
@@ -20,6 +21,9 @@ pub struct Memory {
     bases: BTreeMap<String, Heard>,
     /// By digest; what a digest stands for never changes.
     configurations: BTreeMap<String, Brings>,
+    /// Files on the web, by address.
+    #[serde(default)]
+    files: BTreeMap<String, Heard>,
     /// Registries that did not answer, by host.
     silent: BTreeMap<String, Silence>,
     #[serde(skip)]
@@ -41,6 +45,11 @@ struct Silence {
 
 fn key(name: &Reference, platform: &str) -> String {
     format!("{name} {platform}")
+}
+
+/// An address may hold a password or a signature, which no file of ours is to hold.
+fn address(url: &str) -> String {
+    ContentHash::of(url.as_bytes()).to_string()
 }
 
 impl Memory {
@@ -80,6 +89,22 @@ impl Memory {
     /// Why a registry did not answer, if that was not long ago.
     pub fn silent(&self, host: &str, recent: impl Fn(u64) -> bool) -> Option<String> {
         self.silent.get(host).filter(|silence| recent(silence.at)).map(|silence| silence.why.clone())
+    }
+
+    /// What told the state of a file, if that answer still holds.
+    pub fn file(&self, url: &str, holds: impl Fn(u64) -> bool) -> Option<String> {
+        self.files.get(&address(url)).filter(|heard| holds(heard.at)).map(|heard| heard.digest.clone())
+    }
+
+    /// A server told the state of a file, or that there is none.
+    pub fn saw_file(&mut self, url: &str, state: Option<&str>, at: u64) {
+        match state {
+            Some(state) => {
+                self.files.insert(address(url), Heard { digest: state.to_owned(), at });
+                self.changed = true;
+            }
+            None => self.changed |= self.files.remove(&address(url)).is_some(),
+        }
     }
 
     /// A registry answered.

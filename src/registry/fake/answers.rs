@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::SeekFrom;
 
 use super::super::document::{CREATED, MANIFEST, artifact, is_index};
-use super::super::{Content, by_digest};
+use super::super::{Content, by_digest, place_of};
 use super::*;
 
 impl FakeRegistry {
@@ -180,6 +180,11 @@ impl Registry for FakeRegistry {
                 _ => Self::carry(state, from, to),
             }
         })
+    }
+
+    fn web(&self, url: &str) -> Result<Option<String>, RegistryError> {
+        let about = place_of(url);
+        self.answer("web", &about, |state| Ok(state.files.get(url).cloned()))
     }
 
     fn tags(&self, repository: &Reference) -> Result<Vec<String>, RegistryError> {
