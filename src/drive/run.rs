@@ -10,10 +10,11 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::jobserver::{Jobserver, Turn};
 use super::schedule::{Schedule, State};
 use super::session::Session;
 use super::sync::Synced;
-use crate::engine::{EngineError, SecretValue};
+use crate::engine::{EngineError, ImageId, SecretValue};
 use crate::query::ImkDb;
 use crate::query::hands::{Hands, JobEvent, Run};
 use crate::query::image::{BuildError, Built, image};
@@ -35,6 +36,8 @@ pub struct BuildOptions {
     pub always: bool,
     /// And have the engine forget its own cache.
     pub no_cache: bool,
+    /// Who else counts what runs at once: each build waits for its turn there.
+    pub jobserver: Option<Arc<Jobserver>>,
 }
 
 /// What is told while a build runs.
@@ -42,6 +45,8 @@ pub struct BuildOptions {
 pub enum Event {
     /// Something happened to a job.
     Job(String, JobEvent),
+    /// A job has this result, and is about to end.
+    Result(String, ImageId),
     /// A job ended.
     Ended(String, Ending, Duration),
 }
@@ -112,11 +117,17 @@ impl Session {
         let share = self.share();
         let report = {
             let (told, tell) = (Arc::clone(&told), Arc::clone(tell));
+            let (jobserver, cancel) = (options.jobserver.clone(), self.hands.cancel.clone());
             move |name: &str, event: JobEvent| {
                 match &event {
                     JobEvent::Build(_) => {}
                     JobEvent::Started(reasons) => {
-                        lock(&told).entry(name.to_owned()).or_default().built = Some(reasons.clone());
+                        // The build begins when this returns. One that was cancelled meanwhile ends at once.
+                        let turn = jobserver.as_ref().and_then(|jobserver| jobserver.turn(&cancel));
+                        let mut told = lock(&told);
+                        let told = told.entry(name.to_owned()).or_default();
+                        told.built = Some(reasons.clone());
+                        (told.turn, told.began) = (turn, Some(Instant::now()));
                     }
                     JobEvent::SameResult => lock(&told).entry(name.to_owned()).or_default().same = true,
                     JobEvent::Reused(_) => lock(&told).entry(name.to_owned()).or_default().reused = true,
@@ -232,6 +243,9 @@ struct Told {
     built: Option<Vec<Reason>>,
     same: bool,
     reused: bool,
+    /// When its build began, and the turn it began with.
+    began: Option<Instant>,
+    turn: Option<Turn>,
 }
 
 /// What the workers of one run share.
@@ -285,6 +299,12 @@ impl Work<'_> {
         let started = Instant::now();
         let demanded = *self.images.get(&name)?;
         let outcome = salsa::Cancelled::catch(AssertUnwindSafe(|| image(db, demanded)));
+        // Given back when all has been told, and however this ends.
+        let (_turn, began) = match lock(self.told).get_mut(&name) {
+            Some(told) => (told.turn.take(), told.began),
+            None => (None, None),
+        };
+        let took = began.unwrap_or(started).elapsed();
         let mut schedule = lock(&self.schedule);
         let mut summary = lock(&self.summary);
         let Ok(result) = outcome else {
@@ -292,8 +312,10 @@ impl Work<'_> {
             summary.endings.insert(name, Ending::Skipped);
             return Some(0);
         };
+        let mut id = None;
         let (ending, newly_ready) = match result {
             Ok(built) => {
+                id = Some(built.id.clone());
                 // At once, and before its pin goes: a result must never be without a name.
                 self.tag(&name, &built, &mut summary);
                 summary.results.insert(name.clone(), built);
@@ -312,7 +334,10 @@ impl Work<'_> {
         };
         summary.endings.insert(name.clone(), ending.clone());
         drop((schedule, summary));
-        (self.tell)(Event::Ended(name, ending, started.elapsed()));
+        if let Some(id) = id {
+            (self.tell)(Event::Result(name.clone(), id));
+        }
+        (self.tell)(Event::Ended(name, ending, took));
         Some(newly_ready)
     }
 }

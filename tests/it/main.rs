@@ -4,12 +4,14 @@
 //! them, and each says that it was skipped.
 
 mod bad_input;
+mod completions;
 mod history;
 mod hostile;
 mod inputs;
 mod no_engine;
 mod peers;
 mod sandbox;
+mod shell;
 mod tidy;
 mod warnings;
 

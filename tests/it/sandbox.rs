@@ -162,6 +162,10 @@ impl Sandbox {
             .stdin(Stdio::null())
             .env_remove("BUILDKIT_PROGRESS")
             .env_remove("CI")
+            .env_remove("GITHUB_ACTIONS")
+            .env_remove("GITHUB_STEP_SUMMARY")
+            .env_remove("GITLAB_CI")
+            .env_remove("MAKEFLAGS")
             .env("NO_COLOR", "1")
             .env("IMK_PREFIX", &self.prefix);
         if let Some(engine) = &self.engine {
