@@ -16,11 +16,14 @@ mod tidy;
 mod warnings;
 
 mod chain;
+mod ci;
 mod differential;
 mod engine;
+mod events;
 mod everyday;
 mod freshness;
 mod graph;
+mod make;
 mod readme;
 mod replay;
 mod why;

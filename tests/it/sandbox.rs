@@ -174,7 +174,8 @@ impl Sandbox {
         command
     }
 
-    fn run(&self, output: Output) -> Run<'_> {
+    /// What became of a command that [`Self::command`] made.
+    pub fn run(&self, output: Output) -> Run<'_> {
         Run {
             sandbox: self,
             status: output.status.code().unwrap_or(-1),

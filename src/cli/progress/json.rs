@@ -34,7 +34,7 @@ pub fn build(image: &str, event: &BuildEvent) -> Option<String> {
             line("step", json!({"image": image, "id": id, "name": name, "number": number, "total": total}))
         }
         BuildEvent::StepDone { id, cached, error, took } => {
-            let took_ms = took.map(|took| milliseconds(took));
+            let took_ms = took.map(milliseconds);
             line(
                 "step-done",
                 json!({"image": image, "id": id, "cached": cached, "error": error, "took_ms": took_ms}),
