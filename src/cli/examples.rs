@@ -100,7 +100,7 @@ imk keys                         every key of an Imagefile with its meaning",
         "completions",
         "\
 imk completions bash > ~/.local/share/bash-completion/completions/imk
-imk completions zsh > ~/.zfunc/_imk      a folder of $fpath
+imk completions zsh >> ~/.zshrc          below its compinit
 imk completions fish > ~/.config/fish/completions/imk.fish",
     ),
     (

@@ -170,32 +170,32 @@ fn with_commas<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
     let mut inner = None;
     for (at, token) in tokens.iter().enumerate() {
         let mut token = token.clone();
-        line += usize::from(at > 0 && ends_line(&tokens[at - 1], &token));
-        match token.kind {
-            Kind::Open => opened.push((line, tokens.get(at + 1).is_some_and(|next| next.lines > 0))),
-            Kind::Close => {
-                let (opening, ends) = opened.pop().unwrap_or_default();
-                let comments = out.iter().rev().take_while(|token| is_comment(token)).count();
-                let entry = out.len() - comments;
-                let last = out[..entry].last().map(|token| token.kind);
-                let bare = out[..entry].iter().rev().find(|token| token.kind != Kind::Comma);
-                // `({` opened together closes together: `})`.
-                let together = !ends
-                    && comments == 0
-                    && inner == Some(opening)
-                    && bare.is_some_and(|token| token.kind == Kind::Close);
-                let is_empty = last == Some(Kind::Open) && comments == 0;
-                let after_line_comment = out.last().is_some_and(|token| token.kind == Kind::LineComment);
-                let own_line = !is_empty && !together && (token.lines > 0 || ends || after_line_comment);
-                token.lines = usize::from(own_line);
-                if own_line && !matches!(last, None | Some(Kind::Open | Kind::Comma)) {
-                    out.insert(entry, Token { kind: Kind::Comma, text: ",", lines: 0, gap: 0 });
-                } else if !own_line && last == Some(Kind::Comma) {
-                    out.remove(entry - 1);
-                }
-                inner = Some(opening);
+        if token.kind == Kind::Close {
+            let (opening, ends) = opened.pop().unwrap_or_default();
+            let comments = out.iter().rev().take_while(|token| is_comment(token)).count();
+            let entry = out.len() - comments;
+            let last = out[..entry].last().map(|token| token.kind);
+            let bare = out[..entry].iter().rev().find(|token| token.kind != Kind::Comma);
+            // `({` opened together closes together: `})`.
+            let together = !ends
+                && comments == 0
+                && inner == Some(opening)
+                && bare.is_some_and(|token| token.kind == Kind::Close);
+            let is_empty = last == Some(Kind::Open) && comments == 0;
+            let after_line_comment = out.last().is_some_and(|token| token.kind == Kind::LineComment);
+            let own_line = !is_empty && !together && (token.lines > 0 || ends || after_line_comment);
+            token.lines = usize::from(own_line);
+            if own_line && !matches!(last, None | Some(Kind::Open | Kind::Comma)) {
+                out.insert(entry, Token { kind: Kind::Comma, text: ",", lines: 0, gap: 0 });
+            } else if !own_line && last == Some(Kind::Comma) {
+                out.remove(entry - 1);
             }
-            _ => {}
+            inner = Some(opening);
+        }
+        // Lines as they come out: an empty bracket over two lines is one by now.
+        line += usize::from(out.last().is_some_and(|before| ends_line(before, &token)));
+        if token.kind == Kind::Open {
+            opened.push((line, tokens.get(at + 1).is_some_and(|next| next.lines > 0)));
         }
         out.push(token);
     }

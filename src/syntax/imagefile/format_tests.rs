@@ -80,6 +80,15 @@ fn two_brackets_of_one_line_indent_once() {
 }
 
 #[test]
+fn an_empty_bracket_over_two_lines_does_not_part_what_was_opened_together() {
+    let text = "(images: {\"d\": (labels: {\n}, args: {\"A\": \"x\",\n}\n)})";
+    insta::assert_snapshot!(formatted(text), @r#"
+    (images: {"d": (labels: {}, args: {"A": "x",
+    })})
+    "#);
+}
+
+#[test]
 fn a_text_with_mistakes_is_left_alone() {
     let errors = format("(imags: {})", &BTreeMap::new()).unwrap_err();
     assert_eq!(errors[0].message, "an Imagefile has no key `imags`");
@@ -173,7 +182,7 @@ fn imagefile() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn meaning_and_comments_survive_and_twice_is_once(text in imagefile()) {
