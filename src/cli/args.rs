@@ -1,5 +1,7 @@
 //! What was typed. What it means is decided in each verb's own file.
 
+pub mod shell;
+
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
@@ -124,6 +126,14 @@ pub enum Verb {
     Init(InitArgs),
     /// Explain every key of an Imagefile
     Keys,
+    /// Print what teaches a shell to complete verbs, flags and images
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page, or write the pages of all verbs
+    Man(shell::ManArgs),
+    /// Print the JSON schema of an Imagefile
+    Schema,
+    /// Put the Imagefile's spaces and commas in order
+    Fmt(shell::FmtArgs),
 }
 
 /// Words that mean images.
@@ -170,9 +180,15 @@ pub struct BuildArgs {
     /// As --progress quiet
     #[arg(short = 's', long, env = "IMK_QUIET", value_parser = FalseyValueParser::new())]
     pub quiet: bool,
+    /// As --progress json; with -n, the plan as JSON
+    #[arg(long, env = "IMK_JSON")]
+    pub json: bool,
     /// Tell every cause, not the first alone
     #[arg(long, env = "IMK_TRACE", value_parser = FalseyValueParser::new())]
     pub trace: bool,
+    /// What is left behind for scripts.
+    #[command(flatten)]
+    pub records: shell::RecordArgs,
 }
 
 /// How progress is shown.
@@ -184,8 +200,10 @@ pub enum Progress {
     /// Live lines
     Tty,
     /// One line an event, the image's name in front
-    #[value(alias = "rawjson")]
     Plain,
+    /// One JSON object an event, on standard error
+    #[value(alias = "rawjson")]
+    Json,
     /// Failures and the summary only
     Quiet,
 }

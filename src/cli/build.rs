@@ -1,26 +1,31 @@
 //! `imk` and `imk build`: builds what is out of date.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::args::{self, BuildArgs, Global, PlanArgs};
 use super::failure::Failure;
 use super::progress::Progress;
-use super::{open, out, plan, words};
+use super::{ci, open, out, plan, records, words};
+use crate::drive::jobserver::{Jobserver, Makeflags};
 use crate::drive::publish::Shelved;
 use crate::drive::run::{BuildOptions, Ending, Event, Summary};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
 use crate::engine::{Cancel, EngineError};
 use crate::query::image::BuildError;
+use crate::source::outside;
 
 pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
-    if args.dry_run {
+    let make = Makeflags::read(&std::env::var("MAKEFLAGS").unwrap_or_default());
+    // `make -n` still runs the lines of a recipe that begin with `+`, and nothing is to be built by them.
+    if args.dry_run || make.dry_run {
         let plan = PlanArgs {
             targets: args.targets.clone(),
             always_make: args.always_make || args.no_cache,
             trace: args.trace,
-            json: false,
+            json: args.json,
             rev: None,
         };
         return plan::run(global, &plan);
@@ -29,7 +34,9 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
         return plan::question(global, &args.targets, args.always_make);
     }
     let started = Instant::now();
-    let cancel = cancel_on_signals()?;
+    let (jobs, jobserver) = at_once(args.jobs, &make);
+    let at_exit = jobserver.clone();
+    let cancel = cancel_on_signals(move || at_exit.iter().for_each(|jobserver| jobserver.give_back()))?;
     let mut session = open::session(global, true, &cancel)?;
     let synced = open::synced(&mut session, &args.targets.words)?;
     if cancel.is_cancelled() {
@@ -38,6 +45,7 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     if let Err(error) = &synced.engine {
         return Err(no_engine(&session, &synced, error));
     }
+    records::prepare(global, &args.records, &synced)?;
     let problems = session.problems(&synced);
     if !problems.is_empty() && !args.keep_going {
         let all = problems.values().flatten();
@@ -47,20 +55,25 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
         return Err(failure);
     }
     plan::warnings(&session, &synced);
-    let how = if args.quiet { args::Progress::Quiet } else { args.progress };
+    let how = match (args.quiet, args.json) {
+        (true, _) => args::Progress::Quiet,
+        (false, true) => args::Progress::Json,
+        (false, false) => args.progress,
+    };
     let logs = session.state().join("logs");
     let progress =
         Arc::new(Progress::new(how, args.trace, move |image: &str| logs.join(format!("{image}.log"))));
     let shown = Arc::clone(&progress);
     let tell: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| shown.event(event));
     let options = BuildOptions {
-        jobs: args.jobs.map_or_else(processors, usize::from),
+        jobs,
         keep_going: args.keep_going,
         always: args.always_make || args.no_cache,
         no_cache: args.no_cache,
         push: args.push,
         load: args.load,
         epoch: epoch()?,
+        jobserver,
     };
     let summary = session.build(&synced, &options, &tell);
     if let Err(error) = session.save() {
@@ -68,14 +81,24 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
             "warning: what imk learned could not be kept: {error}; the next run will be slower"
         );
     }
-    failures(&session, &summary, &progress);
-    open::silent(&session);
-    plan::skipped_tags(&summary.skipped_tags);
-    if how != args::Progress::Quiet {
-        out::line(format_args!("{}", summary_line(&summary, started.elapsed())));
+    let took = started.elapsed();
+    let line = summary_line(&summary, took);
+    progress.summary(&summary, took);
+    if let (Some(rows), Some(file)) = (progress.rows(&summary), std::env::var_os("GITHUB_STEP_SUMMARY")) {
+        // A summary that cannot be written is no reason to fail a job whose images are built.
+        let _ = outside::append(Path::new(&file), ci::summary(&rows, &line).as_bytes());
+    }
+    // Programs were told already.
+    if !progress.is_for_programs() {
+        failures(&session, &summary, &progress);
+        open::silent(&session);
+        plan::skipped_tags(&summary.skipped_tags);
+        if how != args::Progress::Quiet {
+            out::line(format_args!("{line}"));
+        }
     }
     match verdict(&summary) {
-        0 => Ok(()),
+        0 => records::write(global, &args.records, &synced, &summary),
         code => Err(Failure::silent(code)),
     }
 }
@@ -91,12 +114,34 @@ fn epoch() -> Result<i64, Failure> {
     }
 }
 
+/// How many images at once, and who else has a say in it.
+fn at_once(typed: Option<u16>, make: &Makeflags) -> (usize, Option<Arc<Jobserver>>) {
+    let warn = |text: &str| anstream::eprintln!("warning: {text}");
+    match (typed, &make.jobserver) {
+        (Some(jobs), None) => (usize::from(jobs), None),
+        (None, None) => (processors(), None),
+        (Some(jobs), Some(_)) => {
+            warn(&format!("-j{jobs} given: make's jobserver is not asked"));
+            (usize::from(jobs), None)
+        }
+        (None, Some(address)) => match Jobserver::open(address) {
+            Ok(jobserver) => (make.jobs.unwrap_or_else(processors), Some(Arc::new(jobserver))),
+            Err(_) => {
+                warn(
+                    "make's jobserver is not available: using -j1; add `+` to the line of the parent make's rule",
+                );
+                (1, None)
+            }
+        },
+    }
+}
+
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Ctrl-C and a polite kill stop the engine's builds; a second one ends imk at once.
-fn cancel_on_signals() -> Result<Cancel, Failure> {
+/// Ctrl-C and a polite kill stop the engine's builds; a second one ends imk at once, after `at_exit`.
+fn cancel_on_signals(at_exit: impl Fn() + Send + 'static) -> Result<Cancel, Failure> {
     let cancel = Cancel::default();
     let mut signals = signal_hook::iterator::Signals::new([
         signal_hook::consts::SIGINT,
@@ -107,6 +152,7 @@ fn cancel_on_signals() -> Result<Cancel, Failure> {
     std::thread::spawn(move || {
         for _ in signals.forever() {
             if asked.is_cancelled() {
+                at_exit();
                 std::process::exit(130);
             }
             asked.cancel();
@@ -135,6 +181,9 @@ fn failures(session: &Session, summary: &Summary, progress: &Progress) {
             continue;
         }
         let place = place(session, name, error);
+        let line = place.as_ref().map(|(line, _)| (*line, None));
+        let about = format!("image `{name}` failed: {}", words::build_error(error));
+        eprint!("{}", ci::annotation(path(session, name), line, &about));
         let at = place.map(|(line, text)| format!(" at {}:{line}: {text}", path(session, name)));
         let message =
             format!("image `{name}` failed{}: {}", at.unwrap_or_default(), words::build_error(error));

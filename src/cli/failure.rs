@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use super::ci;
 use crate::drive::project::ProjectError;
 use crate::drive::select::Unknown;
 use crate::drive::session::{OpenError, Session};
@@ -157,7 +158,10 @@ fn excerpt(problem: &Problem, text_of: &impl Fn(&str) -> Option<String>) -> Stri
     if let Some(hint) = &problem.hint {
         group = group.element(Level::HELP.message(hint.as_str()));
     }
-    format!("{}\n", Renderer::styled().render(&[group]))
+    let place = text.as_ref().map(|(span, text)| span.line_and_column(text));
+    let place = place.map(|(line, column)| (line, Some(column)));
+    let annotation = ci::annotation(&problem.path, place, &problem.message);
+    format!("{}\n{annotation}", Renderer::styled().render(&[group]))
 }
 
 /// The nearest character boundary at or before a byte.

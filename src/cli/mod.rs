@@ -5,38 +5,69 @@
 pub mod args;
 mod build;
 mod check;
+mod ci;
+mod command;
+mod completions;
+mod examples;
 mod failure;
+mod fmt;
 mod graph;
 mod init;
 mod inputs;
 mod keys;
 mod list;
 mod log;
+mod man;
 mod open;
 mod out;
 mod plan;
 mod progress;
 mod pull;
+mod records;
 mod replay;
+mod schema;
 mod tags;
 mod update;
 mod why;
 mod words;
 
-use clap::Parser;
-
-use args::{Args, Verb};
+use args::Verb;
 pub use failure::Failure;
 
 /// What may be typed where a target may stand, for "did you mean".
 const VERBS: &[&str] = &[
-    "build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "tags", "update",
-    "outdated", "push", "pull", "init", "keys", "help",
+    "build",
+    "plan",
+    "check",
+    "why",
+    "log",
+    "replay",
+    "graph",
+    "inputs",
+    "list",
+    "tags",
+    "update",
+    "outdated",
+    "push",
+    "pull",
+    "init",
+    "keys",
+    "help",
+    "status",
+    "ls",
+    "completions",
+    "man",
+    "schema",
+    "fmt",
 ];
 
 /// Runs the command line of this process; the number is its exit status.
 pub fn main() -> u8 {
-    let args = match Args::try_parse() {
+    if completions::answered() {
+        return 0;
+    }
+    let words: Vec<_> = std::env::args_os().collect();
+    let args = match command::parse(&words) {
         Ok(args) => args,
         Err(error) => {
             // clap exits with 2 for mistakes, as make does, and 0 for --help.
@@ -64,6 +95,10 @@ pub fn main() -> u8 {
         Some(Verb::Pull(pull)) => pull::run(global, pull),
         Some(Verb::Init(init)) => init::run(global, init),
         Some(Verb::Keys) => keys::run(),
+        Some(Verb::Completions(completions)) => completions::run(completions),
+        Some(Verb::Man(man)) => man::run(global, man),
+        Some(Verb::Schema) => schema::run(),
+        Some(Verb::Fmt(fmt)) => fmt::run(global, fmt),
     };
     match done {
         Ok(()) => 0,

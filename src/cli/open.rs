@@ -1,13 +1,13 @@
 //! Opens the repository that the command line means.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::args::Global;
 use super::failure::{Failure, open_error, sync_error};
-use super::{VERBS, words};
+use super::{VERBS, ci, words};
 use crate::credentials::Credentials;
 use crate::drive::project::Overrides;
 use crate::drive::session::{Opening, STATE, Session};
@@ -24,7 +24,20 @@ use crate::source::tree::{ReadError, SourceTree};
 /// The repository around the current folder, `-C` or `-f`.
 pub fn located(global: &Global) -> Result<Located, Failure> {
     let start = global.directory.as_deref().unwrap_or(Path::new("."));
-    Ok(locate(start, global.file.as_deref())?)
+    let located = locate(start, global.file.as_deref())?;
+    ci::begin_paths_at(&located.root);
+    Ok(located)
+}
+
+/// A path that was typed, below `-C`.
+pub fn place(global: &Global, path: &Path) -> PathBuf {
+    let start = global.directory.as_deref().unwrap_or(Path::new("."));
+    start.join(path)
+}
+
+/// A file of a tree; nothing when it is not there or no text.
+pub fn text(tree: &dyn SourceTree, path: &str) -> Option<String> {
+    String::from_utf8(tree.read(path).ok()??).ok()
 }
 
 /// Opens it; `exclusive` verbs wait for each other.
@@ -77,10 +90,8 @@ fn open(
         let who = if holder.is_empty() { "another imk" } else { holder };
         anstream::eprintln!("waiting for {who}, which is building in this repository");
     };
-    let mut session = Session::open(opening, recipes, waiting).map_err(|error| {
-        let text_of = |path: &str| String::from_utf8(tree.read(path).ok()??).ok();
-        open_error(error, text_of)
-    })?;
+    let mut session = Session::open(opening, recipes, waiting)
+        .map_err(|error| open_error(error, |path| text(&*tree, path)))?;
     session.on_fetch(Arc::new(|url: &str| anstream::eprintln!("fetching from {url}")));
     Ok(session)
 }
@@ -129,16 +140,17 @@ fn asking(global: &Global) -> Asking {
 
 /// What the command line and the environment add to the Imagefile.
 pub fn overrides(global: &Global) -> Overrides {
-    const VAR: &str = "IMK_VAR_";
-    let from_env = std::env::vars_os().filter_map(|(name, value)| {
-        let name = name.to_str()?.strip_prefix(VAR)?.to_owned();
-        Some((name, value.to_str()?.to_owned()))
-    });
-    let mut vars: BTreeMap<String, String> = from_env.collect();
-    vars.extend(global.vars.iter().cloned());
+    let pairs = |prefix: &str, typed: &[(String, String)]| {
+        let from_env = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.to_str()?.strip_prefix(prefix)?.to_owned();
+            Some((name, value.to_str()?.to_owned()))
+        });
+        // The later of two wins: what was typed.
+        from_env.chain(typed.iter().cloned()).collect()
+    };
     Overrides {
-        vars,
-        args: global.build_args.iter().cloned().collect(),
+        vars: pairs("IMK_VAR_", &global.vars),
+        args: pairs("IMK_BUILD_ARG_", &global.build_args),
         platform: global.platform.clone(),
         prefix: global.prefix.clone(),
         target: global.target.clone(),

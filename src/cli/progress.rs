@@ -1,7 +1,11 @@
 //! Shows a build while it runs: live lines on a terminal, plain lines elsewhere.
 //!
 //! Everything here goes to standard error. The whole output of every image
-//! goes to its log file as well, whatever is shown.
+//! goes to its log file as well, whatever is shown. In a CI that folds, an
+//! image's lines are kept until it ends, since images run beside each other
+//! and a fold holds one.
+
+mod json;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -13,10 +17,12 @@ use fs_err as fs;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::args;
+use super::ci::{Ci, Row};
 use super::words;
-use crate::drive::run::{Ending, Event};
-use crate::engine::BuildEvent;
+use crate::drive::run::{Ending, Event, Summary};
+use crate::engine::{BuildEvent, ImageId};
 use crate::query::hands::JobEvent;
+use crate::reason::Reason;
 
 /// How much of a failed build's log is shown again at the end.
 const TAIL: usize = 20;
@@ -32,10 +38,14 @@ pub struct Progress {
 enum How {
     Live(MultiProgress),
     Plain,
+    /// Plain, with each image's lines in a fold.
+    Folded(Ci),
+    /// An object a line, for programs.
+    Json,
     Quiet,
 }
 
-/// One running image.
+/// One image, running or ended.
 #[derive(Default)]
 struct Job {
     bar: Option<ProgressBar>,
@@ -45,6 +55,12 @@ struct Job {
     /// The beginning of a line whose end has not come yet, by step.
     partial: BTreeMap<String, Vec<u8>>,
     tail: Vec<String>,
+    /// What goes into the fold.
+    lines: Vec<String>,
+    /// Why an earlier result was looked for.
+    reused: Vec<Reason>,
+    id: Option<ImageId>,
+    took: Duration,
 }
 
 impl Progress {
@@ -58,7 +74,8 @@ impl Progress {
         let how = match how {
             args::Progress::Auto if terminal => How::Live(MultiProgress::new()),
             args::Progress::Tty => How::Live(MultiProgress::new()),
-            args::Progress::Auto | args::Progress::Plain => How::Plain,
+            args::Progress::Auto | args::Progress::Plain => Ci::here().map_or(How::Plain, How::Folded),
+            args::Progress::Json => How::Json,
             args::Progress::Quiet => How::Quiet,
         };
         Self { how, jobs: Mutex::default(), logs: Box::new(logs), trace }
@@ -78,14 +95,21 @@ impl Progress {
                 job.log = self.open_log(&name);
                 job.bar = self.bar(&name);
                 self.line(&name, &why);
+                self.object(|| json::started(&name, &reasons));
             }
             Event::Job(name, JobEvent::Build(event)) => {
                 let job = jobs.entry(name.clone()).or_default();
+                if let How::Json = self.how
+                    && let Some(line) = json::build(&name, &event)
+                {
+                    self.object(|| line);
+                }
                 self.build_event(&name, job, event);
             }
             Event::Job(name, JobEvent::Reused(reasons)) => {
                 let why = words::first_reason(&reasons);
                 self.line(&name, &format!("{why}; an earlier result serves again"));
+                jobs.entry(name).or_default().reused = reasons;
             }
             Event::Job(name, JobEvent::Publishing) => {
                 if let Some(job) = jobs.get_mut(&name) {
@@ -99,11 +123,15 @@ impl Progress {
                 self.line(&name, "another machine has published it meanwhile; that one is taken");
             }
             Event::Job(_, JobEvent::SameResult | JobEvent::Found) => {}
+            Event::Result(name, id) => jobs.entry(name).or_default().id = Some(id),
             Event::Ended(name, ending, took) => {
-                if let Some(bar) = jobs.get_mut(&name).and_then(|job| job.bar.take()) {
+                let job = jobs.entry(name.clone()).or_default();
+                if let Some(bar) = job.bar.take() {
                     bar.finish_and_clear();
                 }
-                self.ended(&name, &ending, took);
+                job.took = took;
+                self.object(|| json::ended(&name, &ending, job.id.as_ref(), &job.reused, took));
+                self.ended(&name, &ending, job);
             }
         }
     }
@@ -115,18 +143,67 @@ impl Progress {
         (tail, (self.logs)(image))
     }
 
-    fn ended(&self, name: &str, ending: &Ending, took: Duration) {
-        let took = words::duration(took);
-        match ending {
-            Ending::Built { same: false, .. } => self.line(name, &format!("built in {took}")),
-            Ending::Built { same: true, .. } => {
-                self.line(name, &format!("built in {took}, with the same result as before"));
+    /// What is said when everything has ended.
+    pub fn summary(&self, summary: &Summary, took: Duration) {
+        if let How::Json = self.how {
+            json::summary(summary, took).into_iter().for_each(|line| self.object(|| line));
+        }
+    }
+
+    /// Whether programs read this, and people do not.
+    pub fn is_for_programs(&self) -> bool {
+        matches!(self.how, How::Json)
+    }
+
+    /// Rows for the job's summary, where there is one: all images but the fresh ones.
+    pub fn rows(&self, summary: &Summary) -> Option<Vec<Row>> {
+        let How::Folded(Ci::GitHub) = self.how else { return None };
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = |(name, ending): (&String, &Ending)| {
+            let job = jobs.get(name);
+            let (verdict, reason) = match ending {
+                Ending::Built { reasons, same: false } => ("built", words::first_reason(reasons)),
+                Ending::Built { reasons, same: true } => ("built, same result", words::first_reason(reasons)),
+                Ending::Reused => {
+                    ("earlier result", job.map_or(String::new(), |job| words::first_reason(&job.reused)))
+                }
+                Ending::Failed(error) => ("**failed**", words::build_error(error)),
+                Ending::Skipped => ("skipped", String::new()),
+                Ending::Found => ("in the registry", String::new()),
+                Ending::Fresh if summary.retagged.contains(name) => ("retagged", String::new()),
+                Ending::Fresh => return None,
+            };
+            let was_built = matches!(ending, Ending::Built { .. } | Ending::Failed(_));
+            let took = job.filter(|_| was_built).map(|job| words::duration(job.took)).unwrap_or_default();
+            Some(Row { image: name.clone(), verdict: verdict.into(), reason, took })
+        };
+        Some(summary.endings.iter().filter_map(row).collect())
+    }
+
+    fn ended(&self, name: &str, ending: &Ending, job: &mut Job) {
+        let took = words::duration(job.took);
+        let text = match ending {
+            Ending::Built { same: false, .. } => format!("built in {took}"),
+            Ending::Built { same: true, .. } => format!("built in {took}, with the same result as before"),
+            Ending::Failed(error) => format!("failed: {}", words::build_error(error)),
+            Ending::Found => "its registry has it".to_owned(),
+            Ending::Fresh | Ending::Reused | Ending::Skipped => return,
+        };
+        match self.how {
+            How::Folded(ci) if !job.lines.is_empty() => {
+                let title = format!("{name}: {text}");
+                let lines = std::mem::take(&mut job.lines);
+                // Written as it is: without colour these sequences are still wanted.
+                eprint!("{}", ci.fold(name, &title, &lines, job.took));
             }
-            Ending::Failed(error) => {
-                self.line(name, &format!("failed: {}", words::build_error(error)));
-            }
-            Ending::Found => self.line(name, "its registry has it"),
-            Ending::Fresh | Ending::Reused | Ending::Skipped => {}
+            _ => self.line(name, &text),
+        }
+    }
+
+    /// A line of JSON, where that is wanted.
+    fn object(&self, line: impl FnOnce() -> String) {
+        if let How::Json = self.how {
+            eprintln!("{}", line());
         }
     }
 
@@ -134,8 +211,8 @@ impl Progress {
         match event {
             BuildEvent::Step { id, name: step, .. } => {
                 job.write(format!("{step}\n").as_bytes());
-                if matches!(self.how, How::Plain) && is_instruction(&step) {
-                    self.line(name, &step);
+                if is_instruction(&step) {
+                    self.detail(name, job, &step);
                 }
                 job.names.insert(id, step.clone());
                 job.step.clone_from(&step);
@@ -151,7 +228,7 @@ impl Progress {
                 };
                 job.write(format!("{step}: {how}\n").as_bytes());
                 if let Some(rest) = job.partial.remove(&id) {
-                    self.output(name, job, &rest);
+                    self.output(name, job, &id, &rest);
                 }
             }
             BuildEvent::Log { id, bytes } => {
@@ -161,7 +238,7 @@ impl Progress {
                 let mut rest = buffer.as_slice();
                 while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
                     let (line, after) = rest.split_at(end);
-                    self.output(name, job, line);
+                    self.output(name, job, &id, line);
                     rest = &after[1..];
                 }
                 if !rest.is_empty() {
@@ -170,14 +247,17 @@ impl Progress {
             }
             BuildEvent::Note(text) => {
                 job.write(format!("{text}\n").as_bytes());
-                self.line(name, &text);
+                match self.how {
+                    How::Folded(_) => job.lines.push(text),
+                    _ => self.line(name, &text),
+                }
             }
             BuildEvent::Sent { .. } => {}
         }
     }
 
     /// One whole line of a step's output.
-    fn output(&self, name: &str, job: &mut Job, line: &[u8]) {
+    fn output(&self, name: &str, job: &mut Job, step: &str, line: &[u8]) {
         let text = plain_text(line);
         if text.is_empty() {
             return;
@@ -186,9 +266,17 @@ impl Progress {
             job.tail.remove(0);
         }
         job.tail.push(text.clone());
+        self.object(|| json::log(name, step, &text));
+        job.show(&format!("{} │ {text}", job.step));
+        self.detail(name, job, &format!("| {text}"));
+    }
+
+    /// A line that live display has no room for.
+    fn detail(&self, name: &str, job: &mut Job, text: &str) {
         match self.how {
-            How::Plain => self.line(name, &format!("| {text}")),
-            _ => job.show(&format!("{} │ {text}", job.step)),
+            How::Plain => self.line(name, text),
+            How::Folded(_) => job.lines.push(text.to_owned()),
+            How::Live(_) | How::Json | How::Quiet => {}
         }
     }
 
@@ -199,8 +287,8 @@ impl Progress {
                 let line = format!("{bold}{name}{bold:#}: {text}");
                 let _ = bars.println(line);
             }
-            How::Plain => anstream::eprintln!("{bold}{name}{bold:#}: {text}"),
-            How::Quiet => {}
+            How::Plain | How::Folded(_) => anstream::eprintln!("{bold}{name}{bold:#}: {text}"),
+            How::Json | How::Quiet => {}
         }
     }
 

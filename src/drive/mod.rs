@@ -3,6 +3,7 @@
 //! The only floor that sets salsa inputs. Never prints: it reports data, and
 //! the face makes words of it.
 
+pub mod jobserver;
 pub mod lock;
 pub mod others;
 pub mod plan;

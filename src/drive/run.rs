@@ -10,12 +10,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::jobserver::{Jobserver, Turn};
 use super::publish::{Shelved, publish};
 use super::schedule::{Schedule, State};
 use super::session::Session;
 use super::sync::Synced;
 use super::tags::{Skipped, Tagging};
-use crate::engine::{EngineError, SecretValue};
+use crate::engine::{EngineError, ImageId, SecretValue};
 use crate::query::ImkDb;
 use crate::query::hands::{Hands, JobEvent, Run};
 use crate::query::image::{BuildError, Built, image};
@@ -47,6 +48,8 @@ pub struct BuildOptions {
     pub load: bool,
     /// The time that published images bear, seconds since 1970.
     pub epoch: i64,
+    /// Who else counts what runs at once: each build waits for its turn there.
+    pub jobserver: Option<Arc<Jobserver>>,
 }
 
 /// What is told while a build runs.
@@ -54,6 +57,8 @@ pub struct BuildOptions {
 pub enum Event {
     /// Something happened to a job.
     Job(String, JobEvent),
+    /// A job has this result, and is about to end.
+    Result(String, ImageId),
     /// A job ended.
     Ended(String, Ending, Duration),
 }
@@ -136,12 +141,18 @@ impl Session {
         let share = self.share();
         let report = {
             let (told, tell) = (Arc::clone(&told), Arc::clone(tell));
+            let (jobserver, cancel) = (options.jobserver.clone(), self.hands.cancel.clone());
             move |name: &str, event: JobEvent| {
                 match &event {
                     JobEvent::Build(_) | JobEvent::Publishing | JobEvent::Yielded => {}
                     JobEvent::Found => lock(&told).entry(name.to_owned()).or_default().found = true,
                     JobEvent::Started(reasons) => {
-                        lock(&told).entry(name.to_owned()).or_default().built = Some(reasons.clone());
+                        // The build begins when this returns. One that was cancelled meanwhile ends at once.
+                        let turn = jobserver.as_ref().and_then(|jobserver| jobserver.turn(&cancel));
+                        let mut told = lock(&told);
+                        let told = told.entry(name.to_owned()).or_default();
+                        told.built = Some(reasons.clone());
+                        (told.turn, told.began) = (turn, Some(Instant::now()));
                     }
                     JobEvent::SameResult => lock(&told).entry(name.to_owned()).or_default().same = true,
                     JobEvent::Reused(_) => lock(&told).entry(name.to_owned()).or_default().reused = true,
@@ -281,6 +292,9 @@ struct Told {
     same: bool,
     reused: bool,
     found: bool,
+    /// When its build began, and the turn it began with.
+    began: Option<Instant>,
+    turn: Option<Turn>,
 }
 
 /// What the workers of one run share.
@@ -384,6 +398,12 @@ impl Work<'_> {
             Ok(Ok(built)) => self.shelve(db, demanded, &name, built),
             _ => None,
         };
+        // Given back when all has been told, and however this ends.
+        let (_turn, began) = match lock(self.told).get_mut(&name) {
+            Some(told) => (told.turn.take(), told.began),
+            None => (None, None),
+        };
+        let took = began.unwrap_or(started).elapsed();
         let mut schedule = lock(&self.schedule);
         let mut summary = lock(&self.summary);
         match shelved {
@@ -396,8 +416,10 @@ impl Work<'_> {
             summary.endings.insert(name, Ending::Skipped);
             return Some(0);
         };
+        let mut id = None;
         let (ending, newly_ready) = match result {
             Ok(built) => {
+                id = Some(built.id.clone());
                 if let Err(error) = self.load(&name, &built) {
                     summary.unfetched.insert(name.clone(), error);
                 }
@@ -420,9 +442,12 @@ impl Work<'_> {
         };
         summary.endings.insert(name.clone(), ending.clone());
         drop((schedule, summary));
+        if let Some(id) = id {
+            (self.tell)(Event::Result(name.clone(), id));
+        }
         // Another round tells how that one ends.
         if !matches!(ending, Ending::Failed(BuildError::BaseGone(_))) {
-            (self.tell)(Event::Ended(name, ending, started.elapsed()));
+            (self.tell)(Event::Ended(name, ending, took));
         }
         Some(newly_ready)
     }

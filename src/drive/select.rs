@@ -40,11 +40,15 @@ pub fn select(words: &[String], names: &Names<'_>) -> Result<BTreeSet<String>, V
         let with_users = word.ends_with('+') && word.len() > 1;
         let bare = word.trim_start_matches('+').trim_end_matches('+');
         let mut found = BTreeSet::new();
-        if !meaning(bare, names, &mut found, &mut BTreeSet::new()) {
-            let known = names.images.iter().chain(names.groups.keys()).map(String::as_str);
-            unknown.push(Unknown { word: bare.to_owned(), hint: did_you_mean(bare, known) });
-            continue;
+        let mut lost = Vec::new();
+        if !meaning(bare, names, &mut found, &mut BTreeSet::new(), &mut lost) {
+            lost.push(bare.to_owned());
         }
+        unknown.extend(lost.into_iter().map(|word| {
+            let known = names.images.iter().chain(names.groups.keys()).map(String::as_str);
+            let hint = did_you_mean(&word, known);
+            Unknown { word, hint }
+        }));
         let named = found.clone();
         if with_bases {
             close(&mut found, |name| names.bases.get(name).cloned().unwrap_or_default());
@@ -62,8 +66,15 @@ pub fn select(words: &[String], names: &Names<'_>) -> Result<BTreeSet<String>, V
     if unknown.is_empty() { Ok(selected) } else { Err(unknown) }
 }
 
-/// Adds what one word means; false when that is nothing. `seen` ends groups that hold themselves.
-fn meaning(word: &str, names: &Names<'_>, found: &mut BTreeSet<String>, seen: &mut BTreeSet<String>) -> bool {
+/// Adds what one word means; false when that is nothing. `seen` ends groups that hold themselves, and
+/// `lost` gets their members that mean nothing.
+fn meaning(
+    word: &str,
+    names: &Names<'_>,
+    found: &mut BTreeSet<String>,
+    seen: &mut BTreeSet<String>,
+    lost: &mut Vec<String>,
+) -> bool {
     if names.images.contains(word) {
         found.insert(word.to_owned());
         return true;
@@ -71,7 +82,9 @@ fn meaning(word: &str, names: &Names<'_>, found: &mut BTreeSet<String>, seen: &m
     if let Some(members) = names.groups.get(word) {
         if seen.insert(word.to_owned()) {
             for member in members {
-                meaning(member, names, found, seen);
+                if !meaning(member, names, found, seen, lost) {
+                    lost.push(member.clone());
+                }
             }
         }
         return true;
@@ -112,6 +125,7 @@ mod tests {
         let groups = BTreeMap::from([
             ("all-svc".into(), vec!["svc-*".into()]),
             ("loop".into(), vec!["loop".into(), "web".into()]),
+            ("apps".into(), vec!["wbe".into(), "svc-a".into()]),
         ]);
         let images = bases.keys().cloned().collect();
         let names = Names { images: &images, groups: &groups, bases: &bases };
@@ -138,6 +152,7 @@ mod tests {
     #[test]
     fn a_word_that_means_nothing_is_told_with_what_is_near() {
         check("wbe", "[Unknown { word: \"wbe\", hint: Some(\"did you mean `web`?\") }]");
+        check("apps", "[Unknown { word: \"wbe\", hint: Some(\"did you mean `web`?\") }]");
         check("zzz*", "[Unknown { word: \"zzz*\", hint: None }]");
     }
 }

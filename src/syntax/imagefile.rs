@@ -4,7 +4,9 @@
 //! Opens no file: whether a Dockerfile exists is for the floors above.
 
 mod decode;
+pub mod format;
 mod inherit;
+pub mod kinds;
 mod overlays;
 
 use std::collections::BTreeMap;
@@ -183,6 +185,13 @@ pub fn read(text: &str, vars: &BTreeMap<String, String>) -> Result<Imagefile, Ve
     errors.sort_by_key(|error| (error.span, error.message.clone()));
     errors.dedup();
     Err(errors)
+}
+
+/// The names of images and groups, as far as the text can be read: for completion.
+pub fn names(text: &str) -> Vec<String> {
+    let (raw, _) = decode::decode(text);
+    let groups = raw.groups.into_iter().map(|(name, _)| name.text);
+    raw.images.into_iter().map(|(name, _)| name.text).chain(groups).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! own, and are skipped with the same word where there is none to start.
 
 mod bad_input;
+mod completions;
 mod history;
 mod hostile;
 mod inputs;
@@ -12,16 +13,20 @@ mod no_engine;
 mod overlays;
 mod peers;
 mod sandbox;
+mod shell;
 mod tags;
 mod tidy;
 mod warnings;
 
 mod chain;
+mod ci;
 mod differential;
 mod engine;
+mod events;
 mod everyday;
 mod freshness;
 mod graph;
+mod make;
 mod publish;
 mod readme;
 mod registry;

@@ -174,6 +174,10 @@ impl Sandbox {
             .stdin(Stdio::null())
             .env_remove("BUILDKIT_PROGRESS")
             .env_remove("CI")
+            .env_remove("GITHUB_ACTIONS")
+            .env_remove("GITHUB_STEP_SUMMARY")
+            .env_remove("GITLAB_CI")
+            .env_remove("MAKEFLAGS")
             .env("NO_COLOR", "1")
             .env("IMK_PREFIX", &self.prefix);
         if let Some(engine) = &self.engine {
@@ -182,7 +186,7 @@ impl Sandbox {
         command
     }
 
-    /// What such a command came to.
+    /// What became of a command that [`Self::command`] made.
     pub fn run(&self, output: Output) -> Run<'_> {
         Run {
             sandbox: self,

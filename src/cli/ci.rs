@@ -1,0 +1,190 @@
+//! Where imk runs on GitHub or GitLab: folds, annotations and the job's summary.
+//!
+//! Makes lines in the languages of those two. Knows nothing of images but
+//! names and words that it is handed.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Who runs this job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ci {
+    /// GitHub Actions, and those that speak its language.
+    GitHub,
+    /// GitLab CI.
+    GitLab,
+}
+
+/// Where the paths of messages begin; known once a repository was located.
+static ROOT: OnceLock<PathBuf> = OnceLock::new();
+
+/// Paths of messages begin here from now on.
+pub fn begin_paths_at(root: &Path) {
+    let _ = ROOT.set(root.to_owned());
+}
+
+impl Ci {
+    /// Who runs this process.
+    pub fn here() -> Option<Self> {
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "false");
+        if is_set("GITHUB_ACTIONS") {
+            return Some(Self::GitHub);
+        }
+        is_set("GITLAB_CI").then_some(Self::GitLab)
+    }
+
+    /// Lines that a reader opens by a click on their title. `took` ends now.
+    pub fn fold(self, name: &str, title: &str, lines: &[String], took: Duration) -> String {
+        let mut text = String::new();
+        match self {
+            Self::GitHub => {
+                let _ = writeln!(text, "::group::{}", safe(title));
+                lines.iter().for_each(|line| text += &format!("{}\n", safe(line)));
+                text += "::endgroup::\n";
+            }
+            Self::GitLab => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let began = now.saturating_sub(took).as_secs();
+                let word = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '.' };
+                let section: String = name.chars().map(word).collect();
+                let (clear, now) = ("\u{1b}[0K", now.as_secs());
+                let _ = writeln!(
+                    text,
+                    "{clear}section_start:{began}:imk_{section}[collapsed=true]\r{clear}{title}"
+                );
+                lines.iter().for_each(|line| text += &format!("{line}\n"));
+                let _ = writeln!(text, "{clear}section_end:{now}:imk_{section}\r{clear}");
+            }
+        }
+        text
+    }
+}
+
+/// Output of a build must not be taken for a command to GitHub.
+fn safe(line: &str) -> String {
+    line.replace("##[", "## [")
+}
+
+/// The line that makes GitHub show an error beside a line of a file; nothing elsewhere.
+/// `place` is the line and column, from 1; a path begins at the repository's root.
+pub fn annotation(path: &str, place: Option<(usize, Option<usize>)>, message: &str) -> String {
+    if Ci::here() != Some(Ci::GitHub) {
+        return String::new();
+    }
+    let workspace = std::env::var_os("GITHUB_WORKSPACE").map(PathBuf::from);
+    annotation_in(ROOT.get().map(PathBuf::as_path), workspace.as_deref(), path, place, message)
+}
+
+fn annotation_in(
+    root: Option<&Path>,
+    workspace: Option<&Path>,
+    path: &str,
+    place: Option<(usize, Option<usize>)>,
+    message: &str,
+) -> String {
+    let mut properties = Vec::new();
+    if !path.is_empty() {
+        // GitHub counts from the work tree's root, which may lie above imk's.
+        let workspace = workspace.and_then(|path| path.canonicalize().ok());
+        let below = root.zip(workspace.as_deref()).and_then(|(root, top)| root.strip_prefix(top).ok());
+        let path = below.unwrap_or(Path::new("")).join(path);
+        properties.push(format!("file={}", property(&path.to_string_lossy())));
+    }
+    if let Some((line, column)) = place {
+        properties.push(format!("line={line}"));
+        properties.extend(column.map(|column| format!("col={column}")));
+    }
+    let space = if properties.is_empty() { "" } else { " " };
+    format!("::error{space}{}::{}\n", properties.join(","), data(message))
+}
+
+/// A message as GitHub's toolkit escapes it.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+/// A row of the job's summary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The image.
+    pub image: String,
+    /// How it came out.
+    pub verdict: String,
+    /// Why it was touched.
+    pub reason: String,
+    /// How long it took.
+    pub took: String,
+}
+
+/// The job's summary in GitHub's Markdown. Fresh images are only counted in its last line.
+pub fn summary(rows: &[Row], line: &str) -> String {
+    let mut text = String::from("### imk\n\n");
+    if !rows.is_empty() {
+        text += "| image | verdict | reason | duration |\n| --- | --- | --- | --- |\n";
+    }
+    for Row { image, verdict, reason, took } in rows {
+        let cells = [image, verdict, reason, took].map(|cell| self::cell(cell));
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+    }
+    let gap = if rows.is_empty() { "" } else { "\n" };
+    let _ = writeln!(text, "{gap}{line}");
+    text
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('<', "&lt;").replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_no_command() {
+        let lines = ["| ##[error]x".to_owned()];
+        let text = Ci::GitHub.fold("a", "a: built", &lines, Duration::ZERO);
+        assert_eq!(text, "::group::a: built\n| ## [error]x\n::endgroup::\n");
+    }
+
+    #[test]
+    fn a_section_has_a_name_that_gitlab_takes() {
+        let text = Ci::GitLab.fold("team/web", "web: built", &[], Duration::ZERO);
+        assert!(text.contains(":imk_team.web[collapsed=true]\r\u{1b}[0Kweb: built\n"), "{text:?}");
+        assert_eq!(text.matches("imk_team.web").count(), 2);
+    }
+
+    #[test]
+    fn an_annotation_is_escaped_and_begins_at_the_work_tree() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().canonicalize().unwrap();
+        let root = top.join("sub");
+        let text = annotation_in(Some(&root), Some(&top), "a,b/Dockerfile", Some((3, Some(6))), "100%\nno");
+        assert_eq!(text, "::error file=sub/a%2Cb/Dockerfile,line=3,col=6::100%25%0Ano\n");
+        assert_eq!(annotation_in(None, None, "", None, "x"), "::error::x\n");
+    }
+
+    #[test]
+    fn a_cell_cannot_end_its_table() {
+        let row = Row {
+            image: "web".into(),
+            verdict: "failed".into(),
+            reason: "a|b <c>\nd".into(),
+            took: "1.0s".into(),
+        };
+        insta::assert_snapshot!(summary(&[row], "0 fresh"), @r"
+        ### imk
+
+        | image | verdict | reason | duration |
+        | --- | --- | --- | --- |
+        | web | failed | a\|b &lt;c> d | 1.0s |
+
+        0 fresh
+        ");
+    }
+}

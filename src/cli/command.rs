@@ -1,0 +1,140 @@
+//! The command line as clap has it: what `args` declares, furnished with what every verb and every flag has.
+//!
+//! Gives each verb its examples, each flag its `IMK_*` variable and each
+//! target its completion, so that no declaration has to. Knows no verb by name.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::builder::Resettable;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
+use clap_complete::engine::ArgValueCompleter;
+
+use super::args::Args;
+use super::{VERBS, completions, examples};
+use crate::syntax::suggest::nearest;
+
+/// Flags without a variable of their name, each with its reason.
+const WITHOUT_VARIABLE: &[(&str, &str)] = &[
+    ("var", "IMK_VAR_NAME sets the variable NAME"),
+    ("build-arg", "IMK_BUILD_ARG_NAME sets the argument NAME"),
+    ("help", "it is asked for by hand"),
+    ("version", "it is asked for by hand"),
+];
+
+/// Reads the words of a command line, the program's own name first.
+///
+/// # Errors
+/// clap's, which know how to print themselves; `--help` is one of them.
+pub fn parse(words: &[OsString]) -> Result<Args, clap::Error> {
+    let conflicts = |error: &clap::Error| error.kind() == ErrorKind::ArgumentConflict;
+    let matches = match matches(words, &|_| true) {
+        // What was typed wins over the environment: a variable that contradicts it is passed over.
+        Err(error) if conflicts(&error) => {
+            let loses = |variable: &str| {
+                is_set(variable)
+                    && matches(words, &|other| other == variable).is_err_and(|error| conflicts(&error))
+            };
+            matches(words, &|variable| !loses(variable))
+        }
+        other => other,
+    };
+    let matches = matches.map_err(guessed)?;
+    Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
+}
+
+/// `imk help paln`: clap guesses verbs everywhere but there.
+fn guessed(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    if error.get(ContextKind::SuggestedSubcommand).is_none()
+        && let Some(verb) = nearest(typed, VERBS.iter().copied())
+    {
+        let verb = ContextValue::Strings(vec![verb.to_owned()]);
+        error.insert(ContextKind::SuggestedSubcommand, verb);
+    }
+    error
+}
+
+fn matches(words: &[OsString], heard: &dyn Fn(&str) -> bool) -> Result<ArgMatches, clap::Error> {
+    furnished(Args::command(), heard).try_get_matches_from(words)
+}
+
+/// The whole command, as help, man pages and completion want it.
+pub fn command() -> Command {
+    furnished(Args::command(), &|_| true)
+}
+
+fn furnished(command: Command, heard: &dyn Fn(&str) -> bool) -> Command {
+    let examples = examples::of(command.get_name());
+    let command = match examples {
+        Some(text) => command.after_help(text),
+        None => command,
+    };
+    command
+        .mut_args(|arg| completed(with_variable(arg, heard)))
+        .mut_subcommands(|verb| furnished(verb, heard))
+}
+
+/// Gives a flag the variable of its name. One that docker or BuildKit named
+/// keeps that name too, and the variable of its own wins.
+fn with_variable(arg: Arg, heard: &dyn Fn(&str) -> bool) -> Arg {
+    let Some(long) = arg.get_long().filter(|long| !is_exception(long)) else { return arg };
+    let own = variable_of(long);
+    let declared = arg.get_env().map(|name| name.to_string_lossy().into_owned());
+    let name = declared.filter(|_| !is_set(&own)).unwrap_or(own);
+    let is_flag = matches!(arg.get_action(), ArgAction::SetTrue);
+    let value = std::env::var_os(&name);
+    let says_nothing = match &value {
+        None => false,
+        Some(value) if is_flag => value.to_str().and_then(yes_or_no) == Some(false),
+        // An empty prefix is one; nothing else can be empty.
+        Some(value) => value.is_empty() && long != "prefix",
+    };
+    let arg = if is_flag { arg.value_parser(flag) } else { arg };
+    if says_nothing || !heard(&name) { arg.env(Resettable::Reset) } else { arg.env(name) }
+}
+
+/// `IMK_KEEP_GOING` for `keep-going`.
+fn variable_of(long: &str) -> String {
+    format!("IMK_{}", long.to_uppercase().replace('-', "_"))
+}
+
+fn is_exception(long: &str) -> bool {
+    WITHOUT_VARIABLE.iter().any(|(name, _)| *name == long)
+}
+
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
+}
+
+/// What the variable of a flag may say. Not set, empty and `0` are the same.
+fn yes_or_no(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" | "y" | "t" => Some(true),
+        "" | "0" | "false" | "no" | "off" | "n" | "f" => Some(false),
+        _ => None,
+    }
+}
+
+fn flag(text: &str) -> Result<bool, &'static str> {
+    yes_or_no(text).ok_or("say 1 or 0, true or false, yes or no")
+}
+
+/// Words that mean images are completed with them.
+fn completed(arg: Arg) -> Arg {
+    let is_word = |word: &str| {
+        arg.is_positional()
+            && arg.get_value_names().unwrap_or_default().iter().any(|name| name.contains(word))
+    };
+    if is_word("TARGET") {
+        return arg.add(ArgValueCompleter::new(|typed: &OsStr| completions::targets(typed, true)));
+    }
+    if is_word("IMAGE") || is_word("NAME") {
+        return arg.add(ArgValueCompleter::new(|typed: &OsStr| completions::targets(typed, false)));
+    }
+    arg
+}
+
+#[cfg(test)]
+#[path = "command_tests.rs"]
+mod tests;

@@ -1,0 +1,36 @@
+//! `imk fmt`: puts the Imagefile in order, or says that it is not.
+
+use super::args::Global;
+use super::args::shell::FmtArgs;
+use super::failure::Failure;
+use super::{open, out};
+use crate::query::recipe::Problem;
+use crate::source::outside;
+use crate::syntax::imagefile::format::format;
+
+pub fn run(global: &Global, args: &FmtArgs) -> Result<(), Failure> {
+    let located = open::located(global)?;
+    let Some(name) = &located.imagefile else {
+        return Err(Failure::with_hint(
+            format!("there is no Imagefile.ron in `{}` or above", located.root.display()),
+            "`imk init` writes one; name another with -f FILE",
+        ));
+    };
+    let path = located.root.join(name);
+    let text = String::from_utf8(outside::read(&path)?)
+        .map_err(|_| Failure::with_hint(format!("`{name}` is not UTF-8 text"), "save it as UTF-8"))?;
+    let formatted = format(&text, &open::overrides(global).vars).map_err(|errors| {
+        let problems: Vec<Problem> = errors.into_iter().map(|error| Problem::in_file(name, error)).collect();
+        Failure::problems(&problems, |_| Some(text.clone()))
+    })?;
+    if formatted == text {
+        return Ok(());
+    }
+    if args.check {
+        out::line(format_args!("{name} is not in order; `imk fmt` puts it"));
+        return Err(Failure::silent(1));
+    }
+    outside::write(&path, formatted.as_bytes())?;
+    out::line(format_args!("{name} put in order"));
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! `--progress json`: what happens, one JSON object a line.
+//!
+//! The names of events and fields are for programs and stay as they are; new
+//! ones may come. Reasons are the codes and values of `imk plan --json`.
+
+use serde_json::{Value, json};
+
+use crate::drive::run::{Ending, Summary};
+use crate::engine::{BuildEvent, EngineError, ImageId};
+use crate::query::image::BuildError;
+use crate::reason::Reason;
+
+use super::words;
+
+/// One line: the event's name, when it was written, its fields.
+pub fn line(event: &str, fields: Value) -> String {
+    let now = jiff::Timestamp::now();
+    let mut line = json!({"event": event, "time": format!("{now:.3}")});
+    if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), fields) {
+        line.extend(fields);
+    }
+    line.to_string()
+}
+
+/// The engine is asked to build an image.
+pub fn started(image: &str, reasons: &[Reason]) -> String {
+    line("started", json!({"image": image, "reasons": reasons}))
+}
+
+/// What the engine reports of a build, but for the output of steps.
+pub fn build(image: &str, event: &BuildEvent) -> Option<String> {
+    Some(match event {
+        BuildEvent::Step { id, name, number, total } => {
+            line("step", json!({"image": image, "id": id, "name": name, "number": number, "total": total}))
+        }
+        BuildEvent::StepDone { id, cached, error, took } => {
+            let took_ms = took.map(milliseconds);
+            line(
+                "step-done",
+                json!({"image": image, "id": id, "cached": cached, "error": error, "took_ms": took_ms}),
+            )
+        }
+        BuildEvent::Note(text) => line("note", json!({"image": image, "text": text})),
+        BuildEvent::Sent { files, bytes } => {
+            line("sent", json!({"image": image, "files": files, "bytes": bytes}))
+        }
+        BuildEvent::Log { .. } => return None,
+    })
+}
+
+/// One whole line of a step's output.
+pub fn log(image: &str, step: &str, text: &str) -> String {
+    line("log", json!({"image": image, "id": step, "text": text}))
+}
+
+/// A job ended. `because` is why an older result had to be looked for.
+pub fn ended(
+    image: &str,
+    ending: &Ending,
+    id: Option<&ImageId>,
+    because: &[Reason],
+    took: std::time::Duration,
+) -> String {
+    let took_ms = milliseconds(took);
+    match ending {
+        Ending::Fresh => line("fresh", json!({"image": image, "id": id})),
+        Ending::Found => line("found", json!({"image": image, "id": id})),
+        Ending::Reused => line("reused", json!({"image": image, "id": id, "reasons": because})),
+        Ending::Built { same, .. } => {
+            line("built", json!({"image": image, "id": id, "took_ms": took_ms, "same": same}))
+        }
+        Ending::Failed(error) => {
+            let mut fields = json!({"image": image, "took_ms": took_ms});
+            if let (Some(fields), Value::Object(error)) = (fields.as_object_mut(), failure(error)) {
+                fields.extend(error);
+            }
+            line("failed", fields)
+        }
+        Ending::Skipped => line("skipped", json!({"image": image})),
+    }
+}
+
+fn failure(error: &BuildError) -> Value {
+    let message = words::build_error(error);
+    match error {
+        BuildError::Engine(EngineError::Failed(failure)) => {
+            json!({"message": message, "step": failure.step, "exit_code": failure.exit_code})
+        }
+        BuildError::Invalid(problems) => {
+            let mistakes: Vec<Value> = problems
+                .iter()
+                .map(
+                    |problem| json!({"path": problem.path, "message": problem.message, "hint": problem.hint}),
+                )
+                .collect();
+            json!({"message": message, "mistakes": mistakes})
+        }
+        _ => json!({"message": message}),
+    }
+}
+
+/// The end: what was only tagged or not tried, then one line about everything.
+pub fn summary(summary: &Summary, took: std::time::Duration) -> Vec<String> {
+    let count = |wanted: fn(&Ending) -> bool| summary.endings.values().filter(|e| wanted(e)).count();
+    let mut lines: Vec<String> =
+        summary.retagged.iter().map(|image| line("retagged", json!({ "image": image }))).collect();
+    for (tag, error) in &summary.untagged {
+        lines.push(line("not-tagged", json!({"tag": tag, "message": error.to_string()})));
+    }
+    for (image, ending) in &summary.endings {
+        if *ending == Ending::Skipped {
+            lines.push(line("skipped", json!({ "image": image })));
+        }
+    }
+    lines.push(line(
+        "summary",
+        json!({
+            "fresh": count(|ending| matches!(ending, Ending::Fresh)),
+            "reused": count(|ending| matches!(ending, Ending::Reused)),
+            "built": count(|ending| matches!(ending, Ending::Built { .. })),
+            "retagged": summary.retagged.len(),
+            "failed": count(|ending| matches!(ending, Ending::Failed(_))),
+            "skipped": count(|ending| matches!(ending, Ending::Skipped)),
+            "kept": summary.kept.len(),
+            "interrupted": summary.interrupted,
+            "took_ms": milliseconds(took),
+        }),
+    ));
+    lines
+}
+
+fn milliseconds(took: std::time::Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}

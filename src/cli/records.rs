@@ -1,0 +1,87 @@
+//! What a build leaves behind for scripts: `--metadata-file` and `--iidfile`.
+//!
+//! Written after a build that succeeded, whole or not at all. A file of the
+//! build before would be taken for this one's, so an id file goes first.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::args::Global;
+use super::args::shell::RecordArgs;
+use super::failure::Failure;
+use super::open;
+use crate::drive::publish::Shelved;
+use crate::drive::run::{Ending, Summary};
+use crate::drive::sync::Synced;
+use crate::source::outside;
+
+/// Before anything is built: refuses what cannot be written afterwards.
+pub fn prepare(global: &Global, args: &RecordArgs, synced: &Synced) -> Result<(), Failure> {
+    let Some(path) = &args.iidfile else { return Ok(()) };
+    if synced.targets.len() != 1 {
+        return Err(Failure::with_hint(
+            format!("--iidfile holds the id of one image, and {} are asked for", synced.targets.len()),
+            "name one target; --metadata-file holds any number",
+        ));
+    }
+    outside::remove(&open::place(global, path))?;
+    Ok(())
+}
+
+/// After a build in which nothing failed.
+pub fn write(
+    global: &Global,
+    args: &RecordArgs,
+    synced: &Synced,
+    summary: &Summary,
+) -> Result<(), Failure> {
+    if let Some(path) = &args.metadata_file {
+        let text = format!("{:#}\n", metadata(summary));
+        outside::write(&open::place(global, path), text.as_bytes())?;
+    }
+    let result = synced.targets.first().and_then(|target| summary.results.get(target));
+    if let (Some(path), Some(built)) = (&args.iidfile, result) {
+        write_id(&open::place(global, path), &built.id.0)?;
+    }
+    Ok(())
+}
+
+/// As docker writes it: the id and nothing else, not even a line's end.
+fn write_id(path: &Path, id: &str) -> Result<(), Failure> {
+    Ok(outside::write(path, id.as_bytes())?)
+}
+
+/// The layout of `docker buildx bake --metadata-file`: an object for each image.
+/// An engine's own store has one digest for an image and its configuration.
+/// Keys that begin with `imk.` are ours.
+fn metadata(summary: &Summary) -> Value {
+    let images: Map<String, Value> = summary
+        .results
+        .iter()
+        .map(|(name, built)| {
+            let verdict = match summary.endings.get(name) {
+                Some(Ending::Built { .. }) => "built",
+                _ if summary.retagged.contains(name) => "retagged",
+                Some(Ending::Reused) => "reused",
+                Some(Ending::Found) => "found",
+                _ => "fresh",
+            };
+            let names = summary.names.get(name).map(Vec::as_slice).unwrap_or_default();
+            // A registry's manifest has a digest of its own.
+            let digest = match summary.shelved.get(name) {
+                Some(Shelved::There { at, .. }) => at.rsplit('@').next().unwrap_or(at),
+                _ => &built.id.0,
+            };
+            let image = json!({
+                "containerimage.config.digest": built.id,
+                "containerimage.digest": digest,
+                "image.name": names.join(","),
+                "imk.key": built.key,
+                "imk.verdict": verdict,
+            });
+            (name.clone(), image)
+        })
+        .collect();
+    Value::Object(images)
+}

@@ -1,0 +1,96 @@
+//! What kind of value each key of an Imagefile takes.
+//!
+//! Said here for those who describe an Imagefile to others, such as `imk
+//! schema`. The tests hold it against [`super::decode`], key by key and kind
+//! by kind. What a key means is in [`super::TOP_KEYS`] and [`super::IMAGE_KEYS`].
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `"text"`.
+    Text,
+    /// `["text", …]`.
+    Texts,
+    /// `"text"` or a list of them.
+    TextOrTexts,
+    /// `{"name": "text"}`.
+    TextByName,
+    /// `{"name": ["text"]}`.
+    TextsByName,
+    /// `{"id": Env("VARIABLE")}` or `File("path")`.
+    Secrets,
+    /// `Locked`, `Float` or `Every("7d")`.
+    Policy,
+    /// The keys of an image in parentheses.
+    Image,
+    /// `{"name": (keys of an image)}`.
+    ImageByName,
+}
+
+/// The kinds of [`super::TOP_KEYS`].
+pub const TOP_KINDS: &[(&str, Kind)] = &[
+    ("prefix", Kind::Text),
+    ("vars", Kind::TextByName),
+    ("default", Kind::Texts),
+    ("defaults", Kind::Image),
+    ("templates", Kind::ImageByName),
+    ("groups", Kind::TextsByName),
+    ("images", Kind::ImageByName),
+];
+
+/// The kinds of [`super::IMAGE_KEYS`].
+pub const IMAGE_KINDS: &[(&str, Kind)] = &[
+    ("like", Kind::TextOrTexts),
+    ("dockerfile", Kind::Text),
+    ("context", Kind::Text),
+    ("target", Kind::Text),
+    ("args", Kind::TextByName),
+    ("platform", Kind::Text),
+    ("labels", Kind::TextByName),
+    ("tags", Kind::Texts),
+    ("secrets", Kind::Secrets),
+    ("network", Kind::Text),
+    ("upstream", Kind::Policy),
+    ("description", Kind::Text),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::{IMAGE_KEYS, TOP_KEYS, decode};
+    use super::*;
+
+    /// One value of each shape, and the kinds that take it.
+    const SAMPLES: &[(&str, &[Kind])] = &[
+        (r#""x""#, &[Kind::Text, Kind::TextOrTexts]),
+        (r#"["x"]"#, &[Kind::Texts, Kind::TextOrTexts]),
+        (r#"{"x": "y"}"#, &[Kind::TextByName]),
+        (r#"{"x": ["y"]}"#, &[Kind::TextsByName]),
+        (r#"{"x": Env("Y")}"#, &[Kind::Secrets]),
+        (r#"{"x": File("y")}"#, &[Kind::Secrets]),
+        ("Locked", &[Kind::Policy]),
+        ("Float", &[Kind::Policy]),
+        (r#"Every("7d")"#, &[Kind::Policy]),
+        (r#"(context: "x")"#, &[Kind::Image]),
+        (r#"{"x": (context: "y")}"#, &[Kind::ImageByName]),
+        ("7", &[]),
+        ("true", &[]),
+    ];
+
+    #[track_caller]
+    fn check(keys: &[(&str, &str)], kinds: &[(&str, Kind)], file: impl Fn(&str, &str) -> String) {
+        let names: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+        assert_eq!(kinds.iter().map(|(key, _)| *key).collect::<Vec<_>>(), names, "kinds and keys");
+        for (key, kind) in kinds {
+            for (sample, takers) in SAMPLES {
+                let (_, errors) = decode::decode(&file(key, sample));
+                assert_eq!(errors.is_empty(), takers.contains(kind), "{key}: {sample}: {errors:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_takes_its_kind_and_no_other() {
+        check(TOP_KEYS, TOP_KINDS, |key, sample| format!("({key}: {sample})"));
+        check(IMAGE_KEYS, IMAGE_KINDS, |key, sample| format!("(defaults: ({key}: {sample}))"));
+    }
+}
