@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod failure;
 mod graph;
+mod import;
 mod init;
 mod inputs;
 mod keys;
@@ -29,7 +30,7 @@ pub use failure::Failure;
 /// What may be typed where a target may stand, for "did you mean".
 const VERBS: &[&str] = &[
     "build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "update", "outdated",
-    "init", "keys", "help",
+    "init", "import", "keys", "help",
 ];
 
 /// Runs the command line of this process; the number is its exit status.
@@ -58,6 +59,7 @@ pub fn main() -> u8 {
         Some(Verb::Update(update)) => update::run(global, update),
         Some(Verb::Outdated(outdated)) => update::outdated(global, outdated),
         Some(Verb::Init(init)) => init::run(global, init),
+        Some(Verb::Import(import)) => import::run(global, import),
         Some(Verb::Keys) => keys::run(),
     };
     match done {

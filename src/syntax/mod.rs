@@ -6,6 +6,7 @@ pub mod error;
 pub mod expand;
 pub mod glob;
 pub mod imagefile;
+pub mod import;
 pub mod lockfile;
 pub mod patterns;
 pub mod reads;

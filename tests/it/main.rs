@@ -6,6 +6,7 @@
 mod bad_input;
 mod history;
 mod hostile;
+mod import;
 mod inputs;
 mod no_engine;
 mod peers;
