@@ -230,7 +230,8 @@ fn flatten(
 }
 
 /// Targets that are there for others to inherit: those named with `_` as bake's
-/// custom is, those that say nothing, and those that are inherited, in no group, nobody's base, and untagged.
+/// custom is, those that say nothing, and those that are inherited, in no group,
+/// nobody's base, and no whole image.
 fn serving(targets: &[Target<'_>], own: &BTreeMap<&str, Keys>, drafts: &Drafts) -> BTreeSet<String> {
     let inherited: BTreeSet<&String> = targets.iter().flat_map(|target| &target.inherits).collect();
     let grouped = |name: &String| {
@@ -246,15 +247,18 @@ fn serving(targets: &[Target<'_>], own: &BTreeMap<&str, Keys>, drafts: &Drafts) 
         };
         own.values().any(holds)
     };
-    let tagged = |name: &str| {
-        own.get(name).and_then(|keys| keys.get("tags")).is_some_and(|(tags, _)| !tags.is_nothing())
+    let says = |name: &str, key: &str| {
+        own.get(name).and_then(|keys| keys.get(key)).is_some_and(|(value, _)| !value.is_nothing())
+    };
+    // What has both a name and something to build it from is built.
+    let whole = |name: &str| {
+        says(name, "tags") && ["context", "dockerfile", "target"].iter().any(|key| says(name, key))
     };
     let serves = |target: &&Target<'_>| {
         let name = &target.name;
-        let alone = !grouped(name) && !is_base(name);
-        alone
-            && (name.starts_with('_')
-                || (inherited.contains(name) && !tagged(name) && !drafts.default.is_empty()))
+        let helps = inherited.contains(name) && !whole(name) && !drafts.default.is_empty();
+        let unused = !grouped(name) && !is_base(name);
+        unused && (name.starts_with('_') || target.attrs.is_empty() || helps)
     };
     targets.iter().filter(serves).map(|target| target.name.clone()).collect()
 }

@@ -5,7 +5,7 @@
 //! first, the variable itself is carried over; elsewhere (`upper(TAG)`) its value is.
 //! Knows no targets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use hcl::eval::Context;
 use hcl::expr::{Expression, ObjectKey};
@@ -18,9 +18,13 @@ use super::inline::{Function, Functions};
 use crate::syntax::error::Span;
 
 /// Longer values are refused: each could stand in the next many times.
-pub(super) const LONGEST: usize = 8 * 1024;
+pub(super) const LONGEST: usize = 4 * 1024;
 /// Loops in one expression; more of them could run for ever.
 const MOST_LOOPS: usize = 2;
+/// What all expressions of a file may cost together, roughly in steps and in bytes.
+const BUDGET: usize = 10_000_000;
+/// The items that `range` can answer with, for loops over them.
+const ITEMS: usize = 1000;
 
 /// Around a variable's name where its value would stand.
 const MARKS: [char; 2] = ['\u{e000}', '\u{e001}'];
@@ -40,6 +44,8 @@ pub(super) struct Scope<'f> {
     functions: &'f Functions,
     real: Context<'static>,
     marked: Context<'static>,
+    /// The size of the largest value.
+    widest: usize,
 }
 
 /// The functions a file defines; those that make no sense are told.
@@ -81,7 +87,7 @@ impl<'f> Scope<'f> {
     ) -> Self {
         let mut real = Context::new();
         functions::declare(&mut real);
-        let mut scope = Self { functions, marked: real.clone(), real };
+        let mut scope = Self { functions, marked: real.clone(), real, widest: 1 };
         scope.declare("BAKE_CMD_CONTEXT", &Value::from("."));
         let mut waiting: Vec<(&str, Span, Option<&Attr>, bool)> = Vec::new();
         let variables = file.blocks.iter().filter(|block| block.kind == "variable");
@@ -146,6 +152,7 @@ impl<'f> Scope<'f> {
 
     /// Adds a variable that is carried over by its value.
     pub fn declare(&mut self, name: &str, value: &Value) {
+        self.widest = self.widest.max(size(value));
         self.real.declare_var(Identifier::sanitized(name), value.clone());
         self.marked.declare_var(Identifier::sanitized(name), value.clone());
     }
@@ -155,9 +162,25 @@ impl<'f> Scope<'f> {
     /// # Errors
     /// Why it comes to nothing.
     pub fn value(&self, expr: &Expression) -> Result<Value, String> {
-        bounded(expr)?;
+        self.functions.spend(self.cost(expr)?, BUDGET)?;
         let value = self.functions.evaluate(expr, &self.real)?;
+        self.functions.spend(size(&value), BUDGET)?;
         if size(&value) > LONGEST { Err("its value is too long".into()) } else { Ok(value) }
+    }
+
+    /// The most that an expression can cost: steps of its loops, and bytes of the texts it is made of.
+    fn cost(&self, expr: &Expression) -> Result<usize, String> {
+        let words = hcl::format::to_string(expr).unwrap_or_default();
+        let opens = |at: usize| words[..at].trim_end().ends_with(['[', '{', '~']);
+        let loops = words.match_indices("for ").filter(|(at, _)| opens(*at)).count();
+        if loops > MOST_LOOPS {
+            return Err(format!("more than {MOST_LOOPS} loops in one expression"));
+        }
+        let called = if words.contains("range(") { ITEMS } else { 0 };
+        let items = self.widest.max(words.len()).max(called);
+        let turns = (0..loops).fold(1, |turns: usize, _| turns.saturating_mul(items));
+        let parts = words.matches("${").count();
+        Ok(turns.max(words.len()).saturating_add(parts.saturating_mul(self.widest)))
     }
 
     /// What can be carried over of an attribute; each part that cannot is told by itself.
@@ -234,16 +257,6 @@ fn overridden(given: &str, default: &Value) -> Option<Value> {
         }
         Value::Array(_) | Value::Object(_) => None,
         Value::Null | Value::String(_) => Some(Value::from(given)),
-    }
-}
-
-fn bounded(expr: &Expression) -> Result<(), String> {
-    let words = hcl::format::to_string(expr).unwrap_or_default();
-    let loops: BTreeSet<usize> = words.match_indices("for ").map(|(at, _)| at).collect();
-    if loops.len() > MOST_LOOPS {
-        Err(format!("more than {MOST_LOOPS} loops in one expression"))
-    } else {
-        Ok(())
     }
 }
 

@@ -30,9 +30,19 @@ pub(super) struct Function {
 pub(super) struct Functions {
     pub by_name: BTreeMap<String, Function>,
     calls: Cell<usize>,
+    spent: Cell<usize>,
 }
 
 impl Functions {
+    /// Counts what an expression costs.
+    ///
+    /// # Errors
+    /// When a file's expressions cost more than `budget` together.
+    pub fn spend(&self, cost: usize, budget: usize) -> Result<(), String> {
+        self.spent.set(self.spent.get().saturating_add(cost));
+        if self.spent.get() > budget { Err("the file has too much to evaluate".to_owned()) } else { Ok(()) }
+    }
+
     /// The value of an expression.
     ///
     /// # Errors

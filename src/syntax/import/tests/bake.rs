@@ -186,7 +186,7 @@ fn the_json_form_says_the_same() {
 fn names_that_imk_cannot_have_are_changed_and_told() {
     let text = r#"
 group "default" { targets = ["Web_App", "worker", "gone"] }
-group "worker" { targets = ["worker"] }
+group "worker" { targets = ["worker", "Web_App"] }
 target "Web_App" {
   tags   = ["acme/site:dev"]
   target = "dev"
@@ -204,11 +204,13 @@ target "inline" { dockerfile-inline = "FROM scratch" }
     // `imk keys` explains every key, `imk list` shows the images.
     (
         prefix: "acme/",
+        groups: {"worker-all": ["worker", "web_app"]},
         images: {
             "web_app": (context: ".", target: "dev"),
             "worker": (context: ".", target: "prod"),
         },
     )
+    ~ 1: the group `worker` is named `worker-all`: an image has its name
     - 2: `gone` in a group: no such image was carried over
     ~ 4: `Web_App` is named `web_app`
     - 5: the tag `acme/site:dev` of `web_app`: imk tags it `acme/web_app:TAG`
@@ -242,16 +244,16 @@ target "docker-metadata-action" {}
     // Made by `imk import` from docker-bake.hcl.
     // `imk keys` explains every key, `imk list` shows the images.
     (
-        default: ["default"],
+        default: ["app"],
+        templates: {
+            "ci": (args: {"B": "3"}),
+        },
         images: {
-            "default": (context: ".", args: {"A": "1", "B": "3"}),
+            "app": (like: "ci", context: ".", args: {"A": "1"}),
             "lib": (dockerfile: "Dockerfile.lib", args: {"A": "1", "B": "2"}),
-            "ci": (context: ".", args: {"B": "3"}),
-            "docker-metadata-action": (context: "."),
         },
     )
-    - 13: the tag `app` of `ci`: imk tags it `ci:TAG`
-    - 13: the tag `app` of `default`: imk tags it `default:TAG`
+    ~ 2: `default` is named `app`
     "#);
 }
 
@@ -273,6 +275,8 @@ fn functions_answer_as_bakes_do() {
         r#"join("", [for x in ["a", "b"] : upper(x)])"#,
         r#"sanitize("feature/x")"#,
         r#"sum(1, 2, 3)"#,
+        r#""for a, for b, for c, for d""#,
+        r#"join(" ", flatten([for a in ["x", "y"] : [for b in [1, 2] : "${a}${b}"]]))"#,
     ];
     let args: String = expressions.iter().enumerate().map(|(at, e)| format!("A{at:02} = {e}\n")).collect();
     let text = format!(
@@ -304,6 +308,8 @@ fn functions_answer_as_bakes_do() {
                     "A12": "AB",
                     "A13": "feature_x",
                     "A14": "3",
+                    "A15": "for a, for b, for c, for d",
+                    "A16": "x1 x2 y1 y2",
                 },
             ),
         },

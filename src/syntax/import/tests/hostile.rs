@@ -105,6 +105,19 @@ fn loops_and_matrices_are_bounded() {
 }
 
 #[test]
+fn the_work_of_a_whole_file_is_bounded() {
+    let wide = vec!["1"; 2000].join(", ");
+    let loops = "  A = join(\"\", flatten([for a in w : [for b in w : \"x\"]]))\n";
+    let many =
+        |count: usize| -> String { (0..count).map(|at| loops.replace('A', &format!("A{at}"))).collect() };
+    let text = format!("w = [{wide}]\ntarget \"t\" {{\n args = {{\n{}}}\n}}\n", many(500));
+    assert!(plainly("docker-bake.hcl", &text).contains("too much to evaluate"));
+    let refs = "${v}".repeat(100_000);
+    let text = format!("v = \"{}\"\ntarget \"t\" {{ args = {{ A = \"{refs}\" }} }}\n", "x".repeat(4000));
+    assert!(plainly("docker-bake.hcl", &text).contains("too much to evaluate"));
+}
+
+#[test]
 fn marks_in_a_text_are_only_letters() {
     let text =
         "variable \"A\" { default = \"1\" }\ntarget \"t\" { args = { X = \"\u{e000}B\u{e001}${A}\" } }\n";
