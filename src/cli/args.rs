@@ -36,8 +36,26 @@ Examples:
   imk graph --mermaid   draw what is built on what
   imk replay            say what imk would have built in the last 300 commits
   imk init              write the Imagefile.ron that discovery stands for
+  imk import            write the one that a bake, compose, dobi or Skaffold file stands for
 
 Exit status: 0 done or fresh, 1 not up to date (check, -q), 2 error, 130 interrupted.";
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  imk import                      read the one of the known files that is there
+  imk import compose.yaml         read this one
+  imk import --print              show the Imagefile.ron, and write nothing
+
+Reads docker-bake.hcl and .json, compose.yaml, .shipwright.json, dobi.yaml, skaffold.yaml, and a
+builder's list, `images: {name: {path: folder}}`. What a file is shows in its keys, whatever its name is.
+What could not be carried over is told line by line on standard error; the exit status is 0.
+`imk graph --bake` goes the other way.";
+
+const GRAPH_EXAMPLES: &str = "\
+Examples:
+  imk graph web                   web and all it is built on, as a tree
+  imk graph --dot | dot -Tsvg     a drawing
+  imk graph --bake > docker-bake.json && docker buildx bake    have bake build them";
 
 /// What every verb takes.
 #[derive(Clone, Debug, Default, Group)]
@@ -106,6 +124,7 @@ pub enum Verb {
     /// Say what imk would have built in the past, commit by commit, beside what others would
     Replay(ReplayArgs),
     /// Show what is built on what
+    #[command(after_help = GRAPH_EXAMPLES)]
     Graph(GraphArgs),
     /// List everything that counts for an image: files, instructions, arguments, bases
     Inputs(InputsArgs),
@@ -124,6 +143,9 @@ pub enum Verb {
     Pull(PullArgs),
     /// Write the Imagefile.ron that discovery stands for
     Init(InitArgs),
+    /// Write the Imagefile.ron that a bake, compose, Shipwright, dobi or Skaffold file stands for
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(ImportArgs),
     /// Explain every key of an Imagefile
     Keys,
     /// Print what teaches a shell to complete verbs, flags and images
@@ -306,6 +328,9 @@ pub struct GraphArgs {
     /// As a stable JSON document
     #[arg(long, group = "form", env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
+    /// As the docker-bake.json that builds the same images
+    #[arg(long, group = "form")]
+    pub bake: bool,
 }
 
 /// What `inputs` takes.
@@ -377,6 +402,20 @@ pub struct OutdatedArgs {
 /// What `init` takes.
 #[derive(Clone, Debug, Default, Group)]
 pub struct InitArgs {
+    /// Write over an Imagefile.ron that is there
+    #[arg(long)]
+    pub force: bool,
+    /// Print it instead of writing it
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// What `import` takes.
+#[derive(Clone, Debug, Default, Group)]
+pub struct ImportArgs {
+    /// The file to read; the one of a known name when none is given
+    #[arg(value_name = "FILE")]
+    pub source: Option<PathBuf>,
     /// Write over an Imagefile.ron that is there
     #[arg(long)]
     pub force: bool,

@@ -1,6 +1,8 @@
-//! `imk graph`: what is built on what, as a tree, for Graphviz, for Mermaid, as JSON.
+//! `imk graph`: what is built on what, as a tree, for Graphviz, for Mermaid, as JSON, for bake.
 
-use std::collections::BTreeSet;
+mod bake;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::json;
@@ -22,10 +24,16 @@ pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
     if !problems.is_empty() {
         return Err(Failure::problems(&problems, |path| session.text(path)));
     }
-    let edges = |name: &str| session.input(name).map(|image| bases(session.db(), image).clone());
-    let edges = |name: &str| edges(name).unwrap_or_default();
+    let groups =
+        if args.bake { bake::groups(&mut session, &args.targets.words) } else { Ok(BTreeMap::new()) };
+    let groups = groups.map_err(|error| sync_error(error, &session, VERBS))?;
+    let edges = |name: &str| -> Bases {
+        session.input(name).map(|image| bases(session.db(), image).clone()).unwrap_or_default()
+    };
     let text = if args.json {
         format!("{:#}\n", document(&session, &order, &edges))
+    } else if args.bake {
+        bake::file(&session, &order, &groups, &edges)
     } else if args.dot {
         dot(&order, &edges)
     } else if args.mermaid {

@@ -12,6 +12,7 @@ mod examples;
 mod failure;
 mod fmt;
 mod graph;
+mod import;
 mod init;
 mod inputs;
 mod keys;
@@ -51,6 +52,7 @@ const VERBS: &[&str] = &[
     "push",
     "pull",
     "init",
+    "import",
     "keys",
     "help",
     "status",
@@ -94,6 +96,7 @@ pub fn main() -> u8 {
         Some(Verb::Push(build)) => build::run(global, &args::BuildArgs { push: true, ..build.clone() }),
         Some(Verb::Pull(pull)) => pull::run(global, pull),
         Some(Verb::Init(init)) => init::run(global, init),
+        Some(Verb::Import(import)) => import::run(global, import),
         Some(Verb::Keys) => keys::run(),
         Some(Verb::Completions(completions)) => completions::run(completions),
         Some(Verb::Man(man)) => man::run(global, man),

@@ -30,12 +30,7 @@ pub fn prepare(global: &Global, args: &RecordArgs, synced: &Synced) -> Result<()
 }
 
 /// After a build in which nothing failed.
-pub fn write(
-    global: &Global,
-    args: &RecordArgs,
-    synced: &Synced,
-    summary: &Summary,
-) -> Result<(), Failure> {
+pub fn write(global: &Global, args: &RecordArgs, synced: &Synced, summary: &Summary) -> Result<(), Failure> {
     if let Some(path) = &args.metadata_file {
         let text = format!("{:#}\n", metadata(summary));
         outside::write(&open::place(global, path), text.as_bytes())?;

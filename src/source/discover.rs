@@ -53,6 +53,27 @@ pub fn discover(root: &Path, state_dir: &Path) -> Result<Vec<String>, ReadError>
     Ok(found.recipes(root))
 }
 
+/// Paths of all files below `root` with such a name, sorted; those that git ignores are left out.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn named(root: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, ReadError> {
+    let own = |entry: &ignore::DirEntry| entry.file_name() != ".git" && entry.file_name() != ".imk";
+    let walker =
+        WalkBuilder::new(root).hidden(false).ignore(false).git_global(false).filter_entry(own).build();
+    let mut paths = Vec::new();
+    for entry in walker {
+        let entry =
+            entry.map_err(|error| ReadError { path: root.display().to_string(), why: error.to_string() })?;
+        let path = entry.path().strip_prefix(root).ok().and_then(Path::to_str).unwrap_or_default();
+        if entry.path().is_file() && wanted(path.rsplit('/').next().unwrap_or_default()) {
+            paths.push(path.to_owned());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
 /// Is this the name of a recipe?
 pub fn is_recipe(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();

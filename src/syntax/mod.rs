@@ -8,6 +8,7 @@ pub mod expand;
 pub mod git_source;
 pub mod glob;
 pub mod imagefile;
+pub mod import;
 pub mod lockfile;
 pub mod patterns;
 pub mod reads;

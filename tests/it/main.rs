@@ -8,6 +8,7 @@ mod bad_input;
 mod completions;
 mod history;
 mod hostile;
+mod import;
 mod inputs;
 mod no_engine;
 mod overlays;

@@ -115,13 +115,14 @@ fn only_the_face_prints() {
 
 #[test]
 fn only_the_door_opens_files_of_the_repository() {
-    // State of imk's own, logs, and the files that `init` and `replay --html` write.
+    // State of imk's own, logs, and the files that `init`, `import` and `replay --html` write.
     let own = [
         "src/ledger.rs",
         "src/evidence.rs",
         "src/query/snapshot.rs",
         "src/drive/lock.rs",
         "src/cli/init.rs",
+        "src/cli/import.rs",
         "src/cli/replay.rs",
         "src/cli/progress.rs",
         // make's pipe.

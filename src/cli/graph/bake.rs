@@ -1,0 +1,167 @@
+//! The graph as a `docker-bake.json` that has bake build the same images.
+//!
+//! Follows the bake file reference of docker buildx: a base of the repository is a named
+//! context, under the word that the Dockerfile has for it. What bake has no word
+//! for, how outside bases are followed, is left to bake.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use crate::drive::session::Session;
+use crate::drive::sync::SyncError;
+use crate::query::graph::{Bases, Order};
+use crate::syntax::imagefile::SecretSource;
+
+/// The images that `words` mean, as `default`, and those of each group.
+///
+/// # Errors
+/// Words that mean no image.
+pub fn groups(
+    session: &mut Session,
+    words: &[String],
+) -> Result<BTreeMap<String, BTreeSet<String>>, SyncError> {
+    let names: Vec<String> = session.project.groups.keys().cloned().collect();
+    let mut groups = BTreeMap::from([("default".to_owned(), session.choose(words)?)]);
+    for name in names {
+        let members = session.choose(std::slice::from_ref(&name))?;
+        groups.entry(name).or_insert(members);
+    }
+    Ok(groups)
+}
+
+/// The text of the file.
+pub fn file(
+    session: &Session,
+    order: &Order,
+    groups: &BTreeMap<String, BTreeSet<String>>,
+    edges: &dyn Fn(&str) -> Bases,
+) -> String {
+    let targets = target_names(&order.names);
+    let mut shown = Map::new();
+    for (group, members) in groups {
+        let members = order.names.iter().filter(|name| members.contains(*name));
+        let members: Vec<&String> = members.map(|name| &targets[name]).collect();
+        let name = target_name(group);
+        let taken = shown.contains_key(&name) || targets.values().any(|target| *target == name);
+        if !members.is_empty() && !taken {
+            shown.insert(name, json!({ "targets": members }));
+        }
+    }
+    let bodies = order.names.iter().filter_map(|name| Some((name, target(session, name, &targets, edges)?)));
+    let bodies: Map<String, Value> = bodies.map(|(name, body)| (targets[name].clone(), body)).collect();
+    format!("{:#}\n", json!({ "group": shown, "target": bodies }))
+}
+
+fn target(
+    session: &Session,
+    name: &str,
+    targets: &BTreeMap<String, String>,
+    edges: &dyn Fn(&str) -> Bases,
+) -> Option<Value> {
+    let image = session.project.images.get(name)?;
+    let options = &image.options;
+    let mut body = Map::new();
+    let context = if options.context_path.is_empty() { "." } else { &options.context_path };
+    body.insert("context".into(), text(context));
+    body.insert("dockerfile".into(), text(&relative(&options.context_path, &options.dockerfile_path)));
+    let optional =
+        [("target", &options.target), ("network", &options.network), ("description", &image.description)];
+    for (key, value) in optional {
+        body.extend(value.as_ref().map(|value| (key.to_owned(), text(value))));
+    }
+    let inside = edges(name).inside.into_iter();
+    let contexts = inside.filter_map(|edge| {
+        let base = targets.get(&edge.base)?;
+        Some((edge.reference, text(&format!("target:{base}"))))
+    });
+    let map =
+        |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| (key.clone(), text(value))).collect();
+    for (key, map) in
+        [("contexts", contexts.collect()), ("args", map(&options.args)), ("labels", map(&options.labels))]
+    {
+        if !Map::is_empty(&map) {
+            body.insert(key.to_owned(), Value::Object(map));
+        }
+    }
+    body.insert("tags".into(), image.tags.iter().map(|tag| text(tag)).collect());
+    body.extend(options.platform.as_ref().map(|platform| ("platforms".to_owned(), json!([text(platform)]))));
+    if !image.secrets.is_empty() {
+        let secrets = image.secrets.iter().map(|(id, source)| match source {
+            SecretSource::Env(name) => text(&format!("id={id},env={name}")),
+            SecretSource::File(path) => text(&format!("type=file,id={id},src={path}")),
+        });
+        body.insert("secret".into(), secrets.collect());
+    }
+    Some(Value::Object(body))
+}
+
+/// A text as bake takes it: in a JSON file texts are templates too.
+fn text(text: &str) -> Value {
+    Value::String(text.replace("${", "$${").replace("%{", "%%{"))
+}
+
+/// A Dockerfile's path as seen from its context, which is where bake looks for it.
+fn relative(context: &str, dockerfile: &str) -> String {
+    let split = |path: &str| -> Vec<String> {
+        path.split('/').filter(|p| !p.is_empty()).map(str::to_owned).collect()
+    };
+    let (context, dockerfile) = (split(context), split(dockerfile));
+    let shared = context.iter().zip(&dockerfile).take_while(|(a, b)| a == b).count();
+    let up = context[shared..].iter().map(|_| "..".to_owned());
+    up.chain(dockerfile[shared..].iter().cloned()).collect::<Vec<_>>().join("/")
+}
+
+/// bake's names have letters, digits, `_` and `-` only.
+fn target_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect()
+}
+
+/// A target's name for each image, no two the same.
+fn target_names(images: &[String]) -> BTreeMap<String, String> {
+    let mut taken: BTreeSet<String> = BTreeSet::from(["default".to_owned()]);
+    // An image whose name needs no change keeps it, whatever comes before it.
+    taken.extend(images.iter().filter(|name| target_name(name) == **name).cloned());
+    let mut names = BTreeMap::new();
+    for image in images {
+        let wanted = target_name(image);
+        let name = if wanted == *image && wanted != "default" {
+            wanted
+        } else {
+            let numbered = (2..).map(|number| format!("{wanted}-{number}"));
+            std::iter::once(wanted.clone())
+                .chain(numbered)
+                .find(|name| !taken.contains(name))
+                .unwrap_or(wanted)
+        };
+        taken.insert(name.clone());
+        names.insert(image.clone(), name);
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dockerfiles_are_seen_from_their_context() {
+        for (context, dockerfile, seen) in [
+            ("", "Dockerfile", "Dockerfile"),
+            ("web", "web/Dockerfile", "Dockerfile"),
+            ("", "web/Dockerfile.dev", "web/Dockerfile.dev"),
+            ("web/src", "web/docker/Dockerfile", "../docker/Dockerfile"),
+            ("a/b", "Dockerfile", "../../Dockerfile"),
+        ] {
+            assert_eq!(relative(context, dockerfile), seen);
+        }
+    }
+
+    #[test]
+    fn targets_have_names_that_bake_takes_and_that_differ() {
+        let names = target_names(&["a.b", "a-b", "a/b", "default", "plain_1"].map(str::to_owned));
+        let names: Vec<String> =
+            names.into_iter().map(|(image, target)| format!("{image}={target}")).collect();
+        assert_eq!(names.join(" "), "a-b=a-b a.b=a-b-2 a/b=a-b-3 default=default-2 plain_1=plain_1");
+    }
+}

@@ -1,0 +1,140 @@
+//! `imk import`: writes the Imagefile that another builder's file stands for.
+//!
+//! Finds the file and hands in the environment; what the file means is for `syntax/import`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fs_err as fs;
+
+use super::args::{Global, ImportArgs};
+use super::failure::Failure;
+use super::{open, out};
+use crate::drive::session::STATE;
+use crate::name;
+use crate::query::recipe::Problem;
+use crate::source::discover::named;
+use crate::source::disk::DiskTree;
+use crate::source::locate::{IMAGEFILE, Located};
+use crate::source::tree::{ReadError, SourceTree};
+use crate::syntax::import::{Imported, KNOWN_NAMES, NoteKind, Source, import};
+
+pub fn run(global: &Global, args: &ImportArgs) -> Result<(), Failure> {
+    let located = open::located(global)?;
+    let target = located.root.join(IMAGEFILE);
+    if target.exists() && !args.force && !args.print {
+        return Err(Failure::with_hint(
+            format!("there is an {IMAGEFILE} in `{}` already", located.root.display()),
+            "`imk import --print` shows what would be written, --force writes over it",
+        ));
+    }
+    let tree = DiskTree::open(&located.root, &located.root.join(STATE))?;
+    let path = match &args.source {
+        Some(file) => named_source(global, &located, file)?,
+        None => known_source(&located, &tree)?,
+    };
+    let text = read(&tree, &path)?;
+    let imported = imported(&located, &tree, &path, &text)?;
+    for note in &imported.notes {
+        let (line, _) = note.span.line_and_column(&text);
+        let kind = match note.kind {
+            NoteKind::Lost => "not carried over",
+            NoteKind::Changed => "changed",
+        };
+        anstream::eprintln!("{kind}: {path}:{line}: {}", note.text);
+    }
+    if let Some(other) = override_of(&path)
+        && tree.read(&other)?.is_some()
+    {
+        anstream::eprintln!(
+            "not carried over: {other}: it would be merged into {path}; one file is imported"
+        );
+    }
+    if args.print {
+        out::block(format_args!("{}", imported.imagefile));
+        return Ok(());
+    }
+    fs::write(&target, &imported.imagefile)?;
+    let images = if imported.images == 1 { "image" } else { "images" };
+    out::line(format_args!("wrote {IMAGEFILE} with {} {images} of {path}", imported.images));
+    Ok(())
+}
+
+fn imported(located: &Located, tree: &DiskTree, path: &str, text: &str) -> Result<Imported, Failure> {
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let dotenv = tree.read(&name::join(folder, ".env"))?.and_then(|bytes| String::from_utf8(bytes).ok());
+    let variables = std::env::vars_os();
+    let environment: BTreeMap<String, String> = variables
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let dockerfiles = if path.ends_with(".json") {
+        named(&located.root, |name| name.starts_with("Dockerfile"))?
+    } else {
+        Vec::new()
+    };
+    let repository =
+        located.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let source = Source {
+        path,
+        text,
+        environment: &environment,
+        dotenv: dotenv.as_deref(),
+        dockerfiles: &dockerfiles,
+        repository: &repository,
+    };
+    import(&source).map_err(|errors| {
+        let problems: Vec<Problem> = errors.into_iter().map(|error| Problem::in_file(path, error)).collect();
+        Failure::problems(&problems, |_| Some(text.to_owned()))
+    })
+}
+
+/// The path below the root of a file that the person named.
+fn named_source(global: &Global, located: &Located, file: &Path) -> Result<String, Failure> {
+    let start = global.directory.as_deref().unwrap_or(Path::new("."));
+    let gone = |_| ReadError { path: file.display().to_string(), why: "it is not there".into() };
+    let whole = fs::canonicalize(start.join(file)).map_err(gone)?;
+    let below = whole.strip_prefix(&located.root).ok().and_then(Path::to_str);
+    below.map(str::to_owned).ok_or_else(|| {
+        Failure::with_hint(
+            format!("`{}` is not in the repository `{}`", file.display(), located.root.display()),
+            "the Imagefile's paths start at its folder: copy the file there, or name the repository with -C DIR",
+        )
+    })
+}
+
+/// The one file of a known name at the repository's root.
+fn known_source(located: &Located, tree: &DiskTree) -> Result<String, Failure> {
+    let mut found = Vec::new();
+    for name in KNOWN_NAMES {
+        if tree.read(name)?.is_some() {
+            found.push(*name);
+        }
+    }
+    match found.as_slice() {
+        [one] => Ok((*one).to_owned()),
+        [] => Err(Failure::with_hint(
+            format!("there is none of {} in `{}`", KNOWN_NAMES.join(", "), located.root.display()),
+            "name a file: `imk import FILE`; without one `imk init` writes what it finds",
+        )),
+        several => Err(Failure::with_hint(
+            format!("there are several files to import: {}", several.join(", ")),
+            format!("name one: `imk import {}`", several[0]),
+        )),
+    }
+}
+
+/// The file that bake and compose would merge into this one.
+fn override_of(path: &str) -> Option<String> {
+    let (stem, extension) = path.rsplit_once('.')?;
+    let name = stem.rsplit('/').next().unwrap_or(stem);
+    matches!(name, "docker-bake" | "compose" | "docker-compose")
+        .then(|| format!("{stem}.override.{extension}"))
+}
+
+fn read(tree: &DiskTree, path: &str) -> Result<String, Failure> {
+    let gone = || ReadError { path: path.to_owned(), why: "it is not there".into() };
+    let bytes = tree.read(path)?.ok_or_else(gone)?;
+    String::from_utf8(bytes).map_err(|_| {
+        Failure::with_hint(format!("cannot read `{path}`: it is not UTF-8 text"), "save it as UTF-8")
+    })
+}

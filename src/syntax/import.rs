@@ -1,0 +1,152 @@
+//! What other builders' files say, as an Imagefile: bake, compose, Shipwright, dobi, Skaffold, a builder's list.
+//!
+//! Text in, text out, with a note for everything that could not be carried
+//! over. Each format has a file; all make [`draft::Drafts`], which `shape` names and
+//! `write` writes down. Opens no file and asks no environment: the caller hands both in.
+
+mod bake;
+mod blocks;
+mod builder;
+mod compose;
+mod dobi;
+mod draft;
+mod evaluate;
+mod functions;
+mod inline;
+mod interpolate;
+mod place;
+mod shape;
+mod shipwright;
+mod skaffold;
+mod tree;
+mod write;
+
+use std::collections::BTreeMap;
+
+use super::error::{Span, SyntaxError};
+use tree::Node;
+
+/// What can be imported, in the order in which the names are looked for.
+pub const KNOWN_NAMES: &[&str] = &[
+    "docker-bake.hcl",
+    "docker-bake.json",
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yaml",
+    "docker-compose.yml",
+    ".shipwright.json",
+    "dobi.yaml",
+    "skaffold.yaml",
+];
+
+/// Longer files are refused: no person wrote them, and their parts could multiply.
+const LONGEST: usize = 512 * 1024;
+
+/// A file to import, and what its words may rest on.
+pub struct Source<'a> {
+    /// Its path below the folder that the Imagefile will stand in.
+    pub path: &'a str,
+    /// Its text.
+    pub text: &'a str,
+    /// The environment: bake and compose let it override their variables.
+    pub environment: &'a BTreeMap<String, String>,
+    /// The text of the `.env` beside a compose file.
+    pub dotenv: Option<&'a str>,
+    /// Paths of the repository's files whose names begin with `Dockerfile`, for formats that list none.
+    pub dockerfiles: &'a [String],
+    /// What the repository's folder is called.
+    pub repository: &'a str,
+}
+
+/// An Imagefile made of another builder's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// The Imagefile's text.
+    pub imagefile: String,
+    /// How many images it declares.
+    pub images: usize,
+    /// What a person should know, in the order of their places.
+    pub notes: Vec<Note>,
+}
+
+/// Something that is not in the Imagefile as it was in the source.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Note {
+    /// Its place in the source.
+    pub span: Span,
+    /// What became of it.
+    pub kind: NoteKind,
+    /// What it is, and why, as half a sentence.
+    pub text: String,
+}
+
+/// What became of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NoteKind {
+    /// It is not in the Imagefile.
+    Lost,
+    /// It is there in another form.
+    Changed,
+}
+
+/// Reads `source`, whatever of the known formats it is in.
+///
+/// # Errors
+/// What cannot be read at all, each with its place in the source's text.
+pub fn import(source: &Source<'_>) -> Result<Imported, Vec<SyntaxError>> {
+    if source.text.len() > LONGEST {
+        let message =
+            format!("this file has more than {} KiB: no builder's file is that long", LONGEST / 1024);
+        return Err(vec![SyntaxError::new(Span::new(0, 0), message)]);
+    }
+    let drafts = if source.path.ends_with(".hcl") {
+        bake::read(blocks::read(source.text)?, source)?
+    } else {
+        let documents = tree::read(source.text).map_err(|error| vec![error])?;
+        read_tree(&documents, source)?
+    };
+    let shaped = shape::shape(drafts);
+    let images = shaped.images.len();
+    let imagefile = write::write(&shaped, source.path);
+    let mut notes = shaped.notes;
+    notes.sort();
+    notes.dedup();
+    Ok(Imported { imagefile, images, notes })
+}
+
+/// What a YAML or JSON file is shows in its keys, whatever its name is.
+fn read_tree(documents: &[tree::Shared], source: &Source<'_>) -> Result<draft::Drafts, Vec<SyntaxError>> {
+    let unknown = || {
+        let message = "this is none of the files that imk can import";
+        let hint = "it reads docker-bake.hcl and .json, compose.yaml, .shipwright.json, dobi.yaml, \
+                    skaffold.yaml, and a list `images: {name: {path: folder}}`";
+        vec![SyntaxError::new(Span::new(0, source.text.len().min(1)), message).hint(hint)]
+    };
+    let first: &Node = documents.first().ok_or_else(unknown)?;
+    let has = |key: &str| first.get(key).is_some();
+    let skaffold = |node: &Node| {
+        node.get("apiVersion").and_then(|v| v.text()).is_some_and(|v| v.starts_with("skaffold/"))
+    };
+    if documents.iter().any(|document| skaffold(document)) {
+        return Ok(skaffold::read(documents, source));
+    }
+    if has("services") {
+        return compose::read(first, source);
+    }
+    if first.entries().iter().any(|(key, _)| key.text.contains('=')) {
+        return Ok(dobi::read(first, source));
+    }
+    if has("target") || has("group") || has("variable") {
+        return bake::read(blocks::from_tree(first)?, source);
+    }
+    if has("images") {
+        return Ok(builder::read(first, source));
+    }
+    if has("namespace") || source.path.ends_with(".shipwright.json") {
+        return Ok(shipwright::read(first, source));
+    }
+    Err(unknown())
+}
+
+#[cfg(test)]
+mod tests;

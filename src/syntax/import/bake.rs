@@ -1,0 +1,264 @@
+//! `docker-bake.hcl` and `docker-bake.json`: targets, their inheritance and matrices, groups.
+//!
+//! Follows the bake file reference of docker buildx. A target that only serves
+//! others becomes a template. Knows blocks and values; reads no text.
+
+mod target;
+
+pub(super) use target::{file_of, platform};
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hcl::Value;
+
+use super::Source;
+use super::blocks::{Attr, Block, File};
+use super::draft::{Drafts, Group};
+use super::evaluate::{self, Carried, Scope};
+use crate::syntax::error::{Span, SyntaxError};
+
+/// Targets that matrices may make.
+const MOST_TARGETS: usize = 1000;
+
+/// What a target says, by key.
+type Keys = BTreeMap<String, (Carried, Span)>;
+
+/// A target of the file, or one that a matrix made.
+struct Target<'f> {
+    name: String,
+    span: Span,
+    attrs: Vec<Attr>,
+    scope: Scope<'f>,
+    inherits: Vec<String>,
+}
+
+/// Makes drafts of a bake file.
+///
+/// # Errors
+/// Targets that inherit each other, or a matrix without end.
+pub(super) fn read(file: File, source: &Source<'_>) -> Result<Drafts, Vec<SyntaxError>> {
+    let mut drafts = Drafts::default();
+    let functions = evaluate::functions(&file, &mut drafts);
+    let scope = Scope::of(&file, &functions, source.environment, &mut drafts);
+    let targets = targets(&file, &scope, &mut drafts)?;
+    groups(&file, &scope, &mut drafts);
+    let has = |drafts: &Drafts, name: &str| drafts.groups.iter().any(|group| group.name == name);
+    if !has(&drafts, "default") && targets.iter().any(|target| target.name == "default") {
+        drafts.default.push("default".into());
+    }
+    if let Some(at) = drafts.groups.iter().position(|group| group.name == "default") {
+        let group = drafts.groups.remove(at);
+        (drafts.default, drafts.default_span) = (group.members, group.span);
+        // imk's default has no name: where a group has it as a member, its own stand.
+        for group in &mut drafts.groups {
+            if let Some(at) = group.members.iter().position(|member| member == "default") {
+                group.members.splice(at..=at, drafts.default.iter().cloned());
+            }
+        }
+    }
+
+    let mut own: BTreeMap<&str, Keys> = BTreeMap::new();
+    for target in &targets {
+        own.insert(&target.name, keys(target, &mut drafts));
+    }
+    let parents: BTreeMap<&str, &[String]> =
+        targets.iter().map(|target| (target.name.as_str(), target.inherits.as_slice())).collect();
+    let serving = serving(&targets, &own, &drafts);
+    for target in &targets {
+        let mut flat = Keys::new();
+        flatten(&target.name, &own, &parents, &mut Vec::new(), &mut flat).map_err(|message| {
+            vec![SyntaxError::new(target.span, message).hint("one of these `inherits` must go")]
+        })?;
+        for parent in target.inherits.iter().filter(|parent| !own.contains_key(parent.as_str())) {
+            drafts.lost(target.span, format!("`{}` inherits `{parent}`, which is not here", target.name));
+        }
+        let like = target.inherits.iter().filter(|parent| serving.contains(*parent)).cloned().collect();
+        let is_template = serving.contains(&target.name);
+        if let Some(draft) =
+            target::draft(&target.name, target.span, &flat, like, is_template, &mut drafts, source)
+        {
+            if is_template { &mut drafts.templates } else { &mut drafts.images }.push(draft);
+        }
+    }
+    Ok(drafts)
+}
+
+/// All targets, those of matrices included, in the order of the file.
+fn targets<'f>(
+    file: &File,
+    scope: &Scope<'f>,
+    drafts: &mut Drafts,
+) -> Result<Vec<Target<'f>>, Vec<SyntaxError>> {
+    let mut by_name: Vec<(&str, Vec<&Block>)> = Vec::new();
+    for block in &file.blocks {
+        match block.kind.as_str() {
+            "target" => match by_name.iter_mut().find(|(name, _)| *name == block.label) {
+                Some((_, blocks)) => blocks.push(block),
+                None => by_name.push((&block.label, vec![block])),
+            },
+            "group" | "variable" | "function" => {}
+            other => drafts.lost(block.span, format!("the block `{other}`: bake has none of that kind")),
+        }
+    }
+    let mut targets = Vec::new();
+    for (label, blocks) in by_name {
+        let (span, attrs) = (blocks[0].span, evaluate::merged(&blocks));
+        let scopes = matrix(&attrs, scope, drafts);
+        if targets.len() + scopes.len() > MOST_TARGETS {
+            let message = format!("the matrices of this file make more than {MOST_TARGETS} targets");
+            return Err(vec![SyntaxError::new(span, message)]);
+        }
+        let is_matrix = attrs.iter().any(|attr| attr.name == "matrix");
+        let mut members = Vec::new();
+        for scope in scopes {
+            let named = attrs.iter().find(|attr| attr.name == "name").filter(|_| is_matrix);
+            let named = named.and_then(|attr| scope.value(&attr.expr).ok()).and_then(evaluate::text);
+            let name = named.unwrap_or_else(|| label.to_owned());
+            let inherits = attrs.iter().find(|attr| attr.name == "inherits");
+            let inherits = inherits.and_then(|attr| scope.value(&attr.expr).ok());
+            let inherits = inherits.map(|value| texts(&value)).unwrap_or_default();
+            members.push(name.clone());
+            targets.push(Target { name, span, attrs: attrs.clone(), scope, inherits });
+        }
+        if is_matrix {
+            // As in bake, the block's label means all that its matrix makes.
+            drafts.groups.push(Group { name: label.to_owned(), span, members });
+        }
+    }
+    Ok(targets)
+}
+
+/// One scope for each choice of values that the matrix offers; one without a matrix.
+fn matrix<'f>(attrs: &[Attr], scope: &Scope<'f>, drafts: &mut Drafts) -> Vec<Scope<'f>> {
+    let mut scopes = vec![scope.clone()];
+    let Some(attr) = attrs.iter().find(|attr| attr.name == "matrix") else { return scopes };
+    let axes = match scope.value(&attr.expr) {
+        Ok(Value::Object(axes)) => axes,
+        Ok(_) => return scopes,
+        Err(why) => {
+            drafts.lost(attr.span, format!("matrix: {why}"));
+            return scopes;
+        }
+    };
+    for (name, values) in &axes {
+        let values = values.as_array().cloned().unwrap_or_default();
+        let wider = scopes.iter().take(MOST_TARGETS + 1).flat_map(|scope| {
+            values.iter().map(move |value| {
+                let mut scope = scope.clone();
+                scope.declare(name, value);
+                scope
+            })
+        });
+        scopes = wider.take(MOST_TARGETS + 1).collect();
+    }
+    scopes
+}
+
+fn groups(file: &File, scope: &Scope<'_>, drafts: &mut Drafts) {
+    for block in file.blocks.iter().filter(|block| block.kind == "group") {
+        let members = block.attr("targets").map(|attr| scope.value(&attr.expr));
+        let members = match members {
+            Some(Err(why)) => {
+                drafts.lost(block.span, format!("the group `{}`: {why}", block.label));
+                continue;
+            }
+            Some(Ok(value)) => texts(&value),
+            None => Vec::new(),
+        };
+        match drafts.groups.iter_mut().find(|group| group.name == block.label) {
+            Some(group) => group.members.extend(members),
+            None => drafts.groups.push(Group { name: block.label.clone(), span: block.span, members }),
+        }
+    }
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    let one = |value: &Value| value.as_str().map(str::to_owned);
+    value
+        .as_array()
+        .map_or_else(|| one(value).into_iter().collect(), |items| items.iter().filter_map(one).collect())
+}
+
+/// What a target's own attributes come to.
+fn keys(target: &Target<'_>, drafts: &mut Drafts) -> Keys {
+    let attrs =
+        target.attrs.iter().filter(|attr| !matches!(attr.name.as_str(), "matrix" | "name" | "inherits"));
+    let mut keys = Keys::new();
+    for attr in attrs {
+        keys.insert(attr.name.clone(), (target.scope.carried(attr, drafts), attr.span));
+    }
+    keys
+}
+
+/// A target's keys over those of its parents, the later parent over the earlier.
+/// Maps are merged key by key, all else is replaced.
+fn flatten(
+    name: &str,
+    own: &BTreeMap<&str, Keys>,
+    parents: &BTreeMap<&str, &[String]>,
+    path: &mut Vec<String>,
+    into: &mut Keys,
+) -> Result<(), String> {
+    let Some(keys) = own.get(name) else { return Ok(()) };
+    if path.iter().any(|other| other == name) {
+        let path = path.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" -> ");
+        return Err(format!("targets inherit each other in a circle: {path} -> `{name}`"));
+    }
+    if path.len() > 64 {
+        return Err("targets inherit each other more than 64 deep".to_owned());
+    }
+    path.push(name.to_owned());
+    for parent in parents.get(name).copied().unwrap_or_default() {
+        flatten(parent, own, parents, path, into)?;
+    }
+    path.pop();
+    for (key, (value, span)) in keys {
+        match (into.get_mut(key), value) {
+            (Some((Carried::Map(old), place)), Carried::Map(new)) => {
+                for (key, value) in new {
+                    old.retain(|(other, _)| other != key);
+                    old.push((key.clone(), value.clone()));
+                }
+                *place = *span;
+            }
+            _ => {
+                into.insert(key.clone(), (value.clone(), *span));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Targets that are there for others to inherit: those named with `_` as bake's
+/// custom is, those that say nothing, and those that are inherited, in no group,
+/// nobody's base, and no whole image.
+fn serving(targets: &[Target<'_>], own: &BTreeMap<&str, Keys>, drafts: &Drafts) -> BTreeSet<String> {
+    let inherited: BTreeSet<&String> = targets.iter().flat_map(|target| &target.inherits).collect();
+    let grouped = |name: &String| {
+        drafts.default.contains(name) || drafts.groups.iter().any(|group| group.members.contains(name))
+    };
+    let is_base = |name: &str| {
+        let word = format!("target:{name}");
+        let holds = |keys: &Keys| match keys.get("contexts") {
+            Some((Carried::Map(entries), _)) => {
+                entries.iter().any(|(_, value)| value.text() == Some(word.as_str()))
+            }
+            _ => false,
+        };
+        own.values().any(holds)
+    };
+    let says = |name: &str, key: &str| {
+        own.get(name).and_then(|keys| keys.get(key)).is_some_and(|(value, _)| !value.is_nothing())
+    };
+    // What has both a name and something to build it from is built.
+    let whole = |name: &str| {
+        says(name, "tags") && ["context", "dockerfile", "target"].iter().any(|key| says(name, key))
+    };
+    let serves = |target: &&Target<'_>| {
+        let name = &target.name;
+        let helps = inherited.contains(name) && !whole(name) && !drafts.default.is_empty();
+        let unused = !grouped(name) && !is_base(name);
+        unused && (name.starts_with('_') || target.attrs.is_empty() || helps)
+    };
+    targets.iter().filter(serves).map(|target| target.name.clone()).collect()
+}

@@ -1,0 +1,187 @@
+//! One bake target as a draft: what each of its keys means to imk.
+//!
+//! Knows flattened keys; inheritance is settled before.
+
+use std::collections::BTreeMap;
+
+use super::{Carried, Keys};
+use crate::syntax::error::Span;
+use crate::syntax::imagefile::SecretSource;
+use crate::syntax::import::draft::{Draft, Drafts};
+use crate::syntax::import::{Source, place};
+
+/// Keys that an Imagefile has no word for, and why it needs none.
+const LOST: &[(&str, &str)] = &[
+    ("annotations", "an Imagefile has no annotations"),
+    ("attest", "imk makes no attestations"),
+    ("cache-from", "imk builds what is stale and nothing else; the engine keeps its own cache"),
+    ("cache-to", "imk builds what is stale and nothing else; the engine keeps its own cache"),
+    ("call", "imk builds"),
+    ("entitlements", "an Imagefile grants nothing"),
+    ("extra-hosts", "an Imagefile has no hosts"),
+    ("no-cache", "`imk --no-cache NAME` does it once"),
+    ("no-cache-filter", "`imk --no-cache NAME` does it for the whole image, once"),
+    ("output", "imk leaves images in the engine"),
+    ("policy", "an Imagefile has no policies"),
+    ("pull", "`imk --pull` does it once; `upstream` says how bases are followed"),
+    ("shm-size", "an Imagefile has no limits"),
+    ("ssh", "an Imagefile has no agents"),
+    ("ulimits", "an Imagefile has no limits"),
+];
+
+/// The draft of a target; `None`, with a note, when it cannot be declared.
+pub(super) fn draft(
+    name: &str,
+    span: Span,
+    keys: &Keys,
+    like: Vec<String>,
+    is_template: bool,
+    drafts: &mut Drafts,
+    source: &Source<'_>,
+) -> Option<Draft> {
+    let mut draft = Draft { name: name.to_owned(), span, like, ..Draft::default() };
+    let (mut context, mut dockerfile) = ((".".to_owned(), span), ("Dockerfile".to_owned(), span));
+    let mut declared = true;
+    for (key, (value, span)) in keys {
+        let text = || value.text().map(str::to_owned).filter(|text| !text.is_empty());
+        match key.as_str() {
+            "context" => context = (text().unwrap_or(context.0), *span),
+            "dockerfile" => dockerfile = (text().unwrap_or(dockerfile.0), *span),
+            "dockerfile-inline" if !value.is_nothing() && !is_template => {
+                let what = format!(
+                    "the image `{name}`: its Dockerfile stands in the file; write it to a file of its own"
+                );
+                drafts.lost(*span, what);
+                declared = false;
+            }
+            "target" => draft.target = text(),
+            "network" => draft.network = text().filter(|network| network != "default"),
+            "description" => draft.description = text(),
+            "args" => draft.args = texts(value),
+            "labels" => draft.labels = texts(value),
+            // Tags and platforms are a template's users' own: notes would come twice.
+            "tags" if is_template => {}
+            "tags" => draft.references = value.texts().into_iter().map(|tag| (tag, *span)).collect(),
+            "platforms" => draft.platform = platform(name, &value.texts(), *span, drafts),
+            "secret" => secrets(&mut draft, value, *span, drafts, source),
+            "contexts" if is_template => {}
+            "contexts" => contexts(&mut draft, value, *span, drafts),
+            other => lost(other, value, *span, drafts),
+        }
+    }
+    if is_template {
+        return Some(draft);
+    }
+    let (context, dockerfile) = ((context.0.as_str(), context.1), (dockerfile.0.as_str(), dockerfile.1));
+    (place::set(&mut draft, drafts, source, context, dockerfile) && declared).then_some(draft)
+}
+
+/// A map of texts. A value of null says that the key is not set.
+fn texts(value: &Carried) -> BTreeMap<String, String> {
+    let Carried::Map(entries) = value else { return BTreeMap::new() };
+    entries.iter().filter_map(|(key, value)| Some((key.clone(), value.text()?.to_owned()))).collect()
+}
+
+/// The one platform; of several none, since an Imagefile's image is for one.
+pub(in crate::syntax::import) fn platform(
+    name: &str,
+    platforms: &[String],
+    span: Span,
+    drafts: &mut Drafts,
+) -> Option<String> {
+    if platforms.len() > 1 {
+        let text = format!(
+            "platforms of `{name}`: an image is built for one; `imk --platform P` builds for {}",
+            platforms.join(" or ")
+        );
+        drafts.lost(span, text);
+        return None;
+    }
+    platforms.first().cloned()
+}
+
+fn lost(key: &str, value: &Carried, span: Span, drafts: &mut Drafts) {
+    // What docker does anyway is no loss.
+    let plain = |text: &String| matches!(text.as_str(), "type=docker" | "type=image" | "default");
+    if value.is_nothing() || (key == "output" && value.texts().iter().all(plain)) {
+        return;
+    }
+    match LOST.iter().find(|(other, _)| *other == key) {
+        Some((key, why)) => drafts.lost(span, format!("{key}: {why}")),
+        None => drafts.lost(span, format!("{key}: imk does not know this key")),
+    }
+}
+
+/// `id=token,env=TOKEN`, or the same as a map.
+fn secrets(draft: &mut Draft, value: &Carried, span: Span, drafts: &mut Drafts, source: &Source<'_>) {
+    let items = if let Carried::List(items) = value { items.clone() } else { vec![value.clone()] };
+    for item in items {
+        let fields: BTreeMap<String, String> = match &item {
+            Carried::Text(text) => {
+                let pairs = text.split(',').filter_map(|pair| pair.trim().split_once('='));
+                pairs.map(|(key, value)| (key.to_owned(), drafts.plain(value))).collect()
+            }
+            Carried::Map(_) => {
+                texts(&item).into_iter().map(|(key, value)| (key, drafts.plain(&value))).collect()
+            }
+            _ => continue,
+        };
+        let field = |names: &[&str]| names.iter().find_map(|name| fields.get(*name)).cloned();
+        let file = field(&["src", "source"]);
+        let Some(id) = field(&["id"]).or_else(|| file.clone()) else {
+            drafts.lost(span, "a secret without an id");
+            continue;
+        };
+        let secret = match (field(&["env"]), file) {
+            (Some(env), _) => SecretSource::Env(env),
+            (None, Some(name)) if field(&["type"]).as_deref() == Some("env") => SecretSource::Env(name),
+            (None, Some(path)) => match file_of(source, &path) {
+                Some(path) => SecretSource::File(path),
+                None => {
+                    drafts.lost(
+                        span,
+                        format!("the secret `{id}`: `{path}` is not below the Imagefile's folder"),
+                    );
+                    continue;
+                }
+            },
+            (None, None) => SecretSource::Env(id.clone()),
+        };
+        draft.secrets.insert(id, secret);
+    }
+}
+
+/// A secret's file: absolute, or below the Imagefile's folder.
+pub(in crate::syntax::import) fn file_of(source: &Source<'_>, path: &str) -> Option<String> {
+    if path.starts_with('/') { Some(path.to_owned()) } else { place::path(source, path).ok() }
+}
+
+/// Named contexts: a target's is an edge, which imk finds by the name in the Dockerfile.
+fn contexts(draft: &mut Draft, value: &Carried, span: Span, drafts: &mut Drafts) {
+    let Carried::Map(entries) = value else { return };
+    for (word, value) in entries {
+        let value = drafts.plain(value.text().unwrap_or_default());
+        if let Some(target) = value.strip_prefix("target:") {
+            draft.edges.push((word.clone(), target.to_owned(), span));
+        } else {
+            let image = value.strip_prefix("docker-image://");
+            let same = |image: &str| image == word || name_of(image) == name_of(word) && image.contains('@');
+            if image.is_some_and(|image| image == word) {
+                continue;
+            }
+            let advice = match image {
+                Some(image) if same(image) => "`imk update` writes digests to Imagefile.lock".to_owned(),
+                Some(image) => format!("write `{image}` in the Dockerfile"),
+                None => format!("the Dockerfile's `{word}` would be an image; imk has no named contexts"),
+            };
+            drafts.lost(span, format!("contexts.{word} of `{}`: {advice}", draft.name));
+        }
+    }
+}
+
+/// A reference without its tag and digest.
+fn name_of(reference: &str) -> &str {
+    let bare = reference.split('@').next().unwrap_or_default();
+    let at = bare.rfind('/').map_or(0, |slash| slash + 1);
+    bare[at..].find(':').map_or(bare, |colon| &bare[..at + colon])
+}

@@ -1,0 +1,160 @@
+//! A bake file as blocks of attributes, from HCL or from the JSON that says the same.
+//!
+//! Knows the kinds of blocks that bake has and where each attribute stands.
+//! Evaluates nothing.
+
+use hcl::expr::{Expression, ObjectKey, TemplateExpr};
+use hcl_edit::structure::{Body, Structure};
+
+use super::tree::{Node, Shared, Value};
+use crate::syntax::error::{Span, SyntaxError};
+
+/// A bake file as written.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    pub blocks: Vec<Block>,
+    /// Attributes outside of all blocks: variables that nobody can override.
+    pub globals: Vec<Attr>,
+}
+
+/// Such as `target "web" {…}`.
+#[derive(Debug)]
+pub(super) struct Block {
+    /// `target`, `group`, `variable`, `function`.
+    pub kind: String,
+    pub label: String,
+    pub span: Span,
+    pub attrs: Vec<Attr>,
+    /// Blocks in it.
+    pub inner: Vec<(String, Span)>,
+}
+
+/// `name = expression`.
+#[derive(Clone, Debug)]
+pub(super) struct Attr {
+    pub name: String,
+    pub span: Span,
+    pub expr: Expression,
+}
+
+impl Block {
+    pub fn attr(&self, name: &str) -> Option<&Attr> {
+        self.attrs.iter().find(|attr| attr.name == name)
+    }
+}
+
+fn span_of(spanned: &impl hcl_edit::Span) -> Span {
+    spanned.span().map(|range| Span::new(range.start, range.end)).unwrap_or_default()
+}
+
+/// Reads HCL.
+///
+/// # Errors
+/// The first thing that is not HCL.
+pub(super) fn read(text: &str) -> Result<File, Vec<SyntaxError>> {
+    let body = hcl_edit::parser::parse_body(text).map_err(|error| {
+        let at = error.location().offset().min(text.len());
+        vec![SyntaxError::new(Span::new(at, at), format!("not valid HCL: {}", error.message()))]
+    })?;
+    let mut file = File::default();
+    for structure in body.iter() {
+        match structure {
+            Structure::Attribute(attribute) => file.globals.push(attr(attribute)),
+            Structure::Block(block) => {
+                let label = block.labels.first().map(|label| label.as_str().to_owned()).unwrap_or_default();
+                file.blocks.push(Block {
+                    kind: block.ident.as_str().to_owned(),
+                    label,
+                    span: span_of(&block.ident),
+                    attrs: attributes(&block.body),
+                    inner: block
+                        .body
+                        .blocks()
+                        .map(|b| (b.ident.as_str().to_owned(), span_of(&b.ident)))
+                        .collect(),
+                });
+            }
+        }
+    }
+    Ok(file)
+}
+
+fn attributes(body: &Body) -> Vec<Attr> {
+    body.attributes().map(attr).collect()
+}
+
+fn attr(attribute: &hcl_edit::structure::Attribute) -> Attr {
+    let name = attribute.key.as_str().to_owned();
+    Attr { name, span: span_of(&attribute.key), expr: attribute.value.clone().into() }
+}
+
+/// Reads the JSON form: `{"target": {"web": {…}}}`. Its texts are templates.
+///
+/// # Errors
+/// Whatever does not have that form.
+pub(super) fn from_tree(root: &Node) -> Result<File, Vec<SyntaxError>> {
+    let mut file = File::default();
+    for (kind, value) in root.entries() {
+        if !matches!(kind.text.as_str(), "target" | "group" | "variable" | "function") {
+            file.globals.push(Attr { name: kind.text.clone(), span: kind.span, expr: expression(value) });
+            continue;
+        }
+        let Value::Map(blocks) = &value.value else {
+            let message = format!("expected `{}` to hold names", kind.text);
+            return Err(vec![SyntaxError::new(value.span, message)]);
+        };
+        for (label, body) in blocks {
+            let attrs = body.entries().iter();
+            let attrs = attrs.map(|(key, value)| Attr {
+                name: key.text.clone(),
+                span: key.span,
+                expr: if kind.text == "function" && key.text == "result" {
+                    code(value)
+                } else {
+                    expression(value)
+                },
+            });
+            file.blocks.push(Block {
+                kind: kind.text.clone(),
+                label: label.text.clone(),
+                span: label.span,
+                attrs: attrs.collect(),
+                inner: Vec::new(),
+            });
+        }
+    }
+    Ok(file)
+}
+
+/// A JSON value: a text with `${` or `%{` is a template.
+fn expression(node: &Shared) -> Expression {
+    match &node.value {
+        Value::Null => Expression::Null,
+        Value::Scalar { text, quoted: true } if text.contains("${") || text.contains("%{") => {
+            Expression::TemplateExpr(Box::new(TemplateExpr::QuotedString(text.clone())))
+        }
+        Value::Scalar { text, quoted: true } => Expression::String(text.clone()),
+        Value::Scalar { text, .. } => match text.as_str() {
+            "true" => Expression::Bool(true),
+            "false" => Expression::Bool(false),
+            other => match (other.parse::<i64>(), other.parse::<f64>()) {
+                (Ok(number), _) => Expression::from(number),
+                (_, Ok(number)) if number.is_finite() => Expression::from(number),
+                _ => Expression::String(text.clone()),
+            },
+        },
+        Value::List(items) => Expression::Array(items.iter().map(expression).collect()),
+        Value::Map(entries) => {
+            let entries = entries.iter();
+            let pairs = entries.map(|(key, value)| {
+                (ObjectKey::Expression(Expression::String(key.text.clone())), expression(value))
+            });
+            Expression::Object(pairs.collect())
+        }
+    }
+}
+
+/// What a function's result is in JSON: a text that holds an expression.
+fn code(node: &Shared) -> Expression {
+    node.text().and_then(|text| text.parse().ok()).unwrap_or_else(|| expression(node))
+}

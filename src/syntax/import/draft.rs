@@ -1,0 +1,137 @@
+//! What every format is brought to: images, groups and notes, before imk's own names are given.
+//!
+//! A *written* text is as an Imagefile would have it: `{NAME}` is a variable and
+//! braces are doubled. Knows no format and no RON.
+
+use std::collections::BTreeMap;
+
+use super::{Note, NoteKind};
+use crate::syntax::error::Span;
+use crate::syntax::imagefile::SecretSource;
+
+/// The images of a source file.
+#[derive(Debug, Default)]
+pub(super) struct Drafts {
+    /// Variables with their values.
+    pub vars: BTreeMap<String, String>,
+    /// Sets of keys for images to take over, by the names the source gives them.
+    pub templates: Vec<Draft>,
+    /// The images in the order of the source.
+    pub images: Vec<Draft>,
+    /// Groups of names of images and groups.
+    pub groups: Vec<Group>,
+    /// What is built when nothing is named.
+    pub default: Vec<String>,
+    /// Where the source says so.
+    pub default_span: Span,
+    /// What was not carried over.
+    pub notes: Vec<Note>,
+}
+
+/// A name for several images.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub name: String,
+    pub span: Span,
+    pub members: Vec<String>,
+}
+
+/// One image. All texts but names are written texts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Draft {
+    /// What the source calls it.
+    pub name: String,
+    pub span: Span,
+    /// Below the Imagefile's folder.
+    pub context: String,
+    /// Below the Imagefile's folder.
+    pub dockerfile: String,
+    pub target: Option<String>,
+    pub args: BTreeMap<String, String>,
+    pub platform: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    /// Whole references it is tagged with.
+    pub references: Vec<(String, Span)>,
+    pub secrets: BTreeMap<String, SecretSource>,
+    pub network: Option<String>,
+    pub description: Option<String>,
+    /// Templates to take keys from, the later one winning.
+    pub like: Vec<String>,
+    /// Names its Dockerfile uses for other images: the word, the image's name in the source.
+    pub edges: Vec<(String, String, Span)>,
+}
+
+impl Drafts {
+    /// Something is not carried over.
+    pub fn lost(&mut self, span: Span, text: impl Into<String>) {
+        self.notes.push(Note { span, kind: NoteKind::Lost, text: text.into() });
+    }
+
+    /// Something is there in another form.
+    pub fn changed(&mut self, span: Span, text: impl Into<String>) {
+        self.notes.push(Note { span, kind: NoteKind::Changed, text: text.into() });
+    }
+
+    /// A written text with its variables filled in.
+    pub fn plain(&self, written: &str) -> String {
+        fill(written, &self.vars)
+    }
+}
+
+/// A text as an Imagefile has it: braces stand for themselves.
+pub(super) fn literal(text: &str) -> String {
+    text.replace('{', "{{").replace('}', "}}")
+}
+
+/// A written text with its variables filled in. One that is not there stays as it is.
+pub(super) fn fill(written: &str, vars: &BTreeMap<String, String>) -> String {
+    let mut text = String::new();
+    let mut rest = written;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (before, braced) = rest.split_at(at);
+        text.push_str(before);
+        let brace = &braced[..1];
+        rest = &braced[1..];
+        if let Some(after) = rest.strip_prefix(brace) {
+            text.push_str(brace);
+            rest = after;
+        } else if let Some((name, after)) = rest.split_once('}') {
+            match vars.get(name) {
+                Some(value) => text.push_str(value),
+                None => text.extend(["{", name, "}"]),
+            }
+            rest = after;
+        }
+    }
+    text + rest
+}
+
+/// The variables that a written text names.
+pub(super) fn names_in(written: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut rest = written;
+    while let Some(at) = rest.find(['{', '}']) {
+        let brace = &rest[at..=at];
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix(brace) {
+            rest = after;
+        } else if let Some((name, after)) = rest.split_once('}') {
+            names.push(name);
+            rest = after;
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn braces_and_variables_are_told_apart() {
+        let vars = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
+        assert_eq!(literal("a{b}"), "a{{b}}");
+        assert_eq!(fill("x{A}-{{A}}{B}", &vars), "x1-{A}{B}");
+        assert_eq!(names_in("x{A}-{{C}}{B}"), ["A", "B"]);
+    }
+}

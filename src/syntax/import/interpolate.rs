@@ -1,0 +1,160 @@
+//! `${NAME:-default}` in the texts of a compose file, and the `.env` beside it.
+//!
+//! A variable stays a variable of the Imagefile where its name alone stands
+//! for its value. Knows no keys.
+
+use std::collections::BTreeMap;
+
+use super::draft::{fill, literal};
+
+/// Variables within the defaults of variables.
+const DEEPEST: usize = 16;
+
+/// The values that variables have, and what was carried over of them.
+pub(super) struct Variables {
+    given: BTreeMap<String, String>,
+    /// Variables of the Imagefile.
+    pub kept: BTreeMap<String, String>,
+    /// Names with neither a value nor a default.
+    pub unset: Vec<String>,
+    /// Names whose value came from the environment or `.env`.
+    pub taken: Vec<String>,
+}
+
+impl Variables {
+    /// Those of the environment, before those of `.env`.
+    pub fn new(environment: &BTreeMap<String, String>, dotenv: Option<&str>) -> Self {
+        let mut given = dotenv.map(read_dotenv).unwrap_or_default();
+        given.extend(environment.iter().map(|(name, value)| (name.clone(), value.clone())));
+        Self { given, kept: BTreeMap::new(), unset: Vec::new(), taken: Vec::new() }
+    }
+
+    /// The value of a variable that is there.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.given.get(name).map(String::as_str)
+    }
+
+    /// A text with its variables, as a written text.
+    pub fn written(&mut self, text: &str) -> String {
+        self.expand(text, 0)
+    }
+
+    /// A text with its variables filled in.
+    pub fn plain(&mut self, text: &str) -> String {
+        let written = self.expand(text, 0);
+        fill(&written, &self.kept)
+    }
+
+    fn expand(&mut self, text: &str, depth: usize) -> String {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('$') {
+            out += &literal(before);
+            if let Some(after) = after.strip_prefix('$') {
+                out.push('$');
+                rest = after;
+            } else if let Some((inner, after)) = after.strip_prefix('{').and_then(braced) {
+                out += &self.variable(inner, depth);
+                rest = after;
+            } else {
+                let end =
+                    after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(after.len());
+                let (name, after) = after.split_at(end);
+                out += &if name.is_empty() { "$".to_owned() } else { self.variable(name, depth) };
+                rest = after;
+            }
+        }
+        out + &literal(rest)
+    }
+
+    /// What stands between the braces: a name, and what to do without a value.
+    fn variable(&mut self, inner: &str, depth: usize) -> String {
+        let end = inner.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inner.len());
+        let (name, rest) = inner.split_at(end);
+        let empty_counts = !rest.starts_with(':');
+        let rest = rest.strip_prefix(':').unwrap_or(rest);
+        let value = self.given.get(name).filter(|value| empty_counts || !value.is_empty()).cloned();
+        let deeper = |this: &mut Self, text: &str| {
+            if depth < DEEPEST { this.expand(text, depth + 1) } else { literal(text) }
+        };
+        if let Some(other) = rest.strip_prefix('+') {
+            return if value.is_some() { deeper(self, other) } else { String::new() };
+        }
+        let value = match (value, rest.strip_prefix('-')) {
+            (Some(value), _) => {
+                self.taken.push(name.to_owned());
+                value
+            }
+            (None, Some(default)) => {
+                let written = deeper(self, default);
+                fill(&written, &self.kept)
+            }
+            (None, None) => {
+                self.unset.push(name.to_owned());
+                return String::new();
+            }
+        };
+        // Two places may give one variable two defaults; the first is the Imagefile's.
+        if *self.kept.entry(name.to_owned()).or_insert_with(|| value.clone()) == value {
+            format!("{{{name}}}")
+        } else {
+            literal(&value)
+        }
+    }
+}
+
+/// Splits at the brace that closes the one before `text`.
+fn braced(text: &str) -> Option<(&str, &str)> {
+    let mut open = 1;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => open += 1,
+            '}' => open -= 1,
+            _ => {}
+        }
+        if open == 0 {
+            return Some((&text[..at], &text[at + 1..]));
+        }
+    }
+    None
+}
+
+/// `NAME=value` lines; quotes around a value and `export` before a name are taken off.
+fn read_dotenv(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| line.strip_prefix("export ").unwrap_or(line).split_once('='));
+    let value = |text: &str| {
+        let text = text.trim();
+        let quoted =
+            ['"', '\''].iter().find_map(|q| text.strip_prefix(*q)?.split_once(*q).map(|(inner, _)| inner));
+        quoted.unwrap_or_else(|| text.split(" #").next().unwrap_or_default().trim_end()).to_owned()
+    };
+    pairs.map(|(name, text)| (name.trim().to_owned(), value(text))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, written: &str) {
+        let environment =
+            BTreeMap::from([("SET".to_owned(), "s".to_owned()), ("EMPTY".to_owned(), String::new())]);
+        let mut variables =
+            Variables::new(&environment, Some("export FILE=\"f # f\"\n# no\nSET=other\nB = b # note\n"));
+        assert_eq!(variables.written(text), written, "{text}");
+    }
+
+    #[test]
+    fn variables_follow_compose() {
+        check("a$SET-${SET}", "a{SET}-{SET}");
+        check("${FILE} ${B}", "{FILE} {B}");
+        check("${EMPTY:-d} ${EMPTY-d}", "{EMPTY} ");
+        check("${NONE-d} ${NONE:-other}", "{NONE} other");
+        check("${NONE:-${SET}x}", "{NONE}");
+        check("${SET:+yes}${NONE:+no}", "yes");
+        check("${NONE}$$HOME {x}", "$HOME {{x}}");
+        check("${SET:?must}", "{SET}");
+        check("a$ ${open", "a$ ${{open");
+    }
+}

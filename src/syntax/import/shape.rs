@@ -1,0 +1,299 @@
+//! From drafts to what stands in the Imagefile: names, prefix, tags, templates, groups.
+//!
+//! imk tags an image with its prefix, its name and a tag, and finds edges by
+//! those names; so an image is named after the repository that the source tags it
+//! with, as far as that can be. Whatever gets another name is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::draft::{Draft, Drafts, fill, names_in};
+use super::{Note, NoteKind};
+use crate::name;
+use crate::syntax::error::Span;
+
+/// An Imagefile to be written.
+pub(super) struct Shaped {
+    pub prefix: String,
+    pub vars: BTreeMap<String, String>,
+    pub default: Vec<String>,
+    pub groups: Vec<(String, Vec<String>)>,
+    pub templates: Vec<Draft>,
+    pub images: Vec<Image>,
+    pub notes: Vec<Note>,
+}
+
+/// An image under the name it will have.
+pub(super) struct Image {
+    pub name: String,
+    pub draft: Draft,
+    /// Empty where `latest` is all.
+    pub tags: Vec<String>,
+}
+
+/// A reference of a source in two halves; both are written texts.
+struct Reference {
+    repository: String,
+    tag: String,
+}
+
+pub(super) fn shape(drafts: Drafts) -> Shaped {
+    let Drafts { vars, mut templates, images, mut groups, default, default_span, mut notes } = drafts;
+    // A group of one image under its own name says nothing.
+    groups.retain(|group| group.members != [group.name.as_str()]);
+    let prefix = common_prefix(&images, &vars);
+    let names = names(&images, &prefix, &vars, &mut notes);
+    let mut shaped: Vec<Image> = Vec::new();
+    for (draft, name) in images.into_iter().zip(&names) {
+        let tags = tags(&draft, name, &prefix, &vars, &mut notes);
+        edges(&draft, &names, &shaped, name, &prefix, &vars, &mut notes);
+        shaped.push(Image { name: name.clone(), draft, tags });
+    }
+    let by_source: BTreeMap<String, String> =
+        shaped.iter().map(|image| (image.draft.name.clone(), image.name.clone())).collect();
+    let group_names: BTreeMap<String, String> = groups
+        .iter()
+        .map(|group| {
+            let clashes = names.contains(&group.name);
+            (group.name.clone(), if clashes { format!("{}-all", group.name) } else { group.name.clone() })
+        })
+        .collect();
+    let is_template = |member: &str| templates.iter().any(|template| template.name == member);
+    let mut members = |members: Vec<String>, span: Span| -> Vec<String> {
+        let mut known = Vec::new();
+        for member in members {
+            let found = by_source.get(&member).or_else(|| group_names.get(&member)).cloned();
+            match found {
+                Some(found) if !known.contains(&found) => known.push(found),
+                Some(_) => {}
+                None if is_template(&member) => {}
+                None => {
+                    let text = format!("`{member}` in a group: no such image was carried over");
+                    notes.push(Note { span, kind: NoteKind::Lost, text });
+                }
+            }
+        }
+        known
+    };
+    let default = members(default, default_span);
+    let mut shaped_groups = Vec::new();
+    for group in groups {
+        let name = group_names[&group.name].clone();
+        let members = members(group.members, group.span);
+        if !members.is_empty() && [&name] != members.iter().collect::<Vec<_>>().as_slice() {
+            shaped_groups.push((name, members));
+        }
+    }
+    for (old, new) in group_names.iter().filter(|(old, new)| old != new) {
+        let text = format!("the group `{old}` is named `{new}`: an image has its name");
+        notes.push(Note { span: Span::default(), kind: NoteKind::Changed, text });
+    }
+    let everything = default.len() == shaped.len() && default.iter().all(|name| names.contains(name));
+    for image in &mut shaped {
+        take_from_templates(&mut image.draft, &templates);
+    }
+    templates.retain(|template| shaped.iter().any(|image| image.draft.like.contains(&template.name)));
+    for template in &mut templates {
+        // A template says all that it inherits itself.
+        template.like.clear();
+    }
+    let used = used_vars(&prefix, &shaped, &templates);
+    let vars = vars.into_iter().filter(|(name, _)| used.contains(name)).collect();
+    let default = if everything { Vec::new() } else { default };
+    Shaped { prefix, vars, default, groups: shaped_groups, templates, images: shaped, notes }
+}
+
+/// Splits a written reference; what has a digest has no tag to give.
+fn reference(written: &str, vars: &BTreeMap<String, String>) -> Option<Reference> {
+    if fill(written, vars).contains('@') {
+        return None;
+    }
+    let split = |written: &str| {
+        let at = written.rfind('/').map_or(0, |slash| slash + 1);
+        match written[at..].split_once(':') {
+            Some((name, tag)) => (format!("{}{name}", &written[..at]), tag.to_owned()),
+            None => (written.to_owned(), "latest".to_owned()),
+        }
+    };
+    let (repository, tag) = split(written);
+    let filled = split(&fill(written, vars));
+    // A variable that holds a colon or a slash would be split elsewhere once it is filled in.
+    let same = (fill(&repository, vars), fill(&tag, vars)) == filled;
+    let plain =
+        || Reference { repository: super::draft::literal(&filled.0), tag: super::draft::literal(&filled.1) };
+    Some(if same { Reference { repository, tag } } else { plain() })
+}
+
+/// The places where a repository can be cut into prefix and name: after each
+/// slash, and after a variable whose value ends with one or is empty.
+fn cuts(repository: &str, vars: &BTreeMap<String, String>) -> Vec<usize> {
+    let ends = repository.char_indices().filter(|(_, c)| matches!(c, '/' | '}')).map(|(at, _)| at + 1);
+    let good = |at: &usize| {
+        let before = fill(&repository[..*at], vars);
+        before.ends_with('/') || before.is_empty()
+    };
+    ends.filter(good).filter(|at| *at < repository.len()).collect()
+}
+
+/// The beginning, up to a cut, that most repositories share: the longest of those.
+/// None unless it is more than half of them.
+fn common_prefix(images: &[Draft], vars: &BTreeMap<String, String>) -> String {
+    let first_of = |draft: &Draft| reference(&draft.references.first()?.0, vars).map(|r| r.repository);
+    let repositories: Vec<String> = images.iter().filter_map(first_of).collect();
+    let mut users: BTreeMap<&str, usize> = BTreeMap::new();
+    for repository in &repositories {
+        for at in cuts(repository, vars) {
+            *users.entry(&repository[..at]).or_default() += 1;
+        }
+    }
+    let best = users.into_iter().max_by_key(|(prefix, users)| (*users, prefix.len()));
+    let best = best.filter(|(_, users)| users * 2 > repositories.len());
+    best.map(|(prefix, _)| prefix.to_owned()).unwrap_or_default()
+}
+
+/// A name for each image, in their order.
+fn names(
+    images: &[Draft],
+    prefix: &str,
+    vars: &BTreeMap<String, String>,
+    notes: &mut Vec<Note>,
+) -> Vec<String> {
+    let of_repository = |draft: &Draft| {
+        let repository = reference(&draft.references.first()?.0, vars)?.repository;
+        Some(fill(repository.strip_prefix(prefix)?, vars)).filter(|name| name::check(name).is_ok())
+    };
+    let wanted: Vec<Option<String>> = images.iter().map(of_repository).collect();
+    let shared = |name: &String| wanted.iter().flatten().filter(|other| *other == name).count() > 1;
+    let wanted: Vec<Option<String>> =
+        wanted.iter().map(|wanted| wanted.clone().filter(|name| !shared(name))).collect();
+    let mut names: Vec<String> = Vec::new();
+    let mut taken: BTreeSet<String> = wanted.iter().flatten().cloned().collect();
+    for (draft, wanted) in images.iter().zip(wanted) {
+        let own =
+            if name::check(&draft.name).is_ok() { draft.name.clone() } else { name::from_path(&draft.name) };
+        let own = if own.is_empty() { "image".to_owned() } else { own };
+        let name = wanted.unwrap_or_else(|| free(own, &taken));
+        if name != draft.name {
+            let text = format!("`{}` is named `{name}`", draft.name);
+            notes.push(Note { span: draft.span, kind: NoteKind::Changed, text });
+        }
+        taken.insert(name.clone());
+        names.push(name);
+    }
+    names
+}
+
+/// The name, or the first of `name-2`, `name-3` … that nobody has.
+fn free(name: String, taken: &BTreeSet<String>) -> String {
+    if !taken.contains(&name) {
+        return name;
+    }
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    numbered.into_iter().find(|other| !taken.contains(other)).unwrap_or(name)
+}
+
+/// The tags of the references that have the image's own name; others are told.
+fn tags(
+    draft: &Draft,
+    name: &str,
+    prefix: &str,
+    vars: &BTreeMap<String, String>,
+    notes: &mut Vec<Note>,
+) -> Vec<String> {
+    let own = format!("{}{name}", fill(prefix, vars));
+    let mut tags: Vec<String> = Vec::new();
+    for (written, span) in &draft.references {
+        let shown = fill(written, vars);
+        let found = reference(written, vars).filter(|found| fill(&found.repository, vars) == own);
+        let found = found.filter(|found| name::check_tag(&fill(&found.tag, vars)).is_ok());
+        match found {
+            Some(found) if !tags.contains(&found.tag) => tags.push(found.tag),
+            Some(_) => {}
+            None => {
+                let text = format!("the tag `{shown}` of `{name}`: imk tags it `{own}:TAG`");
+                notes.push(Note { span: *span, kind: NoteKind::Lost, text });
+            }
+        }
+    }
+    if tags == ["latest"] { Vec::new() } else { tags }
+}
+
+/// imk finds edges by name: a word that stands for an image by declaration only is told.
+fn edges(
+    draft: &Draft,
+    names: &[String],
+    before: &[Image],
+    name: &str,
+    prefix: &str,
+    vars: &BTreeMap<String, String>,
+    notes: &mut Vec<Note>,
+) {
+    for (word, target, span) in &draft.edges {
+        let bare = before.iter().find(|image| image.draft.name == *target).map(|image| image.name.clone());
+        let base = bare
+            .or_else(|| names.iter().find(|name| *name == target).cloned())
+            .unwrap_or_else(|| target.clone());
+        let Some(found) = reference(&super::draft::literal(word), vars) else { continue };
+        let repository = fill(&found.repository, vars);
+        if repository != base && repository != format!("{}{base}", fill(prefix, vars)) {
+            let text = format!(
+                "`{word}` in the Dockerfile of `{name}` meant the image `{base}`: write `{base}` there"
+            );
+            notes.push(Note { span: *span, kind: NoteKind::Lost, text });
+        }
+    }
+}
+
+/// Leaves to an image's templates what they say as it does. An image that would
+/// get more from them than it had has none.
+fn take_from_templates(draft: &mut Draft, templates: &[Draft]) {
+    let mut brought = Draft::default();
+    for template in draft.like.iter().filter_map(|name| templates.iter().find(|t| t.name == *name)) {
+        brought.args.extend(template.args.clone());
+        brought.labels.extend(template.labels.clone());
+        brought.secrets.extend(template.secrets.clone());
+        brought.target = template.target.clone().or(brought.target);
+        brought.platform = template.platform.clone().or(brought.platform);
+        brought.network = template.network.clone().or(brought.network);
+    }
+    let more = brought.args.keys().any(|key| !draft.args.contains_key(key))
+        || brought.labels.keys().any(|key| !draft.labels.contains_key(key))
+        || brought.secrets.keys().any(|key| !draft.secrets.contains_key(key))
+        || (brought.target.is_some() && draft.target.is_none())
+        || (brought.platform.is_some() && draft.platform.is_none())
+        || (brought.network.is_some() && draft.network.is_none());
+    let nothing = brought.args.is_empty()
+        && brought.labels.is_empty()
+        && brought.secrets.is_empty()
+        && brought.target.is_none()
+        && brought.platform.is_none()
+        && brought.network.is_none();
+    if more || nothing {
+        draft.like.clear();
+        return;
+    }
+    draft.args.retain(|key, value| brought.args.get(key) != Some(value));
+    draft.labels.retain(|key, value| brought.labels.get(key) != Some(value));
+    draft.secrets.retain(|key, value| brought.secrets.get(key) != Some(value));
+    let scalars = [
+        (&mut draft.target, &brought.target),
+        (&mut draft.platform, &brought.platform),
+        (&mut draft.network, &brought.network),
+    ];
+    for (own, theirs) in scalars {
+        if *own == *theirs {
+            *own = None;
+        }
+    }
+}
+
+fn used_vars(prefix: &str, images: &[Image], templates: &[Draft]) -> BTreeSet<String> {
+    let mut texts: Vec<&str> = vec![prefix];
+    for draft in images.iter().map(|image| &image.draft).chain(templates) {
+        texts.extend([draft.context.as_str(), draft.dockerfile.as_str()]);
+        texts.extend(draft.args.values().chain(draft.labels.values()).map(String::as_str));
+        let optional = [&draft.target, &draft.platform, &draft.network, &draft.description];
+        texts.extend(optional.into_iter().flatten().map(String::as_str));
+    }
+    texts.extend(images.iter().flat_map(|image| &image.tags).map(String::as_str));
+    texts.into_iter().flat_map(names_in).map(str::to_owned).collect()
+}

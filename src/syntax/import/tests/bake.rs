@@ -1,0 +1,325 @@
+//! Bake files, in HCL and in JSON.
+
+use super::*;
+
+const SHOP: &str = r#"
+variable "REGISTRY" {
+  default = "registry.example/shop"
+}
+variable "TAG" {
+  default = "dev"
+  validation {
+    condition = TAG != ""
+  }
+}
+variable "GO" { default = 1.25 }
+
+function "image" {
+  params = [name]
+  result = "${REGISTRY}/${name}:${TAG}"
+}
+
+group "default" {
+  targets = ["api", "web"]
+}
+group "all" {
+  targets = ["default", "tools"]
+}
+
+target "_common" {
+  args = {
+    GO_VERSION = GO
+    BUILD_DATE = timestamp()
+  }
+  labels = {
+    "org.opencontainers.image.vendor" = "Shop"
+  }
+  cache-from = ["type=gha"]
+}
+
+target "base" {
+  context    = "./docker/base"
+  tags       = ["${REGISTRY}/base:${TAG}"]
+}
+
+target "api" {
+  inherits   = ["_common"]
+  context    = "services"
+  dockerfile = "api/Dockerfile"
+  contexts   = { "registry.example/shop/base" = "target:base", "golang" = "docker-image://golang:1.25", base = "target:base" }
+  args       = { COLOUR = upper("red"), BRACES = "a{b}" }
+  tags       = [image("api"), "${REGISTRY}/api:latest"]
+  secret     = ["id=token,env=API_TOKEN", "type=file,id=key,src=keys/api.pem"]
+}
+
+target "web" {
+  inherits  = ["_common"]
+  context   = "web"
+  target    = "prod"
+  args      = { GO_VERSION = null }
+  platforms = ["linux/amd64", "linux/arm64"]
+  tags      = ["${REGISTRY}/web:${TAG}"]
+  output    = ["type=registry"]
+  no-cache  = false
+}
+
+target "tools" {
+  matrix = {
+    tool = ["lint", "fmt"]
+  }
+  name       = "tool-${tool}"
+  context    = "tools/${tool}"
+  platforms  = ["linux/amd64"]
+  tags       = ["${REGISTRY}/tool-${tool}:${TAG}"]
+}
+"#;
+
+#[test]
+fn a_bake_file_keeps_its_variables_templates_and_groups() {
+    insta::assert_snapshot!(plainly("docker-bake.hcl", SHOP), @r#"
+    // Made by `imk import` from docker-bake.hcl.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        prefix: "{REGISTRY}/",
+        vars: {"REGISTRY": "registry.example/shop", "TAG": "dev"},
+        default: ["api", "web"],
+        groups: {"tools": ["tool-lint", "tool-fmt"], "all": ["api", "web", "tools"]},
+        templates: {
+            "_common": (
+                args: {"GO_VERSION": "1.25"},
+                labels: {"org.opencontainers.image.vendor": "Shop"},
+            ),
+        },
+        images: {
+            "base": (context: "docker/base", tags: ["{TAG}"]),
+            "api": (
+                like: "_common",
+                dockerfile: "services/api/Dockerfile",
+                context: "services",
+                tags: ["{TAG}", "latest"],
+                args: {"BRACES": "a{{b}}", "COLOUR": "RED"},
+                secrets: {"key": File("keys/api.pem"), "token": Env("API_TOKEN")},
+            ),
+            "web": (
+                tags: ["{TAG}"],
+                target: "prod",
+                labels: {"org.opencontainers.image.vendor": "Shop"},
+            ),
+            "tool-lint": (context: "tools/lint", tags: ["{TAG}"], platform: "linux/amd64"),
+            "tool-fmt": (context: "tools/fmt", tags: ["{TAG}"], platform: "linux/amd64"),
+        },
+    )
+    - 7: validation of the variable `TAG`: an Imagefile checks no values
+    - 26: args.BUILD_DATE: timestamp: it differs from run to run, and would make the image stale each time
+    - 33: cache-from: imk builds what is stale and nothing else; the engine keeps its own cache
+    - 45: contexts.golang of `api`: write `golang:1.25` in the Dockerfile
+    - 56: platforms of `web`: an image is built for one; `imk --platform P` builds for linux/amd64 or linux/arm64
+    - 58: output: imk leaves images in the engine
+    "#);
+}
+
+#[test]
+fn the_environment_overrides_variables_as_in_bake() {
+    let text = r#"
+variable "TAG" { default = "dev" }
+variable "DEBUG" { default = false }
+variable "N" { default = 1 }
+target "app" {
+  args = { DEBUG = DEBUG ? "yes" : "no", N = N + 1 }
+  tags = ["app:${TAG}"]
+}
+"#;
+    let environment = [("TAG", "1.2"), ("DEBUG", "true"), ("N", "41"), ("OTHER", "x")];
+    insta::assert_snapshot!(with_environment("docker-bake.hcl", text, &environment), @r#"
+    // Made by `imk import` from docker-bake.hcl.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        vars: {"TAG": "1.2"},
+        images: {
+            "app": (context: ".", tags: ["{TAG}"], args: {"DEBUG": "yes", "N": "42"}),
+        },
+    )
+    ~ 2: the variable `TAG` has the value that the environment gives it now
+    ~ 3: the variable `DEBUG` has the value that the environment gives it now
+    ~ 4: the variable `N` has the value that the environment gives it now
+    "#);
+}
+
+#[test]
+fn the_json_form_says_the_same() {
+    let text = r#"{
+  "variable": {"TAG": {"default": "latest"}, "CI": {}},
+  "group": {"default": {"targets": ["app", "db"]}},
+  "target": {
+    "app": {
+      "context": ".",
+      "dockerfile": "app.Dockerfile",
+      "args": {"VERSION": "${TAG}", "N": 3, "ON": true, "OFF": null, "CI": "${CI != \"\" ? \"1\" : \"0\"}"},
+      "tags": ["acme/app:${TAG}"],
+      "cache-to": ["type=inline"],
+      "network": "none"
+    },
+    "db": {"context": "db", "tags": ["acme/db"], "description": "The database"}
+  }
+}"#;
+    insta::assert_snapshot!(plainly("build/docker-bake.json", text), @r#"
+    // Made by `imk import` from build/docker-bake.json.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        prefix: "acme/",
+        vars: {"TAG": "latest"},
+        images: {
+            "app": (
+                dockerfile: "build/app.Dockerfile",
+                tags: ["{TAG}"],
+                args: {"CI": "0", "N": "3", "ON": "true", "VERSION": "{TAG}"},
+                network: "none",
+            ),
+            "db": (context: "build/db", description: "The database"),
+        },
+    )
+    - 10: cache-to: imk builds what is stale and nothing else; the engine keeps its own cache
+    "#);
+}
+
+#[test]
+fn names_that_imk_cannot_have_are_changed_and_told() {
+    let text = r#"
+group "default" { targets = ["Web_App", "worker", "gone"] }
+group "worker" { targets = ["worker", "Web_App"] }
+target "Web_App" {
+  tags   = ["acme/site:dev"]
+  target = "dev"
+}
+target "worker" {
+  tags   = ["acme/site:prod", "elsewhere.example/worker"]
+  target = "prod"
+}
+target "remote" { context = "https://git.example/x.git#main" }
+target "above" { context = "../x" }
+target "inline" { dockerfile-inline = "FROM scratch" }
+"#;
+    insta::assert_snapshot!(plainly("docker-bake.hcl", text), @r#"
+    // Made by `imk import` from docker-bake.hcl.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        prefix: "acme/",
+        groups: {"worker-all": ["worker", "web_app"]},
+        images: {
+            "web_app": (context: ".", target: "dev"),
+            "worker": (context: ".", target: "prod"),
+        },
+    )
+    ~ 1: the group `worker` is named `worker-all`: an image has its name
+    - 2: `gone` in a group: no such image was carried over
+    ~ 4: `Web_App` is named `web_app`
+    - 5: the tag `acme/site:dev` of `web_app`: imk tags it `acme/web_app:TAG`
+    - 9: the tag `acme/site:prod` of `worker`: imk tags it `acme/worker:TAG`
+    - 9: the tag `elsewhere.example/worker` of `worker`: imk tags it `acme/worker:TAG`
+    - 12: the image `remote`: its context `https://git.example/x.git#main` is not in the repository
+    - 13: the image `above`: its context `../x` is not below the Imagefile's folder
+    - 14: the image `inline`: its Dockerfile stands in the file; write it to a file of its own
+    "#);
+}
+
+#[test]
+fn a_parent_that_is_built_itself_is_no_template() {
+    let text = r#"
+target "default" {
+  inherits = ["lib", "ci"]
+  dockerfile = "Dockerfile"
+}
+target "lib" {
+  dockerfile = "Dockerfile.lib"
+  args = { A = "1", B = "2" }
+  tags = ["lib"]
+}
+target "ci" {
+  args = { B = "3" }
+  tags = ["app"]
+}
+target "docker-metadata-action" {}
+"#;
+    insta::assert_snapshot!(plainly("docker-bake.hcl", text), @r#"
+    // Made by `imk import` from docker-bake.hcl.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        default: ["app"],
+        templates: {
+            "ci": (args: {"B": "3"}),
+        },
+        images: {
+            "app": (like: "ci", context: ".", args: {"A": "1"}),
+            "lib": (dockerfile: "Dockerfile.lib", args: {"A": "1", "B": "2"}),
+        },
+    )
+    ~ 2: `default` is named `app`
+    "#);
+}
+
+#[test]
+fn functions_answer_as_bakes_do() {
+    let expressions = [
+        r#"replace("a.b.c", ".", "-")"#,
+        r#"join("/", ["a", "b"])"#,
+        r#"format("%s-%d%%", "v", 7)"#,
+        r#"coalesce(null, "x")"#,
+        r#"substr("hello", -3, 2)"#,
+        r#"trimprefix("v1.0", "v")"#,
+        r#"join(",", concat(["a"], split(" ", "b c")))"#,
+        r#"title("hello world")"#,
+        r#"contains(["a"], "a") ? "in" : "out""#,
+        r#"lookup({a = "1"}, "b", "none")"#,
+        r#"twice(twice(3))"#,
+        r#""${fact(5)}!""#,
+        r#"join("", [for x in ["a", "b"] : upper(x)])"#,
+        r#"sanitize("feature/x")"#,
+        r#"sum(1, 2, 3)"#,
+        r#""for a, for b, for c, for d""#,
+        r#"join(" ", flatten([for a in ["x", "y"] : [for b in [1, 2] : "${a}${b}"]]))"#,
+    ];
+    let args: String = expressions.iter().enumerate().map(|(at, e)| format!("A{at:02} = {e}\n")).collect();
+    let text = format!(
+        "function \"twice\" {{\n params = [n]\n result = n * 2\n}}\n\
+         function \"fact\" {{\n params = [n]\n result = n <= 1 ? 1 : n * fact(n - 1)\n}}\n\
+         function \"sum\" {{\n params = [a]\n variadic_params = rest\n result = a + length(rest)\n}}\n\
+         target \"t\" {{\n args = {{\n{args}}}\n}}\n"
+    );
+    insta::assert_snapshot!(plainly("docker-bake.hcl", &text), @r#"
+    // Made by `imk import` from docker-bake.hcl.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        images: {
+            "t": (
+                context: ".",
+                args: {
+                    "A00": "a-b-c",
+                    "A01": "a/b",
+                    "A02": "v-7%",
+                    "A03": "x",
+                    "A04": "ll",
+                    "A05": "1.0",
+                    "A06": "a,b,c",
+                    "A07": "Hello World",
+                    "A08": "in",
+                    "A09": "none",
+                    "A10": "12",
+                    "A11": "120!",
+                    "A12": "AB",
+                    "A13": "feature_x",
+                    "A14": "3",
+                    "A15": "for a, for b, for c, for d",
+                    "A16": "x1 x2 y1 y2",
+                },
+            ),
+        },
+    )
+    "#);
+}
+
+#[test]
+fn what_is_not_hcl_is_told_with_its_place() {
+    insta::assert_snapshot!(plainly("docker-bake.hcl", "target \"a\" {\n  context = = 1\n}\n"), @r#"2:13: not valid HCL: invalid expression; expected `"`, `[`, `{`, `-`, `!`, `(`, `_`, `<`, letter or digit"#);
+    let circle = "target \"a\" { inherits = [\"b\"] }\ntarget \"b\" { inherits = [\"a\"] }\n";
+    insta::assert_snapshot!(plainly("docker-bake.hcl", circle), @"1:1: targets inherit each other in a circle: `a` -> `b` -> `a`");
+}

@@ -1,0 +1,148 @@
+//! Compose files.
+
+use super::*;
+
+const SHOP: &str = r#"
+name: shop
+x-args: &args
+  VERSION: ${VERSION:-1.0}
+  DEBUG: false
+
+x-build: &build
+  context: .
+  args:
+    <<: *args
+    EXTRA: "yes"
+
+services:
+  web:
+    image: ${REGISTRY:-registry.example}/shop/web:${VERSION:-1.0}
+    build:
+      <<: *build
+      dockerfile: web/Dockerfile
+      target: prod
+      cache_from: [type=gha]
+    ports: ["80:80"]
+    depends_on: [db]
+  api:
+    image: ${REGISTRY:-registry.example}/shop/api:${VERSION:-1.0}
+    platform: linux/arm64
+    build:
+      context: ./api
+      args:
+        - PORT=8080
+        - GIT_SHA
+      tags:
+        - ${REGISTRY:-registry.example}/shop/api:latest
+      secrets:
+        - token
+        - source: key
+          target: ssh_key
+      labels:
+        com.example.team: api
+      additional_contexts:
+        web: service:web
+        assets: ../assets
+  worker:
+    extends:
+      service: api
+    image: ${REGISTRY:-registry.example}/shop/worker
+    build:
+      args:
+        PORT: 9090
+    command: work
+  db:
+    image: postgres:16
+  short:
+    build: tools
+
+secrets:
+  token:
+    environment: API_TOKEN
+  key:
+    file: ./keys/id
+volumes:
+  data: {}
+"#;
+
+#[test]
+fn services_that_build_become_images() {
+    insta::assert_snapshot!(with_environment("compose.yaml", SHOP, &[("VERSION", "2.0")]), @r#"
+    // Made by `imk import` from compose.yaml.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        prefix: "{REGISTRY}/shop/",
+        vars: {"REGISTRY": "registry.example", "VERSION": "2.0"},
+        images: {
+            "web": (
+                dockerfile: "web/Dockerfile",
+                context: ".",
+                tags: ["{VERSION}"],
+                target: "prod",
+                args: {"DEBUG": "false", "EXTRA": "yes", "VERSION": "{VERSION}"},
+            ),
+            "api": (
+                tags: ["{VERSION}", "latest"],
+                platform: "linux/arm64",
+                args: {"PORT": "8080"},
+                labels: {"com.example.team": "api"},
+                secrets: {"ssh_key": File("keys/id"), "token": Env("API_TOKEN")},
+            ),
+            "worker": (
+                context: "api",
+                platform: "linux/arm64",
+                args: {"PORT": "9090"},
+                labels: {"com.example.team": "api"},
+                secrets: {"ssh_key": File("keys/id"), "token": Env("API_TOKEN")},
+            ),
+            "short": (context: "tools"),
+        },
+    )
+    - 14: depends_on, ports of `web`: imk runs nothing
+    ~ 15: the variable `VERSION` has the value that the environment or .env gives it now
+    - 20: build.cache_from: imk builds what is stale and nothing else; the engine keeps its own cache
+    - 30: args.GIT_SHA: the environment has no value for it now
+    - 31: the tag `registry.example/shop/api:latest` of `worker`: imk tags it `registry.example/shop/worker:TAG`
+    - 39: additional_contexts.assets of `api`: the Dockerfile's `assets` would be an image; imk has no named contexts
+    - 39: additional_contexts.assets of `worker`: the Dockerfile's `assets` would be an image; imk has no named contexts
+    - 42: command of `worker`: imk runs nothing
+    - 50: the service `db`: it builds nothing, it runs `postgres:16`
+    - 60: volumes: imk runs nothing
+    "#);
+}
+
+#[test]
+fn dotenv_gives_values_that_the_environment_overrides() {
+    let text = "services:\n  a:\n    build: {context: a, args: {X: $X, Y: '${Y}'}}\n";
+    let environment = BTreeMap::from([("Y".to_owned(), "env".to_owned())]);
+    let source = Source {
+        path: "deploy/compose.yaml",
+        text,
+        environment: &environment,
+        dotenv: Some("X=file\nY=file\n"),
+        dockerfiles: &[],
+        repository: "",
+    };
+    insta::assert_snapshot!(imported(&source), @r#"
+    // Made by `imk import` from deploy/compose.yaml.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        vars: {"X": "file", "Y": "env"},
+        images: {
+            "a": (context: "deploy/a", args: {"X": "{X}", "Y": "{Y}"}),
+        },
+    )
+    ~ 3: the variable `X` has the value that the environment or .env gives it now
+    ~ 3: the variable `Y` has the value that the environment or .env gives it now
+    "#);
+}
+
+#[test]
+fn what_is_not_yaml_is_told_with_its_place() {
+    insta::assert_snapshot!(plainly("compose.yaml", "services:\n  a: {build: .\n  b: ]\n"), @"3:4: cannot be read: while parsing a flow mapping, did not find expected ',' or '}'");
+    insta::assert_snapshot!(plainly("compose.yaml", "services:\n  a: {build: .}\n  a: {build: .}\n"), @"3:3: the key `a` stands here twice");
+    let circle = "services:\n  a: {extends: b}\n  b: {extends: {service: a}}\n";
+    insta::assert_snapshot!(plainly("compose.yaml", circle), @"2:3: services extend each other in a circle: a -> b -> a");
+    insta::assert_snapshot!(plainly("compose.yaml", "hello: world\n"), @"1:1: this is none of the files that imk can import");
+    insta::assert_snapshot!(plainly("compose.yaml", ""), @"1:1: this is none of the files that imk can import");
+}

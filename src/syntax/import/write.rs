@@ -1,0 +1,141 @@
+//! An Imagefile as a person would write it: what goes without saying is left out.
+//!
+//! Knows RON and the keys of an Imagefile; nothing of where they came from.
+
+use std::collections::BTreeMap;
+
+use super::draft::Draft;
+use super::shape::{Image, Shaped};
+use crate::name;
+use crate::syntax::imagefile::SecretSource;
+
+/// Longer sets of keys get a line for each.
+const WIDTH: usize = 100;
+
+/// The text of an Imagefile.
+pub(super) fn write(shaped: &Shaped, source: &str) -> String {
+    let mut text = format!(
+        "// Made by `imk import` from {source}.\n// `imk keys` explains every key, `imk list` shows the images.\n(\n"
+    );
+    if !shaped.prefix.is_empty() {
+        text += &format!("    prefix: {},\n", quoted(&shaped.prefix));
+    }
+    if !shaped.vars.is_empty() {
+        let vars = shaped.vars.iter().map(|(name, value)| format!("{}: {}", quoted(name), quoted(value)));
+        text += &set("vars", vars.collect(), 4, ["{", "}"]);
+    }
+    if !shaped.default.is_empty() {
+        text += &set("default", shaped.default.iter().map(|name| quoted(name)).collect(), 4, ["[", "]"]);
+    }
+    if !shaped.groups.is_empty() {
+        let groups =
+            shaped.groups.iter().map(|(name, members)| format!("{}: {}", quoted(name), list(members)));
+        text += &set("groups", groups.collect(), 4, ["{", "}"]);
+    }
+    if !shaped.templates.is_empty() {
+        text += "    templates: {\n";
+        for template in &shaped.templates {
+            text += &entry(&template.name, common(template));
+        }
+        text += "    },\n";
+    }
+    text += "    images: {\n";
+    for image in &shaped.images {
+        text += &entry(&image.name, keys(image));
+    }
+    text + "    },\n)\n"
+}
+
+/// The keys of an image, those that say what the rules would say anyway left out.
+fn keys(image: &Image) -> Vec<String> {
+    let draft = &image.draft;
+    let mut keys = Vec::new();
+    match draft.like.as_slice() {
+        [] => {}
+        [one] => keys.push(format!("like: {}", quoted(one))),
+        several => keys.push(format!("like: {}", list(several))),
+    }
+    let plain = draft.dockerfile == name::join(&draft.context, "Dockerfile");
+    let folder = draft.dockerfile.rsplit_once('/').map_or("", |(folder, _)| folder);
+    if !plain {
+        keys.push(format!("dockerfile: {}", quoted(&draft.dockerfile)));
+    }
+    let follows = if plain { draft.context == image.name } else { draft.context == folder };
+    if !follows {
+        let context = if draft.context.is_empty() { "." } else { &draft.context };
+        keys.push(format!("context: {}", quoted(context)));
+    }
+    if !image.tags.is_empty() {
+        keys.push(format!("tags: {}", list(&image.tags)));
+    }
+    keys.extend(common(draft));
+    keys.extend(draft.description.as_ref().map(|text| format!("description: {}", quoted(text))));
+    keys
+}
+
+/// The keys that a template can have too.
+fn common(draft: &Draft) -> Vec<String> {
+    let mut keys = Vec::new();
+    keys.extend(draft.target.as_ref().map(|text| format!("target: {}", quoted(text))));
+    keys.extend(draft.platform.as_ref().map(|text| format!("platform: {}", quoted(text))));
+    keys.extend(pairs("args", &draft.args));
+    keys.extend(pairs("labels", &draft.labels));
+    if !draft.secrets.is_empty() {
+        let secrets = draft.secrets.iter().map(|(id, source)| {
+            let source = match source {
+                SecretSource::Env(name) => format!("Env({})", quoted(name)),
+                SecretSource::File(path) => format!("File({})", quoted(path)),
+            };
+            format!("{}: {source}", quoted(id))
+        });
+        keys.push(braced("secrets", secrets.collect()));
+    }
+    keys.extend(draft.network.as_ref().map(|text| format!("network: {}", quoted(text))));
+    keys
+}
+
+fn pairs(key: &str, map: &BTreeMap<String, String>) -> Option<String> {
+    let pairs = map.iter().map(|(name, value)| format!("{}: {}", quoted(name), quoted(value)));
+    (!map.is_empty()).then(|| braced(key, pairs.collect()))
+}
+
+/// A map among the keys of an image: on one line if it is short.
+fn braced(key: &str, pairs: Vec<String>) -> String {
+    let line = format!("{key}: {{{}}}", pairs.join(", "));
+    if line.len() + 12 <= WIDTH {
+        return line;
+    }
+    let lines: String = pairs.iter().map(|pair| format!("                {pair},\n")).collect();
+    format!("{key}: {{\n{lines}            }}")
+}
+
+/// `"name": (…)`, on one line if that is short.
+fn entry(name: &str, keys: Vec<String>) -> String {
+    let line = format!("        {}: ({}),\n", quoted(name), keys.join(", "));
+    if line.len() <= WIDTH && !line.trim_end().contains('\n') {
+        return line;
+    }
+    let lines: String = keys.iter().map(|key| format!("            {key},\n")).collect();
+    format!("        {}: (\n{lines}        ),\n", quoted(name))
+}
+
+/// `key: {…}` of the file itself.
+fn set(key: &str, items: Vec<String>, indent: usize, around: [&str; 2]) -> String {
+    let space = " ".repeat(indent);
+    let [open, close] = around;
+    let line = format!("{space}{key}: {open}{}{close},\n", items.join(", "));
+    if line.len() <= WIDTH {
+        return line;
+    }
+    let lines: String = items.iter().map(|item| format!("{space}    {item},\n")).collect();
+    format!("{space}{key}: {open}\n{lines}{space}{close},\n")
+}
+
+fn list(items: &[String]) -> String {
+    format!("[{}]", items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", "))
+}
+
+fn quoted(text: &str) -> String {
+    // RON writes a text as its own crate does; a text can always be written.
+    ron::to_string(text).unwrap_or_else(|_| format!("{text:?}"))
+}
