@@ -60,6 +60,24 @@ impl FileEvidence {
     }
 }
 
+/// What a person was shown of a file, read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told<'a> {
+    /// The first hexadecimal digits of its content's hash, or of a link's target's.
+    pub hash: &'a str,
+    /// Its permission bits; `None` for a link.
+    pub mode: Option<u32>,
+}
+
+/// Reads what a reason says of a file; `None` for a folder, which has no content, and all else.
+pub fn told(shown: &str) -> Option<Told<'_>> {
+    match shown.split_once(' ')? {
+        ("folder", _) => None,
+        ("link", hash) => Some(Told { hash, mode: None }),
+        (hash, mode) => Some(Told { hash, mode: Some(u32::from_str_radix(mode, 8).ok()?) }),
+    }
+}
+
 impl Evidence {
     /// The evidence of a build of these parts and files.
     pub fn new(mut parts: Vec<Part>, files: &UsedFiles) -> Self {
@@ -187,6 +205,16 @@ mod tests {
             .collect();
         let expected = [("a", true, false), ("b", true, true), ("d/e", false, true)];
         assert_eq!(told, expected.map(|(path, before, after)| (path.to_owned(), before, after)));
+    }
+
+    #[test]
+    fn what_is_shown_of_a_file_can_be_read_back() {
+        let shown = |list| files(list).files.first().map(FileEvidence::shown).unwrap_or_default();
+        let file = shown(&[("a", "1")]);
+        assert_eq!(told(&file), Some(Told { hash: &ContentHash::of(b"1").short(8), mode: Some(0o644) }));
+        assert_eq!(told("link a1b2c3d4"), Some(Told { hash: "a1b2c3d4", mode: None }));
+        assert_eq!(told(&shown(&[("a", "")])), None);
+        assert_eq!(told("special"), None);
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     }
 }
 
-fn processors() -> usize {
+pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Results go to standard output, progress and trouble to standard error.
 
+mod affected;
 pub mod args;
 mod build;
 mod check;
+mod diff;
 mod failure;
 mod graph;
 mod init;
@@ -18,7 +20,10 @@ mod plan;
 mod progress;
 mod replay;
 mod update;
+mod what_if;
+mod who_uses;
 mod why;
+mod why_not;
 mod words;
 
 use clap::Parser;
@@ -28,8 +33,8 @@ pub use failure::Failure;
 
 /// What may be typed where a target may stand, for "did you mean".
 const VERBS: &[&str] = &[
-    "build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "update", "outdated",
-    "init", "keys", "help",
+    "build", "plan", "check", "why", "why-not", "log", "diff", "what-if", "who-uses", "affected", "replay",
+    "graph", "inputs", "list", "update", "outdated", "init", "keys", "help",
 ];
 
 /// Runs the command line of this process; the number is its exit status.
@@ -50,7 +55,12 @@ pub fn main() -> u8 {
         Some(Verb::Plan(plan)) => plan::run(global, plan),
         Some(Verb::Check(check)) => check::run(global, check),
         Some(Verb::Why(why)) => why::run(global, why),
+        Some(Verb::WhyNot(why_not)) => why_not::run(global, why_not),
         Some(Verb::Log(log)) => log::run(global, log),
+        Some(Verb::Diff(diff)) => diff::run(global, diff),
+        Some(Verb::WhatIf(what_if)) => what_if::run(global, what_if),
+        Some(Verb::WhoUses(who_uses)) => who_uses::run(global, who_uses),
+        Some(Verb::Affected(affected)) => affected::run(global, affected),
         Some(Verb::Replay(replay)) => replay::run(global, replay),
         Some(Verb::Graph(graph)) => graph::run(global, graph),
         Some(Verb::Inputs(inputs)) => inputs::run(global, inputs),

@@ -3,7 +3,10 @@
 //! The only floor that sets salsa inputs. Never prints: it reports data, and
 //! the face makes words of it.
 
+pub mod affected;
+pub mod diff;
 pub mod lock;
+pub mod place;
 pub mod plan;
 pub mod project;
 pub mod replay;
@@ -11,11 +14,15 @@ pub mod run;
 pub mod schedule;
 pub mod select;
 pub mod session;
+pub mod states;
 pub mod sync;
 pub mod update;
 pub mod upstream;
+pub mod users;
 pub mod warnings;
+pub mod what_if;
 pub mod why;
+pub mod why_not;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 //! Knows where state lives and how it is loaded and saved. What the inputs are
 //! is `sync.rs`; what is built is `run.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,6 +75,8 @@ pub struct Session {
     pub(super) environment: BTreeMap<OsString, OsString>,
     /// The stage to build of the targets, whatever they declare.
     pub(super) target: Option<String>,
+    /// What words can mean at all, when that is narrowed: the images that changed since some commit.
+    pub only: Option<BTreeSet<String>>,
     state: PathBuf,
     _lock: Option<Lock>,
 }
@@ -123,6 +125,7 @@ impl Session {
             changed: false,
             environment,
             target,
+            only: None,
             state,
             _lock: lock,
         })
@@ -137,6 +140,7 @@ impl Session {
         Self {
             environment: BTreeMap::new(),
             target: None,
+            only: None,
             project: Project { root: located.root.clone(), ..Project::default() },
             db: ImkDb::new(Arc::clone(&hands)),
             hands,

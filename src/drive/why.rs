@@ -7,8 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Plan, Verdict};
 use super::session::Session;
+use crate::evidence;
 use crate::ledger::Record;
+use crate::name;
+use crate::query::graph::Order;
 use crate::reason::{Code, Reason};
+use crate::source::git::GitStore;
+use crate::source::git::origin::{Origin, Sought, Start};
 
 /// Images from the one that was asked for down to the root, and the root's causes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +62,94 @@ impl Session {
         Some(Chain { images, causes: record.reasons })
     }
 
+    /// Every way from a stale image to a root, the one of [`Session::why_stale`] in front.
+    pub fn every_way(&self, plan: &Plan, order: &Order, image: &str) -> Vec<Chain> {
+        let verdicts: BTreeMap<&str, &Verdict> =
+            plan.jobs.iter().map(|(name, verdict)| (name.as_str(), verdict)).collect();
+        let mut chains: Vec<Chain> = self.why_stale(plan, image).into_iter().collect();
+        let mut seen = BTreeSet::from([image]);
+        let mut todo: Vec<Vec<String>> = vec![vec![image.to_owned()]];
+        while let Some(way) = todo.pop() {
+            let last = way.last().map(String::as_str).unwrap_or_default();
+            if let Some(Verdict::Stale(reasons)) = verdicts.get(last) {
+                let (on_base, own): (Vec<Reason>, Vec<Reason>) =
+                    reasons.iter().cloned().partition(|reason| reason.code == Code::Base);
+                if !own.is_empty() || reasons.is_empty() {
+                    chains.push(Chain { images: way.clone(), causes: own });
+                }
+                for built in on_base.iter().filter_map(|reason| self.why_built(&reason.subject)) {
+                    chains.push(Chain { images: [way.clone(), built.images].concat(), causes: built.causes });
+                }
+            }
+            for base in order.bases.get(last).into_iter().flatten().rev() {
+                let is_cause =
+                    matches!(verdicts.get(base.as_str()), Some(Verdict::Stale(_) | Verdict::Waits(_)));
+                if is_cause && seen.insert(base) {
+                    todo.push([way.clone(), vec![base.clone()]].concat());
+                }
+            }
+        }
+        distinct(chains)
+    }
+
+    /// Every way from the last build of an image to a root of it.
+    pub fn every_way_built(&self, image: &str) -> Vec<Chain> {
+        let ledger = &self.hands.ledger;
+        let mut chains: Vec<Chain> = self.why_built(image).into_iter().collect();
+        let mut todo: Vec<(Vec<String>, usize, Record)> = Vec::new();
+        todo.extend(ledger.last_build(image, usize::MAX).map(|(at, of)| (vec![image.to_owned()], at, of)));
+        while let Some((way, at, record)) = todo.pop() {
+            let (on_base, own): (Vec<Reason>, Vec<Reason>) =
+                record.reasons.into_iter().partition(|reason| reason.code == Code::Base);
+            if !own.is_empty() {
+                chains.push(Chain { images: way.clone(), causes: own });
+            }
+            for reason in on_base.iter().rev() {
+                match ledger.last_build(&reason.subject, at) {
+                    Some((at, record)) => {
+                        todo.push(([way.clone(), vec![reason.subject.clone()]].concat(), at, record));
+                    }
+                    None => chains.push(Chain { images: way.clone(), causes: vec![reason.clone()] }),
+                }
+            }
+        }
+        distinct(chains)
+    }
+
+    /// Where the state of a file that caused a build comes from: of a file that an
+    /// image reads, of its Dockerfile or of the Imagefile. The cause of a stale image
+    /// is on the disk. `None` where git has nothing to say.
+    pub fn origin(&self, git: &GitStore, image: &str, cause: &Reason, start: Start<'_>) -> Option<Origin> {
+        let options = &self.project.images.get(image)?.options;
+        match cause.code {
+            Code::File => {
+                let [before, after] = [&cause.before, &cause.after].map(|it| evidence::told(it.as_deref()?));
+                let executable = |mode: Option<u32>| mode.map(|mode| mode & 0o100 != 0);
+                let sought = match &after {
+                    Some(after) => {
+                        let only_the_umask = before.as_ref().is_some_and(|before| {
+                            before.hash == after.hash && executable(before.mode) == executable(after.mode)
+                        });
+                        if only_the_umask {
+                            return None;
+                        }
+                        Sought::Content { hash: after.hash, executable: executable(after.mode) }
+                    }
+                    None if cause.after.is_none() => Sought::Gone,
+                    None => return None,
+                };
+                git.origin(&name::join(&options.context_path, &cause.subject), sought, start)
+            }
+            Code::Dockerfile if start != Start::Head => {
+                git.origin(&options.dockerfile_path, Sought::Now, start)
+            }
+            Code::Config if start != Start::Head => {
+                git.origin(self.project.imagefile.as_deref()?, Sought::Now, start)
+            }
+            _ => None,
+        }
+    }
+
     /// The builds of some images, newest first.
     pub fn history(&self, images: &BTreeSet<String>) -> Vec<Record> {
         self.hands.ledger.history(images)
@@ -67,4 +160,14 @@ impl Session {
 fn base_in_front(reasons: &[Reason]) -> Option<&str> {
     let all_bases = reasons.iter().all(|reason| reason.code == Code::Base);
     reasons.first().filter(|_| all_bases).map(|reason| reason.subject.as_str())
+}
+
+fn distinct(chains: Vec<Chain>) -> Vec<Chain> {
+    let mut kept: Vec<Chain> = Vec::new();
+    for chain in chains {
+        if !kept.contains(&chain) {
+            kept.push(chain);
+        }
+    }
+    kept
 }

@@ -86,13 +86,14 @@ impl Hands {
         let built = self.engine.build(&request, &report, &self.cancel);
         let id = built.map_err(|error| BuildError::Engine(pins.error(error)))?;
         let content = self.content(&id).map_err(BuildError::Engine)?;
-        if before.is_some_and(|before| before.content == content) {
+        let same = before.is_some_and(|before| before.content == content);
+        if same {
             self.report(job.name, JobEvent::SameResult);
         }
         // Evidence only explains: a disk too full for it must not lose the build.
         let _ = self.evidence.save(&job.key, &evidence);
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.write_down(job, &id, content, took_ms, reasons)?;
+        self.write_down(job, &id, content, (took_ms, same), reasons)?;
         self.learned(&id);
         Ok(Built { key: job.key, id, content })
     }
@@ -103,7 +104,7 @@ impl Hands {
         if before.is_some_and(|before| before.key != job.key) {
             let evidence = self.evidence.load(&job.key).unwrap_or_default();
             self.report(job.name, JobEvent::Reused(self.reasons(before, &evidence)));
-            self.write_down(job, &id, record.content, 0, Vec::new())?;
+            self.write_down(job, &id, record.content, (0, false), Vec::new())?;
         }
         Ok(Built { key: job.key, id, content: record.content })
     }
@@ -119,7 +120,7 @@ impl Hands {
         job: &Job<'_>,
         id: &ImageId,
         content: ContentHash,
-        took_ms: u64,
+        (took_ms, same): (u64, bool),
         reasons: Vec<Reason>,
     ) -> Result<(), BuildError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -132,6 +133,7 @@ impl Hands {
             at: now.as_secs(),
             took_ms,
             reasons,
+            same,
         };
         self.ledger.record(record).map_err(|error| BuildError::Ledger(error.to_string()))
     }

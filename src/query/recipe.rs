@@ -98,6 +98,17 @@ pub fn recipe(db: &dyn Db, image: Image) -> Result<Recipe, Vec<Problem>> {
     resolve_with(db, image, &parsed, inherited)
 }
 
+/// What an image's Dockerfile would say if it ended at another stage. Not a query: it is wanted for an explanation.
+///
+/// # Errors
+/// Every mistake on the way to that stage.
+pub fn of_stage(db: &dyn Db, image: Image, stage: &str) -> Result<Recipe, Vec<Problem>> {
+    let path = &image.options(db).dockerfile_path;
+    let request = request(db, image, Inherited::default());
+    let request = Request { target: Some(stage.to_owned()), ..request };
+    resolve::resolve(&parse(db, image)?, &request).map_err(|errors| in_file(path, errors))
+}
+
 /// What comes from the bases of an image, by reference.
 #[derive(Clone, Default)]
 struct Inherited {

@@ -14,8 +14,10 @@
 
 pub mod changes;
 pub mod history;
+pub mod origin;
 mod pieces;
 mod store;
+mod worktree;
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};

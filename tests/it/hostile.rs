@@ -198,7 +198,7 @@ fn no_reader_panics_on_random_bytes() {
             if let Ok(file) = dockerfile::parse(&text)
                 && let Ok(recipe) = resolve::resolve(&file, &resolve::Request::default())
             {
-                let pinned = recipe.pinned_by(&text, |_| Some("localhost/pinned:1".into()));
+                let pinned = recipe.pinned(&text, |_| Some("localhost/pinned:1".into()));
                 assert_eq!(pinned.matches('\n').count(), text.matches('\n').count(), "{text:?}");
             }
         }

@@ -1,6 +1,7 @@
 //! Bugs of other builders about what counts, each as what its user saw. No engine: the
 //! real session over files in memory and an engine that only pretends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imk::drive::project::Overrides;

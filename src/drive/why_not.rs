@@ -1,0 +1,247 @@
+//! Why a file does not count for an image: the rule that says so.
+//!
+//! Goes through the rules in the order in which BuildKit would meet them, and
+//! compares what is read with the evidence of the last build. Makes no words.
+
+use std::collections::BTreeMap;
+
+use super::place::{self, Place};
+use super::project;
+use super::session::{STATE, Session};
+use super::sync::{Synced, selection};
+use crate::evidence::Evidence;
+use crate::query::inputs::{Image, Text};
+use crate::query::recipe::{of_stage, recipe};
+use crate::query::spec::known_parts;
+use crate::reason::{Code, Reason};
+use crate::source::tree::{ReadError, Selection};
+use crate::syntax::reads::{ReadSource, Reads};
+use crate::syntax::resolve::Recipe;
+use crate::syntax::{dockerfile, dockerignore, glob};
+
+/// What a file is to an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bearing {
+    /// It does not count.
+    DoesNotCount(Rule),
+    /// It counts, for the image or for a base of it, and is not as it was at the last build.
+    Counts {
+        /// Whose input it is.
+        image: String,
+        /// The instructions that read it; none for a Dockerfile or an Imagefile.
+        by: Vec<Place>,
+        /// What is different; `None` before the first build.
+        reason: Option<Reason>,
+    },
+}
+
+/// Why it does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// It is imk's own state.
+    OwnState,
+    /// It lies outside the context, which is this folder.
+    Outside { context: String },
+    /// The ignore file keeps it from the engine, by this line.
+    Ignored { file: String, line: usize, pattern: String },
+    /// An ignore file counts by what it lets through, and not by its text.
+    IgnoreFile,
+    /// `--exclude` of this instruction leaves it out, and nothing else reads it.
+    Excluded { by: Place },
+    /// Only a stage that the target does not reach reads it.
+    OtherStage { by: Place, stage: String, target: String },
+    /// No instruction reads it; this one comes nearest.
+    Unread { nearest: Option<Place> },
+    /// The Dockerfile says what it said at the last build: comments, blanks, joins and stages not reached aside.
+    SameRecipe,
+    /// The Imagefile, or its lock file, says of this image what it said at the last build.
+    SameOptions,
+    /// It is read, and content and mode are those of the last build; time and owner do not count.
+    AsBuilt { image: String, by: Vec<Place> },
+}
+
+impl Session {
+    /// What the file at `path` is to an image and to all that the image is built on.
+    ///
+    /// # Errors
+    /// When a context cannot be read.
+    pub fn bearing(&self, synced: &Synced, name: &str, path: &str) -> Result<Bearing, ReadError> {
+        let own = self.own_bearing(synced, name, path)?;
+        if matches!(
+            own,
+            Bearing::Counts { .. } | Bearing::DoesNotCount(Rule::AsBuilt { .. } | Rule::OwnState)
+        ) {
+            return Ok(own);
+        }
+        let mut on: Vec<&String> = Vec::new();
+        let mut todo: Vec<&str> = vec![name];
+        while let Some(next) = todo.pop() {
+            for base in synced.order.bases.get(next).into_iter().flatten() {
+                if !on.contains(&base) {
+                    on.push(base);
+                    todo.push(base);
+                }
+            }
+        }
+        let mut read = None;
+        for base in on {
+            match self.own_bearing(synced, base, path)? {
+                counts @ Bearing::Counts { .. } => return Ok(counts),
+                as_built @ Bearing::DoesNotCount(Rule::AsBuilt { .. }) => read = Some(as_built),
+                Bearing::DoesNotCount(_) => {}
+            }
+        }
+        Ok(read.unwrap_or(own))
+    }
+
+    fn own_bearing(&self, synced: &Synced, name: &str, path: &str) -> Result<Bearing, ReadError> {
+        let does_not = |rule| Ok(Bearing::DoesNotCount(rule));
+        if glob::is_within(path, STATE) {
+            return does_not(Rule::OwnState);
+        }
+        let by = self.read_by(synced, name, path)?;
+        let changed = |codes: &[Code]| self.changed_since_built(synced, name, codes);
+        let Some(image) = self.input(name) else { return does_not(Rule::Unread { nearest: None }) };
+        let options = image.options(&self.db);
+        let inside = below(&options.context_path, path);
+        if !by.is_empty() || self.was_read(name, inside) {
+            let is_it =
+                |reason: &&Reason| inside.is_some_and(|inside| glob::is_within(&reason.subject, inside));
+            let reasons = changed(&[Code::File]);
+            return Ok(match reasons {
+                None => Bearing::Counts { image: name.to_owned(), by, reason: None },
+                Some(reasons) => match reasons.iter().find(is_it) {
+                    Some(reason) => {
+                        Bearing::Counts { image: name.to_owned(), by, reason: Some(reason.clone()) }
+                    }
+                    None => Bearing::DoesNotCount(Rule::AsBuilt { image: name.to_owned(), by }),
+                },
+            });
+        }
+        let imagefile = self.project.imagefile.as_deref();
+        for (is_it, codes, rule) in [
+            (
+                path == options.dockerfile_path,
+                vec![Code::Dockerfile, Code::Arg, Code::Upstream],
+                Rule::SameRecipe,
+            ),
+            (Some(path) == imagefile, vec![Code::Config, Code::Arg, Code::Upstream], Rule::SameOptions),
+            (path == project::lock_path(imagefile), vec![Code::Upstream], Rule::SameOptions),
+        ] {
+            if is_it {
+                let reason = changed(&codes);
+                let counts = reason.as_ref().is_none_or(|reasons| !reasons.is_empty());
+                let reason = reason.and_then(|reasons| reasons.into_iter().next());
+                let by = Vec::new();
+                return Ok(match counts {
+                    true => Bearing::Counts { image: name.to_owned(), by, reason },
+                    false => Bearing::DoesNotCount(rule),
+                });
+            }
+        }
+        self.rule(image, path, inside).map(Bearing::DoesNotCount)
+    }
+
+    /// The rule by which a file that the image does not read is left out.
+    fn rule(&self, image: Image, path: &str, inside: Option<&str>) -> Result<Rule, ReadError> {
+        let options = image.options(&self.db);
+        let own_ignore = format!("{}.dockerignore", options.dockerfile_path);
+        let common_ignore = crate::name::join(&options.context_path, ".dockerignore");
+        if path == own_ignore || path == common_ignore {
+            return Ok(Rule::IgnoreFile);
+        }
+        let Some(inside) = inside else { return Ok(Rule::Outside { context: options.context_path.clone() }) };
+        let (Ok(recipe), Text::Is(text)) = (recipe(&self.db, image), image.dockerfile(&self.db)) else {
+            return Ok(Rule::Unread { nearest: None });
+        };
+        let whole =
+            selection(&*self.hands.tree, &options.dockerfile_path, &options.context_path, &recipe.reads)?;
+        if let Some(ignore) = &whole.ignore
+            && let Some((line, pattern)) = dockerignore::deciding(ignore, inside)
+        {
+            let has_own = self.hands.tree.read(&own_ignore)?.is_some();
+            let file = if has_own { own_ignore } else { common_ignore };
+            return Ok(Rule::Ignored { file, line, pattern });
+        }
+        let here = |recipe: &Recipe, source: &ReadSource| {
+            place::around(recipe, &options.dockerfile_path, text, source.span)
+        };
+        for source in recipe.reads.sources.iter().filter(|source| !source.exclude.is_empty()) {
+            let all = ReadSource { exclude: Vec::new(), ..source.clone() };
+            if self.takes(&one(&whole, all), path)? {
+                return Ok(Rule::Excluded { by: here(recipe, source) });
+            }
+        }
+        let stages = dockerfile::parse(text).map(|file| file.stages).unwrap_or_default();
+        let reached = |index: usize| recipe.stages.iter().any(|stage| stage.index == index);
+        for index in (0..stages.len()).filter(|index| !reached(*index)) {
+            let Ok(other) = of_stage(&self.db, image, &index.to_string()) else { continue };
+            for source in &other.reads.sources {
+                if self.takes(&one(&whole, source.clone()), path)? {
+                    let named = |name: Option<&String>, index: usize| {
+                        name.map_or_else(|| index.to_string(), |name| format!("`{name}`"))
+                    };
+                    let stage = named(stages[index].name.as_ref().map(|name| &name.text), index);
+                    let target = named(recipe.target.name.as_ref(), recipe.target.index);
+                    return Ok(Rule::OtherStage { by: here(&other, source), stage, target });
+                }
+            }
+        }
+        // The one that shares the most of the path; of those that share nothing, none comes near.
+        let shared = |source: &ReadSource| {
+            let parts = glob::static_prefix(&source.pattern).split('/');
+            parts.zip(inside.split('/')).take_while(|(a, b)| a == b).count()
+        };
+        let nearest = recipe.reads.sources.iter().max_by_key(|source| shared(source));
+        let nearest = nearest.filter(|source| shared(source) > 0).or(recipe.reads.sources.first());
+        Ok(Rule::Unread { nearest: nearest.map(|source| here(recipe, source)) })
+    }
+
+    /// What is different from the last build, of these kinds; `None` when none is remembered.
+    fn changed_since_built(&self, synced: &Synced, name: &str, codes: &[Code]) -> Option<Vec<Reason>> {
+        let image = self.input(name)?;
+        let old = self.last_evidence(name)?;
+        let parts = recipe(&self.db, image).as_ref().map(|recipe| known_parts(&self.db, image, recipe));
+        let files = synced.selections.get(name).and_then(|it| self.hands.tree.used_files(it).ok());
+        let now = Evidence::new(parts.unwrap_or_default(), &files.unwrap_or_default());
+        let mut reasons = old.differences(&now);
+        reasons.retain(|reason| codes.contains(&reason.code));
+        Some(reasons)
+    }
+
+    /// Was something there read at the last build?
+    fn was_read(&self, name: &str, inside: Option<&str>) -> bool {
+        let (Some(inside), Some(old)) = (inside, self.last_evidence(name)) else { return false };
+        old.files.iter().any(|file| glob::is_within(&file.path, inside))
+    }
+
+    fn last_evidence(&self, name: &str) -> Option<Evidence> {
+        let last = self.hands.ledger.newest(|record| record.image == name)?;
+        self.hands.evidence.load(&last.key)
+    }
+
+    /// What each of some files is to an image.
+    ///
+    /// # Errors
+    /// When a context cannot be read.
+    pub fn bearings<'a>(
+        &self,
+        synced: &Synced,
+        name: &str,
+        paths: impl IntoIterator<Item = &'a String>,
+    ) -> Result<BTreeMap<&'a str, Bearing>, ReadError> {
+        paths.into_iter().map(|path| Ok((path.as_str(), self.bearing(synced, name, path)?))).collect()
+    }
+}
+
+fn one(whole: &Selection, source: ReadSource) -> Selection {
+    Selection { reads: Reads { sources: vec![source] }, ..whole.clone() }
+}
+
+/// A path of the repository as the context has it; `None` when it lies outside.
+fn below<'a>(context: &str, path: &'a str) -> Option<&'a str> {
+    match context {
+        "" => Some(path),
+        context => path.strip_prefix(context).and_then(|rest| rest.strip_prefix('/')),
+    }
+}
