@@ -112,8 +112,24 @@ impl Evidence {
         let keep: Vec<bool> = told.iter().map(|folder| !inside(folder)).collect();
         let mut keep = keep.into_iter();
         reasons.retain(|_| keep.next().unwrap_or(true));
-        reasons.extend(part::differences(&self.parts, &new.parts));
+        let mut parts = part::differences(&self.parts, &new.parts);
+        let args: Vec<String> =
+            parts.iter().filter(|it| it.code == Code::Arg).map(|it| it.subject.clone()).collect();
+        parts.retain(|reason| !is_echo(reason, &args));
+        reasons.extend(parts);
         reasons
+    }
+}
+
+/// An `ARG` instruction holds the value that the argument came to: when that is told, it says nothing more.
+fn is_echo(reason: &Reason, args: &[String]) -> bool {
+    let names = |value: &Option<String>| -> Option<Vec<String>> {
+        let list: Vec<String> = serde_json::from_str(value.as_deref()?.strip_prefix("ARG ")?).ok()?;
+        Some(list.iter().map(|arg| arg.split('=').next().unwrap_or_default().to_owned()).collect())
+    };
+    match (names(&reason.before), names(&reason.after)) {
+        (Some(before), Some(after)) => before == after && after.iter().all(|name| args.contains(name)),
+        _ => false,
     }
 }
 
@@ -205,6 +221,22 @@ mod tests {
             .collect();
         let expected = [("a", true, false), ("b", true, true), ("d/e", false, true)];
         assert_eq!(told, expected.map(|(path, before, after)| (path.to_owned(), before, after)));
+    }
+
+    #[test]
+    fn an_argument_that_changed_is_told_once() {
+        let of = |value: &str, more: &str| Evidence {
+            parts: vec![
+                Part::new(Code::Arg, "V", value),
+                Part::new(Code::Dockerfile, "", format!("ARG [\"V={value}\"{more}]")),
+            ],
+            files: vec![],
+        };
+        let codes = |old: &Evidence, new: &Evidence| -> Vec<Code> {
+            old.differences(new).into_iter().map(|reason| reason.code).collect()
+        };
+        assert_eq!(codes(&of("1", ""), &of("2", "")), [Code::Arg]);
+        assert_eq!(codes(&of("1", ""), &of("2", ",\"W=1\"")), [Code::Dockerfile, Code::Arg]);
     }
 
     #[test]

@@ -40,7 +40,7 @@ Examples:
   imk replay            say what imk would have built in the last 300 commits
   imk init              write the Imagefile.ron that discovery stands for
 
-Exit status: 0 done or fresh, 1 not up to date (check, -q), 2 error, 130 interrupted.";
+Exit status: 0 done or fresh, 1 not up to date (check, -q, why-not), 2 error, 130 interrupted.";
 
 /// What every verb takes.
 #[derive(Clone, Debug, Default, Group)]

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use super::args::{DiffArgs, Global};
 use super::failure::{Failure, sync_error};
 use super::why::Teller;
-use super::words::cause;
 use super::{VERBS, open, out};
 use crate::drive::diff::NoBuild;
 use crate::drive::session::Session;
@@ -13,7 +12,7 @@ use crate::drive::states::{Asked, Differing, States};
 use crate::drive::why::Chain;
 use crate::engine::Cancel;
 use crate::ledger::Record;
-use crate::reason::{Code, Reason};
+use crate::reason::Reason;
 use crate::source::git::GitStore;
 use crate::source::git::history::Commit;
 use crate::source::git::origin::Start;
@@ -78,7 +77,7 @@ fn builds(session: &Session, args: &DiffArgs, before: &Record, after: &Record) -
     if chain.causes.is_empty() {
         out::line(format_args!("nothing that counts is different"));
     }
-    told(&teller, &chain, "");
+    teller.tell(&chain, "", "");
     Ok(())
 }
 
@@ -132,7 +131,7 @@ fn revisions(
         if is_new(one) {
             out::line(format_args!("  is new"));
         } else if one.chain.images.len() == 1 || !one.chain.images.last().is_some_and(shown) {
-            told(&teller, &one.chain, "  ");
+            teller.tell(&one.chain, "  ", "");
         }
     }
     for name in gone {
@@ -143,21 +142,4 @@ fn revisions(
 
 fn is_new(one: &Differing) -> bool {
     one.chain.images.len() == 1 && one.chain.causes == [Reason::never_built()]
-}
-
-/// A line for each cause, with what changed line by line.
-fn told(teller: &Teller<'_>, chain: &Chain, indent: &str) {
-    for reason in &chain.causes {
-        let origin = teller.origin(chain, reason);
-        let lines = cause::lines(reason);
-        // The lines hold both values: told before them, they would stand there twice.
-        let what = match (reason.code, lines.is_empty()) {
-            (Code::Dockerfile, false) => "its Dockerfile changed".to_owned(),
-            _ => cause::cause(reason, None),
-        };
-        out::line(format_args!("{indent}{what}{}", cause::origin(origin.as_ref())));
-        for line in lines {
-            out::line(format_args!("{indent}    {line}"));
-        }
-    }
 }

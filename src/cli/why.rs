@@ -45,7 +45,8 @@ pub fn run(global: &Global, args: &WhyArgs) -> Result<(), Failure> {
         }
         if args.all {
             for chain in &ways {
-                teller.every_cause(chain);
+                let below: String = chain.images.iter().skip(1).map(|image| format!("{image} ← ")).collect();
+                teller.tell(chain, "  ", &below);
             }
         }
     }
@@ -65,20 +66,19 @@ impl Teller<'_> {
         self.session.origin(self.git.as_deref()?, chain.images.last()?, cause, self.start)
     }
 
-    /// A line for each cause, below it what changed line by line.
-    fn every_cause(&self, chain: &Chain) {
-        let way = match chain.images.as_slice() {
-            [_, below @ ..] if !below.is_empty() => format!("{} ← ", below.join(" ← ")),
-            _ => String::new(),
-        };
+    /// A line for each cause, with the commit behind it and what changed line by line.
+    pub fn tell(&self, chain: &Chain, indent: &str, way: &str) {
         if chain.causes.is_empty() {
-            out::line(format_args!("  {way}{}", cause::first(&[], None)));
+            out::line(format_args!("{indent}{way}{}", cause::first(&[], None)));
         }
         for reason in &chain.causes {
             let origin = self.origin(chain, reason);
-            out::line(format_args!("  {way}{}", cause::cause(reason, origin.as_ref())));
-            for line in cause::lines(reason) {
-                out::line(format_args!("      {line}"));
+            let lines = cause::lines(reason);
+            // The lines hold both values: told before them, they would stand there twice.
+            let what = if lines.is_empty() { cause::cause(reason, None) } else { cause::title(reason) };
+            out::line(format_args!("{indent}{way}{what}{}", cause::origin(origin.as_ref())));
+            for line in lines {
+                out::line(format_args!("{indent}    {line}"));
             }
         }
     }

@@ -6,6 +6,7 @@
 pub mod affected;
 pub mod diff;
 pub mod lock;
+pub mod origin;
 pub mod place;
 pub mod plan;
 pub mod project;

@@ -7,13 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Plan, Verdict};
 use super::session::Session;
-use crate::evidence;
 use crate::ledger::Record;
-use crate::name;
 use crate::query::graph::Order;
 use crate::reason::{Code, Reason};
-use crate::source::git::GitStore;
-use crate::source::git::origin::{Origin, Sought, Start};
 
 /// Images from the one that was asked for down to the root, and the root's causes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,40 +110,6 @@ impl Session {
             }
         }
         distinct(chains)
-    }
-
-    /// Where the state of a file that caused a build comes from: of a file that an
-    /// image reads, of its Dockerfile or of the Imagefile. The cause of a stale image
-    /// is on the disk. `None` where git has nothing to say.
-    pub fn origin(&self, git: &GitStore, image: &str, cause: &Reason, start: Start<'_>) -> Option<Origin> {
-        let options = &self.project.images.get(image)?.options;
-        match cause.code {
-            Code::File => {
-                let [before, after] = [&cause.before, &cause.after].map(|it| evidence::told(it.as_deref()?));
-                let executable = |mode: Option<u32>| mode.map(|mode| mode & 0o100 != 0);
-                let sought = match &after {
-                    Some(after) => {
-                        let only_the_umask = before.as_ref().is_some_and(|before| {
-                            before.hash == after.hash && executable(before.mode) == executable(after.mode)
-                        });
-                        if only_the_umask {
-                            return None;
-                        }
-                        Sought::Content { hash: after.hash, executable: executable(after.mode) }
-                    }
-                    None if cause.after.is_none() => Sought::Gone,
-                    None => return None,
-                };
-                git.origin(&name::join(&options.context_path, &cause.subject), sought, start)
-            }
-            Code::Dockerfile if start != Start::Head => {
-                git.origin(&options.dockerfile_path, Sought::Now, start)
-            }
-            Code::Config if start != Start::Head => {
-                git.origin(self.project.imagefile.as_deref()?, Sought::Now, start)
-            }
-            _ => None,
-        }
     }
 
     /// The builds of some images, newest first.

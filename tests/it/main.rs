@@ -3,6 +3,7 @@
 //! Tests below `engine` need a Docker engine; `IMK_TEST_NO_ENGINE=1` skips
 //! them, and each says that it was skipped.
 
+mod ask_ahead;
 mod bad_input;
 mod history;
 mod hostile;
@@ -14,6 +15,7 @@ mod tidy;
 mod warnings;
 
 mod chain;
+mod diff;
 mod differential;
 mod engine;
 mod everyday;

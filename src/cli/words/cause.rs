@@ -79,10 +79,24 @@ fn shortest<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
     (cut(a), cut(b))
 }
 
-/// What changed of an instruction or of a value, line by line; nothing of a file or a base.
+/// What changed, without the values: they follow line by line.
+pub fn title(reason: &Reason) -> String {
+    match (reason.code, &reason.before, &reason.after) {
+        (Code::Dockerfile, Some(_), Some(_)) => "instruction changed".into(),
+        (Code::Dockerfile, None, _) => "new instruction".into(),
+        (Code::Dockerfile, _, None) => "instruction removed".into(),
+        _ => super::reason(&Reason { before: None, after: None, ..reason.clone() }),
+    }
+}
+
+/// What changed of an instruction or of a long value, line by line; nothing of
+/// a file or a base, and of a value that a sentence can hold.
 pub fn lines(reason: &Reason) -> Vec<String> {
-    if !matches!(reason.code, Code::Dockerfile | Code::Config | Code::Arg) {
-        return Vec::new();
+    let long = |value: &Option<String>| value.as_ref().is_some_and(|it| it.len() > LONG || it.contains('\n'));
+    match reason.code {
+        Code::Dockerfile => {}
+        Code::Config | Code::Arg if long(&reason.before) || long(&reason.after) => {}
+        _ => return Vec::new(),
     }
     let text = |value: &Option<String>| value.as_deref().map(broken).unwrap_or_default();
     let (before, after) = (text(&reason.before), text(&reason.after));
