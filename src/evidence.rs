@@ -86,7 +86,7 @@ impl Evidence {
         Self { parts, files: files.files.iter().filter(|file| file.counts).map(FileEvidence::of).collect() }
     }
 
-    /// What is different in `new`: files first, then the parts in the order of their codes.
+    /// What is different in `new`: files first, then the parts in the order of their codes, but arguments before instructions.
     pub fn differences(&self, new: &Self) -> Vec<Reason> {
         let old_files: BTreeMap<&str, &FileEvidence> =
             self.files.iter().map(|file| (file.path.as_str(), file)).collect();
@@ -116,6 +116,10 @@ impl Evidence {
         let args: Vec<String> =
             parts.iter().filter(|it| it.code == Code::Arg).map(|it| it.subject.clone()).collect();
         parts.retain(|reason| !is_echo(reason, &args));
+        // An argument that changed is what other instructions changed by.
+        parts.sort_by_key(
+            |reason| if reason.code == Code::Arg { (Code::Dockerfile, 0) } else { (reason.code, 1) },
+        );
         reasons.extend(parts);
         reasons
     }
@@ -236,7 +240,7 @@ mod tests {
             old.differences(new).into_iter().map(|reason| reason.code).collect()
         };
         assert_eq!(codes(&of("1", ""), &of("2", "")), [Code::Arg]);
-        assert_eq!(codes(&of("1", ""), &of("2", ",\"W=1\"")), [Code::Dockerfile, Code::Arg]);
+        assert_eq!(codes(&of("1", ""), &of("2", ",\"W=1\"")), [Code::Arg, Code::Dockerfile]);
     }
 
     #[test]

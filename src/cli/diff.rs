@@ -48,7 +48,7 @@ fn no_build(word: &str, why: &NoBuild) -> Failure {
             Failure::with_hint(format!("`{word}` is neither a build, nor a tag, nor a commit"), log)
         }
         NoBuild::NotSoMany { image, count } => Failure::with_hint(
-            format!("there is no `{word}`: {count} builds of `{image}` are remembered"),
+            format!("there is no `{word}`: the last that is remembered is `{image}@{count}`"),
             log,
         ),
         NoBuild::Several => {
@@ -74,10 +74,10 @@ fn builds(session: &Session, args: &DiffArgs, before: &Record, after: &Record) -
         out::line(format_args!("{document:#}"));
         return Ok(());
     }
-    if chain.causes.is_empty() {
-        out::line(format_args!("nothing that counts is different"));
+    match chain.causes.is_empty() {
+        true => out::line("nothing that counts is different"),
+        false => teller.tell(&chain, "", ""),
     }
-    teller.tell(&chain, "", "");
     Ok(())
 }
 

@@ -83,15 +83,18 @@ impl Session {
                 }
             }
         }
-        let mut read = None;
+        let (mut read, mut nearer) = (None, None);
         for base in on {
             match self.own_bearing(synced, base, path)? {
                 counts @ Bearing::Counts { .. } => return Ok(counts),
                 as_built @ Bearing::DoesNotCount(Rule::AsBuilt { .. }) => read = Some(as_built),
-                Bearing::DoesNotCount(_) => {}
+                Bearing::DoesNotCount(Rule::Outside { .. }) => {}
+                inside @ Bearing::DoesNotCount(_) => nearer = nearer.or(Some(inside)),
             }
         }
-        Ok(read.unwrap_or(own))
+        // A base that could read the file has more to say than an image that never could.
+        let is_outside = matches!(own, Bearing::DoesNotCount(Rule::Outside { .. }));
+        Ok(read.or(nearer.filter(|_| is_outside)).unwrap_or(own))
     }
 
     fn own_bearing(&self, synced: &Synced, name: &str, path: &str) -> Result<Bearing, ReadError> {

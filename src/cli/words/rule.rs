@@ -6,7 +6,12 @@ use crate::drive::why_not::{Bearing, Rule};
 /// What a file is to an image, as what follows its name.
 pub fn bearing(image: &str, bearing: &Bearing) -> String {
     match bearing {
-        Bearing::DoesNotCount(rule) => format!("does not count: {}", self::rule(image, rule)),
+        Bearing::DoesNotCount(Rule::AsBuilt { image: whose, by }) => {
+            let whose = if whose == image { String::new() } else { format!(" for its base `{whose}`") };
+            let by = by.first().map(|by| format!(" by {}", place(by))).unwrap_or_default();
+            format!("is as it was at the last build, read{whose}{by}; time and owner do not count")
+        }
+        Bearing::DoesNotCount(rule) => format!("does not count: {}", self::rule(rule)),
         Bearing::Counts { image: whose, by, reason } => {
             let how = match by.as_slice() {
                 [] => String::new(),
@@ -23,7 +28,7 @@ pub fn bearing(image: &str, bearing: &Bearing) -> String {
 }
 
 /// A rule, as a part of a sentence.
-pub fn rule(image: &str, rule: &Rule) -> String {
+fn rule(rule: &Rule) -> String {
     match rule {
         Rule::OwnState => "it is imk's own state".into(),
         Rule::Outside { context } => format!("it lies outside the context `{context}`"),
@@ -42,11 +47,7 @@ pub fn rule(image: &str, rule: &Rule) -> String {
                 .into()
         }
         Rule::SameOptions => "it says of this image what it said at the last build".into(),
-        Rule::AsBuilt { image: whose, by } => {
-            let whose = if whose == image { String::new() } else { format!(" for its base `{whose}`") };
-            let by = by.first().map(|by| format!(" by {}", place(by))).unwrap_or_default();
-            format!("it is read{whose}{by} and is as it was at the last build; time and owner do not count")
-        }
+        Rule::AsBuilt { .. } => "it is as it was at the last build".into(),
     }
 }
 
