@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::words::rule;
 use super::{open, out};
 use crate::drive::states::States;
+use crate::drive::users::Reading;
 
 pub fn run(global: &Global, args: &WhoUsesArgs) -> Result<(), Failure> {
     let located = open::located(global)?;
@@ -41,7 +42,7 @@ fn image(states: &States, args: &WhoUsesArgs) -> Result<bool, Failure> {
 }
 
 fn file(states: &States, args: &WhoUsesArgs, path: &str) -> Result<bool, Failure> {
-    let readers = states.session.readers(&states.synced, path)?;
+    let readers = Reading::new(&states.session, &states.synced).readers(path)?;
     if args.json {
         let with = readers.iter().map(|reader| {
             let users = states.session.users(&states.synced, &reader.image);

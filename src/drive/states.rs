@@ -25,7 +25,7 @@ use crate::source::git::GitTree;
 use crate::source::locate::Located;
 use crate::source::tree::{ReadError, Selection, SourceTree};
 
-/// What an image's name is compared under, whatever tree it is of.
+/// Which repository's images, and what the caller adds to its Imagefile, whatever tree it is read from.
 #[derive(Clone)]
 pub struct Asked<'a> {
     /// The repository.

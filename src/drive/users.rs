@@ -3,19 +3,23 @@
 //! Looks at the used files of every source of every image, one source at a
 //! time. Decides nothing about freshness.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use serde::Serialize;
 
 use super::place::{self, Place};
 use super::session::Session;
 use super::sync::Synced;
+use crate::file::UsedFiles;
 use crate::query::graph::bases;
 use crate::query::inputs::Text;
 use crate::query::recipe::recipe;
 use crate::source::tree::{ReadError, Selection};
+use crate::syntax::error::Span;
 use crate::syntax::glob::is_within;
-use crate::syntax::reads::Reads;
+use crate::syntax::reads::{ReadSource, Reads};
 
 /// An image that reads a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -37,17 +41,30 @@ pub struct User {
     pub by: Option<Place>,
 }
 
-impl Session {
+/// Looks at what instructions read, each list of files once.
+pub struct Reading<'a> {
+    pub(super) session: &'a Session,
+    pub(super) synced: &'a Synced,
+    lists: RefCell<HashMap<Selection, Rc<UsedFiles>>>,
+}
+
+impl<'a> Reading<'a> {
+    /// Of the images of a session.
+    pub fn new(session: &'a Session, synced: &'a Synced) -> Self {
+        Self { session, synced, lists: RefCell::default() }
+    }
+
     /// The images that read what is at `path`, or in the folder there.
     ///
     /// # Errors
     /// When a context cannot be read.
-    pub fn readers(&self, synced: &Synced, path: &str) -> Result<Vec<Reader>, ReadError> {
+    pub fn readers(&self, path: &str) -> Result<Vec<Reader>, ReadError> {
         let mut readers = Vec::new();
-        for name in &synced.order.names {
+        for name in &self.synced.order.names {
+            let image = self.session.input(name);
             let is_recipe =
-                self.input(name).is_some_and(|image| image.options(&self.db).dockerfile_path == path);
-            let by = self.read_by(synced, name, path)?;
+                image.is_some_and(|image| image.options(&self.session.db).dockerfile_path == path);
+            let by = self.read_by(name, path)?;
             if is_recipe || !by.is_empty() {
                 readers.push(Reader { image: name.clone(), by });
             }
@@ -59,37 +76,56 @@ impl Session {
     ///
     /// # Errors
     /// When its context cannot be read.
-    pub fn read_by(&self, synced: &Synced, name: &str, path: &str) -> Result<Vec<Place>, ReadError> {
-        let (Some(image), Some(selection)) = (self.input(name), synced.selections.get(name)) else {
+    pub fn read_by(&self, name: &str, path: &str) -> Result<Vec<Place>, ReadError> {
+        let db = &self.session.db;
+        let (Some(image), Some(selection)) = (self.session.input(name), self.synced.selections.get(name))
+        else {
             return Ok(Vec::new());
         };
-        let (Ok(recipe), Text::Is(text)) = (recipe(&self.db, image), image.dockerfile(&self.db)) else {
+        let (Ok(recipe), Text::Is(text)) = (recipe(db, image), image.dockerfile(db)) else {
             return Ok(Vec::new());
         };
         let mut places: Vec<Place> = Vec::new();
         for source in &selection.reads.sources {
-            let reads = Reads { sources: vec![source.clone()] };
-            let one = Selection { reads, ..selection.clone() };
-            let place = place::around(recipe, &image.options(&self.db).dockerfile_path, text, source.span);
-            if !places.contains(&place) && self.takes(&one, path)? {
+            let place = place::around(recipe, &image.options(db).dockerfile_path, text, source.span);
+            if !places.contains(&place) && self.takes(selection, source, path)? {
                 places.push(place);
             }
         }
         Ok(places)
     }
 
-    /// Does a selection use what is at `path`, or something in it?
-    pub(super) fn takes(&self, selection: &Selection, path: &str) -> Result<bool, ReadError> {
-        let inside = match selection.root.as_str() {
+    /// Does one source use what is at `path`, or something in it?
+    pub(super) fn takes(
+        &self,
+        whole: &Selection,
+        source: &ReadSource,
+        path: &str,
+    ) -> Result<bool, ReadError> {
+        let inside = match whole.root.as_str() {
             "" => Some(path),
             root if is_within(root, path) => Some(""),
             root => path.strip_prefix(root).and_then(|rest| rest.strip_prefix('/')),
         };
         let Some(inside) = inside else { return Ok(false) };
-        let files = self.hands.tree.used_files(selection)?;
+        // Two instructions that read the same are one question, wherever they stand.
+        let source = ReadSource { span: Span::default(), ..source.clone() };
+        let files = self.files(Selection { reads: Reads { sources: vec![source] }, ..whole.clone() })?;
         Ok(files.files.iter().any(|file| file.counts && (inside.is_empty() || is_within(&file.path, inside))))
     }
 
+    /// The files behind a selection.
+    pub(super) fn files(&self, selection: Selection) -> Result<Rc<UsedFiles>, ReadError> {
+        if let Some(known) = self.lists.borrow().get(&selection) {
+            return Ok(Rc::clone(known));
+        }
+        let files = Rc::new(self.session.hands.tree.used_files(&selection)?);
+        self.lists.borrow_mut().insert(selection, Rc::clone(&files));
+        Ok(files)
+    }
+}
+
+impl Session {
     /// The images built on a base, nearest first.
     pub fn users(&self, synced: &Synced, base: &str) -> Vec<User> {
         let mut ways: BTreeMap<&str, Vec<String>> = BTreeMap::from([(base, vec![base.to_owned()])]);

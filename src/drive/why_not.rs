@@ -3,19 +3,22 @@
 //! Goes through the rules in the order in which BuildKit would meet them, and
 //! compares what is read with the evidence of the last build. Makes no words.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use super::place::{self, Place};
 use super::project;
 use super::session::{STATE, Session};
 use super::sync::{Synced, selection};
+use super::users::Reading;
 use crate::evidence::Evidence;
 use crate::query::inputs::{Image, Text};
 use crate::query::recipe::{of_stage, recipe};
 use crate::query::spec::known_parts;
 use crate::reason::{Code, Reason};
-use crate::source::tree::{ReadError, Selection};
-use crate::syntax::reads::{ReadSource, Reads};
+use crate::source::tree::ReadError;
+use crate::syntax::reads::ReadSource;
 use crate::syntax::resolve::Recipe;
 use crate::syntax::{dockerfile, dockerignore, glob};
 
@@ -60,13 +63,37 @@ pub enum Rule {
     AsBuilt { image: String, by: Vec<Place> },
 }
 
+/// An image's last build beside what it is now.
+struct Last {
+    evidence: Evidence,
+    changed: Vec<Reason>,
+}
+
+/// The rules, with what was looked up once for all files.
+struct Rules<'a> {
+    reading: Reading<'a>,
+    last: RefCell<HashMap<String, Option<Rc<Last>>>>,
+}
+
 impl Session {
-    /// What the file at `path` is to an image and to all that the image is built on.
+    /// What each of some files is to an image and to all that the image is built on.
     ///
     /// # Errors
     /// When a context cannot be read.
-    pub fn bearing(&self, synced: &Synced, name: &str, path: &str) -> Result<Bearing, ReadError> {
-        let own = self.own_bearing(synced, name, path)?;
+    pub fn bearings<'a>(
+        &self,
+        synced: &Synced,
+        name: &str,
+        paths: impl IntoIterator<Item = &'a String>,
+    ) -> Result<BTreeMap<&'a str, Bearing>, ReadError> {
+        let rules = Rules { reading: Reading::new(self, synced), last: RefCell::default() };
+        paths.into_iter().map(|path| Ok((path.as_str(), rules.bearing(name, path)?))).collect()
+    }
+}
+
+impl Rules<'_> {
+    fn bearing(&self, name: &str, path: &str) -> Result<Bearing, ReadError> {
+        let own = self.own_bearing(name, path)?;
         if matches!(
             own,
             Bearing::Counts { .. } | Bearing::DoesNotCount(Rule::AsBuilt { .. } | Rule::OwnState)
@@ -76,7 +103,7 @@ impl Session {
         let mut on: Vec<&String> = Vec::new();
         let mut todo: Vec<&str> = vec![name];
         while let Some(next) = todo.pop() {
-            for base in synced.order.bases.get(next).into_iter().flatten() {
+            for base in self.reading.synced.order.bases.get(next).into_iter().flatten() {
                 if !on.contains(&base) {
                     on.push(base);
                     todo.push(base);
@@ -85,7 +112,7 @@ impl Session {
         }
         let (mut read, mut nearer) = (None, None);
         for base in on {
-            match self.own_bearing(synced, base, path)? {
+            match self.own_bearing(base, path)? {
                 counts @ Bearing::Counts { .. } => return Ok(counts),
                 as_built @ Bearing::DoesNotCount(Rule::AsBuilt { .. }) => read = Some(as_built),
                 Bearing::DoesNotCount(Rule::Outside { .. }) => {}
@@ -97,15 +124,17 @@ impl Session {
         Ok(read.or(nearer.filter(|_| is_outside)).unwrap_or(own))
     }
 
-    fn own_bearing(&self, synced: &Synced, name: &str, path: &str) -> Result<Bearing, ReadError> {
+    fn own_bearing(&self, name: &str, path: &str) -> Result<Bearing, ReadError> {
         let does_not = |rule| Ok(Bearing::DoesNotCount(rule));
         if glob::is_within(path, STATE) {
             return does_not(Rule::OwnState);
         }
-        let by = self.read_by(synced, name, path)?;
-        let changed = |codes: &[Code]| self.changed_since_built(synced, name, codes);
-        let Some(image) = self.input(name) else { return does_not(Rule::Unread { nearest: None }) };
-        let options = image.options(&self.db);
+        let by = self.reading.read_by(name, path)?;
+        let changed = |codes: &[Code]| self.changed_since_built(name, codes);
+        let Some(image) = self.reading.session.input(name) else {
+            return does_not(Rule::Unread { nearest: None });
+        };
+        let options = image.options(&self.reading.session.db);
         let inside = below(&options.context_path, path);
         if !by.is_empty() || self.was_read(name, inside) {
             let is_it =
@@ -121,7 +150,7 @@ impl Session {
                 },
             });
         }
-        let imagefile = self.project.imagefile.as_deref();
+        let imagefile = self.reading.session.project.imagefile.as_deref();
         for (is_it, codes, rule) in [
             (
                 path == options.dockerfile_path,
@@ -147,22 +176,28 @@ impl Session {
 
     /// The rule by which a file that the image does not read is left out.
     fn rule(&self, image: Image, path: &str, inside: Option<&str>) -> Result<Rule, ReadError> {
-        let options = image.options(&self.db);
+        let options = image.options(&self.reading.session.db);
         let own_ignore = format!("{}.dockerignore", options.dockerfile_path);
         let common_ignore = crate::name::join(&options.context_path, ".dockerignore");
         if path == own_ignore || path == common_ignore {
             return Ok(Rule::IgnoreFile);
         }
         let Some(inside) = inside else { return Ok(Rule::Outside { context: options.context_path.clone() }) };
-        let (Ok(recipe), Text::Is(text)) = (recipe(&self.db, image), image.dockerfile(&self.db)) else {
+        let (Ok(recipe), Text::Is(text)) =
+            (recipe(&self.reading.session.db, image), image.dockerfile(&self.reading.session.db))
+        else {
             return Ok(Rule::Unread { nearest: None });
         };
-        let whole =
-            selection(&*self.hands.tree, &options.dockerfile_path, &options.context_path, &recipe.reads)?;
+        let whole = selection(
+            &*self.reading.session.hands.tree,
+            &options.dockerfile_path,
+            &options.context_path,
+            &recipe.reads,
+        )?;
         if let Some(ignore) = &whole.ignore
             && let Some((line, pattern)) = dockerignore::deciding(ignore, inside)
         {
-            let has_own = self.hands.tree.read(&own_ignore)?.is_some();
+            let has_own = self.reading.session.hands.tree.read(&own_ignore)?.is_some();
             let file = if has_own { own_ignore } else { common_ignore };
             return Ok(Rule::Ignored { file, line, pattern });
         }
@@ -171,16 +206,16 @@ impl Session {
         };
         for source in recipe.reads.sources.iter().filter(|source| !source.exclude.is_empty()) {
             let all = ReadSource { exclude: Vec::new(), ..source.clone() };
-            if self.takes(&one(&whole, all), path)? {
+            if self.reading.takes(&whole, &all, path)? {
                 return Ok(Rule::Excluded { by: here(recipe, source) });
             }
         }
         let stages = dockerfile::parse(text).map(|file| file.stages).unwrap_or_default();
         let reached = |index: usize| recipe.stages.iter().any(|stage| stage.index == index);
         for index in (0..stages.len()).filter(|index| !reached(*index)) {
-            let Ok(other) = of_stage(&self.db, image, &index.to_string()) else { continue };
+            let Ok(other) = of_stage(&self.reading.session.db, image, &index.to_string()) else { continue };
             for source in &other.reads.sources {
-                if self.takes(&one(&whole, source.clone()), path)? {
+                if self.reading.takes(&whole, source, path)? {
                     let named = |name: Option<&String>, index: usize| {
                         name.map_or_else(|| index.to_string(), |name| format!("`{name}`"))
                     };
@@ -201,44 +236,37 @@ impl Session {
     }
 
     /// What is different from the last build, of these kinds; `None` when none is remembered.
-    fn changed_since_built(&self, synced: &Synced, name: &str, codes: &[Code]) -> Option<Vec<Reason>> {
-        let image = self.input(name)?;
-        let old = self.last_evidence(name)?;
-        let parts = recipe(&self.db, image).as_ref().map(|recipe| known_parts(&self.db, image, recipe));
-        let files = synced.selections.get(name).and_then(|it| self.hands.tree.used_files(it).ok());
-        let now = Evidence::new(parts.unwrap_or_default(), &files.unwrap_or_default());
-        let mut reasons = old.differences(&now);
-        reasons.retain(|reason| codes.contains(&reason.code));
-        Some(reasons)
+    fn changed_since_built(&self, name: &str, codes: &[Code]) -> Option<Vec<Reason>> {
+        let last = self.last(name)?;
+        Some(last.changed.iter().filter(|reason| codes.contains(&reason.code)).cloned().collect())
     }
 
     /// Was something there read at the last build?
     fn was_read(&self, name: &str, inside: Option<&str>) -> bool {
-        let (Some(inside), Some(old)) = (inside, self.last_evidence(name)) else { return false };
-        old.files.iter().any(|file| glob::is_within(&file.path, inside))
+        let (Some(inside), Some(last)) = (inside, self.last(name)) else { return false };
+        last.evidence.files.iter().any(|file| glob::is_within(&file.path, inside))
     }
 
-    fn last_evidence(&self, name: &str) -> Option<Evidence> {
-        let last = self.hands.ledger.newest(|record| record.image == name)?;
-        self.hands.evidence.load(&last.key)
+    fn last(&self, name: &str) -> Option<Rc<Last>> {
+        if let Some(known) = self.last.borrow().get(name) {
+            return known.clone();
+        }
+        let last = self.look_up(name).map(Rc::new);
+        self.last.borrow_mut().insert(name.to_owned(), last.clone());
+        last
     }
 
-    /// What each of some files is to an image.
-    ///
-    /// # Errors
-    /// When a context cannot be read.
-    pub fn bearings<'a>(
-        &self,
-        synced: &Synced,
-        name: &str,
-        paths: impl IntoIterator<Item = &'a String>,
-    ) -> Result<BTreeMap<&'a str, Bearing>, ReadError> {
-        paths.into_iter().map(|path| Ok((path.as_str(), self.bearing(synced, name, path)?))).collect()
+    fn look_up(&self, name: &str) -> Option<Last> {
+        let Reading { session, synced, .. } = &self.reading;
+        let image = session.input(name)?;
+        let record = session.hands.ledger.newest(|record| record.image == name)?;
+        let evidence = session.hands.evidence.load(&record.key)?;
+        let parts = recipe(&session.db, image).as_ref().map(|recipe| known_parts(&session.db, image, recipe));
+        let files = synced.selections.get(name).and_then(|it| self.reading.files(it.clone()).ok());
+        let now = Evidence::new(parts.unwrap_or_default(), &files.unwrap_or_default());
+        let changed = evidence.differences(&now);
+        Some(Last { evidence, changed })
     }
-}
-
-fn one(whole: &Selection, source: ReadSource) -> Selection {
-    Selection { reads: Reads { sources: vec![source] }, ..whole.clone() }
 }
 
 /// A path of the repository as the context has it; `None` when it lies outside.

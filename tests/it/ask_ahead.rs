@@ -198,6 +198,34 @@ fn where_nothing_was_before_everything_is_affected() {
 }
 
 #[test]
+fn another_digest_in_the_lock_file_concerns_who_is_built_on_it() {
+    let history = History::with(REPOSITORY);
+    let lock = |digit: &str| {
+        let digest = digit.repeat(64);
+        let text = format!("version 1\nbase docker.io/library/debian:12 linux/amd64 sha256:{digest}\n");
+        history.sandbox.edit("Imagefile.lock", &text);
+        history.commit("imk update");
+    };
+    let affected = || history.sandbox.imk("affected --since HEAD~1 --platform linux/amd64").code(0).out();
+    lock("a");
+    assert_eq!(affected(), "apart\n");
+    lock("b");
+    assert_eq!(affected(), "apart\n");
+    lock("b");
+    assert_eq!(affected(), "");
+}
+
+#[test]
+fn an_image_that_got_a_mistake_is_affected_and_says_so() {
+    let history = History::with(REPOSITORY);
+    history.sandbox.append("tools/Dockerfile", "COPPY . /\n");
+    history.commit("a slip");
+    let run = history.sandbox.imk("affected --since HEAD~1").code(0);
+    assert_eq!(run.out(), "tools\napi\n");
+    assert!(run.err().starts_with("warning: `tools` cannot be built: "), "{}", run.err());
+}
+
+#[test]
 fn since_narrows_every_verb() {
     let history = History::with(REPOSITORY);
     let sandbox = &history.sandbox;

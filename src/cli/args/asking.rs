@@ -77,7 +77,7 @@ Examples:
 
 Exit status: 0 whether they differ or not, 2 when one of them is not known.")]
 pub struct DiffArgs {
-    /// The one before: IMAGE@N, the beginning of a key, a tag or an id; or a commit
+    /// The one before: IMAGE@N, IMAGE for its newest build, the beginning of a key, a tag or an id; or a commit
     #[arg(value_name = "A")]
     pub before: String,
     /// The one after
