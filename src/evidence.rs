@@ -60,6 +60,24 @@ impl FileEvidence {
     }
 }
 
+/// What a person was shown of a file, read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told<'a> {
+    /// The first hexadecimal digits of its content's hash, or of a link's target's.
+    pub hash: &'a str,
+    /// Its permission bits; `None` for a link.
+    pub mode: Option<u32>,
+}
+
+/// Reads what a reason says of a file; `None` for a folder, which has no content, and all else.
+pub fn told(shown: &str) -> Option<Told<'_>> {
+    match shown.split_once(' ')? {
+        ("folder", _) => None,
+        ("link", hash) => Some(Told { hash, mode: None }),
+        (hash, mode) => Some(Told { hash, mode: Some(u32::from_str_radix(mode, 8).ok()?) }),
+    }
+}
+
 impl Evidence {
     /// The evidence of a build of these parts and files.
     pub fn new(mut parts: Vec<Part>, files: &UsedFiles) -> Self {
@@ -68,7 +86,7 @@ impl Evidence {
         Self { parts, files: files.files.iter().filter(|file| file.counts).map(FileEvidence::of).collect() }
     }
 
-    /// What is different in `new`: files first, then the parts in the order of their codes.
+    /// What is different in `new`: files first, then the parts in the order of their codes, but arguments before instructions.
     pub fn differences(&self, new: &Self) -> Vec<Reason> {
         let old_files: BTreeMap<&str, &FileEvidence> =
             self.files.iter().map(|file| (file.path.as_str(), file)).collect();
@@ -94,8 +112,28 @@ impl Evidence {
         let keep: Vec<bool> = told.iter().map(|folder| !inside(folder)).collect();
         let mut keep = keep.into_iter();
         reasons.retain(|_| keep.next().unwrap_or(true));
-        reasons.extend(part::differences(&self.parts, &new.parts));
+        let mut parts = part::differences(&self.parts, &new.parts);
+        let args: Vec<String> =
+            parts.iter().filter(|it| it.code == Code::Arg).map(|it| it.subject.clone()).collect();
+        parts.retain(|reason| !is_echo(reason, &args));
+        // An argument that changed is what other instructions changed by.
+        parts.sort_by_key(
+            |reason| if reason.code == Code::Arg { (Code::Dockerfile, 0) } else { (reason.code, 1) },
+        );
+        reasons.extend(parts);
         reasons
+    }
+}
+
+/// An `ARG` instruction holds the value that the argument came to: when that is told, it says nothing more.
+fn is_echo(reason: &Reason, args: &[String]) -> bool {
+    let names = |value: &Option<String>| -> Option<Vec<String>> {
+        let list: Vec<String> = serde_json::from_str(value.as_deref()?.strip_prefix("ARG ")?).ok()?;
+        Some(list.iter().map(|arg| arg.split('=').next().unwrap_or_default().to_owned()).collect())
+    };
+    match (names(&reason.before), names(&reason.after)) {
+        (Some(before), Some(after)) => before == after && after.iter().all(|name| args.contains(name)),
+        _ => false,
     }
 }
 
@@ -187,6 +225,32 @@ mod tests {
             .collect();
         let expected = [("a", true, false), ("b", true, true), ("d/e", false, true)];
         assert_eq!(told, expected.map(|(path, before, after)| (path.to_owned(), before, after)));
+    }
+
+    #[test]
+    fn an_argument_that_changed_is_told_once() {
+        let of = |value: &str, more: &str| Evidence {
+            parts: vec![
+                Part::new(Code::Arg, "V", value),
+                Part::new(Code::Dockerfile, "", format!("ARG [\"V={value}\"{more}]")),
+            ],
+            files: vec![],
+        };
+        let codes = |old: &Evidence, new: &Evidence| -> Vec<Code> {
+            old.differences(new).into_iter().map(|reason| reason.code).collect()
+        };
+        assert_eq!(codes(&of("1", ""), &of("2", "")), [Code::Arg]);
+        assert_eq!(codes(&of("1", ""), &of("2", ",\"W=1\"")), [Code::Arg, Code::Dockerfile]);
+    }
+
+    #[test]
+    fn what_is_shown_of_a_file_can_be_read_back() {
+        let shown = |list| files(list).files.first().map(FileEvidence::shown).unwrap_or_default();
+        let file = shown(&[("a", "1")]);
+        assert_eq!(told(&file), Some(Told { hash: &ContentHash::of(b"1").short(8), mode: Some(0o644) }));
+        assert_eq!(told("link a1b2c3d4"), Some(Told { hash: "a1b2c3d4", mode: None }));
+        assert_eq!(told(&shown(&[("a", "")])), None);
+        assert_eq!(told("special"), None);
     }
 
     #[test]

@@ -41,6 +41,10 @@ pub struct Record {
     /// `r.example/team/app@sha256:…`. The engine need not have it then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<String>,
+    /// It came out with the content of the build before: who uses the image was left alone.
+    /// Ledgers of older imk do not say.
+    #[serde(default)]
+    pub same: bool,
 }
 
 /// Seconds since 1970, as records bear it.
@@ -208,6 +212,25 @@ impl Ledger {
         self.append(&shelving)
     }
 
+    /// All builds of an image that are remembered, oldest first: the first is `IMAGE@1`.
+    pub fn builds(&self, image: &str) -> Vec<Record> {
+        self.state().records.iter().filter(|record| record.image == image).cloned().collect()
+    }
+
+    /// The newest build for which something holds.
+    pub fn newest(&self, is_it: impl Fn(&Record) -> bool) -> Option<Record> {
+        self.state().records.iter().rev().find(|record| is_it(record)).cloned()
+    }
+
+    /// The middle of what builds took, of one image or of all; `None` when none is remembered.
+    pub fn usual_ms(&self, image: Option<&str>) -> Option<u64> {
+        let state = self.state();
+        let of_image = state.records.iter().filter(|record| image.is_none_or(|image| record.image == image));
+        let mut took: Vec<u64> = of_image.map(|record| record.took_ms).filter(|ms| *ms > 0).collect();
+        took.sort_unstable();
+        took.get(took.len() / 2).copied()
+    }
+
     /// Writes a build down. When this returns, no crash can lose it.
     ///
     /// # Errors
@@ -283,6 +306,7 @@ mod tests {
             took_ms: 2,
             reasons: vec![],
             published: None,
+            same: false,
         }
     }
 
@@ -311,6 +335,14 @@ mod tests {
         let (at, before) = ledger.last_build("web", at).unwrap();
         assert_eq!((at, before.id.as_str()), (0, "sha256:1"));
         assert_eq!(ledger.last_build("web", at), None);
+    }
+
+    #[test]
+    fn a_ledger_of_an_older_imk_is_read() {
+        let (_folder, path) = folder();
+        let line = serde_json::to_string(&record("web", 1, "sha256:a")).unwrap();
+        fs::write(&path, line.replace(",\"same\":false", "") + "\n").unwrap();
+        assert_eq!(Ledger::open(&path).unwrap().builds("web"), [record("web", 1, "sha256:a")]);
     }
 
     #[test]

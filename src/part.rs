@@ -9,7 +9,7 @@ use crate::hash::{ContentHash, FieldHasher};
 use crate::reason::{Code, Reason};
 
 /// One thing that counts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Part {
     /// Which kind of thing, and the code of the reason when it changes.
     pub code: Code,
@@ -37,7 +37,7 @@ pub fn hash(domain: &str, parts: &[Part]) -> ContentHash {
 }
 
 /// What is different in `new`, in the order of `new`. Named parts are compared
-/// by name, instructions by their order: only the run of them that differs is told.
+/// by name, instructions by their order: only those that differ are told.
 pub fn differences(old: &[Part], new: &[Part]) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let named = |parts: &[Part]| -> Vec<Part> {
@@ -68,26 +68,27 @@ fn instructions(old: &[Part], new: &[Part]) -> Vec<Reason> {
     fn unnamed(parts: &[Part]) -> Vec<&Part> {
         parts.iter().filter(|part| part.name.is_empty()).collect()
     }
-    let (mut old, mut new) = (unnamed(old), unnamed(new));
-    let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-    old.drain(..same);
-    new.drain(..same);
-    while old.last().is_some() && old.last() == new.last() {
-        old.pop();
-        new.pop();
-    }
-    (0..old.len().max(new.len()))
-        .map(|at| {
-            let (before, after) = (old.get(at), new.get(at));
-            let shown = after.or(before).copied();
-            Reason {
-                code: shown.map_or(Code::Dockerfile, |part| part.code),
-                subject: String::new(),
-                before: before.map(|part| part.value.clone()),
-                after: after.map(|part| part.value.clone()),
-            }
-        })
-        .collect()
+    let (old, new) = (unnamed(old), unnamed(new));
+    let changed = |op: &similar::DiffOp| -> Vec<Reason> {
+        if op.tag() == similar::DiffTag::Equal {
+            return Vec::new();
+        }
+        let (old, new) = (&old[op.old_range()], &new[op.new_range()]);
+        let at = |number: usize| (old.get(number), new.get(number));
+        (0..old.len().max(new.len()))
+            .map(|number| {
+                let (before, after) = at(number);
+                let shown = after.or(before).copied();
+                Reason {
+                    code: shown.map_or(Code::Dockerfile, |part| part.code),
+                    subject: String::new(),
+                    before: before.map(|part| part.value.clone()),
+                    after: after.map(|part| part.value.clone()),
+                }
+            })
+            .collect()
+    };
+    similar::capture_diff_slices(similar::Algorithm::Myers, &old, &new).iter().flat_map(changed).collect()
 }
 
 #[cfg(test)]
@@ -133,6 +134,11 @@ mod tests {
         check("FROM a|RUN x|CMD c", "FROM a|RUN y|CMD c", &[("", Some("RUN x"), Some("RUN y"))]);
         check("FROM a|CMD c", "FROM a|RUN y|CMD c", &[("", None, Some("RUN y"))]);
         check("FROM a|RUN x|CMD c", "FROM a|CMD c", &[("", Some("RUN x"), None)]);
+        check(
+            "ARG 1|COPY a|RUN x|CMD c",
+            "ARG 2|COPY a|RUN y|CMD c",
+            &[("", Some("ARG 1"), Some("ARG 2")), ("", Some("RUN x"), Some("RUN y"))],
+        );
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! What was typed. What it means is decided in each verb's own file.
 
+mod asking;
 pub mod shell;
 
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+
+pub use asking::{AffectedArgs, DiffArgs, LogArgs, WhatIfArgs, WhoUsesArgs, WhyArgs, WhyNotArgs};
 
 /// make for container images: builds what is out of date, in the right order, in parallel, and nothing else.
 #[derive(Debug, Parser)]
@@ -34,11 +37,13 @@ Examples:
   imk -n                say what would be built, and why
   imk -k -j 8           eight at once, going on after a failure
   imk graph --mermaid   draw what is built on what
+  imk --since main...   build what this branch changed, and nothing else
+  imk why api           say why api is stale, or was built
   imk replay            say what imk would have built in the last 300 commits
   imk init              write the Imagefile.ron that discovery stands for
   imk import            write the one that a bake, compose, dobi or Skaffold file stands for
 
-Exit status: 0 done or fresh, 1 not up to date (check, -q), 2 error, 130 interrupted.";
+Exit status: 0 done or fresh, 1 not up to date (check, -q, why-not), 2 error, 130 interrupted.";
 
 const IMPORT_EXAMPLES: &str = "\
 Examples:
@@ -84,6 +89,9 @@ pub struct Global {
     /// Build for this platform
     #[arg(long, value_name = "OS/ARCH", global = true, env = "DOCKER_DEFAULT_PLATFORM")]
     pub platform: Option<String>,
+    /// Of the images that are meant, only those that differ from this commit; `REV...`: from where HEAD left it
+    #[arg(long, value_name = "REV", global = true, env = "IMK_SINCE")]
+    pub since: Option<String>,
     /// Ask no registry and no git server: what is known of them must do
     #[arg(long, global = true, env = "IMK_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,
@@ -119,8 +127,18 @@ pub enum Verb {
     Check(CheckArgs),
     /// Tell the chain of causes: why an image is stale, or was built
     Why(WhyArgs),
+    /// Tell why files do not count for an image: which rule leaves them out
+    WhyNot(WhyNotArgs),
     /// List past builds: when, how long, why
     Log(LogArgs),
+    /// Tell what two builds, two tags or two commits have different of what counts
+    Diff(DiffArgs),
+    /// Say what would be built if files, arguments or a base changed, how long it takes and what it sends
+    WhatIf(WhatIfArgs),
+    /// Say which instructions read a file, or what is built on an image
+    WhoUses(WhoUsesArgs),
+    /// List the images that a change concerns, from git's trees alone: for CI
+    Affected(AffectedArgs),
     /// Say what imk would have built in the past, commit by commit, beside what others would
     Replay(ReplayArgs),
     /// Show what is built on what
@@ -286,31 +304,6 @@ pub struct CheckArgs {
     /// Say nothing
     #[arg(short, long, env = "IMK_QUIET", value_parser = FalseyValueParser::new())]
     pub quiet: bool,
-}
-
-/// What `why` takes.
-#[derive(Clone, Debug, Default, Group)]
-pub struct WhyArgs {
-    /// The image, or a word that means several
-    #[arg(value_name = "IMAGE")]
-    pub image: String,
-    /// Every cause, not the first alone
-    #[arg(long)]
-    pub all: bool,
-    /// As JSON
-    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
-    pub json: bool,
-}
-
-/// What `log` takes.
-#[derive(Clone, Debug, Default, Group)]
-pub struct LogArgs {
-    /// Which images.
-    #[command(flatten)]
-    pub targets: Targets,
-    /// As JSON
-    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
-    pub json: bool,
 }
 
 /// What `graph` takes.

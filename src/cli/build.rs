@@ -136,7 +136,7 @@ fn at_once(typed: Option<u16>, make: &Makeflags) -> (usize, Option<Arc<Jobserver
     }
 }
 
-fn processors() -> usize {
+pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

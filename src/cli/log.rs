@@ -1,36 +1,66 @@
 //! `imk log IMAGE`: the builds that are remembered, newest first.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::{Global, LogArgs};
 use super::failure::{Failure, sync_error};
 use super::{VERBS, open, out, words};
 use crate::engine::Cancel;
+use crate::ledger::Record;
 
 pub fn run(global: &Global, args: &LogArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
     let targets = session.choose(&args.targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
     let records = session.history(&targets);
+    let named = numbered(&records);
+    let shown = || named.iter().take(args.number.unwrap_or(usize::MAX));
     if args.json {
-        out::line(format_args!("{:#}", json!({ "builds": records })));
+        let builds: Vec<Value> = shown()
+            .map(|(name, record)| {
+                let mut value = json!(record);
+                value["build"] = json!(name);
+                value
+            })
+            .collect();
+        out::line(format_args!("{:#}", json!({ "builds": builds })));
         return Ok(());
     }
-    let width = records.iter().map(|record| record.image.len()).max().unwrap_or_default();
-    for record in &records {
+    let width = shown().map(|(name, _)| name.len()).max().unwrap_or_default();
+    for (name, record) in shown() {
         let seconds = i64::try_from(record.at).unwrap_or(i64::MAX);
         let at = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
         let at = at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
         let id = record.id.rsplit(':').next().unwrap_or_default();
-        let id = &id[..id.len().min(12)];
+        let (key, id) = (record.key.short(8), &id[..id.len().min(12)]);
         let took = words::duration(std::time::Duration::from_millis(record.took_ms));
-        let why = if record.reasons.is_empty() {
-            "an earlier result served again".to_owned()
-        } else {
-            words::first_reason(&record.reasons)
-        };
-        out::line(format_args!("{at}  {:<width$}  {id}  {took:>6}  {why}", record.image));
+        out::line(format_args!("{at}  {name:<width$}  {key}  {id}  {took:>6}  {}", why(record)));
     }
     Ok(())
+}
+
+/// Each record with its name, `IMAGE@1` for the oldest that is remembered.
+fn numbered(newest_first: &[Record]) -> Vec<(String, &Record)> {
+    let mut left: BTreeMap<&str, usize> = BTreeMap::new();
+    for record in newest_first {
+        *left.entry(&record.image).or_default() += 1;
+    }
+    let named = newest_first.iter().map(|record| {
+        let number = left.get_mut(record.image.as_str()).map_or(0, |left| std::mem::replace(left, *left - 1));
+        (format!("{}@{number}", record.image), record)
+    });
+    named.collect()
+}
+
+fn why(record: &Record) -> String {
+    match (record.reasons.is_empty(), record.same) {
+        (true, _) => "an earlier result served again".to_owned(),
+        (false, false) => words::first_reason(&record.reasons),
+        (false, true) => {
+            format!("{}; same result, what is built on it was kept", words::first_reason(&record.reasons))
+        }
+    }
 }

@@ -2,12 +2,14 @@
 //!
 //! Results go to standard output, progress and trouble to standard error.
 
+mod affected;
 pub mod args;
 mod build;
 mod check;
 mod ci;
 mod command;
 mod completions;
+mod diff;
 mod examples;
 mod failure;
 mod fmt;
@@ -29,7 +31,10 @@ mod replay;
 mod schema;
 mod tags;
 mod update;
+mod what_if;
+mod who_uses;
 mod why;
+mod why_not;
 mod words;
 
 use args::Verb;
@@ -41,7 +46,12 @@ const VERBS: &[&str] = &[
     "plan",
     "check",
     "why",
+    "why-not",
     "log",
+    "diff",
+    "what-if",
+    "who-uses",
+    "affected",
     "replay",
     "graph",
     "inputs",
@@ -85,7 +95,12 @@ pub fn main() -> u8 {
         Some(Verb::Plan(plan)) => plan::run(global, plan),
         Some(Verb::Check(check)) => check::run(global, check),
         Some(Verb::Why(why)) => why::run(global, why),
+        Some(Verb::WhyNot(why_not)) => why_not::run(global, why_not),
         Some(Verb::Log(log)) => log::run(global, log),
+        Some(Verb::Diff(diff)) => diff::run(global, diff),
+        Some(Verb::WhatIf(what_if)) => what_if::run(global, what_if),
+        Some(Verb::WhoUses(who_uses)) => who_uses::run(global, who_uses),
+        Some(Verb::Affected(affected)) => affected::run(global, affected),
         Some(Verb::Replay(replay)) => replay::run(global, replay),
         Some(Verb::Graph(graph)) => graph::run(global, graph),
         Some(Verb::Inputs(inputs)) => inputs::run(global, inputs),

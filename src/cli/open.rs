@@ -1,7 +1,7 @@
 //! Opens the repository that the command line means.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,15 +9,17 @@ use super::args::Global;
 use super::failure::{Failure, open_error, sync_error};
 use super::{VERBS, ci, words};
 use crate::credentials::Credentials;
+use crate::drive::affected::{Affected, affected};
 use crate::drive::project::Overrides;
-use crate::drive::session::{Opening, STATE, Session};
+use crate::drive::session::{OpenError, Opening, STATE, Session};
+use crate::drive::states::{Asked, States, StatesError};
 use crate::drive::sync::Synced;
 use crate::drive::upstream::Asking;
 use crate::engine::{Cancel, DockerEngine, Endpoint, Engine, Environment};
 use crate::registry::{OciRegistry, Options, Stop};
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
-use crate::source::git::GitStore;
+use crate::source::git::{GitStore, GitTree};
 use crate::source::locate::{Located, locate};
 use crate::source::tree::{ReadError, SourceTree};
 
@@ -46,7 +48,17 @@ pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Sess
     let state = located.root.join(STATE);
     let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &state)?);
     let root = located.root.clone();
-    open(global, overrides(global), located, tree, || discover(&root, &state), exclusive, cancel)
+    let only = match &global.since {
+        None => None,
+        Some(rev) => {
+            let git = GitStore::open(&root)?;
+            Some(names(&since(global, &located, &git, rev, &git.work_tree()?)?))
+        }
+    };
+    let overrides = overrides(global);
+    let mut session = open(global, overrides, located, tree, || discover(&root, &state), exclusive, cancel)?;
+    session.only = only;
+    Ok(session)
 }
 
 /// Opens it to look at the files of a commit. To be looked at only: what is
@@ -57,9 +69,77 @@ pub fn session_at(global: &Global, rev: &str) -> Result<Session, Failure> {
     let commit = store.commit(rev)?;
     let tree = store.tree(&commit)?;
     let located = tree.located(&now, global.file.is_some())?;
+    let only = match &global.since {
+        None => None,
+        Some(since) => Some(names(&self::since(global, &now, &store, since, &tree)?)),
+    };
     let shared: Arc<dyn SourceTree> = Arc::new(tree.clone());
     let overrides = Overrides { commit: Some(commit.id), ..overrides(global) };
-    open(global, overrides, located, shared, || tree.recipes(), false, &Cancel::default())
+    let mut session = open(global, overrides, located, shared, || tree.recipes(), false, &Cancel::default())?;
+    session.only = only;
+    Ok(session)
+}
+
+fn names(affected: &Affected) -> BTreeSet<String> {
+    affected.images.iter().map(|differing| differing.image.clone()).collect()
+}
+
+/// The images that are not at `after` what they were at a commit. Says so when all are, for want of a before.
+pub fn since(
+    global: &Global,
+    located: &Located,
+    git: &Arc<GitStore>,
+    rev: &str,
+    after: &GitTree,
+) -> Result<Affected, Failure> {
+    let overrides = overrides(global);
+    let asked = Asked { located, named: global.file.is_some(), overrides: &overrides };
+    let before = git.tree(&git.since(rev)?)?;
+    let affected = affected(&asked, &before, after).map_err(|error| states_error(error, after))?;
+    if affected.nothing_before.is_some() {
+        anstream::eprintln!(
+            "warning: nothing can be said of the images at `{rev}`: every image counts as changed"
+        );
+    }
+    Ok(affected)
+}
+
+/// The images of the disk, without engine, ledger and state.
+pub fn states_of_disk(global: &Global, located: &Located) -> Result<States, Failure> {
+    let state = located.root.join(STATE);
+    let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &state)?);
+    let overrides = overrides(global);
+    let asked = Asked { located, named: global.file.is_some(), overrides: &overrides };
+    States::of(&asked, Arc::clone(&tree), || discover(&located.root, &state))
+        .map_err(|error| states_error(error, &*tree))
+}
+
+/// Why nothing can be said of the images of a tree.
+pub fn states_error(error: StatesError, tree: &dyn SourceTree) -> Failure {
+    let text_of = |path: &str| String::from_utf8(tree.read(path).ok()??).ok();
+    match error {
+        StatesError::Project(error) => open_error(OpenError::Project(error), text_of),
+        StatesError::Circles(problems) => Failure::problems(&problems, text_of),
+    }
+}
+
+/// A path that was typed, below the repository's root.
+pub fn path(global: &Global, located: &Located, typed: &str) -> Result<String, Failure> {
+    let start = global.directory.as_deref().unwrap_or(Path::new(".")).canonicalize()?;
+    let root = located.root.canonicalize()?;
+    let mut whole = PathBuf::new();
+    for part in start.join(typed).components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(whole.pop()),
+            part => whole.push(part),
+        }
+    }
+    let inside = whole.strip_prefix(&root).ok().and_then(Path::to_str);
+    inside.map(str::to_owned).ok_or_else(|| {
+        let message = format!("`{typed}` is not in the repository at `{}`", located.root.display());
+        Failure::with_hint(message, "paths are read from the folder you are in, or from -C DIR")
+    })
 }
 
 fn open(

@@ -1,43 +1,113 @@
 //! `imk why IMAGE`: the chain of causes, from the image to the root.
 
-use serde_json::json;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
 
 use super::args::{Global, Targets, WhyArgs};
 use super::failure::Failure;
-use super::{out, plan, words};
+use super::words::cause;
+use super::{out, plan};
+use crate::drive::session::Session;
 use crate::drive::why::Chain;
+use crate::reason::Reason;
+use crate::source::git::GitStore;
+use crate::source::git::origin::{Origin, Start};
 
 pub fn run(global: &Global, args: &WhyArgs) -> Result<(), Failure> {
     let targets = Targets { words: vec![args.image.clone()] };
     let (session, synced, planned) = plan::planned(global, &targets, false, None)?;
     plan::mistakes(&session, &planned)?;
+    let git = GitStore::open(&session.project.root).ok();
     for image in &synced.targets {
-        let stale = session.why_stale(&planned, image);
-        let is_stale = stale.is_some();
-        let chain = stale.or_else(|| session.why_built(image));
+        let mut ways = session.every_way(&planned, &synced.order, image);
+        let is_stale = !ways.is_empty();
+        if !is_stale {
+            ways = session.every_way_built(image);
+        }
+        let start = if is_stale { Start::Disk } else { Start::Head };
+        let teller = Teller { session: &session, git: git.clone(), start };
         if args.json {
-            let (way, causes) = chain.map(|chain| (chain.images, chain.causes)).unwrap_or_default();
-            out::line(format_args!(
-                "{:#}",
-                json!({"image": image, "stale": is_stale, "chain": way, "causes": causes})
-            ));
+            out::line(format_args!("{:#}", document(&teller, image, is_stale, &ways)));
             continue;
         }
-        match (chain, is_stale) {
-            (Some(chain), true) => tell(&format!("{image} is stale"), &chain, args.all),
-            (Some(chain), false) => tell(&format!("{image} is fresh; it was last built"), &chain, args.all),
-            (None, _) => out::line(format_args!("{image} is fresh; its builds are no more remembered")),
+        let what = match is_stale {
+            true => format!("{image} is stale"),
+            false => format!("{image} is fresh; it was last built"),
+        };
+        match ways.as_slice() {
+            [] => out::line(format_args!("{image} is fresh; its builds are no more remembered")),
+            [first, ..] => {
+                let origin = first.causes.first().and_then(|cause| teller.origin(first, cause));
+                let cause = cause::first(&first.causes, origin.as_ref());
+                out::line(format_args!("{what}: {} ← {cause}", first.images.join(" ← ")));
+            }
+        }
+        if args.all {
+            for chain in &ways {
+                let below: String = chain.images.iter().skip(1).map(|image| format!("{image} ← ")).collect();
+                teller.tell(chain, "  ", &below);
+            }
         }
     }
     Ok(())
 }
 
-fn tell(what: &str, chain: &Chain, all: bool) {
-    let cause = words::first_reason(&chain.causes);
-    out::line(format_args!("{what}: {} ← {cause}", chain.images.join(" ← ")));
-    if all {
+/// Tells causes with what git knows of them.
+pub struct Teller<'a> {
+    pub session: &'a Session,
+    /// None outside of a git repository.
+    pub git: Option<Arc<GitStore>>,
+    pub start: Start<'a>,
+}
+
+impl Teller<'_> {
+    pub fn origin(&self, chain: &Chain, cause: &Reason) -> Option<Origin> {
+        self.session.origin(self.git.as_deref()?, chain.images.last()?, cause, self.start)
+    }
+
+    /// A line for each cause, with the commit behind it and what changed line by line.
+    pub fn tell(&self, chain: &Chain, indent: &str, way: &str) {
+        if chain.causes.is_empty() {
+            out::line(format_args!("{indent}{way}{}", cause::first(&[], None)));
+        }
         for reason in &chain.causes {
-            out::line(format_args!("  {}", words::reason(reason)));
+            let origin = self.origin(chain, reason);
+            let lines = cause::lines(reason);
+            // The lines hold both values: told before them, they would stand there twice.
+            let what = if lines.is_empty() { cause::cause(reason, None) } else { cause::title(reason) };
+            out::line(format_args!("{indent}{way}{what}{}", cause::origin(origin.as_ref())));
+            for line in lines {
+                out::line(format_args!("{indent}    {line}"));
+            }
         }
     }
+
+    /// The causes of a chain as JSON, each with its commit.
+    pub fn causes(&self, chain: &Chain) -> Vec<Value> {
+        let cause = |reason: &Reason| {
+            let mut value = json!(reason);
+            let origin = self.origin(chain, reason);
+            value["commit"] = match &origin {
+                Some(Origin::Commit(commit)) => json!(commit),
+                Some(Origin::Uncommitted) | None => Value::Null,
+            };
+            value["uncommitted"] = json!(origin == Some(Origin::Uncommitted));
+            value
+        };
+        chain.causes.iter().map(cause).collect()
+    }
+}
+
+fn document(teller: &Teller<'_>, image: &str, is_stale: bool, ways: &[Chain]) -> Value {
+    let ways: Vec<Value> =
+        ways.iter().map(|chain| json!({"chain": chain.images, "causes": teller.causes(chain)})).collect();
+    let first = |key: &str| ways.first().map_or_else(|| json!([]), |way| way[key].clone());
+    json!({
+        "image": image,
+        "stale": is_stale,
+        "chain": first("chain"),
+        "causes": first("causes"),
+        "ways": ways,
+    })
 }

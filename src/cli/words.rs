@@ -1,5 +1,8 @@
 //! The one place where reasons and errors become words.
 
+pub mod cause;
+pub mod rule;
+
 use std::collections::BTreeMap;
 
 use crate::drive::tags::Missing;

@@ -3,9 +3,13 @@
 //! The only floor that sets salsa inputs. Never prints: it reports data, and
 //! the face makes words of it.
 
+pub mod affected;
+pub mod diff;
 pub mod jobserver;
 pub mod lock;
+pub mod origin;
 pub mod others;
+pub mod place;
 pub mod plan;
 pub mod project;
 pub mod publish;
@@ -15,12 +19,16 @@ pub mod run;
 pub mod schedule;
 pub mod select;
 pub mod session;
+pub mod states;
 pub mod sync;
 pub mod tags;
 pub mod update;
 pub mod upstream;
+pub mod users;
 pub mod warnings;
+pub mod what_if;
 pub mod why;
+pub mod why_not;
 
 #[cfg(test)]
 mod tests;

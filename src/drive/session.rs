@@ -3,7 +3,7 @@
 //! Knows where state lives and how it is loaded and saved. What the inputs are
 //! is `sync.rs`; what is built is `run.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -81,6 +81,8 @@ pub struct Session {
     pub(super) target: Option<String>,
     /// Other repositories, as far as images use them.
     pub(super) others: Others,
+    /// What words can mean at all, when that is narrowed: the images that changed since some commit.
+    pub only: Option<BTreeSet<String>>,
     state: PathBuf,
     _lock: Option<Lock>,
 }
@@ -135,6 +137,7 @@ impl Session {
             overrides,
             target,
             others,
+            only: None,
             state,
             _lock: lock,
         };
@@ -157,6 +160,7 @@ impl Session {
             environment: BTreeMap::new(),
             overrides: Overrides::default(),
             target: None,
+            only: None,
             project: Project { root: located.root.clone(), ..Project::default() },
             db: ImkDb::new(Arc::clone(&hands)),
             hands,

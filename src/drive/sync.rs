@@ -274,6 +274,14 @@ impl Session {
     }
 
     fn targets(&self, words: &[String]) -> Result<BTreeSet<String>, SyncError> {
+        let mut targets = self.meant(words)?;
+        if let Some(only) = &self.only {
+            targets.retain(|name| only.contains(name));
+        }
+        Ok(targets)
+    }
+
+    fn meant(&self, words: &[String]) -> Result<BTreeSet<String>, SyncError> {
         let images: BTreeSet<String> = self.project.images.keys().cloned().collect();
         let words = if words.is_empty() { &self.project.default } else { words };
         if words.is_empty() {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::plan::{Plan, Verdict};
 use super::session::Session;
 use crate::ledger::Record;
+use crate::query::graph::Order;
 use crate::reason::{Code, Reason};
 
 /// Images from the one that was asked for down to the root, and the root's causes.
@@ -57,6 +58,60 @@ impl Session {
         Some(Chain { images, causes: record.reasons })
     }
 
+    /// Every way from a stale image to a root, the one of [`Session::why_stale`] in front.
+    pub fn every_way(&self, plan: &Plan, order: &Order, image: &str) -> Vec<Chain> {
+        let verdicts: BTreeMap<&str, &Verdict> =
+            plan.jobs.iter().map(|(name, verdict)| (name.as_str(), verdict)).collect();
+        let mut chains: Vec<Chain> = self.why_stale(plan, image).into_iter().collect();
+        let mut seen = BTreeSet::from([image]);
+        let mut todo: Vec<Vec<String>> = vec![vec![image.to_owned()]];
+        while let Some(way) = todo.pop() {
+            let last = way.last().map(String::as_str).unwrap_or_default();
+            if let Some(Verdict::Stale(reasons)) = verdicts.get(last) {
+                let (on_base, own): (Vec<Reason>, Vec<Reason>) =
+                    reasons.iter().cloned().partition(|reason| reason.code == Code::Base);
+                if !own.is_empty() || reasons.is_empty() {
+                    chains.push(Chain { images: way.clone(), causes: own });
+                }
+                for built in on_base.iter().filter_map(|reason| self.why_built(&reason.subject)) {
+                    chains.push(Chain { images: [way.clone(), built.images].concat(), causes: built.causes });
+                }
+            }
+            for base in order.bases.get(last).into_iter().flatten().rev() {
+                let is_cause =
+                    matches!(verdicts.get(base.as_str()), Some(Verdict::Stale(_) | Verdict::Waits(_)));
+                if is_cause && seen.insert(base) {
+                    todo.push([way.clone(), vec![base.clone()]].concat());
+                }
+            }
+        }
+        distinct(chains)
+    }
+
+    /// Every way from the last build of an image to a root of it.
+    pub fn every_way_built(&self, image: &str) -> Vec<Chain> {
+        let ledger = &self.hands.ledger;
+        let mut chains: Vec<Chain> = self.why_built(image).into_iter().collect();
+        let mut todo: Vec<(Vec<String>, usize, Record)> = Vec::new();
+        todo.extend(ledger.last_build(image, usize::MAX).map(|(at, of)| (vec![image.to_owned()], at, of)));
+        while let Some((way, at, record)) = todo.pop() {
+            let (on_base, own): (Vec<Reason>, Vec<Reason>) =
+                record.reasons.into_iter().partition(|reason| reason.code == Code::Base);
+            if !own.is_empty() {
+                chains.push(Chain { images: way.clone(), causes: own });
+            }
+            for reason in on_base.iter().rev() {
+                match ledger.last_build(&reason.subject, at) {
+                    Some((at, record)) => {
+                        todo.push(([way.clone(), vec![reason.subject.clone()]].concat(), at, record));
+                    }
+                    None => chains.push(Chain { images: way.clone(), causes: vec![reason.clone()] }),
+                }
+            }
+        }
+        distinct(chains)
+    }
+
     /// The builds of some images, newest first.
     pub fn history(&self, images: &BTreeSet<String>) -> Vec<Record> {
         self.hands.ledger.history(images)
@@ -67,4 +122,14 @@ impl Session {
 fn base_in_front(reasons: &[Reason]) -> Option<&str> {
     let all_bases = reasons.iter().all(|reason| reason.code == Code::Base);
     reasons.first().filter(|_| all_bases).map(|reason| reason.subject.as_str())
+}
+
+fn distinct(chains: Vec<Chain>) -> Vec<Chain> {
+    let mut kept: Vec<Chain> = Vec::new();
+    for chain in chains {
+        if !kept.contains(&chain) {
+            kept.push(chain);
+        }
+    }
+    kept
 }

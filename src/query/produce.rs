@@ -100,13 +100,14 @@ impl Hands {
         let built = self.engine.build(&request, &report, &self.cancel);
         let id = built.map_err(|error| BuildError::Engine(pins.error(error)))?;
         let content = self.content(&id).map_err(BuildError::Engine)?;
-        if before.is_some_and(|before| before.content == content) {
+        let same = before.is_some_and(|before| before.content == content);
+        if same {
             self.report(job.name, JobEvent::SameResult);
         }
         // Evidence only explains: a disk too full for it must not lose the build.
         let _ = self.evidence.save(&job.key, &evidence);
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.write_down(job, &id, content, took_ms, reasons, None)?;
+        self.write_down(job, &id, content, (took_ms, same), reasons, None)?;
         self.learned(&id);
         let built = Built { key: job.key, id, content };
         // Before users are built on it: they must be built on the one that everybody will have.
@@ -126,7 +127,7 @@ impl Hands {
             let _ = self.evidence.save(&job.key, &Evidence::new(job.parts.clone(), &files.list));
         }
         let at = Some(published.at.to_string());
-        self.write_down(job, &id, published.content, 0, Vec::new(), at)?;
+        self.write_down(job, &id, published.content, (0, false), Vec::new(), at)?;
         Ok(Built { key: job.key, id, content: published.content })
     }
 
@@ -144,7 +145,7 @@ impl Hands {
         if before.is_some_and(|before| before.key != job.key) {
             let evidence = self.evidence.load(&job.key).unwrap_or_default();
             self.report(job.name, JobEvent::Reused(self.reasons(before, &evidence)));
-            self.write_down(job, &id, record.content, 0, Vec::new(), record.published.clone())?;
+            self.write_down(job, &id, record.content, (0, false), Vec::new(), record.published.clone())?;
         }
         Ok(Built { key: job.key, id, content: record.content })
     }
@@ -160,7 +161,7 @@ impl Hands {
         job: &Job<'_>,
         id: &ImageId,
         content: ContentHash,
-        took_ms: u64,
+        (took_ms, same): (u64, bool),
         reasons: Vec<Reason>,
         published: Option<String>,
     ) -> Result<(), BuildError> {
@@ -174,6 +175,7 @@ impl Hands {
             took_ms,
             reasons,
             published,
+            same,
         };
         self.ledger.record(record).map_err(|error| BuildError::Ledger(error.to_string()))
     }

@@ -98,6 +98,7 @@ impl Hands {
                 took_ms: 0,
                 reasons: Vec::new(),
                 published: Some(at),
+                same: false,
             })
         };
         self.shelves.learned(image, &built.key, there.clone());

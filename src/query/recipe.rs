@@ -54,13 +54,17 @@ pub struct Outline {
 pub fn outline(db: &dyn Db, image: Image) -> Result<Outline, Vec<Problem>> {
     let parsed = parse(db, image)?;
     let recipe = resolve_with(db, image, &parsed, Inherited::default())?;
-    let base = |base: &BaseUse| OutsideBase {
+    let base = |base: &BaseUse| base_of(db, image, base);
+    let ground = ground(&recipe).and_then(|place| recipe.bases.get(place)).map(base);
+    Ok(Outline { bases: recipe.bases.iter().map(base).collect(), ground, triggers: recipe.triggers })
+}
+
+fn base_of(db: &dyn Db, image: Image, base: &BaseUse) -> OutsideBase {
+    OutsideBase {
         reference: base.reference.clone(),
         platform: base.platform.clone(),
         policy: image.options(db).upstream,
-    };
-    let ground = ground(&recipe).and_then(|place| recipe.bases.get(place)).map(base);
-    Ok(Outline { bases: recipe.bases.iter().map(base).collect(), ground, triggers: recipe.triggers })
+    }
 }
 
 /// The base below the target's stage and the stages it builds on.
@@ -96,6 +100,35 @@ pub fn recipe(db: &dyn Db, image: Image) -> Result<Recipe, Vec<Problem>> {
         }
     }
     resolve_with(db, image, &parsed, inherited)
+}
+
+/// What an image's Dockerfile would say if it ended at another stage. Not a query: it is wanted for an explanation.
+///
+/// # Errors
+/// Every mistake on the way to that stage.
+pub fn of_stage(db: &dyn Db, image: Image, stage: &str) -> Result<Recipe, Vec<Problem>> {
+    let path = &image.options(db).dockerfile_path;
+    let request = request(db, image, Inherited::default());
+    let request = Request { target: Some(stage.to_owned()), ..request };
+    resolve::resolve(&parse(db, image)?, &request).map_err(|errors| in_file(path, errors))
+}
+
+/// What an image's Dockerfile would say if this were its text. Not a query: it is wanted for an explanation.
+///
+/// # Errors
+/// Every mistake in the text.
+pub fn of_text(db: &dyn Db, image: Image, text: &str) -> Result<Recipe, Vec<Problem>> {
+    let path = &image.options(db).dockerfile_path;
+    let parsed = dockerfile::parse(text).map_err(|errors| in_file(path, errors))?;
+    let plain = resolve_with(db, image, &parsed, Inherited::default())?;
+    let bases = plain.bases.iter().map(|base| base_of(db, image, base)).collect();
+    let outline = Outline { bases, ..Outline::default() };
+    resolve_with(
+        db,
+        image,
+        &parsed,
+        Inherited { triggers: triggers(db, image, &outline), ..Inherited::default() },
+    )
 }
 
 /// What comes from the bases of an image, by reference.

@@ -131,6 +131,12 @@ impl DiskTree {
         Ok(answers)
     }
 
+    /// Looks over the disk with nothing taken on trust, as often as it takes to see it at rest.
+    pub(super) fn look_at<T>(&self, look: impl Fn(&Scan<'_>) -> Result<T, Trouble>) -> Result<T, ReadError> {
+        let cache = self.cache();
+        self.retry(|| look(&self.scan(&cache)))
+    }
+
     fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, ReadError> {
         let mut last = String::new();
         for _ in 0..TRIES {
@@ -184,12 +190,8 @@ impl SourceTree for DiskTree {
     }
 
     fn used_files(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
-        let cache = self.cache();
-        self.retry(|| {
-            // Nothing is taken on trust here: every used file is asked for its stat.
-            let scan = self.scan(&cache);
-            answer::list(&scan, selection)
-        })
+        // Nothing is taken on trust here: every used file is asked for its stat.
+        self.look_at(|scan| answer::list(scan, selection))
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {

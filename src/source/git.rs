@@ -18,10 +18,12 @@ pub mod foreign;
 pub mod head;
 pub mod heads;
 pub mod history;
+pub mod origin;
 mod pieces;
 mod program;
 pub mod remote;
 mod store;
+mod worktree;
 
 use std::collections::BTreeMap;
 use std::fmt;

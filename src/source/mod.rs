@@ -15,5 +15,6 @@ mod scan;
 pub mod select;
 mod stat_cache;
 pub mod state_folder;
+pub mod supposed;
 mod taking;
 pub mod tree;

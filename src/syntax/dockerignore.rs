@@ -56,6 +56,21 @@ pub fn parse(text: &str) -> Result<Dockerignore, Vec<SyntaxError>> {
     Ok(Dockerignore { lines, patterns })
 }
 
+/// The line that keeps a path from the engine: its number, from 1, and how it reads.
+/// `None` when the path is not ignored, or the file has mistakes.
+pub fn deciding(text: &str, path: &str) -> Option<(usize, String)> {
+    let numbered = text::lines(text).enumerate();
+    let lines: Vec<(usize, &str, String)> =
+        numbered.filter_map(|(at, (_, line))| Some((at + 1, line.trim(), read_line(line)?))).collect();
+    let all: Vec<&str> = lines.iter().map(|(_, _, pattern)| pattern.as_str()).collect();
+    let patterns = Patterns::new(&all).ok()?;
+    if path.is_empty() || !patterns.matches(path) {
+        return None;
+    }
+    let (number, written, _) = lines.get(patterns.deciding(path)?)?;
+    Some((*number, (*written).to_owned()))
+}
+
 /// One line as `ignorefile.ReadAll` keeps it, or nothing for a comment or a blank.
 fn read_line(line: &str) -> Option<String> {
     if line.starts_with('#') {

@@ -94,3 +94,14 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn the_line_with_the_last_word_is_told() {
+    let text = "# comment\n*.log\n\n docs/ \n!docs/keep\ndocs/keep/out\n";
+    let told = |path| deciding(text, path).map(|(line, pattern)| format!("{line} {pattern}"));
+    assert_eq!(told("a.log").as_deref(), Some("2 *.log"));
+    assert_eq!(told("docs/a/b").as_deref(), Some("4 docs/"));
+    assert_eq!(told("docs/keep/out").as_deref(), Some("6 docs/keep/out"));
+    assert_eq!(told("docs/keep/in"), None);
+    assert_eq!(told("src/a"), None);
+}

@@ -132,6 +132,15 @@ impl Patterns {
         verdict
     }
 
+    /// Which pattern, by its position, has the last word on this path; `None` when none matches it.
+    pub fn deciding(&self, path: &str) -> Option<usize> {
+        let mut info = MatchInfo::default();
+        for end in path.match_indices('/').map(|(at, _)| at).chain([path.len()]) {
+            (_, info) = self.matches_below(&path[..end], &info);
+        }
+        info.matched.iter().rposition(|matched| *matched)
+    }
+
     /// `MatchesUsingParentResults`: one step of that walk, with what is known of the folder.
     pub fn matches_below(&self, path: &str, parent: &MatchInfo) -> (bool, MatchInfo) {
         let (mut verdict, mut info) = (false, MatchInfo { matched: vec![false; self.all.len()] });

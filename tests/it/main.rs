@@ -4,6 +4,7 @@
 //! them, and each says that it was skipped. Those of `registry` start one of their
 //! own, and are skipped with the same word where there is none to start.
 
+mod ask_ahead;
 mod bad_input;
 mod completions;
 mod history;
@@ -21,6 +22,7 @@ mod warnings;
 
 mod chain;
 mod ci;
+mod diff;
 mod differential;
 mod engine;
 mod events;

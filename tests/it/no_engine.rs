@@ -51,7 +51,10 @@ fn a_plan_writes_nothing_beside_its_state() {
 fn help_names_every_verb() {
     let sandbox = Sandbox::empty().without_engine();
     let help = sandbox.imk("--help").code(0).stdout;
-    for verb in ["build", "plan", "graph", "inputs", "list", "init", "keys"] {
+    for verb in [
+        "build", "plan", "why-not", "diff", "what-if", "who-uses", "affected", "graph", "inputs", "list",
+        "init", "keys",
+    ] {
         assert!(help.contains(verb), "{verb} in:\n{help}");
     }
 }

@@ -84,7 +84,7 @@ fn target(
             body.insert(key.to_owned(), Value::Object(map));
         }
     }
-    body.insert("tags".into(), image.tags.iter().map(|tag| text(tag)).collect());
+    body.insert("tags".into(), image.tags.iter().map(|rule| text(&rule.template.text)).collect());
     body.extend(options.platform.as_ref().map(|platform| ("platforms".to_owned(), json!([text(platform)]))));
     if !image.secrets.is_empty() {
         let secrets = image.secrets.iter().map(|(id, source)| match source {

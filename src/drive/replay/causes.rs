@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{ImageState, Job, Session};
+use crate::drive::place;
 use crate::evidence::Evidence;
 use crate::query::inputs::Text;
 use crate::query::recipe::recipe;
 use crate::reason::{Code, Reason};
 use crate::source::git::changes::only_in;
 use crate::source::tree::{Selection, SourceTree};
-use crate::syntax::error::Span;
 use crate::syntax::reads::Reads;
 use crate::syntax::resolve::Recipe;
 
@@ -91,7 +91,7 @@ pub fn lines(
             let sides = [only_in(&old.tree, &new.tree, &one), only_in(&new.tree, &old.tree, &one)];
             if sides[0] != sides[1] {
                 found = true;
-                lines.insert(line(instruction(recipe, text, source.span)));
+                lines.insert(line(place::around(recipe, path, text, source.span).text));
             }
         }
         if !found {
@@ -108,7 +108,7 @@ fn from(recipe: &Recipe, text: &str, reference: &str) -> String {
             || base.reference.split(':').next().is_some_and(|r| r.ends_with(reference))
     });
     let span = base.and_then(|base| base.spans.first());
-    span.map_or_else(|| format!("FROM {reference}"), |span| line_at(text, span.start))
+    span.map_or_else(|| format!("FROM {reference}"), |span| place::line(text, span.start).1)
 }
 
 /// The line behind a canonical instruction.
@@ -117,25 +117,12 @@ fn written(recipe: &Recipe, text: &str, canonical: &str) -> String {
     if let ["base", number, "is", reference, ..] = words.as_slice() {
         let base = number.parse().ok().and_then(|number: usize| recipe.bases.get(number));
         let span = base.and_then(|base| base.spans.first());
-        return span.map_or_else(|| format!("FROM {reference}"), |span| line_at(text, span.start));
+        return span.map_or_else(|| format!("FROM {reference}"), |span| place::line(text, span.start).1);
     }
     let mut all = recipe.stages.iter().flat_map(|stage| &stage.instructions);
     let found = all.find(|instruction| instruction.text == canonical);
     match found {
-        Some(instruction) => line_at(text, instruction.span.start),
+        Some(instruction) => place::line(text, instruction.span.start).1,
         None => canonical.lines().next().unwrap_or_default().to_owned(),
     }
-}
-
-/// The first line of the instruction that a word stands in.
-fn instruction(recipe: &Recipe, text: &str, word: Span) -> String {
-    let all = recipe.stages.iter().flat_map(|stage| &stage.instructions);
-    let mut around = all.filter(|one| one.span.start <= word.start && word.end <= one.span.end);
-    line_at(text, around.next().map_or(word.start, |instruction| instruction.span.start))
-}
-
-fn line_at(text: &str, at: usize) -> String {
-    let bytes = &text.as_bytes()[..at.min(text.len())];
-    let start = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-    text[start..].lines().next().unwrap_or_default().trim().to_owned()
 }

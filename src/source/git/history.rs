@@ -42,6 +42,18 @@ pub struct History {
     pub commits: Vec<Commit>,
 }
 
+impl Commit {
+    pub(super) fn of(commit: &git2::Commit<'_>) -> Self {
+        let summary = commit.summary_bytes().unwrap_or_default();
+        Self {
+            id: commit.id().to_string(),
+            time: commit.time().seconds(),
+            summary: String::from_utf8_lossy(summary).into_owned(),
+            parents: commit.parent_ids().map(|id| id.to_string()).collect(),
+        }
+    }
+}
+
 impl GitStore {
     /// The commit that a revision names.
     ///
@@ -51,13 +63,7 @@ impl GitStore {
         let repository = lock(&self.repository);
         let found = repository.revparse_single(rev).and_then(|object| object.peel_to_commit());
         let commit = found.map_err(|error| unreadable(rev, &error))?;
-        let summary = commit.summary_bytes().unwrap_or_default();
-        Ok(Commit {
-            id: commit.id().to_string(),
-            time: commit.time().seconds(),
-            summary: String::from_utf8_lossy(summary).into_owned(),
-            parents: commit.parent_ids().map(|id| id.to_string()).collect(),
-        })
+        Ok(Commit::of(&commit))
     }
 
     /// The commits of a range; with `first_parent`, what merges brought in is left out.
@@ -119,7 +125,12 @@ impl GitStore {
             let found = Oid::from_str(&commit.id).and_then(|id| repository.find_commit(id));
             found.map_err(|error| unreadable(&commit.id, &error))?.tree_id()
         };
-        let top = self.listing(id).map_err(|error| unreadable(&commit.id, &error))?;
+        self.tree_at(id)
+    }
+
+    /// The files of one of git's trees, which is that of the whole repository.
+    pub(super) fn tree_at(self: &Arc<Self>, id: Oid) -> Result<GitTree, ReadError> {
+        let top = self.listing(id).map_err(|error| unreadable(&id.to_string(), &error))?;
         let whole = GitTree { store: Arc::clone(self), top };
         if self.below.is_empty() {
             return Ok(whole);

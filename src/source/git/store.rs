@@ -77,7 +77,7 @@ impl GitStore {
     }
 
     /// Where the repository came from, without anybody's name or password; `None` when it was made here.
-    pub fn origin(&self) -> Option<String> {
+    pub fn upstream_url(&self) -> Option<String> {
         let repository = lock(&self.repository);
         let remote = repository.find_remote("origin").ok()?;
         let url = remote.url().ok()?;

@@ -1,0 +1,113 @@
+//! `imk what-if`: what would be built, how long it would take and what would be sent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::args::{Global, WhatIfArgs};
+use super::failure::Failure;
+use super::{open, out, words};
+use crate::drive::session::STATE;
+use crate::drive::states::{Asked, Differing};
+use crate::drive::what_if::{Answer, Suppositions, what_if};
+use crate::ledger::Ledger;
+use crate::source::discover::discover;
+use crate::source::disk::DiskTree;
+use crate::source::supposed::Supposition;
+
+pub fn run(global: &Global, args: &WhatIfArgs) -> Result<(), Failure> {
+    let located = open::located(global)?;
+    let place = |typed: &String| open::path(global, &located, typed);
+    let changed = args.paths.iter().map(place).collect::<Result<_, _>>()?;
+    let gone = args.gone.iter().map(place).collect::<Result<_, _>>()?;
+    let what = Suppositions {
+        files: Supposition { changed, gone },
+        args: args.args.iter().cloned().collect(),
+        bases: args.bases.clone(),
+    };
+    let state = located.root.join(STATE);
+    let disk = Arc::new(DiskTree::open(&located.root, &state)?);
+    let ledger = Ledger::open(&state.join("ledger"))?;
+    let overrides = open::overrides(global);
+    let asked = Asked { located: &located, named: global.file.is_some(), overrides: &overrides };
+    let jobs = args.jobs.map_or_else(super::build::processors, usize::from);
+    let find = || discover(&located.root, &state);
+    let answer = what_if(&asked, &disk, find, &what, &ledger, jobs)
+        .map_err(|error| open::states_error(error, &*disk))?;
+    if let Some(base) = answer.unknown.first() {
+        let message = format!("no image is built on `{base}`");
+        return Err(Failure::with_hint(message, "`imk graph` shows what is built on what"));
+    }
+    warn(&what, located.imagefile.as_deref());
+    if args.json {
+        out::line(format_args!("{:#}", document(&answer, jobs)));
+        return Ok(());
+    }
+    for differing in &answer.images {
+        out::line(format_args!("{}: {}", differing.image, why(&answer, differing)));
+    }
+    out::line(summary(&answer, jobs));
+    Ok(())
+}
+
+/// Files whose text does not count itself: what a change of them does depends on what they say then.
+fn warn(what: &Suppositions, imagefile: Option<&str>) {
+    for path in what.files.changed.iter().chain(&what.files.gone) {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        if Some(path.as_str()) == imagefile || name.ends_with(".dockerignore") || name.ends_with(".lock") {
+            anstream::eprintln!(
+                "warning: what a change of `{path}` does depends on what it says then: `imk plan` tells once it is made"
+            );
+        }
+    }
+}
+
+fn why(answer: &Answer, differing: &Differing) -> String {
+    let why = match differing.chain.images.as_slice() {
+        [_, base, ..] => format!("on `{base}`, unless that comes out the same"),
+        _ => words::first_reason(&differing.chain.causes),
+    };
+    match answer.mistakes.get(&differing.image) {
+        Some(mistake) => format!("{why}; it could not be built: {mistake}"),
+        None => why,
+    }
+}
+
+fn summary(answer: &Answer, jobs: usize) -> String {
+    let images = match answer.images.len() {
+        0 => return "nothing would be built".into(),
+        1 => "1 image".into(),
+        count => format!("{count} images"),
+    };
+    let took = words::duration(Duration::from_millis(answer.estimate.wall));
+    let sent = words::cause::bytes(answer.bytes);
+    let mut line = format!("{images}, about {took} with {jobs} at once, at most {sent} sent");
+    match answer.estimate.guessed.len() {
+        0 => {}
+        all if all == answer.images.len() => {
+            line += " (no build of any is remembered: the time is only guessed)"
+        }
+        some => line += &format!(" (no build of {some} of them is remembered: their time is guessed)"),
+    }
+    line
+}
+
+fn document(answer: &Answer, jobs: usize) -> Value {
+    let images: Vec<Value> = answer
+        .images
+        .iter()
+        .map(|differing| {
+            let name = &differing.image;
+            json!({
+                "name": name,
+                "chain": differing.chain.images,
+                "causes": differing.chain.causes,
+                "ms": answer.estimate.images.get(name),
+                "guessed": answer.estimate.guessed.contains(name),
+                "mistake": answer.mistakes.get(name),
+            })
+        })
+        .collect();
+    json!({"images": images, "ms": answer.estimate.wall, "jobs": jobs, "bytes": answer.bytes})
+}

@@ -1,0 +1,72 @@
+//! `imk who-uses`: the instructions that read a file, or all that is built on an image.
+
+use serde_json::json;
+
+use super::args::{Global, WhoUsesArgs};
+use super::failure::Failure;
+use super::words::rule;
+use super::{open, out};
+use crate::drive::states::States;
+use crate::drive::users::Reading;
+
+pub fn run(global: &Global, args: &WhoUsesArgs) -> Result<(), Failure> {
+    let located = open::located(global)?;
+    let states = open::states_of_disk(global, &located)?;
+    for (name, why) in states.images.iter().filter_map(|(name, state)| Some((name, state.mistake.as_ref()?)))
+    {
+        anstream::eprintln!("warning: `{name}` has mistakes, and what it uses is not known: {why}");
+    }
+    let is_image = !args.what.contains('/') && states.images.contains_key(&args.what);
+    match is_image {
+        true => image(&states, args),
+        false => file(&states, args, &open::path(global, &located, &args.what)?),
+    }
+    .map(|any| {
+        if !any && !args.json {
+            out::line(format_args!("nothing uses `{}`", args.what));
+        }
+    })
+}
+
+fn image(states: &States, args: &WhoUsesArgs) -> Result<bool, Failure> {
+    let users = states.session.users(&states.synced, &args.what);
+    if args.json {
+        out::line(format_args!("{:#}", json!({"image": args.what, "users": users})));
+    } else {
+        for user in &users {
+            let by = user.by.as_ref().map(|by| format!(": {}", rule::place(by))).unwrap_or_default();
+            out::line(format_args!("{}{by}", user.way.join(" ← ")));
+        }
+    }
+    Ok(!users.is_empty())
+}
+
+fn file(states: &States, args: &WhoUsesArgs, path: &str) -> Result<bool, Failure> {
+    let readers = Reading::new(&states.session, &states.synced).readers(path)?;
+    if args.json {
+        let with = readers.iter().map(|reader| {
+            let users = states.session.users(&states.synced, &reader.image);
+            let users: Vec<String> = users.into_iter().map(|user| user.image).collect();
+            json!({"image": reader.image, "read_by": reader.by, "users": users})
+        });
+        out::line(format_args!("{:#}", json!({"path": path, "readers": with.collect::<Vec<_>>()})));
+        return Ok(true);
+    }
+    for reader in &readers {
+        if reader.by.is_empty() {
+            out::line(format_args!("{}: it is its Dockerfile", reader.image));
+        }
+        for place in &reader.by {
+            out::line(format_args!("{}: {}", reader.image, rule::place(place)));
+        }
+    }
+    let direct = |name: &str| readers.iter().any(|reader| reader.image == name);
+    let mut told: Vec<String> = Vec::new();
+    for user in readers.iter().flat_map(|reader| states.session.users(&states.synced, &reader.image)) {
+        if !direct(&user.image) && !told.contains(&user.image) {
+            out::line(format_args!("{}", user.way.join(" ← ")));
+            told.push(user.image);
+        }
+    }
+    Ok(!readers.is_empty())
+}

@@ -1,0 +1,109 @@
+//! Which commit made a file what it is, or what it was at some build.
+//!
+//! Follows one path back as `git log PATH` does: a commit whose parent has the same
+//! is none of those that changed it. What is looked for in the file is the
+//! caller's to say. Knows no images.
+
+use git2::{Commit as GitCommit, Oid, Repository, Status};
+
+use super::history::Commit;
+use super::{GitStore, lock};
+use crate::name;
+
+/// Where the search begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// At the work tree.
+    Disk,
+    /// At `HEAD`: what is sought was there once.
+    Head,
+    /// At a commit.
+    At(&'a str),
+}
+
+/// Where a state of a file comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This commit made it.
+    Commit(Commit),
+    /// No commit holds it: it is a change of the work tree.
+    Uncommitted,
+}
+
+/// A file at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Its content, or a link's target.
+    pub bytes: Vec<u8>,
+    /// Whether it may be run.
+    pub executable: bool,
+}
+
+/// A file in a commit: its blob, and whether it may be run.
+type Entry = Option<(Oid, bool)>;
+
+impl GitStore {
+    /// The newest change of the file at `path` that `is_it` takes for the one that is
+    /// sought; it is handed the file before and after, `None` where there is none. Git
+    /// has nothing to say of files that it ignores.
+    pub fn origin(
+        &self,
+        path: &str,
+        start: Start<'_>,
+        is_it: &dyn Fn(Option<&Version>, Option<&Version>) -> bool,
+    ) -> Option<Origin> {
+        let repository = lock(&self.repository);
+        let path = name::join(&self.below, path);
+        let mut commit = match start {
+            Start::Disk | Start::Head => repository.head().and_then(|head| head.peel_to_commit()).ok()?,
+            Start::At(id) => repository.find_commit(Oid::from_str(id).ok()?).ok()?,
+        };
+        let mut after = version(&repository, entry(&commit, &path));
+        if start == Start::Disk {
+            let status = repository.status_file(std::path::Path::new(&path)).unwrap_or(Status::CURRENT);
+            if status.contains(Status::IGNORED) {
+                return None;
+            }
+            // A file that git calls the same may differ by a filter (`eol`, LFS).
+            if status != Status::CURRENT && is_it(after.as_ref(), on_disk(&repository, &path).as_ref()) {
+                return Some(Origin::Uncommitted);
+            }
+        }
+        loop {
+            let here = entry(&commit, &path);
+            if let Some(same) = commit.parents().find(|parent| entry(parent, &path) == here) {
+                commit = same;
+                continue;
+            }
+            let parent = commit.parent(0).ok();
+            let before = parent.as_ref().and_then(|parent| version(&repository, entry(parent, &path)));
+            if (before.is_some() || after.is_some()) && is_it(before.as_ref(), after.as_ref()) {
+                return Some(Origin::Commit(Commit::of(&commit)));
+            }
+            (commit, after) = (parent?, before);
+        }
+    }
+}
+
+fn entry(commit: &GitCommit<'_>, path: &str) -> Entry {
+    let entry = commit.tree().ok()?.get_path(std::path::Path::new(path)).ok()?;
+    Some((entry.id(), entry.filemode() & 0o100 != 0))
+}
+
+fn version(repository: &Repository, entry: Entry) -> Option<Version> {
+    let (id, executable) = entry?;
+    Some(Version { bytes: repository.find_blob(id).ok()?.content().to_vec(), executable })
+}
+
+fn on_disk(repository: &Repository, path: &str) -> Option<Version> {
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::PermissionsExt;
+    let path = repository.workdir()?.join(path);
+    let metadata = fs_err::symlink_metadata(&path).ok()?;
+    let executable = metadata.is_file() && metadata.permissions().mode() & 0o100 != 0;
+    let bytes = match metadata.is_symlink() {
+        true => fs_err::read_link(&path).ok()?.as_os_str().as_bytes().to_vec(),
+        false => fs_err::read(&path).ok()?,
+    };
+    Some(Version { bytes, executable })
+}
