@@ -199,7 +199,8 @@ mod tests {
             Selection { root: String::new(), ignore: None, reads: Reads::whole(), overlays: Vec::new() };
         let files = |what: &Supposition| {
             let supposing = Supposing { disk: &tree, what };
-            let picked = crate::source::select::pick(&supposing, &selection).unwrap_or_else(|_| panic!("picks"));
+            let picked =
+                crate::source::select::pick(&supposing, &selection).unwrap_or_else(|_| panic!("picks"));
             crate::source::select::look(&supposing, "", picked).unwrap_or_else(|_| panic!("looks")).files
         };
         let before = files(&Supposition::default());

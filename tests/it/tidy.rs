@@ -39,6 +39,7 @@ fn floors() -> BTreeMap<&'static str, u8> {
         ("ledger", 2),
         ("evidence", 2),
         ("credentials", 2),
+        ("content", 1),
         ("name", 1),
         ("hash", 1),
         ("file", 1),
