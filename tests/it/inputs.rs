@@ -62,7 +62,7 @@ fn everything_that_counts_is_listed() {
       arg     VERSION=2
       base    base not built yet
       outside alpine:3 by name
-      setting key version 1
+      setting key version 2
       setting builder unknown
       setting platform linux/amd64
     "#);
@@ -123,7 +123,7 @@ fn the_same_as_json() {
         "alpine:3": "by name"
       },
       "settings": {
-        "key version": "1",
+        "key version": "2",
         "builder": "unknown",
         "platform": "linux/amd64"
       },
