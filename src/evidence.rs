@@ -4,6 +4,8 @@
 //! same, only "its inputs changed" is said instead of which. Knows the folder
 //! it writes to and nothing of the repository.
 
+pub mod document;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

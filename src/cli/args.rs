@@ -45,22 +45,11 @@ Examples:
 
 Exit status: 0 done or fresh, 1 not up to date (check, -q, why-not), 2 error, 130 interrupted.";
 
-const IMPORT_EXAMPLES: &str = "\
-Examples:
-  imk import                      read the one of the known files that is there
-  imk import compose.yaml         read this one
-  imk import --print              show the Imagefile.ron, and write nothing
-
+const IMPORT_HELP: &str = "\
 Reads docker-bake.hcl and .json, compose.yaml, .shipwright.json, dobi.yaml, skaffold.yaml, and a
 builder's list, `images: {name: {path: folder}}`. What a file is shows in its keys, whatever its name is.
 What could not be carried over is told line by line on standard error; the exit status is 0.
 `imk graph --bake` goes the other way.";
-
-const GRAPH_EXAMPLES: &str = "\
-Examples:
-  imk graph web                   web and all it is built on, as a tree
-  imk graph --dot | dot -Tsvg     a drawing
-  imk graph --bake > docker-bake.json && docker buildx bake    have bake build them";
 
 /// What every verb takes.
 #[derive(Clone, Debug, Default, Group)]
@@ -142,7 +131,6 @@ pub enum Verb {
     /// Say what imk would have built in the past, commit by commit, beside what others would
     Replay(ReplayArgs),
     /// Show what is built on what
-    #[command(after_help = GRAPH_EXAMPLES)]
     Graph(GraphArgs),
     /// List everything that counts for an image: files, instructions, arguments, bases
     Inputs(InputsArgs),
@@ -162,7 +150,7 @@ pub enum Verb {
     /// Write the Imagefile.ron that discovery stands for
     Init(InitArgs),
     /// Write the Imagefile.ron that a bake, compose, Shipwright, dobi or Skaffold file stands for
-    #[command(after_help = IMPORT_EXAMPLES)]
+    #[command(after_help = IMPORT_HELP)]
     Import(ImportArgs),
     /// Explain every key of an Imagefile
     Keys,

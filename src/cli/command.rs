@@ -66,9 +66,11 @@ pub fn command() -> Command {
 
 fn furnished(command: Command, heard: &dyn Fn(&str) -> bool) -> Command {
     let examples = examples::of(command.get_name());
-    let command = match examples {
-        Some(text) => command.after_help(text),
-        None => command,
+    let said = command.get_after_help().map(ToString::to_string);
+    let command = match (examples, said) {
+        (Some(examples), Some(said)) => command.after_help(format!("{examples}\n\n{said}")),
+        (Some(examples), None) => command.after_help(examples),
+        (None, _) => command,
     };
     command
         .mut_args(|arg| completed(with_variable(arg, heard)))

@@ -37,14 +37,14 @@ imk check -q api && deploy       go on only when api is up to date",
     (
         "why",
         "\
-imk why api                      the chain of causes, now or of the last build
-imk why api --all                every cause",
+imk why api         api ← base ← `src/util.py` changed: a1b2 → c3d4, commit 9f8e123 “fix units”
+imk why api --all   every way to every cause, with a diff of the instructions that changed",
     ),
     (
         "log",
         "\
-imk log                          past builds of every image
-imk log api --json               those of one, for a script",
+imk log api -n 3
+imk diff api@1 api@2   what the second build had that the first had not",
     ),
     (
         "replay",
@@ -58,7 +58,8 @@ imk replay --html page.html      with charts",
         "\
 imk graph                        a tree
 imk graph +web --mermaid         what web is built on, as GitHub and GitLab draw it
-imk graph --dot | dot -Tsvg      as a picture",
+imk graph --dot | dot -Tsvg      as a picture
+imk graph --bake > docker-bake.json   for a day on which bake must build",
     ),
     (
         "inputs",
@@ -119,5 +120,67 @@ imk schema > imagefile.schema.json   for a tool that reads Imagefiles as JSON",
         "\
 imk fmt                          put Imagefile.ron in order
 imk fmt --check                  only say whether it is; exit 1 when not",
+    ),
+    (
+        "why-not",
+        "\
+imk why-not api                 the files that differ from HEAD and do not count for api
+imk why-not api README.md       this one
+imk why-not api --since v1.0    all that was changed since v1.0",
+    ),
+    (
+        "diff",
+        "\
+imk diff api@1 api@2          two builds, as `imk log` numbers them
+imk diff 3f2a91 77c0de        two builds by their keys
+imk diff api:1.0 api:latest   two tags on the engine
+imk diff HEAD~3 HEAD web      two commits: what counts of web and of all it is built on",
+    ),
+    (
+        "what-if",
+        "\
+imk what-if lib/util.py          if this file changed, or were new
+imk what-if --rm docs            if this folder were gone
+imk what-if --base debian:12     if this base were another image
+imk what-if --arg VERSION=2      if this build argument had another value",
+    ),
+    (
+        "who-uses",
+        "\
+imk who-uses lib/util.py   the instructions that read it, line by line
+imk who-uses base          what is built on the image base, directly or not",
+    ),
+    (
+        "affected",
+        "\
+imk affected --since main...            what this branch changed, whatever main did meanwhile
+imk affected --since HEAD~1 --json      [\"api\",\"web\"], as the matrix of a CI job wants it
+imk affected --since v1.0 --json --waves   [[\"base\"],[\"api\",\"web\"]]: groups in building order",
+    ),
+    (
+        "import",
+        "\
+imk import                       read the one of the known files that is there
+imk import compose.yaml          read this one
+imk import --print               show the Imagefile.ron, and write nothing",
+    ),
+    (
+        "tags",
+        "\
+imk tags                         what every image is called now
+imk tags api --newest            its newest tag with a time
+imk tags --json                  the same for a script",
+    ),
+    (
+        "push",
+        "\
+imk push                         build what is out of date, and publish everything
+imk push api                     api with its tags, and what it is built on by its key
+imk push -k                      go on after a failure",
+    ),
+    (
+        "pull",
+        "\
+imk pull api                     fetch api as its files are now, if its registry has it",
     ),
 ];

@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use super::failure::Failure;
 use super::out;
 use crate::syntax::imagefile::kinds::{IMAGE_KINDS, Kind, TOP_KINDS};
-use crate::syntax::imagefile::{IMAGE_KEYS, TOP_KEYS};
+use crate::syntax::imagefile::{GIT_KEYS, IMAGE_KEYS, TOP_KEYS};
+use crate::syntax::tag::WHEN_KEYS;
 
 pub fn run() -> Result<(), Failure> {
     out::line(format_args!("{:#}", schema()));
@@ -47,10 +48,31 @@ fn shape(kind: Kind) -> Value {
     let by_name = |value: Value| json!({"type": "object", "additionalProperties": value});
     // How RON's `Name("value")` looks in JSON.
     let named = |name: &str| json!({"type": "object", "properties": {name: text()}, "required": [name], "additionalProperties": false});
+    let keys = |keys: &[(&str, &str)], value: &dyn Fn() -> Value| {
+        let properties: Map<String, Value> = keys
+            .iter()
+            .map(|(key, meaning)| {
+                let mut value = value();
+                value["description"] = json!(meaning);
+                ((*key).to_owned(), value)
+            })
+            .collect();
+        json!({"type": "object", "properties": properties, "additionalProperties": false})
+    };
+    let source = || {
+        let git = json!({"type": "object", "properties": {"Git": keys(GIT_KEYS, &text)}, "required": ["Git"], "additionalProperties": false});
+        json!({"oneOf": [text(), git]})
+    };
     match kind {
         Kind::Text => text(),
         Kind::Texts => texts(),
         Kind::TextOrTexts => json!({"oneOf": [text(), texts()]}),
+        Kind::Source => source(),
+        Kind::SourceByName => by_name(source()),
+        Kind::Tags => {
+            let when = json!({"type": "object", "properties": {"When": keys(WHEN_KEYS, &|| json!({"oneOf": [text(), texts()]}))}, "required": ["When"], "additionalProperties": false});
+            json!({"type": "array", "items": {"oneOf": [text(), when]}})
+        }
         Kind::TextByName => by_name(text()),
         Kind::TextsByName => by_name(texts()),
         Kind::Secrets => by_name(json!({"oneOf": [named("Env"), named("File")]})),

@@ -25,6 +25,15 @@ pub fn run(global: &Global, args: &WhyArgs) -> Result<(), Failure> {
         if !is_stale {
             ways = session.every_way_built(image);
         }
+        // Never built here, and perhaps elsewhere: the image's registry knows what went into that one.
+        let mut against = None;
+        for way in ways.iter_mut().filter(|way| way.causes == [Reason::never_built()]) {
+            let last = way.images.last().map(String::as_str).unwrap_or_default();
+            if let Some((tag, causes)) = session.against_elsewhere(&synced, last) {
+                way.causes = causes;
+                against = Some(tag);
+            }
+        }
         let start = if is_stale { Start::Disk } else { Start::Head };
         let teller = Teller { session: &session, git: git.clone(), start };
         if args.json {
@@ -32,7 +41,10 @@ pub fn run(global: &Global, args: &WhyArgs) -> Result<(), Failure> {
             continue;
         }
         let what = match is_stale {
-            true => format!("{image} is stale"),
+            true => match &against {
+                Some(tag) => format!("{image} was never built here; against `{tag}`"),
+                None => format!("{image} is stale"),
+            },
             false => format!("{image} is fresh; it was last built"),
         };
         match ways.as_slice() {

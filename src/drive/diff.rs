@@ -7,6 +7,7 @@
 use super::session::Session;
 use crate::ledger::Record;
 use crate::reason::Reason;
+use crate::syntax::reference;
 
 /// Why a word names no build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +53,18 @@ impl Session {
             return ledger.newest(|record| record.image == word).ok_or(NoBuild::Unknown);
         }
         match self.hands.engine.inspect(word) {
-            Ok(Some(info)) => ledger.newest(|record| record.id == info.id.0).ok_or(NoBuild::NotOurs),
-            _ => Err(NoBuild::Unknown),
+            Ok(Some(info)) => match ledger.newest(|record| record.id == info.id.0) {
+                Some(record) => Ok(record),
+                None => self.in_a_registry(word).ok_or(NoBuild::NotOurs),
+            },
+            _ => self.in_a_registry(word).ok_or(NoBuild::Unknown),
         }
+    }
+
+    /// A build of another machine, by the name that it has in its registry.
+    fn in_a_registry(&self, word: &str) -> Option<Record> {
+        let name = reference::parse(word).ok().filter(|name| name.registry.contains(['.', ':']))?;
+        self.built_elsewhere(&name).ok().flatten()
     }
 
     /// What is different in the second of two builds; `None` when the evidence of one is no more kept.

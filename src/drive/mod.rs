@@ -5,6 +5,7 @@
 
 pub mod affected;
 pub mod diff;
+pub mod elsewhere;
 pub mod jobserver;
 pub mod lock;
 pub mod origin;

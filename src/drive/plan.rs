@@ -226,6 +226,12 @@ impl Session {
         }
     }
 
+    /// What would go into an image now, its bases left out.
+    pub(super) fn evidence_now(&self, synced: &Synced, name: &str) -> Option<Evidence> {
+        let parts = parts(&self.db, self.image(name)?).ok()?;
+        Some(self.evidence(synced, name, parts))
+    }
+
     fn evidence(&self, synced: &Synced, name: &str, parts: Vec<Part>) -> Evidence {
         let selection = synced.selections.get(name);
         let files = selection.and_then(|selection| self.hands.tree.used_files(selection).ok());

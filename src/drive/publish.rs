@@ -6,14 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
-
 use super::plan::Found;
 use super::session::Session;
 use super::sync::Synced;
 use super::tags::Tagging;
 use crate::engine::{EngineError, ImageId};
-use crate::file::{FileKind, UsedFiles};
+use crate::evidence::document::Document;
 use crate::part::Part;
 use crate::query::ImkDb;
 use crate::query::graph::bases;
@@ -111,48 +109,25 @@ fn attach(
         (crate::content::KEY_LABEL.to_owned(), built.key.to_string()),
         ("imk.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
     ]);
-    let document = inputs(db, hands, image, built).to_string();
+    let document = inputs(db, hands, image, built).text();
     registry.attach(&there.at, INPUTS, &annotations, INPUTS, document.as_bytes())?;
     Ok(())
 }
 
-/// Everything that counted for a result, as a document. The same key gives the same text.
-fn inputs(db: &ImkDb, hands: &Hands, image: Image, built: &Built) -> Value {
+/// Everything that counted for a result.
+fn inputs(db: &ImkDb, hands: &Hands, image: Image, built: &Built) -> Document {
     let selection = hands.run().selections.get(image.name(db)).cloned();
     let files = selection.and_then(|selection| hands.tree.used_files(&selection).ok());
     let mut counted: Vec<Part> = parts(db, image).unwrap_or_default();
-    counted.retain(|part| part.code != Code::File);
     let images = Workspace::get(db).images(db);
-    let contents: BTreeMap<&String, String> = bases(db, image)
-        .inside
-        .iter()
-        .filter_map(|edge| Some((&edge.base, image_content(db, *images.get(&edge.base)?)?.to_string())))
-        .collect();
-    json!({
-        "version": 1,
-        "image": image.name(db),
-        "key": built.key.to_string(),
-        "content": built.content.to_string(),
-        "parts": counted,
-        "bases": contents,
-        "files": files_of(&files.unwrap_or_default()),
-    })
-}
-
-fn files_of(files: &UsedFiles) -> Vec<Value> {
-    let counted = files.files.iter().filter(|file| file.counts);
-    counted
-        .map(|file| {
-            let kind = match file.kind {
-                FileKind::File => "file",
-                FileKind::Folder => "folder",
-                FileKind::Link => "link",
-                FileKind::Special => "special",
-            };
-            let (mode, hash) = (format!("{:04o}", file.mode), file.hash.to_string());
-            json!({"path": file.path, "kind": kind, "mode": mode, "hash": hash})
-        })
-        .collect()
+    for edge in &bases(db, image).inside {
+        let content = images.get(&edge.base).and_then(|base| image_content(db, *base));
+        let part = Part::new(Code::Base, &edge.base, content.unwrap_or_default().to_string());
+        if !counted.contains(&part) {
+            counted.push(part);
+        }
+    }
+    Document::new(image.name(db), built.key, built.content, counted, &files.unwrap_or_default())
 }
 
 /// What became of a wish to have an image here.

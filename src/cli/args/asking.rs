@@ -7,10 +7,6 @@ use super::{Targets, pair};
 /// What `why` takes.
 #[derive(Clone, Debug, Default, Group)]
 #[command(after_help = "\
-Examples:
-  imk why api         api ← base ← `src/util.py` changed: a1b2 → c3d4, commit 9f8e123 “fix units”
-  imk why api --all   every way to every cause, with a diff of the instructions that changed
-
 Of an image that is fresh, why it was built the last time. `imk why-not` tells why a file did not count.")]
 pub struct WhyArgs {
     /// The image, or a word that means several
@@ -27,11 +23,6 @@ pub struct WhyArgs {
 /// What `why-not` takes.
 #[derive(Clone, Debug, Default, Group)]
 #[command(after_help = "\
-Examples:
-  imk why-not api                 the files that differ from HEAD and do not count for api
-  imk why-not api README.md       this one
-  imk why-not api --since v1.0    all that was changed since v1.0
-
 Exit status: 0 when none of the files counts, 1 when one does and api is not built with it, 2 error.")]
 pub struct WhyNotArgs {
     /// The image, or a word that means several
@@ -48,10 +39,6 @@ pub struct WhyNotArgs {
 /// What `log` takes.
 #[derive(Clone, Debug, Default, Group)]
 #[command(after_help = "\
-Examples:
-  imk log api -n 3
-  imk diff api@1 api@2   what the second build had that the first had not
-
 A line tells when, which build, the beginnings of its key and of its result's id, how long and why; “same result”
 says that it came out as the build before, so that what is built on it was left alone.")]
 pub struct LogArgs {
@@ -69,12 +56,6 @@ pub struct LogArgs {
 /// What `diff` takes.
 #[derive(Clone, Debug, Default, Group)]
 #[command(after_help = "\
-Examples:
-  imk diff api@1 api@2          two builds, as `imk log` numbers them
-  imk diff 3f2a91 77c0de        two builds by their keys
-  imk diff api:1.0 api:latest   two tags on the engine
-  imk diff HEAD~3 HEAD web      two commits: what counts of web and of all it is built on
-
 Exit status: 0 whether they differ or not, 2 when one of them is not known.")]
 pub struct DiffArgs {
     /// The one before: IMAGE@N, IMAGE for its newest build, the beginning of a key, a tag or an id; or a commit
@@ -94,12 +75,6 @@ pub struct DiffArgs {
 /// What `what-if` takes.
 #[derive(Clone, Debug, Default, Group)]
 #[command(after_help = "\
-Examples:
-  imk what-if lib/util.py          if this file changed, or were new
-  imk what-if --rm docs            if this folder were gone
-  imk what-if --base debian:12     if this base were another image
-  imk what-if --arg VERSION=2      if this build argument had another value
-
 Nothing is built, changed or asked of an engine. Times are those of past builds, bytes are all that is read.")]
 pub struct WhatIfArgs {
     /// Files or folders that would be of another content, from where you are
@@ -125,10 +100,6 @@ pub struct WhatIfArgs {
 /// What `who-uses` takes.
 #[derive(Clone, Debug, Default, Group)]
 #[command(after_help = "\
-Examples:
-  imk who-uses lib/util.py   the instructions that read it, line by line
-  imk who-uses base          what is built on the image base, directly or not
-
 A word with a slash in it is a path, any other an image if there is one of that name.")]
 pub struct WhoUsesArgs {
     /// A file or folder, from where you are, or an image
@@ -142,11 +113,6 @@ pub struct WhoUsesArgs {
 /// What `affected` takes.
 #[derive(Clone, Debug, Default, Group)]
 #[command(after_help = "\
-Examples:
-  imk affected --since main...            what this branch changed, whatever main did meanwhile
-  imk affected --since HEAD~1 --json      [\"api\",\"web\"], as the matrix of a CI job wants it
-  imk affected --since v1.0 --json --waves   [[\"base\"],[\"api\",\"web\"]]: groups in building order
-
 Compares what counts at REV with what counts at HEAD, in git's own trees: nothing is checked out or built. An image
 is listed with all that is built on it. Bases outside count by Imagefile.lock, else by name.")]
 pub struct AffectedArgs {

@@ -288,7 +288,7 @@ fn a_published_image_carries_everything_that_counted() {
     let document: Value = serde_json::from_slice(&documents[0]).unwrap();
     assert_eq!(document["image"], "api");
     assert_eq!(document["files"][0]["path"], "file");
-    assert!(document["bases"]["base"].is_string());
+    assert!(document["parts"].as_array().unwrap().iter().any(|part| part["code"] == "BASE"));
     let again = machine(&registry);
     push(&again, "");
     assert_eq!(registry.attached(&at, INPUTS).unwrap(), documents, "the same key, the same text");
@@ -300,4 +300,23 @@ fn an_image_whose_name_has_no_registry_is_told() {
     let outcome = lab.run_with("base", &BuildOptions { push: true, ..BuildOptions::default() }, true);
     assert_eq!(outcome.summary.shelved["base"], Shelved::Nowhere);
     assert!(lab.registry.questions().is_empty());
+}
+
+#[test]
+fn an_image_that_another_machine_built_is_explained_here() {
+    let registry = Arc::new(FakeRegistry::new());
+    push(&machine(&registry), "");
+    let second = machine(&registry);
+    second.write("api/file", "another");
+    let mut session = second.open().unwrap();
+    let synced = session.sync(&[]).unwrap();
+    let (tag, reasons) = session.against_elsewhere(&synced, "api").unwrap();
+    assert_eq!(tag, "r.example/api:1");
+    let told: Vec<_> = reasons.iter().map(|reason| (reason.code, reason.subject.as_str())).collect();
+    assert_eq!(told, [(Code::File, "file")]);
+    assert_eq!(session.against_elsewhere(&synced, "web"), None, "it is the same there");
+    // And two of them can be compared, though neither was built here.
+    let one = session.build_named("r.example/api:1").unwrap();
+    let web = session.build_named("r.example/web:latest").unwrap();
+    assert!(session.between(&one, &web).unwrap().iter().any(|reason| reason.code == Code::File));
 }

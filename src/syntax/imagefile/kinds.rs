@@ -13,6 +13,12 @@ pub enum Kind {
     Texts,
     /// `"text"` or a list of them.
     TextOrTexts,
+    /// `"text"` or `Git(url: "…")`.
+    Source,
+    /// `{"path": "text"}` or `Git(url: "…")` for a text.
+    SourceByName,
+    /// `["text", When(branch: "…", tag: "…")]`.
+    Tags,
     /// `{"name": "text"}`.
     TextByName,
     /// `{"name": ["text"]}`.
@@ -30,6 +36,7 @@ pub enum Kind {
 /// The kinds of [`super::TOP_KEYS`].
 pub const TOP_KINDS: &[(&str, Kind)] = &[
     ("prefix", Kind::Text),
+    ("content_tag", Kind::Text),
     ("vars", Kind::TextByName),
     ("default", Kind::Texts),
     ("defaults", Kind::Image),
@@ -42,12 +49,13 @@ pub const TOP_KINDS: &[(&str, Kind)] = &[
 pub const IMAGE_KINDS: &[(&str, Kind)] = &[
     ("like", Kind::TextOrTexts),
     ("dockerfile", Kind::Text),
-    ("context", Kind::Text),
+    ("context", Kind::Source),
+    ("overlays", Kind::SourceByName),
     ("target", Kind::Text),
     ("args", Kind::TextByName),
     ("platform", Kind::Text),
     ("labels", Kind::TextByName),
-    ("tags", Kind::Texts),
+    ("tags", Kind::Tags),
     ("secrets", Kind::Secrets),
     ("network", Kind::Text),
     ("upstream", Kind::Policy),
@@ -61,9 +69,12 @@ mod tests {
 
     /// One value of each shape, and the kinds that take it.
     const SAMPLES: &[(&str, &[Kind])] = &[
-        (r#""x""#, &[Kind::Text, Kind::TextOrTexts]),
-        (r#"["x"]"#, &[Kind::Texts, Kind::TextOrTexts]),
-        (r#"{"x": "y"}"#, &[Kind::TextByName]),
+        (r#""x""#, &[Kind::Text, Kind::TextOrTexts, Kind::Source]),
+        (r#"["x"]"#, &[Kind::Texts, Kind::TextOrTexts, Kind::Tags]),
+        (r#"{"x": "y"}"#, &[Kind::TextByName, Kind::SourceByName]),
+        (r#"Git(url: "x")"#, &[Kind::Source]),
+        (r#"{"x": Git(url: "y")}"#, &[Kind::SourceByName]),
+        (r#"[When(branch: "x", tag: ["y"])]"#, &[Kind::Tags]),
         (r#"{"x": ["y"]}"#, &[Kind::TextsByName]),
         (r#"{"x": Env("Y")}"#, &[Kind::Secrets]),
         (r#"{"x": File("y")}"#, &[Kind::Secrets]),
