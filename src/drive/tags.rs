@@ -117,7 +117,8 @@ impl Session {
         tagging
     }
 
-    fn facts_of(&self, names: &[String]) -> Tagging {
+    /// What the tags of some images are made of, as if all of it were committed; no engine is asked.
+    pub fn facts_of(&self, names: &[String]) -> Tagging {
         let declared = |name: &String| {
             let image = self.project.images.get(name)?;
             Some((name.clone(), (image.repository.clone(), image.tags.clone())))

@@ -82,7 +82,7 @@ fn a_folder_of_the_repository_is_put_over_a_context() {
     sandbox.append("shared/lib/b.txt", "more\n");
     assert_eq!(sandbox.imk("--progress plain").code(0).built(), ["api"]);
     let told = sandbox.imk("why api").code(0).out();
-    assert_eq!(told, "api is fresh; it was last built: api ← `lib/b.txt` changed\n");
+    assert_eq!(told, "api is fresh; it was last built: api ← `lib/b.txt` changed: 9d90 → 5164\n");
     sandbox.append("shared/lib/a.txt", "more\n");
     assert_eq!(sandbox.imk("--progress plain").code(0).built(), ["api", "web"]);
     let inputs = sandbox.imk("inputs web").code(0).out();
@@ -113,7 +113,7 @@ fn a_branch_that_moves_rebuilds_exactly_who_uses_what_changed() {
     assert_eq!(sandbox.imk("--progress plain").code(0).built(), ["used"]);
     assert_eq!(sandbox.file_in("used", "/used.txt"), "two\n");
     let told = sandbox.imk("why used").code(0).out();
-    assert_eq!(told, "used is fresh; it was last built: used ← `src/used.txt` changed\n");
+    assert_eq!(told, "used is fresh; it was last built: used ← `src/used.txt` changed: e0e6 → ef40\n");
 
     // What was fetched is a cache: without it and without all state, nothing is built.
     sandbox.remove(".imk/git");

@@ -84,7 +84,9 @@ fn target(
             body.insert(key.to_owned(), Value::Object(map));
         }
     }
-    body.insert("tags".into(), image.tags.iter().map(|rule| text(&rule.template.text)).collect());
+    // A tag with a key has none here: bake makes images that imk knows nothing of.
+    let tags = session.facts_of(&[name.to_owned()]).of(name, None).given;
+    body.insert("tags".into(), tags.iter().map(|tag| text(&tag.reference)).collect());
     body.extend(options.platform.as_ref().map(|platform| ("platforms".to_owned(), json!([text(platform)]))));
     if !image.secrets.is_empty() {
         let secrets = image.secrets.iter().map(|(id, source)| match source {
