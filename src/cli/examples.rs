@@ -43,8 +43,9 @@ imk why api --all   every way to every cause, with a diff of the instructions th
     (
         "log",
         "\
-imk log api -n 3
-imk diff api@1 api@2   what the second build had that the first had not",
+imk log                          past builds of every image
+imk log api -n 3                 the last three of one
+imk log api --json               the same for a script",
     ),
     (
         "replay",

@@ -18,7 +18,8 @@
 //! Where imk must choose between a needless build and a stale image it builds:
 //! changing the network is such a choice. So are arguments, variables and users of a
 //! stage that is only copied from, used there or not, and how it spells what it
-//! copies (`./f` for `f`); a link that is pointed to another place with the same content; and what a stage reads of which the next one
+//! copies (`./f` for `f`); a link that is pointed to another place with the same content;
+//! a folder renamed that only a wildcard names (`COPY */x /`); and what a stage reads of which the next one
 //! copies only a part. An argument's value that nothing uses is no such choice: today's
 //! BuildKit writes it into the image's history, and so makes another image.
 //!

@@ -214,6 +214,21 @@ impl Recipe {
         (spelled, meant)
     }
 
+    /// How many folders at most stand before what a wildcard of a source means, where one of them is a
+    /// wildcard too; zero where there is no such source.
+    pub fn folders_before_wildcards(&self) -> usize {
+        let steps = self.stages.values().flatten().filter_map(|line| match &line.body {
+            Body::Copy(step) => Some(step),
+            _ => None,
+        });
+        let depth = |source: &String| {
+            let clean = clean(source);
+            let (folders, _) = clean.rsplit_once('/')?;
+            folders.contains(['*', '?', '[']).then(|| folders.split('/').count())
+        };
+        steps.flat_map(|step| &step.sources).filter_map(depth).max().unwrap_or_default()
+    }
+
     /// Defaults that may be hidden by a value that is given, or be the same as a global argument's. An
     /// engine of 20.10 writes them into the image's history all the same.
     pub fn told_of_old(&self) -> BTreeSet<(usize, Option<String>)> {

@@ -72,6 +72,7 @@ struct Known {
     spelled: Vec<String>,
     meant: Vec<String>,
     told_of_old: BTreeSet<(usize, Option<String>)>,
+    below_wildcards: Vec<String>,
 }
 
 impl World {
@@ -170,7 +171,8 @@ impl World {
         for recipe in &good {
             let executed = first_attempt.then(|| built.executed(recipe));
             let id = ids.get(&recipe.number).cloned();
-            self.compare_key(recipe, keys[&recipe.number], executed, id, found);
+            let below = below_wildcards(recipe, files[&recipe.number]);
+            self.compare_key(recipe, keys[&recipe.number], (executed, id, below), found);
         }
     }
 
@@ -232,8 +234,7 @@ impl World {
         &mut self,
         recipe: &Recipe,
         key: &str,
-        executed: Option<bool>,
-        id: Option<String>,
+        (executed, id, below_wildcards): (Option<bool>, Option<String>, Vec<String>),
         found: &mut Vec<Disagreement>,
     ) {
         let (spelled, meant) = recipe.spelling();
@@ -244,6 +245,7 @@ impl World {
             told_today: recipe.told_today(),
             set_aside: recipe.set_aside(),
             told_of_old: recipe.told_of_old(),
+            below_wildcards,
         };
         let before = self.last.insert(recipe.number, (key.to_owned(), now.clone()));
         let seen = self.seen.entry(recipe.number).or_default();
@@ -264,8 +266,13 @@ impl World {
                 let Some((_, before)) = before else { return };
                 let another = matches!((&before.id, &now.id), (Some(before), Some(now)) if before != now);
                 let respelled = before.spelled != now.spelled && before.meant == now.meant;
-                let chosen =
-                    before.told_today != now.told_today || before.set_aside != now.set_aside || respelled;
+                // A folder that only a wildcard names counts by its name, as the table in `query/spec.rs` has it.
+                let renamed =
+                    !now.below_wildcards.is_empty() && before.below_wildcards == now.below_wildcards;
+                let chosen = before.told_today != now.told_today
+                    || before.set_aside != now.set_aside
+                    || respelled
+                    || renamed;
                 if executed || another || chosen {
                     return;
                 }
@@ -314,6 +321,23 @@ impl World {
         }
         ids
     }
+}
+
+/// What counts below the folders that wildcards name; nothing where no wildcard names a folder.
+fn below_wildcards(recipe: &Recipe, used: &imk::file::UsedFiles) -> Vec<String> {
+    let depth = recipe.folders_before_wildcards();
+    if depth == 0 {
+        return Vec::new();
+    }
+    let counted = used.files.iter().filter(|file| file.counts);
+    let mut below: Vec<String> = counted
+        .map(|file| {
+            let path: Vec<&str> = file.path.split('/').skip(depth).collect();
+            format!("{} {:?} {:o} {} {}", path.join("/"), file.kind, file.mode, file.hash, file.target)
+        })
+        .collect();
+    below.sort();
+    below
 }
 
 fn compare_files(
