@@ -6,13 +6,14 @@ use std::time::Instant;
 use super::args::{self, BuildArgs, Global, PlanArgs};
 use super::failure::Failure;
 use super::progress::Progress;
-use super::{open, out, plan, words};
+use super::{engines, open, out, plan, words};
 use crate::drive::publish::Shelved;
 use crate::drive::run::{BuildOptions, Ending, Event, Summary};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
-use crate::engine::{Cancel, EngineError};
+use crate::engine::{Caches, Cancel, EngineError};
 use crate::query::image::BuildError;
+use crate::syntax::imagefile;
 
 pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     if args.dry_run {
@@ -29,6 +30,7 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
         return plan::question(global, &args.targets, args.always_make);
     }
     let started = Instant::now();
+    let cache = caches(args)?;
     let cancel = cancel_on_signals()?;
     let mut session = open::session(global, true, &cancel)?;
     let synced = open::synced(&mut session, &args.targets.words)?;
@@ -38,7 +40,7 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     if let Err(error) = &synced.engine {
         return Err(no_engine(&session, &synced, error));
     }
-    let problems = session.problems(&synced);
+    let problems = session.problems(&synced, args.always_make || args.no_cache);
     if !problems.is_empty() && !args.keep_going {
         let all = problems.values().flatten();
         let failure = Failure::problems(all, |path| session.text(path));
@@ -54,12 +56,13 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     let shown = Arc::clone(&progress);
     let tell: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| shown.event(event));
     let options = BuildOptions {
-        jobs: args.jobs.map_or_else(processors, usize::from),
+        jobs: args.jobs.map_or_else(|| engines::jobs(&session.hands.fleet()), usize::from),
         keep_going: args.keep_going,
         always: args.always_make || args.no_cache,
         no_cache: args.no_cache,
         push: args.push,
         load: args.load,
+        cache,
         epoch: epoch()?,
     };
     let summary = session.build(&synced, &options, &tell);
@@ -91,8 +94,14 @@ fn epoch() -> Result<i64, Failure> {
     }
 }
 
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+/// The layer caches of the command line.
+fn caches(args: &BuildArgs) -> Result<Caches, Failure> {
+    let refused = |(message, hint): (String, String)| Failure::with_hint(message, hint);
+    let from = args.cache_from.iter().map(|text| imagefile::cache_source(text).map_err(refused));
+    for text in &args.cache_to {
+        imagefile::cache_target(text).map_err(refused)?;
+    }
+    Ok(Caches { from: from.collect::<Result<_, _>>()?, inline: !args.cache_to.is_empty() })
 }
 
 /// Ctrl-C and a polite kill stop the engine's builds; a second one ends imk at once.
@@ -117,7 +126,7 @@ fn cancel_on_signals() -> Result<Cancel, Failure> {
 
 /// Mistakes in the files are told before the engine's absence: they can be mended without one.
 fn no_engine(session: &Session, synced: &Synced, error: &EngineError) -> Failure {
-    let problems = session.problems(synced);
+    let problems = session.problems(synced, false);
     let mut failure = Failure::engine(error);
     if !problems.is_empty() {
         let mistakes = Failure::problems(problems.values().flatten(), |path| session.text(path));

@@ -5,6 +5,7 @@
 pub mod args;
 mod build;
 mod check;
+mod engines;
 mod failure;
 mod graph;
 mod init;

@@ -3,7 +3,9 @@
 //! The only floor that sets salsa inputs. Never prints: it reports data, and
 //! the face makes words of it.
 
+mod inventory;
 pub mod lock;
+pub mod needs;
 pub mod others;
 pub mod plan;
 pub mod project;
@@ -13,6 +15,7 @@ pub mod run;
 pub mod schedule;
 pub mod select;
 pub mod session;
+pub mod summary;
 pub mod sync;
 pub mod tags;
 pub mod update;

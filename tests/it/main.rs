@@ -19,6 +19,7 @@ mod warnings;
 mod chain;
 mod differential;
 mod engine;
+mod engines;
 mod everyday;
 mod freshness;
 mod graph;
