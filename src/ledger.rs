@@ -145,6 +145,22 @@ impl Ledger {
         state.by_key.get(&(*key, engine.to_owned())).map(|index| state.records[*index].clone())
     }
 
+    /// The newest result of `key` on every engine that ever had one.
+    pub fn results(&self, key: &ContentHash) -> Vec<Record> {
+        let state = self.state();
+        let from = (*key, String::new());
+        let of_key = state.by_key.range(from..).take_while(|((of, _), _)| of == key);
+        of_key.map(|(_, index)| state.records[*index].clone()).collect()
+    }
+
+    /// The newest build of an image, on whatever engine.
+    pub fn newest_of(&self, image: &str) -> Option<Record> {
+        let state = self.state();
+        let from = (image.to_owned(), String::new());
+        let of_image = state.by_image.range(from..).take_while(|((of, _), _)| of == image);
+        of_image.map(|(_, index)| *index).max().map(|index| state.records[index].clone())
+    }
+
     /// The newest build of an image on an engine.
     pub fn latest(&self, image: &str, engine: &str) -> Option<Record> {
         let state = self.state();
@@ -152,10 +168,11 @@ impl Ledger {
         state.by_image.get(&key).map(|index| state.records[*index].clone())
     }
 
-    /// The newest record of every id on `engine` with this content, newest first.
-    pub fn with_content(&self, content: &ContentHash, engine: &str) -> Vec<Record> {
+    /// The newest record of every id with this content, on `engine` or on any, newest first.
+    pub fn with_content(&self, content: &ContentHash, engine: Option<&str>) -> Vec<Record> {
         let state = self.state();
-        let same = state.records.iter().rev().filter(|r| r.content == *content && r.engine == engine);
+        let there = |record: &Record| engine.is_none_or(|engine| record.engine == engine);
+        let same = state.records.iter().rev().filter(|record| record.content == *content && there(record));
         let mut records: Vec<Record> = Vec::new();
         for record in same {
             match records.iter_mut().find(|known| known.id == record.id) {
@@ -356,7 +373,7 @@ mod tests {
         assert_eq!(ledger.lookup(&ContentHash::of(&[1]), "e").unwrap().id, "sha256:a");
         assert_eq!(ledger.lookup(&ContentHash::of(&[1]), "other engine"), None);
         assert_eq!(ledger.latest("web", "e").unwrap().id, "sha256:b");
-        assert_eq!(ledger.with_content(&ContentHash::of(b"sha256:a"), "e")[0].id, "sha256:a");
+        assert_eq!(ledger.with_content(&ContentHash::of(b"sha256:a"), Some("e"))[0].id, "sha256:a");
     }
 
     #[test]

@@ -75,6 +75,14 @@ pub struct Global {
     /// The number of this build, for {build} in tags; else that of CI (BUILD_NUMBER, GITHUB_RUN_NUMBER, …)
     #[arg(long, value_name = "N", global = true, env = "IMK_BUILD_NUMBER")]
     pub build_number: Option<String>,
+    /// Build on these engines: a docker context, unix://, tcp:// or ssh://HOST, or one of the
+    /// Imagefile's `engines`, with ,labels=A+B ,platforms=linux/amd64+linux/arm64 ,jobs=N as needed
+    ///
+    /// May be repeated; the first is home, whose images `imk` without --engine sees. In the variable
+    /// IMK_ENGINE, spaces or commas stand between engines. Without this it is the engine that docker's own rules lead to, and
+    /// all that the Imagefile declares.
+    #[arg(long = "engine", value_name = "ENGINE", global = true, env = "IMK_ENGINE")]
+    pub engines: Vec<String>,
     /// Build for this platform
     #[arg(long, value_name = "OS/ARCH", global = true, env = "DOCKER_DEFAULT_PLATFORM")]
     pub platform: Option<String>,
@@ -199,9 +207,15 @@ pub struct BuildArgs {
     /// Publish the results: everything by its key, the targets under their tags
     #[arg(long, env = "IMK_PUSH", value_parser = FalseyValueParser::new())]
     pub push: bool,
-    /// Fetch the targets that only their registry has
+    /// Fetch the targets that only their registry or another engine has
     #[arg(long, env = "IMK_LOAD", value_parser = FalseyValueParser::new())]
     pub load: bool,
+    /// An image in a registry whose layers may serve, as docker spells it: type=registry,ref=NAME
+    #[arg(long = "cache-from", value_name = "CACHE", env = "IMK_CACHE_FROM", value_delimiter = ' ')]
+    pub cache_from: Vec<String>,
+    /// Where layers are left for others: type=inline, into the image itself
+    #[arg(long = "cache-to", value_name = "CACHE", env = "IMK_CACHE_TO", value_delimiter = ' ')]
+    pub cache_to: Vec<String>,
     /// How to show progress
     #[arg(long, value_enum, default_value = "auto", value_name = "HOW", env = "BUILDKIT_PROGRESS")]
     pub progress: Progress,

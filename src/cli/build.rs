@@ -7,15 +7,16 @@ use std::time::Instant;
 use super::args::{self, BuildArgs, Global, PlanArgs};
 use super::failure::Failure;
 use super::progress::Progress;
-use super::{ci, open, out, plan, records, words};
+use super::{ci, engines, open, out, plan, records, words};
 use crate::drive::jobserver::{Jobserver, Makeflags};
 use crate::drive::publish::Shelved;
 use crate::drive::run::{BuildOptions, Ending, Event, Summary};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
-use crate::engine::{Cancel, EngineError};
+use crate::engine::{Caches, Cancel, EngineError};
 use crate::query::image::BuildError;
 use crate::source::outside;
+use crate::syntax::imagefile;
 
 pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     let make = Makeflags::read(&std::env::var("MAKEFLAGS").unwrap_or_default());
@@ -34,6 +35,7 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
         return plan::question(global, &args.targets, args.always_make);
     }
     let started = Instant::now();
+    let cache = caches(args)?;
     let (jobs, jobserver) = at_once(args.jobs, &make);
     let at_exit = jobserver.clone();
     let cancel = cancel_on_signals(move || at_exit.iter().for_each(|jobserver| jobserver.give_back()))?;
@@ -46,7 +48,7 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
         return Err(no_engine(&session, &synced, error));
     }
     records::prepare(global, &args.records, &synced)?;
-    let problems = session.problems(&synced);
+    let problems = session.problems(&synced, args.always_make || args.no_cache);
     if !problems.is_empty() && !args.keep_going {
         let all = problems.values().flatten();
         let failure = Failure::problems(all, |path| session.text(path));
@@ -66,12 +68,13 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     let shown = Arc::clone(&progress);
     let tell: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| shown.event(event));
     let options = BuildOptions {
-        jobs,
+        jobs: jobs.unwrap_or_else(|| engines::jobs(&session.hands.fleet())),
         keep_going: args.keep_going,
         always: args.always_make || args.no_cache,
         no_cache: args.no_cache,
         push: args.push,
         load: args.load,
+        cache,
         epoch: epoch()?,
         jobserver,
     };
@@ -114,23 +117,22 @@ fn epoch() -> Result<i64, Failure> {
     }
 }
 
-/// How many images at once, and who else has a say in it.
-fn at_once(typed: Option<u16>, make: &Makeflags) -> (usize, Option<Arc<Jobserver>>) {
+/// How many images at once, where that is said, and who else has a say in it.
+fn at_once(typed: Option<u16>, make: &Makeflags) -> (Option<usize>, Option<Arc<Jobserver>>) {
     let warn = |text: &str| anstream::eprintln!("warning: {text}");
     match (typed, &make.jobserver) {
-        (Some(jobs), None) => (usize::from(jobs), None),
-        (None, None) => (processors(), None),
+        (typed, None) => (typed.map(usize::from), None),
         (Some(jobs), Some(_)) => {
             warn(&format!("-j{jobs} given: make's jobserver is not asked"));
-            (usize::from(jobs), None)
+            (Some(usize::from(jobs)), None)
         }
         (None, Some(address)) => match Jobserver::open(address) {
-            Ok(jobserver) => (make.jobs.unwrap_or_else(processors), Some(Arc::new(jobserver))),
+            Ok(jobserver) => (make.jobs, Some(Arc::new(jobserver))),
             Err(_) => {
                 warn(
                     "make's jobserver is not available: using -j1; add `+` to the line of the parent make's rule",
                 );
-                (1, None)
+                (Some(1), None)
             }
         },
     }
@@ -138,6 +140,16 @@ fn at_once(typed: Option<u16>, make: &Makeflags) -> (usize, Option<Arc<Jobserver
 
 pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The layer caches of the command line.
+fn caches(args: &BuildArgs) -> Result<Caches, Failure> {
+    let refused = |(message, hint): (String, String)| Failure::with_hint(message, hint);
+    let from = args.cache_from.iter().map(|text| imagefile::cache_source(text).map_err(refused));
+    for text in &args.cache_to {
+        imagefile::cache_target(text).map_err(refused)?;
+    }
+    Ok(Caches { from: from.collect::<Result<_, _>>()?, inline: !args.cache_to.is_empty() })
 }
 
 /// Ctrl-C and a polite kill stop the engine's builds; a second one ends imk at once, after `at_exit`.
@@ -163,7 +175,7 @@ fn cancel_on_signals(at_exit: impl Fn() + Send + 'static) -> Result<Cancel, Fail
 
 /// Mistakes in the files are told before the engine's absence: they can be mended without one.
 fn no_engine(session: &Session, synced: &Synced, error: &EngineError) -> Failure {
-    let problems = session.problems(synced);
+    let problems = session.problems(synced, false);
     let mut failure = Failure::engine(error);
     if !problems.is_empty() {
         let mistakes = Failure::problems(problems.values().flatten(), |path| session.text(path));

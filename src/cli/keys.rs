@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::out;
-use crate::syntax::imagefile::{GIT_KEYS, IMAGE_KEYS, TOP_KEYS};
+use crate::syntax::imagefile::{ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, TOP_KEYS};
 use crate::syntax::tag::{FACTS, WHEN_KEYS};
 
 pub fn run() -> Result<(), Failure> {
@@ -14,6 +14,8 @@ pub fn run() -> Result<(), Failure> {
     table("The keys of an image, of a template and of `defaults`", IMAGE_KEYS);
     out::line("");
     table("The keys of Git(…), which an overlay or a context can be", GIT_KEYS);
+    out::line("");
+    table("The keys of an engine", ENGINE_KEYS);
     out::line("");
     table("What a tag can hold besides text and variables", FACTS);
     out::line("");

@@ -10,6 +10,7 @@ mod ci;
 mod command;
 mod completions;
 mod diff;
+mod engines;
 mod examples;
 mod failure;
 mod fmt;

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::args::Global;
 use super::failure::{Failure, open_error, sync_error};
-use super::{VERBS, ci, words};
+use super::{VERBS, ci, engines, words};
 use crate::credentials::Credentials;
 use crate::drive::affected::{Affected, affected};
 use crate::drive::project::Overrides;
@@ -15,7 +15,7 @@ use crate::drive::session::{OpenError, Opening, STATE, Session};
 use crate::drive::states::{Asked, States, StatesError};
 use crate::drive::sync::Synced;
 use crate::drive::upstream::Asking;
-use crate::engine::{Cancel, DockerEngine, Endpoint, Engine, Environment};
+use crate::engine::{Cancel, Environment, NoEngine};
 use crate::registry::{OciRegistry, Options, Stop};
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
@@ -152,13 +152,12 @@ fn open(
     cancel: &Cancel,
 ) -> Result<Session, Failure> {
     let environment = Environment::from_lookup(|name| std::env::var(name).ok());
-    let endpoint = Endpoint::resolve(&environment).map_err(|error| Failure::engine(&error))?;
-    let engine: Arc<dyn Engine> = Arc::new(DockerEngine::new(endpoint).with_credentials(credentials()));
     let registry = Arc::new(OciRegistry::new(registries(global, &located, cancel)));
     let opening = Opening {
         located,
         overrides,
-        engine,
+        // Which engines there are is known when the Imagefile has been read.
+        engine: Arc::new(NoEngine),
         registry,
         asking: asking(global),
         tree: Arc::clone(&tree),
@@ -172,6 +171,7 @@ fn open(
     };
     let mut session = Session::open(opening, recipes, waiting)
         .map_err(|error| open_error(error, |path| text(&*tree, path)))?;
+    session.hands.enlist(engines::fleet(&global.engines, &session.project, &environment)?);
     session.on_fetch(Arc::new(|url: &str| anstream::eprintln!("fetching from {url}")));
     Ok(session)
 }
@@ -183,11 +183,20 @@ pub fn synced(session: &mut Session, words: &[String]) -> Result<Synced, Failure
         anstream::eprintln!("warning: {line}");
     }
     away(session);
+    gone(session);
     Ok(synced)
 }
 
-/// Tells which registries did not say whether they have an image.
+/// Tells which engines do not answer, each once.
+fn gone(session: &Session) {
+    for (name, error) in session.hands.fleet().take_gone() {
+        anstream::eprintln!("warning: engine `{name}` is left out: {error}");
+    }
+}
+
+/// Tells which registries did not say whether they have an image, and which engines are gone.
 pub fn silent(session: &Session) {
+    gone(session);
     for error in session.hands.shelves.take_silent() {
         anstream::eprintln!("warning: {error}; nobody knows whether it has what was built here or elsewhere");
     }
@@ -209,7 +218,7 @@ fn registries(global: &Global, located: &Located, cancel: &Cancel) -> Options {
     }
 }
 
-fn credentials() -> Credentials {
+pub fn credentials() -> Credentials {
     Credentials::from_lookup(|name| std::env::var(name).ok())
 }
 

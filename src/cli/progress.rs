@@ -122,6 +122,17 @@ impl Progress {
             Event::Job(name, JobEvent::Yielded) => {
                 self.line(&name, "another machine has published it meanwhile; that one is taken");
             }
+            Event::Job(name, JobEvent::On(engine)) => {
+                if let Some(job) = jobs.get_mut(&name) {
+                    job.show(&format!("on {engine}"));
+                }
+                if matches!(self.how, How::Plain) {
+                    self.line(&name, &format!("on engine `{engine}`"));
+                }
+            }
+            Event::Job(name, JobEvent::Lost { engine, why }) => {
+                self.line(&name, &format!("lost with engine `{engine}`, another is tried ({why})"));
+            }
             Event::Job(_, JobEvent::SameResult | JobEvent::Found) => {}
             Event::Result(name, id) => jobs.entry(name).or_default().id = Some(id),
             Event::Ended(name, ending, took) => {

@@ -96,6 +96,11 @@ pub fn missing(why: &Missing) -> String {
     }
 }
 
+/// `` `gpu` and `jdk17` ``.
+fn labels(needs: &[String]) -> String {
+    needs.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(" and ")
+}
+
 /// Why an image has no result, in one line.
 pub fn build_error(error: &BuildError) -> String {
     match error {
@@ -106,6 +111,13 @@ pub fn build_error(error: &BuildError) -> String {
         BuildError::Base(base) => format!("its base `{base}` has no result"),
         BuildError::BaseGone(base) => format!("its base `{base}` is gone from its registry"),
         BuildError::Engine(error) => engine_error(error),
+        BuildError::NoEngine { platform, needs, engines } => {
+            let needs = if needs.is_empty() { String::new() } else { format!(" with {}", labels(needs)) };
+            format!("no engine{needs} builds {platform}; there are {}", engines.join(", "))
+        }
+        BuildError::Stuck { base, engine, why } => {
+            format!("its base `{base}` is on another engine and cannot come to `{engine}`: {why}")
+        }
         BuildError::Ledger(why) => {
             format!("it was built, but the result could not be written down, so it does not count: {why}")
         }

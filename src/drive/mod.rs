@@ -6,8 +6,10 @@
 pub mod affected;
 pub mod diff;
 pub mod elsewhere;
+mod inventory;
 pub mod jobserver;
 pub mod lock;
+pub mod needs;
 pub mod origin;
 pub mod others;
 pub mod place;
@@ -21,6 +23,7 @@ pub mod schedule;
 pub mod select;
 pub mod session;
 pub mod states;
+pub mod summary;
 pub mod sync;
 pub mod tags;
 pub mod update;

@@ -10,7 +10,7 @@ use super::session::Session;
 use super::sync::Synced;
 use super::tags::{Missing, Skipped, Tagging};
 use super::upstream::at_once;
-use crate::engine::ImageId;
+use crate::engine::{EngineError, ImageId};
 use crate::evidence::Evidence;
 use crate::hash::ContentHash;
 use crate::ledger::Record;
@@ -117,15 +117,13 @@ impl Session {
     /// Has the registries say which of some keys they have, all at once. The answers are remembered.
     fn ask_shelves(&self, wave: &[&str], results: &BTreeMap<String, Found>) {
         let shelves = &self.hands.shelves;
-        let engine = self.workspace().engine(&self.db);
         let published = wave.iter().filter(|name| shelves.repository(name).is_some());
         let unknown: Vec<(&str, ContentHash)> = published
             .filter_map(|name| {
                 let image = self.image(name)?;
                 let on = self.on(image, results);
                 let key = action_key(&spec(&self.db, image).ok()?, &on.parts);
-                let known = self.hands.ledger.lookup(&key, engine);
-                let here = known.is_some_and(|record| self.hands.has(&ImageId(record.id)).unwrap_or(true));
+                let here = self.known(&key).is_some_and(|(_, has)| has.unwrap_or(true));
                 (on.waits.is_empty() && !here).then_some((*name, key))
             })
             .collect();
@@ -160,9 +158,11 @@ impl Session {
         let Some(image) = self.image(name) else { return Err(Verdict::Stale(Vec::new())) };
         let spec = spec(&self.db, image).map_err(Verdict::Invalid)?;
         let On { parts: on, waits } = self.on(image, &plan.results);
-        let engine = self.workspace().engine(&self.db);
         let ledger = &self.hands.ledger;
-        let before = ledger.latest(name, engine);
+        let before = match self.hands.fleet().is_one() {
+            true => ledger.latest(name, self.workspace().engine(&self.db)),
+            false => ledger.newest_of(name),
+        };
         let mut now = parts(&self.db, image).map_err(Verdict::Invalid)?;
         now.extend(on.iter().cloned());
         if !waits.is_empty() {
@@ -177,9 +177,8 @@ impl Session {
         }
         let key = action_key(&spec, &on);
         plan.keys.insert(name.to_owned(), key);
-        let known = ledger.lookup(&key, engine);
-        let has = known.as_ref().map(|record| self.hands.has(&ImageId(record.id.clone())));
-        if let (Some(record), Some(Ok(true) | Err(_))) = (&known, &has) {
+        let known = self.known(&key);
+        if let Some((record, Ok(true) | Err(_))) = &known {
             let found = Found {
                 key,
                 id: ImageId(record.id.clone()),
@@ -192,6 +191,7 @@ impl Session {
                 _ => Ok((Verdict::Fresh, found)),
             };
         }
+        let known = known.map(|(record, _)| record);
         if let Some(found) = self.on_shelf(name, &key, known.as_ref()) {
             return Ok((Verdict::Fresh, found));
         }
@@ -204,6 +204,27 @@ impl Session {
             }
         };
         Err(Verdict::Stale(reasons))
+    }
+
+    /// The recorded result of a key, of several the one that an engine has, and whether one has it.
+    fn known(&self, key: &ContentHash) -> Option<(Record, Result<bool, EngineError>)> {
+        let home = self.workspace().engine(&self.db);
+        let records = match self.hands.fleet().is_one() {
+            true => self.hands.ledger.lookup(key, home).into_iter().collect(),
+            false => self.hands.ledger.results(key),
+        };
+        let mut known = None;
+        for record in records {
+            let has = self.hands.has(&ImageId(record.id.clone()));
+            if has == Ok(true) {
+                return Some((record, has));
+            }
+            // One that nobody can say of is nearer to being there than one that is not.
+            if known.is_none() || has.is_err() {
+                known = Some((record, has));
+            }
+        }
+        known
     }
 
     /// A result that a registry has, or had and nobody says that it is gone.

@@ -13,7 +13,9 @@ use crate::source::locate::{IMAGEFILE, Located};
 use crate::source::tree::{ReadError, SourceTree};
 use crate::syntax::error::Span;
 use crate::syntax::git_source::GitSource;
-use crate::syntax::imagefile::{self, Declaration, DeclaredOverlay, SecretSource};
+use crate::syntax::imagefile::{
+    self, Declaration, DeclaredCaches, DeclaredEngine, DeclaredOverlay, SecretSource, Word,
+};
 use crate::syntax::lockfile::{self, Lockfile};
 use crate::syntax::reference::{self, Reference};
 use crate::syntax::tag::{TagRule, Template};
@@ -38,6 +40,8 @@ pub struct Project {
     pub default: Vec<String>,
     /// Groups and their members.
     pub groups: BTreeMap<String, Vec<String>>,
+    /// Engines that the Imagefile declares, by name.
+    pub engines: BTreeMap<String, DeclaredEngine>,
     /// The images by name.
     pub images: BTreeMap<String, Declared>,
 }
@@ -59,6 +63,10 @@ pub struct Declared {
     pub context_place: Option<Span>,
     /// What is put over its context.
     pub overlays: Vec<DeclaredOverlay>,
+    /// Labels that an engine must have to build it.
+    pub needs: Vec<Word>,
+    /// Layer caches.
+    pub cache: DeclaredCaches,
     /// One sentence about it.
     pub description: Option<String>,
     /// Its place in the Imagefile.
@@ -172,6 +180,7 @@ fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<
         prefixes: [prefix, &parsed.prefix].into_iter().filter(|p| !p.is_empty()).cloned().collect(),
         default: texts(&parsed.default),
         groups: parsed.groups.iter().map(|(name, words)| (name.clone(), texts(words))).collect(),
+        engines: parsed.engines,
         images,
         ..Project::default()
     })
@@ -213,6 +222,8 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         git: declaration.git.clone(),
         context_place: Some(declaration.context.span),
         overlays: declaration.overlays.clone(),
+        needs: declaration.needs.clone(),
+        cache: declaration.cache.clone(),
         description: declaration.description.clone(),
         place: Some(declaration.name.span),
     }
@@ -274,6 +285,8 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
                 git: None,
                 context_place: None,
                 overlays: Vec::new(),
+                needs: Vec::new(),
+                cache: DeclaredCaches::default(),
                 description: None,
                 place: None,
             };

@@ -10,7 +10,7 @@ use super::plan::Found;
 use super::session::Session;
 use super::sync::Synced;
 use super::tags::Tagging;
-use crate::engine::{EngineError, ImageId};
+use crate::engine::ImageId;
 use crate::evidence::document::Document;
 use crate::part::Part;
 use crate::query::ImkDb;
@@ -140,7 +140,7 @@ pub enum Pulled {
     /// No registry has it for what the files are now.
     Nowhere,
     /// It could not be fetched.
-    Failed(EngineError),
+    Failed(PublishError),
 }
 
 impl Session {
@@ -161,15 +161,16 @@ impl Session {
 
     fn bring(&self, name: &str, found: &Found, tagging: &Tagging) -> Pulled {
         let hands = &self.hands;
-        let here = hands.has(&found.id).unwrap_or(false);
+        let here = hands.fleet().home().has(&found.id).unwrap_or(false);
+        let built = Built { key: found.key, id: found.id.clone(), content: found.content };
         let id = match (here, &found.published) {
             (true, _) => Ok(Some(found.id.clone())),
-            (false, Some(at)) => hands.fetch(name, at, &found.key),
-            (false, None) => Ok(None),
+            (false, Some(at)) => hands.fetch(name, at, &found.key).map_err(PublishError::from),
+            (false, None) => hands.bring_home(name, &built),
         };
-        let tagged = |id: ImageId| {
+        let tagged = |id: ImageId| -> Result<(), PublishError> {
             let lacks = tagging.lacks(hands, name, &id, &found.key)?;
-            lacks.iter().try_for_each(|tag| hands.tag(&id, tag))
+            Ok(lacks.iter().try_for_each(|tag| hands.tag(&id, tag))?)
         };
         match id.and_then(|id| id.map(tagged).transpose()) {
             Ok(None) => Pulled::Nowhere,

@@ -8,15 +8,17 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::jobserver::{Jobserver, Turn};
 use super::publish::{Shelved, publish};
 use super::schedule::{Schedule, State};
 use super::session::Session;
+use super::summary::kept;
+pub use super::summary::{Ending, Event, Summary};
 use super::sync::Synced;
-use super::tags::{Skipped, Tagging};
-use crate::engine::{EngineError, ImageId, SecretValue};
+use super::tags::Tagging;
+use crate::engine::{Caches, SecretValue};
 use crate::query::ImkDb;
 use crate::query::hands::{Hands, JobEvent, Run};
 use crate::query::image::{BuildError, Built, image};
@@ -44,77 +46,20 @@ pub struct BuildOptions {
     pub no_cache: bool,
     /// Publish the results: everything by its key, the targets under their tags.
     pub push: bool,
-    /// Fetch the targets that only a registry has.
+    /// Fetch the targets that only a registry or another engine has.
     pub load: bool,
+    /// Layer caches of every image, beside those it declares.
+    pub cache: Caches,
     /// The time that published images bear, seconds since 1970.
     pub epoch: i64,
     /// Who else counts what runs at once: each build waits for its turn there.
     pub jobserver: Option<Arc<Jobserver>>,
 }
 
-/// What is told while a build runs.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// Something happened to a job.
-    Job(String, JobEvent),
-    /// A job has this result, and is about to end.
-    Result(String, ImageId),
-    /// A job ended.
-    Ended(String, Ending, Duration),
-}
-
-/// How one image came out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Its result was there already.
-    Fresh,
-    /// The engine built it.
-    Built {
-        /// Why.
-        reasons: Vec<Reason>,
-        /// With the same content as before: its users are left alone.
-        same: bool,
-    },
-    /// An older result of the same inputs serves again.
-    Reused,
-    /// A registry has its result: another machine built it.
-    Found,
-    /// It has no result.
-    Failed(BuildError),
-    /// It was not tried.
-    Skipped,
-}
-
-/// What a build came to.
-#[derive(Debug, Default)]
-pub struct Summary {
-    /// Every image of the order, by name.
-    pub endings: BTreeMap<String, Ending>,
-    /// The results, by name.
-    pub results: BTreeMap<String, Built>,
-    /// Images that were not built and got a tag they did not bear.
-    pub retagged: BTreeSet<String>,
-    /// What each result is named when it has all its tags.
-    pub names: BTreeMap<String, Vec<String>>,
-    /// Tags that results were not given, and why not.
-    pub skipped_tags: Vec<(String, Skipped)>,
-    /// Tags that the engine refused.
-    pub untagged: Vec<(String, EngineError)>,
-    /// What became of each result at its registry.
-    pub shelved: BTreeMap<String, Shelved>,
-    /// Results that could not be published.
-    pub unpublished: BTreeMap<String, PublishError>,
-    /// Targets that could not be fetched.
-    pub unfetched: BTreeMap<String, EngineError>,
-    /// Somebody asked to stop.
-    pub interrupted: bool,
-    /// Images left alone though a base of theirs was built, because it came out the same.
-    pub kept: BTreeSet<String>,
-}
-
 impl Session {
     /// Everything wrong with the images of an order, before any build.
-    pub fn problems(&self, synced: &Synced) -> BTreeMap<String, Vec<Problem>> {
+    /// With `always`, the targets are to be built whatever they are.
+    pub fn problems(&self, synced: &Synced, always: bool) -> BTreeMap<String, Vec<Problem>> {
         let mut problems = BTreeMap::new();
         for name in &synced.order.names {
             if let Some(image) = self.image(name)
@@ -122,6 +67,9 @@ impl Session {
             {
                 problems.insert(name.clone(), wrong);
             }
+        }
+        for (name, problem) in self.unplaced(synced, always) {
+            problems.entry(name).or_default().push(problem);
         }
         problems
     }
@@ -144,7 +92,11 @@ impl Session {
             let (jobserver, cancel) = (options.jobserver.clone(), self.hands.cancel.clone());
             move |name: &str, event: JobEvent| {
                 match &event {
-                    JobEvent::Build(_) | JobEvent::Publishing | JobEvent::Yielded => {}
+                    JobEvent::Build(_)
+                    | JobEvent::On(_)
+                    | JobEvent::Lost { .. }
+                    | JobEvent::Publishing
+                    | JobEvent::Yielded => {}
                     JobEvent::Found => lock(&told).entry(name.to_owned()).or_default().found = true,
                     JobEvent::Started(reasons) => {
                         // The build begins when this returns. One that was cancelled meanwhile ends at once.
@@ -175,6 +127,8 @@ impl Session {
             secrets: self.secrets(),
             nonce: share[..12].to_owned(),
             share,
+            needs: self.needs(),
+            caches: self.caches(&options.cache),
             report: Some(Arc::new(report)),
         });
         let mut summary = self.demand(synced, options, tell, &told);
@@ -201,9 +155,7 @@ impl Session {
         tell: &Arc<dyn Fn(Event) + Send + Sync>,
         told: &Mutex<BTreeMap<String, Told>>,
     ) -> Summary {
-        let engine = self.workspace().engine(&self.db).to_owned();
-        let ledger = &self.hands.ledger;
-        let took = |name: &String| ledger.latest(name, &engine).map(|record| record.took_ms);
+        let took = |name: &String| self.hands.ledger.newest_of(name).map(|record| record.took_ms);
         let mut known: Vec<u64> = synced.order.names.iter().filter_map(took).filter(|ms| *ms > 0).collect();
         known.sort_unstable();
         // An image never built is taken for a usual one: guessed short, a long chain of new ones would start late.
@@ -243,17 +195,29 @@ impl Session {
 
     /// Remembers results for the next run's question to the engine, and makes failures be tried again.
     fn remember_results(&mut self, summary: &Summary) {
+        let home = self.hands.fleet().home().name.clone();
         for (name, built) in &summary.results {
             // What only a registry has is not looked for on the engine.
             if self.hands.has(&built.id) == Ok(false) {
                 self.changed |= self.memory.results.remove(name).is_some();
-            } else if self.memory.results.get(name) != Some(&built.id) {
+                continue;
+            }
+            if self.memory.results.get(name) != Some(&built.id) {
                 self.memory.results.insert(name.clone(), built.id.clone());
                 self.changed = true;
+            }
+            let place = self.hands.place_of(&built.id).filter(|place| *place != home);
+            if self.memory.places.get(name) != place.as_ref() {
+                self.changed = true;
+                match place {
+                    Some(place) => drop(self.memory.places.insert(name.clone(), place)),
+                    None => drop(self.memory.places.remove(name)),
+                }
             }
         }
         let known = self.project.images.keys().cloned().collect::<BTreeSet<_>>();
         self.memory.results.retain(|name, _| known.contains(name));
+        self.memory.places.retain(|name, _| known.contains(name));
         for (name, ending) in &summary.endings {
             if let Ending::Failed(error) = ending {
                 self.memory.results.remove(name);
@@ -324,8 +288,11 @@ impl Work<'_> {
     /// Gives a result the tags its image declares. A fresh image is only tagged.
     fn tag(&self, name: &str, built: &Built, summary: &mut Summary) {
         // What only a registry has is given its tags there, when it is pushed, or here, when it is fetched.
-        if self.hands.has(&built.id) == Ok(false) {
-            return;
+        // What is on an engine that is gone keeps those it has there.
+        match self.hands.has(&built.id) {
+            Ok(false) => return,
+            Err(_) if !self.hands.fleet().is_one() => return,
+            _ => {}
         }
         let names = self.tagging.references(name, &built.id, &built.key);
         // An engine that does not say is asked for each tag, and says then what is wrong.
@@ -368,18 +335,16 @@ impl Work<'_> {
         Some(shelved)
     }
 
-    /// Fetches a target that only a registry has.
-    fn load(&self, name: &str, built: &Built) -> Result<(), EngineError> {
-        if !self.options.load || !self.targets.contains(name) || self.hands.has(&built.id)? {
-            return Ok(());
+    /// Fetches a target that home does not have.
+    fn load(&self, name: &str, built: &Built) -> Result<Option<Built>, PublishError> {
+        if !self.options.load || !self.targets.contains(name) || self.hands.fleet().home().has(&built.id)? {
+            return Ok(None);
         }
-        let engine = self.hands.engine.identity()?.id;
-        let record = self.hands.ledger.lookup(&built.key, &engine);
-        let Some(at) = record.and_then(|record| record.published) else { return Ok(()) };
-        if self.hands.fetch(name, &at, &built.key)?.is_none() {
+        let fetched = self.hands.bring_home(name, built)?;
+        if fetched.is_none() {
             self.hands.ask_again(name);
         }
-        Ok(())
+        Ok(fetched.map(|id| Built { id, ..built.clone() }))
     }
 
     /// Runs the most urgent job; tells how many became ready by it, `None` when there was none to run.
@@ -397,6 +362,10 @@ impl Work<'_> {
         let shelved = match &outcome {
             Ok(Ok(built)) => self.shelve(db, demanded, &name, built),
             _ => None,
+        };
+        let loaded = match &outcome {
+            Ok(Ok(built)) => self.load(&name, built),
+            _ => Ok(None),
         };
         // Given back when all has been told, and however this ends.
         let (_turn, began) = match lock(self.told).get_mut(&name) {
@@ -420,11 +389,12 @@ impl Work<'_> {
         let (ending, newly_ready) = match result {
             Ok(built) => {
                 id = Some(built.id.clone());
-                if let Err(error) = self.load(&name, &built) {
+                let here = loaded.unwrap_or_else(|error| {
                     summary.unfetched.insert(name.clone(), error);
-                }
+                    None
+                });
                 // At once, and before its pin goes: a result must never be without a name.
-                self.tag(&name, &built, &mut summary);
+                self.tag(&name, here.as_ref().unwrap_or(&built), &mut summary);
                 summary.results.insert(name.clone(), built);
                 let told = lock(self.told).remove(&name).unwrap_or_default();
                 let ending = match told.built {
@@ -451,40 +421,6 @@ impl Work<'_> {
         }
         Some(newly_ready)
     }
-}
-
-impl Summary {
-    /// Takes over what a later round came to. What was built in an earlier one was built.
-    fn follow(&mut self, later: Self) {
-        for (name, ending) in later.endings {
-            let built = matches!(self.endings.get(&name), Some(Ending::Built { .. }));
-            if !(built && ending == Ending::Fresh) {
-                self.endings.insert(name, ending);
-            }
-        }
-        for name in later.results.keys() {
-            self.unpublished.remove(name);
-            self.unfetched.remove(name);
-        }
-        self.results.extend(later.results);
-        self.retagged.extend(later.retagged);
-        self.untagged.extend(later.untagged);
-        self.shelved.extend(later.shelved);
-        self.unpublished.extend(later.unpublished);
-        self.unfetched.extend(later.unfetched);
-        self.interrupted |= later.interrupted;
-    }
-}
-
-/// Fresh images that have a base which was built to the same content.
-fn kept(synced: &Synced, summary: &Summary) -> BTreeSet<String> {
-    let same = |name: &String| matches!(summary.endings.get(name), Some(Ending::Built { same: true, .. }));
-    let fresh = |name: &&String| summary.endings.get(*name) == Some(&Ending::Fresh);
-    let names = synced.order.names.iter().filter(fresh);
-    names
-        .filter(|name| synced.order.bases.get(*name).is_some_and(|bases| bases.iter().any(same)))
-        .cloned()
-        .collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

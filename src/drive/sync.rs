@@ -9,13 +9,12 @@ use std::sync::Arc;
 
 use salsa::Setter;
 
+use super::inventory;
 use super::project;
 use super::session::Session;
-use super::upstream::Upstream;
-use crate::engine::{Engine, EngineError, EngineIdentity, ImageId, Inventory};
+use crate::engine::{EngineError, EngineIdentity};
 use crate::name;
 use crate::query::graph::{self, Order};
-use crate::query::hands::Hands;
 use crate::query::inputs::{Context, Exact, Image, Outside, OutsideBase, Text, Workspace};
 use crate::query::recipe::{Problem, recipe};
 use crate::source::overlay::{Overlay, Place};
@@ -52,13 +51,6 @@ pub enum SyncError {
     SharedTags(Vec<Problem>),
 }
 
-/// What one question to the engine brought.
-struct Answer {
-    identity: Result<EngineIdentity, EngineError>,
-    has: Option<Inventory>,
-    outside: BTreeMap<OutsideBase, Outside>,
-}
-
 impl Session {
     /// Brings the inputs up to date for `words`, all images when there are none.
     ///
@@ -67,12 +59,12 @@ impl Session {
     pub fn sync(&mut self, words: &[String]) -> Result<Synced, SyncError> {
         self.sync_images();
         self.set_target(words)?;
-        let asked: BTreeSet<ImageId> = self.memory.results.values().cloned().collect();
+        let questions = self.questions();
         let known = self.wanted(&self.order_of(words)?);
         let hands = self.db.hands_arc();
         let upstream = Arc::clone(&self.upstream);
         let (answer, settled) = std::thread::scope(|scope| {
-            let answer = scope.spawn(|| ask(&*hands.engine, &upstream, &asked, &known));
+            let answer = scope.spawn(|| inventory::ask(&hands.fleet(), &upstream, &questions, &known));
             let settled = self.settle(words);
             let answer = answer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (answer, settled)
@@ -94,7 +86,7 @@ impl Session {
         if !shared.is_empty() {
             return Err(SyncError::SharedTags(shared));
         }
-        let lost = self.mark_lost(&hands, &asked, answer.has.as_ref());
+        let lost = self.mark_lost(&answer.has);
         Ok(Synced { engine: answer.identity, lost, ..settled })
     }
 
@@ -330,7 +322,7 @@ impl Session {
     ) -> bool {
         let wanted = self.wanted(order);
         let new = wanted.iter().filter(|base| !answers.contains_key(*base)).cloned().collect();
-        answers.extend(self.upstream.look(&*self.hands.engine, &new));
+        answers.extend(self.upstream.look(&*self.hands.home(), &new));
         let mut outside = self.workspace().outside(&self.db).clone();
         for (base, answer) in answers.iter().filter(|(base, _)| wanted.contains(*base)) {
             // Nobody could say, perhaps for want of an engine: what was known is believed.
@@ -356,23 +348,6 @@ impl Session {
         };
         let problems: Vec<Problem> = self.upstream.unlocked(wanted.iter()).into_iter().map(problem).collect();
         if problems.is_empty() { Ok(()) } else { Err(SyncError::Unlocked(problems)) }
-    }
-
-    /// A result that is gone is an input too: its image must be asked for again.
-    fn mark_lost(
-        &mut self,
-        hands: &Hands,
-        asked: &BTreeSet<ImageId>,
-        has: Option<&Inventory>,
-    ) -> BTreeSet<String> {
-        let Some(has) = has else { return BTreeSet::new() };
-        hands.know(asked, has);
-        let gone = self.memory.results.iter().filter(|(_, id)| !has.contains_key(*id));
-        let lost: BTreeSet<String> = gone.map(|(name, _)| name.clone()).collect();
-        for name in &lost {
-            self.ask_again(name);
-        }
-        lost
     }
 
     /// Makes the query of an image run again though no other input changed.
@@ -418,18 +393,6 @@ fn read_text(tree: &dyn SourceTree, path: &str) -> Text {
             Err(_) => Text::Unreadable("it is not UTF-8 text".into()),
         },
     }
-}
-
-fn ask(
-    engine: &dyn Engine,
-    upstream: &Upstream,
-    ids: &BTreeSet<ImageId>,
-    wanted: &BTreeSet<OutsideBase>,
-) -> Answer {
-    let identity = engine.identity();
-    // An inventory that fails is "unknown", never "gone": nothing is marked lost by it.
-    let has = identity.as_ref().ok().and_then(|_| engine.inventory(ids).ok());
-    Answer { identity, has, outside: upstream.look(engine, wanted) }
 }
 
 /// Rust's name of an architecture as Go and Docker spell it.

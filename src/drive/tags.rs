@@ -112,7 +112,7 @@ impl Session {
         let repositories = tagging.images.values().filter(|(_, rules)| timed(rules));
         let repositories: BTreeSet<String> = repositories.map(|(repository, _)| repository.clone()).collect();
         if !repositories.is_empty() {
-            tagging.named = self.hands.engine.references(&repositories);
+            tagging.named = self.hands.references(&repositories);
         }
         tagging
     }

@@ -22,6 +22,7 @@ use crate::source::locate::Located;
 use crate::source::memory::MemoryTree;
 use crate::source::tree::{ReadError, Selected, Selection, SourceTree};
 
+mod engines;
 mod publish;
 mod random;
 
@@ -106,8 +107,11 @@ impl Lab {
     }
 
     fn run_with(&self, words: &str, options: &BuildOptions, save: bool) -> Outcome {
+        self.run_on(self.open().unwrap(), words, options, save)
+    }
+
+    fn run_on(&self, mut session: Session, words: &str, options: &BuildOptions, save: bool) -> Outcome {
         self.engine.clear_record();
-        let mut session = self.open().unwrap();
         let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
         let synced = session.sync(&words).unwrap();
         let options = BuildOptions { jobs: self.jobs, ..options.clone() };

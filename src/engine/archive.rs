@@ -37,6 +37,10 @@ pub(super) async fn build(
         let why = "this engine has no BuildKit, and its own builder knows no secrets".to_owned();
         return Err(refused(request, why));
     }
+    if request.cache.inline {
+        let why = "this engine has no BuildKit, and its own builder writes no cache into an image".to_owned();
+        return Err(refused(request, why));
+    }
     let traffic = Arc::new(Traffic::default());
     let work = async {
         let name = dockerfile_name(&request.dockerfile);

@@ -122,24 +122,37 @@ impl Endpoint {
     /// current context of docker's configuration, else the default socket.
     pub fn resolve(environment: &Environment) -> Result<Self, EngineError> {
         if let Some(host) = &environment.docker_host {
-            let origin = "from DOCKER_HOST".to_owned();
-            let tls = environment.tls_verify.then(|| {
-                let folder = environment.cert_path.as_ref().or(environment.config_folder.as_ref());
-                folder.map(|folder| Tls::in_folder(folder)).unwrap_or_default()
-            });
-            return Self::parse(host, tls, origin);
+            return Self::of_host(environment, host, "from DOCKER_HOST");
         }
         let (name, how) = match &environment.docker_context {
             Some(name) => (name.clone(), "named by DOCKER_CONTEXT"),
             None => (current_context(environment)?.unwrap_or_default(), "docker's current one"),
         };
+        Self::of_context(environment, &name, how)
+    }
+
+    /// The engine at an address, behind TLS as docker's variables say; `origin` says who gave it.
+    pub fn of_host(environment: &Environment, host: &str, origin: &str) -> Result<Self, EngineError> {
+        let tls = environment.tls_verify.then(|| {
+            let folder = environment.cert_path.as_ref().or(environment.config_folder.as_ref());
+            folder.map(|folder| Tls::in_folder(folder)).unwrap_or_default()
+        });
+        Self::parse(host, tls, origin.to_owned())
+    }
+
+    /// The engine of a docker context; `how` says how the context was chosen.
+    pub fn of_context(environment: &Environment, name: &str, how: &str) -> Result<Self, EngineError> {
         if name.is_empty() || name == "default" {
+            // For docker, too, this is what DOCKER_HOST says.
+            if let Some(host) = &environment.docker_host {
+                return Self::of_host(environment, host, "from DOCKER_HOST");
+            }
             let origin = "docker's default; neither DOCKER_HOST nor a docker context says otherwise";
             return Ok(Self { address: Address::Unix(DEFAULT_SOCKET.into()), origin: origin.into() });
         }
         let origin = format!("from docker context `{name}`, {how}");
         let folder = environment.config_folder.clone().unwrap_or_default();
-        let context = find_context(&folder, &name).ok_or_else(|| EngineError::Unreachable {
+        let context = find_context(&folder, name).ok_or_else(|| EngineError::Unreachable {
             tried: format!("docker context `{name}` ({how})"),
             why: format!(
                 "there is no such context in `{}`; `docker context ls` shows those there are",

@@ -65,6 +65,8 @@ struct State {
     ignores_files: BTreeSet<String>,
     salts: BTreeMap<String, String>,
     unreachable: bool,
+    deadly: BTreeSet<String>,
+    asked: usize,
     builds: Vec<FakeBuild>,
     pulls: Vec<String>,
     running: usize,
@@ -128,6 +130,16 @@ impl FakeEngine {
         self.state().unreachable = unreachable;
     }
 
+    /// Makes it stop answering for good when it has begun to build `image`.
+    pub fn die_of(&self, image: &str) {
+        self.state().deadly.insert(image.to_owned());
+    }
+
+    /// How many questions and orders reached it.
+    pub fn asked(&self) -> usize {
+        self.state().asked
+    }
+
     /// An image that was always there, such as an upstream base.
     pub fn add_image(&self, reference: &str, info: ImageInfo) {
         let mut state = self.state();
@@ -169,6 +181,7 @@ impl FakeEngine {
         let mut state = self.state();
         state.builds.clear();
         state.pulls.clear();
+        state.asked = 0;
         state.most_at_once = state.running;
     }
 
@@ -183,7 +196,8 @@ impl FakeEngine {
     }
 
     fn answering(&self) -> Result<MutexGuard<'_, State>, EngineError> {
-        let state = self.state();
+        let mut state = self.state();
+        state.asked += 1;
         if state.unreachable {
             return Err(EngineError::Unreachable { tried: "fake://".into(), why: "the test said so".into() });
         }
@@ -344,6 +358,7 @@ impl Engine for FakeEngine {
             state.most_at_once = state.most_at_once.max(state.running);
             let (image, dockerfile) = (request.image.clone(), request.dockerfile.clone());
             let start = Instant::now();
+            state.unreachable |= state.deadly.contains(&image);
             state.builds.push(FakeBuild { image, dockerfile, start, end: None, result: None });
             start
         };

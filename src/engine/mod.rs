@@ -18,6 +18,8 @@ pub mod docker;
 pub mod endpoint;
 pub mod event;
 pub mod fake;
+pub mod fleet;
+pub mod member;
 pub mod nowhere;
 mod progress;
 mod sending;
@@ -28,6 +30,8 @@ pub use docker::DockerEngine;
 pub use endpoint::{Endpoint, Environment};
 pub use event::BuildEvent;
 pub use fake::FakeEngine;
+pub use fleet::Fleet;
+pub use member::Member;
 pub use nowhere::NoEngine;
 
 /// An image's identity on one engine: `sha256:…`. The same build has different
@@ -113,8 +117,19 @@ pub struct BuildRequest {
     pub no_cache: bool,
     /// Stable for one image of one repository of one user: the engine keeps what it was sent under it.
     pub share: String,
+    /// Layers that the engine may take from elsewhere, and whether it leaves its own.
+    pub cache: Caches,
     /// The files.
     pub files: Arc<dyn ContextFiles>,
+}
+
+/// Layer caches that are passed through to the engine. They save time, and never count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caches {
+    /// Images in registries whose layers may serve.
+    pub from: Vec<String>,
+    /// Write into the image what another engine needs to take its layers.
+    pub inline: bool,
 }
 
 /// Images an engine has, with their tags as it spells them.

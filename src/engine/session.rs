@@ -223,8 +223,16 @@ fn session_id() -> String {
 pub(super) fn common_query(request: &BuildRequest) -> Vec<(&'static str, String)> {
     let mut query = vec![("rm", "1".to_owned()), ("forcerm", "1".to_owned())];
     let json = |map: &BTreeMap<String, String>| serde_json::json!(map).to_string();
-    if !request.args.is_empty() {
-        query.push(("buildargs", json(&request.args)));
+    let mut args = request.args.clone();
+    if request.cache.inline {
+        // How the engine's API is told; the builder takes it out again.
+        args.insert("BUILDKIT_INLINE_CACHE".to_owned(), "1".to_owned());
+    }
+    if !args.is_empty() {
+        query.push(("buildargs", json(&args)));
+    }
+    if !request.cache.from.is_empty() {
+        query.push(("cachefrom", serde_json::json!(request.cache.from).to_string()));
     }
     if !request.labels.is_empty() {
         query.push(("labels", json(&request.labels)));

@@ -1,14 +1,16 @@
-//! What queries hold beside their inputs: the engine, the ledger, the files, and what holds for one run.
+//! What queries hold beside their inputs: the engines, the ledger, the files, and what holds for one run.
 //!
-//! Remembers what the engine answered, so that it is asked once. Decides
-//! nothing about freshness, and no query may decide on what it says.
+//! An image's id is a digest of the image, so whichever engine has the id has the image: callers name
+//! ids, and it is found here which engine is meant. Decides nothing about freshness, and no query may
+//! decide on what it says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use super::shelf::Shelves;
-use crate::engine::{BuildEvent, Cancel, Engine, EngineError, ImageId, Inventory, SecretValue};
+use crate::engine::{BuildEvent, Caches, Cancel, Engine, EngineError, Fleet, ImageId, Member, SecretValue};
 use crate::evidence::EvidenceStore;
+use crate::hash::ContentHash;
 use crate::ledger::Ledger;
 use crate::reason::Reason;
 use crate::source::tree::{Selection, SourceTree};
@@ -16,8 +18,8 @@ use crate::syntax::reference::normalized;
 
 /// Everything an effect needs, and nothing a query may decide on.
 pub struct Hands {
-    /// Builds, tags, tells what it has.
-    pub engine: Arc<dyn Engine>,
+    /// Build, tag, tell what they have.
+    fleet: RwLock<Arc<Fleet>>,
     /// What was built.
     pub ledger: Arc<Ledger>,
     /// What went into it.
@@ -33,8 +35,10 @@ pub struct Hands {
     passing: Mutex<BTreeSet<String>>,
     /// Images whose published result turned out to be gone, or to be another machine's: to be asked for again.
     again: Mutex<BTreeSet<String>>,
-    /// What the engine answered for an id: its tags, or that it has no such image.
-    present: Mutex<BTreeMap<ImageId, Option<BTreeSet<String>>>>,
+    /// The engine that has each result, by name. Others may have fetched it to build on it.
+    placed: Mutex<BTreeMap<ImageId, String>>,
+    /// One base travels at a time, so that it travels once.
+    journeys: Mutex<BTreeMap<ContentHash, Arc<Mutex<()>>>>,
 }
 
 /// What holds for one run and is no input.
@@ -56,6 +60,10 @@ pub struct Run {
     pub publish: BTreeSet<String>,
     /// What their manifests say beside what they are.
     pub annotations: BTreeMap<String, BTreeMap<String, String>>,
+    /// What engines must be good for, by image.
+    pub needs: BTreeMap<String, BTreeSet<String>>,
+    /// Layer caches, by image.
+    pub caches: BTreeMap<String, Caches>,
     /// Told what happens.
     pub report: Option<Report>,
 }
@@ -68,6 +76,10 @@ pub type Report = Arc<dyn Fn(&str, JobEvent) + Send + Sync>;
 pub enum JobEvent {
     /// The engine is asked to build it, for these reasons.
     Started(Vec<Reason>),
+    /// Of several engines, this one builds it.
+    On(String),
+    /// The engine that built it is there no more; it is tried on another.
+    Lost { engine: String, why: String },
     /// The engine reports.
     Build(BuildEvent),
     /// An older result serves again.
@@ -93,7 +105,7 @@ impl Hands {
         cancel: Cancel,
     ) -> Self {
         Self {
-            engine,
+            fleet: RwLock::new(Arc::new(Fleet::one(engine))),
             ledger,
             evidence,
             tree,
@@ -102,7 +114,8 @@ impl Hands {
             run: RwLock::default(),
             passing: Mutex::default(),
             again: Mutex::default(),
-            present: Mutex::default(),
+            placed: Mutex::default(),
+            journeys: Mutex::default(),
         }
     }
 
@@ -131,34 +144,92 @@ impl Hands {
         self.run.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells what the engine was found to have or lack, so that it is not asked again.
-    pub fn know(&self, asked: &BTreeSet<ImageId>, has: &Inventory) {
-        let mut present = lock(&self.present);
-        for id in asked {
-            present.insert(id.clone(), has.get(id).cloned());
-        }
+    /// Works with these engines from now on. To be called before anything is asked.
+    pub fn enlist(&self, fleet: Fleet) {
+        *self.fleet.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fleet);
     }
 
-    /// Whether the engine has an image.
+    /// The engines.
+    pub fn fleet(&self) -> Arc<Fleet> {
+        Arc::clone(&self.fleet.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The engine whose identity is the repository's.
+    pub fn home(&self) -> Arc<dyn Engine> {
+        Arc::clone(&self.fleet().home().engine)
+    }
+
+    /// Notes which engine has a result.
+    pub fn place(&self, id: &ImageId, engine: &str) {
+        lock(&self.placed).insert(id.clone(), engine.to_owned());
+    }
+
+    /// The name of the engine that has a result, as far as was noted.
+    pub fn place_of(&self, id: &ImageId) -> Option<String> {
+        lock(&self.placed).get(id).cloned()
+    }
+
+    /// An engine that has an image: the one that was noted, else one that is known to, else one that says so.
     ///
     /// # Errors
-    /// When the engine does not answer: that is not an absence.
-    pub fn has(&self, id: &ImageId) -> Result<bool, EngineError> {
-        self.tags(id).map(|tags| tags.is_some())
+    /// When none has it and one does not answer: that is not an absence.
+    pub fn holder(&self, id: &ImageId) -> Result<Option<Arc<Member>>, EngineError> {
+        let fleet = self.fleet();
+        if fleet.is_one() {
+            return Ok(fleet.home().has(id)?.then(|| Arc::clone(fleet.home())));
+        }
+        let noted = self.place_of(id).and_then(|name| fleet.named(&name).cloned());
+        let sure = fleet.alive().filter(|member| member.surely_has(id)).cloned();
+        let asked = noted.into_iter().chain(sure).chain(fleet.members().iter().cloned());
+        let mut silent = None;
+        for member in asked {
+            let answer = match member.gone() {
+                Some(why) => Err(why.clone()),
+                None => member.has(id),
+            };
+            match answer {
+                Ok(true) => {
+                    self.place(id, &member.name);
+                    return Ok(Some(member));
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    if matches!(error, EngineError::Unreachable { .. }) {
+                        fleet.lose(&member, error.clone());
+                    }
+                    silent.get_or_insert(error);
+                }
+            }
+        }
+        silent.map_or(Ok(None), Err)
     }
 
-    /// The tags an image bears on the engine; `None` when the engine does not have it.
+    /// As [`Hands::holder`]; of an image that nobody has, home says that it is not there.
+    pub(super) fn holder_or_home(&self, id: &ImageId) -> Result<Arc<Member>, EngineError> {
+        let fleet = self.fleet();
+        if fleet.is_one() {
+            return Ok(Arc::clone(fleet.home()));
+        }
+        Ok(self.holder(id)?.unwrap_or_else(|| Arc::clone(fleet.home())))
+    }
+
+    /// Whether an engine has an image.
+    ///
+    /// # Errors
+    /// When an engine does not answer: that is not an absence.
+    pub fn has(&self, id: &ImageId) -> Result<bool, EngineError> {
+        self.holder(id).map(|holder| holder.is_some())
+    }
+
+    /// The tags an image bears on the engine that has it; `None` when none does.
     ///
     /// # Errors
     /// When the engine does not answer.
     pub fn tags(&self, id: &ImageId) -> Result<Option<BTreeSet<String>>, EngineError> {
-        if let Some(known) = lock(&self.present).get(id) {
-            return Ok(known.clone());
+        match self.holder(id)? {
+            Some(member) => member.tags(id),
+            None => Ok(None),
         }
-        let asked = BTreeSet::from([id.clone()]);
-        let has = self.engine.inventory(&asked)?;
-        self.know(&asked, &has);
-        Ok(has.get(id).cloned())
     }
 
     /// Those of `wanted` that an image does not bear, however an engine spells
@@ -172,47 +243,50 @@ impl Hands {
         Ok(wanted.iter().filter(|tag| !bears.contains(&normalized(tag))).cloned().collect())
     }
 
-    /// Names an image.
+    /// Names an image on the engine that has it.
     ///
     /// # Errors
     /// When the engine refuses.
     pub fn tag(&self, id: &ImageId, reference: &str) -> Result<(), EngineError> {
-        self.engine.tag(id, reference)?;
-        let mut present = lock(&self.present);
-        for (other, tags) in present.iter_mut() {
-            if let Some(tags) = tags {
-                tags.retain(|tag| normalized(tag) != normalized(reference));
-                if other == id {
-                    tags.insert(reference.to_owned());
-                }
+        self.holder_or_home(id)?.tag(id, reference)
+    }
+
+    /// Every tag of these repositories on any engine, and the image it names.
+    ///
+    /// # Errors
+    /// When home does not answer. Another engine that does not is used no more.
+    pub fn references(
+        &self,
+        repositories: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, ImageId>, EngineError> {
+        let fleet = self.fleet();
+        let mut named = BTreeMap::new();
+        for member in fleet.alive() {
+            match member.engine.references(repositories) {
+                Ok(found) => found.into_iter().for_each(|(tag, id)| {
+                    named.entry(tag).or_insert(id);
+                }),
+                Err(error) if member.name == fleet.home().name => return Err(error),
+                Err(error) => drop(fleet.lose(member, error)),
             }
         }
-        Ok(())
+        Ok(named)
     }
 
     /// Takes away the names that bases were given while their users were
-    /// built, in this run or in one that was killed. The last name of an image
-    /// stays: an engine removes an image together with it.
+    /// built, in this run or in one that was killed.
     pub fn release_pins(&self) {
         let nonce = format!("-{}", self.run().nonce);
         let passing = std::mem::take(&mut *lock(&self.passing));
-        let pinned = |tag: &&String| tag.starts_with(PIN) && tag.ends_with(&nonce) || passing.contains(*tag);
-        let mut present = lock(&self.present);
-        for tags in present.values_mut().flatten() {
-            let pins: Vec<String> = tags.iter().filter(pinned).cloned().collect();
-            if tags.len() > pins.len() {
-                for pin in pins {
-                    // A name that stays behind is taken away by the next run.
-                    let _ = self.engine.untag(&pin);
-                    tags.remove(&pin);
-                }
-            }
+        let fleet = self.fleet();
+        for member in fleet.members() {
+            member.release(|tag| tag.starts_with(PIN) && tag.ends_with(&nonce) || passing.contains(tag));
         }
     }
 
-    /// The engine has an image that was built just now.
-    pub(super) fn learned(&self, id: &ImageId) {
-        lock(&self.present).insert(id.clone(), Some(BTreeSet::new()));
+    /// Held while a base travels.
+    pub(super) fn journey(&self, content: &ContentHash) -> Arc<Mutex<()>> {
+        Arc::clone(lock(&self.journeys).entry(*content).or_default())
     }
 
     /// Tells what happens to a job.

@@ -41,6 +41,10 @@ pub enum BuildError {
     BaseGone(String),
     /// The engine failed.
     Engine(EngineError),
+    /// No engine builds such an image, or none of those is left.
+    NoEngine { platform: String, needs: Vec<String>, engines: Vec<String> },
+    /// This base is on another engine and cannot come to the one that builds.
+    Stuck { base: String, engine: String, why: String },
     /// The result could not be written down, so it does not count.
     Ledger(String),
     /// Files changed between reading and sending them.
@@ -81,6 +85,8 @@ pub fn image(db: &dyn Db, image: Image) -> Result<Built, BuildError> {
         dockerfile: image.dockerfile(db),
         context: image.context(db),
         engine: &engine,
+        builder: Workspace::get(db).builder_kind(db),
+        platform: image.options(db).platform.as_deref().unwrap_or(Workspace::get(db).platform(db)),
         key,
         recipe,
         parts,

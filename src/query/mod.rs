@@ -6,6 +6,7 @@
 
 pub mod db;
 pub mod graph;
+mod ground;
 pub mod hands;
 pub mod image;
 pub mod inputs;

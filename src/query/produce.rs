@@ -1,7 +1,8 @@
-//! The effect of `image`: ask the ledger, else have the engine build, then write it down.
+//! The effect of `image`: ask the ledger, else have an engine build, then write it down.
 //!
-//! Knows engine, ledger, evidence and files. Decides nothing about freshness:
-//! the key it is handed has decided.
+//! Knows engines, ledger, evidence and files. Decides nothing about freshness: the key it is handed has
+//! decided. Whichever engine has the result of the key, it is the result. How bases come to the
+//! engine that builds is in `ground.rs`.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -15,7 +16,7 @@ use super::inputs::{Context, Exact, Options, OutsideBase, Text};
 use super::pins::Pins;
 use super::shelf::{Published, Shelf};
 use crate::content::KEY_LABEL;
-use crate::engine::{BuildRequest, ContextFiles, EngineError, ImageId};
+use crate::engine::{BuildRequest, ContextFiles, EngineError, ImageId, Member};
 use crate::evidence::Evidence;
 use crate::file::{UsedFile, UsedFiles};
 use crate::hash::{ContentHash, FieldHasher};
@@ -23,7 +24,6 @@ use crate::ledger::{Record, now};
 use crate::part::Part;
 use crate::reason::Reason;
 use crate::source::tree::{Selection, SourceTree};
-use crate::syntax::reference::{self, Reference};
 use crate::syntax::resolve::Recipe;
 
 /// What `image` hands over.
@@ -32,7 +32,12 @@ pub(super) struct Job<'a> {
     pub options: &'a Options,
     pub dockerfile: &'a Text,
     pub context: &'a Context,
+    /// The home engine, by its id.
     pub engine: &'a str,
+    /// The builder that the key names.
+    pub builder: &'a str,
+    /// The platform that the key names.
+    pub platform: &'a str,
     pub key: ContentHash,
     pub recipe: &'a Recipe,
     pub parts: Vec<Part>,
@@ -67,39 +72,46 @@ impl Hands {
             let run = self.run();
             (run.forced.contains(job.name), run.publish.contains(job.name))
         };
-        let before = self.ledger.latest(job.name, job.engine);
-        let known = self.ledger.lookup(&job.key, job.engine);
-        if !forced
-            && let Some(record) = &known
-            && self.has(&ImageId(record.id.clone())).map_err(BuildError::Engine)?
-        {
-            return self.reuse(job, record, before.as_ref());
+        let fleet = self.fleet();
+        let (before, known) = match fleet.is_one() {
+            true => {
+                let known = self.ledger.lookup(&job.key, job.engine);
+                (self.ledger.latest(job.name, job.engine), known.into_iter().collect())
+            }
+            false => (self.ledger.newest_of(job.name), self.ledger.results(&job.key)),
+        };
+        for record in known.iter().filter(|_| !forced) {
+            match self.has(&ImageId(record.id.clone())) {
+                Ok(true) => return self.reuse(job, record, before.as_ref()),
+                Ok(false) => {}
+                // With an engine that is gone goes what only it had.
+                Err(error) if fleet.alive().next().is_none() || fleet.is_one() => {
+                    return Err(BuildError::Engine(error));
+                }
+                Err(_) => {}
+            }
         }
         if !forced {
-            match (self.shelves.find(job.name, &job.key), &known) {
+            match (
+                self.shelves.find(job.name, &job.key),
+                known.iter().find(|known| known.published.is_some()),
+            ) {
                 (Shelf::Has(published), _) => return self.found(job, &published),
                 // It was there, and nobody says that it is gone.
-                (Shelf::Unknown, Some(record)) if record.published.is_some() => {
-                    return self.reuse(job, record, before.as_ref());
-                }
+                (Shelf::Unknown, Some(record)) => return self.reuse(job, record, before.as_ref()),
                 _ => {}
             }
         }
         let files = Arc::new(self.files(job)?);
         let evidence = Evidence::new(job.parts.clone(), &files.list);
-        let reasons = match &known {
+        let reasons = match known.first() {
             _ if forced => vec![Reason::forced()],
             Some(record) => vec![Reason::gone(&record.id)],
             None => self.reasons(before.as_ref(), &evidence),
         };
         self.report(job.name, JobEvent::Started(reasons.clone()));
-        let pins = self.pin_bases(job)?;
-        let request = self.request(job, files, &pins)?;
         let started = Instant::now();
-        let report = |event| self.report(job.name, JobEvent::Build(pins.event(event)));
-        let built = self.engine.build(&request, &report, &self.cancel);
-        let id = built.map_err(|error| BuildError::Engine(pins.error(error)))?;
-        let content = self.content(&id).map_err(BuildError::Engine)?;
+        let (member, id, content) = self.build_somewhere(job, &files)?;
         let same = before.is_some_and(|before| before.content == content);
         if same {
             self.report(job.name, JobEvent::SameResult);
@@ -107,35 +119,92 @@ impl Hands {
         // Evidence only explains: a disk too full for it must not lose the build.
         let _ = self.evidence.save(&job.key, &evidence);
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.write_down(job, &id, content, (took_ms, same), reasons, None)?;
-        self.learned(&id);
+        let engine = self.engine_id(job, &member).map_err(BuildError::Engine)?;
+        self.write_down(job, &engine, &id, content, (took_ms, same), reasons, None)?;
+        member.learned(&id);
+        self.place(&id, &member.name);
         let built = Built { key: job.key, id, content };
         // Before users are built on it: they must be built on the one that everybody will have.
-        let published = publish.then(|| self.publish(job.name, &built)).and_then(Result::ok).flatten();
+        let published = publish
+            .then(|| self.publish_from(Some(&member), job.name, &built))
+            .and_then(Result::ok)
+            .flatten();
         match published {
-            Some(published) if published.content != content => self.yield_to(job, &published),
+            Some(published) if published.content != content => self.yield_to(job, &member, &published),
             _ => Ok(built),
         }
+    }
+
+    /// Has an engine build it that fits and is free, and another when that one is there no more.
+    fn build_somewhere(
+        &self,
+        job: &Job<'_>,
+        files: &Arc<SentFiles>,
+    ) -> Result<(Arc<Member>, ImageId, ContentHash), BuildError> {
+        let fleet = self.fleet();
+        loop {
+            let slot = self.choose(job, &fleet)?;
+            let member = slot.member();
+            if !fleet.is_one() {
+                self.report(job.name, JobEvent::On(member.name.clone()));
+            }
+            match self.build_on(job, files, member) {
+                Ok((id, content)) => return Ok((Arc::clone(member), id, content)),
+                Err(BuildError::Engine(error)) if !fleet.is_one() && fleet.died(member, &error) => {
+                    let why = member.gone().unwrap_or(&error).to_string();
+                    self.report(job.name, JobEvent::Lost { engine: member.name.clone(), why });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn build_on(
+        &self,
+        job: &Job<'_>,
+        files: &Arc<SentFiles>,
+        member: &Arc<Member>,
+    ) -> Result<(ImageId, ContentHash), BuildError> {
+        let pins = self.pin_bases(job, member)?;
+        let request = self.request(job, Arc::clone(files), &pins, member)?;
+        let report = |event| self.report(job.name, JobEvent::Build(pins.event(event)));
+        let built = member.engine.build(&request, &report, &self.cancel);
+        let id = built.map_err(|error| BuildError::Engine(pins.error(error)))?;
+        let content = content(member, &id).map_err(BuildError::Engine)?;
+        Ok((id, content))
+    }
+
+    /// The id under which the ledger knows an engine. Home's is in the key's own words.
+    pub(super) fn engine_id(&self, job: &Job<'_>, member: &Member) -> Result<String, EngineError> {
+        if member.name == self.fleet().home().name {
+            return Ok(job.engine.to_owned());
+        }
+        member.engine.identity().map(|identity| identity.id)
     }
 
     /// Another machine has built this key, and the registry has its result.
     fn found(&self, job: &Job<'_>, published: &Published) -> Result<Built, BuildError> {
         self.report(job.name, JobEvent::Found);
-        let id = published.id(&self.engine.identity().map_err(BuildError::Engine)?.builder);
+        let fleet = self.fleet();
+        let member = fleet.alive().next().unwrap_or(fleet.home());
+        let id = published.id(&member.engine.identity().map_err(BuildError::Engine)?.builder);
+        let engine = self.engine_id(job, member).map_err(BuildError::Engine)?;
         // The same key has the same inputs, so what went into it is known here too.
         if let Ok(files) = self.files(job) {
             let _ = self.evidence.save(&job.key, &Evidence::new(job.parts.clone(), &files.list));
         }
         let at = Some(published.at.to_string());
-        self.write_down(job, &id, published.content, (0, false), Vec::new(), at)?;
+        self.write_down(job, &engine, &id, published.content, (0, false), Vec::new(), at)?;
         Ok(Built { key: job.key, id, content: published.content })
     }
 
     /// Another machine was faster: its result is everybody's, and is fetched for those who build on it.
-    fn yield_to(&self, job: &Job<'_>, published: &Published) -> Result<Built, BuildError> {
+    fn yield_to(&self, job: &Job<'_>, member: &Member, published: &Published) -> Result<Built, BuildError> {
         self.report(job.name, JobEvent::Yielded);
-        self.fetch(job.name, &published.at.to_string(), &job.key).map_err(BuildError::Engine)?;
-        let id = published.id(&self.engine.identity().map_err(BuildError::Engine)?.builder);
+        let at = published.at.to_string();
+        self.fetch_to(member, job.name, &at, &job.key).map_err(BuildError::Engine)?;
+        let id = published.id(&member.engine.identity().map_err(BuildError::Engine)?.builder);
+        self.place(&id, &member.name);
         Ok(Built { key: job.key, id, content: published.content })
     }
 
@@ -145,7 +214,8 @@ impl Hands {
         if before.is_some_and(|before| before.key != job.key) {
             let evidence = self.evidence.load(&job.key).unwrap_or_default();
             self.report(job.name, JobEvent::Reused(self.reasons(before, &evidence)));
-            self.write_down(job, &id, record.content, (0, false), Vec::new(), record.published.clone())?;
+            let published = record.published.clone();
+            self.write_down(job, &record.engine, &id, record.content, (0, false), Vec::new(), published)?;
         }
         Ok(Built { key: job.key, id, content: record.content })
     }
@@ -156,9 +226,11 @@ impl Hands {
         old.map(|old| old.differences(now)).unwrap_or_default()
     }
 
+    #[allow(clippy::too_many_arguments, reason = "they are the fields of a record")]
     fn write_down(
         &self,
         job: &Job<'_>,
+        engine: &str,
         id: &ImageId,
         content: ContentHash,
         (took_ms, same): (u64, bool),
@@ -168,7 +240,7 @@ impl Hands {
         let record = Record {
             key: job.key,
             image: job.name.to_owned(),
-            engine: job.engine.to_owned(),
+            engine: engine.to_owned(),
             id: id.0.clone(),
             content,
             at: now(),
@@ -194,42 +266,13 @@ impl Hands {
         Ok(SentFiles { tree, selection: Some(selection), list })
     }
 
-    /// An exact name for each reference whose image is known.
-    fn pin_bases(&self, job: &Job<'_>) -> Result<Pins, BuildError> {
-        let mut pins = Pins::default();
-        for part in job.on {
-            let reference = self.pin(job.name, job.engine, part)?;
-            for edge in job.edges.iter().filter(|edge| edge.base == part.name) {
-                pins.inside.insert(edge.reference.clone(), reference.clone());
-            }
-        }
-        for (base, exact) in &job.outside {
-            let exact = match exact {
-                Exact::Digest(digest) => reference::parse(&base.reference)
-                    .ok()
-                    .map(|name| Reference { tag: None, digest: Some(digest.clone()), ..name }.to_string()),
-                Exact::Local(id) => self.pin_local(&ImageId(id.clone())).map_err(BuildError::Engine)?,
-                Exact::Unknown => None,
-            };
-            if let Some(exact) = exact {
-                pins.outside.insert((base.reference.clone(), base.platform.clone()), exact);
-            }
-        }
-        Ok(pins)
-    }
-
-    /// A name that nothing else moves, for an image that only this engine has.
-    /// None when it is gone since it was looked at: the engine then says what is wrong.
-    fn pin_local(&self, id: &ImageId) -> Result<Option<String>, EngineError> {
-        if !self.has(id)? {
-            return Ok(None);
-        }
-        let reference = Self::pin_name(&self.run().nonce, id);
-        self.tag(id, &reference)?;
-        Ok(Some(reference))
-    }
-
-    fn request(&self, job: &Job<'_>, files: Arc<SentFiles>, pins: &Pins) -> Result<BuildRequest, BuildError> {
+    fn request(
+        &self,
+        job: &Job<'_>,
+        files: Arc<SentFiles>,
+        pins: &Pins,
+        member: &Member,
+    ) -> Result<BuildRequest, BuildError> {
         let Text::Is(text) = job.dockerfile else {
             return Err(BuildError::Invalid(Vec::new()));
         };
@@ -244,6 +287,10 @@ impl Hands {
         let args = job.options.args.iter().filter(|(arg, _)| declared(arg) || proxy(arg));
         let mut labels = job.options.labels.clone();
         labels.insert(KEY_LABEL.to_owned(), job.key.to_string());
+        // What home builds when nothing is said, another engine may have to be told.
+        let own =
+            self.fleet().is_one() || member.engine.identity().is_ok_and(|it| it.platform == job.platform);
+        let platform = job.options.platform.clone().or_else(|| (!own).then(|| job.platform.to_owned()));
         let share = FieldHasher::new("imk share v1").field(&run.share).field(job.name).finish();
         Ok(BuildRequest {
             image: job.name.to_owned(),
@@ -251,44 +298,23 @@ impl Hands {
             target: job.options.target.clone(),
             args: args.map(|(arg, value)| (arg.clone(), value.clone())).collect(),
             labels,
-            platform: job.options.platform.clone(),
+            platform,
             network: job.options.network.clone(),
             secrets,
             no_cache: run.no_cache,
             share: share.to_string(),
+            cache: run.caches.get(job.name).cloned().unwrap_or_default(),
             files,
         })
     }
+}
 
-    /// Gives the exact base a name that nothing else moves, for a Dockerfile
-    /// can only name images, and a BuildKit of 20.10 takes no id in `FROM`.
-    fn pin(&self, user: &str, engine: &str, base: &Part) -> Result<String, BuildError> {
-        let content: ContentHash = base.value.parse().map_err(|_| BuildError::Base(base.name.clone()))?;
-        for record in self.ledger.with_content(&content, engine) {
-            if let Some(reference) = self.pin_local(&ImageId(record.id)).map_err(BuildError::Engine)? {
-                return Ok(reference);
-            }
-            let Some(at) = &record.published else { continue };
-            if let Some(id) = self.fetch(&record.image, at, &record.key).map_err(BuildError::Engine)?
-                && let Some(reference) = self.pin_local(&id).map_err(BuildError::Engine)?
-            {
-                return Ok(reference);
-            }
-        }
-        // It was there when it was last looked at: the next try builds it, and this image on it.
-        self.ask_again(&base.name);
-        self.ask_again(user);
-        Err(BuildError::BaseGone(base.name.clone()))
-    }
-
-    fn content(&self, id: &ImageId) -> Result<ContentHash, EngineError> {
-        let what = || format!("reading the image `{id}` that was just built");
-        let info = self.engine.inspect(&id.0)?.ok_or_else(|| EngineError::Refused {
-            what: what(),
-            why: "the engine does not know it".into(),
-        })?;
-        Ok(ContentHash::of(info.content.as_bytes()))
-    }
+fn content(member: &Member, id: &ImageId) -> Result<ContentHash, EngineError> {
+    let info = member.engine.inspect(&id.0)?.ok_or_else(|| EngineError::Refused {
+        what: format!("reading the image `{id}` that was just built"),
+        why: "the engine does not know it".into(),
+    })?;
+    Ok(ContentHash::of(info.content.as_bytes()))
 }
 
 /// The files of one job, opened through the tree they were listed by.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use super::hands::{Hands, JobEvent};
 use super::image::Built;
 use super::shelf::Published;
-use crate::engine::{EngineError, ImageId};
+use crate::engine::{EngineError, ImageId, Member};
 use crate::hash::ContentHash;
 use crate::ledger::{Record, now};
 use crate::registry::document::{self, Document};
@@ -67,12 +68,26 @@ impl Hands {
     /// # Errors
     /// See [`PublishError`]. The result itself is not touched by any.
     pub fn publish(&self, image: &str, built: &Built) -> Result<Option<Published>, PublishError> {
+        self.publish_from(None, image, built)
+    }
+
+    /// As [`Hands::publish`], from an engine that is known to have it.
+    pub(super) fn publish_from(
+        &self,
+        member: Option<&Arc<Member>>,
+        image: &str,
+        built: &Built,
+    ) -> Result<Option<Published>, PublishError> {
         let Some(tag) = self.shelves.content_tag(image, &built.key) else { return Ok(None) };
         let there = match self.shelves.look(&tag)? {
             Some(there) => there,
             None => {
                 self.report(image, JobEvent::Publishing);
-                let sent = self.send(&tag, &built.id)?;
+                let holder = match member {
+                    Some(member) => Arc::clone(member),
+                    None => self.holder_or_home(&built.id)?,
+                };
+                let sent = self.send(&holder, &tag, &built.id)?;
                 let manifest = annotated(&sent, &self.annotations(image));
                 // Layers take their time: somebody may have been faster.
                 if self.shelves.look(&tag)?.is_none() {
@@ -81,14 +96,13 @@ impl Hands {
                 self.shelves.look(&tag)?.ok_or(PublishError::Lost(tag))?
             }
         };
-        let engine = self.engine.identity()?;
         let at = there.at.to_string();
+        let fleet = self.fleet();
         // Only saves questions: what cannot be written down is asked for again.
-        let _ = if there.content == built.content {
-            self.ledger.published(&built.key, &engine.id, &at)
-        } else {
+        if there.content != built.content {
+            let engine = fleet.alive().next().unwrap_or(fleet.home()).engine.identity()?;
             // From now on the key leads to what everybody has.
-            self.ledger.record(Record {
+            let _ = self.ledger.record(Record {
                 key: built.key,
                 image: image.to_owned(),
                 engine: engine.id,
@@ -99,26 +113,69 @@ impl Hands {
                 reasons: Vec::new(),
                 published: Some(at),
                 same: false,
-            })
-        };
+            });
+        } else if fleet.is_one() {
+            let _ = self.ledger.published(&built.key, &fleet.home().engine.identity()?.id, &at);
+        } else {
+            for record in self.ledger.results(&built.key) {
+                let _ = self.ledger.published(&built.key, &record.engine, &at);
+            }
+        }
         self.shelves.learned(image, &built.key, there.clone());
         Ok(Some(there))
     }
 
-    /// Fetches a published result into the engine, which then calls it by its content tag.
+    /// Fetches a published result into the home engine, which then calls it by its content tag.
     /// `None` when the registry has it no more.
     ///
     /// # Errors
     /// When the engine cannot fetch it: that is not an absence.
     pub fn fetch(&self, image: &str, at: &str, key: &ContentHash) -> Result<Option<ImageId>, EngineError> {
-        let fetched = self.again_and_again(|| self.engine.pull(at, &self.cancel))?;
+        let home = Arc::clone(self.fleet().home());
+        let fetched = self.fetch_to(&home, image, at, key)?;
+        if let Some(id) = &fetched {
+            self.place(id, &home.name);
+        }
+        Ok(fetched)
+    }
+
+    /// Fetches a result that home does not have: from its registry, where another engine puts it first
+    /// if it must. `None` when nobody has it any more.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; so too when another engine has it and its name has no registry.
+    pub fn bring_home(&self, image: &str, built: &Built) -> Result<Option<ImageId>, PublishError> {
+        let records = self.ledger.results(&built.key).into_iter();
+        let mut at = records.filter(|record| record.content == built.content).find_map(|it| it.published);
+        if at.is_none() && self.has(&built.id)? {
+            let there = self.publish(image, built)?.ok_or_else(|| EngineError::Refused {
+                what: format!("fetching `{image}` from another engine"),
+                why: "its name has no registry to travel through".into(),
+            })?;
+            at = Some(there.at.to_string());
+        }
+        match at {
+            Some(at) => Ok(self.fetch(image, &at, &built.key)?),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Hands::fetch`], into any engine.
+    pub(super) fn fetch_to(
+        &self,
+        member: &Member,
+        image: &str,
+        at: &str,
+        key: &ContentHash,
+    ) -> Result<Option<ImageId>, EngineError> {
+        let fetched = self.again_and_again(|| member.engine.pull(at, &self.cancel))?;
         match &fetched {
             None => self.shelves.vanished(image, key),
             Some(id) => {
-                self.learned(id);
+                member.learned(id);
                 // An image without a name is the first that a clean-up takes.
                 if let Some(tag) = self.shelves.content_tag(image, key) {
-                    self.tag(id, &tag.to_string())?;
+                    member.tag(id, &tag.to_string())?;
                 }
             }
         }
@@ -126,13 +183,13 @@ impl Hands {
     }
 
     /// Has the engine send an image, and fetches the manifest that it wrote.
-    fn send(&self, near: &Reference, id: &ImageId) -> Result<Manifest, PublishError> {
+    fn send(&self, member: &Member, near: &Reference, id: &ImageId) -> Result<Manifest, PublishError> {
         let staging = by_tag(near, STAGING);
         let push = |name: &Reference| {
             let name = name.to_string();
-            self.tag(id, &name)?;
+            member.tag(id, &name)?;
             self.passes(&name);
-            self.again_and_again(|| self.engine.push(&name, &self.cancel))
+            self.again_and_again(|| member.engine.push(&name, &self.cancel))
         };
         let digest = match push(&staging) {
             // A registry that never lets a tag move: then each journey has one of its own.
@@ -143,7 +200,7 @@ impl Hands {
             pushed => pushed?,
         };
         let sent = by_digest(near, &digest);
-        Ok(self.shelves.registry().manifest(&sent)?.ok_or(PublishError::Lost(sent))?)
+        self.shelves.registry().manifest(&sent)?.ok_or(PublishError::Lost(sent))
     }
 
     fn annotations(&self, image: &str) -> BTreeMap<String, String> {

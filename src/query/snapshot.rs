@@ -30,6 +30,8 @@ pub struct Memory {
     /// The result of each image as of the run that saved this: what must still
     /// be on the engine for the remembered queries to be true.
     pub results: BTreeMap<String, ImageId>,
+    /// The engine that has it, by its name, where that is another than home.
+    pub places: BTreeMap<String, String>,
 }
 
 /// Loads what [`save`] wrote; an empty database when that is not possible.

@@ -3,7 +3,9 @@
 //! Text in, declarations out, all mistakes together and each with its place.
 //! Opens no file: whether a Dockerfile exists is for the floors above.
 
+mod caches;
 mod decode;
+mod engines;
 pub mod format;
 mod inherit;
 pub mod kinds;
@@ -16,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::error::{Span, SyntaxError};
 use super::git_source::GitSource;
 use super::tag::TagRule;
+pub use caches::{DeclaredCaches, source as cache_source, target as cache_target};
+pub use engines::{DeclaredEngine, EngineAddress};
 
 /// An Imagefile after variables, defaults and templates are applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub struct Imagefile {
     pub default: Vec<Word>,
     /// Names for several images: selectors by group.
     pub groups: BTreeMap<String, Vec<Word>>,
+    /// Engines beside the one that docker's own rules lead to, by name.
+    pub engines: BTreeMap<String, DeclaredEngine>,
     /// The images in the order of their names.
     pub images: Vec<Declaration>,
 }
@@ -71,6 +77,10 @@ pub struct Declaration {
     pub network: Option<String>,
     /// How its bases outside the repository are followed.
     pub upstream: Policy,
+    /// Labels that an engine must have to build it.
+    pub needs: Vec<Word>,
+    /// Layer caches.
+    pub cache: DeclaredCaches,
     /// One sentence for `imk list`.
     pub description: Option<String>,
 }
@@ -131,6 +141,10 @@ pub const TOP_KEYS: &[(&str, &str)] = &[
     ("defaults", "what every image inherits; any key of an image"),
     ("templates", "named sets of image keys that an image takes over with `like`"),
     ("groups", "names for several images: {\"apps\": [\"web\", \"svc-*\"]}"),
+    (
+        "engines",
+        "engines beside docker's own: {\"big\": (host: \"ssh://me@big\", labels: [\"gpu\"], platforms: [\"linux/arm64\"], jobs: 4)}",
+    ),
     ("images", "the images: {\"web\": (context: \"web\")}"),
 ];
 
@@ -160,7 +174,31 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
         "upstream",
         "how bases outside the repository are followed: Locked, Float or Every(\"7d\"); else Imagefile.lock where it has them",
     ),
+    ("needs", "labels that an engine must have to build it: [\"gpu\"]; they never count"),
+    (
+        "cache_from",
+        "images in registries whose layers may serve: [\"registry.example/web:cache\"]; only saves time, never counts",
+    ),
+    (
+        "cache_to",
+        "[\"type=inline\"]: the image carries what another engine needs to take its layers; never counts",
+    ),
     ("description", "one sentence for `imk list`"),
+];
+
+/// The keys of an engine, as [`TOP_KEYS`].
+pub const ENGINE_KEYS: &[(&str, &str)] = &[
+    (
+        "host",
+        "unix://PATH, tcp://HOST:PORT (with TLS as DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say) or ssh://USER@HOST",
+    ),
+    ("context", "or a docker context by its name, with its certificates"),
+    ("labels", "what it is good for, as `needs` of images says it: [\"jdk17\", \"gpu\"]"),
+    (
+        "platforms",
+        "what it builds, and nothing else; when absent, its own platform first, others by emulation",
+    ),
+    ("jobs", "how many images at once, at the most; when absent, what -j allows"),
 ];
 
 /// The keys of `Git(…)`, as [`TOP_KEYS`].

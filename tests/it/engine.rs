@@ -116,6 +116,7 @@ impl Bench {
             network: Some("none".into()),
             secrets: BTreeMap::new(),
             no_cache: false,
+            cache: Default::default(),
             share: self.name.clone(),
             files: Arc::new(files),
         }

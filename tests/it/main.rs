@@ -25,6 +25,7 @@ mod ci;
 mod diff;
 mod differential;
 mod engine;
+mod engines;
 mod events;
 mod everyday;
 mod freshness;

@@ -34,7 +34,7 @@ web
 "#;
 
 /// The registry as an engine sees it.
-struct Wire(Arc<FakeRegistry>);
+pub(super) struct Wire(pub Arc<FakeRegistry>);
 
 fn trouble(error: impl ToString) -> EngineError {
     EngineError::Refused { what: "speaking to the registry".into(), why: error.to_string() }

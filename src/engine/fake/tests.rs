@@ -38,6 +38,7 @@ fn request(image: &str, dockerfile: &str, content: &str) -> BuildRequest {
         network: None,
         secrets: BTreeMap::new(),
         no_cache: false,
+        cache: Default::default(),
         share: String::new(),
         files: Arc::new(Text(UsedFiles { files: vec![file] }, content.into())),
     }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use ron2::__internal::Lexer;
 use ron2::ast::{Expr, StructBody, StructField, parse_document_lossy};
 
+use super::engines::RawEngine;
 use super::{GIT_KEYS, IMAGE_KEYS, Policy, SecretSource, TOP_KEYS, Word};
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::suggest::did_you_mean;
@@ -28,6 +29,7 @@ pub(super) struct RawFile {
     pub defaults: RawImage,
     pub templates: Pairs<RawImage>,
     pub groups: Pairs<Vec<Word>>,
+    pub engines: Pairs<RawEngine>,
     pub images: Pairs<RawImage>,
 }
 
@@ -46,6 +48,9 @@ pub(super) struct RawImage {
     pub secrets: Pairs<SecretSource>,
     pub network: Option<Word>,
     pub upstream: Option<Policy>,
+    pub needs: Option<Vec<Word>>,
+    pub cache_from: Option<Vec<Word>>,
+    pub cache_to: Option<Vec<Word>>,
     pub description: Option<Word>,
 }
 
@@ -135,11 +140,11 @@ fn too_deep(text: &str) -> Option<Span> {
     None
 }
 
-struct Reader {
-    errors: Vec<SyntaxError>,
+pub(super) struct Reader {
+    pub(super) errors: Vec<SyntaxError>,
 }
 
-fn span_of(expr: &Expr<'_>) -> Span {
+pub(super) fn span_of(expr: &Expr<'_>) -> Span {
     Span::new(expr.span().start_offset, expr.span().end_offset)
 }
 
@@ -162,11 +167,11 @@ fn kind_of(expr: &Expr<'_>) -> &'static str {
 }
 
 impl Reader {
-    fn wrong(&mut self, span: Span, message: impl Into<String>) {
+    pub(super) fn wrong(&mut self, span: Span, message: impl Into<String>) {
         self.errors.push(SyntaxError::new(span, message));
     }
 
-    fn expected(&mut self, what: &str, expr: &Expr<'_>) {
+    pub(super) fn expected(&mut self, what: &str, expr: &Expr<'_>) {
         // The parser has told of this one already.
         if !matches!(expr, Expr::Error(_)) {
             self.wrong(span_of(expr), format!("expected {what}, found {}", kind_of(expr)));
@@ -182,6 +187,7 @@ impl Reader {
             "defaults" => file.defaults = reader.image(value),
             "templates" => file.templates = reader.map(value, "template", |r, v| Some(r.image(v))),
             "groups" => file.groups = reader.map(value, "group", |r, v| Some(r.list(v))),
+            "engines" => file.engines = reader.map(value, "engine", |r, v| Some(r.engine(v))),
             _ => file.images = reader.map(value, "image", |r, v| Some(r.image(v))),
         });
     }
@@ -201,13 +207,16 @@ impl Reader {
             "secrets" => image.secrets = reader.map(value, "secret", Self::secret),
             "network" => image.network = reader.text(value),
             "upstream" => image.upstream = reader.policy(value),
+            "needs" => image.needs = Some(reader.one_or_more(value)),
+            "cache_from" => image.cache_from = Some(reader.one_or_more(value)),
+            "cache_to" => image.cache_to = Some(reader.one_or_more(value)),
             _ => image.description = reader.text(value),
         });
         image
     }
 
     /// The fields of a set in parentheses; unknown and repeated ones are told, the others handed on.
-    fn fields(
+    pub(super) fn fields(
         &mut self,
         value: &Expr<'_>,
         owner: &str,
@@ -245,7 +254,7 @@ impl Reader {
         }
     }
 
-    fn text(&mut self, value: &Expr<'_>) -> Option<Word> {
+    pub(super) fn text(&mut self, value: &Expr<'_>) -> Option<Word> {
         match value {
             Expr::String(text) => Some(Word { text: text.value.clone(), span: span_of(value) }),
             Expr::Option(option) => match &option.value {
@@ -274,7 +283,7 @@ impl Reader {
         }
     }
 
-    fn one_or_more(&mut self, value: &Expr<'_>) -> Vec<Word> {
+    pub(super) fn one_or_more(&mut self, value: &Expr<'_>) -> Vec<Word> {
         match value {
             Expr::Seq(_) => self.list(value),
             one => self.text(one).into_iter().collect(),

@@ -46,7 +46,10 @@ pub(super) fn inherit(
         }
         groups.insert(name.text.clone(), scope.words(members));
     }
+    let declared = |(name, engine): &(Word, _)| Some((name.text.clone(), scope.engine(name, engine)?));
+    let engines = raw.engines.iter().filter_map(declared).collect();
     Imagefile {
+        engines,
         prefix: raw.prefix.as_ref().map(|prefix| scope.fill(prefix).text).unwrap_or_default(),
         content_tag: raw.content_tag.as_ref().map(|tag| scope.fill(tag).text),
         default: scope.words(&raw.default),
@@ -98,6 +101,9 @@ fn merge(into: &mut RawImage, from: &RawImage) {
     replace(&mut into.tags, &from.tags);
     replace(&mut into.network, &from.network);
     replace(&mut into.upstream, &from.upstream);
+    replace(&mut into.needs, &from.needs);
+    replace(&mut into.cache_from, &from.cache_from);
+    replace(&mut into.cache_to, &from.cache_to);
     replace(&mut into.description, &from.description);
     add(&mut into.overlays, &from.overlays);
     add(&mut into.args, &from.args);
@@ -149,6 +155,8 @@ impl Scope<'_> {
             secrets: image.secrets.into_iter().map(|(id, source)| (id.text, source)).collect(),
             network: image.network.map(|word| self.fill(&word).text),
             upstream: image.upstream.unwrap_or_default(),
+            needs: self.words(&image.needs.unwrap_or_default()),
+            cache: self.caches(&image.cache_from.unwrap_or_default(), &image.cache_to.unwrap_or_default()),
             description: image.description.map(|word| self.fill(&word).text),
         }
     }
@@ -186,7 +194,7 @@ impl Scope<'_> {
         globs.into_iter().map(|glob| glob.text).collect()
     }
 
-    fn words(&mut self, words: &[Word]) -> Vec<Word> {
+    pub(super) fn words(&mut self, words: &[Word]) -> Vec<Word> {
         words.iter().map(|word| self.fill(word)).collect()
     }
 

@@ -129,6 +129,7 @@ impl Hand {
             network: Some("none".into()),
             secrets: BTreeMap::new(),
             no_cache: false,
+            cache: Default::default(),
             share: self.context.display().to_string(),
             files: Arc::new(Sent { context: self.context.clone(), list }),
         };

@@ -1,0 +1,200 @@
+//! `--engine` and `engines`: which engines there are, and what each is good for.
+//!
+//! Connects to none.
+
+use std::sync::Arc;
+
+use super::failure::Failure;
+use super::open::credentials;
+use crate::drive::project::Project;
+use crate::engine::{DockerEngine, Endpoint, Engine, EngineError, Environment, Fleet, Member, NoEngine};
+use crate::syntax::imagefile::{DeclaredEngine, EngineAddress};
+use crate::syntax::resolve::platform;
+
+/// An engine as typed.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Typed {
+    place: String,
+    labels: Vec<String>,
+    platforms: Vec<String>,
+    jobs: Option<usize>,
+}
+
+/// The engines of a run: those that were typed, else docker's own and those of the Imagefile.
+pub fn fleet(typed: &[String], project: &Project, environment: &Environment) -> Result<Fleet, Failure> {
+    if typed.iter().all(|text| text.trim().is_empty()) {
+        return declared(project, environment);
+    }
+    let mut members: Vec<Member> = Vec::new();
+    for one in parse(typed)? {
+        let mut member = match project.engines.get(&one.place) {
+            Some(engine) => {
+                described(&one.place, engine, environment).map_err(|error| Failure::engine(&error))?
+            }
+            None => {
+                let endpoint = endpoint(&one.place, environment).map_err(|error| Failure::engine(&error))?;
+                Member::new(&one.place, docker(endpoint))
+            }
+        };
+        member.labels.extend(one.labels);
+        member.platforms.extend(one.platforms);
+        member.jobs = one.jobs.or(member.jobs);
+        if members.iter().any(|other| other.name == member.name) {
+            let hint = "its labels, platforms and jobs stand in one word, with commas between";
+            return Err(Failure::with_hint(format!("the engine `{}` is named twice", member.name), hint));
+        }
+        members.push(member);
+    }
+    let mut members = members.into_iter();
+    match members.next() {
+        Some(home) => Ok(Fleet::new(home, members.collect())),
+        None => declared(project, environment),
+    }
+}
+
+/// Docker's own engine, and those of the Imagefile. One of these that is docker's own says more of it.
+fn declared(project: &Project, environment: &Environment) -> Result<Fleet, Failure> {
+    let own = Endpoint::resolve(environment).map_err(|error| Failure::engine(&error))?;
+    let mut home: Option<Member> = None;
+    let mut others = Vec::new();
+    let mut unknown = Vec::new();
+    for (name, engine) in &project.engines {
+        match endpoint_of(engine, environment) {
+            Ok(endpoint) if endpoint.address == own.address && home.is_none() => {
+                home = Some(dressed(Member::new(name, docker(own.clone())), engine));
+            }
+            Ok(endpoint) => others.push(dressed(Member::new(name, docker(endpoint)), engine)),
+            Err(error) => {
+                // Not everybody has everybody's contexts: the others do.
+                unknown.push((name.clone(), error));
+                others.push(dressed(Member::new(name, Arc::new(NoEngine)), engine));
+            }
+        }
+    }
+    let name = if project.engines.is_empty() { String::new() } else { own.address.to_string() };
+    let home = home.unwrap_or_else(|| Member::new(&name, docker(own)));
+    let fleet = Fleet::new(home, others);
+    for (name, error) in unknown {
+        if let Some(member) = fleet.named(&name) {
+            fleet.lose(member, error);
+        }
+    }
+    Ok(fleet)
+}
+
+fn described(name: &str, engine: &DeclaredEngine, environment: &Environment) -> Result<Member, EngineError> {
+    Ok(dressed(Member::new(name, docker(endpoint_of(engine, environment)?)), engine))
+}
+
+fn dressed(mut member: Member, engine: &DeclaredEngine) -> Member {
+    member.labels.extend(engine.labels.iter().cloned());
+    member.platforms.extend(engine.platforms.iter().cloned());
+    member.jobs = engine.jobs;
+    member
+}
+
+fn endpoint_of(engine: &DeclaredEngine, environment: &Environment) -> Result<Endpoint, EngineError> {
+    match &engine.address {
+        EngineAddress::Host(host) => Endpoint::of_host(environment, host, "from the Imagefile"),
+        EngineAddress::Context(name) => Endpoint::of_context(environment, name, "named by the Imagefile"),
+    }
+}
+
+fn endpoint(place: &str, environment: &Environment) -> Result<Endpoint, EngineError> {
+    match place.contains("://") {
+        true => Endpoint::of_host(environment, place, "from --engine"),
+        false => Endpoint::of_context(environment, place, "named by --engine"),
+    }
+}
+
+fn docker(endpoint: Endpoint) -> Arc<dyn Engine> {
+    Arc::new(DockerEngine::new(endpoint).with_credentials(credentials()))
+}
+
+/// Engines with spaces or commas between; what has a `=` belongs to the engine in front of it.
+fn parse(typed: &[String]) -> Result<Vec<Typed>, Failure> {
+    let mut found: Vec<Typed> = Vec::new();
+    let words = typed.iter().flat_map(|text| text.split(|c: char| c == ',' || c.is_whitespace()));
+    for word in words.filter(|word| !word.is_empty()) {
+        let Some((key, value)) = word.split_once('=').filter(|_| !word.contains("://")) else {
+            found.push(Typed { place: word.to_owned(), ..Typed::default() });
+            continue;
+        };
+        let wrong = |message: String| {
+            let hint = "such as --engine 'ssh://me@big,labels=gpu+jdk17,platforms=linux/amd64,jobs=4'";
+            Failure::with_hint(message, hint)
+        };
+        let Some(engine) = found.last_mut() else {
+            return Err(wrong(format!("`{word}` stands behind no engine")));
+        };
+        let list = || value.split('+').filter(|text| !text.is_empty()).map(str::to_owned);
+        match key {
+            "labels" => engine.labels.extend(list()),
+            "platforms" => match list().find(|text| platform::parse(text).is_none()) {
+                Some(text) => return Err(wrong(format!("`{text}` is not a platform"))),
+                None => engine.platforms.extend(list()),
+            },
+            "jobs" => match value.parse().ok().filter(|jobs| *jobs > 0) {
+                Some(jobs) => engine.jobs = Some(jobs),
+                None => return Err(wrong(format!("`{value}` is not a number of jobs"))),
+            },
+            other => {
+                return Err(wrong(format!("an engine has no `{other}`: it has labels, platforms, jobs")));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// How many jobs run at once unless something else is asked for: as many as the engines take together,
+/// where one without a limit is taken for a machine like this.
+pub fn jobs(fleet: &Fleet) -> usize {
+    let here = std::thread::available_parallelism().map_or(1, usize::from);
+    fleet.members().iter().map(|member| member.jobs.unwrap_or(here)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Vec<Typed> {
+        parse(&[text.to_owned()]).unwrap()
+    }
+
+    #[test]
+    fn engines_stand_beside_each_other_with_spaces_or_commas() {
+        let places = |text: &str| parsed(text).into_iter().map(|it| it.place).collect::<Vec<_>>();
+        assert_eq!(places("default ssh://me@big:22,tcp://h:1"), ["default", "ssh://me@big:22", "tcp://h:1"]);
+        let all = parsed("a,labels=gpu+jdk17,jobs=4 b,platforms=linux/arm64+linux/amd64");
+        assert_eq!((all[0].labels.join(" ").as_str(), all[0].jobs), ("gpu jdk17", Some(4)));
+        assert_eq!(all[1].platforms, ["linux/arm64", "linux/amd64"]);
+    }
+
+    #[test]
+    fn what_is_said_of_an_engine_must_make_sense() {
+        for text in ["labels=x", "a,jobs=0", "a,jobs=x", "a,platforms=solaris", "a,color=red"] {
+            assert!(parse(&[text.to_owned()]).is_err() || text.ends_with("solaris"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_engine_of_the_imagefile_that_is_dockers_own_is_home() {
+        let engine = |host: &str| DeclaredEngine {
+            address: EngineAddress::Host(host.into()),
+            labels: vec!["gpu".into()],
+            platforms: Vec::new(),
+            jobs: Some(2),
+        };
+        let engines =
+            [("here".to_owned(), engine("unix:///x.sock")), ("there".to_owned(), engine("tcp://h:1"))];
+        let project = Project { engines: engines.into_iter().collect(), ..Project::default() };
+        let environment =
+            Environment { docker_host: Some("unix:///x.sock".into()), ..Environment::default() };
+        let fleet = fleet(&[], &project, &environment).unwrap();
+        let names: Vec<&str> = fleet.members().iter().map(|member| member.name.as_str()).collect();
+        assert_eq!((names, fleet.home().jobs), (vec!["here", "there"], Some(2)));
+        // Typed, they are those that were typed, and no others.
+        let fleet = super::fleet(&["there,labels=big".into()], &project, &environment).unwrap();
+        assert!(fleet.is_one() && fleet.home().labels.len() == 2);
+    }
+}

@@ -1,0 +1,98 @@
+//! What the engines still have of the results of earlier runs.
+//!
+//! Each result is asked for where it was, and nowhere else: an engine that has none of them is not
+//! spoken to, home excepted. Knows nothing of keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::session::Session;
+use super::upstream::Upstream;
+use crate::engine::{EngineError, EngineIdentity, Fleet, ImageId, Inventory};
+use crate::query::inputs::{Outside, OutsideBase};
+
+/// What is to be asked, by the name of the engine.
+pub(super) type Questions = BTreeMap<String, BTreeSet<ImageId>>;
+
+/// What one round of questions brought.
+pub(super) struct Answer {
+    /// Who home is.
+    pub identity: Result<EngineIdentity, EngineError>,
+    /// What each engine has that answered, by its name.
+    pub has: BTreeMap<String, Inventory>,
+    /// What the bases outside are.
+    pub outside: BTreeMap<OutsideBase, Outside>,
+}
+
+/// Asks all of it at once.
+pub(super) fn ask(
+    fleet: &Fleet,
+    upstream: &Upstream,
+    questions: &Questions,
+    wanted: &BTreeSet<OutsideBase>,
+) -> Answer {
+    let home = fleet.home();
+    std::thread::scope(|scope| {
+        let others = fleet.alive().filter(|member| member.name != home.name);
+        let others = others.filter_map(|member| Some((member, questions.get(&member.name)?)));
+        let asked: Vec<_> = others
+            .map(|(member, ids)| {
+                scope.spawn(move || match member.engine.inventory(ids) {
+                    Ok(has) => {
+                        member.know(ids, &has);
+                        Some((member.name.clone(), has))
+                    }
+                    Err(error) => {
+                        fleet.lose(member, error);
+                        None
+                    }
+                })
+            })
+            .collect();
+        let identity = home.engine.identity();
+        let none = BTreeSet::new();
+        let ids = questions.get(&home.name).unwrap_or(&none);
+        // An inventory that fails is "unknown", never "gone": nothing is marked lost by it.
+        let has = identity.as_ref().ok().and_then(|_| home.engine.inventory(ids).ok());
+        if let Some(has) = &has {
+            home.know(ids, has);
+        }
+        let outside = upstream.look(&*home.engine, wanted);
+        let mut all: BTreeMap<String, Inventory> =
+            has.map(|has| (home.name.clone(), has)).into_iter().collect();
+        for answer in asked {
+            all.extend(answer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        Answer { identity, has: all, outside }
+    })
+}
+
+impl Session {
+    /// The results of earlier runs by the engine that has them: home's where no other was noted, or
+    /// the one that was noted is none of ours any more.
+    pub(super) fn questions(&self) -> Questions {
+        let fleet = self.hands.fleet();
+        let mut questions = Questions::new();
+        for (name, id) in &self.memory.results {
+            let noted = self.memory.places.get(name).filter(|place| fleet.named(place).is_some());
+            let place = noted.unwrap_or(&fleet.home().name);
+            self.hands.place(id, place);
+            questions.entry(place.clone()).or_default().insert(id.clone());
+        }
+        questions
+    }
+
+    /// A result that is gone is an input too: its image must be asked for again.
+    pub(super) fn mark_lost(&mut self, has: &BTreeMap<String, Inventory>) -> BTreeSet<String> {
+        let gone = |id: &ImageId| {
+            let place = self.hands.place_of(id).unwrap_or_default();
+            has.get(&place).is_some_and(|has| !has.contains_key(id))
+        };
+        let results = self.memory.results.iter();
+        let lost: BTreeSet<String> =
+            results.filter(|(_, id)| gone(id)).map(|(name, _)| name.clone()).collect();
+        for name in &lost {
+            self.ask_again(name);
+        }
+        lost
+    }
+}

@@ -1,0 +1,258 @@
+//! The engines of one run: what each is good for, how much it may do at once, what it was found to have.
+//!
+//! The first is *home*: the one that would be alone without the others. An image goes to a
+//! free engine that fits, near its bases if it can. An engine that does not answer any more is gone
+//! for the rest of the run. Knows nothing of keys, ledgers and registries.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::member::Member;
+use super::{Cancel, Engine, EngineError, EngineIdentity};
+use crate::syntax::resolve::platform;
+
+/// How often a waiting job looks whether it should stop.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Pauses between the questions to an engine whose build broke off: one that is being stopped may
+/// answer for a moment longer.
+const PROBES: [Duration; 4] =
+    [Duration::from_millis(200), Duration::from_millis(400), Duration::from_millis(800), Duration::ZERO];
+
+/// A name that no engine has: asking for it costs least.
+const NOTHING: &str = "imk.invalid/nothing";
+
+/// Engines that work together. Never empty.
+pub struct Fleet {
+    members: Vec<Arc<Member>>,
+    /// Jobs under way, by place in the list.
+    running: Mutex<Vec<usize>>,
+    freed: Condvar,
+    /// Engines that are gone and of which nobody was told.
+    untold: Mutex<Vec<(String, EngineError)>>,
+}
+
+/// What a job wants of an engine.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Such as `linux/arm64`.
+    pub platform: String,
+    /// Labels that the engine must have.
+    pub needs: BTreeSet<String>,
+    /// The builder that its key names.
+    pub builder: String,
+    /// How many of its bases each engine has, by place in the list; nothing counts as none.
+    pub near: Vec<usize>,
+    /// Engines that have what cannot travel, by place in the list; all when `None`.
+    pub only: Option<Vec<bool>>,
+}
+
+/// Why a job has no engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unplaced {
+    /// None fits, or none of those is left.
+    Nobody,
+    /// Somebody asked to stop.
+    Interrupted,
+}
+
+/// The right to run one job on an engine, until it is dropped.
+pub struct Slot<'a> {
+    fleet: &'a Fleet,
+    at: usize,
+}
+
+impl Slot<'_> {
+    /// The engine.
+    pub fn member(&self) -> &Arc<Member> {
+        &self.fleet.members[self.at]
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        lock(&self.fleet.running)[self.at] -= 1;
+        self.fleet.freed.notify_all();
+    }
+}
+
+impl Fleet {
+    /// One engine alone.
+    pub fn one(engine: Arc<dyn Engine>) -> Self {
+        Self::new(Member::new("", engine), Vec::new())
+    }
+
+    /// Home and the others.
+    pub fn new(home: Member, others: Vec<Member>) -> Self {
+        let members: Vec<Arc<Member>> = std::iter::once(home).chain(others).map(Arc::new).collect();
+        let running = Mutex::new(vec![0; members.len()]);
+        Self { members, running, freed: Condvar::new(), untold: Mutex::default() }
+    }
+
+    /// The engine whose identity is the repository's.
+    pub fn home(&self) -> &Arc<Member> {
+        &self.members[0]
+    }
+
+    /// Every engine, home first, those that are gone included.
+    pub fn members(&self) -> &[Arc<Member>] {
+        &self.members
+    }
+
+    /// The engines that answer, as far as is known.
+    pub fn alive(&self) -> impl Iterator<Item = &Arc<Member>> {
+        self.members.iter().filter(|member| member.gone().is_none())
+    }
+
+    /// Whether there is but one: then nothing is chosen and nothing asked that need not be.
+    pub fn is_one(&self) -> bool {
+        self.members.len() == 1
+    }
+
+    /// The engine of that name.
+    pub fn named(&self, name: &str) -> Option<&Arc<Member>> {
+        self.members.iter().find(|member| member.name == name)
+    }
+
+    /// Uses an engine no more. True when it was used until now.
+    pub fn lose(&self, member: &Member, error: EngineError) -> bool {
+        let first = member.lose(error.clone());
+        if first {
+            lock(&self.untold).push((member.name.clone(), error));
+            self.freed.notify_all();
+        }
+        first
+    }
+
+    /// The engines that are gone and that nobody was told of.
+    pub fn take_gone(&self) -> Vec<(String, EngineError)> {
+        std::mem::take(&mut *lock(&self.untold))
+    }
+
+    /// Whether an engine that failed a job is there no more; then it is used no more.
+    pub fn died(&self, member: &Member, error: &EngineError) -> bool {
+        let patience = match error {
+            EngineError::Interrupted | EngineError::FileChanged { .. } => return false,
+            EngineError::Unreachable { .. } => {
+                self.lose(member, error.clone());
+                return true;
+            }
+            // A command that was killed (128 + 9, 128 + 15) may have been killed with its engine.
+            EngineError::Failed(failure)
+                if failure.exit_code.is_some_and(|code| code != 137 && code != 143) =>
+            {
+                &PROBES[PROBES.len() - 1..]
+            }
+            EngineError::Failed(_) | EngineError::Refused { .. } => &PROBES[..],
+        };
+        for pause in patience {
+            if let Err(error) = member.engine.inspect(NOTHING) {
+                self.lose(member, error);
+                return true;
+            }
+            std::thread::sleep(*pause);
+        }
+        false
+    }
+
+    /// Waits for an engine that fits and is free. Of several it takes the one that has most of the bases,
+    /// then the one that does least.
+    ///
+    /// # Errors
+    /// See [`Unplaced`].
+    pub fn take(&self, wanted: &Wanted, cancel: &Cancel) -> Result<Slot<'_>, Unplaced> {
+        loop {
+            if cancel.is_cancelled() {
+                return Err(Unplaced::Interrupted);
+            }
+            let fitting = self.fitting(wanted);
+            if fitting.is_empty() {
+                return Err(Unplaced::Nobody);
+            }
+            let mut running = lock(&self.running);
+            let free = |at: &&usize| self.members[**at].jobs.is_none_or(|most| running[**at] < most);
+            let near = |at: usize| wanted.near.get(at).copied().unwrap_or_default();
+            let best =
+                fitting.iter().filter(free).min_by_key(|at| (Reverse(near(**at)), running[**at], **at));
+            if let Some(at) = best {
+                running[*at] += 1;
+                return Ok(Slot { fleet: self, at: *at });
+            }
+            drop(self.freed.wait_timeout(running, TICK).unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// The places of the engines that a job may go to. One that runs a platform natively is
+    /// preferred to all that would emulate it; one that says what it builds builds nothing else.
+    fn fitting(&self, wanted: &Wanted) -> Vec<usize> {
+        let allowed = |at: usize| wanted.only.as_ref().is_none_or(|only| only[at]);
+        let candidates = self.members.iter().enumerate().filter(|(at, member)| {
+            member.gone().is_none() && allowed(*at) && wanted.needs.is_subset(&member.labels)
+        });
+        if self.is_one() {
+            return candidates.map(|(at, _)| at).collect();
+        }
+        let (mut native, mut able) = (Vec::new(), Vec::new());
+        for (at, member) in candidates {
+            let Some(identity) = self.identity(member) else { continue };
+            if !wanted.builder.is_empty()
+                && builder(&identity) != wanted.builder.split('/').next().unwrap_or_default()
+            {
+                continue;
+            }
+            let own = [identity.platform];
+            let platforms = if member.platforms.is_empty() { &own[..] } else { &member.platforms[..] };
+            if platforms.iter().any(|it| same_platform(it, &wanted.platform)) {
+                native.push(at);
+            } else if member.platforms.is_empty() {
+                able.push(at);
+            }
+        }
+        if native.is_empty() { able } else { native }
+    }
+
+    /// Who an engine is; one that does not say is used no more.
+    fn identity(&self, member: &Member) -> Option<EngineIdentity> {
+        member.engine.identity().map_err(|error| self.lose(member, error)).ok()
+    }
+
+    /// Whether any engine could ever be given such a job, as far as that shows without asking one.
+    pub fn could(&self, wanted: &Wanted) -> bool {
+        let builds = |member: &Member| {
+            self.is_one()
+                || wanted.platform.is_empty()
+                || member.platforms.is_empty()
+                || member.platforms.iter().any(|it| same_platform(it, &wanted.platform))
+        };
+        self.members.iter().any(|member| wanted.needs.is_subset(&member.labels) && builds(member))
+    }
+
+    /// Every engine with what it is for and, where it is so, why it is gone: for messages.
+    pub fn described(&self) -> Vec<String> {
+        self.members.iter().map(|member| member.described()).collect()
+    }
+}
+
+/// `buildkit` of `buildkit/overlay2`.
+fn builder(identity: &EngineIdentity) -> &str {
+    identity.builder.split('/').next().unwrap_or_default()
+}
+
+/// Whether a machine of one platform runs the other by itself. Of the 64-bit architectures every variant
+/// is taken to run on every machine, as engines do; an `arm` of one version is another machine.
+fn same_platform(one: &str, other: &str) -> bool {
+    match (platform::parse(one), platform::parse(other)) {
+        (Some(one), Some(other)) => {
+            let variants = one.architecture != "arm" || one.variant == other.variant;
+            one.os == other.os && one.architecture == other.architecture && variants
+        }
+        _ => one == other,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these mutexes guard is whole after every statement.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,149 @@
+//! One engine of several: its name, what it is for, and what it was found to have.
+//!
+//! Remembers what the engine answered, so that it is asked once. Chooses nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::{Engine, EngineError, ImageId, Inventory};
+use crate::syntax::reference::normalized;
+
+/// An engine among others.
+pub struct Member {
+    /// What a person calls it; empty for one that is alone.
+    pub name: String,
+    /// The engine.
+    pub engine: Arc<dyn Engine>,
+    /// What it is good for, such as `jdk17` or `gpu`.
+    pub labels: BTreeSet<String>,
+    /// What it builds, such as `linux/arm64`; when empty, its own platform first and others by emulation.
+    pub platforms: Vec<String>,
+    /// How many jobs at once, at the most.
+    pub jobs: Option<usize>,
+    /// What it answered for an id: its tags, or that it has no such image.
+    present: Mutex<BTreeMap<ImageId, Option<BTreeSet<String>>>>,
+    /// Why it is used no more.
+    gone: OnceLock<EngineError>,
+}
+
+impl Member {
+    /// An engine without labels and limits.
+    pub fn new(name: &str, engine: Arc<dyn Engine>) -> Self {
+        Self {
+            name: name.to_owned(),
+            engine,
+            labels: BTreeSet::new(),
+            platforms: Vec::new(),
+            jobs: None,
+            present: Mutex::default(),
+            gone: OnceLock::new(),
+        }
+    }
+
+    /// Why it is used no more, if so.
+    pub fn gone(&self) -> Option<&EngineError> {
+        self.gone.get()
+    }
+
+    /// Uses it no more. True the first time.
+    pub(super) fn lose(&self, error: EngineError) -> bool {
+        self.gone.set(error).is_ok()
+    }
+
+    /// Takes over what it was found to have or lack, so that it is not asked again.
+    pub fn know(&self, asked: &BTreeSet<ImageId>, has: &Inventory) {
+        let mut present = self.present();
+        for id in asked {
+            present.insert(id.clone(), has.get(id).cloned());
+        }
+    }
+
+    /// It has an image that was made or fetched just now.
+    pub fn learned(&self, id: &ImageId) {
+        self.present().insert(id.clone(), Some(BTreeSet::new()));
+    }
+
+    /// Whether it is known to have an image; nothing is asked.
+    pub fn surely_has(&self, id: &ImageId) -> bool {
+        matches!(self.present().get(id), Some(Some(_)))
+    }
+
+    /// Whether it has an image.
+    ///
+    /// # Errors
+    /// When it does not answer: that is not an absence.
+    pub fn has(&self, id: &ImageId) -> Result<bool, EngineError> {
+        self.tags(id).map(|tags| tags.is_some())
+    }
+
+    /// The tags an image bears there; `None` when it does not have it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn tags(&self, id: &ImageId) -> Result<Option<BTreeSet<String>>, EngineError> {
+        if let Some(known) = self.present().get(id) {
+            return Ok(known.clone());
+        }
+        let asked = BTreeSet::from([id.clone()]);
+        let has = self.engine.inventory(&asked)?;
+        self.know(&asked, &has);
+        Ok(has.get(id).cloned())
+    }
+
+    /// Names an image.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub fn tag(&self, id: &ImageId, reference: &str) -> Result<(), EngineError> {
+        self.engine.tag(id, reference)?;
+        let mut present = self.present();
+        for (other, tags) in present.iter_mut() {
+            if let Some(tags) = tags {
+                tags.retain(|tag| normalized(tag) != normalized(reference));
+                if other == id {
+                    tags.insert(reference.to_owned());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the names away that were given for a moment. The last name of an image
+    /// stays: an engine removes an image together with it.
+    pub fn release(&self, passing: impl Fn(&str) -> bool) {
+        if self.gone().is_some() {
+            return;
+        }
+        for tags in self.present().values_mut().flatten() {
+            let pins: Vec<String> = tags.iter().filter(|tag| passing(tag)).cloned().collect();
+            if tags.len() > pins.len() {
+                for pin in pins {
+                    // A name that stays behind is taken away by the next run.
+                    let _ = self.engine.untag(&pin);
+                    tags.remove(&pin);
+                }
+            }
+        }
+    }
+
+    /// Its name and what it is for: for messages.
+    pub(super) fn described(&self) -> String {
+        let mut about = Vec::new();
+        if !self.labels.is_empty() {
+            about.push(self.labels.iter().cloned().collect::<Vec<_>>().join("+"));
+        }
+        about.extend(Some(self.platforms.join("+")).filter(|platforms| !platforms.is_empty()));
+        about.extend(self.gone().map(|why| format!("gone: {why}")));
+        let name = if self.name.is_empty() { "the engine" } else { &self.name };
+        if about.is_empty() {
+            format!("`{name}` (no labels)")
+        } else {
+            format!("`{name}` ({})", about.join("; "))
+        }
+    }
+
+    fn present(&self) -> MutexGuard<'_, BTreeMap<ImageId, Option<BTreeSet<String>>>> {
+        // It is whole after every statement.
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

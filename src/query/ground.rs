@@ -1,0 +1,235 @@
+//! Where a job is built, and how its bases come to be there under exact names.
+//!
+//! A base that another engine has is published under its key and fetched by digest, once for all who
+//! need it. One whose name has no registry cannot travel, so its users go where it is.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+
+use super::hands::{Hands, JobEvent};
+use super::image::{BuildError, Built};
+use super::inputs::Exact;
+use super::pins::Pins;
+use super::produce::Job;
+use super::publish::PublishError;
+use crate::engine::fleet::{Fleet, Slot, Unplaced, Wanted};
+use crate::engine::{EngineError, ImageId, Member};
+use crate::hash::ContentHash;
+use crate::ledger::{Record, now};
+use crate::part::Part;
+use crate::syntax::reference::{self, Reference};
+
+impl Hands {
+    /// Waits for the engine that is to build a job.
+    pub(super) fn choose<'f>(&self, job: &Job<'_>, fleet: &'f Fleet) -> Result<Slot<'f>, BuildError> {
+        let mut wanted = Wanted {
+            platform: job.platform.to_owned(),
+            needs: self.run().needs.get(job.name).cloned().unwrap_or_default(),
+            builder: job.builder.to_owned(),
+            ..Wanted::default()
+        };
+        if !fleet.is_one() {
+            self.look_for_bases(job, fleet, &mut wanted)?;
+        }
+        let mut taken = fleet.take(&wanted, &self.cancel);
+        if wanted.only.is_some() && matches!(taken, Err(Unplaced::Nobody)) {
+            // No engine that has its bases fits. One that fits says then which of them it lacks.
+            taken = fleet.take(&Wanted { only: None, ..wanted.clone() }, &self.cancel);
+        }
+        taken.map_err(|unplaced| match unplaced {
+            Unplaced::Interrupted => BuildError::Engine(EngineError::Interrupted),
+            Unplaced::Nobody => BuildError::NoEngine {
+                platform: wanted.platform,
+                needs: wanted.needs.into_iter().collect(),
+                engines: fleet.described(),
+            },
+        })
+    }
+
+    /// Which engines have which bases, and which of those cannot leave them.
+    fn look_for_bases(&self, job: &Job<'_>, fleet: &Fleet, wanted: &mut Wanted) -> Result<(), BuildError> {
+        let members = fleet.members();
+        wanted.near = vec![0; members.len()];
+        let mut only = vec![true; members.len()];
+        let mut weigh = |ids: &BTreeSet<ImageId>, travels: bool| {
+            let has = |member: &Arc<Member>| {
+                member.gone().is_none() && ids.iter().any(|id| self.there(fleet, member, id))
+            };
+            let there: Vec<bool> = members.iter().map(has).collect();
+            for (near, there) in wanted.near.iter_mut().zip(&there) {
+                *near += usize::from(*there);
+            }
+            if !travels && there.contains(&true) {
+                only.iter_mut().zip(&there).for_each(|(only, there)| *only &= there);
+            }
+        };
+        for part in job.on {
+            let records = self.ledger.with_content(&content_of(part)?, None);
+            let travels = records.iter().any(|record| record.published.is_some())
+                || self.shelves.repository(&part.name).is_some();
+            weigh(&records.into_iter().map(|record| ImageId(record.id)).collect(), travels);
+        }
+        for (_, exact) in &job.outside {
+            if let Exact::Local(id) = exact {
+                weigh(&BTreeSet::from([ImageId(id.clone())]), false);
+            }
+        }
+        wanted.only = only.contains(&false).then_some(only);
+        Ok(())
+    }
+
+    /// Whether an engine has an image. One that does not answer has none, and is used no more.
+    fn there(&self, fleet: &Fleet, member: &Member, id: &ImageId) -> bool {
+        match member.has(id) {
+            Ok(there) => there,
+            Err(error) => {
+                fleet.died(member, &error);
+                false
+            }
+        }
+    }
+
+    /// An exact name on the engine that builds for each reference whose image is known.
+    pub(super) fn pin_bases(&self, job: &Job<'_>, member: &Arc<Member>) -> Result<Pins, BuildError> {
+        let mut pins = Pins::default();
+        for part in job.on {
+            let reference = self.pin(job, part, member)?;
+            for edge in job.edges.iter().filter(|edge| edge.base == part.name) {
+                pins.inside.insert(edge.reference.clone(), reference.clone());
+            }
+        }
+        for (base, exact) in &job.outside {
+            let exact = match exact {
+                Exact::Digest(digest) => reference::parse(&base.reference)
+                    .ok()
+                    .map(|name| Reference { tag: None, digest: Some(digest.clone()), ..name }.to_string()),
+                Exact::Local(id) => {
+                    let id = ImageId(id.clone());
+                    let pin = self.pin_local(member, &id).map_err(BuildError::Engine)?;
+                    if pin.is_none() && member.name != self.fleet().home().name {
+                        return Err(self.stuck(&base.reference, member, "no registry has it"));
+                    }
+                    pin
+                }
+                Exact::Unknown => None,
+            };
+            if let Some(exact) = exact {
+                pins.outside.insert((base.reference.clone(), base.platform.clone()), exact);
+            }
+        }
+        Ok(pins)
+    }
+
+    /// A name that nothing else moves, for an image that this engine has.
+    /// None when it is gone since it was looked at: the engine then says what is wrong.
+    fn pin_local(&self, member: &Member, id: &ImageId) -> Result<Option<String>, EngineError> {
+        if !member.has(id)? {
+            return Ok(None);
+        }
+        let reference = Self::pin_name(&self.run().nonce, id);
+        member.tag(id, &reference)?;
+        Ok(Some(reference))
+    }
+
+    /// Gives the exact base a name that nothing else moves, for a Dockerfile
+    /// can only name images, and a BuildKit of 20.10 takes no id in `FROM`.
+    fn pin(&self, job: &Job<'_>, base: &Part, member: &Arc<Member>) -> Result<String, BuildError> {
+        let content = content_of(base)?;
+        let fleet = self.fleet();
+        let journey = self.journey(&content);
+        let _turn = journey.lock().unwrap_or_else(PoisonError::into_inner);
+        let on = if fleet.is_one() { Some(job.engine) } else { None };
+        let records = self.ledger.with_content(&content, on);
+        for record in &records {
+            let here = self.pin_local(member, &ImageId(record.id.clone()));
+            if let Some(reference) = here.map_err(BuildError::Engine)? {
+                return Ok(reference);
+            }
+            let Some(at) = &record.published else { continue };
+            if let Some(reference) = self.bring(job, record, at, member)? {
+                return Ok(reference);
+            }
+        }
+        let others = |member: &&Arc<Member>| !fleet.is_one() && member.gone().is_none();
+        for other in fleet.members().iter().filter(others).filter(|other| other.name != member.name) {
+            for record in &records {
+                if !self.there(&fleet, other, &ImageId(record.id.clone())) {
+                    continue;
+                }
+                match self.send_off(&fleet, other, record, member, &base.name)? {
+                    Some(at) => match self.bring(job, record, &at, member)? {
+                        Some(reference) => return Ok(reference),
+                        None => continue,
+                    },
+                    None => break,
+                }
+            }
+        }
+        // It was there when it was last looked at: the next try builds it, and this image on it.
+        self.ask_again(&base.name);
+        self.ask_again(job.name);
+        Err(BuildError::BaseGone(base.name.clone()))
+    }
+
+    /// Publishes a base from the engine that has it, and says where. None when it is of no use any
+    /// more: the engine is gone, or another machine published another result of the same key.
+    fn send_off(
+        &self,
+        fleet: &Fleet,
+        from: &Arc<Member>,
+        record: &Record,
+        to: &Member,
+        base: &str,
+    ) -> Result<Option<String>, BuildError> {
+        let built = Built { key: record.key, id: ImageId(record.id.clone()), content: record.content };
+        match self.publish_from(Some(from), &record.image, &built) {
+            Ok(Some(there)) if there.content == built.content => Ok(Some(there.at.to_string())),
+            Ok(Some(_)) => Ok(None),
+            Ok(None) => Err(self.stuck(base, to, "its name has no registry")),
+            Err(PublishError::Engine(error)) if fleet.died(from, &error) => {
+                let why = error.to_string();
+                self.report(base, JobEvent::Lost { engine: from.name.clone(), why });
+                Ok(None)
+            }
+            Err(PublishError::Engine(EngineError::Interrupted)) => {
+                Err(BuildError::Engine(EngineError::Interrupted))
+            }
+            Err(error) => Err(self.stuck(base, to, &error.to_string())),
+        }
+    }
+
+    /// Fetches a published base, and pins it.
+    fn bring(
+        &self,
+        job: &Job<'_>,
+        record: &Record,
+        at: &str,
+        member: &Arc<Member>,
+    ) -> Result<Option<String>, BuildError> {
+        let fetched = self.fetch_to(member, &record.image, at, &record.key).map_err(BuildError::Engine)?;
+        let Some(id) = fetched else { return Ok(None) };
+        if !self.fleet().is_one() {
+            let engine = self.engine_id(job, member).map_err(BuildError::Engine)?;
+            let arrived = Record {
+                engine,
+                id: id.0.clone(),
+                at: now(),
+                took_ms: 0,
+                reasons: Vec::new(),
+                published: Some(at.to_owned()),
+                ..record.clone()
+            };
+            // Only saves a journey: what cannot be written down travels again.
+            let _ = self.ledger.record(arrived);
+        }
+        self.pin_local(member, &id).map_err(BuildError::Engine)
+    }
+
+    fn stuck(&self, base: &str, to: &Member, why: &str) -> BuildError {
+        BuildError::Stuck { base: base.to_owned(), engine: to.name.clone(), why: why.to_owned() }
+    }
+}
+
+fn content_of(base: &Part) -> Result<ContentHash, BuildError> {
+    base.value.parse().map_err(|_| BuildError::Base(base.name.clone()))
+}

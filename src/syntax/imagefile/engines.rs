@@ -1,0 +1,97 @@
+//! `engines`: where images can be built, and what each place is good for.
+//!
+//! Knows the shape of an entry. Whether an address leads anywhere is for the floors above.
+
+use ron2::ast::Expr;
+
+use super::decode::{Reader, span_of};
+use super::inherit::Scope;
+use super::{ENGINE_KEYS, Word};
+use crate::syntax::error::{Span, SyntaxError};
+use crate::syntax::resolve::platform;
+
+/// An engine as declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredEngine {
+    /// How it is reached.
+    pub address: EngineAddress,
+    /// What it is good for.
+    pub labels: Vec<String>,
+    /// What it builds and nothing else; when empty, its own platform first.
+    pub platforms: Vec<String>,
+    /// How many images at once, at the most.
+    pub jobs: Option<usize>,
+}
+
+/// Where an engine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineAddress {
+    /// As DOCKER_HOST says it.
+    Host(String),
+    /// A docker context.
+    Context(String),
+}
+
+/// An engine as written.
+#[derive(Clone, Default)]
+pub(super) struct RawEngine {
+    span: Span,
+    host: Option<Word>,
+    context: Option<Word>,
+    labels: Vec<Word>,
+    platforms: Vec<Word>,
+    jobs: Option<usize>,
+}
+
+impl Reader {
+    pub(super) fn engine(&mut self, value: &Expr<'_>) -> RawEngine {
+        let mut engine = RawEngine { span: span_of(value), ..RawEngine::default() };
+        self.fields(value, "an engine", ENGINE_KEYS, |reader, key, value| match key {
+            "host" => engine.host = reader.text(value),
+            "context" => engine.context = reader.text(value),
+            "labels" => engine.labels = reader.one_or_more(value),
+            "platforms" => engine.platforms = reader.one_or_more(value),
+            _ => engine.jobs = reader.count(value),
+        });
+        engine
+    }
+
+    /// A number of at least one.
+    fn count(&mut self, value: &Expr<'_>) -> Option<usize> {
+        match value {
+            Expr::Number(number) => match number.raw.parse().ok().filter(|count: &usize| *count > 0) {
+                Some(count) => return Some(count),
+                None => self.wrong(span_of(value), format!("`{}` is not a number of jobs", number.raw)),
+            },
+            other => self.expected("a number", other),
+        }
+        None
+    }
+}
+
+impl Scope<'_> {
+    /// What an entry means; none when it says not, or twice, where the engine is.
+    pub(super) fn engine(&mut self, name: &Word, raw: &RawEngine) -> Option<DeclaredEngine> {
+        if name.text.is_empty() || name.text.contains(|c: char| c.is_whitespace() || ",=/".contains(c)) {
+            let error = SyntaxError::new(name.span, format!("`{}` cannot name an engine", name.text));
+            self.errors.push(error.hint("--engine must be able to say it: no spaces, commas, slashes, `=`"));
+        }
+        let address = match (&raw.host, &raw.context) {
+            (Some(host), None) => EngineAddress::Host(self.fill(host).text),
+            (None, Some(context)) => EngineAddress::Context(self.fill(context).text),
+            _ => {
+                let error = SyntaxError::new(raw.span, format!("where is the engine `{}`?", name.text));
+                self.errors.push(error.hint("give it either `host` or `context`"));
+                return None;
+            }
+        };
+        let texts = |words: Vec<Word>| words.into_iter().map(|word| word.text).collect();
+        let platforms = self.words(&raw.platforms);
+        for word in platforms.iter().filter(|word| platform::parse(&word.text).is_none()) {
+            let error = SyntaxError::new(word.span, format!("`{}` is not a platform", word.text));
+            self.errors.push(error.hint("write it as \"linux/arm64\""));
+        }
+        let labels = texts(self.words(&raw.labels));
+        Some(DeclaredEngine { address, labels, platforms: texts(platforms), jobs: raw.jobs })
+    }
+}

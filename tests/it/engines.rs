@@ -1,0 +1,121 @@
+//! Several real engines and a real registry: bases travel by digest, and an engine may die.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use crate::registry_server::RegistryServer;
+use crate::sandbox::{Sandbox, engine_or_skip};
+use crate::second_engine::SecondEngine;
+
+/// The command with the test's own engine and another, which has a label.
+fn command(sandbox: &Sandbox, other: &SecondEngine, words: &str) -> Command {
+    let mut command = sandbox.command("", words);
+    command.env("IMK_ENGINE", format!("default {},labels=big,jobs=2", other.host()));
+    command
+}
+
+fn images(engine: &SecondEngine) -> String {
+    engine.docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"])
+}
+
+#[test]
+fn an_image_is_built_where_it_fits_and_its_base_comes_through_the_registry() {
+    if engine_or_skip("travel").is_none() {
+        return;
+    }
+    let Some(registry) = RegistryServer::open("travel") else { return };
+    let other = SecondEngine::start();
+    let sandbox = Sandbox::with(
+        "
+        //- Imagefile.ron
+        (images: {\"base\": (), \"api\": (needs: [\"big\"]), \"web\": (needs: [\"big\"])})
+        //- base/Dockerfile
+        FROM scratch
+        COPY file /base
+        //- api/Dockerfile
+        FROM base
+        COPY file /api
+        //- api/file
+        api
+        //- web/Dockerfile
+        FROM base
+        COPY file /web
+        //- web/file
+        web
+        ",
+    )
+    .prefixed(&registry.name("team/"));
+    sandbox.edit("base/file", &format!("travel {}\n", registry.host()));
+    let run = |words: &str| sandbox.run(command(&sandbox, &other, words).output().unwrap());
+
+    let first = run("");
+    assert!(first.stderr.contains("api: on engine `unix://"), "{}", first.stderr);
+    first.says("0 fresh, 3 built, 0 failed");
+    let there = images(&other);
+    assert!(there.contains("team/api:latest") && there.contains("team/web:latest"), "{there}");
+    assert!(!there.contains("team/base:latest"), "{there}");
+    let manifests = registry.requests();
+    let pulled = manifests.iter().filter(|line| line.starts_with("GET /v2/team/base/manifests/sha256:"));
+    assert!(pulled.count() >= 1 && !manifests.iter().any(|line| line.contains("team/api")), "{manifests:?}");
+
+    // Nothing is to be done, and no registry is asked.
+    let before = registry.requests().len();
+    run("").says("3 fresh, 0 built, 0 failed");
+    assert_eq!(registry.requests().len(), before);
+    // Alone, the test's own engine has what it built, and one is told what it lacks.
+    let alone = sandbox.imk("api").code(2);
+    assert!(
+        alone.err().contains("image `api` needs an engine with `big`, and there is none"),
+        "{}",
+        alone.err()
+    );
+    assert!(alone.err().contains("Imagefile.ron:1:"), "{}", alone.err());
+    // Asked for here, it comes through the registry too.
+    run("--load api").says("2 fresh, 0 built, 1 retagged, 0 failed");
+    sandbox.id("api");
+}
+
+#[test]
+fn an_engine_that_is_killed_in_the_middle_of_a_build_loses_its_job_to_the_other() {
+    if engine_or_skip("killed-engine").is_none() {
+        return;
+    }
+    let mut other = SecondEngine::start();
+    let sandbox = Sandbox::with(
+        "
+        //- Imagefile.ron
+        (images: {\"a\": (), \"b\": ()})
+        //- a/Dockerfile
+        FROM scratch
+        COPY busybox /bin/busybox
+        RUN [\"/bin/busybox\", \"sleep\", \"15\"]
+        //- b/Dockerfile
+        FROM scratch
+        COPY busybox /bin/busybox
+        RUN [\"/bin/busybox\", \"sleep\", \"15\"]
+        ",
+    );
+    sandbox.place_busybox();
+    let mut imk = command(&sandbox, &other, "-j 2");
+    let mut imk = imk.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(imk.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut told: Vec<String> = Vec::new();
+    let mark = format!("on engine `{}`", other.host());
+    let victim = loop {
+        let Some(line) = lines.next() else { panic!("no job came to the other engine: {told:#?}") };
+        told.push(line.clone());
+        let Some(name) = told.iter().find_map(|line| line.strip_suffix(&mark)) else { continue };
+        // Its command runs.
+        if line.starts_with(name) && line.contains("RUN ") {
+            break name.trim_end_matches(": ").to_owned();
+        }
+    };
+    other.kill();
+    told.extend(lines);
+    let run = sandbox.run(imk.wait_with_output().unwrap());
+    let lost = format!("{victim}: lost with engine `{}`, another is tried", other.host());
+    assert!(told.iter().any(|line| line.starts_with(&lost)), "{told:#?}");
+    run.says("0 fresh, 2 built, 0 failed");
+    assert_ne!(sandbox.id("a"), "");
+    assert_ne!(sandbox.id("b"), "");
+}
