@@ -5,7 +5,10 @@
 pub mod args;
 mod build;
 mod check;
+mod clean;
+mod doctor;
 mod failure;
+mod gc;
 mod graph;
 mod init;
 mod inputs;
@@ -18,6 +21,7 @@ mod plan;
 mod progress;
 mod pull;
 mod replay;
+mod table;
 mod tags;
 mod update;
 mod why;
@@ -30,8 +34,8 @@ pub use failure::Failure;
 
 /// What may be typed where a target may stand, for "did you mean".
 const VERBS: &[&str] = &[
-    "build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "tags", "update",
-    "outdated", "push", "pull", "init", "keys", "help",
+    "build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "clean", "gc", "doctor",
+    "tags", "update", "outdated", "push", "pull", "init", "keys", "help",
 ];
 
 /// Runs the command line of this process; the number is its exit status.
@@ -57,6 +61,9 @@ pub fn main() -> u8 {
         Some(Verb::Graph(graph)) => graph::run(global, graph),
         Some(Verb::Inputs(inputs)) => inputs::run(global, inputs),
         Some(Verb::List(list)) => list::run(global, list),
+        Some(Verb::Clean(clean)) => clean::run(global, clean),
+        Some(Verb::Gc(gc)) => gc::run(global, gc),
+        Some(Verb::Doctor(doctor)) => doctor::run(global, doctor),
         Some(Verb::Tags(tags)) => tags::run(global, tags),
         Some(Verb::Update(update)) => update::run(global, update),
         Some(Verb::Outdated(outdated)) => update::outdated(global, outdated),

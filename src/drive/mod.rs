@@ -3,8 +3,13 @@
 //! The only floor that sets salsa inputs. Never prints: it reports data, and
 //! the face makes words of it.
 
+pub mod clean;
+pub mod gc;
+mod gone;
+pub mod holdings;
 pub mod lock;
 pub mod others;
+pub mod overview;
 pub mod plan;
 pub mod project;
 pub mod publish;

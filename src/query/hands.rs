@@ -139,6 +139,11 @@ impl Hands {
         }
     }
 
+    /// Whether an image was asked for already.
+    pub fn knows(&self, id: &ImageId) -> bool {
+        lock(&self.present).contains_key(id)
+    }
+
     /// Whether the engine has an image.
     ///
     /// # Errors

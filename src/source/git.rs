@@ -18,6 +18,7 @@ pub mod foreign;
 pub mod head;
 pub mod heads;
 pub mod history;
+pub mod old;
 mod pieces;
 mod program;
 pub mod remote;

@@ -8,11 +8,13 @@ mod bad_input;
 mod history;
 mod hostile;
 mod inputs;
+mod manage;
 mod no_engine;
 mod overlays;
 mod peers;
 mod sandbox;
 mod tags;
+mod terminal;
 mod tidy;
 mod warnings;
 
