@@ -2,7 +2,8 @@
 //!
 //! The truth about finished builds. A line is on the disk before its build
 //! counts as done; a torn last line, left by a power cut or `kill -9`, is
-//! passed over. Knows nothing of queries; whether the engine still has an image
+//! passed over. Of an image that is gone from the Imagefile the results stay, without
+//! their history: see `ledger/gone.rs`. Knows nothing of queries; whether the engine still has an image
 //! is asked elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash::ContentHash;
 use crate::reason::Reason;
+
+mod gone;
+
+pub use gone::health;
 
 /// One finished build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +69,8 @@ pub struct Ledger {
 #[derive(Default)]
 struct State {
     records: Vec<Record>,
+    /// Results of images that are gone from the Imagefile.
+    gone: Vec<Record>,
     /// Index of the newest record of a key on an engine.
     by_key: BTreeMap<(ContentHash, String), usize>,
     /// Index of the newest record of an image on an engine.
@@ -84,6 +91,7 @@ struct Shelving {
 enum Line {
     Built(Record),
     Shelved(Shelving),
+    Gone(gone::Gone),
 }
 
 impl State {
@@ -123,13 +131,14 @@ impl Ledger {
             match serde_json::from_slice(line) {
                 Ok(Line::Built(record)) => state.add(record),
                 Ok(Line::Shelved(shelving)) => drop(state.shelve(&shelving)),
+                Ok(Line::Gone(gone)) => state.gone.push(gone.into()),
                 Err(_) => {}
             }
         }
         let ledger = Self { path: path.to_owned(), state: Mutex::new(state) };
         let torn = bytes.last().is_some_and(|last| *last != b'\n');
         if torn || lines > 2 * ledger.kept().len() + 1000 {
-            ledger.rewrite()?;
+            ledger.rewrite(ledger.kept())?;
         }
         Ok(ledger)
     }
@@ -142,7 +151,9 @@ impl Ledger {
     /// The result of `key` on `engine`, if it was ever built there.
     pub fn lookup(&self, key: &ContentHash, engine: &str) -> Option<Record> {
         let state = self.state();
-        state.by_key.get(&(*key, engine.to_owned())).map(|index| state.records[*index].clone())
+        let known = state.by_key.get(&(*key, engine.to_owned())).map(|index| &state.records[*index]);
+        let gone = || state.gone.iter().rev().find(|record| record.key == *key && record.engine == engine);
+        known.or_else(gone).cloned()
     }
 
     /// The newest result of `key` on every engine that ever had one.
@@ -289,18 +300,27 @@ impl Ledger {
         kept
     }
 
-    fn rewrite(&self) -> std::io::Result<()> {
-        let kept = self.kept();
+    /// Replaces the whole file by these records, and the results of images that are gone.
+    fn rewrite(&self, kept: Vec<Record>) -> std::io::Result<()> {
+        let gone = self.state().gone.clone();
+        self.write(kept, gone)
+    }
+
+    fn write(&self, kept: Vec<Record>, gone: Vec<Record>) -> std::io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         for record in &kept {
             serde_json::to_writer(&mut file, record)?;
             file.write_all(b"\n")?;
         }
+        for record in &gone {
+            serde_json::to_writer(&mut file, &gone::Gone::from(record))?;
+            file.write_all(b"\n")?;
+        }
         file.as_file().sync_data()?;
         file.persist(&self.path)?;
         let mut state = self.state();
-        *state = State::default();
+        *state = State { gone, ..State::default() };
         for record in kept {
             state.add(record);
         }
@@ -309,117 +329,4 @@ impl Ledger {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(image: &str, key: u8, id: &str) -> Record {
-        Record {
-            key: ContentHash::of(&[key]),
-            image: image.into(),
-            engine: "e".into(),
-            id: id.into(),
-            content: ContentHash::of(id.as_bytes()),
-            at: 1,
-            took_ms: 2,
-            reasons: vec![],
-            published: None,
-            same: false,
-        }
-    }
-
-    fn folder() -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ledger");
-        (folder, path)
-    }
-
-    fn history(ledger: &Ledger, image: &str) -> Vec<Record> {
-        ledger.history(&BTreeSet::from([image.to_owned()]))
-    }
-
-    #[test]
-    fn two_builds_of_one_second_keep_their_order() {
-        let (_folder, path) = folder();
-        let ledger = Ledger::open(&path).unwrap();
-        for (image, key) in [("web", 1), ("db", 2), ("web", 3)] {
-            let reasons = vec![Reason::forced()];
-            ledger.record(Record { reasons, ..record(image, key, &format!("sha256:{key}")) }).unwrap();
-        }
-        let ids: Vec<String> = history(&ledger, "web").into_iter().map(|record| record.id).collect();
-        assert_eq!(ids, ["sha256:3", "sha256:1"], "the newest in front");
-        let (at, newest) = ledger.last_build("web", usize::MAX).unwrap();
-        assert_eq!((at, newest.id.as_str()), (2, "sha256:3"));
-        let (at, before) = ledger.last_build("web", at).unwrap();
-        assert_eq!((at, before.id.as_str()), (0, "sha256:1"));
-        assert_eq!(ledger.last_build("web", at), None);
-    }
-
-    #[test]
-    fn a_ledger_of_an_older_imk_is_read() {
-        let (_folder, path) = folder();
-        let line = serde_json::to_string(&record("web", 1, "sha256:a")).unwrap();
-        fs::write(&path, line.replace(",\"same\":false", "") + "\n").unwrap();
-        assert_eq!(Ledger::open(&path).unwrap().builds("web"), [record("web", 1, "sha256:a")]);
-    }
-
-    #[test]
-    fn what_was_recorded_is_found_by_the_next_process() {
-        let (_folder, path) = folder();
-        let ledger = Ledger::open(&path).unwrap();
-        ledger.record(record("web", 1, "sha256:a")).unwrap();
-        ledger.record(record("web", 2, "sha256:b")).unwrap();
-        drop(ledger);
-        let ledger = Ledger::open(&path).unwrap();
-        assert_eq!(ledger.lookup(&ContentHash::of(&[1]), "e").unwrap().id, "sha256:a");
-        assert_eq!(ledger.lookup(&ContentHash::of(&[1]), "other engine"), None);
-        assert_eq!(ledger.latest("web", "e").unwrap().id, "sha256:b");
-        assert_eq!(ledger.with_content(&ContentHash::of(b"sha256:a"), Some("e"))[0].id, "sha256:a");
-    }
-
-    #[test]
-    fn a_ledger_cut_at_any_byte_keeps_every_whole_line() {
-        let (_folder, path) = folder();
-        let ledger = Ledger::open(&path).unwrap();
-        for n in 0..3 {
-            ledger.record(record("web", n, "sha256:a")).unwrap();
-        }
-        let whole = fs::read(&path).unwrap();
-        for length in 0..whole.len() {
-            fs::write(&path, &whole[..length]).unwrap();
-            let lines = whole[..length].iter().filter(|byte| **byte == b'\n').count();
-            let ledger = Ledger::open(&path).unwrap();
-            // The last line may be whole but for its line end.
-            let found = history(&ledger, "web").len();
-            assert!(found == lines || found == lines + 1, "{found} of {lines} at {length}");
-            ledger.record(record("db", 9, "sha256:z")).unwrap();
-            let again = Ledger::open(&path).unwrap();
-            assert_eq!(history(&again, "web").len(), found, "a torn line must not swallow the next");
-            assert_eq!(history(&again, "db").len(), 1);
-        }
-    }
-
-    #[test]
-    fn recent_keys_are_those_of_the_last_builds_of_each_image() {
-        let (_folder, path) = folder();
-        let ledger = Ledger::open(&path).unwrap();
-        for (image, key) in [("web", 1), ("db", 2), ("web", 3), ("web", 4)] {
-            ledger.record(record(image, key, "sha256:a")).unwrap();
-        }
-        let recent: Vec<_> =
-            [1, 2, 3, 4].map(|key| ledger.recent(2).contains(&ContentHash::of(&[key]))).into();
-        assert_eq!(recent, [false, true, true, true]);
-    }
-
-    #[test]
-    fn a_long_ledger_is_compacted_and_loses_no_current_result() {
-        let (_folder, path) = folder();
-        let ledger = Ledger::open(&path).unwrap();
-        ledger.record(record("other", 200, "sha256:o")).unwrap();
-        let line = serde_json::to_string(&record("web", 1, "sha256:a")).unwrap() + "\n";
-        fs::write(&path, fs::read_to_string(&path).unwrap() + &line.repeat(3000)).unwrap();
-        let ledger = Ledger::open(&path).unwrap();
-        assert!(fs::read_to_string(&path).unwrap().lines().count() < 100);
-        assert!(ledger.lookup(&ContentHash::of(&[1]), "e").is_some());
-        assert!(ledger.lookup(&ContentHash::of(&[200]), "e").is_some());
-    }
-}
+mod tests;

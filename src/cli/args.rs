@@ -1,6 +1,7 @@
 //! What was typed. What it means is decided in each verb's own file.
 
 mod asking;
+mod manage;
 pub mod shell;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
 pub use asking::{AffectedArgs, DiffArgs, LogArgs, WhatIfArgs, WhoUsesArgs, WhyArgs, WhyNotArgs};
+pub use manage::{CleanArgs, DoctorArgs, GcArgs, ListArgs};
 
 /// make for container images: builds what is out of date, in the right order, in parallel, and nothing else.
 #[derive(Debug, Parser)]
@@ -142,9 +144,15 @@ pub enum Verb {
     Graph(GraphArgs),
     /// List everything that counts for an image: files, instructions, arguments, bases
     Inputs(InputsArgs),
-    /// List the images
+    /// List the images: how each stands, what it is called, how big it is, when it was built
     #[command(visible_alias = "ls")]
     List(ListArgs),
+    /// Remove what imk knows, of some images or of all; with --images the images it built too
+    Clean(CleanArgs),
+    /// Remove images and records that nothing reaches any more
+    Gc(GcArgs),
+    /// Look over engine, registries, clocks and state, and say what to do
+    Doctor(DoctorArgs),
     /// List the names that images are given, or tell the newest tag with a time
     Tags(TagsArgs),
     /// Ask registries what bases are now, and write it to Imagefile.lock
@@ -334,17 +342,6 @@ pub struct InputsArgs {
     /// Which image
     #[arg(value_name = "IMAGE")]
     pub image: String,
-    /// As JSON
-    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
-    pub json: bool,
-}
-
-/// What `list` takes.
-#[derive(Clone, Debug, Default, Group)]
-pub struct ListArgs {
-    /// Which images.
-    #[command(flatten)]
-    pub targets: Targets,
     /// As JSON
     #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,

@@ -71,8 +71,10 @@ imk inputs api --json            the same for a script",
     (
         "list",
         "\
-imk list                         every image, with its description
-imk list 'svc-*' --json          some of them, with Dockerfiles and tags",
+imk list              every image: how it stands, what it is called, how big it is
+imk list +web         web and all it is built on
+imk list -q 'svc-*'   names only, a line each
+imk list --json       for scripts; times are absolute there",
     ),
     (
         "update",
@@ -183,5 +185,27 @@ imk push -k                      go on after a failure",
         "pull",
         "\
 imk pull api                     fetch api as its files are now, if its registry has it",
+    ),
+    (
+        "clean",
+        "\
+imk clean             remove .imk/: what imk knows; nothing is lost but time
+imk clean -n          only say what would go, and how big it is
+imk clean web         what is kept of web
+imk clean web --images   and the images of web that imk built here",
+    ),
+    (
+        "gc",
+        "\
+imk gc -n             say what nothing needs any more, how big it is, and why
+imk gc                remove it
+imk gc --keep 0       keep no past builds beside what is current
+imk gc --published    let go of current results too that a registry has",
+    ),
+    (
+        "doctor",
+        "\
+imk doctor            engine, registries, clocks, state: a line each, and what to do
+imk doctor --json     for bug reports; it holds no secret",
     ),
 ];

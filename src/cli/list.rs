@@ -1,40 +1,114 @@
-//! `imk list`: the images of the repository.
+//! `imk list`: the images of the repository, how they stand and what they are.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::{Global, ListArgs};
 use super::failure::{Failure, sync_error};
-use super::{VERBS, open, out};
-use crate::drive::project::Declared;
+use super::{VERBS, open, out, table, words};
+use crate::drive::overview::{Overview, Standing};
+use crate::drive::session::Session;
 use crate::engine::Cancel;
-
-/// As declared: templates stay as they are, and `imk tags` fills them.
-fn tags(image: &Declared) -> Vec<String> {
-    image.tags.iter().map(|rule| format!("{}:{}", image.repository, rule.template.text)).collect()
-}
 
 pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
-    let targets = session.choose(&args.targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
-    let chosen = || session.project.images.iter().filter(|(name, _)| targets.contains(*name));
+    if args.names {
+        let chosen = session.choose(&args.targets.words);
+        let chosen = chosen.map_err(|error| sync_error(error, &session, VERBS))?;
+        chosen.iter().for_each(out::line);
+        return Ok(());
+    }
+    let synced = open::synced(&mut session, &args.targets.words)?;
+    if let Err(error) = &synced.engine {
+        anstream::eprintln!("warning: {error}");
+        anstream::eprintln!("warning: what imk wrote down is believed; the engine may have lost some of it");
+    }
+    session.take_stock(&synced);
+    let plan = session.plan(&synced, false);
+    let images = session.overview(&synced, &plan);
+    // As after a plan: what was read and heard serves the next run.
+    let _ = session.hands.tree.save();
+    let _ = session.upstream.save();
     if args.json {
-        let images: Vec<_> = chosen()
-            .map(|(name, image)| {
-                json!({
-                    "name": name,
-                    "description": image.description,
-                    "dockerfile": image.options.dockerfile_path,
-                    "tags": tags(image),
-                })
-            })
-            .collect();
+        let images: Vec<Value> = images.iter().map(|image| document(&session, image)).collect();
         out::line(format_args!("{:#}", json!({ "images": images })));
         return Ok(());
     }
-    let width = chosen().map(|(name, _)| name.len()).max().unwrap_or_default();
-    for (name, image) in chosen() {
-        let about = image.description.as_deref().unwrap_or(&image.options.dockerfile_path);
-        out::line(format_args!("{name:<width$}  {about}"));
+    let rows: Vec<Vec<String>> = images.iter().map(|image| row(&session, image)).collect();
+    let headings = ["image", "state", "tag", "id", "size", "built", "took", "base"];
+    for line in table::lines(&headings, &rows, &[7, 2], table::width()) {
+        out::line(line);
     }
     Ok(())
+}
+
+fn row(session: &Session, image: &Overview) -> Vec<String> {
+    let unknown = || "-".to_owned();
+    let record = image.record.as_ref();
+    let repository = session.project.images.get(&image.name).map(|declared| declared.repository.as_str());
+    let tag = |reference: &String| {
+        let short = repository.and_then(|repository| reference.strip_prefix(repository)?.strip_prefix(':'));
+        short.unwrap_or(reference).to_owned()
+    };
+    let tags = match image.tags.as_slice() {
+        [] => unknown(),
+        [only] => tag(only),
+        [first, rest @ ..] => format!("{} +{}", tag(first), rest.len()),
+    };
+    let size = match (image.size, record, image.here) {
+        (Some(size), ..) => table::size(size),
+        (None, Some(_), None) => "?".into(),
+        (None, Some(_), Some(true)) => "?".into(),
+        _ => unknown(),
+    };
+    let age = |at: u64| table::ago(session.upstream.now().saturating_sub(at));
+    let took = |ms: u64| words::duration(std::time::Duration::from_millis(ms));
+    let base = image.base.clone().unwrap_or_else(|| "scratch".into());
+    let further = image.bases.iter().filter(|other| **other != base).count();
+    vec![
+        image.name.clone(),
+        standing(image.standing).into(),
+        tags,
+        record.map_or_else(unknown, |record| short(&record.id)),
+        size,
+        record.map_or_else(unknown, |record| age(record.at)),
+        record.filter(|record| record.took_ms > 0).map_or_else(unknown, |record| took(record.took_ms)),
+        if further == 0 { base } else { format!("{base} +{further}") },
+    ]
+}
+
+/// The first twelve digits of an id.
+pub fn short(id: &str) -> String {
+    let hex = id.rsplit(':').next().unwrap_or_default();
+    hex[..hex.len().min(12)].to_owned()
+}
+
+fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Fresh => "fresh",
+        Standing::Shelved => "in the registry",
+        Standing::Stale => "stale",
+        Standing::Waits => "waits",
+        Standing::Mistake => "mistake",
+    }
+}
+
+fn document(session: &Session, image: &Overview) -> Value {
+    let declared = session.project.images.get(&image.name);
+    let record = image.record.as_ref();
+    let at = record.and_then(|record| jiff::Timestamp::from_second(i64::try_from(record.at).ok()?).ok());
+    json!({
+        "name": image.name,
+        "description": declared.and_then(|declared| declared.description.clone()),
+        "dockerfile": declared.map(|declared| declared.options.dockerfile_path.clone()),
+        "state": standing(image.standing),
+        "tags": image.tags,
+        "id": record.map(|record| record.id.clone()),
+        "key": record.map(|record| record.key.to_string()),
+        "published": record.and_then(|record| record.published.clone()),
+        "size": image.size,
+        "built": at.map(|at| at.to_string()),
+        "took_ms": record.map(|record| record.took_ms),
+        "base": image.base,
+        "bases": image.bases,
+    })
 }

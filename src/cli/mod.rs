@@ -7,13 +7,16 @@ pub mod args;
 mod build;
 mod check;
 mod ci;
+mod clean;
 mod command;
 mod completions;
 mod diff;
+mod doctor;
 mod engines;
 mod examples;
 mod failure;
 mod fmt;
+mod gc;
 mod graph;
 mod import;
 mod init;
@@ -30,6 +33,7 @@ mod pull;
 mod records;
 mod replay;
 mod schema;
+mod table;
 mod tags;
 mod update;
 mod what_if;
@@ -57,6 +61,9 @@ const VERBS: &[&str] = &[
     "graph",
     "inputs",
     "list",
+    "clean",
+    "gc",
+    "doctor",
     "tags",
     "update",
     "outdated",
@@ -106,6 +113,9 @@ pub fn main() -> u8 {
         Some(Verb::Graph(graph)) => graph::run(global, graph),
         Some(Verb::Inputs(inputs)) => inputs::run(global, inputs),
         Some(Verb::List(list)) => list::run(global, list),
+        Some(Verb::Clean(clean)) => clean::run(global, clean),
+        Some(Verb::Gc(gc)) => gc::run(global, gc),
+        Some(Verb::Doctor(doctor)) => doctor::run(global, doctor),
         Some(Verb::Tags(tags)) => tags::run(global, tags),
         Some(Verb::Update(update)) => update::run(global, update),
         Some(Verb::Outdated(outdated)) => update::outdated(global, outdated),

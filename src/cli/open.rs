@@ -202,6 +202,23 @@ pub fn silent(session: &Session) {
     }
 }
 
+/// Opens it as if nothing had been remembered: no snapshot, no hashes of files, which are taken to `nowhere`.
+pub fn fresh_session(global: &Global, nowhere: &Path) -> Result<Session, Failure> {
+    let located = located(global)?;
+    let state = located.root.join(STATE);
+    let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, nowhere)?);
+    let root = located.root.clone();
+    let recipes = || discover(&root, &state);
+    let mut session = open(global, overrides(global), located, tree, recipes, false, &Cancel::default())?;
+    session.start_over();
+    Ok(session)
+}
+
+/// The registries as every session asks them.
+pub fn registry(global: &Global, located: &Located) -> OciRegistry {
+    OciRegistry::new(registries(global, located, &Cancel::default()))
+}
+
 fn registries(global: &Global, located: &Located, cancel: &Cancel) -> Options {
     let mut mirrors: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (host, url) in &global.mirrors {
@@ -218,6 +235,7 @@ fn registries(global: &Global, located: &Located, cancel: &Cancel) -> Options {
     }
 }
 
+/// Logins of this process and of docker.
 pub fn credentials() -> Credentials {
     Credentials::from_lookup(|name| std::env::var(name).ok())
 }
@@ -261,4 +279,12 @@ pub fn away(session: &Session) {
             away.why
         );
     }
+}
+
+/// The state could not be changed.
+pub fn state_error(session: &Session, why: &std::io::Error) -> Failure {
+    Failure::with_hint(
+        format!("cannot change what imk keeps in `{}`: {why}", session.state().display()),
+        "imk must be able to write there; what was removed before stays removed",
+    )
 }

@@ -4,14 +4,19 @@
 //! the face makes words of it.
 
 pub mod affected;
+pub mod clean;
 pub mod diff;
 pub mod elsewhere;
+pub mod gc;
+mod gone;
+pub mod holdings;
 mod inventory;
 pub mod jobserver;
 pub mod lock;
 pub mod needs;
 pub mod origin;
 pub mod others;
+pub mod overview;
 pub mod place;
 pub mod plan;
 pub mod project;

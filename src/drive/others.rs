@@ -137,6 +137,25 @@ impl Others {
         self.asking.offline = true;
     }
 
+    /// The commits that were looked up of each address, by the folder that keeps them.
+    fn commits<'a>(
+        &self,
+        sources: impl Iterator<Item = &'a GitSource>,
+    ) -> BTreeMap<String, BTreeSet<String>> {
+        let mut commits: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut unknown = BTreeSet::new();
+        for GitSource { url, wanted, .. } in sources {
+            let of_url = commits.entry(Remotes::folder_name(url)).or_default();
+            match self.found.get(&(url.shown.clone(), wanted.clone())) {
+                Some(Ok(found)) => drop(of_url.insert(found.head.commit.clone())),
+                Some(Err(_)) | None => drop(unknown.insert(Remotes::folder_name(url))),
+            }
+        }
+        // Where something could not be looked up nothing is unused for sure.
+        unknown.iter().for_each(|folder| commits.get_mut(folder).into_iter().for_each(BTreeSet::clear));
+        commits
+    }
+
     /// Looks up what is not looked up yet.
     fn look_up<'a>(&mut self, sources: impl Iterator<Item = &'a GitSource>) {
         let mut open: BTreeMap<&str, (&GitUrl, BTreeSet<Wanted>)> = BTreeMap::new();
@@ -239,6 +258,36 @@ pub struct Origin {
 }
 
 impl Session {
+    /// The commits in use, by the folder of `.imk/git` that keeps them; none where not all are known.
+    pub(super) fn git_commits(&self) -> BTreeMap<String, BTreeSet<String>> {
+        self.others.commits(self.project.images.values().flat_map(sources))
+    }
+
+    /// Every repository that an image wants something of, by its address as shown, and whether it answers.
+    pub fn reach_others(&self) -> BTreeMap<String, Result<(), RemoteError>> {
+        let urls: BTreeMap<&String, &GitUrl> = self
+            .project
+            .images
+            .values()
+            .flat_map(sources)
+            .map(|source| (&source.url.shown, &source.url))
+            .collect();
+        let urls: Vec<&GitUrl> = urls.into_values().collect();
+        let remotes = &self.others.remotes;
+        let answers = super::upstream::at_once(&urls, |url| remotes.reach(url));
+        urls.into_iter().map(|url| url.shown.clone()).zip(answers).collect()
+    }
+
+    /// How many commits are kept beside these.
+    pub(super) fn unused_commits(&self, folder: &str, used: &BTreeSet<String>) -> usize {
+        self.others.remotes.unused(folder, used).len()
+    }
+
+    /// Drops the commits that are kept beside these.
+    pub(super) fn drop_commits(&self, folder: &str, used: &BTreeSet<String>) {
+        self.others.remotes.drop_unused(folder, used);
+    }
+
     /// Has a lock file's commits stand for branches and tags, but for images that float.
     pub(super) fn pin_others(&mut self, lock: &Lockfile, locked: bool) {
         let mut pinned = lock.git.clone();

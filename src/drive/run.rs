@@ -144,6 +144,9 @@ impl Session {
         }
         self.hands.release_pins();
         self.remember_results(&summary);
+        let keys = summary.results.iter().map(|(name, built)| (name.clone(), built.key)).collect();
+        // What could not be dropped takes room, and is tried again by the next run.
+        let _ = self.forget_gone(&keys);
         summary.kept = kept(synced, &summary);
         summary
     }

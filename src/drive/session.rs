@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use super::lock::Lock;
 use super::others::Others;
+use super::plan::Plan;
 use super::project::{self, Overrides, Project, ProjectError};
+use super::sync::Synced;
 use super::upstream::{Asking, Upstream};
 use crate::engine::{Cancel, Engine, NoEngine};
 use crate::evidence::EvidenceStore;
@@ -20,6 +22,7 @@ use crate::query::ImkDb;
 use crate::query::hands::Hands;
 use crate::query::shelf::Shelves;
 use crate::query::snapshot::{self, Memory};
+use crate::query::spec::spec;
 use crate::registry::Registry;
 use crate::source::locate::Located;
 use crate::source::state_folder::StateFolder;
@@ -84,7 +87,7 @@ pub struct Session {
     /// What words can mean at all, when that is narrowed: the images that changed since some commit.
     pub only: Option<BTreeSet<String>>,
     state: PathBuf,
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
 }
 
 impl Session {
@@ -139,7 +142,7 @@ impl Session {
             others,
             only: None,
             state,
-            _lock: lock,
+            lock,
         };
         session.pin_others(&lock_file, locked);
         Ok(session)
@@ -169,13 +172,37 @@ impl Session {
             changed: false,
             others,
             state: PathBuf::new(),
-            _lock: None,
+            lock: None,
         }
     }
 
     /// The folder of this repository's state.
     pub fn state(&self) -> &Path {
         &self.state
+    }
+
+    /// Goes on as if nothing had been remembered: with an empty database.
+    pub fn start_over(&mut self) {
+        self.db = ImkDb::new(Arc::clone(&self.hands));
+        self.memory = Memory::default();
+    }
+
+    /// What every image is keyed on: the hash of what counts for it but its bases, and its key as far as
+    /// a plan knows that. Two sessions that see the same files give the same.
+    pub fn fingerprints(&self, synced: &Synced, plan: &Plan) -> BTreeMap<String, String> {
+        let known = |name: &String| {
+            let spec = spec(&self.db, self.image(name)?);
+            let spec =
+                spec.map_or_else(|problems| format!("{} mistakes", problems.len()), |hash| hash.to_string());
+            let key = plan.keys.get(name).map(ToString::to_string).unwrap_or_default();
+            Some((name.clone(), format!("{spec} {key}")))
+        };
+        synced.order.names.iter().filter_map(known).collect()
+    }
+
+    /// Whether other builders wait for this session.
+    pub fn is_exclusive(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// The database, to ask pure questions of.

@@ -23,6 +23,7 @@ use crate::source::memory::MemoryTree;
 use crate::source::tree::{ReadError, Selected, Selection, SourceTree};
 
 mod engines;
+mod gc;
 mod publish;
 mod random;
 
@@ -86,9 +87,13 @@ impl Lab {
     }
 
     fn open(&self) -> Result<Session, OpenError> {
+        self.open_as("Imagefile.ron")
+    }
+
+    fn open_as(&self, imagefile: &str) -> Result<Session, OpenError> {
         let root = self.folder.path().to_owned();
         let opening = Opening {
-            located: Located { root, imagefile: Some("Imagefile.ron".into()) },
+            located: Located { root, imagefile: Some(imagefile.into()) },
             overrides: Overrides::default(),
             engine: Arc::clone(&self.engine) as Arc<dyn Engine>,
             tree: Arc::new(self.tree.clone()),

@@ -130,6 +130,16 @@ impl Upstream {
         lock.base(&base.reference, &base.platform).map(str::to_owned)
     }
 
+    /// How many remembered answers are about none of these bases.
+    pub fn unused(&self, used: &BTreeSet<OutsideBase>) -> usize {
+        lock(&self.memory).unused(&names(used))
+    }
+
+    /// Forgets the answers about all but these bases.
+    pub fn forget(&self, but: &BTreeSet<OutsideBase>) {
+        lock(&self.memory).keep(&names(but));
+    }
+
     /// The registries.
     pub fn registry(&self) -> &Arc<dyn Registry> {
         &self.registry
@@ -301,6 +311,11 @@ impl Upstream {
 
 /// Asks of many things at once; the answers are in their order.
 pub fn at_once<T: Sync, R: Send>(things: &[T], ask: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    several_at_once(AT_ONCE, things, ask)
+}
+
+/// As [`at_once`], with so many under way.
+pub fn several_at_once<T: Sync, R: Send>(many: usize, things: &[T], ask: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut answers = Vec::new();
@@ -313,7 +328,7 @@ pub fn at_once<T: Sync, R: Send>(things: &[T], ask: impl Fn(&T) -> R + Sync) -> 
         answers
     };
     let mut answers = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..things.len().min(AT_ONCE)).map(|_| scope.spawn(work)).collect();
+        let others: Vec<_> = (1..things.len().min(many)).map(|_| scope.spawn(work)).collect();
         let mut answers = work();
         for other in others {
             answers.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
@@ -322,6 +337,13 @@ pub fn at_once<T: Sync, R: Send>(things: &[T], ask: impl Fn(&T) -> R + Sync) -> 
     });
     answers.sort_by_key(|(at, _)| *at);
     answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// The names of the answers about some bases.
+fn names(bases: &BTreeSet<OutsideBase>) -> BTreeSet<String> {
+    let name =
+        |base: &OutsideBase| Some(memory::key(&reference::parse(&base.reference).ok()?, &base.platform));
+    bases.iter().filter_map(name).collect()
 }
 
 /// The image that an engine has, for what it is there.

@@ -24,6 +24,9 @@ use crate::content;
 use crate::credentials::Credentials;
 use crate::syntax::reference::{self, normalized};
 
+mod housekeeping;
+pub use housekeeping::About;
+
 /// Seconds a small question may take. Builds do not come this way and have no limit.
 const ANSWER_TIMEOUT: u64 = 120;
 /// Questions under way at once: more gains little and loads the engine.
@@ -298,6 +301,14 @@ impl Engine for DockerEngine {
             Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
             Err(error) => Err(self.error(&format!("removing the name `{reference}`"), error)),
         }
+    }
+
+    fn remove(&self, id: &ImageId) -> Result<(), EngineError> {
+        housekeeping::remove(self, id)
+    }
+
+    fn containers(&self) -> Result<BTreeMap<ImageId, BTreeSet<String>>, EngineError> {
+        housekeeping::containers(self)
     }
 
     fn push(&self, reference: &str, cancel: &Cancel) -> Result<String, EngineError> {

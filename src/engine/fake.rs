@@ -55,7 +55,7 @@ pub struct FakeEngine {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     identity: Option<EngineIdentity>,
     images: BTreeMap<ImageId, ImageInfo>,
@@ -72,6 +72,7 @@ struct State {
     running: usize,
     most_at_once: usize,
     shelf: Option<Arc<dyn Shelf>>,
+    containers: BTreeMap<ImageId, BTreeSet<String>>,
 }
 
 impl Default for FakeEngine {
@@ -84,6 +85,11 @@ impl FakeEngine {
     /// An engine without images.
     pub fn new() -> Self {
         Self { state: Mutex::default() }
+    }
+
+    /// Another engine that has the same images and names and goes its own way from here.
+    pub fn fork(&self) -> Self {
+        Self { state: Mutex::new(self.state().clone()) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -145,6 +151,16 @@ impl FakeEngine {
         let mut state = self.state();
         state.tags.insert(full_name(reference), info.id.clone());
         state.images.insert(info.id.clone(), info);
+    }
+
+    /// Makes a container of an image.
+    pub fn run_container(&self, id: &ImageId, name: &str) {
+        self.state().containers.entry(id.clone()).or_default().insert(name.to_owned());
+    }
+
+    /// The ids of all images.
+    pub fn images(&self) -> BTreeSet<ImageId> {
+        self.state().images.keys().cloned().collect()
     }
 
     /// Removes an image and its names, as `docker rmi -f` does.
@@ -401,6 +417,21 @@ impl Engine for FakeEngine {
             state.images.remove(&id);
         }
         Ok(())
+    }
+
+    fn remove(&self, id: &ImageId) -> Result<(), EngineError> {
+        let mut state = self.answering()?;
+        let named = state.tags.values().any(|tagged| tagged == id);
+        if named || state.containers.contains_key(id) {
+            let why = "conflict: it bears a name or a container uses it".to_owned();
+            return Err(EngineError::Refused { what: format!("removing the image {id}"), why });
+        }
+        state.images.remove(id);
+        Ok(())
+    }
+
+    fn containers(&self) -> Result<BTreeMap<ImageId, BTreeSet<String>>, EngineError> {
+        Ok(self.answering()?.containers.clone())
     }
 
     fn push(&self, reference: &str, _: &Cancel) -> Result<String, EngineError> {

@@ -58,6 +58,11 @@ impl Member {
         }
     }
 
+    /// Whether an image was asked for already.
+    pub fn knows(&self, id: &ImageId) -> bool {
+        self.present().contains_key(id)
+    }
+
     /// It has an image that was made or fetched just now.
     pub fn learned(&self, id: &ImageId) {
         self.present().insert(id.clone(), Some(BTreeSet::new()));

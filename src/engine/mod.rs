@@ -26,7 +26,7 @@ mod sending;
 mod session;
 mod transport;
 
-pub use docker::DockerEngine;
+pub use docker::{About, DockerEngine};
 pub use endpoint::{Endpoint, Environment};
 pub use event::BuildEvent;
 pub use fake::FakeEngine;
@@ -225,6 +225,13 @@ pub trait Engine: Send + Sync {
 
     /// Takes a name away. The image stays when something else needs it; no such name is no error.
     fn untag(&self, reference: &str) -> Result<(), EngineError>;
+
+    /// Removes an image that bears no name. Nothing is forced: what a container or another image
+    /// needs is refused. No such image is no error.
+    fn remove(&self, id: &ImageId) -> Result<(), EngineError>;
+
+    /// The names of all containers, running or not, by the image each was made of.
+    fn containers(&self) -> Result<BTreeMap<ImageId, BTreeSet<String>>, EngineError>;
 
     /// Sends what bears this tag to the registry in its name, and answers with the digest of its
     /// manifest there. Layers that the registry has do not travel.

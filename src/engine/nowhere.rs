@@ -41,6 +41,12 @@ impl Engine for NoEngine {
     fn untag(&self, _: &str) -> Result<(), EngineError> {
         none()
     }
+    fn remove(&self, _: &ImageId) -> Result<(), EngineError> {
+        none()
+    }
+    fn containers(&self) -> Result<BTreeMap<ImageId, BTreeSet<String>>, EngineError> {
+        none()
+    }
     fn push(&self, _: &str, _: &Cancel) -> Result<String, EngineError> {
         none()
     }

@@ -23,7 +23,7 @@ use crate::registry::{Manifest, RegistryError, by_digest, by_tag};
 use crate::syntax::reference::Reference;
 
 /// The tag of the journey. One a repository, so that none pile up.
-const STAGING: &str = "imk-staging";
+pub const STAGING: &str = "imk-staging";
 
 /// How often a journey is begun that broke off. The layers that arrived are not sent again.
 const TRIES: u32 = 4;

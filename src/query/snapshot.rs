@@ -40,6 +40,26 @@ pub fn load(path: &Path, hands: &Arc<Hands>) -> (ImkDb, Memory) {
     loaded.unwrap_or_else(|| (ImkDb::new(Arc::clone(hands)), Memory::default()))
 }
 
+/// How a snapshot is found to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// There is none.
+    Absent,
+    /// It is whole, and this imk wrote it.
+    Whole,
+    /// It is damaged, or another imk wrote it: it counts as none.
+    Useless,
+}
+
+/// Looks at a snapshot without loading it.
+pub fn health(path: &Path) -> Health {
+    match fs::read(path) {
+        Err(_) => Health::Absent,
+        Ok(bytes) if unwrap_envelope(&bytes).is_some() => Health::Whole,
+        Ok(_) => Health::Useless,
+    }
+}
+
 fn open(bytes: &[u8], hands: &Arc<Hands>) -> Option<(ImkDb, Memory)> {
     let payload = unwrap_envelope(bytes)?;
     let length = u64::from_le_bytes(payload.get(..8)?.try_into().ok()?);

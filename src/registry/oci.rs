@@ -22,6 +22,7 @@ mod base;
 mod cache;
 mod challenge;
 mod copy;
+mod door;
 mod fault;
 mod flights;
 mod read;
@@ -34,6 +35,8 @@ mod web;
 mod wire;
 mod words;
 mod write;
+
+pub use door::Knock;
 
 /// How often a running question looks whether it should stop.
 const TICK: Duration = Duration::from_millis(50);

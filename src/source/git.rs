@@ -18,6 +18,7 @@ pub mod foreign;
 pub mod head;
 pub mod heads;
 pub mod history;
+pub mod old;
 pub mod origin;
 mod pieces;
 mod program;

@@ -44,6 +44,25 @@ impl StateFolder {
         })
     }
 
+    /// Milliseconds that the file system's clock is ahead of the system's, if the folder is there.
+    pub fn ahead(&self) -> Option<i64> {
+        if !self.0.is_dir() {
+            return None;
+        }
+        let system = || {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+        };
+        let (before, clock) = (system(), self.clock());
+        let after = system();
+        let there = clock.now / 1_000_000;
+        (clock.now != Clock::STOPPED.now).then(|| match there {
+            _ if there < before => there - before,
+            _ if there > after => there - after,
+            _ => 0,
+        })
+    }
+
     /// A file of the folder; nothing if it cannot be read.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
         fs_err::read(self.0.join(name)).ok()

@@ -11,12 +11,14 @@ mod history;
 mod hostile;
 mod import;
 mod inputs;
+mod manage;
 mod no_engine;
 mod overlays;
 mod peers;
 mod sandbox;
 mod shell;
 mod tags;
+mod terminal;
 mod tidy;
 mod warnings;
 

@@ -84,12 +84,13 @@ fn init_writes_what_discovery_stands_for_and_changes_nothing_else() {
 }
 
 #[test]
-fn list_describes_the_images() {
+fn list_tells_what_is_known_without_an_engine() {
     let sandbox = Sandbox::with(TWO).without_engine();
     sandbox.edit("Imagefile.ron", r#"(images: {"base": (description: "the base"), "web": ()})"#);
     insta::assert_snapshot!(sandbox.imk("list").code(0).out(), @"
-    base  the base
-    web   web/Dockerfile
+    image  state  tag     id  size  built  took  base
+    base   stale  latest  -   -     -      -     scratch
+    web    stale  latest  -   -     -      -     base
     ");
 }
 
@@ -110,5 +111,5 @@ fn a_variable_set_to_1_turns_its_flag_on_and_0_off() {
     assert_eq!(run("", "0", &build).0, 2, "without -n it builds, and there is no engine");
     assert_eq!(run("", "1", &["IMK_QUESTION"]).0, 1);
     assert!(run("list", "1", &["IMK_JSON"]).1.starts_with(['[', '{']));
-    assert!(run("list", "no", &["IMK_JSON"]).1.starts_with('a'));
+    assert!(run("list", "no", &["IMK_JSON"]).1.starts_with("image "));
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use fs_err as fs;
 
 use crate::sandbox::fixture_or_skip;
+use crate::terminal::{Terminal, tidy};
 
 #[test]
 fn the_transcript_is_what_happens() {
@@ -32,6 +33,72 @@ fn the_transcript_is_what_happens() {
         happened += "\n";
     }
     assert_eq!(happened.trim_end(), written.trim_end());
+}
+
+/// A screen of the README: `<!-- terminal 20x96 WHEN: checked by tests/it/readme.rs -->` and what it shows.
+struct Screen {
+    rows: u16,
+    columns: u16,
+    /// What is shown is the screen while the command runs, and the next one shows how it ended.
+    runs: bool,
+    text: String,
+}
+
+fn screens(readme: &str) -> Vec<Screen> {
+    let blocks = readme.split("<!-- terminal ").skip(1);
+    blocks
+        .map(|block| {
+            let (head, rest) =
+                block.split_once(": checked by tests/it/readme.rs -->\n```console\n").expect(block);
+            let (size, when) = head.split_once(' ').expect(head);
+            let (rows, columns) = size.split_once('x').expect(size);
+            Screen {
+                rows: rows.parse().unwrap(),
+                columns: columns.parse().unwrap(),
+                runs: when == "while it runs",
+                text: rest.split("```").next().unwrap().to_owned(),
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn a_terminal_shows_what_the_readme_says_it_shows() {
+    let Some(chain) = fixture_or_skip("readme terminal", "chain") else { return };
+    chain.imk("").success();
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let tidy = |shown: &str| tidy(&chain, shown.trim_end()).trim_end().to_owned();
+    let mut running: Option<(Terminal, String)> = None;
+    let screens = screens(&readme);
+    assert!(!screens.is_empty());
+    for screen in screens {
+        let mut happened = String::new();
+        if let Some((terminal, commands)) = running.take() {
+            let (_, shown) = terminal.end();
+            happened = format!("{commands}{}\n", tidy(&shown));
+        } else {
+            for command in screen.text.lines().filter_map(|line| line.strip_prefix("$ ")) {
+                happened += &format!("$ {command}\n");
+                let Some(words) = command.strip_prefix("imk") else {
+                    let status = Command::new("sh").args(["-c", command]).current_dir(chain.root()).status();
+                    assert!(status.unwrap().success(), "{command}");
+                    continue;
+                };
+                let terminal = Terminal::start(&chain, words, screen.rows, screen.columns);
+                if screen.runs {
+                    let after = format!("$ {command}\n");
+                    let expected = screen.text.split_once(&after).unwrap().1.trim_end();
+                    let shown = terminal.until("the screen is the README's", |shown| tidy(shown) == expected);
+                    running = Some((terminal, after));
+                    happened += &format!("{}\n", tidy(&shown));
+                } else {
+                    let (_, shown) = terminal.end();
+                    happened += &format!("{}\n\n", tidy(&shown));
+                }
+            }
+        }
+        assert_eq!(happened.trim_end(), screen.text.trim_end());
+    }
 }
 
 #[test]

@@ -119,6 +119,7 @@ fn only_the_door_opens_files_of_the_repository() {
     // State of imk's own, logs, and the files that `init`, `import` and `replay --html` write.
     let own = [
         "src/ledger.rs",
+        "src/ledger/gone.rs",
         "src/evidence.rs",
         "src/query/snapshot.rs",
         "src/drive/lock.rs",

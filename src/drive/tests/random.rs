@@ -7,10 +7,10 @@ use super::{Ending, Failures, Lab};
 use crate::engine::Engine;
 
 /// A small generator with a seed that a failure prints (xorshift64*).
-struct Dice(u64);
+pub(super) struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    pub fn roll(&mut self, sides: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -21,12 +21,12 @@ impl Dice {
 
 /// The repository as the test thinks of it.
 #[derive(Clone, Debug, Default)]
-struct Model {
+pub(super) struct Model {
     images: BTreeMap<String, Image>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Image {
+pub(super) struct Image {
     from: Option<String>,
     copies: Option<String>,
     file: usize,
@@ -35,7 +35,7 @@ struct Image {
 }
 
 impl Model {
-    fn write(&self, lab: &Lab) {
+    pub fn write(&self, lab: &Lab) {
         let names: Vec<String> = self
             .images
             .iter()
@@ -44,12 +44,13 @@ impl Model {
         lab.write("Imagefile.ron", &format!("(images: {{{}}})", names.join(", ")));
         for (name, image) in &self.images {
             let from = image.from.as_deref().unwrap_or("scratch");
-            let mut text = format!("# {}\nFROM {from}\nARG A\nCOPY file /f\n", image.comment);
+            let mut text =
+                format!("# {}\nFROM {from}\nARG A\nENV NAME=name-{name}\nCOPY file /f\n", image.comment);
             if let Some(other) = &image.copies {
                 text += &format!("COPY --from={other} / /o\n");
             }
             lab.write(&format!("{name}/Dockerfile"), &text);
-            lab.write(&format!("{name}/file"), &image.file.to_string());
+            lab.write(&format!("{name}/file"), &format!("{} of {name}", image.file));
         }
     }
 
@@ -62,7 +63,7 @@ impl Model {
         Some(earlier[dice.roll(earlier.len())].clone())
     }
 
-    fn edit(&mut self, dice: &mut Dice, lab: &Lab) {
+    pub fn edit(&mut self, dice: &mut Dice, lab: &Lab) {
         let names: Vec<String> = self.images.keys().cloned().collect();
         let name = names[dice.roll(names.len())].clone();
         match dice.roll(12) {
@@ -93,7 +94,19 @@ impl Model {
         }
     }
 
-    fn image(&mut self, name: &str) -> &mut Image {
+    /// A removed image can still be named by another: mends what points nowhere.
+    pub fn mend(&mut self) {
+        let known: Vec<String> = self.images.keys().cloned().collect();
+        for image in self.images.values_mut() {
+            for base in [&mut image.from, &mut image.copies] {
+                if base.as_ref().is_some_and(|base| !known.contains(base)) {
+                    *base = None;
+                }
+            }
+        }
+    }
+
+    pub fn image(&mut self, name: &str) -> &mut Image {
         self.images.entry(name.to_owned()).or_default()
     }
 }
@@ -117,15 +130,7 @@ fn every_run_agrees_with_a_clean_evaluation() {
             for _ in 0..=dice.roll(3) {
                 model.edit(&mut dice, &lab);
             }
-            // A removed image can still be named by another: mend what points nowhere.
-            let known: Vec<String> = model.images.keys().cloned().collect();
-            for image in model.images.values_mut() {
-                for base in [&mut image.from, &mut image.copies] {
-                    if base.as_ref().is_some_and(|base| !known.contains(base)) {
-                        *base = None;
-                    }
-                }
-            }
+            model.mend();
             model.write(&lab);
             check(&lab, &model, &format!("seed {seed}, step {step}"));
         }

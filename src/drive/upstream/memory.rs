@@ -43,7 +43,8 @@ struct Silence {
     at: u64,
 }
 
-fn key(name: &Reference, platform: &str) -> String {
+/// The name of an answer.
+pub fn key(name: &Reference, platform: &str) -> String {
     format!("{name} {platform}")
 }
 
@@ -124,6 +125,18 @@ impl Memory {
     pub fn heard_nothing(&mut self, host: &str, why: &str, at: u64) {
         self.silent.insert(host.to_owned(), Silence { why: why.to_owned(), at });
         self.changed = true;
+    }
+
+    /// How many answers are about none of these names.
+    pub fn unused(&self, used: &BTreeSet<String>) -> usize {
+        self.bases.keys().filter(|key| !used.contains(*key)).count()
+    }
+
+    /// Keeps the answers about these names alone.
+    pub fn keep(&mut self, used: &BTreeSet<String>) {
+        let before = self.bases.len();
+        self.bases.retain(|key, _| used.contains(key));
+        self.changed |= self.bases.len() != before;
     }
 
     /// What the image of a digest brings.

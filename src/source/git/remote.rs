@@ -169,6 +169,27 @@ impl Remotes {
         store.commit(commit).and_then(|commit| store.tree(&commit)).map_err(broken)
     }
 
+    /// Whether a repository answers and lets us in. Fetches nothing and remembers nothing.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn reach(&self, url: &GitUrl) -> Result<(), RemoteError> {
+        let nowhere = self.state[1].0.join("none");
+        let address = self.address(url);
+        let words = ["ls-remote", "--quiet", "--", address.as_str(), "HEAD"];
+        self.program(url, &nowhere).run(&words, Some(PATIENCE)).map(drop)
+    }
+
+    /// Where the commits of a folder of ours are.
+    pub(super) fn kept(&self, folder: &str) -> PathBuf {
+        self.state[1].0.join(folder)
+    }
+
+    /// The name of the folder that keeps an address's commits.
+    pub fn folder_name(url: &GitUrl) -> String {
+        ContentHash::of(url.shown.as_bytes()).short(32)
+    }
+
     fn remembered(&self, url: &GitUrl, wanted: &Wanted) -> Option<Head> {
         let heads = lock(&self.heads);
         let Answer { commit, asked } = heads.get(&url.shown, &key(wanted))?.clone();
@@ -247,8 +268,7 @@ impl Remotes {
     /// The bare repository for an address, made if need be.
     fn folder(&self, url: &GitUrl) -> Result<PathBuf, RemoteError> {
         let broken = |what: String| RemoteError::Broken(format!("cannot keep what is fetched: {what}"));
-        let name = ContentHash::of(url.shown.as_bytes()).short(32);
-        let folder = self.state[1].0.join(name);
+        let folder = self.state[1].0.join(Self::folder_name(url));
         if !folder.join("HEAD").exists() {
             self.state
                 .iter()

@@ -76,6 +76,12 @@ impl GitStore {
         }))
     }
 
+    /// Whether git is told to look at no modes here.
+    pub fn ignores_modes(&self) -> bool {
+        let config = lock(&self.repository).config();
+        config.and_then(|config| config.get_bool("core.filemode")).is_ok_and(|looks| !looks)
+    }
+
     /// Where the repository came from, without anybody's name or password; `None` when it was made here.
     pub fn upstream_url(&self) -> Option<String> {
         let repository = lock(&self.repository);

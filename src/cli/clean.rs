@@ -1,0 +1,81 @@
+//! `imk clean`: takes away what imk knows, and on request what it built.
+
+use std::collections::BTreeSet;
+
+use super::args::{CleanArgs, Global};
+use super::failure::{Failure, sync_error};
+use super::list::short;
+use super::{VERBS, open, out, table};
+use crate::drive::clean::{Cleaning, Extent, at_most};
+use crate::drive::holdings::{Held, Stays};
+use crate::engine::Cancel;
+
+pub fn run(global: &Global, args: &CleanArgs) -> Result<(), Failure> {
+    let mut session = open::session(global, !args.dry_run, &Cancel::default())?;
+    let chosen = match args.targets.words.as_slice() {
+        [] => None,
+        words => Some(session.choose(words).map_err(|error| sync_error(error, &session, VERBS))?),
+    };
+    let extent = chosen.as_ref().map_or(Extent::All, Extent::Images);
+    let planned = session.to_clean(extent, args.images).map_err(|error| Failure::engine(&error))?;
+    let cleaning = if args.dry_run {
+        planned
+    } else {
+        session.clean(extent, planned).map_err(|why| open::state_error(&session, &why))?
+    };
+    let would = if args.dry_run { "would be removed" } else { "removed" };
+    tell(&cleaning, would);
+    if args.images && chosen.is_none() && !cleaning.stays.is_empty() && !args.dry_run {
+        anstream::eprintln!(
+            "warning: with the state gone imk does not know these images any more; `docker rmi` removes them"
+        );
+    }
+    Ok(())
+}
+
+fn tell(cleaning: &Cleaning, would: &str) {
+    for file in &cleaning.state {
+        out::line(format_args!(".imk/{} {would}, {}", file.name, table::size(file.size)));
+    }
+    for held in &cleaning.images {
+        out::line(format_args!("{} {would}, up to {}", image(held), size(held)));
+    }
+    stays(&cleaning.stays);
+    let state: u64 = cleaning.state.iter().map(|file| file.size).sum();
+    let mut line = format!("{would}: {} of state, {} builds", table::size(state), cleaning.builds);
+    if !cleaning.images.is_empty() {
+        let bytes = table::size(at_most(&cleaning.images));
+        line += &format!(", {} images of up to {bytes}", cleaning.images.len());
+    }
+    out::line(line);
+}
+
+/// `web 0123456789ab (team/web:latest)`.
+pub fn image(held: &Held) -> String {
+    let names = held.images.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let tags: Vec<&str> = held.tags.iter().map(String::as_str).collect();
+    let tags = if tags.is_empty() { "no name".to_owned() } else { tags.join(", ") };
+    format!("{names} {} ({tags})", short(&held.id.0))
+}
+
+/// What an image takes, at most: layers are shared.
+pub fn size(held: &Held) -> String {
+    held.size.map_or_else(|| "an unknown size".into(), table::size)
+}
+
+/// Images that stay though nothing of imk's needs them.
+pub fn stays(stays: &[(Held, Stays)]) {
+    for (held, why) in stays {
+        let quoted = |names: &mut dyn Iterator<Item = &String>| {
+            names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        };
+        let why = match why {
+            Stays::Named(tags) => format!("somebody else named it {}", quoted(&mut tags.iter())),
+            Stays::Used(containers) => format!("used by the container {}", quoted(&mut containers.iter())),
+            Stays::Refused(error) => format!("the engine keeps it: {error}"),
+        };
+        let names: &BTreeSet<String> = &held.images;
+        let names = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        out::line(format_args!("{names} {} stays: {why}", short(&held.id.0)));
+    }
+}

@@ -1,0 +1,113 @@
+//! `imk gc`: removes what nothing reaches, and says why.
+
+use serde_json::{Value, json};
+
+use super::args::{GcArgs, Global};
+use super::failure::Failure;
+use super::{clean, open, out, table};
+use crate::drive::clean::at_most;
+use crate::drive::gc::{GcOptions, Sweep, Unused, Why};
+use crate::drive::project;
+use crate::engine::Cancel;
+
+pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
+    let mut session = open::session(global, !args.dry_run, &Cancel::default())?;
+    let all: Vec<String> = project::names(&session.project).into_iter().collect();
+    let synced = open::synced(&mut session, &all)?;
+    session.take_stock(&synced);
+    let plan = session.plan(&synced, false);
+    open::silent(&session);
+    session.forget_gone(&plan.keys).map_err(|why| open::state_error(&session, &why))?;
+    let options = GcOptions { keep: args.keep, published: args.published };
+    let sweep = session.sweep(&synced, &plan, &options);
+    let sweep = if args.dry_run {
+        sweep
+    } else {
+        session.carry_out(&synced, sweep).map_err(|why| open::state_error(&session, &why))?
+    };
+    if let Some(error) = &sweep.unseen {
+        anstream::eprintln!("warning: {error}; its images were not looked at");
+    }
+    if args.json {
+        out::line(format_args!("{:#}", document(&sweep, args.dry_run)));
+    } else {
+        tell(&sweep, if args.dry_run { "would be removed" } else { "removed" });
+    }
+    Ok(())
+}
+
+fn tell(sweep: &Sweep, would: &str) {
+    for (held, why) in &sweep.images {
+        let (image, size, why) = (clean::image(held), clean::size(held), reason(*why));
+        out::line(format_args!("{image} {would}, up to {size}: {why}"));
+    }
+    for name in &sweep.names {
+        out::line(format_args!("`{name}` {would}: imk gave it for a moment, and was killed"));
+    }
+    clean::stays(&sweep.stays);
+    for (file, why) in &sweep.files {
+        out::line(format_args!(".imk/{} {would}, {}: {}", file.name, table::size(file.size), unused(*why)));
+    }
+    let images = sweep.images.iter().map(|(held, _)| held);
+    let state: u64 = sweep.files.iter().map(|(file, _)| file.size).sum();
+    let mut line = format!(
+        "{would}: {} images of up to {}, {} of state",
+        sweep.images.len(),
+        table::size(at_most(images)),
+        table::size(state)
+    );
+    for (number, what) in [(sweep.builds, "builds"), (sweep.answers, "answers of registries")] {
+        if number > 0 {
+            line += &format!(", {number} {what}");
+        }
+    }
+    if !sweep.stays.is_empty() {
+        line += &format!("; {} stay", sweep.stays.len());
+    }
+    out::line(line);
+}
+
+fn reason(why: Why) -> &'static str {
+    match why {
+        Why::Superseded => "newer builds took its place",
+        Why::Undeclared => "its image is not in the Imagefile any more",
+        Why::Published => "its registry has it",
+    }
+}
+
+fn unused(why: Unused) -> &'static str {
+    match why {
+        Unused::Log => "its image is not in the Imagefile any more",
+        Unused::Evidence => "it explains a build that is not remembered",
+        Unused::Document => "not fetched for a month",
+        Unused::Repository => "no image uses that repository",
+        Unused::Commits => "commits that no image uses",
+    }
+}
+
+fn document(sweep: &Sweep, dry_run: bool) -> Value {
+    let images = sweep.images.iter().map(|(held, why)| {
+        json!({
+            "id": held.id.0, "images": held.images, "tags": held.tags, "size_at_most": held.size,
+            "why": reason(*why),
+        })
+    });
+    let stays = sweep
+        .stays
+        .iter()
+        .map(|(held, _)| json!({"id": held.id.0, "images": held.images, "tags": held.tags}));
+    let files = sweep.files.iter().map(
+        |(file, why)| json!({"path": format!(".imk/{}", file.name), "size": file.size, "why": unused(*why)}),
+    );
+    json!({
+        "dry_run": dry_run,
+        "engine": sweep.unseen.is_none(),
+        "images": images.collect::<Vec<_>>(),
+        "names": sweep.names,
+        "stays": stays.collect::<Vec<_>>(),
+        "files": files.collect::<Vec<_>>(),
+        "builds": sweep.builds,
+        "answers": sweep.answers,
+        "size_at_most": at_most(sweep.images.iter().map(|(held, _)| held)),
+    })
+}

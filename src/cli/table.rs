@@ -1,0 +1,117 @@
+//! Tables that fit the terminal: what is too wide is cut in the last columns, and no line wraps.
+//!
+//! Knows texts and widths. The first column is names, which are never cut.
+
+use anstyle::Style;
+
+/// Below so many columns a text says nothing any more.
+const LEAST: usize = 6;
+
+/// What stands between two columns.
+const GAP: usize = 2;
+
+/// Lines of a table below its headings. `widest` is the width that there is; `None` is any.
+/// `cut` names the columns that may lose their ends, the first to lose in front.
+pub fn lines(headings: &[&str], rows: &[Vec<String>], cut: &[usize], widest: Option<usize>) -> Vec<String> {
+    let mut widths: Vec<usize> = headings.iter().map(|text| length(text)).collect();
+    for row in rows {
+        for (width, text) in widths.iter_mut().zip(row) {
+            *width = (*width).max(length(text));
+        }
+    }
+    if let Some(widest) = widest {
+        for column in cut {
+            let whole: usize = widths.iter().sum::<usize>() + GAP * (widths.len().saturating_sub(1));
+            let over = whole.saturating_sub(widest);
+            widths[*column] = widths[*column].saturating_sub(over).max(LEAST.min(widths[*column]));
+        }
+    }
+    let bold = Style::new().bold();
+    let head: Vec<String> = headings.iter().map(|text| (*text).to_owned()).collect();
+    let mut lines = vec![format!("{bold}{}{bold:#}", line(&head, &widths))];
+    lines.extend(rows.iter().map(|row| line(row, &widths)));
+    lines
+}
+
+fn line(row: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (text, width) in row.iter().zip(widths) {
+        let shown = shorten(text, *width);
+        line += &shown;
+        line += &" ".repeat((width + GAP).saturating_sub(length(&shown)));
+    }
+    line.trim_end().to_owned()
+}
+
+fn shorten(text: &str, width: usize) -> String {
+    if length(text) <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+fn length(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// The columns of the terminal that standard output is; `None` when it is none.
+pub fn width() -> Option<usize> {
+    let told = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(told.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// `12 B`, `3.4 kB`, `120 MB`: in thousands, as the engine's own client counts.
+pub fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if value < 999.5 {
+            let digits = usize::from(value < 9.95 && unit != "B");
+            return format!("{value:.digits$} {unit}");
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} TB")
+}
+
+/// `12s ago`, `3h ago`, `5d ago`.
+pub fn ago(seconds: u64) -> String {
+    let (number, unit) = match seconds {
+        0..60 => (seconds, "s"),
+        60..3_600 => (seconds / 60, "m"),
+        3_600..172_800 => (seconds / 3_600, "h"),
+        _ => (seconds / 86_400, "d"),
+    };
+    format!("{number}{unit} ago")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(lines: &[String]) -> Vec<String> {
+        lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect()
+    }
+
+    #[test]
+    fn a_table_fits_its_terminal_and_names_stay_whole() {
+        let rows = vec![
+            vec!["a-rather-long-name".into(), "registry.example/team/app".into(), "fresh".into()],
+            vec!["b".into(), "x".into(), "stale".into()],
+        ];
+        let wide = plain(&lines(&["image", "tag", "state"], &rows, &[1], None));
+        assert_eq!(wide[1], "a-rather-long-name  registry.example/team/app  fresh");
+        let narrow = plain(&lines(&["image", "tag", "state"], &rows, &[1], Some(40)));
+        assert_eq!(narrow[1], "a-rather-long-name  registry.exa…  fresh");
+        assert!(narrow.iter().all(|line| line.chars().count() <= 40), "{narrow:?}");
+        let least = plain(&lines(&["image", "tag", "state"], &rows, &[1], Some(3)));
+        assert_eq!(least[1], "a-rather-long-name  regis…  fresh");
+    }
+
+    #[test]
+    fn sizes_and_times_are_short() {
+        let told: Vec<String> = [0, 999, 1_000, 12_345, 999_500, 3_400_000_000].map(size).into();
+        assert_eq!(told, ["0 B", "999 B", "1.0 kB", "12 kB", "1.0 MB", "3.4 GB"]);
+        let told: Vec<String> = [5, 61, 7_200, 172_800].map(ago).into();
+        assert_eq!(told, ["5s ago", "1m ago", "2h ago", "2d ago"]);
+    }
+}

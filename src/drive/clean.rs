@@ -1,0 +1,139 @@
+//! `clean`: takes away what imk knows of some images or of all, and on request the images too.
+//!
+//! Asks nobody whether that is wise: state is disposable, and of the images only those go that
+//! imk built here and nobody else has a hold on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::holdings::{Held, Stays};
+use super::session::Session;
+use crate::engine::EngineError;
+use crate::ledger::Record;
+use crate::source::state_files::{self, StateFile};
+
+/// The files that stay while anybody may hold the lock, and those that mark the folder.
+const STAYS: &[&str] = &["lock", ".gitignore", "CACHEDIR.TAG"];
+
+/// What a cleaning is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent<'a> {
+    /// Everything.
+    All,
+    /// What is kept of these images.
+    Images(&'a BTreeSet<String>),
+}
+
+/// What would go, or went.
+#[derive(Debug, Default)]
+pub struct Cleaning {
+    /// Files and folders of the state, with their sizes.
+    pub state: Vec<StateFile>,
+    /// Builds that are forgotten.
+    pub builds: usize,
+    /// Images on the engine.
+    pub images: Vec<Held>,
+    /// Images that stay, and why.
+    pub stays: Vec<(Held, Stays)>,
+}
+
+impl Session {
+    /// What `clean` would take away.
+    ///
+    /// # Errors
+    /// When the engine does not say what it has, and images are asked for.
+    pub fn to_clean(&self, extent: Extent<'_>, images: bool) -> Result<Cleaning, EngineError> {
+        let concerns = |record: &&Record| match extent {
+            Extent::All => true,
+            Extent::Images(names) => names.contains(&record.image),
+        };
+        let records: Vec<Record> =
+            self.hands.ledger.records().into_iter().chain(self.hands.ledger.left()).collect();
+        let mut cleaning =
+            Cleaning { builds: records.iter().filter(concerns).count(), ..Cleaning::default() };
+        cleaning.state = match extent {
+            Extent::All => {
+                let mut files = state_files::list(self.state()).unwrap_or_default();
+                files.retain(|file| !STAYS.contains(&file.name.as_str()));
+                files
+            }
+            Extent::Images(names) => {
+                let keys: BTreeSet<String> =
+                    records.iter().filter(concerns).map(|record| record.key.to_string()).collect();
+                let shared: BTreeSet<String> = records
+                    .iter()
+                    .filter(|record| !concerns(record))
+                    .map(|record| record.key.to_string())
+                    .collect();
+                let evidence = keys.difference(&shared).map(|key| format!("evidence/{key}"));
+                let logs = names.iter().map(|name| format!("logs/{name}.log"));
+                let file = |name: String| {
+                    let size = state_files::size(&self.state().join(&name));
+                    (size > 0).then_some(StateFile { name, size, written: 0 })
+                };
+                logs.chain(evidence).filter_map(file).collect()
+            }
+        };
+        if images {
+            let containers = self.hands.home().containers()?;
+            let others: BTreeSet<(&String, &String)> = records
+                .iter()
+                .filter(|record| !concerns(record))
+                .map(|record| (&record.engine, &record.id))
+                .collect();
+            // One result may serve two images; the one that stays keeps it.
+            let own = records
+                .iter()
+                .filter(concerns)
+                .filter(|record| !others.contains(&(&record.engine, &record.id)));
+            let mut held: Vec<Held> = self.held(own)?.into_values().collect();
+            self.weigh(&mut held);
+            for held in held {
+                match self.may_go(&held, &containers) {
+                    Ok(()) => cleaning.images.push(held),
+                    Err(why) => cleaning.stays.push((held, why)),
+                }
+            }
+        }
+        Ok(cleaning)
+    }
+
+    /// Takes it away. The images first: without the ledger nobody knows which were ours.
+    ///
+    /// # Errors
+    /// When the state cannot be changed. Images that stay after all are in the answer.
+    pub fn clean(&mut self, extent: Extent<'_>, mut cleaning: Cleaning) -> std::io::Result<Cleaning> {
+        let mut gone = Vec::new();
+        for held in std::mem::take(&mut cleaning.images) {
+            match self.let_go(&held) {
+                Ok(()) => gone.push(held),
+                Err(why) => cleaning.stays.push((held, why)),
+            }
+        }
+        cleaning.images = gone;
+        for file in &cleaning.state {
+            state_files::remove(&self.state().join(&file.name))?;
+        }
+        if let Extent::Images(names) = extent {
+            self.hands.ledger.drop_records(|record| names.contains(&record.image))?;
+            self.forget_results(names);
+            self.save()?;
+        }
+        Ok(cleaning)
+    }
+
+    /// Has the queries of some images run again, as of images never built.
+    fn forget_results(&mut self, names: &BTreeSet<String>) {
+        self.sync_images();
+        for name in names {
+            self.memory.results.remove(name);
+            self.ask_again(name);
+        }
+    }
+}
+
+/// The bytes of some images at most: layers that they share are counted for each.
+pub fn at_most<'h>(images: impl IntoIterator<Item = &'h Held>) -> u64 {
+    let sizes: BTreeMap<_, _> =
+        images.into_iter().map(|held| (&held.id, held.size.unwrap_or_default())).collect();
+    sizes.values().sum()
+}

@@ -1,0 +1,355 @@
+//! `gc`: finds what nothing reaches any more, and takes it away.
+//!
+//! | stays | because |
+//! |---|---|
+//! | the result that a plan finds for an image | the next run would build it |
+//! | every result that an image waiting for a base may turn out to be | so would it |
+//! | what bears a tag that imk would give now | somebody may run it by that name |
+//! | what Imagefile.lock or an image of the repository names as a base outside | builds start from it |
+//! | the newest builds of each image, as many as `keep` says | an edit may be taken back |
+//! | everything of images that have mistakes, or that another Imagefile of the folder declares | it cannot be judged |
+//!
+//! Of the rest, what others named or use stays too: see `holdings`. What cannot be judged stays. With
+//! `published` a current result may go that its registry was just found to have.
+
+mod caches;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::holdings::{Held, Stays};
+use super::plan::{Found, Plan, Verdict};
+use super::session::Session;
+use super::sync::Synced;
+use crate::engine::{EngineError, ImageId};
+use crate::evidence::Evidence;
+use crate::hash::ContentHash;
+use crate::ledger::Record;
+use crate::query::graph::bases;
+use crate::query::hands::PIN;
+use crate::query::inputs::Exact;
+use crate::query::publish::STAGING;
+use crate::query::shelf::Shelf;
+use crate::query::spec::parts;
+use crate::reason::Code;
+use crate::source::state_files::StateFile;
+use crate::syntax::reference;
+
+/// What a caller may choose.
+#[derive(Clone, Copy, Debug)]
+pub struct GcOptions {
+    /// How many past builds of each image stay.
+    pub keep: usize,
+    /// Let go of current results that a registry has.
+    pub published: bool,
+}
+
+/// Why an image goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// It is no current result, and newer builds of its image are kept.
+    Superseded,
+    /// Its image is no more in the Imagefile.
+    Undeclared,
+    /// It is current, and its registry has it.
+    Published,
+}
+
+/// Why a file of the state goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unused {
+    /// The log of an image that is no more declared.
+    Log,
+    /// It explains a build that is no more remembered.
+    Evidence,
+    /// A registry's document that was not fetched for long.
+    Document,
+    /// A git repository that no image uses.
+    Repository,
+    /// Commits that no image uses.
+    Commits,
+}
+
+/// What nothing reaches.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    /// Images on the engine.
+    pub images: Vec<(Held, Why)>,
+    /// Names that imk gave for a moment and that stayed behind.
+    pub names: Vec<String>,
+    /// Images that nothing here needs and that stay, and why.
+    pub stays: Vec<(Held, Stays)>,
+    /// Builds of images that are no more declared, and whose results are gone.
+    pub builds: usize,
+    /// Files of the state.
+    pub files: Vec<(StateFile, Unused)>,
+    /// Answers of registries about bases that no image uses.
+    pub answers: usize,
+    /// Why the engine's images were not looked at.
+    pub unseen: Option<EngineError>,
+}
+
+impl Session {
+    /// What nothing reaches, by a plan of all images. Changes nothing.
+    pub fn sweep(&self, synced: &Synced, plan: &Plan, options: &GcOptions) -> Sweep {
+        let mut sweep = Sweep::default();
+        if let Err(error) = self.sweep_engine(synced, plan, options, &mut sweep) {
+            sweep.unseen = Some(error);
+        }
+        let engine = self.engine();
+        let goes: BTreeSet<&ImageId> = sweep.images.iter().map(|(held, _)| &held.id).collect();
+        let declared = self.all_declared();
+        let records = self.hands.ledger.records().into_iter().chain(self.hands.ledger.left());
+        sweep.builds = match sweep.unseen {
+            Some(_) => 0,
+            None => records.filter(|record| self.is_over(record, &engine, &declared, &goes)).count(),
+        };
+        sweep.files = self.unused_files(&declared);
+        sweep.answers = self.upstream.unused(&self.wanted(&synced.order));
+        sweep
+    }
+
+    /// Takes it away, and returns what really went.
+    ///
+    /// # Errors
+    /// When the state cannot be changed.
+    pub fn carry_out(&mut self, synced: &Synced, mut sweep: Sweep) -> std::io::Result<Sweep> {
+        let mut gone = Vec::new();
+        for (held, why) in std::mem::take(&mut sweep.images) {
+            match self.let_go(&held) {
+                Ok(()) => gone.push((held, why)),
+                Err(stays) => sweep.stays.push((held, stays)),
+            }
+        }
+        sweep.images = gone;
+        // A name that stays behind is tried again by the next run.
+        sweep.names.retain(|name| self.hands.home().untag(name).is_ok());
+        let (engine, declared) = (self.engine(), self.all_declared());
+        if sweep.unseen.is_none() {
+            let goes: BTreeSet<&ImageId> = sweep.images.iter().map(|(held, _)| &held.id).collect();
+            self.hands.ledger.drop_records(|record| self.is_over(record, &engine, &declared, &goes))?;
+        }
+        self.remove_unused(&mut sweep.files)?;
+        self.upstream.forget(&self.wanted(&synced.order));
+        let ids: BTreeSet<ImageId> = sweep.images.iter().map(|(held, _)| held.id.clone()).collect();
+        let lost: Vec<String> = self
+            .memory
+            .results
+            .iter()
+            .filter(|(_, id)| ids.contains(*id))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in lost {
+            self.memory.results.remove(&name);
+            self.ask_again(&name);
+        }
+        self.save()?;
+        Ok(sweep)
+    }
+
+    fn sweep_engine(
+        &self,
+        synced: &Synced,
+        plan: &Plan,
+        options: &GcOptions,
+        sweep: &mut Sweep,
+    ) -> Result<(), EngineError> {
+        synced.engine.as_ref().map_err(Clone::clone)?;
+        let engine = self.engine();
+        let (builds, left) = (self.hands.ledger.records(), self.hands.ledger.left());
+        let records: Vec<&Record> =
+            builds.iter().chain(&left).filter(|record| record.engine == engine).collect();
+        let mut held = self.held(records.iter().copied())?;
+        let declared = self.all_declared();
+        let released = if options.published { self.released(plan) } else { BTreeSet::new() };
+        let mut kept = self.reached(synced, plan, &records, &held)?;
+        kept.extend(newest(&builds, &engine, &declared, options.keep));
+        kept.retain(|id| !released.contains(id));
+        let containers = self.hands.home().containers()?;
+        sweep.names = self.left_behind(&kept)?;
+        held.retain(|id, _| !kept.contains(id));
+        let mut loose: Vec<Held> = held.into_values().collect();
+        self.weigh(&mut loose);
+        for held in loose {
+            let why = match () {
+                () if released.contains(&held.id) => Why::Published,
+                () if held.images.is_disjoint(&declared) => Why::Undeclared,
+                () => Why::Superseded,
+            };
+            match self.may_go(&held, &containers) {
+                Ok(()) => sweep.images.push((held, why)),
+                Err(stays) => sweep.stays.push((held, stays)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The images that something but their age keeps.
+    fn reached(
+        &self,
+        synced: &Synced,
+        plan: &Plan,
+        records: &[&Record],
+        held: &BTreeMap<ImageId, Held>,
+    ) -> Result<BTreeSet<ImageId>, EngineError> {
+        let mut kept: BTreeSet<ImageId> = plan.results.values().map(|found| found.id.clone()).collect();
+        let elsewhere = self.declared_elsewhere();
+        let invalid: BTreeSet<&String> = plan
+            .jobs
+            .iter()
+            .filter(|(_, verdict)| matches!(verdict, Verdict::Invalid(_)))
+            .map(|(name, _)| name)
+            .collect();
+        let locked: BTreeSet<&String> = self.project.lock.bases.values().collect();
+        let is_locked = |record: &Record| {
+            let published = record.published.as_deref().and_then(|at| reference::parse(at).ok()?.digest);
+            published.is_some_and(|digest| locked.contains(&digest))
+        };
+        let maybe = self.maybe_current(plan);
+        let mut judged: BTreeMap<ContentHash, bool> = BTreeMap::new();
+        // Where a current result is only in a registry, one of the same content spares the journey.
+        let away =
+            plan.results.values().filter(|found| !held.contains_key(&found.id)).map(|found| found.content);
+        let away: BTreeSet<ContentHash> = away.collect();
+        for record in records {
+            let mut may_be =
+                || *judged.entry(record.key).or_insert_with(|| self.may_answer(synced, &maybe, record));
+            if elsewhere.contains(&record.image)
+                || invalid.contains(&record.image)
+                || away.contains(&record.content)
+                || is_locked(record)
+                || may_be()
+            {
+                kept.insert(ImageId(record.id.clone()));
+            }
+        }
+        for outside in self.workspace().outside(&self.db).values() {
+            if let Exact::Local(id) = &outside.exact {
+                kept.insert(ImageId(id.clone()));
+            }
+        }
+        kept.extend(self.named_now(synced, plan)?);
+        Ok(kept)
+    }
+
+    /// What bears a tag that imk would give now: to the current result, or to the next.
+    fn named_now(&self, synced: &Synced, plan: &Plan) -> Result<BTreeSet<ImageId>, EngineError> {
+        let tagging = self.tagging(synced);
+        let mut wanted = BTreeSet::new();
+        for name in &synced.order.names {
+            let given = tagging.of(name, plan.keys.get(name)).given;
+            wanted.extend(given.into_iter().map(|tag| reference::normalized(&tag.reference)));
+        }
+        let repositories = self.project.images.values().map(|image| image.repository.clone()).collect();
+        let named = self.hands.home().references(&repositories)?;
+        let bears = named.into_iter().filter(|(tag, _)| wanted.contains(&reference::normalized(tag)));
+        Ok(bears.map(|(_, id)| id).collect())
+    }
+
+    /// Images whose key is not known before a base is built: their results are among the old ones, perhaps.
+    fn maybe_current<'p>(&self, plan: &'p Plan) -> Vec<&'p str> {
+        let undecided = |name: &&str| {
+            let image = self.image(name);
+            !plan.results.contains_key(*name)
+                && image.is_some_and(|image| {
+                    bases(&self.db, image).inside.iter().any(|edge| !plan.results.contains_key(&edge.base))
+                })
+        };
+        plan.jobs.iter().map(|(name, _)| name.as_str()).filter(undecided).collect()
+    }
+
+    /// Whether a record answers one of these images should its bases come out right.
+    fn may_answer(&self, synced: &Synced, maybe: &[&str], record: &Record) -> bool {
+        if maybe.is_empty() {
+            return false;
+        }
+        // What went into it is not known any more, so it may.
+        let Some(then) = self.hands.evidence.load(&record.key) else { return true };
+        maybe.iter().any(|name| {
+            let Some(parts) = self.image(name).and_then(|image| parts(&self.db, image).ok()) else {
+                return true;
+            };
+            let files = synced.selections.get(*name).map(|selection| self.hands.tree.used_files(selection));
+            let now = match files {
+                Some(Err(_)) => return true,
+                Some(Ok(files)) => Evidence::new(parts, &files),
+                None => Evidence::new(parts, &Default::default()),
+            };
+            then.differences(&now).iter().all(|reason| reason.code == Code::Base)
+        })
+    }
+
+    /// Current results that their registry has, by its own word of this moment.
+    fn released(&self, plan: &Plan) -> BTreeSet<ImageId> {
+        let on_shelf =
+            |name: &String, found: &Found| matches!(self.hands.shelves.find(name, &found.key), Shelf::Has(_));
+        let (there, only): (Vec<_>, Vec<_>) =
+            plan.results.iter().partition(|(name, found)| on_shelf(name, found));
+        let needed: BTreeSet<&ImageId> = only.into_iter().map(|(_, found)| &found.id).collect();
+        there.into_iter().map(|(_, found)| found.id.clone()).filter(|id| !needed.contains(id)).collect()
+    }
+
+    /// Names that imk gives for a moment, left by a run that was killed. The last name of an image that
+    /// is needed stays: an engine removes an image together with it.
+    fn left_behind(&self, kept: &BTreeSet<ImageId>) -> Result<Vec<String>, EngineError> {
+        let mut repositories: BTreeSet<String> =
+            self.project.images.values().map(|image| image.repository.clone()).collect();
+        repositories.insert(PIN.to_owned());
+        let nonce = self.nonce();
+        let passing = |name: &str| {
+            let tag = name.rsplit_once(':').map_or("", |(_, tag)| tag);
+            name.starts_with(PIN) && name.ends_with(&nonce)
+                || tag == STAGING
+                || tag.starts_with(&format!("{STAGING}-"))
+        };
+        let named = self.hands.home().references(&repositories)?;
+        let ids: BTreeSet<ImageId> =
+            named.iter().filter(|(name, _)| passing(name)).map(|(_, id)| id.clone()).collect();
+        let bear = self.hands.home().inventory(&ids)?;
+        let only_passing =
+            |id: &ImageId| bear.get(id).is_some_and(|tags| tags.iter().all(|tag| passing(tag)));
+        let mut names: Vec<String> = Vec::new();
+        for (name, id) in named.iter().filter(|(name, _)| passing(name)) {
+            if !(only_passing(id) && kept.contains(id)) {
+                names.push(name.clone());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Whether a record is of no more use: nobody declares its image, and its result is gone.
+    fn is_over(
+        &self,
+        record: &Record,
+        engine: &str,
+        declared: &BTreeSet<String>,
+        goes: &BTreeSet<&ImageId>,
+    ) -> bool {
+        let id = ImageId(record.id.clone());
+        let gone = || goes.contains(&id) || self.hands.has(&id) == Ok(false);
+        record.engine == engine && !declared.contains(&record.image) && gone()
+    }
+
+    /// Every image that some Imagefile of the folder declares.
+    fn all_declared(&self) -> BTreeSet<String> {
+        self.declared_now().into_values().flatten().collect()
+    }
+
+    /// Those that only another Imagefile declares.
+    fn declared_elsewhere(&self) -> BTreeSet<String> {
+        let mut all = self.all_declared();
+        all.retain(|name| !self.project.images.contains_key(name));
+        all
+    }
+}
+
+/// The results of the newest builds of each declared image.
+fn newest(builds: &[Record], engine: &str, declared: &BTreeSet<String>, keep: usize) -> BTreeSet<ImageId> {
+    let mut of_image: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for record in builds.iter().rev().filter(|record| record.engine == engine) {
+        let ids = of_image.entry(&record.image).or_default();
+        if declared.contains(&record.image) && ids.len() < keep {
+            ids.insert(&record.id);
+        }
+    }
+    of_image.into_values().flatten().map(|id| ImageId(id.to_owned())).collect()
+}

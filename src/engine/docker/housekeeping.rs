@@ -1,0 +1,68 @@
+//! What the keeping of images needs of Docker: removal, who uses what, and what an engine says of itself.
+//!
+//! Never forces. Knows nothing of why an image goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveImageOptionsBuilder};
+
+use super::{DockerEngine, EngineError, ImageId};
+
+/// What an engine says of itself, beside who it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// The version of its API, as `1.41`.
+    pub api: String,
+    /// Its clock, as RFC 3339; empty when it does not say.
+    pub time: String,
+    /// How many images it has.
+    pub images: usize,
+    /// Its storage driver.
+    pub store: String,
+}
+
+pub(super) fn remove(engine: &DockerEngine, id: &ImageId) -> Result<(), EngineError> {
+    let docker = engine.docker()?;
+    // With `noprune`, for the reason that `untag` has.
+    let options = RemoveImageOptionsBuilder::default().noprune(true).build();
+    match engine.runtime()?.block_on(docker.remove_image(&id.0, Some(options), None)) {
+        Ok(_) => Ok(()),
+        Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+        Err(error) => Err(engine.error(&format!("removing the image {id}"), error)),
+    }
+}
+
+pub(super) fn containers(engine: &DockerEngine) -> Result<BTreeMap<ImageId, BTreeSet<String>>, EngineError> {
+    let docker = engine.docker()?;
+    let options = ListContainersOptionsBuilder::default().all(true).build();
+    let listed = engine.runtime()?.block_on(docker.list_containers(Some(options)));
+    let listed = listed.map_err(|error| engine.error("listing the engine's containers", error))?;
+    let mut containers: BTreeMap<ImageId, BTreeSet<String>> = BTreeMap::new();
+    for container in listed {
+        let Some(image) = container.image_id else { continue };
+        let names = container.names.unwrap_or_default();
+        let name = names.first().map(|name| name.trim_start_matches('/').to_owned());
+        let name = name.or(container.id).unwrap_or_default();
+        containers.entry(ImageId(image)).or_default().insert(name);
+    }
+    Ok(containers)
+}
+
+impl DockerEngine {
+    /// What the engine says of itself, asked anew.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn about(&self) -> Result<About, EngineError> {
+        let docker = self.docker()?;
+        let asked = self.runtime()?.block_on(async { tokio::join!(docker.info(), docker.version()) });
+        let info = asked.0.map_err(|error| self.error("asking the engine who it is", error))?;
+        let version = asked.1.map_err(|error| self.error("asking the engine for its version", error))?;
+        Ok(About {
+            api: version.api_version.unwrap_or_default(),
+            time: info.system_time.unwrap_or_default(),
+            images: info.images.and_then(|count| usize::try_from(count).ok()).unwrap_or_default(),
+            store: info.driver.unwrap_or_default(),
+        })
+    }
+}

@@ -1,0 +1,130 @@
+//! Images that are gone from the Imagefile: their results stay, their history goes.
+//!
+//! A result costs a build, and may be wanted again: on another branch the image is still there.
+//! So it is found by its key as before until `imk gc` removes it, and nothing tells of it as of a build.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use super::{Ledger, Line, Record};
+use crate::hash::ContentHash;
+
+/// A result of an image that is gone, as a line of the file.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Gone {
+    /// The image's name at the time.
+    gone: String,
+    key: ContentHash,
+    engine: String,
+    id: String,
+    content: ContentHash,
+    at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    published: Option<String>,
+}
+
+impl From<&Record> for Gone {
+    fn from(record: &Record) -> Self {
+        Self {
+            gone: record.image.clone(),
+            key: record.key,
+            engine: record.engine.clone(),
+            id: record.id.clone(),
+            content: record.content,
+            at: record.at,
+            published: record.published.clone(),
+        }
+    }
+}
+
+impl From<Gone> for Record {
+    fn from(gone: Gone) -> Self {
+        Self {
+            key: gone.key,
+            image: gone.gone,
+            engine: gone.engine,
+            id: gone.id,
+            content: gone.content,
+            at: gone.at,
+            took_ms: 0,
+            reasons: Vec::new(),
+            published: gone.published,
+            same: false,
+        }
+    }
+}
+
+impl Ledger {
+    /// The images that have a history.
+    pub fn images(&self) -> BTreeSet<String> {
+        self.state().records.iter().map(|record| record.image.clone()).collect()
+    }
+
+    /// Every build that is remembered, oldest first.
+    pub fn records(&self) -> Vec<Record> {
+        self.state().records.clone()
+    }
+
+    /// The results that are left of images gone from the Imagefile, oldest first.
+    pub fn left(&self) -> Vec<Record> {
+        self.state().gone.clone()
+    }
+
+    /// Takes the history of some images away and keeps their results.
+    ///
+    /// # Errors
+    /// When the file cannot be written; nothing is changed then.
+    pub fn forget(&self, images: &BTreeSet<String>) -> std::io::Result<()> {
+        let (mut kept, mut gone) = (self.records(), self.left());
+        let before = kept.len();
+        for record in kept.iter().filter(|record| images.contains(&record.image)) {
+            gone.retain(|old| old.engine != record.engine || old.id != record.id || old.key != record.key);
+            gone.push(record.clone());
+        }
+        kept.retain(|record| !images.contains(&record.image));
+        if kept.len() == before { Ok(()) } else { self.write(kept, gone) }
+    }
+
+    /// Hands the history of an image over to the name that it has now.
+    ///
+    /// # Errors
+    /// When the file cannot be written; nothing is changed then.
+    pub fn rename(&self, old: &str, new: &str) -> std::io::Result<()> {
+        let mut kept = self.records();
+        for record in kept.iter_mut().filter(|record| record.image == old) {
+            record.image = new.to_owned();
+        }
+        self.rewrite(kept)
+    }
+
+    /// Drops every record, current or left, that `drop` says.
+    ///
+    /// # Errors
+    /// When the file cannot be written; nothing is changed then.
+    pub fn drop_records(&self, drop: impl Fn(&Record) -> bool) -> std::io::Result<()> {
+        let (mut kept, mut gone) = (self.records(), self.left());
+        let before = kept.len() + gone.len();
+        kept.retain(|record| !drop(record));
+        gone.retain(|record| !drop(record));
+        if kept.len() + gone.len() == before { Ok(()) } else { self.write(kept, gone) }
+    }
+}
+
+/// How many lines of a ledger there are, and how many of them say nothing to this imk.
+/// Changes nothing, as opening it may.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub fn health(path: &Path) -> std::io::Result<(usize, usize)> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((0, 0)),
+        Err(error) => return Err(error),
+    };
+    let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    let broken = lines.iter().filter(|line| serde_json::from_slice::<Line>(line).is_err()).count();
+    Ok((lines.len(), broken))
+}

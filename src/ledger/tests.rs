@@ -1,0 +1,142 @@
+use super::*;
+
+fn record(image: &str, key: u8, id: &str) -> Record {
+    Record {
+        key: ContentHash::of(&[key]),
+        image: image.into(),
+        engine: "e".into(),
+        id: id.into(),
+        content: ContentHash::of(id.as_bytes()),
+        at: 1,
+        took_ms: 2,
+        reasons: vec![],
+        published: None,
+        same: false,
+    }
+}
+
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    (folder, path)
+}
+
+fn history(ledger: &Ledger, image: &str) -> Vec<Record> {
+    ledger.history(&BTreeSet::from([image.to_owned()]))
+}
+
+#[test]
+fn two_builds_of_one_second_keep_their_order() {
+    let (_folder, path) = folder();
+    let ledger = Ledger::open(&path).unwrap();
+    for (image, key) in [("web", 1), ("db", 2), ("web", 3)] {
+        let reasons = vec![Reason::forced()];
+        ledger.record(Record { reasons, ..record(image, key, &format!("sha256:{key}")) }).unwrap();
+    }
+    let ids: Vec<String> = history(&ledger, "web").into_iter().map(|record| record.id).collect();
+    assert_eq!(ids, ["sha256:3", "sha256:1"], "the newest in front");
+    let (at, newest) = ledger.last_build("web", usize::MAX).unwrap();
+    assert_eq!((at, newest.id.as_str()), (2, "sha256:3"));
+    let (at, before) = ledger.last_build("web", at).unwrap();
+    assert_eq!((at, before.id.as_str()), (0, "sha256:1"));
+    assert_eq!(ledger.last_build("web", at), None);
+}
+
+#[test]
+fn what_was_recorded_is_found_by_the_next_process() {
+    let (_folder, path) = folder();
+    let ledger = Ledger::open(&path).unwrap();
+    ledger.record(record("web", 1, "sha256:a")).unwrap();
+    ledger.record(record("web", 2, "sha256:b")).unwrap();
+    drop(ledger);
+    let ledger = Ledger::open(&path).unwrap();
+    assert_eq!(ledger.lookup(&ContentHash::of(&[1]), "e").unwrap().id, "sha256:a");
+    assert_eq!(ledger.lookup(&ContentHash::of(&[1]), "other engine"), None);
+    assert_eq!(ledger.latest("web", "e").unwrap().id, "sha256:b");
+    assert_eq!(ledger.with_content(&ContentHash::of(b"sha256:a"), Some("e"))[0].id, "sha256:a");
+}
+
+#[test]
+fn a_ledger_cut_at_any_byte_keeps_every_whole_line() {
+    let (_folder, path) = folder();
+    let ledger = Ledger::open(&path).unwrap();
+    for n in 0..3 {
+        ledger.record(record("web", n, "sha256:a")).unwrap();
+    }
+    let whole = fs::read(&path).unwrap();
+    for length in 0..whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        let lines = whole[..length].iter().filter(|byte| **byte == b'\n').count();
+        let ledger = Ledger::open(&path).unwrap();
+        // The last line may be whole but for its line end.
+        let found = history(&ledger, "web").len();
+        assert!(found == lines || found == lines + 1, "{found} of {lines} at {length}");
+        ledger.record(record("db", 9, "sha256:z")).unwrap();
+        let again = Ledger::open(&path).unwrap();
+        assert_eq!(history(&again, "web").len(), found, "a torn line must not swallow the next");
+        assert_eq!(history(&again, "db").len(), 1);
+    }
+}
+
+#[test]
+fn recent_keys_are_those_of_the_last_builds_of_each_image() {
+    let (_folder, path) = folder();
+    let ledger = Ledger::open(&path).unwrap();
+    for (image, key) in [("web", 1), ("db", 2), ("web", 3), ("web", 4)] {
+        ledger.record(record(image, key, "sha256:a")).unwrap();
+    }
+    let recent: Vec<_> = [1, 2, 3, 4].map(|key| ledger.recent(2).contains(&ContentHash::of(&[key]))).into();
+    assert_eq!(recent, [false, true, true, true]);
+}
+
+#[test]
+fn a_long_ledger_is_compacted_and_loses_no_current_result() {
+    let (_folder, path) = folder();
+    let ledger = Ledger::open(&path).unwrap();
+    ledger.record(record("other", 200, "sha256:o")).unwrap();
+    let line = serde_json::to_string(&record("web", 1, "sha256:a")).unwrap() + "\n";
+    fs::write(&path, fs::read_to_string(&path).unwrap() + &line.repeat(3000)).unwrap();
+    let ledger = Ledger::open(&path).unwrap();
+    assert!(fs::read_to_string(&path).unwrap().lines().count() < 100);
+    assert!(ledger.lookup(&ContentHash::of(&[1]), "e").is_some());
+    assert!(ledger.lookup(&ContentHash::of(&[200]), "e").is_some());
+}
+
+#[test]
+fn a_gone_image_keeps_its_results_and_loses_its_history() {
+    let (_folder, path) = folder();
+    let ledger = Ledger::open(&path).unwrap();
+    ledger.record(record("web", 1, "sha256:a")).unwrap();
+    ledger.record(record("db", 2, "sha256:b")).unwrap();
+    ledger.forget(&BTreeSet::from(["web".to_owned()])).unwrap();
+    for ledger in [ledger, Ledger::open(&path).unwrap()] {
+        assert_eq!(ledger.lookup(&ContentHash::of(&[1]), "e").unwrap().id, "sha256:a");
+        assert_eq!(history(&ledger, "web"), []);
+        assert_eq!(ledger.latest("web", "e"), None);
+        assert_eq!(ledger.left().len(), 1);
+        assert_eq!(history(&ledger, "db").len(), 1);
+    }
+    let ledger = Ledger::open(&path).unwrap();
+    ledger.drop_records(|record| record.id == "sha256:a").unwrap();
+    assert_eq!(Ledger::open(&path).unwrap().lookup(&ContentHash::of(&[1]), "e"), None);
+    assert_eq!(health(&path).unwrap(), (1, 0));
+}
+
+#[test]
+fn a_renamed_image_takes_its_history_along() {
+    let (_folder, path) = folder();
+    let ledger = Ledger::open(&path).unwrap();
+    ledger.record(record("web", 1, "sha256:a")).unwrap();
+    ledger.rename("web", "site").unwrap();
+    let ledger = Ledger::open(&path).unwrap();
+    assert_eq!(history(&ledger, "site").len(), 1);
+    assert_eq!(ledger.images(), BTreeSet::from(["site".to_owned()]));
+}
+
+#[test]
+fn a_ledger_of_an_older_imk_is_read() {
+    let (_folder, path) = folder();
+    let line = serde_json::to_string(&record("web", 1, "sha256:a")).unwrap();
+    fs::write(&path, line.replace(",\"same\":false", "") + "\n").unwrap();
+    assert_eq!(Ledger::open(&path).unwrap().builds("web"), [record("web", 1, "sha256:a")]);
+}

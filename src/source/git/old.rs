@@ -1,0 +1,53 @@
+//! Commits of other repositories that were used once, and their removal.
+//!
+//! A commit is kept by a ref of its own, so dropping it is dropping the ref and letting git sweep.
+//! Knows no images; which commits are used is for the caller to say.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use git2::Repository;
+
+use super::remote::Remotes;
+
+/// Where commits are kept by their ids.
+const REFS: &str = "refs/imk/";
+
+impl Remotes {
+    /// The refs of a folder that keep other commits than these.
+    pub fn unused(&self, folder: &str, used: &BTreeSet<String>) -> Vec<String> {
+        refs(&self.kept(folder)).into_iter().filter(|name| !used.contains(&name[REFS.len()..])).collect()
+    }
+
+    /// Drops the commits of a folder but these. What cannot be dropped takes room and is tried again.
+    pub fn drop_unused(&self, folder: &str, used: &BTreeSet<String>) {
+        let path = self.kept(folder);
+        let Ok(repository) = Repository::open_bare(&path) else { return };
+        for name in self.unused(folder, used) {
+            if let Ok(mut found) = repository.find_reference(&name) {
+                let _ = found.delete();
+            }
+        }
+        // libgit2 removes no objects; the program that fetched them does.
+        let sweep = ["gc", "--quiet", "--prune=now"];
+        let mut git = Command::new("git");
+        git.arg("--git-dir").arg(&path).args(sweep);
+        let _ = git.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}
+
+/// Refs that name a commit by its id; a server that gives none such is kept whole.
+fn refs(folder: &Path) -> Vec<String> {
+    let names = || -> Result<Vec<String>, git2::Error> {
+        let repository = Repository::open_bare(folder)?;
+        let found = repository.references_glob(&format!("{REFS}*"))?;
+        let names = found.flatten().filter_map(|found| found.name().ok().map(str::to_owned));
+        let is_id = |name: &String| {
+            let id = &name[REFS.len()..];
+            id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        Ok(names.filter(is_id).collect())
+    };
+    names().unwrap_or_default()
+}
