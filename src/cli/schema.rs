@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
 use super::out;
-use crate::syntax::imagefile::kinds::{IMAGE_KINDS, Kind, TOP_KINDS};
-use crate::syntax::imagefile::{GIT_KEYS, IMAGE_KEYS, TOP_KEYS};
+use crate::syntax::imagefile::kinds::{ENGINE_KINDS, IMAGE_KINDS, Kind, TOP_KINDS};
+use crate::syntax::imagefile::{ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, TOP_KEYS};
 use crate::syntax::tag::WHEN_KEYS;
 
 pub fn run() -> Result<(), Failure> {
@@ -77,6 +77,8 @@ fn shape(kind: Kind) -> Value {
         Kind::TextsByName => by_name(texts()),
         Kind::Secrets => by_name(json!({"oneOf": [named("Env"), named("File")]})),
         Kind::Policy => json!({"oneOf": [{"enum": ["Locked", "Float"]}, named("Every")]}),
+        Kind::Engines => by_name(object(ENGINE_KEYS, ENGINE_KINDS)),
+        Kind::Number => json!({"type": "integer", "minimum": 1}),
         Kind::Image => image(),
         Kind::ImageByName => by_name(image()),
     }

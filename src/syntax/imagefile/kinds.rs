@@ -19,6 +19,8 @@ pub enum Kind {
     SourceByName,
     /// `["text", When(branch: "…", tag: "…")]`.
     Tags,
+    /// `4`.
+    Number,
     /// `{"name": "text"}`.
     TextByName,
     /// `{"name": ["text"]}`.
@@ -27,6 +29,8 @@ pub enum Kind {
     Secrets,
     /// `Locked`, `Float` or `Every("7d")`.
     Policy,
+    /// `{"name": (host: "…", labels: ["…"], jobs: 4)}`.
+    Engines,
     /// The keys of an image in parentheses.
     Image,
     /// `{"name": (keys of an image)}`.
@@ -42,7 +46,17 @@ pub const TOP_KINDS: &[(&str, Kind)] = &[
     ("defaults", Kind::Image),
     ("templates", Kind::ImageByName),
     ("groups", Kind::TextsByName),
+    ("engines", Kind::Engines),
     ("images", Kind::ImageByName),
+];
+
+/// The kinds of [`super::ENGINE_KEYS`].
+pub const ENGINE_KINDS: &[(&str, Kind)] = &[
+    ("host", Kind::Text),
+    ("context", Kind::Text),
+    ("labels", Kind::Texts),
+    ("platforms", Kind::Texts),
+    ("jobs", Kind::Number),
 ];
 
 /// The kinds of [`super::IMAGE_KEYS`].
@@ -59,12 +73,15 @@ pub const IMAGE_KINDS: &[(&str, Kind)] = &[
     ("secrets", Kind::Secrets),
     ("network", Kind::Text),
     ("upstream", Kind::Policy),
+    ("needs", Kind::TextOrTexts),
+    ("cache_from", Kind::TextOrTexts),
+    ("cache_to", Kind::TextOrTexts),
     ("description", Kind::Text),
 ];
 
 #[cfg(test)]
 mod tests {
-    use super::super::{IMAGE_KEYS, TOP_KEYS, decode};
+    use super::super::{ENGINE_KEYS, IMAGE_KEYS, TOP_KEYS, decode};
     use super::*;
 
     /// One value of each shape, and the kinds that take it.
@@ -82,8 +99,9 @@ mod tests {
         ("Float", &[Kind::Policy]),
         (r#"Every("7d")"#, &[Kind::Policy]),
         (r#"(context: "x")"#, &[Kind::Image]),
-        (r#"{"x": (context: "y")}"#, &[Kind::ImageByName]),
-        ("7", &[]),
+        (r#"{"x": (context: "y")}"#, &[Kind::ImageByName, Kind::Engines]),
+        (r#"{"x": (host: "unix:///y", labels: ["z"], jobs: 4)}"#, &[Kind::Engines]),
+        ("7", &[Kind::Number]),
         ("true", &[]),
     ];
 
@@ -103,5 +121,8 @@ mod tests {
     fn every_key_takes_its_kind_and_no_other() {
         check(TOP_KEYS, TOP_KINDS, |key, sample| format!("({key}: {sample})"));
         check(IMAGE_KEYS, IMAGE_KINDS, |key, sample| format!("(defaults: ({key}: {sample}))"));
+        let names = |keys: &[(&'static str, &str)]| keys.iter().map(|(key, _)| *key).collect::<Vec<_>>();
+        let kinds: Vec<_> = ENGINE_KINDS.iter().map(|(key, _)| *key).collect();
+        assert_eq!(names(ENGINE_KEYS), kinds);
     }
 }
