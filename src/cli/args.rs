@@ -1,5 +1,8 @@
 //! What was typed. What it means is decided in each verb's own file.
 
+pub mod hook;
+pub mod watch;
+
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
@@ -33,6 +36,8 @@ Examples:
   imk -k -j 8           eight at once, going on after a failure
   imk graph --mermaid   draw what is built on what
   imk replay            say what imk would have built in the last 300 commits
+  imk watch             build on every change of a file that counts
+  imk hook install      have git say before a push what is not built
   imk init              write the Imagefile.ron that discovery stands for
 
 Exit status: 0 done or fresh, 1 not up to date (check, -q), 2 error, 130 interrupted.";
@@ -97,6 +102,10 @@ pub enum Verb {
     Plan(PlanArgs),
     /// Ask whether everything is up to date: exit 0 when it is, 1 when not
     Check(CheckArgs),
+    /// Have git ask before a push whether the images of the pushed commits are built
+    Hook(hook::HookArgs),
+    /// Build on every change of a file that counts, until Ctrl-C
+    Watch(watch::WatchArgs),
     /// Tell the chain of causes: why an image is stale, or was built
     Why(WhyArgs),
     /// List past builds: when, how long, why
@@ -207,8 +216,8 @@ pub struct PlanArgs {
     pub json: bool,
     /// Plan the files of this commit instead of those on the disk
     ///
-    /// Nothing is checked out. Modes are those that git knows, 0644 and 0755: after a checkout under
-    /// another umask than 022 the disk has others, and every image that copies files shows as stale.
+    /// Nothing is checked out. Modes are those that git knows, 0644 and 0755, as a checkout under the
+    /// umask 022 makes them, so keys agree with the work tree's. Under another umask the disk has others, and every image that copies files shows as stale.
     /// Files that git does not track are not there, submodules are empty folders.
     #[arg(long, value_name = "REV")]
     pub rev: Option<String>,

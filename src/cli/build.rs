@@ -35,24 +35,73 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     if cancel.is_cancelled() {
         return Err(Failure::silent(130));
     }
-    if let Err(error) = &synced.engine {
-        return Err(no_engine(&session, &synced, error));
+    let going = Going { args, keep: Keep::Everything, tell: Arc::new(|_| {}), retries: false };
+    go(&mut session, &synced, &going, started)
+}
+
+/// How a build is gone about, beside what was typed.
+pub struct Going<'a> {
+    /// What was typed.
+    pub args: &'a BuildArgs,
+    /// What is kept of it for the next run.
+    pub keep: Keep,
+    /// Is told what the display is told.
+    pub tell: Arc<dyn Fn(&Event) + Send + Sync>,
+    /// It is tried again when files change: then that is no failure, and nothing is said of it.
+    pub retries: bool,
+}
+
+/// What a build leaves behind beside its results.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// All that the next run can use.
+    Everything,
+    /// What was read: the rest would be taken for the work tree's.
+    Files,
+}
+
+impl Keep {
+    fn save(self, session: &mut Session) -> std::io::Result<()> {
+        match self {
+            Self::Everything => session.save(),
+            Self::Files => session.hands.tree.save().and_then(|()| session.upstream.save()),
+        }
     }
-    let problems = session.problems(&synced);
+}
+
+/// Builds what a session was brought up to date for, and tells how it went.
+pub fn go(
+    session: &mut Session,
+    synced: &Synced,
+    going: &Going<'_>,
+    started: Instant,
+) -> Result<(), Failure> {
+    let args = going.args;
+    if let Err(error) = &synced.engine {
+        return Err(no_engine(session, synced, error));
+    }
+    let problems = session.problems(synced);
     if !problems.is_empty() && !args.keep_going {
         let all = problems.values().flatten();
         let failure = Failure::problems(all, |path| session.text(path));
         // What was read is worth keeping though nothing was built.
-        let _ = session.save();
+        let _ = going.keep.save(session);
         return Err(failure);
     }
-    plan::warnings(&session, &synced);
+    plan::warnings(session, synced);
     let how = if args.quiet { args::Progress::Quiet } else { args.progress };
     let logs = session.state().join("logs");
     let progress =
         Arc::new(Progress::new(how, args.trace, move |image: &str| logs.join(format!("{image}.log"))));
-    let shown = Arc::clone(&progress);
-    let tell: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| shown.event(event));
+    let (shown, told, retries) = (Arc::clone(&progress), Arc::clone(&going.tell), going.retries);
+    let tell: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| {
+        told(&event);
+        let retried =
+            matches!(&event, Event::Ended(_, Ending::Failed(error), _) if retries && is_passing(error));
+        if !retried {
+            shown.event(event);
+        }
+    });
     let options = BuildOptions {
         jobs: args.jobs.map_or_else(processors, usize::from),
         keep_going: args.keep_going,
@@ -62,14 +111,21 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
         load: args.load,
         epoch: epoch()?,
     };
-    let summary = session.build(&synced, &options, &tell);
-    if let Err(error) = session.save() {
+    let mut summary = session.build(synced, &options, &tell);
+    if let Err(error) = going.keep.save(session) {
         anstream::eprintln!(
             "warning: what imk learned could not be kept: {error}; the next run will be slower"
         );
     }
-    failures(&session, &summary, &progress);
-    open::silent(&session);
+    if going.retries {
+        for ending in summary.endings.values_mut() {
+            if matches!(ending, Ending::Failed(error) if is_passing(error)) {
+                *ending = Ending::Skipped;
+            }
+        }
+    }
+    failures(session, &summary, &progress);
+    open::silent(session);
     plan::skipped_tags(&summary.skipped_tags);
     if how != args::Progress::Quiet {
         out::line(format_args!("{}", summary_line(&summary, started.elapsed())));
@@ -78,6 +134,15 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
         0 => Ok(()),
         code => Err(Failure::silent(code)),
     }
+}
+
+/// A failure that says only that the world went on, or that somebody asked to stop.
+fn is_passing(error: &BuildError) -> bool {
+    matches!(
+        error,
+        BuildError::FilesChanged
+            | BuildError::Engine(EngineError::FileChanged { .. } | EngineError::Interrupted)
+    )
 }
 
 /// The time that published images bear: SOURCE_DATE_EPOCH (reproducible-builds.org), else now.
@@ -96,7 +161,7 @@ fn processors() -> usize {
 }
 
 /// Ctrl-C and a polite kill stop the engine's builds; a second one ends imk at once.
-fn cancel_on_signals() -> Result<Cancel, Failure> {
+pub fn cancel_on_signals() -> Result<Cancel, Failure> {
     let cancel = Cancel::default();
     let mut signals = signal_hook::iterator::Signals::new([
         signal_hook::consts::SIGINT,

@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod failure;
 mod graph;
+mod hook;
 mod init;
 mod inputs;
 mod keys;
@@ -15,11 +16,13 @@ mod log;
 mod open;
 mod out;
 mod plan;
+mod pre_push;
 mod progress;
 mod pull;
 mod replay;
 mod tags;
 mod update;
+mod watch;
 mod why;
 mod words;
 
@@ -30,8 +33,8 @@ pub use failure::Failure;
 
 /// What may be typed where a target may stand, for "did you mean".
 const VERBS: &[&str] = &[
-    "build", "plan", "check", "why", "log", "replay", "graph", "inputs", "list", "tags", "update",
-    "outdated", "push", "pull", "init", "keys", "help",
+    "build", "plan", "check", "hook", "watch", "why", "log", "replay", "graph", "inputs", "list", "tags",
+    "update", "outdated", "push", "pull", "init", "keys", "help",
 ];
 
 /// Runs the command line of this process; the number is its exit status.
@@ -51,6 +54,8 @@ pub fn main() -> u8 {
         Some(Verb::Build(build)) => build::run(global, build),
         Some(Verb::Plan(plan)) => plan::run(global, plan),
         Some(Verb::Check(check)) => check::run(global, check),
+        Some(Verb::Hook(hook)) => hook::run(global, hook),
+        Some(Verb::Watch(watch)) => watch::run(global, watch),
         Some(Verb::Why(why)) => why::run(global, why),
         Some(Verb::Log(log)) => log::run(global, log),
         Some(Verb::Replay(replay)) => replay::run(global, replay),

@@ -10,15 +10,17 @@ use super::failure::{Failure, open_error, sync_error};
 use super::{VERBS, words};
 use crate::credentials::Credentials;
 use crate::drive::project::Overrides;
-use crate::drive::session::{Opening, STATE, Session};
+use crate::drive::session::{Kept, Opening, STATE, Session};
 use crate::drive::sync::Synced;
 use crate::drive::upstream::Asking;
 use crate::engine::{Cancel, DockerEngine, Endpoint, Engine, Environment};
 use crate::registry::{OciRegistry, Options, Stop};
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
-use crate::source::git::GitStore;
+use crate::source::git::history::Commit;
+use crate::source::git::{GitStore, GitTree};
 use crate::source::locate::{Located, locate};
+use crate::source::state_folder::StateFolder;
 use crate::source::tree::{ReadError, SourceTree};
 
 /// The repository around the current folder, `-C` or `-f`.
@@ -29,26 +31,54 @@ pub fn located(global: &Global) -> Result<Located, Failure> {
 
 /// Opens it; `exclusive` verbs wait for each other.
 pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Session, Failure> {
+    session_with(global, exclusive, cancel, &mut None)
+}
+
+/// As [`session`], with what an earlier session of this process left.
+pub fn session_with(
+    global: &Global,
+    exclusive: bool,
+    cancel: &Cancel,
+    kept: &mut Option<Kept>,
+) -> Result<Session, Failure> {
     let located = located(global)?;
     let state = located.root.join(STATE);
     let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &state)?);
     let root = located.root.clone();
-    open(global, overrides(global), located, tree, || discover(&root, &state), exclusive, cancel)
+    open(global, overrides(global), located, tree, || discover(&root, &state), exclusive, cancel, kept)
 }
 
 /// Opens it to look at the files of a commit. To be looked at only: what is
 /// saved of such a session would be taken for the work tree's.
 pub fn session_at(global: &Global, rev: &str) -> Result<Session, Failure> {
     let now = located(global)?;
-    let store = GitStore::open(&now.root)?;
+    let store = store(&now, None)?;
     let commit = store.commit(rev)?;
     let tree = store.tree(&commit)?;
-    let located = tree.located(&now, global.file.is_some())?;
-    let shared: Arc<dyn SourceTree> = Arc::new(tree.clone());
-    let overrides = Overrides { commit: Some(commit.id), ..overrides(global) };
-    open(global, overrides, located, shared, || tree.recipes(), false, &Cancel::default())
+    session_of(global, &now, &tree, &commit, false, &Cancel::default())
 }
 
+/// The git repository around a located one, with what was learned of it. Hooks are told git's own folder.
+pub fn store(now: &Located, git_dir: Option<&Path>) -> Result<Arc<GitStore>, Failure> {
+    Ok(GitStore::remembering(&now.root, StateFolder(now.root.join(STATE)), git_dir)?)
+}
+
+/// As [`session_at`], for a commit that was found. What such a session builds counts as all that was built does.
+pub fn session_of(
+    global: &Global,
+    now: &Located,
+    tree: &GitTree,
+    commit: &Commit,
+    exclusive: bool,
+    cancel: &Cancel,
+) -> Result<Session, Failure> {
+    let located = tree.located(now, global.file.is_some())?;
+    let shared: Arc<dyn SourceTree> = Arc::new(tree.clone());
+    let overrides = Overrides { commit: Some(commit.id.clone()), ..overrides(global) };
+    open(global, overrides, located, shared, || tree.recipes(), exclusive, cancel, &mut None)
+}
+
+#[allow(clippy::too_many_arguments, reason = "three ways to open end here, each with its own of everything")]
 fn open(
     global: &Global,
     overrides: Overrides,
@@ -57,6 +87,7 @@ fn open(
     recipes: impl FnOnce() -> Result<Vec<String>, ReadError>,
     exclusive: bool,
     cancel: &Cancel,
+    kept: &mut Option<Kept>,
 ) -> Result<Session, Failure> {
     let environment = Environment::from_lookup(|name| std::env::var(name).ok());
     let endpoint = Endpoint::resolve(&environment).map_err(|error| Failure::engine(&error))?;
@@ -77,7 +108,7 @@ fn open(
         let who = if holder.is_empty() { "another imk" } else { holder };
         anstream::eprintln!("waiting for {who}, which is building in this repository");
     };
-    let mut session = Session::open(opening, recipes, waiting).map_err(|error| {
+    let mut session = Session::open_with(opening, recipes, waiting, kept).map_err(|error| {
         let text_of = |path: &str| String::from_utf8(tree.read(path).ok()??).ok();
         open_error(error, text_of)
     })?;

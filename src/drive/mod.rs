@@ -3,6 +3,7 @@
 //! The only floor that sets salsa inputs. Never prints: it reports data, and
 //! the face makes words of it.
 
+pub mod hook;
 pub mod lock;
 pub mod others;
 pub mod plan;
@@ -18,6 +19,7 @@ pub mod tags;
 pub mod update;
 pub mod upstream;
 pub mod warnings;
+pub mod watch;
 pub mod why;
 
 #[cfg(test)]

@@ -53,6 +53,14 @@ pub struct Opening {
     pub exclusive: bool,
 }
 
+/// What one session leaves to the next of the same process, so that nothing is loaded again.
+pub struct Kept {
+    db: ImkDb,
+    memory: Memory,
+    changed: bool,
+    editing: bool,
+}
+
 /// Why a session could not be opened.
 #[derive(Debug)]
 pub enum OpenError {
@@ -81,6 +89,8 @@ pub struct Session {
     pub(super) target: Option<String>,
     /// Other repositories, as far as images use them.
     pub(super) others: Others,
+    /// Somebody edits meanwhile: what editors leave for a moment does not exist.
+    pub(super) editing: bool,
     state: PathBuf,
     _lock: Option<Lock>,
 }
@@ -95,6 +105,19 @@ impl Session {
         opening: Opening,
         discover: impl FnOnce() -> Result<Vec<String>, ReadError>,
         waiting: impl FnOnce(&str),
+    ) -> Result<Self, OpenError> {
+        Self::open_with(opening, discover, waiting, &mut None)
+    }
+
+    /// Opens it with what an earlier session [left](Self::leave). That stays where it is on an error.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_with(
+        opening: Opening,
+        discover: impl FnOnce() -> Result<Vec<String>, ReadError>,
+        waiting: impl FnOnce(&str),
+        kept: &mut Option<Kept>,
     ) -> Result<Self, OpenError> {
         let Opening { located, overrides, engine, registry, asking, tree, cancel, environment, exclusive } =
             opening;
@@ -119,7 +142,12 @@ impl Session {
         let repositories = project::repositories(&project);
         let shelves = Shelves::new(Arc::clone(&registry), repositories, &project.content_tag, asking.offline);
         let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, others.tree(), shelves, cancel));
-        let (db, memory) = snapshot::load(&state.join("snapshot"), &hands);
+        let kept = kept.take().unwrap_or_else(|| {
+            let (db, memory) = snapshot::load(&state.join("snapshot"), &hands);
+            Kept { db, memory, changed: false, editing: false }
+        });
+        let Kept { db, memory, changed, editing } = kept;
+        let db = db.with_hands(Arc::clone(&hands));
         let target = overrides.target.clone();
         let (lock_file, locked) = (project.lock.clone(), asking.locked);
         let upstream = Upstream::new(registry, lock_file.clone(), asking, StateFolder(state.clone()));
@@ -130,11 +158,12 @@ impl Session {
             upstream,
             db,
             memory,
-            changed: false,
+            changed,
             environment,
             overrides,
             target,
             others,
+            editing,
             state,
             _lock: lock,
         };
@@ -164,9 +193,20 @@ impl Session {
             memory: Memory::default(),
             changed: false,
             others,
+            editing: false,
             state: PathBuf::new(),
             _lock: None,
         }
+    }
+
+    /// Ends the session, and its lock, and leaves its database to the next one.
+    pub fn leave(self) -> Kept {
+        Kept { db: self.db, memory: self.memory, changed: self.changed, editing: self.editing }
+    }
+
+    /// From now on, and for those that follow, what editors leave for a moment does not exist.
+    pub fn look_past_editors(&mut self) {
+        self.editing = true;
     }
 
     /// The folder of this repository's state.

@@ -12,6 +12,7 @@ use salsa::Setter;
 use super::project;
 use super::session::Session;
 use super::upstream::Upstream;
+use super::watch;
 use crate::engine::{Engine, EngineError, EngineIdentity, ImageId, Inventory};
 use crate::name;
 use crate::query::graph::{self, Order};
@@ -235,7 +236,10 @@ impl Session {
                         }
                     };
                     match selection(&*self.hands.tree, dockerfile, context, &recipe.reads, overlays) {
-                        Ok(selection) => {
+                        Ok(mut selection) => {
+                            if self.editing {
+                                watch::look_past_editors(&mut selection);
+                            }
                             selections.insert(name.clone(), selection);
                             continue;
                         }

@@ -17,3 +17,4 @@ mod stat_cache;
 pub mod state_folder;
 mod taking;
 pub mod tree;
+pub mod watching;

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod history;
+mod hook;
 mod hostile;
 mod inputs;
 mod no_engine;
@@ -15,6 +16,7 @@ mod sandbox;
 mod tags;
 mod tidy;
 mod warnings;
+mod watch;
 
 mod chain;
 mod differential;

@@ -91,7 +91,8 @@ fn a_second_machine_with_no_state_builds_nothing_and_pulls_no_layer() {
     let here = engine.docker(&["images", "--format", "{{.Repository}}"]);
     assert!(here.contains("team/base") && !here.contains("team/api"), "{here}");
     second.imk("pull api").says("0 here already, 1 fetched");
-    let names = engine.docker(&["images", "--format", "{{.Repository}}:{{.Tag}}", &registry.name("team/api")]);
+    let names =
+        engine.docker(&["images", "--format", "{{.Repository}}:{{.Tag}}", &registry.name("team/api")]);
     for tag in [":1", ":latest"] {
         assert!(names.lines().any(|name| name.ends_with(tag)), "{names}");
     }
@@ -174,7 +175,11 @@ fn a_registry_with_a_password_is_pushed_to_and_its_password_told_to_nobody() {
         sandbox.run(command.output().unwrap())
     };
     let refused = run(USER, "n0t-the-password", "push").code(2);
-    assert!(refused.stderr.contains("IMK_REGISTRY_USER"), "it names where the login came from: {}", refused.stderr);
+    assert!(
+        refused.stderr.contains("IMK_REGISTRY_USER"),
+        "it names where the login came from: {}",
+        refused.stderr
+    );
     let pushed = run(USER, PASSWORD, "push").code(0);
     registry.read_back("team/api:latest");
     for (run, secret) in [(&refused, "n0t-the-password"), (&pushed, PASSWORD)] {
@@ -226,5 +231,9 @@ fn an_image_without_a_registry_in_its_name_is_not_pushed_anywhere() {
     let Some(sandbox) = engine_or_skip("no-registry") else { return };
     sandbox.write_all(FILES);
     let run = sandbox.imk("push base").code(2);
-    assert!(run.err().contains("image `base` cannot be published: its name has no registry"), "{}", run.err());
+    assert!(
+        run.err().contains("image `base` cannot be published: its name has no registry"),
+        "{}",
+        run.err()
+    );
 }
