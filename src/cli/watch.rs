@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -178,7 +179,7 @@ impl Watch<'_> {
                 }
             };
             let specs = session.specs(&synced);
-            let is_known = specs.values().all(Option::is_some);
+            let is_known = specs.values().all(Result::is_ok);
             let folders = match self.seen.take() {
                 Some((before, folders)) if is_known && before == specs => folders,
                 _ => session.folders(&synced),
@@ -233,9 +234,12 @@ impl Watch<'_> {
         };
         let going = Going { args: &args, keep: Keep::Everything, tell: Arc::new(tell), retries: true };
         let waker = self.watcher.waker();
+        let is_done = AtomicBool::new(false);
         let (outcome, changed) = std::thread::scope(|scope| {
             let building = scope.spawn(|| {
                 let outcome = build::go(&mut session, &synced, &going, started);
+                // Said before the call: whoever wakes by it must not wait for another.
+                is_done.store(true, Ordering::SeqCst);
                 waker.wake();
                 outcome
             });
@@ -243,7 +247,7 @@ impl Watch<'_> {
             loop {
                 let woken = self.watcher.wait();
                 changed |= !woken.changed.is_empty();
-                if building.is_finished() || woken.called && !self.stop.is_asked() {
+                if is_done.load(Ordering::SeqCst) {
                     break;
                 }
                 if !woken.changed.is_empty() && !cancel.is_cancelled() {

@@ -11,6 +11,7 @@ use super::sync::Synced;
 use crate::file::FileKind;
 use crate::hash::ContentHash;
 use crate::name::join;
+use crate::query::recipe::Problem;
 use crate::query::spec::spec;
 use crate::source::locate::IMAGEFILE;
 use crate::source::overlay::{Overlay, Place};
@@ -37,14 +38,14 @@ pub fn look_past_editors(selection: &mut Selection) {
     selection.ignore.get_or_insert_default().push_str(OF_EDITORS);
 }
 
-/// What each image of an order is made of, its bases aside; `None` for one with mistakes.
-pub type Specs = BTreeMap<String, Option<ContentHash>>;
+/// What each image of an order is made of, its bases aside, or what is wrong with it.
+pub type Specs = BTreeMap<String, Result<ContentHash, Vec<Problem>>>;
 
 impl Session {
     /// The specs of an order.
     pub fn specs(&self, synced: &Synced) -> Specs {
-        let spec = |name: &String| self.input(name).and_then(|image| spec(self.db(), image).ok());
-        synced.order.names.iter().map(|name| (name.clone(), spec(name))).collect()
+        let spec = |name: &String| Some((name.clone(), spec(self.db(), self.input(name)?)));
+        synced.order.names.iter().filter_map(spec).collect()
     }
 
     /// The folders, below the root, of the Imagefile, of its lock, and of every Dockerfile and context.
@@ -135,7 +136,7 @@ mod tests {
             ("other".to_owned(), set(&["base"])),
         ]);
         let specs = |api: &str| -> Specs {
-            let hash = |text: &str| Some(ContentHash::of(text.as_bytes()));
+            let hash = |text: &str| Ok(ContentHash::of(text.as_bytes()));
             let texts = [("base", "b"), ("api", api), ("web", "w"), ("other", "o")];
             texts.into_iter().map(|(name, text)| (name.to_owned(), hash(text))).collect()
         };

@@ -43,7 +43,7 @@ impl Pushing {
         sandbox.write_all(REPOSITORY);
         // One sandbox must not find the results of another.
         sandbox.append("app/Dockerfile", &format!("LABEL imk.test={}\n", sandbox.prefix()));
-        let beside = tempfile::Builder::new().prefix("imk remote ").tempdir().unwrap();
+        let beside = tempfile::Builder::new().prefix("beside ").tempdir().unwrap();
         let work = sandbox.root().to_owned();
         let this = Self { sandbox, beside, work };
         this.git("init -q -b main").ok();

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::sandbox::{Sandbox, engine_or_skip};
 
 /// A line that does not come in this time never will.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const REPOSITORY: &str = r#"
     //- Imagefile.ron
@@ -273,8 +273,7 @@ fn an_edit_of_what_is_being_built_stops_that_build_and_another_edit_does_not() {
     watch.edit("slow/slow.sh", "echo again\n");
     let lines = watch.until("its build is stopped");
     assert!(lines.iter().any(|line| line.contains("`slow` changed")), "{lines:?}");
-    let lines = watch.until("slow: built in");
-    assert!(lines.iter().any(|line| line.contains("slow: | again")), "{lines:?}");
+    watch.until("slow: built in");
     watch.until("waiting for changes");
     assert_eq!(watch.end(), 130);
     sandbox.imk("").says("2 fresh, 0 built");
