@@ -1,8 +1,10 @@
 //! What was typed. What it means is decided in each verb's own file.
 
 mod asking;
+pub mod hook;
 mod manage;
 pub mod shell;
+pub mod watch;
 
 use std::path::PathBuf;
 
@@ -42,6 +44,8 @@ Examples:
   imk --since main...   build what this branch changed, and nothing else
   imk why api           say why api is stale, or was built
   imk replay            say what imk would have built in the last 300 commits
+  imk watch             build on every change of a file that counts
+  imk hook install      have git say before a push what is not built
   imk init              write the Imagefile.ron that discovery stands for
   imk import            write the one that a bake, compose, dobi or Skaffold file stands for
 
@@ -124,6 +128,10 @@ pub enum Verb {
     Plan(PlanArgs),
     /// Ask whether everything is up to date: exit 0 when it is, 1 when not
     Check(CheckArgs),
+    /// Have git ask before a push whether the images of the pushed commits are built
+    Hook(hook::HookArgs),
+    /// Build on every change of a file that counts, until Ctrl-C
+    Watch(watch::WatchArgs),
     /// Tell the chain of causes: why an image is stale, or was built
     Why(WhyArgs),
     /// Tell why files do not count for an image: which rule leaves them out
@@ -275,8 +283,8 @@ pub struct PlanArgs {
     pub json: bool,
     /// Plan the files of this commit instead of those on the disk
     ///
-    /// Nothing is checked out. Modes are those that git knows, 0644 and 0755: after a checkout under
-    /// another umask than 022 the disk has others, and every image that copies files shows as stale.
+    /// Nothing is checked out. Modes are those that git knows, 0644 and 0755, as a checkout under the
+    /// umask 022 makes them, so keys agree with the work tree's. Under another umask the disk has others, and every image that copies files shows as stale.
     /// Files that git does not track are not there, submodules are empty folders.
     #[arg(long, value_name = "REV")]
     pub rev: Option<String>,

@@ -35,7 +35,6 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
         return plan::question(global, &args.targets, args.always_make);
     }
     let started = Instant::now();
-    let cache = caches(args)?;
     let (jobs, jobserver) = at_once(args.jobs, &make);
     let at_exit = jobserver.clone();
     let cancel = cancel_on_signals(move || at_exit.iter().for_each(|jobserver| jobserver.give_back()))?;
@@ -44,19 +43,78 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     if cancel.is_cancelled() {
         return Err(Failure::silent(130));
     }
-    if let Err(error) = &synced.engine {
-        return Err(no_engine(&session, &synced, error));
+    caches(args)?;
+    let going = Going { jobs, jobserver, ..Going::new(global, args) };
+    go(&mut session, &synced, &going, started)
+}
+
+/// How a build is gone about, beside what was typed.
+pub struct Going<'a> {
+    /// What was typed for every verb.
+    pub global: &'a Global,
+    /// What was typed.
+    pub args: &'a BuildArgs,
+    /// How many images at once, where that is said.
+    pub jobs: Option<usize>,
+    /// Who else has a say in it.
+    pub jobserver: Option<Arc<Jobserver>>,
+    /// What is kept of it for the next run.
+    pub keep: Keep,
+    /// Is told what the display is told.
+    pub tell: Arc<dyn Fn(&Event) + Send + Sync>,
+    /// It is tried again when files change: then that is no failure, and nothing is said of it.
+    pub retries: bool,
+}
+
+impl<'a> Going<'a> {
+    /// As `imk build` goes about it.
+    pub fn new(global: &'a Global, args: &'a BuildArgs) -> Self {
+        let jobs = args.jobs.map(usize::from);
+        let tell: Arc<dyn Fn(&Event) + Send + Sync> = Arc::new(|_| {});
+        Self { global, args, jobs, jobserver: None, keep: Keep::Everything, tell, retries: false }
     }
-    records::prepare(global, &args.records, &synced)?;
-    let problems = session.problems(&synced, args.always_make || args.no_cache);
+}
+
+/// What a build leaves behind beside its results.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// All that the next run can use.
+    Everything,
+    /// What was read: the rest would be taken for the work tree's.
+    Files,
+}
+
+impl Keep {
+    fn save(self, session: &mut Session) -> std::io::Result<()> {
+        match self {
+            Self::Everything => session.save(),
+            Self::Files => session.hands.tree.save().and_then(|()| session.upstream.save()),
+        }
+    }
+}
+
+/// Builds what a session was brought up to date for, and tells how it went.
+pub fn go(
+    session: &mut Session,
+    synced: &Synced,
+    going: &Going<'_>,
+    started: Instant,
+) -> Result<(), Failure> {
+    let args = going.args;
+    if let Err(error) = &synced.engine {
+        return Err(no_engine(session, synced, error));
+    }
+    let cache = caches(args)?;
+    records::prepare(going.global, &args.records, synced)?;
+    let problems = session.problems(synced, args.always_make || args.no_cache);
     if !problems.is_empty() && !args.keep_going {
         let all = problems.values().flatten();
         let failure = Failure::problems(all, |path| session.text(path));
         // What was read is worth keeping though nothing was built.
-        let _ = session.save();
+        let _ = going.keep.save(session);
         return Err(failure);
     }
-    plan::warnings(&session, &synced);
+    plan::warnings(session, synced);
     let how = match (args.quiet, args.json) {
         (true, _) => args::Progress::Quiet,
         (false, true) => args::Progress::Json,
@@ -65,10 +123,17 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     let logs = session.state().join("logs");
     let progress =
         Arc::new(Progress::new(how, args.trace, move |image: &str| logs.join(format!("{image}.log"))));
-    let shown = Arc::clone(&progress);
-    let tell: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| shown.event(event));
+    let (shown, told, retries) = (Arc::clone(&progress), Arc::clone(&going.tell), going.retries);
+    let tell: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| {
+        told(&event);
+        let retried =
+            matches!(&event, Event::Ended(_, Ending::Failed(error), _) if retries && is_passing(error));
+        if !retried {
+            shown.event(event);
+        }
+    });
     let options = BuildOptions {
-        jobs: jobs.unwrap_or_else(|| engines::jobs(&session.hands.fleet())),
+        jobs: going.jobs.unwrap_or_else(|| engines::jobs(&session.hands.fleet())),
         keep_going: args.keep_going,
         always: args.always_make || args.no_cache,
         no_cache: args.no_cache,
@@ -76,13 +141,20 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
         load: args.load,
         cache,
         epoch: epoch()?,
-        jobserver,
+        jobserver: going.jobserver.clone(),
     };
-    let summary = session.build(&synced, &options, &tell);
-    if let Err(error) = session.save() {
+    let mut summary = session.build(synced, &options, &tell);
+    if let Err(error) = going.keep.save(session) {
         anstream::eprintln!(
             "warning: what imk learned could not be kept: {error}; the next run will be slower"
         );
+    }
+    if going.retries {
+        for ending in summary.endings.values_mut() {
+            if matches!(ending, Ending::Failed(error) if is_passing(error)) {
+                *ending = Ending::Skipped;
+            }
+        }
     }
     let took = started.elapsed();
     let line = summary_line(&summary, took);
@@ -93,17 +165,26 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     }
     // Programs were told already.
     if !progress.is_for_programs() {
-        failures(&session, &summary, &progress);
-        open::silent(&session);
+        failures(session, &summary, &progress);
+        open::silent(session);
         plan::skipped_tags(&summary.skipped_tags);
         if how != args::Progress::Quiet {
             out::line(format_args!("{line}"));
         }
     }
     match verdict(&summary) {
-        0 => records::write(global, &args.records, &synced, &summary),
+        0 => records::write(going.global, &args.records, synced, &summary),
         code => Err(Failure::silent(code)),
     }
+}
+
+/// A failure that says only that the world went on, or that somebody asked to stop.
+fn is_passing(error: &BuildError) -> bool {
+    matches!(
+        error,
+        BuildError::FilesChanged
+            | BuildError::Engine(EngineError::FileChanged { .. } | EngineError::Interrupted)
+    )
 }
 
 /// The time that published images bear: SOURCE_DATE_EPOCH (reproducible-builds.org), else now.
@@ -153,7 +234,7 @@ fn caches(args: &BuildArgs) -> Result<Caches, Failure> {
 }
 
 /// Ctrl-C and a polite kill stop the engine's builds; a second one ends imk at once, after `at_exit`.
-fn cancel_on_signals(at_exit: impl Fn() + Send + 'static) -> Result<Cancel, Failure> {
+pub fn cancel_on_signals(at_exit: impl Fn() + Send + 'static) -> Result<Cancel, Failure> {
     let cancel = Cancel::default();
     let mut signals = signal_hook::iterator::Signals::new([
         signal_hook::consts::SIGINT,

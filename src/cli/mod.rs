@@ -18,6 +18,7 @@ mod failure;
 mod fmt;
 mod gc;
 mod graph;
+mod hook;
 mod import;
 mod init;
 mod inputs;
@@ -28,6 +29,7 @@ mod man;
 mod open;
 mod out;
 mod plan;
+mod pre_push;
 mod progress;
 mod pull;
 mod records;
@@ -36,6 +38,7 @@ mod schema;
 mod table;
 mod tags;
 mod update;
+mod watch;
 mod what_if;
 mod who_uses;
 mod why;
@@ -50,6 +53,8 @@ const VERBS: &[&str] = &[
     "build",
     "plan",
     "check",
+    "hook",
+    "watch",
     "why",
     "why-not",
     "log",
@@ -102,6 +107,8 @@ pub fn main() -> u8 {
         Some(Verb::Build(build)) => build::run(global, build),
         Some(Verb::Plan(plan)) => plan::run(global, plan),
         Some(Verb::Check(check)) => check::run(global, check),
+        Some(Verb::Hook(hook)) => hook::run(global, hook),
+        Some(Verb::Watch(watch)) => watch::run(global, watch),
         Some(Verb::Why(why)) => why::run(global, why),
         Some(Verb::WhyNot(why_not)) => why_not::run(global, why_not),
         Some(Verb::Log(log)) => log::run(global, log),

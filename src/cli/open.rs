@@ -11,7 +11,7 @@ use super::{VERBS, ci, engines, words};
 use crate::credentials::Credentials;
 use crate::drive::affected::{Affected, affected};
 use crate::drive::project::Overrides;
-use crate::drive::session::{OpenError, Opening, STATE, Session};
+use crate::drive::session::{Kept, OpenError, Opening, STATE, Session};
 use crate::drive::states::{Asked, States, StatesError};
 use crate::drive::sync::Synced;
 use crate::drive::upstream::Asking;
@@ -19,8 +19,10 @@ use crate::engine::{Cancel, Environment, NoEngine};
 use crate::registry::{OciRegistry, Options, Stop};
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
+use crate::source::git::history::Commit;
 use crate::source::git::{GitStore, GitTree};
 use crate::source::locate::{Located, locate};
+use crate::source::state_folder::StateFolder;
 use crate::source::tree::{ReadError, SourceTree};
 
 /// The repository around the current folder, `-C` or `-f`.
@@ -44,6 +46,16 @@ pub fn text(tree: &dyn SourceTree, path: &str) -> Option<String> {
 
 /// Opens it; `exclusive` verbs wait for each other.
 pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Session, Failure> {
+    session_with(global, exclusive, cancel, &mut None)
+}
+
+/// As [`session`], with what an earlier session of this process left.
+pub fn session_with(
+    global: &Global,
+    exclusive: bool,
+    cancel: &Cancel,
+    kept: &mut Option<Kept>,
+) -> Result<Session, Failure> {
     let located = located(global)?;
     let state = located.root.join(STATE);
     let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &state)?);
@@ -56,7 +68,8 @@ pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Sess
         }
     };
     let overrides = overrides(global);
-    let mut session = open(global, overrides, located, tree, || discover(&root, &state), exclusive, cancel)?;
+    let recipes = || discover(&root, &state);
+    let mut session = open(global, overrides, located, tree, recipes, exclusive, cancel, kept)?;
     session.only = only;
     Ok(session)
 }
@@ -65,18 +78,14 @@ pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Sess
 /// saved of such a session would be taken for the work tree's.
 pub fn session_at(global: &Global, rev: &str) -> Result<Session, Failure> {
     let now = located(global)?;
-    let store = GitStore::open(&now.root)?;
+    let store = store(&now, None)?;
     let commit = store.commit(rev)?;
     let tree = store.tree(&commit)?;
-    let located = tree.located(&now, global.file.is_some())?;
-    let only = match &global.since {
+    let mut session = session_of(global, &now, &tree, &commit, false, &Cancel::default())?;
+    session.only = match &global.since {
         None => None,
         Some(since) => Some(names(&self::since(global, &now, &store, since, &tree)?)),
     };
-    let shared: Arc<dyn SourceTree> = Arc::new(tree.clone());
-    let overrides = Overrides { commit: Some(commit.id), ..overrides(global) };
-    let mut session = open(global, overrides, located, shared, || tree.recipes(), false, &Cancel::default())?;
-    session.only = only;
     Ok(session)
 }
 
@@ -142,6 +151,27 @@ pub fn path(global: &Global, located: &Located, typed: &str) -> Result<String, F
     })
 }
 
+/// The git repository around a located one, with what was learned of it. Hooks are told git's own folder.
+pub fn store(now: &Located, git_dir: Option<&Path>) -> Result<Arc<GitStore>, Failure> {
+    Ok(GitStore::remembering(&now.root, StateFolder(now.root.join(STATE)), git_dir)?)
+}
+
+/// As [`session_at`], for a commit that was found. What such a session builds counts as all that was built does.
+pub fn session_of(
+    global: &Global,
+    now: &Located,
+    tree: &GitTree,
+    commit: &Commit,
+    exclusive: bool,
+    cancel: &Cancel,
+) -> Result<Session, Failure> {
+    let located = tree.located(now, global.file.is_some())?;
+    let shared: Arc<dyn SourceTree> = Arc::new(tree.clone());
+    let overrides = Overrides { commit: Some(commit.id.clone()), ..overrides(global) };
+    open(global, overrides, located, shared, || tree.recipes(), exclusive, cancel, &mut None)
+}
+
+#[allow(clippy::too_many_arguments, reason = "three ways to open end here, each with its own of everything")]
 fn open(
     global: &Global,
     overrides: Overrides,
@@ -150,6 +180,7 @@ fn open(
     recipes: impl FnOnce() -> Result<Vec<String>, ReadError>,
     exclusive: bool,
     cancel: &Cancel,
+    kept: &mut Option<Kept>,
 ) -> Result<Session, Failure> {
     let environment = Environment::from_lookup(|name| std::env::var(name).ok());
     let registry = Arc::new(OciRegistry::new(registries(global, &located, cancel)));
@@ -169,7 +200,7 @@ fn open(
         let who = if holder.is_empty() { "another imk" } else { holder };
         anstream::eprintln!("waiting for {who}, which is building in this repository");
     };
-    let mut session = Session::open(opening, recipes, waiting)
+    let mut session = Session::open_with(opening, recipes, waiting, kept)
         .map_err(|error| open_error(error, |path| text(&*tree, path)))?;
     session.hands.enlist(engines::fleet(&global.engines, &session.project, &environment)?);
     session.on_fetch(Arc::new(|url: &str| anstream::eprintln!("fetching from {url}")));
@@ -209,7 +240,8 @@ pub fn fresh_session(global: &Global, nowhere: &Path) -> Result<Session, Failure
     let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, nowhere)?);
     let root = located.root.clone();
     let recipes = || discover(&root, &state);
-    let mut session = open(global, overrides(global), located, tree, recipes, false, &Cancel::default())?;
+    let (overrides, cancel) = (overrides(global), Cancel::default());
+    let mut session = open(global, overrides, located, tree, recipes, false, &cancel, &mut None)?;
     session.start_over();
     Ok(session)
 }

@@ -56,6 +56,14 @@ pub struct Opening {
     pub exclusive: bool,
 }
 
+/// What one session leaves to the next of the same process, so that nothing is loaded again.
+pub struct Kept {
+    db: ImkDb,
+    memory: Memory,
+    changed: bool,
+    editing: bool,
+}
+
 /// Why a session could not be opened.
 #[derive(Debug)]
 pub enum OpenError {
@@ -86,6 +94,8 @@ pub struct Session {
     pub(super) others: Others,
     /// What words can mean at all, when that is narrowed: the images that changed since some commit.
     pub only: Option<BTreeSet<String>>,
+    /// Somebody edits meanwhile: what editors leave for a moment does not exist.
+    pub(super) editing: bool,
     state: PathBuf,
     lock: Option<Lock>,
 }
@@ -100,6 +110,19 @@ impl Session {
         opening: Opening,
         discover: impl FnOnce() -> Result<Vec<String>, ReadError>,
         waiting: impl FnOnce(&str),
+    ) -> Result<Self, OpenError> {
+        Self::open_with(opening, discover, waiting, &mut None)
+    }
+
+    /// Opens it with what an earlier session [left](Self::leave). That stays where it is on an error.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_with(
+        opening: Opening,
+        discover: impl FnOnce() -> Result<Vec<String>, ReadError>,
+        waiting: impl FnOnce(&str),
+        kept: &mut Option<Kept>,
     ) -> Result<Self, OpenError> {
         let Opening { located, overrides, engine, registry, asking, tree, cancel, environment, exclusive } =
             opening;
@@ -124,7 +147,12 @@ impl Session {
         let repositories = project::repositories(&project);
         let shelves = Shelves::new(Arc::clone(&registry), repositories, &project.content_tag, asking.offline);
         let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, others.tree(), shelves, cancel));
-        let (db, memory) = snapshot::load(&state.join("snapshot"), &hands);
+        let kept = kept.take().unwrap_or_else(|| {
+            let (db, memory) = snapshot::load(&state.join("snapshot"), &hands);
+            Kept { db, memory, changed: false, editing: false }
+        });
+        let Kept { db, memory, changed, editing } = kept;
+        let db = db.with_hands(Arc::clone(&hands));
         let target = overrides.target.clone();
         let (lock_file, locked) = (project.lock.clone(), asking.locked);
         let upstream = Upstream::new(registry, lock_file.clone(), asking, StateFolder(state.clone()));
@@ -135,12 +163,13 @@ impl Session {
             upstream,
             db,
             memory,
-            changed: false,
+            changed,
             environment,
             overrides,
             target,
             others,
             only: None,
+            editing,
             state,
             lock,
         };
@@ -171,9 +200,20 @@ impl Session {
             memory: Memory::default(),
             changed: false,
             others,
+            editing: false,
             state: PathBuf::new(),
             lock: None,
         }
+    }
+
+    /// Ends the session, and its lock, and leaves its database to the next one.
+    pub fn leave(self) -> Kept {
+        Kept { db: self.db, memory: self.memory, changed: self.changed, editing: self.editing }
+    }
+
+    /// From now on, and for those that follow, what editors leave for a moment does not exist.
+    pub fn look_past_editors(&mut self) {
+        self.editing = true;
     }
 
     /// The folder of this repository's state.

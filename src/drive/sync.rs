@@ -12,6 +12,7 @@ use salsa::Setter;
 use super::inventory;
 use super::project;
 use super::session::Session;
+use super::watch;
 use crate::engine::{EngineError, EngineIdentity};
 use crate::name;
 use crate::query::graph::{self, Order};
@@ -237,7 +238,10 @@ impl Session {
                         }
                     };
                     match selection(&*self.hands.tree, dockerfile, context, &recipe.reads, overlays) {
-                        Ok(selection) => {
+                        Ok(mut selection) => {
+                            if self.editing {
+                                watch::look_past_editors(&mut selection);
+                            }
                             selections.insert(name.clone(), selection);
                             continue;
                         }

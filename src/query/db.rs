@@ -47,6 +47,11 @@ impl ImkDb {
         Self { storage, hands, ran }
     }
 
+    /// The same data for other hands: no query decides on what hands say.
+    pub fn with_hands(self, hands: Arc<Hands>) -> Self {
+        Self { hands, ..self }
+    }
+
     /// Whether a query was executed rather than remembered.
     pub fn computed_anything(&self) -> bool {
         self.ran.any.load(Ordering::Relaxed)

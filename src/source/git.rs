@@ -18,10 +18,13 @@ pub mod foreign;
 pub mod head;
 pub mod heads;
 pub mod history;
+pub mod hooks;
+mod memory;
 pub mod old;
 pub mod origin;
 mod pieces;
 mod program;
+pub mod pushed;
 pub mod remote;
 mod store;
 mod worktree;
@@ -107,7 +110,7 @@ impl GitTree {
     /// # Errors
     /// When git cannot read one of its trees.
     pub fn recipes(&self) -> Result<Vec<String>, ReadError> {
-        let found = self.store.recipes(&self.top).map_err(|error| unreadable("", &error))?;
+        let found = self.store.recipes_of(&self.top).map_err(|error| unreadable("", &error))?;
         let mut recipes = Vec::new();
         for path in found.iter() {
             if matches!(self.walk(path)?, Some(Node::Leaf(_))) {
@@ -236,12 +239,17 @@ impl GitTree {
         };
         // An overlay shows any part of the commit at any place.
         let ways = if selection.overlays.is_empty() { self.ways(selection)? } else { None };
-        let keys = [ways, Some(everything())].into_iter().flatten();
+        let keys: Vec<ContentHash> = [ways, Some(everything())].into_iter().flatten().collect();
         {
             let answers = lock(&self.store.answers);
-            if let Some(known) = keys.into_iter().find_map(|key| answers.get(&key)) {
+            if let Some(known) = keys.iter().find_map(|key| answers.get(key)) {
                 return known.clone();
             }
+        }
+        let remembered = |key| Some((key, self.store.memory.as_ref()?.answer(&key)?));
+        if let Some((key, known)) = keys.into_iter().find_map(remembered) {
+            lock(&self.store.answers).insert(key, Ok(known.clone()));
+            return Ok(known);
         }
         if !selection.overlays.is_empty() {
             let reading = Reading { tree: self, followed: AtomicBool::new(false) };
@@ -323,6 +331,11 @@ impl SourceTree for GitTree {
 
     fn is_folder(&self, path: &str) -> Result<bool, ReadError> {
         Ok(matches!(self.walk(path)?, Some(Node::Folder(_))))
+    }
+
+    /// Keeps what was learned of git's objects, where [`GitStore::remembering`] opened them.
+    fn save(&self) -> std::io::Result<()> {
+        self.store.save()
     }
 
     fn select(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {

@@ -19,3 +19,4 @@ pub mod state_folder;
 pub mod supposed;
 mod taking;
 pub mod tree;
+pub mod watching;

@@ -8,6 +8,7 @@ mod ask_ahead;
 mod bad_input;
 mod completions;
 mod history;
+mod hook;
 mod hostile;
 mod import;
 mod inputs;
@@ -21,6 +22,7 @@ mod tags;
 mod terminal;
 mod tidy;
 mod warnings;
+mod watch;
 
 mod chain;
 mod ci;

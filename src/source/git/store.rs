@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex};
 use git2::{ObjectType, Oid, Repository};
 
 use super::lock;
+use super::memory::Memory;
 use super::pieces::Piece;
 use crate::file::FileKind;
 use crate::hash::ContentHash;
 use crate::source::discover::is_recipe;
+use crate::source::state_folder::StateFolder;
 use crate::source::tree::{ReadError, Selected};
 
 /// A git repository, and what was learned of its objects.
@@ -28,6 +30,10 @@ pub struct GitStore {
     /// The latest piece of a whole context, by question and name: see `pieces.rs`.
     pub(super) pieces: Mutex<HashMap<(ContentHash, Vec<u8>), Piece>>,
     pub(super) recipes: Mutex<HashMap<Oid, Arc<[String]>>>,
+    /// Those of the trees that were asked about as a whole.
+    asked_recipes: Mutex<HashMap<Oid, Arc<[String]>>>,
+    /// What earlier processes learned, for those who keep it.
+    pub(super) memory: Option<Memory>,
 }
 
 /// One of git's trees, its names in the order of their bytes.
@@ -55,11 +61,32 @@ impl GitStore {
     /// # Errors
     /// When there is none.
     pub fn open(root: &Path) -> Result<Arc<Self>, ReadError> {
-        let at = |error: git2::Error| ReadError {
+        Self::at(root, Repository::discover(root), None)
+    }
+
+    /// Opens it with what earlier processes kept in `state`. `git_dir` is git's own folder where
+    /// that is known, as hooks are told it; else the repository around `root` is meant.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn remembering(
+        root: &Path,
+        state: StateFolder,
+        git_dir: Option<&Path>,
+    ) -> Result<Arc<Self>, ReadError> {
+        let repository = git_dir.map_or_else(|| Repository::discover(root), Repository::open);
+        Self::at(root, repository, Some(Memory::read(state)))
+    }
+
+    fn at(
+        root: &Path,
+        repository: Result<Repository, git2::Error>,
+        memory: Option<Memory>,
+    ) -> Result<Arc<Self>, ReadError> {
+        let repository = repository.map_err(|error| ReadError {
             path: root.display().to_string(),
             why: format!("git says: {}", error.message()),
-        };
-        let repository = Repository::discover(root).map_err(at)?;
+        })?;
         let below = repository.workdir().and_then(|top| {
             let (top, root) = (top.canonicalize().ok()?, root.canonicalize().ok()?);
             root.strip_prefix(top).ok()?.to_str().map(str::to_owned)
@@ -73,6 +100,8 @@ impl GitStore {
             answers: Mutex::default(),
             pieces: Mutex::default(),
             recipes: Mutex::default(),
+            asked_recipes: Mutex::default(),
+            memory,
         }))
     }
 
@@ -80,6 +109,22 @@ impl GitStore {
     pub fn ignores_modes(&self) -> bool {
         let config = lock(&self.repository).config();
         config.and_then(|config| config.get_bool("core.filemode")).is_ok_and(|looks| !looks)
+    }
+
+    /// A setting of git's configuration, wherever it is made.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        lock(&self.repository).config().ok()?.get_string(name).ok()
+    }
+
+    /// Keeps what was learned for the next process, where that is wanted.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing but time is lost.
+    pub fn save(&self) -> std::io::Result<()> {
+        let Some(memory) = &self.memory else { return Ok(()) };
+        let (answers, recipes, blobs) = (lock(&self.answers), lock(&self.asked_recipes), lock(&self.blobs));
+        let answers = answers.iter().filter_map(|(key, answer)| Some((*key, answer.as_ref().ok()?)));
+        memory.save(answers, recipes.iter().map(|(id, paths)| (*id, &**paths)), &blobs)
     }
 
     /// Where the repository came from, without anybody's name or password; `None` when it was made here.
@@ -141,9 +186,22 @@ impl GitStore {
         if let Some(known) = lock(&self.blobs).get(&id) {
             return Ok(*known);
         }
-        let bytes = self.blob(id)?;
-        let found = (ContentHash::of(&bytes), bytes.len() as u64);
+        let found = match self.memory.as_ref().and_then(|memory| memory.blob(id)) {
+            Some(known) => known,
+            None => {
+                let bytes = self.blob(id)?;
+                (ContentHash::of(&bytes), bytes.len() as u64)
+            }
+        };
         lock(&self.blobs).insert(id, found);
+        Ok(found)
+    }
+
+    /// As [`Self::recipes`], remembered from one process to the next.
+    pub(super) fn recipes_of(&self, listing: &Listing) -> Result<Arc<[String]>, git2::Error> {
+        let known = self.memory.as_ref().and_then(|memory| memory.recipes(listing.id));
+        let found = known.map_or_else(|| self.recipes(listing), |known| Ok(known.into()))?;
+        lock(&self.asked_recipes).insert(listing.id, Arc::clone(&found));
         Ok(found)
     }
 

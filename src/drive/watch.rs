@@ -1,0 +1,154 @@
+//! What a watcher must know: the folders in which something that counts can change, and
+//! which images a change reaches.
+//!
+//! Knows files and keys. Knows neither how folders are watched nor when something happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::project;
+use super::session::Session;
+use super::sync::Synced;
+use crate::file::FileKind;
+use crate::hash::ContentHash;
+use crate::name::join;
+use crate::query::recipe::Problem;
+use crate::query::spec::spec;
+use crate::source::locate::IMAGEFILE;
+use crate::source::overlay::{Overlay, Place};
+use crate::source::tree::Selection;
+use crate::syntax::glob;
+
+/// What editors put beside a file while it is edited, or for a moment while it is saved: vim's swap
+/// files and its probe, Emacs' locks and autosaves, backups, Kate's and the IDEs' of JetBrains.
+const OF_EDITORS: &str = "
+**/.*.sw[a-p]
+**/.*.swpx
+**/4913
+**/.#*
+**/#*#
+**/*~
+**/.*.kate-swp
+**/*___jb_tmp___
+**/*___jb_old___
+";
+
+/// Leaves the files of editors out of a selection. An ignore file's text counts for nothing but what
+/// it leaves out, so keys are those of a tree in which nobody edits.
+pub fn look_past_editors(selection: &mut Selection) {
+    selection.ignore.get_or_insert_default().push_str(OF_EDITORS);
+}
+
+/// What each image of an order is made of, its bases aside, or what is wrong with it.
+pub type Specs = BTreeMap<String, Result<ContentHash, Vec<Problem>>>;
+
+impl Session {
+    /// The specs of an order.
+    pub fn specs(&self, synced: &Synced) -> Specs {
+        let spec = |name: &String| Some((name.clone(), spec(self.db(), self.input(name)?)));
+        synced.order.names.iter().filter_map(spec).collect()
+    }
+
+    /// The folders, below the root, of the Imagefile, of its lock, and of every Dockerfile and context.
+    pub fn recipe_folders(&self) -> BTreeSet<String> {
+        let mut folders = BTreeSet::from([String::new()]);
+        let imagefile = self.project.imagefile.as_deref().unwrap_or(IMAGEFILE);
+        add(&mut folders, imagefile);
+        add(&mut folders, &project::lock_path(Some(imagefile)));
+        for image in self.project.images.values().filter(|image| image.git.is_none()) {
+            add(&mut folders, &image.options.dockerfile_path);
+            add(&mut folders, &join(&image.options.context_path, "Dockerfile"));
+        }
+        folders
+    }
+
+    /// The folders, below the root, in which a change can make one of these images another: those of
+    /// used files and of Dockerfiles, and all above them, for what is there can come and go.
+    pub fn folders(&self, synced: &Synced) -> BTreeSet<String> {
+        let mut folders = self.recipe_folders();
+        for selection in synced.selections.values() {
+            let place = |path: &str| match Overlay::over(&selection.overlays, path) {
+                None => Some(join(&selection.root, path)),
+                Some((Overlay { from: Place::Path(from), .. }, rest)) => Some(join(from, rest)),
+                Some((Overlay { from: Place::Git(_), .. }, _)) => None,
+            };
+            for source in &selection.reads.sources {
+                // What is read may not be there yet: then the folder is watched in which it would be.
+                let path = match source.wildcard || source.parents {
+                    true => glob::static_prefix(&source.pattern),
+                    false => &source.pattern,
+                };
+                if let Some(path) = place(path) {
+                    add(&mut folders, &path);
+                    if source.wildcard {
+                        folders.insert(path.trim_matches('/').to_owned());
+                    }
+                }
+            }
+            // What cannot be read is told by who plans; its folder is watched all the same.
+            for file in self.hands.tree.used_files(selection).unwrap_or_default().files {
+                let Some(path) = place(&file.path) else { continue };
+                add(&mut folders, &path);
+                if file.kind == FileKind::Folder {
+                    folders.insert(path);
+                }
+            }
+        }
+        folders
+    }
+}
+
+/// Adds the folders above a path.
+fn add(folders: &mut BTreeSet<String>, path: &str) {
+    let mut path = path.trim_matches('/');
+    while let Some((folder, _)) = path.rsplit_once('/') {
+        if !folders.insert(folder.to_owned()) {
+            return;
+        }
+        path = folder;
+    }
+}
+
+/// The images that are not what they were, in themselves or by a base.
+pub fn reached(before: &Specs, now: &Specs, bases: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+    let differs = |name: &&String| now.get(*name) != before.get(*name);
+    let mut reached: BTreeSet<String> = before.keys().filter(differs).cloned().collect();
+    loop {
+        let by_base = bases.iter().filter(|(_, bases)| !bases.is_disjoint(&reached));
+        let new: Vec<String> =
+            by_base.map(|(name, _)| name).filter(|name| !reached.contains(*name)).cloned().collect();
+        if new.is_empty() {
+            return reached;
+        }
+        reached.extend(new);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_reaches_the_images_that_stand_on_it_and_no_others() {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let bases = BTreeMap::from([
+            ("web".to_owned(), set(&["api"])),
+            ("api".to_owned(), set(&["base"])),
+            ("other".to_owned(), set(&["base"])),
+        ]);
+        let specs = |api: &str| -> Specs {
+            let hash = |text: &str| Ok(ContentHash::of(text.as_bytes()));
+            let texts = [("base", "b"), ("api", api), ("web", "w"), ("other", "o")];
+            texts.into_iter().map(|(name, text)| (name.to_owned(), hash(text))).collect()
+        };
+        assert_eq!(reached(&specs("1"), &specs("1"), &bases), set(&[]));
+        assert_eq!(reached(&specs("1"), &specs("2"), &bases), set(&["api", "web"]));
+    }
+
+    #[test]
+    fn a_path_brings_every_folder_above_it() {
+        let mut folders = BTreeSet::new();
+        add(&mut folders, "a/b/c.txt");
+        add(&mut folders, "top.txt");
+        assert_eq!(folders.into_iter().collect::<Vec<_>>(), ["a", "a/b"]);
+    }
+}
