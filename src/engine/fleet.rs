@@ -139,13 +139,11 @@ impl Fleet {
                 self.lose(member, error.clone());
                 return true;
             }
-            // A command that was killed (128 + 9, 128 + 15) may have been killed with its engine.
-            EngineError::Failed(failure)
-                if failure.exit_code.is_some_and(|code| code != 137 && code != 143) =>
-            {
-                &PROBES[PROBES.len() - 1..]
+            EngineError::Failed(failure) if ends_with_its_engine(&failure.message, failure.exit_code) => {
+                &PROBES[..]
             }
-            EngineError::Failed(_) | EngineError::Refused { .. } => &PROBES[..],
+            EngineError::Refused { why, .. } if ends_with_its_engine(why, None) => &PROBES[..],
+            EngineError::Failed(_) | EngineError::Refused { .. } => &PROBES[PROBES.len() - 1..],
         };
         for pause in patience {
             if let Err(error) = member.engine.inspect(NOTHING) {
@@ -233,6 +231,14 @@ impl Fleet {
     pub fn described(&self) -> Vec<String> {
         self.members.iter().map(|member| member.described()).collect()
     }
+}
+
+/// Whether a failure looks like the end of its engine: a connection that broke, or a command that was killed
+/// (128 + 9, 128 + 15).
+fn ends_with_its_engine(message: &str, exit_code: Option<i64>) -> bool {
+    let words =
+        ["connection", "canceled", "EOF", "closing", "shutting down", "broken pipe", "transport", "signal"];
+    matches!(exit_code, Some(137 | 143)) || words.iter().any(|word| message.contains(word))
 }
 
 /// `buildkit` of `buildkit/overlay2`.
