@@ -212,7 +212,10 @@ impl Fleet {
     }
 
     /// Who an engine is; one that does not say is used no more.
-    fn identity(&self, member: &Member) -> Option<EngineIdentity> {
+    pub fn identity(&self, member: &Member) -> Option<EngineIdentity> {
+        if member.gone().is_some() {
+            return None;
+        }
         member.engine.identity().map_err(|error| self.lose(member, error)).ok()
     }
 
@@ -261,4 +264,25 @@ fn same_platform(one: &str, other: &str) -> bool {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What these mutexes guard is whole after every statement.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_runs_its_own_architecture_and_no_other() {
+        for (one, other) in
+            [("linux/arm64", "linux/arm64/v8"), ("linux/amd64", "linux/amd64/v3"), ("amd64", "linux/x86_64")]
+        {
+            assert!(same_platform(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("linux/arm64", "linux/amd64"),
+            ("linux/arm/v6", "linux/arm/v7"),
+            ("windows/amd64", "linux/amd64"),
+        ] {
+            assert!(!same_platform(one, other), "{one} {other}");
+        }
+    }
 }
