@@ -84,9 +84,9 @@ pub struct Global {
     /// Build on these engines: a docker context, unix://, tcp:// or ssh://HOST, or one of the
     /// Imagefile's `engines`, with ,labels=A+B ,platforms=linux/amd64+linux/arm64 ,jobs=N as needed
     ///
-    /// May be repeated; the first is home, whose images `imk` without --engine sees. In the variable
-    /// IMK_ENGINE, spaces or commas stand between engines. Without this it is the engine that docker's own rules lead to, and
-    /// all that the Imagefile declares.
+    /// May be repeated. The first is home: it decides what is built where nothing is said of the platform,
+    /// and --load brings targets there. In the variable IMK_ENGINE, spaces or commas stand between
+    /// engines. Without any, docker's own rules lead to home, and the Imagefile declares the others.
     #[arg(long = "engine", value_name = "ENGINE", global = true, env = "IMK_ENGINE")]
     pub engines: Vec<String>,
     /// Build for this platform

@@ -76,8 +76,12 @@ fn inputs(session: &Session, synced: &Synced, name: &str) -> Result<Inputs, Fail
     let mut on: Vec<(String, Option<String>)> = Vec::new();
     for edge in &bases(db, image).inside {
         if !on.iter().any(|(base, _)| *base == edge.base) {
-            let built =
-                synced.engine.as_ref().ok().and_then(|it| session.hands.ledger.latest(&edge.base, &it.id));
+            let built = match session.hands.fleet().is_one() {
+                true => {
+                    synced.engine.as_ref().ok().and_then(|it| session.hands.ledger.latest(&edge.base, &it.id))
+                }
+                false => session.hands.ledger.newest(&edge.base),
+            };
             on.push((edge.base.clone(), built.map(|record| record.content.to_string())));
         }
     }

@@ -6,9 +6,8 @@ use super::args::{Global, TagsArgs};
 use super::failure::Failure;
 use super::{open, out, plan, words};
 use crate::drive::plan::{Plan, Verdict};
-use crate::drive::session::Session;
 use crate::drive::tags::{Newest, Skipped, Tagging};
-use crate::engine::{Cancel, ImageId};
+use crate::engine::Cancel;
 
 pub fn run(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
     if args.newest {
@@ -19,8 +18,7 @@ pub fn run(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
     let tagging = session.tagging(&synced);
     let targets = || synced.targets.iter();
     if args.json {
-        let images: Vec<Value> =
-            targets().map(|name| json_image(&session, &planned, &tagging, name)).collect();
+        let images: Vec<Value> = targets().map(|name| json_image(&planned, &tagging, name)).collect();
         out::line(format_args!("{:#}", json!({ "images": images })));
         return Ok(());
     }
@@ -33,7 +31,7 @@ pub fn run(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
     plan::skipped_tags(&told);
     let width = targets().map(String::len).max().unwrap_or_default();
     for name in targets() {
-        for reference in references(&session, &planned, &tagging, name) {
+        for reference in references(&planned, &tagging, name) {
             out::line(format_args!("{name:<width$}  {reference}"));
         }
     }
@@ -41,22 +39,19 @@ pub fn run(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
 }
 
 /// What an image is called after a build: with the time that a fresh one has, or with now.
-fn references(session: &Session, planned: &Plan, tagging: &Tagging, name: &str) -> Vec<String> {
+fn references(planned: &Plan, tagging: &Tagging, name: &str) -> Vec<String> {
     let key = planned.keys.get(name);
     let fresh = planned
         .jobs
         .iter()
         .any(|(job, verdict)| job == name && matches!(verdict, Verdict::Fresh | Verdict::Retag(_)));
-    let engine = session.engine();
-    let result =
-        key.filter(|_| fresh).and_then(|key| Some((key, session.hands.ledger.lookup(key, &engine)?)));
-    match result {
-        Some((key, record)) => tagging.references(name, &ImageId(record.id), key),
+    match planned.results.get(name).filter(|_| fresh) {
+        Some(found) => tagging.references(name, &found.id, &found.key),
         None => tagging.of(name, key).given.into_iter().map(|tag| tag.reference).collect(),
     }
 }
 
-fn json_image(session: &Session, planned: &Plan, tagging: &Tagging, name: &str) -> Value {
+fn json_image(planned: &Plan, tagging: &Tagging, name: &str) -> Value {
     let verdict = planned.jobs.iter().find(|(job, _)| job == name).map(|(_, verdict)| verdict);
     let lacks = |reference: &String| match verdict {
         Some(Verdict::Fresh) => false,
@@ -64,7 +59,7 @@ fn json_image(session: &Session, planned: &Plan, tagging: &Tagging, name: &str) 
         _ => true,
     };
     let tags = tagging.of(name, planned.keys.get(name));
-    let given = references(session, planned, tagging, name).into_iter().zip(&tags.given).map(|(reference, tag)| {
+    let given = references(planned, tagging, name).into_iter().zip(&tags.given).map(|(reference, tag)| {
         json!({"reference": reference, "template": tag.template, "lacks": lacks(&reference)})
     });
     let skipped = tags

@@ -15,7 +15,7 @@ pub(super) type Questions = BTreeMap<String, BTreeSet<ImageId>>;
 
 /// What one round of questions brought.
 pub(super) struct Answer {
-    /// Who home is.
+    /// Who home is; when home is away, what the first of the others that answers is.
     pub identity: Result<EngineIdentity, EngineError>,
     /// What each engine has that answered, by its name.
     pub has: BTreeMap<String, Inventory>,
@@ -48,7 +48,7 @@ pub(super) fn ask(
                 })
             })
             .collect();
-        let identity = home.engine.identity();
+        let mut identity = home.engine.identity();
         let none = BTreeSet::new();
         let ids = questions.get(&home.name).unwrap_or(&none);
         // An inventory that fails is "unknown", never "gone": nothing is marked lost by it.
@@ -61,6 +61,13 @@ pub(super) fn ask(
             has.map(|has| (home.name.clone(), has)).into_iter().collect();
         for answer in asked {
             all.extend(answer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        if let Err(error @ EngineError::Unreachable { .. }) = &identity
+            && !fleet.is_one()
+            && let Some(other) = fleet.members()[1..].iter().find_map(|member| fleet.identity(member))
+        {
+            fleet.lose(home, error.clone());
+            identity = Ok(other);
         }
         Answer { identity, has: all, outside }
     })

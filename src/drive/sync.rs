@@ -71,6 +71,15 @@ impl Session {
             (answer, settled)
         });
         let mut settled = settled?;
+        let mut answer = answer;
+        let known = self.workspace().engine(&self.db);
+        if let Ok(identity) = &mut answer.identity
+            && self.hands.fleet().home().gone().is_some()
+            && !known.is_empty()
+        {
+            // Home is away: what it built is not asked for again, only for that.
+            known.clone_into(&mut identity.id);
+        }
         if let Ok(identity) = &answer.identity
             && self.set_engine(identity)
         {

@@ -139,13 +139,11 @@ impl Fleet {
                 self.lose(member, error.clone());
                 return true;
             }
-            // A command that was killed (128 + 9, 128 + 15) may have been killed with its engine.
-            EngineError::Failed(failure)
-                if failure.exit_code.is_some_and(|code| code != 137 && code != 143) =>
-            {
-                &PROBES[PROBES.len() - 1..]
+            EngineError::Failed(failure) if ends_with_its_engine(&failure.message, failure.exit_code) => {
+                &PROBES[..]
             }
-            EngineError::Failed(_) | EngineError::Refused { .. } => &PROBES[..],
+            EngineError::Refused { why, .. } if ends_with_its_engine(why, None) => &PROBES[..],
+            EngineError::Failed(_) | EngineError::Refused { .. } => &PROBES[PROBES.len() - 1..],
         };
         for pause in patience {
             if let Err(error) = member.engine.inspect(NOTHING) {
@@ -214,7 +212,10 @@ impl Fleet {
     }
 
     /// Who an engine is; one that does not say is used no more.
-    fn identity(&self, member: &Member) -> Option<EngineIdentity> {
+    pub fn identity(&self, member: &Member) -> Option<EngineIdentity> {
+        if member.gone().is_some() {
+            return None;
+        }
         member.engine.identity().map_err(|error| self.lose(member, error)).ok()
     }
 
@@ -233,6 +234,14 @@ impl Fleet {
     pub fn described(&self) -> Vec<String> {
         self.members.iter().map(|member| member.described()).collect()
     }
+}
+
+/// Whether a failure looks like the end of its engine: a connection that broke, or a command that was killed
+/// (128 + 9, 128 + 15).
+fn ends_with_its_engine(message: &str, exit_code: Option<i64>) -> bool {
+    let words =
+        ["connection", "canceled", "EOF", "closing", "shutting down", "broken pipe", "transport", "signal"];
+    matches!(exit_code, Some(137 | 143)) || words.iter().any(|word| message.contains(word))
 }
 
 /// `buildkit` of `buildkit/overlay2`.
@@ -255,4 +264,25 @@ fn same_platform(one: &str, other: &str) -> bool {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What these mutexes guard is whole after every statement.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_runs_its_own_architecture_and_no_other() {
+        for (one, other) in
+            [("linux/arm64", "linux/arm64/v8"), ("linux/amd64", "linux/amd64/v3"), ("amd64", "linux/x86_64")]
+        {
+            assert!(same_platform(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("linux/arm64", "linux/amd64"),
+            ("linux/arm/v6", "linux/arm/v7"),
+            ("windows/amd64", "linux/amd64"),
+        ] {
+            assert!(!same_platform(one, other), "{one} {other}");
+        }
+    }
 }

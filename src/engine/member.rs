@@ -139,7 +139,7 @@ impl Member {
         }
         about.extend(Some(self.platforms.join("+")).filter(|platforms| !platforms.is_empty()));
         about.extend(self.gone().map(|why| format!("gone: {why}")));
-        let name = if self.name.is_empty() { "the engine" } else { &self.name };
+        let name = if self.name.is_empty() { "default" } else { &self.name };
         if about.is_empty() {
             format!("`{name}` (no labels)")
         } else {

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use fs_err as fs;
+
 use crate::registry_server::RegistryServer;
 use crate::sandbox::{Sandbox, engine_or_skip};
 use crate::second_engine::SecondEngine;
@@ -54,9 +56,11 @@ fn an_image_is_built_where_it_fits_and_its_base_comes_through_the_registry() {
     let there = images(&other);
     assert!(there.contains("team/api:latest") && there.contains("team/web:latest"), "{there}");
     assert!(!there.contains("team/base:latest"), "{there}");
-    let manifests = registry.requests();
-    let pulled = manifests.iter().filter(|line| line.starts_with("GET /v2/team/base/manifests/sha256:"));
-    assert!(pulled.count() >= 1 && !manifests.iter().any(|line| line.contains("team/api")), "{manifests:?}");
+    let asked = registry.requests();
+    let count = |what: &str| asked.iter().filter(|line| line.starts_with(what)).count();
+    assert_eq!(count("PUT /v2/team/base/manifests/imk-staging"), 1, "it is sent once: {asked:#?}");
+    assert_eq!(count("PUT /v2/team/api/") + count("PUT /v2/team/web/"), 0, "and nothing else: {asked:#?}");
+    assert!(count("GET /v2/team/base/manifests/sha256:") > 0, "and fetched by digest: {asked:#?}");
 
     // Nothing is to be done, and no registry is asked.
     let before = registry.requests().len();
@@ -71,8 +75,9 @@ fn an_image_is_built_where_it_fits_and_its_base_comes_through_the_registry() {
     );
     assert!(alone.err().contains("Imagefile.ron:1:"), "{}", alone.err());
     // Asked for here, it comes through the registry too.
-    run("--load api").says("2 fresh, 0 built, 1 retagged, 0 failed");
+    run("--load api").says("1 fresh, 0 built, 1 retagged, 0 failed");
     sandbox.id("api");
+    run("").says("3 fresh, 0 built, 0 failed");
 }
 
 #[test]
@@ -118,4 +123,49 @@ fn an_engine_that_is_killed_in_the_middle_of_a_build_loses_its_job_to_the_other(
     run.says("0 fresh, 2 built, 0 failed");
     assert_ne!(sandbox.id("a"), "");
     assert_ne!(sandbox.id("b"), "");
+}
+
+#[test]
+fn layers_that_an_image_carries_serve_another_engine_and_count_for_nothing() {
+    if engine_or_skip("caches").is_none() {
+        return;
+    }
+    let Some(registry) = RegistryServer::open("caches") else { return };
+    let other = SecondEngine::start();
+    let files = "
+        //- Imagefile.ron
+        (images: {\"web\": ()})
+        //- web/Dockerfile
+        FROM scratch
+        COPY busybox /bin/busybox
+        RUN [\"/bin/busybox\", \"touch\", \"/made\"]
+        COPY file /file
+        //- web/file
+        one
+        ";
+    let prefix = registry.name("team/");
+    let first = Sandbox::with(files).prefixed(&prefix);
+    first.place_busybox();
+    first.imk("push --cache-to type=inline").says("0 fresh, 1 built, 1 published");
+    first.imk("").says("1 fresh, 0 built, 0 failed");
+
+    let second = Sandbox::with(files).prefixed(&prefix).on(other.host());
+    second.place_busybox();
+    second.edit("web/file", "another\n");
+    second
+        .imk(&format!("--cache-from type=registry,ref={prefix}web:latest"))
+        .says("0 fresh, 1 built, 0 failed");
+    let log = fs::read_to_string(second.path(".imk/logs/web.log")).unwrap();
+    assert!(log.lines().any(|line| line.contains("RUN ") && line.ends_with(": cached")), "{log}");
+    second.imk("").says("1 fresh, 0 built, 0 failed");
+
+    let refused = second.imk("--cache-to type=gha").code(2);
+    assert!(refused.err().contains("`type=gha` cannot be asked of an engine"), "{}", refused.err());
+    second.edit("Imagefile.ron", "(images: {\"web\": (cache_from: [\"type=local,src=x\"])})\n");
+    let refused = second.imk("").code(2);
+    assert!(
+        refused.err().contains("Imagefile.ron:1:") && refused.err().contains("buildkitd"),
+        "{}",
+        refused.err()
+    );
 }

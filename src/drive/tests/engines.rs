@@ -269,6 +269,27 @@ fn an_engine_that_is_away_costs_a_warning_when_nothing_is_to_be_built() {
 }
 
 #[test]
+fn when_home_is_away_the_others_go_on_and_build_no_more_than_they_must() {
+    let two = Two::new(FILES);
+    two.lab.write("Imagefile.ron", r#"(prefix: "r.example/", images: {"base": (), "api": (), "web": ()})"#);
+    two.lab.engine.set_unreachable(true);
+    two.run("base");
+    assert_eq!(two.built(), ["", "base"], "though home was never seen");
+    two.lab.engine.set_unreachable(false);
+    two.other.set_unreachable(true);
+    two.run("");
+    assert_eq!(two.built(), ["api base web", ""]);
+    two.other.set_unreachable(false);
+    two.lab.engine.set_unreachable(true);
+    two.lab.write("web/file", "2");
+    let summary = two.run("");
+    assert_eq!(two.built(), ["", "web"], "the base is here since before, and nobody asked for api");
+    assert_eq!(summary.endings["api"], Ending::Fresh);
+    two.lab.engine.set_unreachable(false);
+    two.all_fresh();
+}
+
+#[test]
 fn a_base_whose_name_has_no_registry_keeps_its_users_with_it() {
     let mut two = Two::new(FILES);
     let plain = |needs: &str| format!(r#"(images: {{"base": ({needs}), "api": (), "web": ()}})"#);

@@ -97,3 +97,21 @@ fn a_strange_scheme_is_refused_by_name() {
     let text = shown(&[("DOCKER_HOST", "carrier://pigeon")]);
     assert!(text.contains("carrier://") && text.contains("from DOCKER_HOST"), "{text}");
 }
+
+#[test]
+fn several_engines_are_hosts_and_contexts_side_by_side() {
+    let folder = configuration("", "tcp://far:2376", true);
+    let config = folder.path().to_str().unwrap();
+    let environment = environment(&[("DOCKER_CONFIG", config), ("DOCKER_HOST", "unix:///x.sock")]);
+    let of_context = |name: &str| Endpoint::of_context(&environment, name, "named by --engine");
+    // As for docker, a context that is named is not overruled by DOCKER_HOST, and `default` is what that says.
+    assert_eq!(
+        of_context("far").unwrap().to_string(),
+        "tcp://far:2376 with TLS (from docker context `far`, named by --engine)"
+    );
+    assert_eq!(of_context("default").unwrap().to_string(), "unix:///x.sock (from DOCKER_HOST)");
+    let why = of_context("gone").unwrap_err().to_string();
+    assert!(why.contains("`gone` (named by --engine): there is no such context"), "{why}");
+    let host = Endpoint::of_host(&environment, "ssh://me@big", "from --engine").unwrap();
+    assert_eq!(host.to_string(), "ssh://me@big (from --engine)");
+}

@@ -254,3 +254,51 @@ fn mistakes_of_tags_are_told_with_their_place() {
     10:22 there is no variable `git.sha` (`{git.sha}` stands in tags only: it makes no difference to an image)
     "#);
 }
+
+#[test]
+fn engines_and_what_they_are_good_for() {
+    let file = read_ok(
+        r#"(vars: {"HOST": "box"},
+            engines: {"big": (host: "ssh://me@{HOST}", labels: ["gpu"], platforms: "linux/arm64", jobs: 4), "far": (context: "f")},
+            defaults: (needs: "jdk17", cache_from: ["r.example/{HOST}:cache"]),
+            images: {"a": (cache_to: ["type=inline"]), "b": (needs: ["gpu"])})"#,
+    );
+    let big = DeclaredEngine {
+        address: EngineAddress::Host("ssh://me@box".into()),
+        labels: vec!["gpu".into()],
+        platforms: vec!["linux/arm64".into()],
+        jobs: Some(4),
+    };
+    assert_eq!(file.engines["big"], big);
+    assert_eq!(file.engines["far"].address, EngineAddress::Context("f".into()));
+    let told = file.images.iter().map(|image| {
+        let needs: Vec<&str> = image.needs.iter().map(|word| word.text.as_str()).collect();
+        format!("{} {needs:?} {:?} {}", image.name.text, image.cache.from, image.cache.inline)
+    });
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r#"
+    a ["jdk17"] ["r.example/box:cache"] true
+    b ["gpu"] ["r.example/box:cache"] false
+    "#);
+}
+
+#[test]
+fn mistakes_of_engines_are_told_with_their_place() {
+    let text = r#"(
+    engines: {
+        "nowhere": (labels: ["gpu"]),
+        "both": (host: "tcp://h", context: "c"),
+        "jobs": (host: "tcp://h", jobs: 0, color: "red"),
+        "a b": (host: "tcp://h", platforms: ["solaris/"]),
+    },
+    images: {"w": (cache_from: ["type=gha"])},
+)"#;
+    insta::assert_snapshot!(mistakes(text), @r#"
+    3:20 where is the engine `nowhere`? (give it either `host` or `context`)
+    4:17 where is the engine `both`? (give it either `host` or `context`)
+    5:41 `0` is not a number of jobs
+    5:44 an engine has no key `color` (an engine knows host, context, labels, platforms, jobs)
+    6:9 `a b` cannot name an engine (--engine must be able to say it: no spaces, commas, slashes, `=`)
+    6:46 `solaris/` is not a platform (write it as "linux/arm64")
+    8:33 `type=gha` cannot be asked of an engine (an engine's API takes layers from images in registries (type=registry) and writes them into the image (type=inline); every other cache needs a buildkitd of its own, as `docker buildx` starts one)
+    "#);
+}
