@@ -153,7 +153,7 @@ impl Ran {
     }
 
     #[track_caller]
-    fn is_silent(self) -> Self {
+    fn silent(self) -> Self {
         assert!(!self.err.contains("imk") && !self.err.contains("app"), "{}", self.err);
         self
     }
@@ -165,16 +165,16 @@ fn a_push_of_what_is_built_passes_and_one_of_what_is_not_is_stopped() {
     push.git("push origin main").stopped().says("app: stale, never built here").says("the push is stopped");
     assert_eq!(push.remote("main"), None);
     push.sandbox.imk("").success();
-    push.git("push origin main").ok().is_silent();
+    push.git("push origin main").ok().silent();
     // What nobody copies makes nothing stale, and what is not committed does not count.
     push.edit("app/beside.txt", "2").commit("beside");
     push.edit("app/file.txt", "not committed");
-    push.git("push origin main").ok().is_silent();
+    push.git("push origin main").ok().silent();
     push.commit("stale");
     let ran = push.git("push origin main").stopped();
     let ran = ran.says("2 images of refs/heads/main (").says("app: stale, `file.txt` changed");
     ran.says("web: waits for `app`");
-    push.git("push --no-verify origin main").ok().is_silent();
+    push.git("push --no-verify origin main").ok().silent();
     // The work tree is built, the commit that is pushed is not.
     push.edit("app/file.txt", "newer").commit("newer");
     push.edit("app/file.txt", "newest");
@@ -188,7 +188,7 @@ fn warnings_stop_nothing_and_the_environment_and_git_choose_the_mode() {
     push.git("push origin main").ok().says("app: stale, never built here");
     assert!(push.remote("main").is_some());
     push.edit("app/file.txt", "2").commit("two");
-    push.git_with("push origin main", "IMK_HOOK_MODE", "off").ok().is_silent();
+    push.git_with("push origin main", "IMK_HOOK_MODE", "off").ok().silent();
     push.edit("app/file.txt", "3").commit("three");
     push.git_with("push origin main", "IMK_HOOK_MODE", "block").stopped().says("the push is stopped");
     push.git("config imk.hook block").ok();
@@ -205,7 +205,7 @@ fn what_is_built_comes_from_the_commit_though_the_work_tree_is_dirty() {
     assert_eq!(push.sandbox.file_in("app", "file.txt"), "1\n");
     assert_eq!(fs::read_to_string(push.work.join("app/file.txt")).unwrap(), "dirty");
     // It counts as built, for the next push and for a clean work tree.
-    push.git("push origin main:again").ok().is_silent();
+    push.git("push origin main:again").ok().silent();
     push.git("checkout -q -- app/file.txt").ok();
     assert!(push.sandbox.imk("").code(0).built().is_empty());
     // What cannot be built is not pushed.
@@ -218,25 +218,25 @@ fn every_ref_is_judged_and_deletions_are_not() {
     let Some(push) = Pushing::new("hook refs", "hook install --mode block") else { return };
     push.sandbox.imk("").success();
     push.git("push origin main").ok();
-    push.git("push origin main:refs/heads/new main:refs/heads/newer").ok().is_silent();
+    push.git("push origin main:refs/heads/new main:refs/heads/newer").ok().silent();
     push.git("checkout -q -b stale").ok();
     push.edit("web/page.txt", "2").commit("stale");
     push.git("checkout -q main").ok();
     let ran = push.git("push origin stale main:refs/heads/third").stopped();
     ran.says("1 image of refs/heads/stale").says("web: stale, `page.txt` changed");
     assert_eq!(push.remote("third"), None);
-    push.git("push origin :new").ok().is_silent();
-    push.git("push --delete origin newer").ok().is_silent();
+    push.git("push origin :new").ok().silent();
+    push.git("push --delete origin newer").ok().silent();
     // One tree under two names is told once.
     let ran = push.git("push origin stale stale:refs/heads/also").stopped();
     assert_eq!(ran.err.matches("web: stale").count(), 1, "{}", ran.err);
     // Tags stand for commits; one of a blob has no images.
     push.git("tag -a -m m v1 main").ok();
     push.git("tag -a -m m v2 stale").ok();
-    push.git("push origin v1").ok().is_silent();
+    push.git("push origin v1").ok().silent();
     push.git("push origin v2").stopped().says("refs/tags/v2");
     push.git("tag blob main:app/file.txt").ok();
-    push.git("push origin blob").ok().is_silent();
+    push.git("push origin blob").ok().silent();
 }
 
 #[test]
@@ -321,7 +321,7 @@ fn no_hook_is_lost_when_there_are_two() {
 fn an_engine_that_is_away_is_no_reason_to_stop_what_was_built() {
     let Some(push) = Pushing::new("hook no engine", "hook install --mode block") else { return };
     push.sandbox.imk("").success();
-    push.git_with("push origin main", "DOCKER_HOST", "unix:///nowhere/docker.sock").ok().is_silent();
+    push.git_with("push origin main", "DOCKER_HOST", "unix:///nowhere/docker.sock").ok().silent();
     push.edit("app/file.txt", "2").commit("two");
     let ran = push.git_with("push origin main", "DOCKER_HOST", "unix:///nowhere/docker.sock").stopped();
     ran.says("what imk wrote down is believed");
@@ -368,7 +368,7 @@ fn a_work_tree_beside_is_judged_by_its_own_state() {
     push.git_in(&tree, "push origin side").stopped().says("app: stale");
     let mut imk = push.sandbox.command("", "");
     Ran::of(imk.current_dir(&tree).output().unwrap()).ok();
-    push.git_in(&tree, "push origin side").ok().is_silent();
+    push.git_in(&tree, "push origin side").ok().silent();
 }
 
 #[test]
