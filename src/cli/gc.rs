@@ -46,7 +46,9 @@ fn tell(sweep: &Sweep, would: &str) {
     }
     clean::stays(&sweep.stays);
     for (file, why) in &sweep.files {
-        out::line(format_args!(".imk/{} {would}, {}: {}", file.name, table::size(file.size), unused(*why)));
+        // What commits take shows when git has swept.
+        let size = if file.size > 0 { format!(", {}", table::size(file.size)) } else { String::new() };
+        out::line(format_args!(".imk/{} {would}{size}: {}", file.name, unused(*why)));
     }
     let images = sweep.images.iter().map(|(held, _)| held);
     let state: u64 = sweep.files.iter().map(|(file, _)| file.size).sum();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use fs_err as fs;
 
+use super::publish::{machine, push};
 use super::random::{Dice, Model};
 use super::{Lab, REPOSITORY};
 use crate::drive::clean::Extent;
@@ -13,15 +14,20 @@ use crate::drive::gc::{GcOptions, Sweep, Why};
 use crate::drive::holdings::Stays;
 use crate::drive::run::BuildOptions;
 use crate::engine::{Engine, ImageId};
+use crate::registry::FakeRegistry;
 
 impl Lab {
     fn gc(&self, keep: usize) -> Sweep {
+        self.gc_with(GcOptions { keep, published: false })
+    }
+
+    fn gc_with(&self, options: GcOptions) -> Sweep {
         let mut session = self.open().unwrap();
         let all: Vec<String> = session.project.images.keys().cloned().collect();
         let synced = session.sync(&all).unwrap();
         let plan = session.plan(&synced, false);
         session.forget_gone(&plan.keys).unwrap();
-        let sweep = session.sweep(&synced, &plan, &GcOptions { keep, published: false });
+        let sweep = session.sweep(&synced, &plan, &options);
         session.carry_out(&synced, sweep).unwrap()
     }
 
@@ -228,4 +234,17 @@ fn names_that_a_killed_run_left_behind_go_but_never_the_last_of_a_result() {
     let tags: BTreeMap<String, ImageId> = lab.engine.tags();
     assert!(tags.contains_key("imk.invalid/base:0123-of-another"));
     assert!(lab.engine.images().contains(&web), "the last names of a result stay");
+}
+
+#[test]
+fn a_current_result_goes_only_when_asked_for_and_when_its_registry_has_it() {
+    let registry = Arc::new(FakeRegistry::new());
+    let lab = machine(&registry);
+    push(&lab, "api");
+    lab.run("");
+    assert_eq!(gone(&lab.gc(0)), []);
+    let sweep = lab.gc_with(GcOptions { keep: 0, published: true });
+    assert_eq!(gone(&sweep), [("api".to_owned(), Why::Published), ("base".to_owned(), Why::Published)]);
+    assert!(lab.engine.tags().contains_key("r.example/web:latest"), "nobody else has it");
+    lab.builds("");
 }
