@@ -11,6 +11,8 @@ use crate::drive::project;
 use crate::engine::Cancel;
 
 pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
+    // What is current is what a plain `imk` would make, not another stage of it.
+    let global = &Global { target: None, ..global.clone() };
     let mut session = open::session(global, !args.dry_run, &Cancel::default())?;
     let all: Vec<String> = project::names(&session.project).into_iter().collect();
     let synced = open::synced(&mut session, &all)?;

@@ -142,7 +142,7 @@ impl Hands {
             pushed => pushed?,
         };
         let sent = by_digest(near, &digest);
-        Ok(self.shelves.registry().manifest(&sent)?.ok_or(PublishError::Lost(sent))?)
+        self.shelves.registry().manifest(&sent)?.ok_or(PublishError::Lost(sent))
     }
 
     fn annotations(&self, image: &str) -> BTreeMap<String, String> {

@@ -91,6 +91,17 @@ fn list_tells_how_each_image_stands_and_what_it_is() {
 }
 
 #[test]
+fn list_shows_images_with_mistakes_among_the_others() {
+    let sandbox = Sandbox::with(TWO).without_engine();
+    sandbox.edit("web/Dockerfile", "FROM base\nCOPY nothing /\n");
+    insta::assert_snapshot!(tidy(&sandbox.imk("list").code(0).out()), @"
+    image state tag id size built took base
+    base stale latest - - - - scratch
+    web mistake latest - - - - base
+    ");
+}
+
+#[test]
 fn without_an_engine_list_believes_what_was_written_down() {
     let Some(sandbox) = engine_or_skip("list believes") else { return };
     two(&sandbox);

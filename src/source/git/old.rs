@@ -33,7 +33,9 @@ impl Remotes {
         // libgit2 removes no objects; the program that fetched them does.
         let mut git = Command::new("git");
         git.arg("--git-dir").arg(&path).args(["gc", "--quiet", "--prune=now"]);
-        NOT_OURS.iter().for_each(|name| drop(git.env_remove(name)));
+        NOT_OURS.iter().for_each(|name| {
+            git.env_remove(name);
+        });
         let _ = git.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }
