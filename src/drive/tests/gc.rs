@@ -265,7 +265,7 @@ fn an_older_result_stays_that_is_current_once_its_base_is_built_again() {
     lab.write("base/file", "2");
     lab.builds("api app base web");
     // The first base is wanted again and gone; what is built on it is known by its content, not its id.
-    lab.write("base/file", "1");
+    lab.write("base/file", "1\n");
     lab.engine.forget(&base);
     assert_eq!(gone(&lab.gc(0)), []);
     lab.builds("base");
