@@ -125,7 +125,7 @@ pub(super) fn ahead(what: &str, milliseconds: i64) -> String {
     let seconds = milliseconds as f64 / 1000.0;
     match milliseconds {
         -1000..=1000 => format!("{what} agrees with this machine's clock"),
-        0.. => format!("{what} is {seconds:.1}s ahead of this machine"),
+        1001.. => format!("{what} is {seconds:.1}s ahead of this machine"),
         _ => format!("{what} is {:.1}s behind this machine", -seconds),
     }
 }

@@ -11,6 +11,8 @@ use crate::drive::project;
 use crate::engine::Cancel;
 
 pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
+    // What is current is what a plain `imk` would make, not another stage of it.
+    let global = &Global { target: None, ..global.clone() };
     let mut session = open::session(global, !args.dry_run, &Cancel::default())?;
     let all: Vec<String> = project::names(&session.project).into_iter().collect();
     let synced = open::synced(&mut session, &all)?;
@@ -46,7 +48,9 @@ fn tell(sweep: &Sweep, would: &str) {
     }
     clean::stays(&sweep.stays);
     for (file, why) in &sweep.files {
-        out::line(format_args!(".imk/{} {would}, {}: {}", file.name, table::size(file.size), unused(*why)));
+        // What commits take shows when git has swept.
+        let size = if file.size > 0 { format!(", {}", table::size(file.size)) } else { String::new() };
+        out::line(format_args!(".imk/{} {would}{size}: {}", file.name, unused(*why)));
     }
     let images = sweep.images.iter().map(|(held, _)| held);
     let state: u64 = sweep.files.iter().map(|(file, _)| file.size).sum();

@@ -91,6 +91,17 @@ fn list_tells_how_each_image_stands_and_what_it_is() {
 }
 
 #[test]
+fn list_shows_images_with_mistakes_among_the_others() {
+    let sandbox = Sandbox::with(TWO).without_engine();
+    sandbox.edit("web/Dockerfile", "FROM base\nCOPY nothing /\n");
+    insta::assert_snapshot!(tidy(&sandbox.imk("list").code(0).out()), @"
+    image state tag id size built took base
+    base stale latest - - - - scratch
+    web mistake latest - - - - base
+    ");
+}
+
+#[test]
 fn without_an_engine_list_believes_what_was_written_down() {
     let Some(sandbox) = engine_or_skip("list believes") else { return };
     two(&sandbox);
@@ -222,8 +233,8 @@ fn doctor_says_what_is_broken_and_what_to_do() {
         "→ start it",
         "warn  state       ledger: 1 of 1 lines say nothing to this imk",
         "warn  state       snapshot: damaged, or of another imk, so it counts as none",
-        "warn  variables  IMK_JOB is set, and means nothing to imk",
-        "ok    variables  IMK_REGISTRY_PASSWORD is set: the password for registries",
+        "warn  variables   IMK_JOB is set, and means nothing to imk",
+        "ok    variables   IMK_REGISTRY_PASSWORD is set: the password for registries",
     ] {
         assert!(out.contains(wanted), "no {wanted:?} in\n{out}");
     }

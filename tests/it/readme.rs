@@ -68,32 +68,31 @@ fn a_terminal_shows_what_the_readme_says_it_shows() {
     chain.imk("").success();
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let tidy = |shown: &str| tidy(&chain, shown.trim_end()).trim_end().to_owned();
-    let mut running: Option<(Terminal, String)> = None;
+    let mut running: Option<Terminal> = None;
     let screens = screens(&readme);
     assert!(!screens.is_empty());
     for screen in screens {
         let mut happened = String::new();
-        if let Some((terminal, commands)) = running.take() {
-            let (_, shown) = terminal.end();
-            happened = format!("{commands}{}\n", tidy(&shown));
+        if let Some(terminal) = running.take() {
+            happened = format!("$ imk\n{}\n", tidy(&terminal.end().1));
         } else {
             for command in screen.text.lines().filter_map(|line| line.strip_prefix("$ ")) {
                 happened += &format!("$ {command}\n");
                 let Some(words) = command.strip_prefix("imk") else {
                     let status = Command::new("sh").args(["-c", command]).current_dir(chain.root()).status();
                     assert!(status.unwrap().success(), "{command}");
+                    happened += "\n";
                     continue;
                 };
                 let terminal = Terminal::start(&chain, words, screen.rows, screen.columns);
                 if screen.runs {
-                    let after = format!("$ {command}\n");
-                    let expected = screen.text.split_once(&after).unwrap().1.trim_end();
-                    let shown = terminal.until("the screen is the README's", |shown| tidy(shown) == expected);
-                    running = Some((terminal, after));
-                    happened += &format!("{}\n", tidy(&shown));
-                } else {
-                    let (_, shown) = terminal.end();
+                    let expected = screen.text.rsplit_once("$ imk\n").expect("it ends with a run").1;
+                    let shown =
+                        terminal.until("it is as in the README", |shown| tidy(shown) == expected.trim_end());
+                    running = Some(terminal);
                     happened += &format!("{}\n\n", tidy(&shown));
+                } else {
+                    happened += &format!("{}\n\n", tidy(&terminal.end().1));
                 }
             }
         }

@@ -32,7 +32,14 @@ pub(super) fn files(located: &Located) -> Vec<Check> {
             let told: Vec<String> =
                 big.map(|file| format!("{} {}", file.name, table::size(file.size))).collect();
             let whole = table::size(files.iter().map(|file| file.size).sum());
-            checks.push(Check::ok(SECTION, format!("`{STATE}` takes {whole}: {}", told.join(", "))));
+            checks.push(Check::ok(
+                SECTION,
+                format!(
+                    "`{STATE}` takes {whole}{}{}",
+                    if told.is_empty() { "" } else { ": " },
+                    told.join(", ")
+                ),
+            ));
         }
     }
     checks.push(match ledger::health(&folder.join("ledger")) {

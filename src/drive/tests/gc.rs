@@ -6,22 +6,29 @@ use std::sync::Arc;
 
 use fs_err as fs;
 
+use super::publish::{machine, push};
 use super::random::{Dice, Model};
 use super::{Lab, REPOSITORY};
 use crate::drive::clean::Extent;
 use crate::drive::gc::{GcOptions, Sweep, Why};
 use crate::drive::holdings::Stays;
+use crate::drive::overview::Standing;
 use crate::drive::run::BuildOptions;
 use crate::engine::{Engine, ImageId};
+use crate::registry::FakeRegistry;
 
 impl Lab {
     fn gc(&self, keep: usize) -> Sweep {
+        self.gc_with(GcOptions { keep, published: false })
+    }
+
+    fn gc_with(&self, options: GcOptions) -> Sweep {
         let mut session = self.open().unwrap();
         let all: Vec<String> = session.project.images.keys().cloned().collect();
         let synced = session.sync(&all).unwrap();
         let plan = session.plan(&synced, false);
         session.forget_gone(&plan.keys).unwrap();
-        let sweep = session.sweep(&synced, &plan, &GcOptions { keep, published: false });
+        let sweep = session.sweep(&synced, &plan, &options);
         session.carry_out(&synced, sweep).unwrap()
     }
 
@@ -228,4 +235,38 @@ fn names_that_a_killed_run_left_behind_go_but_never_the_last_of_a_result() {
     let tags: BTreeMap<String, ImageId> = lab.engine.tags();
     assert!(tags.contains_key("imk.invalid/base:0123-of-another"));
     assert!(lab.engine.images().contains(&web), "the last names of a result stay");
+}
+
+#[test]
+fn a_current_result_goes_only_when_asked_for_and_when_its_registry_has_it() {
+    let registry = Arc::new(FakeRegistry::new());
+    let lab = machine(&registry);
+    push(&lab, "api");
+    lab.run("");
+    assert_eq!(gone(&lab.gc(0)), []);
+    let sweep = lab.gc_with(GcOptions { keep: 0, published: true });
+    assert_eq!(gone(&sweep), [("api".to_owned(), Why::Published), ("base".to_owned(), Why::Published)]);
+    assert!(lab.engine.tags().contains_key("r.example/web:latest"), "nobody else has it");
+    let mut session = lab.open().unwrap();
+    let synced = session.sync(&[]).unwrap();
+    session.take_stock(&synced);
+    let images = session.overview(&synced, &session.plan(&synced, false));
+    let standing: Vec<_> = images.iter().map(|image| (image.name.as_str(), image.standing)).collect();
+    assert_eq!(standing, [("api", Standing::Shelved), ("base", Standing::Shelved), ("web", Standing::Fresh)]);
+    drop(session);
+    lab.builds("");
+}
+
+#[test]
+fn an_older_result_stays_that_is_current_once_its_base_is_built_again() {
+    let lab = Lab::new(REPOSITORY);
+    lab.run("");
+    let base = lab.id("base");
+    lab.write("base/file", "2");
+    lab.builds("api app base web");
+    // The first base is wanted again and gone; what is built on it is known by its content, not its id.
+    lab.write("base/file", "1\n");
+    lab.engine.forget(&base);
+    assert_eq!(gone(&lab.gc(0)), []);
+    lab.builds("base");
 }

@@ -77,13 +77,13 @@ impl Shelf for Wire {
 }
 
 /// A machine beside others at one registry.
-fn machine(registry: &Arc<FakeRegistry>) -> Lab {
+pub(super) fn machine(registry: &Arc<FakeRegistry>) -> Lab {
     let lab = Lab { registry: Arc::clone(registry), ..Lab::new(SHARED) };
     lab.engine.connect(Arc::new(Wire(Arc::clone(registry))));
     lab
 }
 
-fn push(lab: &Lab, words: &str) -> Outcome {
+pub(super) fn push(lab: &Lab, words: &str) -> Outcome {
     lab.run_with(words, &BuildOptions { push: true, ..BuildOptions::default() }, true)
 }
 

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use git2::Repository;
 
+use super::program::NOT_OURS;
 use super::remote::Remotes;
 
 /// Where commits are kept by their ids.
@@ -30,9 +31,11 @@ impl Remotes {
             }
         }
         // libgit2 removes no objects; the program that fetched them does.
-        let sweep = ["gc", "--quiet", "--prune=now"];
         let mut git = Command::new("git");
-        git.arg("--git-dir").arg(&path).args(sweep);
+        git.arg("--git-dir").arg(&path).args(["gc", "--quiet", "--prune=now"]);
+        NOT_OURS.iter().for_each(|name| {
+            git.env_remove(name);
+        });
         let _ = git.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }

@@ -25,7 +25,7 @@ use crate::syntax::git_source::GitUrl;
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a hook's or a script's git left in the environment, and would point ours elsewhere.
-const NOT_OURS: &[&str] = &[
+pub(super) const NOT_OURS: &[&str] = &[
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",

@@ -108,3 +108,21 @@ fn a_commit_is_fetched_once_and_without_its_history() {
     let error = remotes.tree(&lab.url, &"1".repeat(40), &main(), false).unwrap_err().to_string();
     assert_eq!(error, "it has no commit 111111111111");
 }
+
+#[test]
+fn commits_that_nobody_uses_are_dropped_and_the_others_stay() {
+    let lab = Lab::new();
+    let commits = [lab.commit("one"), lab.commit("two")];
+    let remotes = lab.remotes();
+    for commit in &commits {
+        remotes.tree(&lab.url, commit, &main(), false).unwrap();
+    }
+    let folder = Remotes::folder_name(&lab.url);
+    let used = BTreeSet::from([commits[1].clone()]);
+    assert_eq!(remotes.unused(&folder, &used), [format!("refs/imk/{}", commits[0])]);
+    remotes.drop_unused(&folder, &used);
+    assert_eq!(remotes.unused(&folder, &used), [""; 0]);
+    let remotes = lab.remotes();
+    assert!(remotes.tree(&lab.url, &commits[1], &main(), true).is_ok());
+    assert!(remotes.tree(&lab.url, &commits[0], &main(), true).is_err());
+}
