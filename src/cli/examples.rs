@@ -208,4 +208,18 @@ imk gc --published    let go of current results too that a registry has",
 imk doctor            engine, registries, clocks, state: a line each, and what to do
 imk doctor --json     for bug reports; it holds no secret",
     ),
+    (
+        "hook",
+        "\
+imk hook install                          tell, at every push, which images are not built
+imk hook install --mode block             and refuse the push
+imk hook status                           whether git asks imk, and how",
+    ),
+    (
+        "watch",
+        "\
+imk watch              build everything, then whatever a change makes stale
+imk watch api -j 4     this image and all it is built on, four at once
+imk watch --trace      say of every change that came what it meant",
+    ),
 ];

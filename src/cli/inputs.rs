@@ -80,7 +80,7 @@ fn inputs(session: &Session, synced: &Synced, name: &str) -> Result<Inputs, Fail
                 true => {
                     synced.engine.as_ref().ok().and_then(|it| session.hands.ledger.latest(&edge.base, &it.id))
                 }
-                false => session.hands.ledger.newest(&edge.base),
+                false => session.hands.ledger.newest_of(&edge.base),
             };
             on.push((edge.base.clone(), built.map(|record| record.content.to_string())));
         }

@@ -4,13 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Subcommand, ValueEnum};
 
-const EXAMPLES: &str = "\
-Examples:
-  imk hook install                          tell, at every push, which images are not built
-  imk hook install --mode block             and refuse the push
-  IMK_HOOK_MODE=build git push              build them first, from the commits that are pushed
-  git push --no-verify                      push without a word
-  git config imk.hook.published true        they must be in their registry too
+const MORE: &str = "\
+`IMK_HOOK_MODE=build git push` builds what is lacking first; `git push --no-verify` pushes without a word;
+`git config imk.hook.published true` asks that images be in their registry too.
 
 An image is built when imk wrote down a result for exactly the files of the commit that is pushed, and the
 engine or the image's registry has it. Without an engine, what is written down is believed. Uncommitted
@@ -21,7 +17,7 @@ stops the push in the modes block and build.";
 
 /// What `hook` takes.
 #[derive(Clone, Debug, Group)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = MORE)]
 pub struct HookArgs {
     /// What to do.
     #[command(subcommand)]

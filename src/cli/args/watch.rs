@@ -5,19 +5,14 @@ use clap::builder::FalseyValueParser;
 
 use super::{Progress, Targets};
 
-const EXAMPLES: &str = "\
-Examples:
-  imk watch              build everything, then whatever a change makes stale
-  imk watch api -j 4     this image and all it is built on, four at once
-  imk watch --trace      say of every change that came what it meant
-
+const MORE: &str = "\
 Only files that some image uses count, with Dockerfiles, ignore files and the Imagefile: a touched file or one
 that nobody copies builds nothing. What editors leave beside a file while it is edited (swap files, locks,
 backups) is looked past. A build whose own files change is stopped and begun again.";
 
 /// What `watch` takes.
 #[derive(Clone, Debug, Default, Group)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = MORE)]
 pub struct WatchArgs {
     /// Which images.
     #[command(flatten)]
