@@ -21,8 +21,7 @@ impl Shelves {
         let host = url.host_str().unwrap_or_default().to_owned();
         let client = self.wire.client(&host, is_loopback(&host)).map_err(no)?;
         let options = &self.wire.options;
-        let mut asked = [Method::HEAD, Method::GET].into_iter();
-        while let Some(method) = asked.next() {
+        for method in [Method::HEAD, Method::GET] {
             let build = || client.request(method.clone(), url.clone());
             let answer = self.wire.patient(about, options.retry.tries, options.answer_timeout, build).await?;
             match answer.status() {
