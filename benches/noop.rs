@@ -80,7 +80,12 @@ fn with_program(title: &str, shape: Shape, root: &Path) {
     // Two repositories that share a name would take it from each other.
     let name = root.file_name().unwrap_or_default().to_string_lossy();
     imk.args(["--prefix", &format!("imk-bench/{name}/"), "-C"]).arg(root);
+    if !shape.declared {
+        // Looking upward finds the Imagefile of the project that this benchmark lies in.
+        imk.args(["-f", "."]);
+    }
     run(&mut imk);
+    assert!(root.join(".imk").exists(), "{}: another repository was built", root.display());
     let mut bare = Command::new(std::env::current_exe().expect("a program knows its path"));
     bare.arg("--walk").arg(root);
     let peak = peak_memory(&imk);
