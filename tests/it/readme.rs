@@ -5,7 +5,7 @@ use std::process::Command;
 
 use fs_err as fs;
 
-use crate::sandbox::fixture_or_skip;
+use crate::sandbox::{Sandbox, fixture_or_skip};
 use crate::terminal::{Terminal, tidy};
 
 #[test]
@@ -39,9 +39,20 @@ fn the_transcript_is_what_happens() {
 struct Screen {
     rows: u16,
     columns: u16,
-    /// What is shown is the screen while the command runs, and the next one shows how it ended.
-    runs: bool,
+    when: When,
     text: String,
+}
+
+#[derive(PartialEq)]
+enum When {
+    /// What is left on the screen by each command.
+    Each,
+    /// The screen while the command runs.
+    Runs,
+    /// How that one ended.
+    End,
+    /// The screen of one command while others are typed elsewhere.
+    Beside,
 }
 
 fn screens(readme: &str) -> Vec<Screen> {
@@ -55,7 +66,13 @@ fn screens(readme: &str) -> Vec<Screen> {
             Screen {
                 rows: rows.parse().unwrap(),
                 columns: columns.parse().unwrap(),
-                runs: when == "while it runs",
+                when: match when {
+                    "each" => When::Each,
+                    "while it runs" => When::Runs,
+                    "at the end" => When::End,
+                    "beside another" => When::Beside,
+                    _ => panic!("{head}: when is that?"),
+                },
                 text: rest.split("```").next().unwrap().to_owned(),
             }
         })
@@ -73,6 +90,11 @@ fn a_terminal_shows_what_the_readme_says_it_shows() {
     assert!(!screens.is_empty());
     for screen in screens {
         let mut happened = String::new();
+        if screen.when == When::Beside {
+            beside(&chain, &screen, tidy);
+            continue;
+        }
+        assert_eq!(screen.when == When::End, running.is_some());
         if let Some(terminal) = running.take() {
             happened = format!("$ imk\n{}\n", tidy(&terminal.end().1));
         } else {
@@ -85,7 +107,7 @@ fn a_terminal_shows_what_the_readme_says_it_shows() {
                     continue;
                 };
                 let terminal = Terminal::start(&chain, words, screen.rows, screen.columns);
-                if screen.runs {
+                if screen.when == When::Runs {
                     let expected = screen.text.rsplit_once("$ imk\n").expect("it ends with a run").1;
                     let shown =
                         terminal.until("it is as in the README", |shown| tidy(shown) == expected.trim_end());
@@ -98,6 +120,27 @@ fn a_terminal_shows_what_the_readme_says_it_shows() {
         }
         assert_eq!(happened.trim_end(), screen.text.trim_end());
     }
+}
+
+/// A command that runs on while `(elsewhere) $ COMMAND` is done at the place where it stands, ended by Ctrl-C.
+fn beside(chain: &Sandbox, screen: &Screen, tidy: impl Fn(&str) -> String) {
+    const ELSEWHERE: &str = "(elsewhere) $ ";
+    let (command, lines) = screen.text.split_once('\n').unwrap();
+    let terminal =
+        Terminal::start(chain, command.strip_prefix("$ imk ").unwrap(), screen.rows, screen.columns);
+    let mut expected = String::new();
+    for line in lines.lines() {
+        let Some(elsewhere) = line.strip_prefix(ELSEWHERE) else {
+            expected += &format!("{line}\n");
+            continue;
+        };
+        terminal.until("it is as in the README", |shown| tidy(shown) == expected.trim_end());
+        let status = Command::new("sh").args(["-c", elsewhere]).current_dir(chain.root()).status();
+        assert!(status.unwrap().success(), "{elsewhere}");
+    }
+    terminal.until("it is as in the README", |shown| tidy(shown) == expected.trim_end());
+    terminal.interrupt();
+    assert_eq!(terminal.end().0, 130);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! escape sequences. The terminal is the program's controlling one: a resize reaches it as a signal.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::num::NonZeroU16;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -93,11 +93,24 @@ impl Terminal {
         }
     }
 
+    /// Ctrl-C: the terminal makes a signal of it.
+    pub fn interrupt(&self) {
+        (&self.master).write_all(b"\x03").unwrap();
+    }
+
     /// Waits for the end: the exit status, and what is left on the screen.
     pub fn end(mut self) -> (i32, String) {
         let status = self.child.wait().unwrap();
         self.reader.take().unwrap().join().unwrap();
         (status.code().unwrap_or(-1), self.shown())
+    }
+}
+
+impl Drop for Terminal {
+    /// A test that fails leaves nothing running.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

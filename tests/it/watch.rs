@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -50,18 +50,17 @@ struct Watching<'a> {
 impl<'a> Watching<'a> {
     fn start(sandbox: &'a Sandbox, words: &str) -> Self {
         let mut command = sandbox.command("", &format!("watch {words}"));
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // One pipe for both, as in a terminal: two would tell nothing about which line came first.
+        let (reader, writer) = std::io::pipe().unwrap();
+        let child = command.stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+        // It holds the pipe's other end too, and would keep it open.
+        drop(command);
         let (to, lines) = channel();
-        let out: [Box<dyn std::io::Read + Send>; 2] =
-            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
-        for pipe in out {
-            let to = to.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                    let _ = to.send(line);
-                }
-            });
-        }
+        std::thread::spawn(move || {
+            for line in BufReader::new(reader).lines().map_while(Result::ok) {
+                let _ = to.send(line);
+            }
+        });
         Self { sandbox, child, lines, seen: Vec::new() }
     }
 
