@@ -48,11 +48,16 @@ pub(super) fn ask(
                 })
             })
             .collect();
-        let mut identity = home.engine.identity();
         let none = BTreeSet::new();
         let ids = questions.get(&home.name).unwrap_or(&none);
+        // First, since it may tell who home is without another question.
+        let has = home.engine.inventory(ids);
+        let mut identity = match &has {
+            Err(error @ EngineError::Unreachable { .. }) => Err(error.clone()),
+            _ => home.engine.identity(),
+        };
         // An inventory that fails is "unknown", never "gone": nothing is marked lost by it.
-        let has = identity.as_ref().ok().and_then(|_| home.engine.inventory(ids).ok());
+        let has = has.ok().filter(|_| identity.is_ok());
         if let Some(has) = &has {
             home.know(ids, has);
         }

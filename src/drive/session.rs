@@ -267,6 +267,11 @@ impl Session {
         StateFolder(self.state.clone()).make()?;
         self.hands.tree.save()?;
         self.upstream.save()?;
+        let home = self.hands.home().acquaintance();
+        if home.is_some() && home != self.memory.home {
+            self.memory.home = home;
+            self.changed = true;
+        }
         if self.changed || self.db.computed_anything() {
             snapshot::save(&self.state.join("snapshot"), &mut self.db, &self.memory)?;
             self.changed = false;

@@ -58,6 +58,9 @@ impl Session {
     /// # Errors
     /// See [`SyncError`].
     pub fn sync(&mut self, words: &[String]) -> Result<Synced, SyncError> {
+        if let Some(home) = &self.memory.home {
+            self.hands.home().believe(home);
+        }
         self.sync_images();
         self.set_target(words)?;
         let questions = self.questions();

@@ -26,7 +26,7 @@ mod sending;
 mod session;
 mod transport;
 
-pub use docker::{About, DockerEngine};
+pub use docker::{About, Acquaintance, DockerEngine};
 pub use endpoint::{Endpoint, Environment};
 pub use event::BuildEvent;
 pub use fake::FakeEngine;
@@ -202,6 +202,16 @@ impl std::error::Error for EngineError {}
 pub trait Engine: Send + Sync {
     /// Who answers.
     fn identity(&self) -> Result<EngineIdentity, EngineError>;
+
+    /// Believes what an earlier process was told, as long as nothing speaks against it: then nobody
+    /// need ask who answers.
+    fn believe(&self, _acquaintance: &Acquaintance) {}
+
+    /// What the next process can [believe](Self::believe); nothing when another engine could answer
+    /// there without showing it.
+    fn acquaintance(&self) -> Option<Acquaintance> {
+        None
+    }
 
     /// Which of these images the engine has, each with the tags it bears there.
     fn inventory(&self, ids: &BTreeSet<ImageId>) -> Result<Inventory, EngineError>;

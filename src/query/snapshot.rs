@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hands::Hands;
 use super::{Db, ImkDb};
-use crate::engine::ImageId;
+use crate::engine::{Acquaintance, ImageId};
 use crate::hash::ContentHash;
 
 const MAGIC: &[u8; 8] = b"imksnap1";
@@ -32,6 +32,8 @@ pub struct Memory {
     pub results: BTreeMap<String, ImageId>,
     /// The engine that has it, by its name, where that is another than home.
     pub places: BTreeMap<String, String>,
+    /// Who home was, so that it need not be asked.
+    pub home: Option<Acquaintance>,
 }
 
 /// Loads what [`save`] wrote; an empty database when that is not possible.

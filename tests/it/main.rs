@@ -39,6 +39,7 @@ mod publish;
 mod readme;
 mod registry;
 mod registry_server;
+mod relay;
 mod replay;
 mod second_engine;
 mod why;

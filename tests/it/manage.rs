@@ -176,9 +176,7 @@ fn gc_removes_old_builds_and_the_next_run_builds_nothing() {
     let there = |id: &String| sandbox.docker(&["images", "-aq", "--no-trunc"]).contains(id.as_str());
     assert_eq!(ids.iter().map(there).collect::<Vec<_>>(), [false, false, true]);
     sandbox.imk("").says("2 fresh, 0 built, 0 failed");
-    insta::assert_snapshot!(tidy(&sandbox.imk("gc --keep 1").code(0).out()), @"
-    removed: 0 images of up to [SIZE], [SIZE] of state
-    ");
+    insta::assert_snapshot!(tidy(&sandbox.imk("gc --keep 1").code(0).out()), @"removed: 0 images of up to [SIZE], [SIZE] of state");
 }
 
 #[test]

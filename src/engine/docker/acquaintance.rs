@@ -1,0 +1,184 @@
+//! Who the engine is, asked no more often than needed.
+//!
+//! The question is dear: for `/info` and `/version` Docker 20.10 runs `runc`, `docker-init` and
+//! `containerd`, some 20 ms of a processor that a run with nothing to do needs for its files. So one
+//! process remembers the answer for the next, together with a mark of the way there. It is believed
+//! only while the mark is the same *and* the engine has every image that was asked for, and it is
+//! asked again before anything is built.
+
+use std::os::unix::fs::MetadataExt;
+
+use bollard::models::{SystemInfo, SystemVersion};
+use serde::{Deserialize, Serialize};
+
+use super::{Builder, DockerEngine};
+use crate::engine::endpoint::Address;
+use crate::engine::{EngineError, EngineIdentity};
+
+/// BuildKit through `/build` came with this API.
+const BUILDKIT_SINCE: (u32, u32) = (1, 39);
+
+/// What one process tells the next of an engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acquaintance {
+    /// Differs as soon as another engine may answer.
+    pub mark: String,
+    /// Who answered.
+    pub identity: EngineIdentity,
+    /// About how many images it had: a power of two, so that it rarely changes.
+    pub images: usize,
+}
+
+/// Who an engine is, and how we know.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub identity: EngineIdentity,
+    /// Images when we asked; decides only how the inventory is taken.
+    pub images: usize,
+    pub source: Source,
+    /// Of the way there, taken before anything was asked.
+    mark: Option<String>,
+}
+
+/// How we know who an engine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// An earlier process said so.
+    Remembered,
+    /// As before, and it has all that was asked for.
+    Recognized,
+    /// It said so itself.
+    Told,
+}
+
+impl Known {
+    pub fn containerd_store(&self) -> bool {
+        self.identity.builder.ends_with("/containerd")
+    }
+
+    pub fn buildkit(&self) -> bool {
+        self.identity.builder.starts_with("buildkit/")
+    }
+}
+
+impl DockerEngine {
+    /// Who it is as far as that is known; asks when nothing is.
+    pub(super) fn known(&self) -> Result<Known, EngineError> {
+        self.known_from(&[Source::Remembered, Source::Recognized, Source::Told])
+    }
+
+    /// Who it is, from one of these sources; asks when what is known is from another.
+    pub(super) fn known_from(&self, sources: &[Source]) -> Result<Known, EngineError> {
+        // Held while asking, so that many threads ask once.
+        let mut known = self.known.lock().unwrap_or_else(|poison| poison.into_inner());
+        if let Some(known) = known.as_ref().filter(|known| sources.contains(&known.source)) {
+            return Ok(known.clone());
+        }
+        let mark = self.mark();
+        let docker = self.docker()?;
+        let asked = self.runtime()?.block_on(async { tokio::join!(docker.info(), docker.version()) });
+        let info = asked.0.map_err(|error| self.error("asking the engine who it is", error))?;
+        let version = asked.1.map_err(|error| self.error("asking the engine for its version", error))?;
+        let found = Known { mark, ..introduce(&info, &version, self.builder) };
+        Ok(known.insert(found).clone())
+    }
+
+    /// Who it is, from itself, before something is built.
+    ///
+    /// # Errors
+    /// When it does not answer, and when it is another than the one that was believed to be there: then
+    /// what is to be built was worked out for that one.
+    pub(super) fn confirmed(&self) -> Result<Known, EngineError> {
+        let before = self.known()?;
+        let now = self.known_from(&[Source::Told])?;
+        let same = |known: &Known| {
+            let EngineIdentity { id, builder, platform, .. } = known.identity.clone();
+            (id, builder, platform)
+        };
+        if same(&before) == same(&now) {
+            return Ok(now);
+        }
+        Err(EngineError::Refused {
+            what: format!("building on the engine at {}", self.endpoint),
+            why: "it is another engine than in the last run; run imk once more".into(),
+        })
+    }
+
+    /// The inventory was complete: it is who it is remembered to be.
+    pub(super) fn recognize(&self) {
+        let mut known = self.known.lock().unwrap_or_else(|poison| poison.into_inner());
+        if let Some(known) = known.as_mut().filter(|known| known.source == Source::Remembered) {
+            known.source = Source::Recognized;
+        }
+    }
+
+    /// It has so many images.
+    pub(super) fn count(&self, images: usize) {
+        let mut known = self.known.lock().unwrap_or_else(|poison| poison.into_inner());
+        if let Some(known) = known.as_mut() {
+            known.images = images;
+        }
+    }
+
+    pub(super) fn believe(&self, acquaintance: &Acquaintance) {
+        let mut known = self.known.lock().unwrap_or_else(|poison| poison.into_inner());
+        let mark = self.mark();
+        if known.is_none() && mark.as_ref() == Some(&acquaintance.mark) {
+            let Acquaintance { identity, images, .. } = acquaintance.clone();
+            *known = Some(Known { identity, images, source: Source::Remembered, mark });
+        }
+    }
+
+    pub(super) fn remembered(&self) -> Option<Acquaintance> {
+        let known = self.known.lock().unwrap_or_else(|poison| poison.into_inner());
+        let Known { identity, images, mark, .. } = known.clone()?;
+        Some(Acquaintance { mark: mark?, identity, images: images.next_power_of_two() })
+    }
+
+    /// A socket of this machine is made anew by each daemon that listens, unless the system listens in
+    /// its place; it is never the same one after a start of the machine. Of other ways nothing can be said.
+    fn mark(&self) -> Option<String> {
+        let Address::Unix(path) = &self.endpoint.address else { return None };
+        let boot = fs_err::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let seen = fs_err::metadata(path).ok()?;
+        let (dev, ino, ctime) = (seen.dev(), seen.ino(), (seen.ctime(), seen.ctime_nsec()));
+        Some(format!("{} {:?} {} {dev} {ino} {ctime:?}", path.display(), self.builder, boot.trim()))
+    }
+}
+
+/// An identity from what an engine says of itself.
+pub(super) fn introduce(info: &SystemInfo, version: &SystemVersion, builder: Builder) -> Known {
+    let os = info.os_type.clone().unwrap_or_else(|| "linux".into());
+    let architecture = match info.architecture.as_deref().unwrap_or_default() {
+        // `/info` speaks as `uname` does, images as Go does.
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "armv7l" => "arm/v7",
+        "armv6l" => "arm/v6",
+        "i386" | "i686" => "386",
+        other => other,
+    };
+    // 20.10 does not announce BuildKit though it has it, so the API's version decides.
+    let classic = builder == Builder::Classic
+        || os == "windows"
+        || api_version(version.api_version.as_deref().unwrap_or_default()) < BUILDKIT_SINCE;
+    let snapshotter = |pair: &Vec<String>| pair.iter().any(|text| text.contains("containerd.snapshotter"));
+    let store = if info.driver_status.iter().flatten().any(snapshotter) {
+        "containerd"
+    } else {
+        info.driver.as_deref().unwrap_or("unknown")
+    };
+    let identity = EngineIdentity {
+        id: info.id.clone().unwrap_or_default(),
+        version: version.version.clone().unwrap_or_default(),
+        builder: format!("{}/{store}", if classic { "classic" } else { "buildkit" }),
+        platform: format!("{os}/{architecture}"),
+    };
+    let images = info.images.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
+    Known { identity, images, source: Source::Told, mark: None }
+}
+
+fn api_version(text: &str) -> (u32, u32) {
+    let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+    (major.parse().unwrap_or_default(), minor.parse().unwrap_or_default())
+}
