@@ -136,6 +136,10 @@ pub fn skipped_tags(skipped: &[(String, Skipped)]) {
 /// What a Dockerfile does that its author may not want.
 pub fn warnings(session: &Session, synced: &Synced) {
     for warning in session.warnings(synced) {
-        anstream::eprintln!("warning: {}: {}", warning.images.join(", "), warning.message);
+        let about = match warning.images.is_empty() {
+            true => String::new(),
+            false => warning.images.join(", ") + ": ",
+        };
+        anstream::eprintln!("warning: {about}{}", warning.message);
     }
 }

@@ -3,6 +3,8 @@
 //! Knows what recipes warn of, and what can be said only with the ignore file
 //! or the other images at hand. Stops nothing.
 
+use std::collections::BTreeSet;
+
 use super::session::Session;
 use super::sync::Synced;
 use crate::query::graph::bases;
@@ -14,7 +16,7 @@ use crate::syntax::resolve::{How, Recipe};
 /// One remark, and the images it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// Names in the order of the plan.
+    /// Names in the order of the plan; none when it is about all of them.
     pub images: Vec<String>,
     /// A sentence without a full stop.
     pub message: String,
@@ -24,6 +26,8 @@ impl Session {
     /// All remarks on an order, each once for all its images if it is not about one of them.
     pub fn warnings(&self, synced: &Synced) -> Vec<Warning> {
         let mut warnings: Vec<Warning> = Vec::new();
+        // What is given for all images must mean something to one of them.
+        let mut idle: BTreeSet<&String> = self.overrides.args.keys().collect();
         for name in &synced.order.names {
             let Some(image) = self.input(name) else { continue };
             let Ok(recipe) = recipe(self.db(), image) else { continue };
@@ -36,7 +40,13 @@ impl Session {
                     None => warnings.push(Warning { images: vec![name.clone()], message }),
                 }
             }
+            idle.retain(|name| recipe.undeclared.contains(name));
             let own = recipe.warnings.iter().map(|warning| warning.message.clone());
+            let typed = |name: &&String| self.overrides.args.contains_key(*name);
+            let undeclared = recipe.undeclared.iter().filter(|name| !typed(name));
+            let own = own.chain(
+                undeclared.map(|name| format!("the argument `{name}` is given, and nothing declares it")),
+            );
             let hidden = hidden(recipe, synced.selections.get(name).and_then(|it| it.ignore.as_deref()));
             for message in own.chain(hidden).chain(self.brought(image, recipe)) {
                 let warning = Warning { images: vec![name.clone()], message };
@@ -45,6 +55,11 @@ impl Session {
                 }
             }
         }
+        let idle = idle.into_iter().filter(|_| !synced.order.names.is_empty());
+        warnings.extend(idle.map(|name| Warning {
+            images: Vec::new(),
+            message: format!("the argument `{name}` is given, and none of the images declares it"),
+        }));
         warnings
     }
 

@@ -93,6 +93,8 @@ pub struct Recipe {
     pub guesses: bool,
     /// Things that work and deserve a word.
     pub warnings: Vec<SyntaxError>,
+    /// Arguments that are given, and that nothing declares.
+    pub undeclared: Vec<String>,
 }
 
 /// The stage that is built.
@@ -317,6 +319,7 @@ fn foreign(file: &Dockerfile, request: &Request, frontend: Frontend, syntax: Opt
         triggers: Vec::new(),
         guesses: false,
         warnings: Vec::new(),
+        undeclared: Vec::new(),
     }
 }
 

@@ -3,8 +3,12 @@
 use crate::sandbox::Sandbox;
 
 fn told(files: &str) -> String {
+    told_of("", files)
+}
+
+fn told_of(words: &str, files: &str) -> String {
     let sandbox = Sandbox::with(files).without_engine();
-    let err = sandbox.imk("plan").code(0).err();
+    let err = sandbox.imk(&format!("plan {words}")).code(0).err();
     let about_images = |line: &&str| {
         line.starts_with("warning: ") && !line.contains("no engine") && !line.contains("the plan believes")
     };
@@ -20,6 +24,22 @@ fn an_argument_that_nobody_declares() {
     FROM scratch
     ARG VERSION
     "), @"warning: web: the argument `VERSOIN` is given, and nothing declares it");
+}
+
+#[test]
+fn an_argument_for_all_images_that_one_of_them_declares_is_no_mistake() {
+    let files = "
+    //- base/Dockerfile
+    FROM scratch
+    //- web/Dockerfile
+    FROM base
+    ARG VERSION
+    ";
+    assert_eq!(told_of("--build-arg VERSION=1", files), "");
+    insta::assert_snapshot!(
+        told_of("--build-arg VERSOIN=1", files),
+        @"warning: the argument `VERSOIN` is given, and none of the images declares it"
+    );
 }
 
 #[test]

@@ -18,7 +18,6 @@ use crate::syntax::dockerfile::{
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::expand::{Expansion, UNKNOWN, is_unknown};
 use crate::syntax::reads::{ReadSource, Reads};
-use crate::syntax::text::quoted;
 
 /// All values of one file together may not grow beyond this.
 const MAX_EXPANDED: usize = 64 << 20;
@@ -47,6 +46,7 @@ pub fn evaluate(
         triggers: own_triggers(file, target.index).map(str::to_owned).collect(),
         guesses: false,
         warnings: file.warnings.clone(),
+        undeclared: Vec::new(),
         target,
     };
     let places = reached.keys().enumerate().map(|(place, index)| (*index, place)).collect();
@@ -111,13 +111,7 @@ impl Walk<'_> {
         if !self.errors.is_empty() {
             return Err(self.errors);
         }
-        for name in globals::undeclared(self.file, self.request, &self.declared) {
-            let warning = SyntaxError::new(
-                Span::default(),
-                format!("the argument {} is given, and nothing declares it", quoted(&name)),
-            );
-            self.recipe.warnings.push(warning.hint(format!("declare it with `ARG {name}`, or leave it out")));
-        }
+        self.recipe.undeclared = globals::undeclared(self.file, self.request, &self.declared);
         for (name, value) in &self.request.args {
             if globals::steers_the_engine(name) {
                 self.recipe.args.insert(name.clone(), Some(value.clone()));
