@@ -55,7 +55,12 @@ pub fn image(held: &Held) -> String {
     let names = held.images.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     let tags: Vec<&str> = held.tags.iter().map(String::as_str).collect();
     let tags = if tags.is_empty() { "no name".to_owned() } else { tags.join(", ") };
-    format!("{names} {} ({tags})", short(&held.id.0))
+    format!("{names} {} ({tags}){}", short(&held.id.0), on(&held.engine))
+}
+
+/// `` on engine `big` ``; nothing of one that is alone.
+pub fn on(engine: &str) -> String {
+    if engine.is_empty() { String::new() } else { format!(" on engine `{engine}`") }
 }
 
 /// What an image takes, at most: layers are shared.
@@ -76,6 +81,6 @@ pub fn stays(stays: &[(Held, Stays)]) {
         };
         let names: &BTreeSet<String> = &held.images;
         let names = names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-        out::line(format_args!("{names} {} stays: {why}", short(&held.id.0)));
+        out::line(format_args!("{names} {}{} stays: {why}", short(&held.id.0), on(&held.engine)));
     }
 }

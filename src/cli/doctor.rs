@@ -51,6 +51,12 @@ impl Check {
         Self { section, level: Level::Warn, text: text.into(), advice: Some(advice.into()) }
     }
 
+    /// A failure counts as a warning: work goes on without it.
+    pub(super) fn weaker_unless(self, matters: bool) -> Self {
+        let level = if self.level == Level::Fail && !matters { Level::Warn } else { self.level };
+        Self { level, ..self }
+    }
+
     pub(super) fn fail(section: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { section, level: Level::Fail, text: text.into(), advice: Some(advice.into()) }
     }
@@ -62,9 +68,10 @@ pub fn run(global: &Global, args: &DoctorArgs) -> Result<(), Failure> {
     let mut checks = Vec::new();
     let located = open::located(global)?;
     checks.push(settings::repository(global, &located));
-    checks.extend(engine::checks());
+    let opened = open::session(&quiet, false, &Cancel::default());
+    checks.extend(engine::checks(opened.as_ref().ok()));
     checks.extend(state::files(&located));
-    match open::session(&quiet, false, &Cancel::default()) {
+    match opened {
         Err(failure) => {
             checks.push(Check::fail("Imagefile", first_line(&failure), "`imk plan` shows the mistake"))
         }

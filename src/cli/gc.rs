@@ -27,7 +27,7 @@ pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
     } else {
         session.carry_out(&synced, sweep).map_err(|why| open::state_error(&session, &why))?
     };
-    if let Some(error) = &sweep.unseen {
+    for (_, error) in &sweep.unseen {
         anstream::eprintln!("warning: {error}; its images were not looked at");
     }
     if args.json {
@@ -43,8 +43,9 @@ fn tell(sweep: &Sweep, would: &str) {
         let (image, size, why) = (clean::image(held), clean::size(held), reason(*why));
         out::line(format_args!("{image} {would}, up to {size}: {why}"));
     }
-    for name in &sweep.names {
-        out::line(format_args!("`{name}` {would}: imk gave it for a moment, and was killed"));
+    for (engine, name) in &sweep.names {
+        let on = clean::on(engine);
+        out::line(format_args!("`{name}`{on} {would}: imk gave it for a moment, and was killed"));
     }
     clean::stays(&sweep.stays);
     for (file, why) in &sweep.files {
@@ -92,22 +93,21 @@ fn unused(why: Unused) -> &'static str {
 fn document(sweep: &Sweep, dry_run: bool) -> Value {
     let images = sweep.images.iter().map(|(held, why)| {
         json!({
-            "id": held.id.0, "images": held.images, "tags": held.tags, "size_at_most": held.size,
+            "engine": held.engine, "id": held.id.0, "images": held.images, "tags": held.tags, "size_at_most": held.size,
             "why": reason(*why),
         })
     });
-    let stays = sweep
-        .stays
-        .iter()
-        .map(|(held, _)| json!({"id": held.id.0, "images": held.images, "tags": held.tags}));
+    let stays = sweep.stays.iter().map(
+        |(held, _)| json!({"engine": held.engine, "id": held.id.0, "images": held.images, "tags": held.tags}),
+    );
     let files = sweep.files.iter().map(
         |(file, why)| json!({"path": format!(".imk/{}", file.name), "size": file.size, "why": unused(*why)}),
     );
     json!({
         "dry_run": dry_run,
-        "engine": sweep.unseen.is_none(),
+        "engine": sweep.unseen.is_empty(),
         "images": images.collect::<Vec<_>>(),
-        "names": sweep.names,
+        "names": sweep.names.iter().map(|(_, name)| name).collect::<Vec<_>>(),
         "stays": stays.collect::<Vec<_>>(),
         "files": files.collect::<Vec<_>>(),
         "builds": sweep.builds,

@@ -30,7 +30,7 @@ pub struct Cleaning {
     pub state: Vec<StateFile>,
     /// Builds that are forgotten.
     pub builds: usize,
-    /// Images on the engine.
+    /// Images on the engines.
     pub images: Vec<Held>,
     /// Images that stay, and why.
     pub stays: Vec<(Held, Stays)>,
@@ -40,7 +40,7 @@ impl Session {
     /// What `clean` would take away.
     ///
     /// # Errors
-    /// When the engine does not say what it has, and images are asked for.
+    /// When an engine does not say what it has, and images are asked for.
     pub fn to_clean(&self, extent: Extent<'_>, images: bool) -> Result<Cleaning, EngineError> {
         let concerns = |record: &&Record| match extent {
             Extent::All => true,
@@ -74,23 +74,26 @@ impl Session {
             }
         };
         if images {
-            let containers = self.hands.home().containers()?;
             let others: BTreeSet<(&String, &String)> = records
                 .iter()
                 .filter(|record| !concerns(record))
                 .map(|record| (&record.engine, &record.id))
                 .collect();
-            // One result may serve two images; the one that stays keeps it.
-            let own = records
-                .iter()
-                .filter(concerns)
-                .filter(|record| !others.contains(&(&record.engine, &record.id)));
-            let mut held: Vec<Held> = self.held(own)?.into_values().collect();
-            self.weigh(&mut held);
-            for held in held {
-                match self.may_go(&held, &containers) {
-                    Ok(()) => cleaning.images.push(held),
-                    Err(why) => cleaning.stays.push((held, why)),
+            for member in self.hands.fleet().members() {
+                member.gone().map_or(Ok(()), |error| Err(error.clone()))?;
+                // One result may serve two images; the one that stays keeps it.
+                let own = records
+                    .iter()
+                    .filter(concerns)
+                    .filter(|record| !others.contains(&(&record.engine, &record.id)));
+                let mut held: Vec<Held> = self.held(member, own)?.into_values().collect();
+                Self::weigh(member, &mut held);
+                let containers = member.engine.containers()?;
+                for held in held {
+                    match self.may_go(&held, &containers) {
+                        Ok(()) => cleaning.images.push(held),
+                        Err(why) => cleaning.stays.push((held, why)),
+                    }
                 }
             }
         }
@@ -134,6 +137,6 @@ impl Session {
 /// The bytes of some images at most: layers that they share are counted for each.
 pub fn at_most<'h>(images: impl IntoIterator<Item = &'h Held>) -> u64 {
     let sizes: BTreeMap<_, _> =
-        images.into_iter().map(|held| (&held.id, held.size.unwrap_or_default())).collect();
+        images.into_iter().map(|held| ((&held.engine, &held.id), held.size.unwrap_or_default())).collect();
     sizes.values().sum()
 }

@@ -15,12 +15,13 @@
 mod caches;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::holdings::{Held, Stays};
 use super::plan::{Found, Plan, Verdict};
 use super::session::Session;
 use super::sync::Synced;
-use crate::engine::{EngineError, ImageId};
+use crate::engine::{EngineError, ImageId, Member};
 use crate::evidence::Evidence;
 use crate::hash::ContentHash;
 use crate::ledger::Record;
@@ -72,10 +73,10 @@ pub enum Unused {
 /// What nothing reaches.
 #[derive(Debug, Default)]
 pub struct Sweep {
-    /// Images on the engine.
+    /// Images on the engines.
     pub images: Vec<(Held, Why)>,
-    /// Names that imk gave for a moment and that stayed behind.
-    pub names: Vec<String>,
+    /// Names that imk gave for a moment and that stayed behind, each after the name of its engine.
+    pub names: Vec<(String, String)>,
     /// Images that nothing here needs and that stay, and why.
     pub stays: Vec<(Held, Stays)>,
     /// Builds of images that are no more declared, and whose results are gone.
@@ -84,25 +85,28 @@ pub struct Sweep {
     pub files: Vec<(StateFile, Unused)>,
     /// Answers of registries about bases that no image uses.
     pub answers: usize,
-    /// Why the engine's images were not looked at.
-    pub unseen: Option<EngineError>,
+    /// Engines whose images were not looked at, and why.
+    pub unseen: Vec<(String, EngineError)>,
 }
 
 impl Session {
     /// What nothing reaches, by a plan of all images. Changes nothing.
     pub fn sweep(&self, synced: &Synced, plan: &Plan, options: &GcOptions) -> Sweep {
         let mut sweep = Sweep::default();
-        if let Err(error) = self.sweep_engine(synced, plan, options, &mut sweep) {
-            sweep.unseen = Some(error);
+        for member in self.hands.fleet().members() {
+            let there = member.gone().or(synced.engine.as_ref().err());
+            let swept = match there {
+                Some(error) => Err(error.clone()),
+                None => self.sweep_engine(member, synced, plan, options, &mut sweep),
+            };
+            if let Err(error) = swept {
+                sweep.unseen.push((member.name.clone(), error));
+            }
         }
-        let engine = self.engine();
-        let goes: BTreeSet<&ImageId> = sweep.images.iter().map(|(held, _)| &held.id).collect();
         let declared = self.all_declared();
         let records = self.hands.ledger.records().into_iter().chain(self.hands.ledger.left());
-        sweep.builds = match sweep.unseen {
-            Some(_) => 0,
-            None => records.filter(|record| self.is_over(record, &engine, &declared, &goes)).count(),
-        };
+        let builds = records.filter(self.is_over(&sweep, &declared)).count();
+        sweep.builds = builds;
         sweep.files = self.unused_files(&declared);
         sweep.answers = self.upstream.unused(&self.wanted(&synced.order));
         sweep
@@ -122,22 +126,18 @@ impl Session {
         }
         sweep.images = gone;
         // A name that stays behind is tried again by the next run.
-        sweep.names.retain(|name| self.hands.home().untag(name).is_ok());
-        let (engine, declared) = (self.engine(), self.all_declared());
-        if sweep.unseen.is_none() {
-            let goes: BTreeSet<&ImageId> = sweep.images.iter().map(|(held, _)| &held.id).collect();
-            self.hands.ledger.drop_records(|record| self.is_over(record, &engine, &declared, &goes))?;
-        }
+        let fleet = self.hands.fleet();
+        let untag = |engine: &String, name: &String| fleet.named(engine)?.engine.untag(name).ok();
+        sweep.names.retain(|(engine, name)| untag(engine, name).is_some());
+        self.hands.ledger.drop_records(self.is_over(&sweep, &self.all_declared()))?;
         self.remove_unused(&mut sweep.files)?;
         self.upstream.forget(&self.wanted(&synced.order));
-        let ids: BTreeSet<ImageId> = sweep.images.iter().map(|(held, _)| held.id.clone()).collect();
-        let lost: Vec<String> = self
-            .memory
-            .results
-            .iter()
-            .filter(|(_, id)| ids.contains(*id))
-            .map(|(name, _)| name.clone())
-            .collect();
+        let gone: BTreeSet<(&String, &ImageId)> =
+            sweep.images.iter().map(|(held, _)| (&held.engine, &held.id)).collect();
+        let home = &fleet.home().name;
+        let place = |name: &String| self.memory.places.get(name).unwrap_or(home);
+        let lost = self.memory.results.iter().filter(|(name, id)| gone.contains(&(place(name), id)));
+        let lost: Vec<String> = lost.map(|(name, _)| name.clone()).collect();
         for name in lost {
             self.memory.results.remove(&name);
             self.ask_again(&name);
@@ -148,27 +148,28 @@ impl Session {
 
     fn sweep_engine(
         &self,
+        member: &Member,
         synced: &Synced,
         plan: &Plan,
         options: &GcOptions,
         sweep: &mut Sweep,
     ) -> Result<(), EngineError> {
-        synced.engine.as_ref().map_err(Clone::clone)?;
-        let engine = self.engine();
+        let engine = member.engine.identity()?.id;
         let (builds, left) = (self.hands.ledger.records(), self.hands.ledger.left());
         let records: Vec<&Record> =
             builds.iter().chain(&left).filter(|record| record.engine == engine).collect();
-        let mut held = self.held(records.iter().copied())?;
+        let mut held = self.held(member, records.iter().copied())?;
         let declared = self.all_declared();
         let released = if options.published { self.released(plan) } else { BTreeSet::new() };
-        let mut kept = self.reached(synced, plan, &records, &held)?;
+        let mut kept = self.reached(member, synced, plan, &records, &held)?;
         kept.extend(newest(&builds, &engine, &declared, options.keep));
         kept.retain(|id| !released.contains(id));
-        let containers = self.hands.home().containers()?;
-        sweep.names = self.left_behind(&kept)?;
+        let containers = member.engine.containers()?;
+        let names = self.left_behind(member, &kept)?.into_iter();
+        sweep.names.extend(names.map(|name| (member.name.clone(), name)));
         held.retain(|id, _| !kept.contains(id));
         let mut loose: Vec<Held> = held.into_values().collect();
-        self.weigh(&mut loose);
+        Self::weigh(member, &mut loose);
         for held in loose {
             let why = match () {
                 () if released.contains(&held.id) => Why::Published,
@@ -186,6 +187,7 @@ impl Session {
     /// The images that something but their age keeps.
     fn reached(
         &self,
+        member: &Member,
         synced: &Synced,
         plan: &Plan,
         records: &[&Record],
@@ -227,12 +229,17 @@ impl Session {
                 kept.insert(ImageId(id.clone()));
             }
         }
-        kept.extend(self.named_now(synced, plan)?);
+        kept.extend(self.named_now(member, synced, plan)?);
         Ok(kept)
     }
 
     /// What bears a tag that imk would give now: to the current result, or to the next.
-    fn named_now(&self, synced: &Synced, plan: &Plan) -> Result<BTreeSet<ImageId>, EngineError> {
+    fn named_now(
+        &self,
+        member: &Member,
+        synced: &Synced,
+        plan: &Plan,
+    ) -> Result<BTreeSet<ImageId>, EngineError> {
         let tagging = self.tagging(synced);
         let mut wanted = BTreeSet::new();
         for name in &synced.order.names {
@@ -240,7 +247,7 @@ impl Session {
             wanted.extend(given.into_iter().map(|tag| reference::normalized(&tag.reference)));
         }
         let repositories = self.project.images.values().map(|image| image.repository.clone()).collect();
-        let named = self.hands.home().references(&repositories)?;
+        let named = member.engine.references(&repositories)?;
         let bears = named.into_iter().filter(|(tag, _)| wanted.contains(&reference::normalized(tag)));
         Ok(bears.map(|(_, id)| id).collect())
     }
@@ -290,7 +297,7 @@ impl Session {
 
     /// Names that imk gives for a moment, left by a run that was killed. The last name of an image that
     /// is needed stays: an engine removes an image together with it.
-    fn left_behind(&self, kept: &BTreeSet<ImageId>) -> Result<Vec<String>, EngineError> {
+    fn left_behind(&self, member: &Member, kept: &BTreeSet<ImageId>) -> Result<Vec<String>, EngineError> {
         let mut repositories: BTreeSet<String> =
             self.project.images.values().map(|image| image.repository.clone()).collect();
         repositories.insert(PIN.to_owned());
@@ -301,10 +308,10 @@ impl Session {
                 || tag == STAGING
                 || tag.starts_with(&format!("{STAGING}-"))
         };
-        let named = self.hands.home().references(&repositories)?;
+        let named = member.engine.references(&repositories)?;
         let ids: BTreeSet<ImageId> =
             named.iter().filter(|(name, _)| passing(name)).map(|(_, id)| id.clone()).collect();
-        let bear = self.hands.home().inventory(&ids)?;
+        let bear = member.engine.inventory(&ids)?;
         let only_passing =
             |id: &ImageId| bear.get(id).is_some_and(|tags| tags.iter().all(|tag| passing(tag)));
         let mut names: Vec<String> = Vec::new();
@@ -316,17 +323,24 @@ impl Session {
         Ok(names)
     }
 
-    /// Whether a record is of no more use: nobody declares its image, and its result is gone.
-    fn is_over(
+    /// Tells which records are of no more use: nobody declares their image, and their result is gone
+    /// from an engine that was looked at.
+    fn is_over<'s>(
         &self,
-        record: &Record,
-        engine: &str,
-        declared: &BTreeSet<String>,
-        goes: &BTreeSet<&ImageId>,
-    ) -> bool {
-        let id = ImageId(record.id.clone());
-        let gone = || goes.contains(&id) || self.hands.has(&id) == Ok(false);
-        record.engine == engine && !declared.contains(&record.image) && gone()
+        sweep: &'s Sweep,
+        declared: &'s BTreeSet<String>,
+    ) -> impl Fn(&Record) -> bool + use<'s> {
+        let fleet = self.hands.fleet();
+        let unseen = |name: &String| sweep.unseen.iter().any(|(engine, _)| engine == name);
+        let seen = fleet.members().iter().filter(|member| !unseen(&member.name));
+        let seen: BTreeMap<String, Arc<Member>> =
+            seen.filter_map(|member| Some((member.engine.identity().ok()?.id, Arc::clone(member)))).collect();
+        move |record| {
+            let Some(member) = seen.get(&record.engine) else { return false };
+            let id = ImageId(record.id.clone());
+            let goes = || sweep.images.iter().any(|(held, _)| held.engine == member.name && held.id == id);
+            !declared.contains(&record.image) && (goes() || member.has(&id) == Ok(false))
+        }
     }
 
     /// Every image that some Imagefile of the folder declares.

@@ -1,4 +1,4 @@
-//! What imk has on the engine for this repository, and its removal without force.
+//! What imk has on the engines for this repository, and its removal without force.
 //!
 //! An image is imk's when the ledger has its id. It goes only when all its names are of imk's
 //! giving and no container uses it; whoever else named it or uses it keeps it. Decides nothing
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::session::Session;
 use super::upstream::several_at_once;
-use crate::engine::{EngineError, ImageId};
+use crate::engine::{EngineError, ImageId, Member};
 use crate::ledger::Record;
 use crate::query::hands::PIN;
 use crate::syntax::reference::normalized;
@@ -16,9 +16,11 @@ use crate::syntax::reference::normalized;
 /// Questions for sizes under way at once.
 const SIZES_AT_ONCE: usize = 4;
 
-/// An image on the engine that imk built here.
+/// An image on an engine that imk built here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
+    /// The engine that has it, by its name.
+    pub engine: String,
     /// Its id.
     pub id: ImageId,
     /// The images of the repository that it is or was a result of.
@@ -43,27 +45,29 @@ pub enum Stays {
 }
 
 impl Session {
-    /// The images of some records that the engine has, by id. Sizes are not asked for.
+    /// The images of some records that an engine has, by id. Sizes are not asked for.
     ///
     /// # Errors
     /// When the engine does not say.
     pub(super) fn held<'r>(
         &self,
+        member: &Member,
         records: impl Iterator<Item = &'r Record>,
     ) -> Result<BTreeMap<ImageId, Held>, EngineError> {
-        let engine = self.hands.home().identity()?.id;
+        let engine = member.engine.identity()?.id;
         let mut held: BTreeMap<ImageId, Held> = BTreeMap::new();
         for record in records.filter(|record| record.engine == engine) {
             let id = ImageId(record.id.clone());
             let (images, tags) = (BTreeSet::new(), BTreeSet::new());
-            let new = Held { id: id.clone(), images, tags, size: None, at: 0 };
+            let engine = member.name.clone();
+            let new = Held { engine, id: id.clone(), images, tags, size: None, at: 0 };
             let held = held.entry(id).or_insert(new);
             held.images.insert(record.image.clone());
             held.at = held.at.max(record.at);
         }
         let ids = held.keys().cloned().collect();
-        let has = self.hands.home().inventory(&ids)?;
-        self.hands.fleet().home().know(&ids, &has);
+        let has = member.engine.inventory(&ids)?;
+        member.know(&ids, &has);
         held.retain(|id, held| {
             let tags = has.get(id);
             held.tags = tags.cloned().unwrap_or_default();
@@ -73,11 +77,10 @@ impl Session {
     }
 
     /// Asks the engine for sizes, a few at a time, and puts the images in order: by name, the oldest in front.
-    pub(super) fn weigh(&self, held: &mut [Held]) {
+    pub(super) fn weigh(member: &Member, held: &mut [Held]) {
         held.sort_by(|a, b| (&a.images, a.at, &a.id).cmp(&(&b.images, b.at, &b.id)));
-        let engine = self.hands.home();
         let sizes = several_at_once(SIZES_AT_ONCE, held, |held| {
-            engine.inspect(&held.id.0).ok().flatten().map(|info| info.size)
+            member.engine.inspect(&held.id.0).ok().flatten().map(|info| info.size)
         });
         for (held, size) in held.iter_mut().zip(sizes) {
             held.size = size;
@@ -111,7 +114,9 @@ impl Session {
     /// # Errors
     /// Why it is still there.
     pub(super) fn let_go(&self, held: &Held) -> Result<(), Stays> {
-        let engine = self.hands.home();
+        let fleet = self.hands.fleet();
+        let Some(member) = fleet.named(&held.engine) else { return Ok(()) };
+        let engine = &member.engine;
         for tag in &held.tags {
             // A name may have been given to another image since the engine was asked.
             let bearer = engine.inspect(tag).map_err(Stays::Refused)?;
@@ -122,7 +127,7 @@ impl Session {
         if engine.inspect(&held.id.0).map_err(Stays::Refused)?.is_some() {
             engine.remove(&held.id).map_err(Stays::Refused)?;
         }
-        self.hands.fleet().home().know(&BTreeSet::from([held.id.clone()]), &BTreeMap::new());
+        member.know(&BTreeSet::from([held.id.clone()]), &BTreeMap::new());
         Ok(())
     }
 

@@ -17,8 +17,8 @@ use tokio::runtime::Runtime;
 
 use super::endpoint::Endpoint;
 use super::{
-    BuildEvent, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo, Inventory,
-    archive, carry, sending, session, transport,
+    About, BuildEvent, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo,
+    Inventory, archive, carry, sending, session, transport,
 };
 use crate::content;
 use crate::credentials::Credentials;
@@ -29,7 +29,6 @@ mod housekeeping;
 
 pub use acquaintance::Acquaintance;
 use acquaintance::{Known, Source};
-pub use housekeeping::About;
 
 /// Seconds a small question may take. Builds do not come this way and have no limit.
 const ANSWER_TIMEOUT: u64 = 120;
@@ -174,6 +173,10 @@ impl Drop for DockerEngine {
 impl Engine for DockerEngine {
     fn identity(&self) -> Result<EngineIdentity, EngineError> {
         Ok(self.known_from(&[Source::Recognized, Source::Told])?.identity)
+    }
+
+    fn about(&self) -> Result<About, EngineError> {
+        housekeeping::about(self)
     }
 
     fn believe(&self, acquaintance: &Acquaintance) {

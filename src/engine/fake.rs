@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::{
-    BuildEvent, BuildFailure, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo,
-    Inventory, docker,
+    About, BuildEvent, BuildFailure, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId,
+    ImageInfo, Inventory, docker,
 };
 use crate::file::FileKind;
 use crate::hash::ContentHash;
@@ -283,6 +283,11 @@ fn full_name(reference: &str) -> String {
     if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
 }
 
+/// Whether it is a tag, and not the digest that an image was fetched by.
+fn is_tag(name: &str) -> bool {
+    !name.contains('@')
+}
+
 impl Engine for FakeEngine {
     fn identity(&self) -> Result<EngineIdentity, EngineError> {
         Ok(self.answering()?.identity.clone().unwrap_or_else(|| EngineIdentity {
@@ -293,11 +298,17 @@ impl Engine for FakeEngine {
         }))
     }
 
+    fn about(&self) -> Result<About, EngineError> {
+        let images = self.answering()?.images.len();
+        Ok(About { place: "in this process".into(), images, ..About::default() })
+    }
+
     fn inventory(&self, ids: &BTreeSet<ImageId>) -> Result<Inventory, EngineError> {
         let state = self.answering()?;
         let has = ids.iter().filter(|id| state.images.contains_key(*id));
         let tags = |id: &ImageId| {
-            state.tags.iter().filter(|(_, of)| *of == id).map(|(tag, _)| tag.clone()).collect()
+            let names = state.tags.iter().filter(|(name, of)| *of == id && is_tag(name));
+            names.map(|(tag, _)| tag.clone()).collect()
         };
         Ok(has.map(|id| (id.clone(), tags(id))).collect())
     }
@@ -311,7 +322,7 @@ impl Engine for FakeEngine {
         Ok(state
             .tags
             .iter()
-            .filter(|(tag, _)| within(tag))
+            .filter(|(tag, _)| is_tag(tag) && within(tag))
             .map(|(tag, id)| (tag.clone(), id.clone()))
             .collect())
     }
@@ -321,7 +332,7 @@ impl Engine for FakeEngine {
         let id =
             state.tags.get(&full_name(reference)).cloned().unwrap_or_else(|| ImageId(reference.to_owned()));
         Ok(state.images.get(&id).map(|info| {
-            let names = state.tags.iter().filter(|(_, tagged)| **tagged == id);
+            let names = state.tags.iter().filter(|(name, tagged)| **tagged == id && is_tag(name));
             ImageInfo { tags: names.map(|(name, _)| name.clone()).collect(), ..info.clone() }
         }))
     }
@@ -381,21 +392,23 @@ impl Engine for FakeEngine {
     fn untag(&self, reference: &str) -> Result<(), EngineError> {
         let mut state = self.answering()?;
         let Some(id) = state.tags.remove(&full_name(reference)) else { return Ok(()) };
-        // As docker does: the last name takes its image along.
-        if !state.tags.values().any(|tagged| *tagged == id) {
+        // As docker does: the last name takes its image along, and the digest it was fetched by is none.
+        if !state.tags.iter().any(|(name, tagged)| *tagged == id && is_tag(name)) {
             state.images.remove(&id);
+            state.tags.retain(|_, tagged| *tagged != id);
         }
         Ok(())
     }
 
     fn remove(&self, id: &ImageId) -> Result<(), EngineError> {
         let mut state = self.answering()?;
-        let named = state.tags.values().any(|tagged| tagged == id);
+        let named = state.tags.iter().any(|(name, tagged)| tagged == id && is_tag(name));
         if named || state.containers.contains_key(id) {
             let why = "conflict: it bears a name or a container uses it".to_owned();
             return Err(EngineError::Refused { what: format!("removing the image {id}"), why });
         }
         state.images.remove(id);
+        state.tags.retain(|_, tagged| tagged != id);
         Ok(())
     }
 

@@ -26,7 +26,7 @@ mod sending;
 mod session;
 mod transport;
 
-pub use docker::{About, Acquaintance, DockerEngine};
+pub use docker::{Acquaintance, DockerEngine};
 pub use endpoint::{Endpoint, Environment};
 pub use event::BuildEvent;
 pub use fake::FakeEngine;
@@ -156,6 +156,21 @@ pub struct ImageInfo {
     pub content: String,
 }
 
+/// What an engine says of itself, beside who it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// How it is reached, and who said so.
+    pub place: String,
+    /// The version of its API, as `1.41`.
+    pub api: String,
+    /// Its clock, as RFC 3339; empty when it does not say.
+    pub time: String,
+    /// How many images it has.
+    pub images: usize,
+    /// Its storage driver.
+    pub store: String,
+}
+
 /// Why an engine did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EngineError {
@@ -202,6 +217,9 @@ impl std::error::Error for EngineError {}
 pub trait Engine: Send + Sync {
     /// Who answers.
     fn identity(&self) -> Result<EngineIdentity, EngineError>;
+
+    /// What it says of itself, asked anew.
+    fn about(&self) -> Result<About, EngineError>;
 
     /// Believes what an earlier process was told, as long as nothing speaks against it: then nobody
     /// need ask who answers.

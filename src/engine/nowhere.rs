@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    BuildEvent, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo, Inventory,
+    About, BuildEvent, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo,
+    Inventory,
 };
 
 /// Answers every question with "there is no engine".
@@ -16,6 +17,9 @@ fn none<T>() -> Result<T, EngineError> {
 
 impl Engine for NoEngine {
     fn identity(&self) -> Result<EngineIdentity, EngineError> {
+        none()
+    }
+    fn about(&self) -> Result<About, EngineError> {
         none()
     }
     fn inventory(&self, _: &BTreeSet<ImageId>) -> Result<Inventory, EngineError> {

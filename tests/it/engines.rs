@@ -78,6 +78,23 @@ fn an_image_is_built_where_it_fits_and_its_base_comes_through_the_registry() {
     run("--load api").says("1 fresh, 0 built, 1 retagged, 0 failed");
     sandbox.id("api");
     run("").says("3 fresh, 0 built, 0 failed");
+
+    // Doctor, gc and clean look at both.
+    let doctor = run("doctor").code(0).out();
+    for wanted in ["`default`: builder BuildKit", "labels big", &format!("`{}`: version", other.host())] {
+        assert!(doctor.contains(wanted), "no {wanted:?} in\n{doctor}");
+    }
+    let count = || other.docker(&["images", "-aq"]).lines().count();
+    sandbox.edit("web/file", "web, once more\n");
+    run("").says("2 fresh, 1 built, 0 failed");
+    let before = count();
+    let swept = run("gc --keep 1").code(0).out();
+    let line = format!(") on engine `{}` removed, up to", other.host());
+    assert!(swept.lines().any(|told| told.starts_with("web ") && told.contains(&line)), "{swept}");
+    assert_eq!(count(), before - 1, "{swept}");
+    run("").says("3 fresh, 0 built, 0 failed");
+    let cleaned = run("clean --images").code(0).out();
+    assert_eq!(count(), 0, "{cleaned}");
 }
 
 #[test]

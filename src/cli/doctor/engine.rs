@@ -1,49 +1,67 @@
-//! The engine: which one, why that one, what it can do, and its clock.
+//! The engines: which, why those, what they can do, and their clocks.
 
 use jiff::Timestamp;
 
 use super::{Check, clock};
+use crate::drive::session::Session;
 use crate::engine::{DockerEngine, Endpoint, Engine, Environment};
 
 const SECTION: &str = "engine";
 
-pub(super) fn checks() -> Vec<Check> {
-    let environment = Environment::from_lookup(|name| std::env::var(name).ok());
-    let endpoint = match Endpoint::resolve(&environment) {
-        Ok(endpoint) => endpoint,
-        Err(error) => {
-            return vec![Check::fail(
-                SECTION,
-                error.to_string(),
-                "set DOCKER_HOST, or `docker context use NAME`",
-            )];
-        }
+/// All engines of a session; where none could be opened, docker's own.
+pub(super) fn checks(session: Option<&Session>) -> Vec<Check> {
+    let Some(session) = session else {
+        let environment = Environment::from_lookup(|name| std::env::var(name).ok());
+        return match Endpoint::resolve(&environment) {
+            Ok(endpoint) => checks_of(&DockerEngine::new(endpoint), ""),
+            Err(error) => {
+                vec![Check::fail(SECTION, error.to_string(), "set DOCKER_HOST, or `docker context use NAME`")]
+            }
+        };
     };
-    let mut checks = vec![Check::ok(SECTION, format!("{} {}", endpoint.address, endpoint.origin))];
-    let engine = DockerEngine::new(endpoint);
+    let fleet = session.hands.fleet();
+    let mut checks = Vec::new();
+    for member in fleet.members() {
+        let name = if fleet.is_one() { String::new() } else { format!("`{}`: ", member.name) };
+        let is_home = member.name == fleet.home().name;
+        let own = match member.gone() {
+            Some(error) => vec![Check::fail(SECTION, format!("{name}{error}"), "see `docker context ls`")],
+            None => checks_of(&*member.engine, &name),
+        };
+        checks.extend(own.into_iter().map(|check| check.weaker_unless(is_home)));
+        let about =
+            [("labels", member.labels.iter().cloned().collect()), ("builds", member.platforms.clone())];
+        for (what, words) in about.into_iter().filter(|(_, words)| !words.is_empty()) {
+            checks.push(Check::ok(SECTION, format!("{name}{what} {}", words.join(", "))));
+        }
+    }
+    checks
+}
+
+fn checks_of(engine: &dyn Engine, name: &str) -> Vec<Check> {
     let before = Timestamp::now();
     let (identity, about) = match engine.identity().and_then(|identity| Ok((identity, engine.about()?))) {
         Ok(answers) => answers,
         Err(error) => {
             let advice = "start it (`sudo systemctl start docker`), or check who may use its socket; `imk plan` needs none";
-            checks.push(Check::fail(SECTION, error.to_string(), advice));
-            return checks;
+            return vec![Check::fail(SECTION, format!("{name}{error}"), advice)];
         }
     };
     let after = Timestamp::now();
+    let mut checks = vec![Check::ok(SECTION, format!("{name}{}", about.place))];
     checks.push(Check::ok(
         SECTION,
         format!(
-            "version {}, API {}, {} images, builds for {}",
+            "{name}version {}, API {}, {} images, builds for {}",
             identity.version, about.api, about.images, identity.platform
         ),
     ));
     let (builder, store) = identity.builder.split_once('/').unwrap_or((&identity.builder, &about.store));
     checks.push(match builder {
-        "buildkit" => Check::ok(SECTION, format!("builder BuildKit, store {store}")),
+        "buildkit" => Check::ok(SECTION, format!("{name}builder BuildKit, store {store}")),
         _ => Check::warn(
             SECTION,
-            format!("the old builder, store {store}: no secrets, no mounts, everything is sent"),
+            format!("{name}the old builder, store {store}: no secrets, no mounts, everything is sent"),
             "an engine since 18.09 has BuildKit",
         ),
     });
@@ -53,7 +71,7 @@ pub(super) fn checks() -> Vec<Check> {
             _ if there > after => there.as_millisecond() - after.as_millisecond(),
             _ => 0,
         };
-        checks.push(clock("the engine's clock", milliseconds));
+        checks.push(clock(&format!("{name}the engine's clock"), milliseconds));
     }
     checks
 }

@@ -2,6 +2,8 @@
 
 use super::publish::Wire;
 use super::*;
+use crate::drive::clean::Extent;
+use crate::drive::gc::{GcOptions, Sweep};
 use crate::engine::{EngineError, Fleet, Member};
 use crate::query::recipe::Problem;
 
@@ -75,6 +77,14 @@ impl Two {
             names.sort();
             names.join(" ")
         })
+    }
+
+    fn gc(&self, keep: usize) -> Sweep {
+        let mut session = self.open();
+        let synced = session.sync(&[]).unwrap();
+        let plan = session.plan(&synced, false);
+        let sweep = session.sweep(&synced, &plan, &GcOptions { keep, published: false });
+        session.carry_out(&synced, sweep).unwrap()
     }
 
     fn problems(&self) -> Vec<Problem> {
@@ -346,4 +356,57 @@ fn what_another_engine_built_is_pushed_from_there() {
         assert!(two.lab.registry.digest(&format!("r.example/{name}:latest")).is_some(), "{name}");
     }
     two.all_fresh();
+}
+
+#[test]
+fn gc_sweeps_every_engine_and_leaves_what_is_current_on_each() {
+    let two = Two::new(FILES);
+    two.run("");
+    let first = [two.lab.engine.images(), two.other.images()];
+    two.lab.write("web/file", "2");
+    two.lab.write("base/file", "2");
+    two.run("");
+    let session = two.open();
+    let old_web = first[1].iter().filter(|id| session.hands.home().inspect(&id.0) == Ok(None)).count();
+    assert!(old_web >= 2, "api and web were built on the other engine alone");
+    drop(session);
+    let swept = two.gc(1);
+    let engines: Vec<&str> = swept.images.iter().map(|(held, _)| held.engine.as_str()).collect();
+    assert!(engines.contains(&"home") && engines.contains(&"other"), "{engines:?}");
+    assert!(
+        first[0].intersection(&two.lab.engine.images()).next().is_none(),
+        "the old base is gone from home"
+    );
+    assert!(first[1].intersection(&two.other.images()).next().is_none(), "and all that was made of it");
+    two.all_fresh();
+    assert_eq!(two.gc(1).images, []);
+}
+
+#[test]
+fn an_engine_that_is_away_keeps_what_it_has_and_what_is_known_of_it() {
+    let two = Two::new(FILES);
+    two.run("");
+    two.lab.write("base/file", "2");
+    two.run("");
+    two.other.set_unreachable(true);
+    let swept = two.gc(0);
+    assert_eq!(swept.unseen.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["other"]);
+    assert!(swept.images.iter().all(|(held, _)| held.engine == "home"), "{:?}", swept.images);
+    two.other.set_unreachable(false);
+    two.all_fresh();
+    assert!(two.gc(0).images.iter().any(|(held, _)| held.engine == "other"));
+}
+
+#[test]
+fn clean_takes_images_from_every_engine_and_forgets_none_that_it_cannot_see() {
+    let two = Two::new(FILES);
+    two.run("");
+    two.other.set_unreachable(true);
+    assert!(two.open().to_clean(Extent::All, true).is_err(), "nobody would know what is there");
+    two.other.set_unreachable(false);
+    let mut session = two.open();
+    let planned = session.to_clean(Extent::All, true).unwrap();
+    let cleaned = session.clean(Extent::All, planned).unwrap();
+    assert_eq!(cleaned.stays, []);
+    assert_eq!((two.lab.engine.images(), two.other.images()), Default::default());
 }

@@ -231,7 +231,7 @@ fn names_that_a_killed_run_left_behind_go_but_never_the_last_of_a_result() {
     lab.engine.tag(&web, "web:imk-staging").unwrap();
     lab.engine.untag("web:latest").unwrap();
     let sweep = lab.gc(3);
-    assert_eq!(sweep.names, [format!("imk.invalid/base:0123{nonce}")]);
+    assert_eq!(sweep.names, [(String::new(), format!("imk.invalid/base:0123{nonce}"))]);
     let tags: BTreeMap<String, ImageId> = lab.engine.tags();
     assert!(tags.contains_key("imk.invalid/base:0123-of-another"));
     assert!(lab.engine.images().contains(&web), "the last names of a result stay");

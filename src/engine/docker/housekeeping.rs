@@ -6,20 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveImageOptionsBuilder};
 
-use super::{DockerEngine, EngineError, ImageId};
-
-/// What an engine says of itself, beside who it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct About {
-    /// The version of its API, as `1.41`.
-    pub api: String,
-    /// Its clock, as RFC 3339; empty when it does not say.
-    pub time: String,
-    /// How many images it has.
-    pub images: usize,
-    /// Its storage driver.
-    pub store: String,
-}
+use super::{About, DockerEngine, EngineError, ImageId};
 
 pub(super) fn remove(engine: &DockerEngine, id: &ImageId) -> Result<(), EngineError> {
     let docker = engine.docker()?;
@@ -48,21 +35,16 @@ pub(super) fn containers(engine: &DockerEngine) -> Result<BTreeMap<ImageId, BTre
     Ok(containers)
 }
 
-impl DockerEngine {
-    /// What the engine says of itself, asked anew.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub fn about(&self) -> Result<About, EngineError> {
-        let docker = self.docker()?;
-        let asked = self.runtime()?.block_on(async { tokio::join!(docker.info(), docker.version()) });
-        let info = asked.0.map_err(|error| self.error("asking the engine who it is", error))?;
-        let version = asked.1.map_err(|error| self.error("asking the engine for its version", error))?;
-        Ok(About {
-            api: version.api_version.unwrap_or_default(),
-            time: info.system_time.unwrap_or_default(),
-            images: info.images.and_then(|count| usize::try_from(count).ok()).unwrap_or_default(),
-            store: info.driver.unwrap_or_default(),
-        })
-    }
+pub(super) fn about(engine: &DockerEngine) -> Result<About, EngineError> {
+    let docker = engine.docker()?;
+    let asked = engine.runtime()?.block_on(async { tokio::join!(docker.info(), docker.version()) });
+    let info = asked.0.map_err(|error| engine.error("asking the engine who it is", error))?;
+    let version = asked.1.map_err(|error| engine.error("asking the engine for its version", error))?;
+    Ok(About {
+        place: engine.endpoint.to_string(),
+        api: version.api_version.unwrap_or_default(),
+        time: info.system_time.unwrap_or_default(),
+        images: info.images.and_then(|count| usize::try_from(count).ok()).unwrap_or_default(),
+        store: info.driver.unwrap_or_default(),
+    })
 }
