@@ -133,3 +133,22 @@ fn fish_completes_images() {
     let script = "imk completions fish | source; complete -C 'imk plan ap'";
     assert_eq!(shell(&sandbox, "", "fish", &["--no-config", "-c", script]), "api api-dev");
 }
+
+#[test]
+fn zsh_completes_images() {
+    if !has("zsh") {
+        return;
+    }
+    let sandbox = Sandbox::with(REPO).without_engine();
+    // zsh completes only what is typed: its own pseudo-terminal types.
+    let script = r#"
+zmodload zsh/zpty
+zpty inner zsh -f -i
+zpty -w inner 'autoload -Uz compinit && compinit -u -D; eval "$(imk completions zsh)"; echo REA""DY'
+zpty -m -r inner out '*READY*'
+zpty -w -n inner $'imk plan we\t'
+zpty -m -r inner out '*web*' && echo completed
+zpty -d inner
+"#;
+    assert_eq!(shell(&sandbox, "", "timeout", &["60", "zsh", "-f", "-c", script]), "completed");
+}
