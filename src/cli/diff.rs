@@ -11,11 +11,11 @@ use crate::drive::session::Session;
 use crate::drive::states::{Asked, Differing, States};
 use crate::drive::why::Chain;
 use crate::engine::Cancel;
-use crate::ledger::Record;
 use crate::reason::Reason;
 use crate::source::git::GitStore;
 use crate::source::git::history::Commit;
 use crate::source::git::origin::Start;
+use crate::state::ledger::Record;
 
 pub fn run(global: &Global, args: &DiffArgs) -> Result<(), Failure> {
     let plain = Global { since: None, ..global.clone() };

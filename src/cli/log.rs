@@ -10,7 +10,7 @@ use super::args::{Global, LogArgs};
 use super::failure::{Failure, sync_error};
 use super::{VERBS, open, out, words};
 use crate::engine::Cancel;
-use crate::ledger::Record;
+use crate::state::ledger::Record;
 
 pub fn run(global: &Global, args: &LogArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;

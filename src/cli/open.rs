@@ -22,8 +22,8 @@ use crate::source::disk::DiskTree;
 use crate::source::git::history::Commit;
 use crate::source::git::{GitStore, GitTree};
 use crate::source::locate::{Located, locate};
-use crate::source::state_folder::StateFolder;
 use crate::source::tree::{ReadError, SourceTree};
+use crate::state::folder::StateFolder;
 
 /// The repository around the current folder, `-C` or `-f`.
 pub fn located(global: &Global) -> Result<Located, Failure> {

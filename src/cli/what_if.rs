@@ -11,10 +11,10 @@ use super::{open, out, words};
 use crate::drive::session::STATE;
 use crate::drive::states::{Asked, Differing};
 use crate::drive::what_if::{Answer, Suppositions, what_if};
-use crate::ledger::Ledger;
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
 use crate::source::supposed::Supposition;
+use crate::state::ledger::Ledger;
 
 pub fn run(global: &Global, args: &WhatIfArgs) -> Result<(), Failure> {
     let located = open::located(global)?;

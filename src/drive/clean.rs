@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::holdings::{Held, Stays};
 use super::session::Session;
 use crate::engine::EngineError;
-use crate::ledger::Record;
-use crate::source::state_files::{self, StateFile};
+use crate::state::files::{self as state_files, StateFile};
+use crate::state::ledger::Record;
 
 /// The files that stay while anybody may hold the lock, and those that mark the folder.
 const STAYS: &[&str] = &["lock", ".gitignore", "CACHEDIR.TAG"];

@@ -5,8 +5,8 @@
 //! ledger and the evidence; makes no words.
 
 use super::session::Session;
-use crate::ledger::Record;
 use crate::reason::Reason;
+use crate::state::ledger::Record;
 use crate::syntax::reference;
 
 /// Why a word names no build.

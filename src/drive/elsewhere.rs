@@ -6,10 +6,10 @@
 use super::publish::INPUTS;
 use super::session::Session;
 use super::sync::Synced;
-use crate::evidence::document::Document;
-use crate::ledger::Record;
 use crate::reason::{Code, Reason};
 use crate::registry::{RegistryError, by_digest};
+use crate::state::evidence::document::Document;
+use crate::state::ledger::Record;
 use crate::syntax::reference::{self, Reference};
 
 impl Session {

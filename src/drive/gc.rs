@@ -22,9 +22,7 @@ use super::plan::{Found, Plan, Verdict};
 use super::session::Session;
 use super::sync::Synced;
 use crate::engine::{EngineError, ImageId, Member};
-use crate::evidence::Evidence;
 use crate::hash::ContentHash;
-use crate::ledger::Record;
 use crate::query::graph::bases;
 use crate::query::hands::PIN;
 use crate::query::inputs::Exact;
@@ -32,7 +30,9 @@ use crate::query::publish::STAGING;
 use crate::query::shelf::Shelf;
 use crate::query::spec::parts;
 use crate::reason::Code;
-use crate::source::state_files::StateFile;
+use crate::state::evidence::Evidence;
+use crate::state::files::StateFile;
+use crate::state::ledger::Record;
 use crate::syntax::reference;
 
 /// What a caller may choose.

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::session::Session;
 use crate::hash::ContentHash;
-use crate::source::state_files;
-use crate::source::state_folder::StateFolder;
+use crate::state::files as state_files;
+use crate::state::folder::StateFolder;
 
 /// The file, below the state folder.
 const FILE: &str = "images";

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::session::Session;
 use super::upstream::several_at_once;
 use crate::engine::{EngineError, ImageId, Member};
-use crate::ledger::Record;
 use crate::query::hands::PIN;
+use crate::state::ledger::Record;
 use crate::syntax::reference::normalized;
 
 /// Questions for sizes under way at once.

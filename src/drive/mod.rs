@@ -13,7 +13,6 @@ pub mod holdings;
 pub mod hook;
 mod inventory;
 pub mod jobserver;
-pub mod lock;
 pub mod needs;
 pub mod origin;
 pub mod others;

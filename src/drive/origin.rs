@@ -4,13 +4,13 @@
 //! did not have what the cause says, and the file after it has. Makes no words.
 
 use super::session::Session;
-use crate::evidence::told;
 use crate::hash::ContentHash;
 use crate::name;
 use crate::query::recipe::of_text;
 use crate::reason::{Code, Reason};
 use crate::source::git::GitStore;
 use crate::source::git::origin::{Origin, Start, Version};
+use crate::state::evidence::told;
 
 impl Session {
     /// Where a cause comes from that makes `image` stale, or made it so once; the cause of

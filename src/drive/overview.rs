@@ -10,9 +10,9 @@ use super::session::Session;
 use super::sync::Synced;
 use super::upstream::several_at_once;
 use crate::engine::ImageId;
-use crate::ledger::Record;
 use crate::query::graph::bases;
 use crate::query::recipe::outline;
+use crate::state::ledger::Record;
 use crate::syntax::reference::normalized;
 
 /// Questions for sizes under way at once: an engine works on each.

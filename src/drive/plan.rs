@@ -11,9 +11,7 @@ use super::sync::Synced;
 use super::tags::{Missing, Skipped, Tagging};
 use super::upstream::at_once;
 use crate::engine::{EngineError, ImageId};
-use crate::evidence::Evidence;
 use crate::hash::ContentHash;
-use crate::ledger::Record;
 use crate::part::Part;
 use crate::query::graph::bases;
 use crate::query::inputs::Image;
@@ -21,6 +19,8 @@ use crate::query::recipe::Problem;
 use crate::query::shelf::Shelf;
 use crate::query::spec::{action_key, parts, spec};
 use crate::reason::{Code, Reason};
+use crate::state::evidence::Evidence;
+use crate::state::ledger::Record;
 
 /// What would be done with one image.
 #[derive(Clone, Debug, PartialEq, Eq)]

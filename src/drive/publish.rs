@@ -11,7 +11,6 @@ use super::session::Session;
 use super::sync::Synced;
 use super::tags::Tagging;
 use crate::engine::ImageId;
-use crate::evidence::document::Document;
 use crate::part::Part;
 use crate::query::ImkDb;
 use crate::query::graph::bases;
@@ -24,6 +23,7 @@ use crate::query::shelf::Published;
 use crate::query::spec::parts;
 use crate::reason::Code;
 use crate::source::git::GitStore;
+use crate::state::evidence::document::Document;
 use crate::syntax::reference;
 
 /// The kind of document that is attached to a published image: everything that counted for it.

@@ -8,16 +8,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::lock::Lock;
 use super::others::Others;
 use super::plan::Plan;
 use super::project::{self, Overrides, Project, ProjectError};
 use super::sync::Synced;
 use super::upstream::{Asking, Upstream};
 use crate::engine::{Cancel, Engine, NoEngine};
-use crate::evidence::EvidenceStore;
 use crate::hash::{ContentHash, FieldHasher};
-use crate::ledger::Ledger;
 use crate::query::ImkDb;
 use crate::query::hands::Hands;
 use crate::query::shelf::Shelves;
@@ -25,8 +22,11 @@ use crate::query::snapshot::{self, Memory};
 use crate::query::spec::spec;
 use crate::registry::Registry;
 use crate::source::locate::Located;
-use crate::source::state_folder::StateFolder;
 use crate::source::tree::{ReadError, SourceTree};
+use crate::state::evidence::EvidenceStore;
+use crate::state::folder::StateFolder;
+use crate::state::ledger::Ledger;
+use crate::state::lock::Lock;
 
 /// The folder of all state, below the repository's root.
 pub const STATE: &str = ".imk";

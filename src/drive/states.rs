@@ -13,7 +13,6 @@ use super::project::{self, Overrides, ProjectError};
 use super::session::Session;
 use super::sync::{SyncError, Synced};
 use super::why::Chain;
-use crate::evidence::Evidence;
 use crate::hash::ContentHash;
 use crate::part::{self, Part};
 use crate::query::graph::bases;
@@ -24,6 +23,7 @@ use crate::reason::{Code, Reason};
 use crate::source::git::GitTree;
 use crate::source::locate::Located;
 use crate::source::tree::{ReadError, Selection, SourceTree};
+use crate::state::evidence::Evidence;
 
 /// Which repository's images, and what the caller adds to its Imagefile, whatever tree it is read from.
 #[derive(Clone)]

@@ -24,7 +24,7 @@ use crate::engine::{Engine, ImageInfo};
 use crate::query::inputs::{Brings, Exact, Outside, OutsideBase};
 use crate::registry::document::Document;
 use crate::registry::{OciRegistry, Options, Registry, RegistryError, by_digest, place_of};
-use crate::source::state_folder::StateFolder;
+use crate::state::folder::StateFolder;
 use crate::syntax::imagefile::Policy;
 use crate::syntax::lockfile::Lockfile;
 use crate::syntax::reference::{self, Reference};

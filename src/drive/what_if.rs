@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use super::schedule::Schedule;
 use super::states::{Asked, Differing, States, StatesError};
-use crate::ledger::Ledger;
 use crate::part::Part;
 use crate::query::graph::Order;
 use crate::reason::{Code, Reason};
 use crate::source::disk::DiskTree;
 use crate::source::supposed::{Supposed, Supposition};
 use crate::source::tree::{ReadError, SourceTree};
+use crate::state::ledger::Ledger;
 
 /// What is supposed.
 #[derive(Clone, Debug, Default)]
@@ -187,7 +187,7 @@ pub fn estimate(ledger: &Ledger, order: &Order, images: &[&str], jobs: usize) ->
 mod tests {
     use super::*;
     use crate::hash::ContentHash;
-    use crate::ledger::Record;
+    use crate::state::ledger::Record;
 
     #[test]
     fn the_time_is_that_of_the_longest_way_with_so_many_at_once() {

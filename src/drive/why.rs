@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Plan, Verdict};
 use super::session::Session;
-use crate::ledger::Record;
 use crate::query::graph::Order;
 use crate::reason::{Code, Reason};
+use crate::state::ledger::Record;
 
 /// Images from the one that was asked for down to the root, and the root's causes.
 #[derive(Clone, Debug, PartialEq, Eq)]

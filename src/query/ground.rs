@@ -15,8 +15,8 @@ use super::publish::PublishError;
 use crate::engine::fleet::{Fleet, Slot, Unplaced, Wanted};
 use crate::engine::{EngineError, ImageId, Member};
 use crate::hash::ContentHash;
-use crate::ledger::{Record, now};
 use crate::part::Part;
+use crate::state::ledger::{Record, now};
 use crate::syntax::reference::{self, Reference};
 
 impl Hands {

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use super::shelf::Shelves;
 use crate::engine::{BuildEvent, Caches, Cancel, Engine, EngineError, Fleet, ImageId, Member, SecretValue};
-use crate::evidence::EvidenceStore;
 use crate::hash::ContentHash;
-use crate::ledger::Ledger;
 use crate::reason::Reason;
 use crate::source::tree::{Selection, SourceTree};
+use crate::state::evidence::EvidenceStore;
+use crate::state::ledger::Ledger;
 use crate::syntax::reference::normalized;
 
 /// Everything an effect needs, and nothing a query may decide on.

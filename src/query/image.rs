@@ -26,7 +26,7 @@ pub struct Built {
     pub key: ContentHash,
     /// The image on the engine.
     pub id: ImageId,
-    /// What users are keyed on; see [`crate::ledger::Record::content`].
+    /// What users are keyed on; see [`crate::state::ledger::Record::content`].
     pub content: ContentHash,
 }
 

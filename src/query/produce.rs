@@ -17,13 +17,13 @@ use super::pins::Pins;
 use super::shelf::{Published, Shelf};
 use crate::content::KEY_LABEL;
 use crate::engine::{BuildRequest, ContextFiles, EngineError, ImageId, Member};
-use crate::evidence::Evidence;
 use crate::file::{UsedFile, UsedFiles};
 use crate::hash::{ContentHash, FieldHasher};
-use crate::ledger::{Record, now};
 use crate::part::Part;
 use crate::reason::Reason;
 use crate::source::tree::{Selection, SourceTree};
+use crate::state::evidence::Evidence;
+use crate::state::ledger::{Record, now};
 use crate::syntax::resolve::Recipe;
 
 /// What `image` hands over.

@@ -17,9 +17,9 @@ use super::image::Built;
 use super::shelf::Published;
 use crate::engine::{EngineError, ImageId, Member};
 use crate::hash::ContentHash;
-use crate::ledger::{Record, now};
 use crate::registry::document::{self, Document};
 use crate::registry::{Manifest, RegistryError, by_digest, by_tag};
+use crate::state::ledger::{Record, now};
 use crate::syntax::reference::Reference;
 
 /// The tag of the journey. One a repository, so that none pile up.

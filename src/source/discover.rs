@@ -18,9 +18,10 @@ use rayon::prelude::*;
 use rustix::fs::{CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-use super::look::{self, Clock, Seen};
-use super::state_folder::StateFolder;
+use super::look::{self, Seen};
 use super::tree::ReadError;
+use crate::state::clock::Clock;
+use crate::state::folder::StateFolder;
 
 /// The cache's file in the state folder.
 const FILE: &str = "recipes";
@@ -155,7 +156,7 @@ fn walk(root: &Path, fd: &OwnedFd, state_dir: &Path, clock: &Clock) -> Result<Fo
     };
     for rules in rules_above(root) {
         let seen = look::stat(CWD, rules.as_os_str().as_encoded_bytes()).ok();
-        found.settled &= !seen.as_ref().is_some_and(|seen| clock.is_racy(seen));
+        found.settled &= !seen.as_ref().is_some_and(|seen| seen.is_racy(clock));
         found.rules.insert(rules.display().to_string(), seen.as_ref().map(stamp));
     }
     let state_dir = state_dir.to_owned();
@@ -190,7 +191,7 @@ fn walk(root: &Path, fd: &OwnedFd, state_dir: &Path, clock: &Clock) -> Result<Fo
             let seen = look::stat(fd, if path.is_empty() { b"." } else { path.as_bytes() }).ok();
             let mut found = shared.lock().unwrap_or_else(PoisonError::into_inner);
             if kind.is_dir() || is_rules {
-                found.settled &= seen.is_some_and(|seen| !clock.is_racy(&seen));
+                found.settled &= seen.is_some_and(|seen| !seen.is_racy(clock));
             }
             if is_rules {
                 found.rules.insert(path.to_owned(), seen.as_ref().map(stamp));
@@ -235,7 +236,7 @@ impl Index {
         let file = repository.path().join("index");
         let seen = look::stat(CWD, file.as_os_str().as_encoded_bytes()).ok();
         // An index too young to be trusted is read again next time; so is one that is not there.
-        let was = seen.filter(|seen| !clock.is_racy(seen)).as_ref().map(stamp);
+        let was = seen.filter(|seen| !seen.is_racy(clock)).as_ref().map(stamp);
         let file = Some((file.display().to_string(), was));
         let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
         let prefix = repository.workdir().and_then(|top| {

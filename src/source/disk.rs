@@ -20,10 +20,10 @@ use super::overlay::Place;
 use super::scan::{Folder, Hidden, Scan};
 use super::select::{Facts, Folders, Trouble, by_components};
 use super::stat_cache::{Memo, StatCache, Writer};
-use super::state_folder::StateFolder;
 use super::tree::{ReadError, Selected, Selection, SourceTree};
 use crate::file::{FileKind, UsedFiles};
 use crate::hash::{ContentHash, FieldHasher};
+use crate::state::folder::StateFolder;
 
 /// The cache's file in the state folder.
 const FILE: &str = "stat";

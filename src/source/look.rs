@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::select::{Facts, Trouble};
 use crate::file::FileKind;
 use crate::hash::ContentHash;
+use crate::state::clock::Clock;
 
 /// A file that is written without pause is given up after so many looks.
 const LOOKS: usize = 4;
@@ -46,26 +47,10 @@ pub struct Look {
     pub racy: bool,
 }
 
-/// The file system's own clock, read before a scan: what is not older may
-/// change once more without showing it.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    /// The device whose clock it is; nothing can be said of others.
-    pub dev: u64,
-    /// Nanoseconds since 1970.
-    pub now: i64,
-}
-
-impl Clock {
-    /// A clock that trusts nothing.
-    pub const STOPPED: Self = Self { dev: 0, now: i64::MIN };
-    /// What clocks of other file systems may differ by, and how coarsely they may count.
-    const MARGIN: i64 = 5_000_000_000;
-
+impl Seen {
     /// Is this stat too young to be trusted?
-    pub fn is_racy(&self, seen: &Seen) -> bool {
-        let now = if seen.dev == self.dev { self.now } else { self.now.saturating_sub(Self::MARGIN) };
-        seen.mtime >= now || seen.ctime >= now
+    pub fn is_racy(&self, clock: &Clock) -> bool {
+        clock.is_racy(self.dev, self.mtime.max(self.ctime))
     }
 }
 
@@ -162,7 +147,7 @@ pub fn look(dir: impl AsFd, name: &[u8], kind: FileKind, clock: &Clock, path: &s
             _ => file(&dir, name, path, trouble)?,
         };
         if seen == after {
-            return Ok(Look { racy: clock.is_racy(&seen), seen, facts });
+            return Ok(Look { racy: seen.is_racy(clock), seen, facts });
         }
     }
     Err(Trouble::read(path, "it is being written without pause"))

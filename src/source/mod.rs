@@ -14,8 +14,6 @@ pub mod overlay;
 mod scan;
 pub mod select;
 mod stat_cache;
-pub mod state_files;
-pub mod state_folder;
 pub mod supposed;
 mod taking;
 pub mod tree;

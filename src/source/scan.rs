@@ -14,11 +14,12 @@ use rayon::prelude::*;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::look::{self, Clock, Look, Seen};
+use super::look::{self, Look, Seen};
 use super::select::{Facts, Folders, Trouble, join};
 use super::stat_cache::StatCache;
-use super::state_folder::StateFolder;
 use crate::file::FileKind;
+use crate::state::clock::Clock;
+use crate::state::folder::StateFolder;
 
 /// Folders that a thread checks in one go.
 const CHUNK: usize = 32;
@@ -223,7 +224,7 @@ impl<'a> Scan<'a> {
         });
         let slots = slots.collect();
         let (fresh, looking) = (AtomicBool::new(true), Mutex::default());
-        Ok(Folder { path: path.to_owned(), racy: clock.is_racy(&seen), seen, known, slots, fresh, looking })
+        Ok(Folder { path: path.to_owned(), racy: seen.is_racy(clock), seen, known, slots, fresh, looking })
     }
 
     fn cached(&self, number: usize) -> Folder {

@@ -6,11 +6,11 @@ use crate::cli::failure::Failure;
 use crate::cli::{open, table};
 use crate::drive::project;
 use crate::drive::session::{STATE, Session};
-use crate::ledger;
 use crate::query::snapshot::{self, Health};
 use crate::source::locate::Located;
-use crate::source::state_files;
-use crate::source::state_folder::StateFolder;
+use crate::state::files as state_files;
+use crate::state::folder::StateFolder;
+use crate::state::ledger;
 
 const SECTION: &str = "state";
 

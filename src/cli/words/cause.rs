@@ -2,9 +2,9 @@
 
 use similar::{ChangeTag, TextDiff};
 
-use crate::evidence::told;
 use crate::reason::{Code, Reason};
 use crate::source::git::origin::Origin;
+use crate::state::evidence::told;
 
 /// A line longer than this is broken at `&&` before it is compared.
 const LONG: usize = 60;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Unused;
 use crate::drive::session::Session;
-use crate::source::state_files::{self, StateFile};
+use crate::state::files::{self as state_files, StateFile};
 
 /// Seconds after which a registry's document is taken for unused: nothing says who reads it.
 const DOCUMENT_AGE: i64 = 30 * 24 * 3600;

@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::{ImageState, Job, Session};
 use crate::drive::place;
-use crate::evidence::Evidence;
 use crate::query::inputs::Text;
 use crate::query::recipe::recipe;
 use crate::reason::{Code, Reason};
 use crate::source::git::changes::only_in;
 use crate::source::tree::{Selection, SourceTree};
+use crate::state::evidence::Evidence;
 use crate::syntax::reads::Reads;
 use crate::syntax::resolve::Recipe;
 

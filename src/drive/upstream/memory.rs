@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash::ContentHash;
 use crate::query::inputs::Brings;
-use crate::source::state_folder::StateFolder;
+use crate::state::folder::StateFolder;
 use crate::syntax::reference::Reference;
 
 const FILE: &str = "upstream";

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::source::state_folder::StateFolder;
+use crate::state::folder::StateFolder;
 
 /// The file's name in the folder of git's caches.
 const FILE: &str = "heads";

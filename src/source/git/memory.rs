@@ -12,8 +12,8 @@ use git2::Oid;
 use serde::{Deserialize, Serialize};
 
 use crate::hash::ContentHash;
-use crate::source::state_folder::StateFolder;
 use crate::source::tree::Selected;
+use crate::state::folder::StateFolder;
 
 const ANSWERS: &str = "git-answers";
 const BLOBS: &str = "git-blobs";

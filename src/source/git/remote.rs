@@ -17,7 +17,7 @@ use super::heads::{Answer, Heads};
 use super::program::{PATIENCE, Program};
 use super::{GitStore, GitTree, lock};
 use crate::hash::ContentHash;
-use crate::source::state_folder::StateFolder;
+use crate::state::folder::StateFolder;
 use crate::syntax::git_source::{GitUrl, Scheme, Wanted};
 
 pub use super::program::RemoteError;

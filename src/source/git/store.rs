@@ -15,8 +15,8 @@ use super::pieces::Piece;
 use crate::file::FileKind;
 use crate::hash::ContentHash;
 use crate::source::discover::is_recipe;
-use crate::source::state_folder::StateFolder;
 use crate::source::tree::{ReadError, Selected};
+use crate::state::folder::StateFolder;
 
 /// A git repository, and what was learned of its objects.
 pub struct GitStore {

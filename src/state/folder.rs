@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::look::Clock;
+use super::clock::Clock;
 
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This folder was made by imk. It may be deleted at any time, at the cost of time.\n\

@@ -1,0 +1,10 @@
+//! State: all that imk keeps below `.imk`, and who may touch it.
+//!
+//! Knows how files are kept safely and what was built. Knows no engine, no query and no file of the repository.
+
+pub mod clock;
+pub mod evidence;
+pub mod files;
+pub mod folder;
+pub mod ledger;
+pub mod lock;
