@@ -14,7 +14,7 @@ use crate::drive::run::{BuildOptions, Ending, Event, Summary};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
 use crate::engine::{Caches, Cancel, EngineError};
-use crate::query::image::BuildError;
+use crate::query::effect::BuildError;
 use crate::source::outside;
 use crate::syntax::imagefile;
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::drive::tags::Missing;
 use crate::drive::upstream::{Instead, Note};
 use crate::engine::EngineError;
-use crate::query::image::BuildError;
+use crate::query::effect::BuildError;
 use crate::reason::{Code, Reason};
 
 /// A cause as the end of a line: ``` `src/main.rs` changed```.

@@ -16,6 +16,7 @@ use super::upstream::{Asking, Upstream};
 use crate::engine::{Cancel, Engine, NoEngine};
 use crate::hash::{ContentHash, FieldHasher};
 use crate::query::ImkDb;
+use crate::query::effect::Effect;
 use crate::query::hands::Hands;
 use crate::query::shelf::Shelves;
 use crate::query::snapshot::{self, Memory};
@@ -148,11 +149,12 @@ impl Session {
         let shelves = Shelves::new(Arc::clone(&registry), repositories, &project.content_tag, asking.offline);
         let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, others.tree(), shelves, cancel));
         let kept = kept.take().unwrap_or_else(|| {
-            let (db, memory) = snapshot::load(&state.join("snapshot"), &hands);
+            let effect: Arc<dyn Effect> = hands.clone();
+            let (db, memory) = snapshot::load(&state.join("snapshot"), &effect);
             Kept { db, memory, changed: false, editing: false }
         });
         let Kept { db, memory, changed, editing } = kept;
-        let db = db.with_hands(Arc::clone(&hands));
+        let db = db.with_effect(Arc::clone(&hands) as Arc<dyn Effect>);
         let target = overrides.target.clone();
         let (lock_file, locked) = (project.lock.clone(), asking.locked);
         let upstream = Upstream::new(registry, lock_file.clone(), asking, StateFolder(state.clone()));
@@ -194,7 +196,7 @@ impl Session {
             target: None,
             only: None,
             project: Project { root: located.root.clone(), ..Project::default() },
-            db: ImkDb::new(Arc::clone(&hands)),
+            db: ImkDb::new(Arc::clone(&hands) as Arc<dyn Effect>),
             hands,
             upstream: Arc::new(upstream),
             memory: Memory::default(),
@@ -223,7 +225,7 @@ impl Session {
 
     /// Goes on as if nothing had been remembered: with an empty database.
     pub fn start_over(&mut self) {
-        self.db = ImkDb::new(Arc::clone(&self.hands));
+        self.db = ImkDb::new(Arc::clone(&self.hands) as Arc<dyn Effect>);
         self.memory = Memory::default();
     }
 

@@ -9,8 +9,8 @@ use super::publish::Shelved;
 use super::sync::Synced;
 use super::tags::Skipped;
 use crate::engine::{EngineError, ImageId};
+use crate::query::effect::{BuildError, Built};
 use crate::query::hands::JobEvent;
-use crate::query::image::{BuildError, Built};
 use crate::query::publish::PublishError;
 use crate::reason::Reason;
 

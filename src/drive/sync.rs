@@ -65,7 +65,7 @@ impl Session {
         self.set_target(words)?;
         let questions = self.questions();
         let known = self.wanted(&self.order_of(words)?);
-        let hands = self.db.hands_arc();
+        let hands = Arc::clone(&self.hands);
         let upstream = Arc::clone(&self.upstream);
         let (answer, settled) = std::thread::scope(|scope| {
             let answer = scope.spawn(|| inventory::ask(&hands.fleet(), &upstream, &questions, &known));

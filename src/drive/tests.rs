@@ -15,7 +15,7 @@ use super::upstream::Asking;
 use crate::engine::fake::{Failures, FakeEngine};
 use crate::engine::{Cancel, Engine, EngineIdentity, ImageId, ImageInfo};
 use crate::file::UsedFiles;
-use crate::query::image::BuildError;
+use crate::query::effect::BuildError;
 use crate::reason::Code;
 use crate::registry::FakeRegistry;
 use crate::source::locate::Located;

@@ -1,16 +1,16 @@
-//! The database, and the one thing beside the inputs that a query may reach.
+//! The database, and the one thing beside the inputs that a query may reach: the effect.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::hands::Hands;
+use super::effect::Effect;
 
-/// What queries see. Hands are for effects only: no query may decide on data
-/// read through them that can change without an input.
+/// The database as queries see it. No query may decide on what an effect says
+/// that can change without an input.
 #[salsa::db]
 pub trait Db: salsa::Database {
-    /// The engine, the ledger and the files, for `image` alone.
-    fn hands(&self) -> &Hands;
+    /// Engines, ledger and files, for `image` alone.
+    fn effect(&self) -> &dyn Effect;
 }
 
 /// The database of one repository in one process. Cloning makes another handle
@@ -19,7 +19,7 @@ pub trait Db: salsa::Database {
 #[derive(Clone)]
 pub struct ImkDb {
     storage: salsa::Storage<Self>,
-    hands: Arc<Hands>,
+    effect: Arc<dyn Effect>,
     ran: Arc<Ran>,
 }
 
@@ -33,7 +33,7 @@ pub struct Ran {
 
 impl ImkDb {
     /// An empty database.
-    pub fn new(hands: Arc<Hands>) -> Self {
+    pub fn new(effect: Arc<dyn Effect>) -> Self {
         let ran = Arc::new(Ran::default());
         let seen = Arc::clone(&ran);
         let storage = salsa::Storage::new(Some(Box::new(move |event: salsa::Event| {
@@ -44,12 +44,12 @@ impl ImkDb {
                 let _ = database_key;
             }
         })));
-        Self { storage, hands, ran }
+        Self { storage, effect, ran }
     }
 
-    /// The same data for other hands: no query decides on what hands say.
-    pub fn with_hands(self, hands: Arc<Hands>) -> Self {
-        Self { hands, ..self }
+    /// The same data with another effect: no query decides on what an effect says.
+    pub fn with_effect(self, effect: Arc<dyn Effect>) -> Self {
+        Self { effect, ..self }
     }
 
     /// Whether a query was executed rather than remembered.
@@ -62,11 +62,6 @@ impl ImkDb {
     pub fn take_log(&self) -> Vec<String> {
         std::mem::take(&mut *self.ran.log.lock().unwrap())
     }
-
-    /// The hands, shared.
-    pub fn hands_arc(&self) -> Arc<Hands> {
-        Arc::clone(&self.hands)
-    }
 }
 
 #[salsa::db]
@@ -74,7 +69,7 @@ impl salsa::Database for ImkDb {}
 
 #[salsa::db]
 impl Db for ImkDb {
-    fn hands(&self) -> &Hands {
-        &self.hands
+    fn effect(&self) -> &dyn Effect {
+        &*self.effect
     }
 }

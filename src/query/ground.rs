@@ -6,11 +6,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
+use super::effect::{BuildError, BuildJob, Built};
 use super::hands::{Hands, JobEvent};
-use super::image::{BuildError, Built};
 use super::inputs::Exact;
 use super::pins::Pins;
-use super::produce::Job;
 use super::publish::PublishError;
 use crate::engine::fleet::{Fleet, Slot, Unplaced, Wanted};
 use crate::engine::{EngineError, ImageId, Member};
@@ -21,7 +20,7 @@ use crate::syntax::reference::{self, Reference};
 
 impl Hands {
     /// Waits for the engine that is to build a job.
-    pub(super) fn choose<'f>(&self, job: &Job<'_>, fleet: &'f Fleet) -> Result<Slot<'f>, BuildError> {
+    pub(super) fn choose<'f>(&self, job: &BuildJob<'_>, fleet: &'f Fleet) -> Result<Slot<'f>, BuildError> {
         let mut wanted = Wanted {
             platform: job.platform.to_owned(),
             needs: self.run().needs.get(job.name).cloned().unwrap_or_default(),
@@ -47,7 +46,12 @@ impl Hands {
     }
 
     /// Which engines have which bases, and which of those cannot leave them.
-    fn look_for_bases(&self, job: &Job<'_>, fleet: &Fleet, wanted: &mut Wanted) -> Result<(), BuildError> {
+    fn look_for_bases(
+        &self,
+        job: &BuildJob<'_>,
+        fleet: &Fleet,
+        wanted: &mut Wanted,
+    ) -> Result<(), BuildError> {
         let members = fleet.members();
         wanted.near = vec![0; members.len()];
         let mut only = vec![true; members.len()];
@@ -90,7 +94,7 @@ impl Hands {
     }
 
     /// An exact name on the engine that builds for each reference whose image is known.
-    pub(super) fn pin_bases(&self, job: &Job<'_>, member: &Arc<Member>) -> Result<Pins, BuildError> {
+    pub(super) fn pin_bases(&self, job: &BuildJob<'_>, member: &Arc<Member>) -> Result<Pins, BuildError> {
         let mut pins = Pins::default();
         for part in job.on {
             let reference = self.pin(job, part, member)?;
@@ -133,7 +137,7 @@ impl Hands {
 
     /// Gives the exact base a name that nothing else moves, for a Dockerfile
     /// can only name images, and a BuildKit of 20.10 takes no id in `FROM`.
-    fn pin(&self, job: &Job<'_>, base: &Part, member: &Arc<Member>) -> Result<String, BuildError> {
+    fn pin(&self, job: &BuildJob<'_>, base: &Part, member: &Arc<Member>) -> Result<String, BuildError> {
         let content = content_of(base)?;
         let fleet = self.fleet();
         let journey = self.journey(&content);
@@ -201,7 +205,7 @@ impl Hands {
     /// Fetches a published base, and pins it.
     fn bring(
         &self,
-        job: &Job<'_>,
+        job: &BuildJob<'_>,
         record: &Record,
         at: &str,
         member: &Arc<Member>,

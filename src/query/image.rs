@@ -6,52 +6,16 @@
 //! returned; a failure is a value, made stale by the image's epoch; an
 //! interrupt is a cancellation and leaves no value at all.
 
-use serde::{Deserialize, Serialize};
-
 use super::Db;
+use super::effect::{BuildError, BuildJob, BuildOutcome, Built};
 use super::graph::bases;
 use super::inputs::{Exact, Image, OutsideBase, Workspace};
-use super::produce::{Job, Produced};
-use super::recipe::{Problem, recipe};
+use super::recipe::recipe;
 use super::spec::{action_key, parts, spec};
-use crate::engine::{EngineError, ImageId};
+use crate::engine::EngineError;
 use crate::hash::ContentHash;
 use crate::part::Part;
 use crate::reason::Code;
-
-/// A result that the engine has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Built {
-    /// The action key it answers.
-    pub key: ContentHash,
-    /// The image on the engine.
-    pub id: ImageId,
-    /// What users are keyed on; see [`crate::state::ledger::Record::content`].
-    pub content: ContentHash,
-}
-
-/// Why there is no result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum BuildError {
-    /// The Dockerfile or the context has mistakes; nothing was sent anywhere.
-    Invalid(Vec<Problem>),
-    /// This base has no result.
-    Base(String),
-    /// A registry had this base when it was last looked at, and has it no more.
-    BaseGone(String),
-    /// The engine failed.
-    Engine(EngineError),
-    /// No engine builds such an image, or none of those is left.
-    NoEngine { platform: String, needs: Vec<String>, engines: Vec<String> },
-    /// This base is on another engine and cannot come to the one that builds.
-    Stuck { base: String, engine: String, why: String },
-    /// The result could not be written down, so it does not count.
-    Ledger(String),
-    /// Files changed between reading and sending them.
-    FilesChanged,
-    /// A secret that the Imagefile declares has no value.
-    Secret(String),
-}
 
 /// The image as its inputs want it: remembered, found in the ledger, or built now.
 ///
@@ -79,7 +43,7 @@ pub fn image(db: &dyn Db, image: Image) -> Result<Built, BuildError> {
     let recipe = recipe(db, image).as_ref().map_err(|problems| BuildError::Invalid(problems.clone()))?;
     let mut parts = parts(db, image).map_err(BuildError::Invalid)?;
     parts.extend(on.iter().cloned());
-    let job = Job {
+    let job = BuildJob {
         name: image.name(db),
         options: image.options(db),
         dockerfile: image.dockerfile(db),
@@ -94,9 +58,9 @@ pub fn image(db: &dyn Db, image: Image) -> Result<Built, BuildError> {
         edges: &bases(db, image).inside,
         outside: outside(db, image),
     };
-    match db.hands().produce(job) {
-        Produced::Result(result) => result,
-        Produced::Interrupted => {
+    match db.effect().build_or_reuse(job) {
+        BuildOutcome::Result(result) => result,
+        BuildOutcome::Interrupted => {
             db.cancellation_token().cancel();
             db.unwind_if_revision_cancelled();
             // Not reached: the token above is this handle's own. A value that

@@ -2,9 +2,10 @@
 //!
 //! Never opens a file, never sets an input (the driver does), never prints.
 //! Queries are pure but for `image`, whose one effect goes through
-//! [`hands::Hands`] (`produce.rs`) and is in the ledger before it returns.
+//! [`effect::Effect`] and is in the ledger before it returns.
 
 pub mod db;
+pub mod effect;
 pub mod graph;
 mod ground;
 pub mod hands;

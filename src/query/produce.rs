@@ -9,62 +9,33 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::graph::Edge;
+use super::effect::{BuildError, BuildJob, BuildOutcome, Built, Effect};
 use super::hands::{Hands, JobEvent};
-use super::image::{BuildError, Built};
-use super::inputs::{Context, Exact, Options, OutsideBase, Text};
+use super::inputs::{Context, Text};
 use super::pins::Pins;
 use super::shelf::{Published, Shelf};
 use crate::content::KEY_LABEL;
 use crate::engine::{BuildRequest, ContextFiles, EngineError, ImageId, Member};
 use crate::file::{UsedFile, UsedFiles};
 use crate::hash::{ContentHash, FieldHasher};
-use crate::part::Part;
 use crate::reason::Reason;
 use crate::source::tree::{Selection, SourceTree};
 use crate::state::evidence::Evidence;
 use crate::state::ledger::{Record, now};
-use crate::syntax::resolve::Recipe;
 
-/// What `image` hands over.
-pub(super) struct Job<'a> {
-    pub name: &'a str,
-    pub options: &'a Options,
-    pub dockerfile: &'a Text,
-    pub context: &'a Context,
-    /// The home engine, by its id.
-    pub engine: &'a str,
-    /// The builder that the key names.
-    pub builder: &'a str,
-    /// The platform that the key names.
-    pub platform: &'a str,
-    pub key: ContentHash,
-    pub recipe: &'a Recipe,
-    pub parts: Vec<Part>,
-    /// The content of each base, by image name.
-    pub on: &'a [Part],
-    pub edges: &'a [Edge],
-    /// What the bases outside are, by the key.
-    pub outside: Vec<(OutsideBase, Exact)>,
-}
-
-/// How it came out.
-pub(super) enum Produced {
-    Result(Result<Built, BuildError>),
-    Interrupted,
+impl Effect for Hands {
+    fn build_or_reuse(&self, job: BuildJob<'_>) -> BuildOutcome {
+        match self.try_produce(&job) {
+            Ok(built) => BuildOutcome::Result(Ok(built)),
+            Err(BuildError::Engine(EngineError::Interrupted)) => BuildOutcome::Interrupted,
+            Err(_) if self.cancel.is_cancelled() => BuildOutcome::Interrupted,
+            Err(error) => BuildOutcome::Result(Err(error)),
+        }
+    }
 }
 
 impl Hands {
-    pub(super) fn produce(&self, job: Job<'_>) -> Produced {
-        match self.try_produce(&job) {
-            Ok(built) => Produced::Result(Ok(built)),
-            Err(BuildError::Engine(EngineError::Interrupted)) => Produced::Interrupted,
-            Err(_) if self.cancel.is_cancelled() => Produced::Interrupted,
-            Err(error) => Produced::Result(Err(error)),
-        }
-    }
-
-    fn try_produce(&self, job: &Job<'_>) -> Result<Built, BuildError> {
+    fn try_produce(&self, job: &BuildJob<'_>) -> Result<Built, BuildError> {
         if self.cancel.is_cancelled() {
             return Err(BuildError::Engine(EngineError::Interrupted));
         }
@@ -138,7 +109,7 @@ impl Hands {
     /// Has an engine build it that fits and is free, and another when that one is there no more.
     fn build_somewhere(
         &self,
-        job: &Job<'_>,
+        job: &BuildJob<'_>,
         files: &Arc<SentFiles>,
     ) -> Result<(Arc<Member>, ImageId, ContentHash), BuildError> {
         let fleet = self.fleet();
@@ -161,7 +132,7 @@ impl Hands {
 
     fn build_on(
         &self,
-        job: &Job<'_>,
+        job: &BuildJob<'_>,
         files: &Arc<SentFiles>,
         member: &Arc<Member>,
     ) -> Result<(ImageId, ContentHash), BuildError> {
@@ -175,7 +146,7 @@ impl Hands {
     }
 
     /// The id under which the ledger knows an engine. Home's is in the key's own words.
-    pub(super) fn engine_id(&self, job: &Job<'_>, member: &Member) -> Result<String, EngineError> {
+    pub(super) fn engine_id(&self, job: &BuildJob<'_>, member: &Member) -> Result<String, EngineError> {
         if member.name == self.fleet().home().name {
             return Ok(job.engine.to_owned());
         }
@@ -183,7 +154,7 @@ impl Hands {
     }
 
     /// Another machine has built this key, and the registry has its result.
-    fn found(&self, job: &Job<'_>, published: &Published) -> Result<Built, BuildError> {
+    fn found(&self, job: &BuildJob<'_>, published: &Published) -> Result<Built, BuildError> {
         self.report(job.name, JobEvent::Found);
         let fleet = self.fleet();
         let member = fleet.alive().next().unwrap_or(fleet.home());
@@ -199,7 +170,12 @@ impl Hands {
     }
 
     /// Another machine was faster: its result is everybody's, and is fetched for those who build on it.
-    fn yield_to(&self, job: &Job<'_>, member: &Member, published: &Published) -> Result<Built, BuildError> {
+    fn yield_to(
+        &self,
+        job: &BuildJob<'_>,
+        member: &Member,
+        published: &Published,
+    ) -> Result<Built, BuildError> {
         self.report(job.name, JobEvent::Yielded);
         let at = published.at.to_string();
         self.fetch_to(member, job.name, &at, &job.key).map_err(BuildError::Engine)?;
@@ -209,7 +185,12 @@ impl Hands {
     }
 
     /// An older build answers this key: after a revert, or when the snapshot was lost.
-    fn reuse(&self, job: &Job<'_>, record: &Record, before: Option<&Record>) -> Result<Built, BuildError> {
+    fn reuse(
+        &self,
+        job: &BuildJob<'_>,
+        record: &Record,
+        before: Option<&Record>,
+    ) -> Result<Built, BuildError> {
         let id = ImageId(record.id.clone());
         if before.is_some_and(|before| before.key != job.key) {
             let evidence = self.evidence.load(&job.key).unwrap_or_default();
@@ -229,7 +210,7 @@ impl Hands {
     #[allow(clippy::too_many_arguments, reason = "they are the fields of a record")]
     fn write_down(
         &self,
-        job: &Job<'_>,
+        job: &BuildJob<'_>,
         engine: &str,
         id: &ImageId,
         content: ContentHash,
@@ -253,7 +234,7 @@ impl Hands {
     }
 
     /// The files of a job, checked to be the ones in its key.
-    fn files(&self, job: &Job<'_>) -> Result<SentFiles, BuildError> {
+    fn files(&self, job: &BuildJob<'_>) -> Result<SentFiles, BuildError> {
         let selection = self.run().selections.get(job.name).cloned();
         let tree = Arc::clone(&self.tree);
         let (Context::Is(selected), Some(selection)) = (job.context, selection) else {
@@ -268,7 +249,7 @@ impl Hands {
 
     fn request(
         &self,
-        job: &Job<'_>,
+        job: &BuildJob<'_>,
         files: Arc<SentFiles>,
         pins: &Pins,
         member: &Member,

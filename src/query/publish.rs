@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::effect::Built;
 use super::hands::{Hands, JobEvent};
-use super::image::Built;
 use super::shelf::Published;
 use crate::engine::{EngineError, ImageId, Member};
 use crate::hash::ContentHash;

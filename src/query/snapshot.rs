@@ -14,7 +14,7 @@ use std::sync::Arc;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use super::hands::Hands;
+use super::effect::Effect;
 use super::{Db, ImkDb};
 use crate::engine::{Acquaintance, ImageId};
 use crate::hash::ContentHash;
@@ -37,9 +37,9 @@ pub struct Memory {
 }
 
 /// Loads what [`save`] wrote; an empty database when that is not possible.
-pub fn load(path: &Path, hands: &Arc<Hands>) -> (ImkDb, Memory) {
-    let loaded = fs::read(path).ok().and_then(|bytes| open(&bytes, hands));
-    loaded.unwrap_or_else(|| (ImkDb::new(Arc::clone(hands)), Memory::default()))
+pub fn load(path: &Path, effect: &Arc<dyn Effect>) -> (ImkDb, Memory) {
+    let loaded = fs::read(path).ok().and_then(|bytes| open(&bytes, effect));
+    loaded.unwrap_or_else(|| (ImkDb::new(Arc::clone(effect)), Memory::default()))
 }
 
 /// How a snapshot is found to be.
@@ -62,14 +62,14 @@ pub fn health(path: &Path) -> Health {
     }
 }
 
-fn open(bytes: &[u8], hands: &Arc<Hands>) -> Option<(ImkDb, Memory)> {
+fn open(bytes: &[u8], effect: &Arc<dyn Effect>) -> Option<(ImkDb, Memory)> {
     let payload = unwrap_envelope(bytes)?;
     let length = u64::from_le_bytes(payload.get(..8)?.try_into().ok()?);
     let (memory, queries) = payload[8..].split_at_checked(usize::try_from(length).ok()?)?;
     let memory: Memory = rmp_serde::from_slice(memory).ok()?;
     // One of salsa's ways to refuse is to panic.
     let loaded = catch_unwind(AssertUnwindSafe(|| {
-        let mut db = ImkDb::new(Arc::clone(hands));
+        let mut db = ImkDb::new(Arc::clone(effect));
         // Keys are read as borrowed texts, so this must be a slice and not a reader.
         let mut reader = rmp_serde::Deserializer::from_read_ref(queries);
         <dyn salsa::Database>::deserialize(&mut db, &mut reader).ok()?;

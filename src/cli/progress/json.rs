@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::drive::run::{Ending, Summary};
 use crate::engine::{BuildEvent, EngineError, ImageId};
-use crate::query::image::BuildError;
+use crate::query::effect::BuildError;
 use crate::reason::Reason;
 
 use super::words;
