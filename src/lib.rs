@@ -5,6 +5,7 @@ pub mod content;
 pub mod credentials;
 pub mod drive;
 pub mod engine;
+pub mod exec;
 pub mod file;
 pub mod hash;
 pub mod name;

@@ -88,7 +88,7 @@ impl Keep {
     fn save(self, session: &mut Session) -> std::io::Result<()> {
         match self {
             Self::Everything => session.save(),
-            Self::Files => session.hands.tree.save().and_then(|()| session.upstream.save()),
+            Self::Files => session.executor.tree.save().and_then(|()| session.upstream.save()),
         }
     }
 }
@@ -133,7 +133,7 @@ pub fn go(
         }
     });
     let options = BuildOptions {
-        jobs: going.jobs.unwrap_or_else(|| engines::jobs(&session.hands.fleet())),
+        jobs: going.jobs.unwrap_or_else(|| engines::jobs(&session.executor.fleet())),
         keep_going: args.keep_going,
         always: args.always_make || args.no_cache,
         no_cache: args.no_cache,

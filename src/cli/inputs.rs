@@ -70,17 +70,19 @@ fn inputs(session: &Session, synced: &Synced, name: &str) -> Result<Inputs, Fail
         }
     };
     let files = match synced.selections.get(name) {
-        Some(selection) => session.hands.tree.used_files(selection)?,
+        Some(selection) => session.executor.tree.used_files(selection)?,
         None => UsedFiles::default(),
     };
     let mut on: Vec<(String, Option<String>)> = Vec::new();
     for edge in &bases(db, image).inside {
         if !on.iter().any(|(base, _)| *base == edge.base) {
-            let built = match session.hands.fleet().is_one() {
-                true => {
-                    synced.engine.as_ref().ok().and_then(|it| session.hands.ledger.latest(&edge.base, &it.id))
-                }
-                false => session.hands.ledger.newest_of(&edge.base),
+            let built = match session.executor.fleet().is_one() {
+                true => synced
+                    .engine
+                    .as_ref()
+                    .ok()
+                    .and_then(|it| session.executor.ledger.latest(&edge.base, &it.id)),
+                false => session.executor.ledger.newest_of(&edge.base),
             };
             on.push((edge.base.clone(), built.map(|record| record.content.to_string())));
         }

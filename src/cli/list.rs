@@ -26,7 +26,7 @@ pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
     let plan = session.plan(&synced, false);
     let images = session.overview(&synced, &plan);
     // As after a plan: what was read and heard serves the next run.
-    let _ = session.hands.tree.save();
+    let _ = session.executor.tree.save();
     let _ = session.upstream.save();
     if args.json {
         let images: Vec<Value> = images.iter().map(|image| document(&session, image)).collect();

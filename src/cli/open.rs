@@ -202,7 +202,7 @@ fn open(
     };
     let mut session = Session::open_with(opening, recipes, waiting, kept)
         .map_err(|error| open_error(error, |path| text(&*tree, path)))?;
-    session.hands.enlist(engines::fleet(&global.engines, &session.project, &environment)?);
+    session.executor.enlist(engines::fleet(&global.engines, &session.project, &environment)?);
     session.on_fetch(Arc::new(|url: &str| anstream::eprintln!("fetching from {url}")));
     Ok(session)
 }
@@ -220,7 +220,7 @@ pub fn synced(session: &mut Session, words: &[String]) -> Result<Synced, Failure
 
 /// Tells which engines do not answer, each once.
 fn gone(session: &Session) {
-    for (name, error) in session.hands.fleet().take_gone() {
+    for (name, error) in session.executor.fleet().take_gone() {
         anstream::eprintln!("warning: engine `{name}` is left out: {error}");
     }
 }
@@ -228,7 +228,7 @@ fn gone(session: &Session) {
 /// Tells which registries did not say whether they have an image, and which engines are gone.
 pub fn silent(session: &Session) {
     gone(session);
-    for error in session.hands.shelves.take_silent() {
+    for error in session.executor.remote_cache.take_silent() {
         anstream::eprintln!("warning: {error}; nobody knows whether it has what was built here or elsewhere");
     }
 }

@@ -73,7 +73,7 @@ pub fn planned(
     }
     let plan = session.plan(&synced, always);
     // What was read of the files and heard from registries serves the next run; a plan changes nothing else.
-    let _ = session.hands.tree.save();
+    let _ = session.executor.tree.save();
     let _ = session.upstream.save();
     Ok((session, synced, plan))
 }

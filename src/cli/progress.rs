@@ -21,7 +21,7 @@ use super::ci::{Ci, Row};
 use super::words;
 use crate::drive::run::{Ending, Event, Summary};
 use crate::engine::{BuildEvent, ImageId};
-use crate::query::hands::JobEvent;
+use crate::exec::executor::JobEvent;
 use crate::reason::Reason;
 
 /// How much of a failed build's log is shown again at the end.

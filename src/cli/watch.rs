@@ -21,7 +21,7 @@ use crate::drive::session::{Kept, STATE, Session};
 use crate::drive::sync::Synced;
 use crate::drive::watch::{Specs, reached};
 use crate::engine::Cancel;
-use crate::query::hands::JobEvent;
+use crate::exec::executor::JobEvent;
 use crate::source::watching::{Waker, WatchError, Watcher};
 
 /// New folders are looked at again before they are trusted, so often at most.
@@ -131,7 +131,7 @@ impl Watch<'_> {
         let plan = session.plan(&synced, false);
         let specs = session.specs(&synced);
         // A stat cache that cannot be written costs time.
-        let _ = session.hands.tree.save();
+        let _ = session.executor.tree.save();
         self.kept = Some(session.leave());
         let is_tried = self.tried.as_ref() == Some(&specs);
         if !self.is_first && (plan.is_fresh() || is_tried) {

@@ -47,7 +47,7 @@ impl Session {
             Extent::Images(names) => names.contains(&record.image),
         };
         let records: Vec<Record> =
-            self.hands.ledger.records().into_iter().chain(self.hands.ledger.left()).collect();
+            self.executor.ledger.records().into_iter().chain(self.executor.ledger.left()).collect();
         let mut cleaning =
             Cleaning { builds: records.iter().filter(concerns).count(), ..Cleaning::default() };
         cleaning.state = match extent {
@@ -79,7 +79,7 @@ impl Session {
                 .filter(|record| !concerns(record))
                 .map(|record| (&record.engine, &record.id))
                 .collect();
-            for member in self.hands.fleet().members() {
+            for member in self.executor.fleet().members() {
                 member.gone().map_or(Ok(()), |error| Err(error.clone()))?;
                 // One result may serve two images; the one that stays keeps it.
                 let own = records
@@ -117,7 +117,7 @@ impl Session {
             state_files::remove(&self.state().join(&file.name))?;
         }
         if let Extent::Images(names) = extent {
-            self.hands.ledger.drop_records(|record| names.contains(&record.image))?;
+            self.executor.ledger.drop_records(|record| names.contains(&record.image))?;
             self.forget_results(names);
             self.save()?;
         }

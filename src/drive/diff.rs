@@ -31,7 +31,7 @@ impl Session {
     /// # Errors
     /// See [`NoBuild`].
     pub fn build_named(&self, word: &str) -> Result<Record, NoBuild> {
-        let ledger = &self.hands.ledger;
+        let ledger = &self.executor.ledger;
         if let Some((image, number)) = word.rsplit_once('@')
             && let Ok(number) = number.parse::<usize>()
         {
@@ -52,7 +52,7 @@ impl Session {
         if self.project.images.contains_key(word) {
             return ledger.newest(|record| record.image == word).ok_or(NoBuild::Unknown);
         }
-        match self.hands.home().inspect(word) {
+        match self.executor.home().inspect(word) {
             Ok(Some(info)) => match ledger.newest(|record| record.id == info.id.0) {
                 Some(record) => Ok(record),
                 None => self.in_a_registry(word).ok_or(NoBuild::NotOurs),
@@ -72,7 +72,7 @@ impl Session {
         if before.key == after.key {
             return Some(Vec::new());
         }
-        let load = |record: &Record| self.hands.evidence.load(&record.key);
+        let load = |record: &Record| self.executor.evidence.load(&record.key);
         Some(load(before)?.differences(&load(after)?))
     }
 }

@@ -18,7 +18,7 @@ impl Session {
     /// # Errors
     /// When the registry does not say.
     pub fn built_elsewhere(&self, name: &Reference) -> Result<Option<Record>, RegistryError> {
-        let registry = self.hands.shelves.registry();
+        let registry = self.executor.remote_cache.registry();
         let Some(found) = registry.head(name)? else { return Ok(None) };
         let at = by_digest(name, &found.digest);
         let documents = registry.attached(&at, INPUTS)?;
@@ -26,7 +26,7 @@ impl Session {
             return Ok(None);
         };
         // It only explains; where it cannot be kept it is asked for again.
-        let _ = self.hands.evidence.save(&document.key, &document.evidence());
+        let _ = self.executor.evidence.save(&document.key, &document.evidence());
         Ok(Some(Record {
             key: document.key,
             image: document.image,
@@ -44,13 +44,13 @@ impl Session {
     /// What differs between an image as it is here and one of its tags in its registry, and
     /// which tag that is. For an image that was never built here.
     pub fn against_elsewhere(&self, synced: &Synced, image: &str) -> Option<(String, Vec<Reason>)> {
-        self.hands.shelves.repository(image)?;
+        self.executor.remote_cache.repository(image)?;
         let key = crate::hash::ContentHash::default();
         let tags = self.tagging(synced).of(image, Some(&key)).given;
         let names = tags.iter().filter_map(|tag| reference::parse(&tag.reference).ok());
         for name in names {
             let Ok(Some(record)) = self.built_elsewhere(&name) else { continue };
-            let old = self.hands.evidence.load(&record.key)?;
+            let old = self.executor.evidence.load(&record.key)?;
             let mut reasons = old.differences(&self.evidence_now(synced, image)?);
             // Its bases may wait for a build: what they will come out as is not known.
             reasons.retain(|reason| reason.code != Code::Base);

@@ -22,12 +22,12 @@ use super::plan::{Found, Plan, Verdict};
 use super::session::Session;
 use super::sync::Synced;
 use crate::engine::{EngineError, ImageId, Member};
+use crate::exec::executor::PIN;
+use crate::exec::push::STAGING;
+use crate::exec::remote_cache::CacheLookup;
 use crate::hash::ContentHash;
 use crate::query::graph::bases;
-use crate::query::hands::PIN;
 use crate::query::inputs::Exact;
-use crate::query::publish::STAGING;
-use crate::query::shelf::Shelf;
 use crate::query::spec::parts;
 use crate::reason::Code;
 use crate::state::evidence::Evidence;
@@ -93,7 +93,7 @@ impl Session {
     /// What nothing reaches, by a plan of all images. Changes nothing.
     pub fn sweep(&self, synced: &Synced, plan: &Plan, options: &GcOptions) -> Sweep {
         let mut sweep = Sweep::default();
-        for member in self.hands.fleet().members() {
+        for member in self.executor.fleet().members() {
             let there = member.gone().or(synced.engine.as_ref().err());
             let swept = match there {
                 Some(error) => Err(error.clone()),
@@ -104,7 +104,7 @@ impl Session {
             }
         }
         let declared = self.all_declared();
-        let records = self.hands.ledger.records().into_iter().chain(self.hands.ledger.left());
+        let records = self.executor.ledger.records().into_iter().chain(self.executor.ledger.left());
         let builds = records.filter(self.is_over(&sweep, &declared)).count();
         sweep.builds = builds;
         sweep.files = self.unused_files(&declared);
@@ -126,10 +126,10 @@ impl Session {
         }
         sweep.images = gone;
         // A name that stays behind is tried again by the next run.
-        let fleet = self.hands.fleet();
+        let fleet = self.executor.fleet();
         let untag = |engine: &String, name: &String| fleet.named(engine)?.engine.untag(name).ok();
         sweep.names.retain(|(engine, name)| untag(engine, name).is_some());
-        self.hands.ledger.drop_records(self.is_over(&sweep, &self.all_declared()))?;
+        self.executor.ledger.drop_records(self.is_over(&sweep, &self.all_declared()))?;
         self.remove_unused(&mut sweep.files)?;
         self.upstream.forget(&self.wanted(&synced.order));
         let gone: BTreeSet<(&String, &ImageId)> =
@@ -155,7 +155,7 @@ impl Session {
         sweep: &mut Sweep,
     ) -> Result<(), EngineError> {
         let engine = member.engine.identity()?.id;
-        let (builds, left) = (self.hands.ledger.records(), self.hands.ledger.left());
+        let (builds, left) = (self.executor.ledger.records(), self.executor.ledger.left());
         let records: Vec<&Record> =
             builds.iter().chain(&left).filter(|record| record.engine == engine).collect();
         let mut held = self.held(member, records.iter().copied())?;
@@ -270,12 +270,13 @@ impl Session {
             return false;
         }
         // What went into it is not known any more, so it may.
-        let Some(then) = self.hands.evidence.load(&record.key) else { return true };
+        let Some(then) = self.executor.evidence.load(&record.key) else { return true };
         maybe.iter().any(|name| {
             let Some(parts) = self.image(name).and_then(|image| parts(&self.db, image).ok()) else {
                 return true;
             };
-            let files = synced.selections.get(*name).map(|selection| self.hands.tree.used_files(selection));
+            let files =
+                synced.selections.get(*name).map(|selection| self.executor.tree.used_files(selection));
             let now = match files {
                 Some(Err(_)) => return true,
                 Some(Ok(files)) => Evidence::new(parts, &files),
@@ -287,8 +288,9 @@ impl Session {
 
     /// Current results that their registry has, by its own word of this moment.
     fn released(&self, plan: &Plan) -> BTreeSet<ImageId> {
-        let on_shelf =
-            |name: &String, found: &Found| matches!(self.hands.shelves.find(name, &found.key), Shelf::Has(_));
+        let on_shelf = |name: &String, found: &Found| {
+            matches!(self.executor.remote_cache.find(name, &found.key), CacheLookup::Hit(_))
+        };
         let (there, only): (Vec<_>, Vec<_>) =
             plan.results.iter().partition(|(name, found)| on_shelf(name, found));
         let needed: BTreeSet<&ImageId> = only.into_iter().map(|(_, found)| &found.id).collect();
@@ -330,7 +332,7 @@ impl Session {
         sweep: &'s Sweep,
         declared: &'s BTreeSet<String>,
     ) -> impl Fn(&Record) -> bool + use<'s> {
-        let fleet = self.hands.fleet();
+        let fleet = self.executor.fleet();
         let unseen = |name: &String| sweep.unseen.iter().any(|(engine, _)| engine == name);
         let seen = fleet.members().iter().filter(|member| !unseen(&member.name));
         let seen: BTreeMap<String, Arc<Member>> =

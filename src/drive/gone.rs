@@ -35,7 +35,7 @@ impl Session {
         let (before, now) = (self.declarations(), self.declared_now());
         let gone = self.gone(&before, &now);
         if !gone.is_empty() {
-            let ledger = &self.hands.ledger;
+            let ledger = &self.executor.ledger;
             let with_history = ledger.images();
             let new: BTreeSet<&String> =
                 self.project.images.keys().filter(|name| !with_history.contains(*name)).collect();
@@ -65,7 +65,7 @@ impl Session {
             }
             ledger.forget(&forgotten)?;
             let kept: BTreeSet<ContentHash> = ledger.records().into_iter().map(|record| record.key).collect();
-            self.hands.evidence.prune(0, |key| kept.contains(key));
+            self.executor.evidence.prune(0, |key| kept.contains(key));
             if undecided {
                 return Ok(());
             }
@@ -97,7 +97,7 @@ impl Session {
         let is_new = !declared.contains_key(self.imagefile());
         declared.retain(|file, _| match file.as_str() {
             DISCOVERED => !is_new,
-            file => self.hands.tree.read(file).is_ok_and(|text| text.is_some()),
+            file => self.executor.tree.read(file).is_ok_and(|text| text.is_some()),
         });
         declared.insert(self.imagefile().to_owned(), self.project.images.keys().cloned().collect());
         declared

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::session::Session;
 use super::upstream::several_at_once;
 use crate::engine::{EngineError, ImageId, Member};
-use crate::query::hands::PIN;
+use crate::exec::executor::PIN;
 use crate::state::ledger::Record;
 use crate::syntax::reference::normalized;
 
@@ -114,7 +114,7 @@ impl Session {
     /// # Errors
     /// Why it is still there.
     pub(super) fn let_go(&self, held: &Held) -> Result<(), Stays> {
-        let fleet = self.hands.fleet();
+        let fleet = self.executor.fleet();
         let Some(member) = fleet.named(&held.engine) else { return Ok(()) };
         let engine = &member.engine;
         for tag in &held.tags {

@@ -6,7 +6,7 @@
 
 use super::plan::{Plan, Verdict};
 use super::session::Session;
-use crate::query::shelf::Shelf;
+use crate::exec::remote_cache::CacheLookup;
 
 /// What keeps an image from being ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,13 +35,13 @@ impl Session {
     }
 
     fn unpublished(&self, name: &str, plan: &Plan) -> Option<Lack> {
-        let shelves = &self.hands.shelves;
+        let remote_cache = &self.executor.remote_cache;
         let found = plan.results.get(name).filter(|found| found.published.is_none())?;
-        shelves.repository(name)?;
-        match shelves.find(name, &found.key) {
-            Shelf::Has(_) => None,
-            Shelf::Lacks => Some(Lack::Published),
-            Shelf::Unknown => Some(Lack::Word),
+        remote_cache.repository(name)?;
+        match remote_cache.find(name, &found.key) {
+            CacheLookup::Hit(_) => None,
+            CacheLookup::Miss => Some(Lack::Published),
+            CacheLookup::Unknown => Some(Lack::Word),
         }
     }
 }

@@ -82,12 +82,12 @@ impl Session {
     /// The results of earlier runs by the engine that has them: home's where no other was noted, or
     /// the one that was noted is none of ours any more.
     pub(super) fn questions(&self) -> Questions {
-        let fleet = self.hands.fleet();
+        let fleet = self.executor.fleet();
         let mut questions = Questions::new();
         for (name, id) in &self.memory.results {
             let noted = self.memory.places.get(name).filter(|place| fleet.named(place).is_some());
             let place = noted.unwrap_or(&fleet.home().name);
-            self.hands.place(id, place);
+            self.executor.place(id, place);
             questions.entry(place.clone()).or_default().insert(id.clone());
         }
         questions
@@ -96,7 +96,7 @@ impl Session {
     /// A result that is gone is an input too: its image must be asked for again.
     pub(super) fn mark_lost(&mut self, has: &BTreeMap<String, Inventory>) -> BTreeSet<String> {
         let gone = |id: &ImageId| {
-            let place = self.hands.place_of(id).unwrap_or_default();
+            let place = self.executor.place_of(id).unwrap_or_default();
             has.get(&place).is_some_and(|has| !has.contains_key(id))
         };
         let results = self.memory.results.iter();

@@ -29,7 +29,7 @@ impl Session {
 
     /// Images of an order that would have to be built, and that no engine builds.
     pub(super) fn unplaced(&self, synced: &Synced, always: bool) -> BTreeMap<String, Problem> {
-        let fleet = self.hands.fleet();
+        let fleet = self.executor.fleet();
         let wish = |image: &Declared| Wanted {
             platform: image.options.platform.clone().unwrap_or_default(),
             needs: labels(image),

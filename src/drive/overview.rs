@@ -61,14 +61,14 @@ impl Session {
             return;
         }
         let engine = self.engine();
-        let newest = synced.order.names.iter().filter_map(|name| self.hands.ledger.latest(name, &engine));
+        let newest = synced.order.names.iter().filter_map(|name| self.executor.ledger.latest(name, &engine));
         let unknown: BTreeSet<ImageId> = newest
             .map(|record| ImageId(record.id))
-            .filter(|id| !self.hands.fleet().home().knows(id))
+            .filter(|id| !self.executor.fleet().home().knows(id))
             .collect();
         // Without an answer each is asked for, and says then what is wrong.
-        if let Ok(has) = self.hands.home().inventory(&unknown) {
-            self.hands.fleet().home().know(&unknown, &has);
+        if let Ok(has) = self.executor.home().inventory(&unknown) {
+            self.executor.fleet().home().know(&unknown, &has);
         }
     }
 
@@ -80,14 +80,14 @@ impl Session {
             plan.jobs.iter().map(|(name, verdict)| (name.as_str(), verdict)).collect();
         let mut images: Vec<Overview> = Vec::new();
         for name in &synced.targets {
-            let ledger = &self.hands.ledger;
+            let ledger = &self.executor.ledger;
             let current = plan.results.get(name);
             let record = current.and_then(|found| ledger.lookup(&found.key, &engine));
             let record = record.or_else(|| ledger.latest(name, &engine));
             let id = current.map(|found| found.id.clone());
             let id = id.or_else(|| record.as_ref().map(|record| ImageId(record.id.clone())));
             let here = match &synced.engine {
-                Ok(_) => id.as_ref().map_or(Some(false), |id| self.hands.has(id).ok()),
+                Ok(_) => id.as_ref().map_or(Some(false), |id| self.executor.has(id).ok()),
                 Err(_) => None,
             };
             let standing = match verdicts.get(name.as_str()) {
@@ -97,7 +97,7 @@ impl Session {
                 Some(Verdict::Invalid(_)) => Standing::Mistake,
                 Some(Verdict::Stale(_)) | None => Standing::Stale,
             };
-            let borne = |id: &ImageId| self.hands.tags(id).ok().flatten().unwrap_or_default();
+            let borne = |id: &ImageId| self.executor.tags(id).ok().flatten().unwrap_or_default();
             let tags = match (&id, current) {
                 (Some(id), Some(found)) => tagging.references(name, id, &found.key),
                 (Some(id), None) if here == Some(true) => self.own_first(name, borne(id)),
@@ -116,7 +116,7 @@ impl Session {
                 bases: synced.order.bases.get(name).cloned().unwrap_or_default(),
             });
         }
-        let engine = self.hands.home();
+        let engine = self.executor.home();
         let sizes = several_at_once(SIZES_AT_ONCE, &images, |image| {
             let id = &image.record.as_ref().filter(|_| image.here == Some(true))?.id;
             Some(engine.inspect(id).ok()??.size)

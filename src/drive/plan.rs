@@ -11,12 +11,12 @@ use super::sync::Synced;
 use super::tags::{Missing, Skipped, Tagging};
 use super::upstream::at_once;
 use crate::engine::{EngineError, ImageId};
+use crate::exec::remote_cache::CacheLookup;
 use crate::hash::ContentHash;
 use crate::part::Part;
 use crate::query::graph::bases;
 use crate::query::inputs::Image;
 use crate::query::recipe::Problem;
-use crate::query::shelf::Shelf;
 use crate::query::spec::{action_key, parts, spec};
 use crate::reason::{Code, Reason};
 use crate::state::evidence::Evidence;
@@ -116,8 +116,8 @@ impl Session {
 
     /// Has the registries say which of some keys they have, all at once. The answers are remembered.
     fn ask_shelves(&self, wave: &[&str], results: &BTreeMap<String, Found>) {
-        let shelves = &self.hands.shelves;
-        let published = wave.iter().filter(|name| shelves.repository(name).is_some());
+        let remote_cache = &self.executor.remote_cache;
+        let published = wave.iter().filter(|name| remote_cache.repository(name).is_some());
         let unknown: Vec<(&str, ContentHash)> = published
             .filter_map(|name| {
                 let image = self.image(name)?;
@@ -127,7 +127,7 @@ impl Session {
                 (on.waits.is_empty() && !here).then_some((*name, key))
             })
             .collect();
-        at_once(&unknown, |(name, key)| drop(shelves.find(name, key)));
+        at_once(&unknown, |(name, key)| drop(remote_cache.find(name, key)));
     }
 
     fn on(&self, image: Image, results: &BTreeMap<String, Found>) -> On {
@@ -158,15 +158,15 @@ impl Session {
         let Some(image) = self.image(name) else { return Err(Verdict::Stale(Vec::new())) };
         let spec = spec(&self.db, image).map_err(Verdict::Invalid)?;
         let On { parts: on, waits } = self.on(image, &plan.results);
-        let ledger = &self.hands.ledger;
-        let before = match self.hands.fleet().is_one() {
+        let ledger = &self.executor.ledger;
+        let before = match self.executor.fleet().is_one() {
             true => ledger.latest(name, self.workspace().engine(&self.db)),
             false => ledger.newest_of(name),
         };
         let mut now = parts(&self.db, image).map_err(Verdict::Invalid)?;
         now.extend(on.iter().cloned());
         if !waits.is_empty() {
-            let old = before.as_ref().and_then(|before| self.hands.evidence.load(&before.key));
+            let old = before.as_ref().and_then(|before| self.executor.evidence.load(&before.key));
             let (Some(_), Some(old)) = (&before, old) else {
                 return Err(Verdict::Stale(vec![Reason::never_built()]));
             };
@@ -185,7 +185,7 @@ impl Session {
                 content: record.content,
                 published: record.published.clone(),
             };
-            return match tagging.lacks(&self.hands, name, &found.id, &key) {
+            return match tagging.lacks(&self.executor, name, &found.id, &key) {
                 Ok(lacks) if !lacks.is_empty() => Ok((Verdict::Retag(lacks), found)),
                 // Without an engine the ledger is believed; the caller says so.
                 _ => Ok((Verdict::Fresh, found)),
@@ -199,7 +199,7 @@ impl Session {
             (Some(record), _) => vec![Reason::gone(&record.id)],
             (None, None) => vec![Reason::never_built()],
             (None, Some(before)) => {
-                let old = self.hands.evidence.load(&before.key);
+                let old = self.executor.evidence.load(&before.key);
                 old.map(|old| old.differences(&self.evidence(synced, name, now))).unwrap_or_default()
             }
         };
@@ -209,13 +209,13 @@ impl Session {
     /// The recorded result of a key, of several the one that an engine has, and whether one has it.
     fn known(&self, key: &ContentHash) -> Option<(Record, Result<bool, EngineError>)> {
         let home = self.workspace().engine(&self.db);
-        let records = match self.hands.fleet().is_one() {
-            true => self.hands.ledger.lookup(key, home).into_iter().collect(),
-            false => self.hands.ledger.results(key),
+        let records = match self.executor.fleet().is_one() {
+            true => self.executor.ledger.lookup(key, home).into_iter().collect(),
+            false => self.executor.ledger.results(key),
         };
         let mut known = None;
         for record in records {
-            let has = self.hands.has(&ImageId(record.id.clone()));
+            let has = self.executor.has(&ImageId(record.id.clone()));
             if has == Ok(true) {
                 return Some((record, has));
             }
@@ -230,20 +230,20 @@ impl Session {
     /// A result that a registry has, or had and nobody says that it is gone.
     fn on_shelf(&self, name: &str, key: &ContentHash, known: Option<&Record>) -> Option<Found> {
         let builder = self.workspace().builder_kind(&self.db);
-        match self.hands.shelves.find(name, key) {
-            Shelf::Has(there) => Some(Found {
+        match self.executor.remote_cache.find(name, key) {
+            CacheLookup::Hit(there) => Some(Found {
                 key: *key,
                 id: there.id(builder),
                 content: there.content,
                 published: Some(there.at.to_string()),
             }),
-            Shelf::Unknown => known.filter(|record| record.published.is_some()).map(|record| Found {
+            CacheLookup::Unknown => known.filter(|record| record.published.is_some()).map(|record| Found {
                 key: *key,
                 id: ImageId(record.id.clone()),
                 content: record.content,
                 published: record.published.clone(),
             }),
-            Shelf::Lacks => None,
+            CacheLookup::Miss => None,
         }
     }
 
@@ -255,7 +255,7 @@ impl Session {
 
     fn evidence(&self, synced: &Synced, name: &str, parts: Vec<Part>) -> Evidence {
         let selection = synced.selections.get(name);
-        let files = selection.and_then(|selection| self.hands.tree.used_files(selection).ok());
+        let files = selection.and_then(|selection| self.executor.tree.used_files(selection).ok());
         Evidence::new(parts, &files.unwrap_or_default())
     }
 }

@@ -1,8 +1,8 @@
-//! Results on the shelves: published under their key, with their inputs and the tags people chose.
+//! Results in the remote cache: published under their key, with their inputs and the tags people chose.
 //!
 //! An image travels once; every further tag is a manifest put under another
 //! name. Knows what is published and in which order; how an image travels is
-//! for `query::publish`.
+//! for `exec::push`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,16 +11,16 @@ use super::session::Session;
 use super::sync::Synced;
 use super::tags::Tagging;
 use crate::engine::ImageId;
+use crate::exec::executor::Executor;
+use crate::exec::push::PublishError;
+use crate::exec::remote_cache::Published;
 use crate::part::Part;
 use crate::query::ImkDb;
 use crate::query::effect::Built;
 use crate::query::graph::bases;
-use crate::query::hands::Hands;
 use crate::query::image::image_content;
 use crate::query::inputs::{Exact, Image, Workspace};
-use crate::query::publish::PublishError;
 use crate::query::recipe::outline;
-use crate::query::shelf::Published;
 use crate::query::spec::parts;
 use crate::reason::Code;
 use crate::source::git::GitStore;
@@ -50,23 +50,23 @@ pub enum Shelved {
 /// See [`PublishError`]. What was done before the error stays done, and the next try goes on from there.
 pub(super) fn publish(
     db: &ImkDb,
-    hands: &Hands,
+    executor: &Executor,
     image: Image,
     built: &Built,
     tags: &[String],
 ) -> Result<Shelved, PublishError> {
     let name = image.name(db);
-    let Some(mut there) = hands.publish(name, built)? else { return Ok(Shelved::Nowhere) };
+    let Some(mut there) = executor.publish(name, built)? else { return Ok(Shelved::Nowhere) };
     let mut moved = BTreeSet::new();
     for _ in 0..ROUNDS {
         if there.content != built.content {
             return Ok(Shelved::Elsewhere);
         }
-        attach(db, hands, image, built, &there)?;
-        moved.extend(give(hands, &there, tags)?);
+        attach(db, executor, image, built, &there)?;
+        moved.extend(give(executor, &there, tags)?);
         // Two machines may have put their manifests at the same moment: the later one counts for both.
-        let Some(tag) = hands.shelves.content_tag(name, &built.key) else { break };
-        match hands.shelves.look(&tag)? {
+        let Some(tag) = executor.remote_cache.content_tag(name, &built.key) else { break };
+        match executor.remote_cache.look(&tag)? {
             Some(now) if now.at != there.at => there = now,
             _ => break,
         }
@@ -75,8 +75,8 @@ pub(super) fn publish(
 }
 
 /// Gives what is there some tags, and says which of them stood for something else.
-fn give(hands: &Hands, there: &Published, tags: &[String]) -> Result<Vec<String>, PublishError> {
-    let registry = hands.shelves.registry();
+fn give(executor: &Executor, there: &Published, tags: &[String]) -> Result<Vec<String>, PublishError> {
+    let registry = executor.remote_cache.registry();
     let mut manifest = None;
     let mut moved = Vec::new();
     for tag in tags {
@@ -97,12 +97,12 @@ fn give(hands: &Hands, there: &Published, tags: &[String]) -> Result<Vec<String>
 /// Attaches the list of everything that counted, unless it is there.
 fn attach(
     db: &ImkDb,
-    hands: &Hands,
+    executor: &Executor,
     image: Image,
     built: &Built,
     there: &Published,
 ) -> Result<(), PublishError> {
-    let registry = hands.shelves.registry();
+    let registry = executor.remote_cache.registry();
     if !registry.attached(&there.at, INPUTS)?.is_empty() {
         return Ok(());
     }
@@ -110,15 +110,15 @@ fn attach(
         (crate::content::KEY_LABEL.to_owned(), built.key.to_string()),
         ("imk.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
     ]);
-    let document = inputs(db, hands, image, built).text();
+    let document = inputs(db, executor, image, built).text();
     registry.attach(&there.at, INPUTS, &annotations, INPUTS, document.as_bytes())?;
     Ok(())
 }
 
 /// Everything that counted for a result.
-fn inputs(db: &ImkDb, hands: &Hands, image: Image, built: &Built) -> Document {
-    let selection = hands.run().selections.get(image.name(db)).cloned();
-    let files = selection.and_then(|selection| hands.tree.used_files(&selection).ok());
+fn inputs(db: &ImkDb, executor: &Executor, image: Image, built: &Built) -> Document {
+    let selection = executor.run().selections.get(image.name(db)).cloned();
+    let files = selection.and_then(|selection| executor.tree.used_files(&selection).ok());
     let mut counted: Vec<Part> = parts(db, image).unwrap_or_default();
     let images = Workspace::get(db).images(db);
     for edge in &bases(db, image).inside {
@@ -161,17 +161,17 @@ impl Session {
     }
 
     fn bring(&self, name: &str, found: &Found, tagging: &Tagging) -> Pulled {
-        let hands = &self.hands;
-        let here = hands.fleet().home().has(&found.id).unwrap_or(false);
+        let executor = &self.executor;
+        let here = executor.fleet().home().has(&found.id).unwrap_or(false);
         let built = Built { key: found.key, id: found.id.clone(), content: found.content };
         let id = match (here, &found.published) {
             (true, _) => Ok(Some(found.id.clone())),
-            (false, Some(at)) => hands.fetch(name, at, &found.key).map_err(PublishError::from),
-            (false, None) => hands.bring_home(name, &built),
+            (false, Some(at)) => executor.fetch(name, at, &found.key).map_err(PublishError::from),
+            (false, None) => executor.bring_home(name, &built),
         };
         let tagged = |id: ImageId| -> Result<(), PublishError> {
-            let lacks = tagging.lacks(hands, name, &id, &found.key)?;
-            Ok(lacks.iter().try_for_each(|tag| hands.tag(&id, tag))?)
+            let lacks = tagging.lacks(executor, name, &id, &found.key)?;
+            Ok(lacks.iter().try_for_each(|tag| executor.tag(&id, tag))?)
         };
         match id.and_then(|id| id.map(tagged).transpose()) {
             Ok(None) => Pulled::Nowhere,

@@ -19,12 +19,12 @@ pub use super::summary::{Ending, Event, Summary};
 use super::sync::Synced;
 use super::tags::Tagging;
 use crate::engine::{Caches, SecretValue};
+use crate::exec::executor::{Executor, JobEvent, Run};
+use crate::exec::push::PublishError;
 use crate::query::ImkDb;
 use crate::query::effect::{BuildError, Built};
-use crate::query::hands::{Hands, JobEvent, Run};
 use crate::query::image::image;
 use crate::query::inputs::Image;
-use crate::query::publish::PublishError;
 use crate::query::recipe::Problem;
 use crate::query::spec::spec;
 use crate::reason::Reason;
@@ -90,7 +90,7 @@ impl Session {
         let share = self.share();
         let report = {
             let (told, tell) = (Arc::clone(&told), Arc::clone(tell));
-            let (jobserver, cancel) = (options.jobserver.clone(), self.hands.cancel.clone());
+            let (jobserver, cancel) = (options.jobserver.clone(), self.executor.cancel.clone());
             move |name: &str, event: JobEvent| {
                 match &event {
                     JobEvent::Build(_)
@@ -113,7 +113,7 @@ impl Session {
                 tell(Event::Job(name.to_owned(), event));
             }
         };
-        self.hands.begin(Run {
+        self.executor.begin(Run {
             selections: synced.selections.clone(),
             forced,
             no_cache: options.no_cache,
@@ -135,7 +135,7 @@ impl Session {
         let mut summary = self.demand(synced, options, tell, &told);
         // What a registry had is gone from there, or another machine was faster: once more, with that known.
         for _ in 0..ROUNDS {
-            let again = self.hands.take_again();
+            let again = self.executor.take_again();
             if again.is_empty() || summary.interrupted {
                 break;
             }
@@ -143,7 +143,7 @@ impl Session {
             let later = self.demand(synced, options, tell, &told);
             summary.follow(later);
         }
-        self.hands.release_pins();
+        self.executor.release_pins();
         self.remember_results(&summary);
         let keys = summary.results.iter().map(|(name, built)| (name.clone(), built.key)).collect();
         // What could not be dropped takes room, and is tried again by the next run.
@@ -159,7 +159,7 @@ impl Session {
         tell: &Arc<dyn Fn(Event) + Send + Sync>,
         told: &Mutex<BTreeMap<String, Told>>,
     ) -> Summary {
-        let took = |name: &String| self.hands.ledger.newest_of(name).map(|record| record.took_ms);
+        let took = |name: &String| self.executor.ledger.newest_of(name).map(|record| record.took_ms);
         let mut known: Vec<u64> = synced.order.names.iter().filter_map(took).filter(|ms| *ms > 0).collect();
         known.sort_unstable();
         // An image never built is taken for a usual one: guessed short, a long chain of new ones would start late.
@@ -169,7 +169,7 @@ impl Session {
             schedule: Mutex::new(Schedule::new(&synced.order, expected, options.keep_going)),
             summary: Mutex::default(),
             images: self.workspace().images(&self.db),
-            hands: &self.hands,
+            executor: &self.executor,
             targets: &synced.targets,
             options,
             tagging: self.tagging(synced),
@@ -187,7 +187,7 @@ impl Session {
             Err(_) => while work.step(&self.db).is_some() {},
         }
         let mut summary = work.summary.into_inner().unwrap_or_else(PoisonError::into_inner);
-        summary.interrupted = self.hands.cancel.is_cancelled();
+        summary.interrupted = self.executor.cancel.is_cancelled();
         let schedule = work.schedule.into_inner().unwrap_or_else(PoisonError::into_inner);
         for (name, state) in schedule.states() {
             if matches!(state, State::Skipped | State::Wanted | State::Ready) {
@@ -199,10 +199,10 @@ impl Session {
 
     /// Remembers results for the next run's question to the engine, and makes failures be tried again.
     fn remember_results(&mut self, summary: &Summary) {
-        let home = self.hands.fleet().home().name.clone();
+        let home = self.executor.fleet().home().name.clone();
         for (name, built) in &summary.results {
             // What only a registry has is not looked for on the engine.
-            if self.hands.has(&built.id) == Ok(false) {
+            if self.executor.has(&built.id) == Ok(false) {
                 self.changed |= self.memory.results.remove(name).is_some();
                 continue;
             }
@@ -210,7 +210,7 @@ impl Session {
                 self.memory.results.insert(name.clone(), built.id.clone());
                 self.changed = true;
             }
-            let place = self.hands.place_of(&built.id).filter(|place| *place != home);
+            let place = self.executor.place_of(&built.id).filter(|place| *place != home);
             if self.memory.places.get(name) != place.as_ref() {
                 self.changed = true;
                 match place {
@@ -270,7 +270,7 @@ struct Work<'a> {
     schedule: Mutex<Schedule>,
     summary: Mutex<Summary>,
     images: &'a BTreeMap<String, Image>,
-    hands: &'a Hands,
+    executor: &'a Executor,
     targets: &'a BTreeSet<String>,
     options: &'a BuildOptions,
     tagging: Tagging,
@@ -293,21 +293,21 @@ impl Work<'_> {
     fn tag(&self, name: &str, built: &Built, summary: &mut Summary) {
         // What only a registry has is given its tags there, when it is pushed, or here, when it is fetched.
         // What is on an engine that is gone keeps those it has there.
-        match self.hands.has(&built.id) {
+        match self.executor.has(&built.id) {
             Ok(false) => return,
-            Err(_) if !self.hands.fleet().is_one() => return,
+            Err(_) if !self.executor.fleet().is_one() => return,
             _ => {}
         }
         let names = self.tagging.references(name, &built.id, &built.key);
         // An engine that does not say is asked for each tag, and says then what is wrong.
-        let lacks = self.tagging.lacks(self.hands, name, &built.id, &built.key);
+        let lacks = self.tagging.lacks(self.executor, name, &built.id, &built.key);
         let lacks = lacks.unwrap_or_else(|_| names.clone());
         summary.names.insert(name.to_owned(), names);
         let skipped = self.tagging.of(name, Some(&built.key)).skipped.into_iter();
         summary.skipped_tags.extend(skipped.map(|skipped| (name.to_owned(), skipped)));
         let is_new = lock(self.told).get(name).is_some_and(|told| told.built.is_some());
         for tag in lacks {
-            match self.hands.tag(&built.id, &tag) {
+            match self.executor.tag(&built.id, &tag) {
                 Ok(()) if is_new => {}
                 Ok(()) => {
                     summary.retagged.insert(name.to_owned());
@@ -325,28 +325,31 @@ impl Work<'_> {
         name: &str,
         built: &Built,
     ) -> Option<Result<Shelved, PublishError>> {
-        if !self.options.push || self.hands.cancel.is_cancelled() {
+        if !self.options.push || self.executor.cancel.is_cancelled() {
             return None;
         }
         let tags = match self.targets.contains(name) {
             true => self.tagging.references(name, &built.id, &built.key),
             false => Vec::new(),
         };
-        let shelved = publish(db, self.hands, image, built, &tags);
+        let shelved = publish(db, self.executor, image, built, &tags);
         if shelved == Ok(Shelved::Elsewhere) {
-            self.hands.ask_again(name);
+            self.executor.ask_again(name);
         }
         Some(shelved)
     }
 
     /// Fetches a target that home does not have.
     fn load(&self, name: &str, built: &Built) -> Result<Option<Built>, PublishError> {
-        if !self.options.load || !self.targets.contains(name) || self.hands.fleet().home().has(&built.id)? {
+        if !self.options.load
+            || !self.targets.contains(name)
+            || self.executor.fleet().home().has(&built.id)?
+        {
             return Ok(None);
         }
-        let fetched = self.hands.bring_home(name, built)?;
+        let fetched = self.executor.bring_home(name, built)?;
         if fetched.is_none() {
-            self.hands.ask_again(name);
+            self.executor.ask_again(name);
         }
         Ok(fetched.map(|id| Built { id, ..built.clone() }))
     }
@@ -355,7 +358,7 @@ impl Work<'_> {
     fn step(&self, db: &ImkDb) -> Option<usize> {
         let name = {
             let mut schedule = lock(&self.schedule);
-            if self.hands.cancel.is_cancelled() {
+            if self.executor.cancel.is_cancelled() {
                 schedule.stop();
             }
             schedule.start_next()?

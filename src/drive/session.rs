@@ -14,11 +14,11 @@ use super::project::{self, Overrides, Project, ProjectError};
 use super::sync::Synced;
 use super::upstream::{Asking, Upstream};
 use crate::engine::{Cancel, Engine, NoEngine};
+use crate::exec::executor::Executor;
+use crate::exec::remote_cache::RemoteCache;
 use crate::hash::{ContentHash, FieldHasher};
 use crate::query::ImkDb;
 use crate::query::effect::Effect;
-use crate::query::hands::Hands;
-use crate::query::shelf::Shelves;
 use crate::query::snapshot::{self, Memory};
 use crate::query::spec::spec;
 use crate::registry::Registry;
@@ -79,7 +79,7 @@ pub struct Session {
     /// Its images.
     pub project: Project,
     /// Engine, ledger and files.
-    pub hands: Arc<Hands>,
+    pub executor: Arc<Executor>,
     /// What the bases outside the repository are.
     pub upstream: Arc<Upstream>,
     pub(super) db: ImkDb,
@@ -146,22 +146,24 @@ impl Session {
         let ledger = Ledger::open(&path).map_err(|why| OpenError::State { what: "read", path, why })?;
         let evidence = EvidenceStore::new(&state.join("evidence"));
         let repositories = project::repositories(&project);
-        let shelves = Shelves::new(Arc::clone(&registry), repositories, &project.content_tag, asking.offline);
-        let hands = Arc::new(Hands::new(engine, Arc::new(ledger), evidence, others.tree(), shelves, cancel));
+        let remote_cache =
+            RemoteCache::new(Arc::clone(&registry), repositories, &project.content_tag, asking.offline);
+        let executor =
+            Arc::new(Executor::new(engine, Arc::new(ledger), evidence, others.tree(), remote_cache, cancel));
         let kept = kept.take().unwrap_or_else(|| {
-            let effect: Arc<dyn Effect> = hands.clone();
+            let effect: Arc<dyn Effect> = executor.clone();
             let (db, memory) = snapshot::load(&state.join("snapshot"), &effect);
             Kept { db, memory, changed: false, editing: false }
         });
         let Kept { db, memory, changed, editing } = kept;
-        let db = db.with_effect(Arc::clone(&hands) as Arc<dyn Effect>);
+        let db = db.with_effect(Arc::clone(&executor) as Arc<dyn Effect>);
         let target = overrides.target.clone();
         let (lock_file, locked) = (project.lock.clone(), asking.locked);
         let upstream = Upstream::new(registry, lock_file.clone(), asking, StateFolder(state.clone()));
         let upstream = Arc::new(upstream);
         let mut session = Self {
             project,
-            hands,
+            executor,
             upstream,
             db,
             memory,
@@ -187,17 +189,17 @@ impl Session {
         let evidence = EvidenceStore::new(Path::new(""));
         let ledger = Arc::new(Ledger::empty());
         let upstream = Upstream::offline();
-        let shelves = Shelves::new(Arc::clone(upstream.registry()), BTreeMap::new(), "", true);
+        let remote_cache = RemoteCache::new(Arc::clone(upstream.registry()), BTreeMap::new(), "", true);
         let (engine, cancel) = (Arc::new(NoEngine), Cancel::default());
-        let hands = Arc::new(Hands::new(engine, ledger, evidence, others.tree(), shelves, cancel));
+        let executor = Arc::new(Executor::new(engine, ledger, evidence, others.tree(), remote_cache, cancel));
         Self {
             environment: BTreeMap::new(),
             overrides: Overrides::default(),
             target: None,
             only: None,
             project: Project { root: located.root.clone(), ..Project::default() },
-            db: ImkDb::new(Arc::clone(&hands) as Arc<dyn Effect>),
-            hands,
+            db: ImkDb::new(Arc::clone(&executor) as Arc<dyn Effect>),
+            executor,
             upstream: Arc::new(upstream),
             memory: Memory::default(),
             changed: false,
@@ -225,7 +227,7 @@ impl Session {
 
     /// Goes on as if nothing had been remembered: with an empty database.
     pub fn start_over(&mut self) {
-        self.db = ImkDb::new(Arc::clone(&self.hands) as Arc<dyn Effect>);
+        self.db = ImkDb::new(Arc::clone(&self.executor) as Arc<dyn Effect>);
         self.memory = Memory::default();
     }
 
@@ -267,9 +269,9 @@ impl Session {
     /// When something cannot be written; nothing but time is lost.
     pub fn save(&mut self) -> std::io::Result<()> {
         StateFolder(self.state.clone()).make()?;
-        self.hands.tree.save()?;
+        self.executor.tree.save()?;
         self.upstream.save()?;
-        let home = self.hands.home().acquaintance();
+        let home = self.executor.home().acquaintance();
         if home.is_some() && home != self.memory.home {
             self.memory.home = home;
             self.changed = true;
@@ -277,16 +279,16 @@ impl Session {
         if self.changed || self.db.computed_anything() {
             snapshot::save(&self.state.join("snapshot"), &mut self.db, &self.memory)?;
             self.changed = false;
-            let recent = self.hands.ledger.recent(EXPLAINED);
+            let recent = self.executor.ledger.recent(EXPLAINED);
             let room = 2 * EXPLAINED * self.project.images.len();
-            self.hands.evidence.prune(room, |key| recent.contains(key));
+            self.executor.evidence.prune(room, |key| recent.contains(key));
         }
         Ok(())
     }
 
     /// The texts that problems point into, by path.
     pub fn text(&self, path: &str) -> Option<String> {
-        let bytes = self.hands.tree.read(path).ok()??;
+        let bytes = self.executor.tree.read(path).ok()??;
         String::from_utf8(bytes).ok()
     }
 }

@@ -187,8 +187,10 @@ impl States {
     }
 
     fn evidence(&self, state: &State) -> Evidence {
-        let files =
-            state.selection.as_ref().and_then(|selection| self.session.hands.tree.used_files(selection).ok());
+        let files = state
+            .selection
+            .as_ref()
+            .and_then(|selection| self.session.executor.tree.used_files(selection).ok());
         Evidence::new(state.parts.clone(), &files.unwrap_or_default())
     }
 

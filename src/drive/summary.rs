@@ -9,9 +9,9 @@ use super::publish::Shelved;
 use super::sync::Synced;
 use super::tags::Skipped;
 use crate::engine::{EngineError, ImageId};
+use crate::exec::executor::JobEvent;
+use crate::exec::push::PublishError;
 use crate::query::effect::{BuildError, Built};
-use crate::query::hands::JobEvent;
-use crate::query::publish::PublishError;
 use crate::reason::Reason;
 
 /// What is told while a build runs.

@@ -59,16 +59,16 @@ impl Session {
     /// See [`SyncError`].
     pub fn sync(&mut self, words: &[String]) -> Result<Synced, SyncError> {
         if let Some(home) = &self.memory.home {
-            self.hands.home().believe(home);
+            self.executor.home().believe(home);
         }
         self.sync_images();
         self.set_target(words)?;
         let questions = self.questions();
         let known = self.wanted(&self.order_of(words)?);
-        let hands = Arc::clone(&self.hands);
+        let executor = Arc::clone(&self.executor);
         let upstream = Arc::clone(&self.upstream);
         let (answer, settled) = std::thread::scope(|scope| {
-            let answer = scope.spawn(|| inventory::ask(&hands.fleet(), &upstream, &questions, &known));
+            let answer = scope.spawn(|| inventory::ask(&executor.fleet(), &upstream, &questions, &known));
             let settled = self.settle(words);
             let answer = answer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (answer, settled)
@@ -77,7 +77,7 @@ impl Session {
         let mut answer = answer;
         let known = self.workspace().engine(&self.db);
         if let Ok(identity) = &mut answer.identity
-            && self.hands.fleet().home().gone().is_some()
+            && self.executor.fleet().home().gone().is_some()
             && !known.is_empty()
         {
             // Home is away: what it built is not asked for again, only for that.
@@ -173,7 +173,7 @@ impl Session {
         for (name, declared) in &self.project.images {
             let text = match self.not_mounted(declared) {
                 Some(problem) => Text::Refused(problem),
-                None => read_text(&*self.hands.tree, &declared.options.dockerfile_path),
+                None => read_text(&*self.executor.tree, &declared.options.dockerfile_path),
             };
             let options = declared.options.clone();
             let image = match old.get(name) {
@@ -236,7 +236,7 @@ impl Session {
             let Some(image) = self.image(name) else { continue };
             let Ok(recipe) = recipe(&self.db, image) else { continue };
             let options = image.options(&self.db);
-            let found = match self.hands.tree.is_folder(&options.context_path) {
+            let found = match self.executor.tree.is_folder(&options.context_path) {
                 Err(error) => Context::Unreadable(error),
                 Ok(false) => Context::Absent,
                 Ok(true) if recipe.reads.sources.is_empty() => Context::Unread,
@@ -249,7 +249,7 @@ impl Session {
                             continue;
                         }
                     };
-                    match selection(&*self.hands.tree, dockerfile, context, &recipe.reads, overlays) {
+                    match selection(&*self.executor.tree, dockerfile, context, &recipe.reads, overlays) {
                         Ok(mut selection) => {
                             if self.editing {
                                 watch::look_past_editors(&mut selection);
@@ -264,7 +264,7 @@ impl Session {
             contexts.insert(name.clone(), found);
         }
         let list: Vec<Selection> = selections.values().cloned().collect();
-        let answers = self.hands.tree.select(&list);
+        let answers = self.executor.tree.select(&list);
         for (name, answer) in selections.keys().zip(answers) {
             let answer = answer.map_or_else(|error| self.unreadable(name, error), Context::Is);
             contexts.insert(name.clone(), answer);
@@ -338,7 +338,7 @@ impl Session {
     ) -> bool {
         let wanted = self.wanted(order);
         let new = wanted.iter().filter(|base| !answers.contains_key(*base)).cloned().collect();
-        answers.extend(self.upstream.look(&*self.hands.home(), &new));
+        answers.extend(self.upstream.look(&*self.executor.home(), &new));
         let mut outside = self.workspace().outside(&self.db).clone();
         for (base, answer) in answers.iter().filter(|(base, _)| wanted.contains(*base)) {
             // Nobody could say, perhaps for want of an engine: what was known is believed.

@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::session::Session;
 use super::sync::Synced;
 use crate::engine::{EngineError, ImageId};
+use crate::exec::executor::Executor;
 use crate::hash::ContentHash;
-use crate::query::hands::Hands;
 use crate::query::recipe::Problem;
 use crate::syntax::reference::normalized;
 use crate::syntax::tag::{Fact, TagRule, Template, time_in};
@@ -112,7 +112,7 @@ impl Session {
         let repositories = tagging.images.values().filter(|(_, rules)| timed(rules));
         let repositories: BTreeSet<String> = repositories.map(|(repository, _)| repository.clone()).collect();
         if !repositories.is_empty() {
-            tagging.named = self.hands.references(&repositories);
+            tagging.named = self.executor.references(&repositories);
         }
         tagging
     }
@@ -215,7 +215,7 @@ impl Tagging {
     /// When the engine does not say what it bears.
     pub fn lacks(
         &self,
-        hands: &Hands,
+        executor: &Executor,
         name: &str,
         id: &ImageId,
         key: &ContentHash,
@@ -226,7 +226,7 @@ impl Tagging {
                 wanted.push(tag.reference);
             }
         }
-        hands.lacks(id, &wanted)
+        executor.lacks(id, &wanted)
     }
 
     /// The references that a result has when it has all it should: the time that it bears rather than now.

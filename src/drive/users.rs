@@ -119,7 +119,7 @@ impl<'a> Reading<'a> {
         if let Some(known) = self.lists.borrow().get(&selection) {
             return Ok(Rc::clone(known));
         }
-        let files = Rc::new(self.session.hands.tree.used_files(&selection)?);
+        let files = Rc::new(self.session.executor.tree.used_files(&selection)?);
         self.lists.borrow_mut().insert(selection, Rc::clone(&files));
         Ok(files)
     }

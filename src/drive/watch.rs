@@ -85,7 +85,7 @@ impl Session {
                 }
             }
             // What cannot be read is told by who plans; its folder is watched all the same.
-            for file in self.hands.tree.used_files(selection).unwrap_or_default().files {
+            for file in self.executor.tree.used_files(selection).unwrap_or_default().files {
                 let Some(path) = place(&file.path) else { continue };
                 add(&mut folders, &path);
                 if file.kind == FileKind::Folder {

@@ -47,7 +47,7 @@ impl Session {
 
     /// Why an image was last built; `None` when it never was.
     pub fn why_built(&self, image: &str) -> Option<Chain> {
-        let ledger = &self.hands.ledger;
+        let ledger = &self.executor.ledger;
         let mut images = vec![image.to_owned()];
         let (mut at, mut record) = ledger.last_build(image, usize::MAX)?;
         while let Some(base) = base_in_front(&record.reasons) {
@@ -90,7 +90,7 @@ impl Session {
 
     /// Every way from the last build of an image to a root of it.
     pub fn every_way_built(&self, image: &str) -> Vec<Chain> {
-        let ledger = &self.hands.ledger;
+        let ledger = &self.executor.ledger;
         let mut chains: Vec<Chain> = self.why_built(image).into_iter().collect();
         let mut todo: Vec<(Vec<String>, usize, Record)> = Vec::new();
         todo.extend(ledger.last_build(image, usize::MAX).map(|(at, of)| (vec![image.to_owned()], at, of)));
@@ -114,7 +114,7 @@ impl Session {
 
     /// The builds of some images, newest first.
     pub fn history(&self, images: &BTreeSet<String>) -> Vec<Record> {
-        self.hands.ledger.history(images)
+        self.executor.ledger.history(images)
     }
 }
 

@@ -189,7 +189,7 @@ impl Rules<'_> {
             return Ok(Rule::Unread { nearest: None });
         };
         let whole = selection(
-            &*self.reading.session.hands.tree,
+            &*self.reading.session.executor.tree,
             &options.dockerfile_path,
             &options.context_path,
             &recipe.reads,
@@ -198,7 +198,7 @@ impl Rules<'_> {
         if let Some(ignore) = &whole.ignore
             && let Some((line, pattern)) = dockerignore::deciding(ignore, inside)
         {
-            let has_own = self.reading.session.hands.tree.read(&own_ignore)?.is_some();
+            let has_own = self.reading.session.executor.tree.read(&own_ignore)?.is_some();
             let file = if has_own { own_ignore } else { common_ignore };
             return Ok(Rule::Ignored { file, line, pattern });
         }
@@ -260,8 +260,8 @@ impl Rules<'_> {
     fn look_up(&self, name: &str) -> Option<Last> {
         let Reading { session, synced, .. } = &self.reading;
         let image = session.input(name)?;
-        let record = session.hands.ledger.newest(|record| record.image == name)?;
-        let evidence = session.hands.evidence.load(&record.key)?;
+        let record = session.executor.ledger.newest(|record| record.image == name)?;
+        let evidence = session.executor.evidence.load(&record.key)?;
         let parts = recipe(&session.db, image).as_ref().map(|recipe| known_parts(&session.db, image, recipe));
         let files = synced.selections.get(name).and_then(|it| self.reading.files(it.clone()).ok());
         let now = Evidence::new(parts.unwrap_or_default(), &files.unwrap_or_default());

@@ -44,7 +44,7 @@ pub struct FakeBuild {
 }
 
 /// A registry as an engine of the tests sees it.
-pub trait Shelf: Send + Sync {
+pub trait ImageStore: Send + Sync {
     /// Takes an image under a name and gives its digest.
     fn put(&self, reference: &str, image: &ImageInfo) -> Result<String, EngineError>;
     /// The image of a name, if there is one.
@@ -72,7 +72,7 @@ struct State {
     pulls: Vec<String>,
     running: usize,
     most_at_once: usize,
-    shelf: Option<Arc<dyn Shelf>>,
+    store: Option<Arc<dyn ImageStore>>,
     containers: BTreeMap<ImageId, BTreeSet<String>>,
 }
 
@@ -128,8 +128,8 @@ impl FakeEngine {
     }
 
     /// Gives it a registry to push to and to pull from.
-    pub fn connect(&self, shelf: Arc<dyn Shelf>) {
-        self.state().shelf = Some(shelf);
+    pub fn connect(&self, store: Arc<dyn ImageStore>) {
+        self.state().store = Some(store);
     }
 
     /// Stops or begins to answer.
@@ -418,13 +418,13 @@ impl Engine for FakeEngine {
 
     fn push(&self, reference: &str, _: &Cancel) -> Result<String, EngineError> {
         let image = self.inspect(reference)?.ok_or_else(|| no_registry("pushing", reference))?;
-        let shelf = self.state().shelf.clone();
-        shelf.ok_or_else(|| no_registry("pushing", reference))?.put(reference, &image)
+        let store = self.state().store.clone();
+        store.ok_or_else(|| no_registry("pushing", reference))?.put(reference, &image)
     }
 
     fn pull(&self, reference: &str, _: &Cancel) -> Result<Option<ImageId>, EngineError> {
-        let shelf = self.answering()?.shelf.clone();
-        let Some(image) = shelf.ok_or_else(|| no_registry("pulling", reference))?.get(reference)? else {
+        let store = self.answering()?.store.clone();
+        let Some(image) = store.ok_or_else(|| no_registry("pulling", reference))?.get(reference)? else {
             return Ok(None);
         };
         let mut state = self.answering()?;

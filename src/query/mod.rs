@@ -7,15 +7,9 @@
 pub mod db;
 pub mod effect;
 pub mod graph;
-mod ground;
-pub mod hands;
 pub mod image;
 pub mod inputs;
-mod pins;
-mod produce;
-pub mod publish;
 pub mod recipe;
-pub mod shelf;
 pub mod snapshot;
 pub mod spec;
 

@@ -1,4 +1,4 @@
-//! The shelves: everything that speaks to an OCI registry.
+//! Registries: everything that speaks to an OCI registry.
 //!
 //! [`OciRegistry`] speaks HTTP; [`FakeRegistry`] keeps everything in memory for
 //! tests. Neither knows images of the repository, queries or engines: names and

@@ -43,12 +43,12 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// The real registries, all hosts in one.
 pub struct OciRegistry {
-    shelves: Shelves,
+    remote_cache: RemoteCache,
     runtime: OnceLock<Runtime>,
 }
 
 /// Everything but the runtime: what the questions are asked with, and what is remembered of answers.
-struct Shelves {
+struct RemoteCache {
     wire: wire::Wire,
     heads: flights::Flights<Option<Descriptor>>,
     manifests: flights::Flights<Option<Manifest>>,
@@ -63,7 +63,7 @@ struct Shelves {
 impl OciRegistry {
     /// Connects to nothing and reads nothing until the first question.
     pub fn new(options: Options) -> Self {
-        let shelves = Shelves {
+        let remote_cache = RemoteCache {
             cache: cache::Cache::new(options.cache_folder.clone()),
             wire: wire::Wire::new(options),
             heads: flights::Flights::default(),
@@ -73,7 +73,7 @@ impl OciRegistry {
             mirrors: read::Mirrors::default(),
             attaching: tokio::sync::Mutex::default(),
         };
-        Self { shelves, runtime: OnceLock::new() }
+        Self { remote_cache, runtime: OnceLock::new() }
     }
 
     /// Waits for an answer, or until somebody asks to stop; the question is dropped then, and its connection with it.
@@ -82,7 +82,7 @@ impl OciRegistry {
         about: &Reference,
         work: impl Future<Output = Result<T, RegistryError>>,
     ) -> Result<T, RegistryError> {
-        let stop = &self.shelves.wire.options.stop;
+        let stop = &self.remote_cache.wire.options.stop;
         if stop.is_asked() {
             return Err(RegistryError::Interrupted);
         }
@@ -127,48 +127,48 @@ impl Drop for OciRegistry {
 
 impl Registry for OciRegistry {
     fn head(&self, reference: &Reference) -> Result<Option<Descriptor>, RegistryError> {
-        self.wait(reference, self.shelves.head(reference))
+        self.wait(reference, self.remote_cache.head(reference))
     }
 
     fn manifest(&self, reference: &Reference) -> Result<Option<Manifest>, RegistryError> {
-        self.wait(reference, self.shelves.manifest(reference))
+        self.wait(reference, self.remote_cache.manifest(reference))
     }
 
     fn platform(&self, reference: &Reference, platform: &str) -> Result<Option<Descriptor>, RegistryError> {
-        self.wait(reference, self.shelves.platform(reference, platform))
+        self.wait(reference, self.remote_cache.platform(reference, platform))
     }
 
     fn web(&self, url: &str) -> Result<Option<String>, RegistryError> {
         let about = place_of(url);
-        self.wait(&about, self.shelves.web(&about, url))
+        self.wait(&about, self.remote_cache.web(&about, url))
     }
 
     fn blob(&self, repository: &Reference, digest: &str) -> Result<Vec<u8>, RegistryError> {
-        self.wait(repository, self.shelves.blob(repository, digest))
+        self.wait(repository, self.remote_cache.blob(repository, digest))
     }
 
     fn has_blob(&self, repository: &Reference, digest: &str) -> Result<bool, RegistryError> {
-        self.wait(repository, self.shelves.has_blob(repository, digest))
+        self.wait(repository, self.remote_cache.has_blob(repository, digest))
     }
 
     fn mount(&self, to: &Reference, digest: &str, from: &Reference) -> Result<bool, RegistryError> {
-        self.wait(to, self.shelves.mount(to, digest, from))
+        self.wait(to, self.remote_cache.mount(to, digest, from))
     }
 
     fn upload(&self, to: &Reference, digest: &str, content: &mut dyn Content) -> Result<(), RegistryError> {
-        self.wait(to, self.shelves.upload(to, digest, source::Source::Content(content)))
+        self.wait(to, self.remote_cache.upload(to, digest, source::Source::Content(content)))
     }
 
     fn put_manifest(&self, reference: &Reference, manifest: &Manifest) -> Result<(), RegistryError> {
-        self.wait(reference, async { self.shelves.put(reference, manifest).await.map(drop) })
+        self.wait(reference, async { self.remote_cache.put(reference, manifest).await.map(drop) })
     }
 
     fn copy(&self, from: &Reference, to: &Reference) -> Result<Descriptor, RegistryError> {
-        self.wait(to, self.shelves.copy(from, to))
+        self.wait(to, self.remote_cache.copy(from, to))
     }
 
     fn tags(&self, repository: &Reference) -> Result<Vec<String>, RegistryError> {
-        self.wait(repository, self.shelves.tags(repository))
+        self.wait(repository, self.remote_cache.tags(repository))
     }
 
     fn attach(
@@ -180,11 +180,11 @@ impl Registry for OciRegistry {
         payload: &[u8],
     ) -> Result<String, RegistryError> {
         let document = attach::Attachment { artifact_type, annotations, media_type, payload };
-        self.wait(subject, self.shelves.attach(subject, &document))
+        self.wait(subject, self.remote_cache.attach(subject, &document))
     }
 
     fn attached(&self, subject: &Reference, artifact_type: &str) -> Result<Vec<Vec<u8>>, RegistryError> {
-        self.wait(subject, self.shelves.attached(subject, artifact_type))
+        self.wait(subject, self.remote_cache.attached(subject, artifact_type))
     }
 }
 

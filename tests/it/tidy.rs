@@ -29,8 +29,9 @@ fn sources() -> Vec<(String, String)> {
 /// The room of the house a file is in, and its floor.
 fn floors() -> BTreeMap<&'static str, u8> {
     BTreeMap::from([
-        ("cli", 6),
-        ("drive", 5),
+        ("cli", 7),
+        ("drive", 6),
+        ("exec", 5),
         ("query", 4),
         ("engine", 3),
         ("registry", 3),

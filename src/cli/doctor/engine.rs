@@ -19,7 +19,7 @@ pub(super) fn checks(session: Option<&Session>) -> Vec<Check> {
             }
         };
     };
-    let fleet = session.hands.fleet();
+    let fleet = session.executor.fleet();
     let mut checks = Vec::new();
     for member in fleet.members() {
         let name = if fleet.is_one() { String::new() } else { format!("`{}`: ", member.name) };

@@ -24,7 +24,7 @@ impl Session {
             file.name.strip_suffix(".log").is_some_and(|image| !declared.contains(image))
         });
         let keys: BTreeSet<String> =
-            self.hands.ledger.records().iter().map(|record| record.key.to_string()).collect();
+            self.executor.ledger.records().iter().map(|record| record.key.to_string()).collect();
         take("evidence", Unused::Evidence, &|file| !keys.contains(&file.name));
         let now = i64::try_from(self.upstream.now()).unwrap_or(i64::MAX);
         take("registry", Unused::Document, &|file| now.saturating_sub(file.written) > DOCUMENT_AGE);

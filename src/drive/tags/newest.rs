@@ -49,7 +49,7 @@ impl Session {
             forms.iter().find_map(|(before, behind)| time_in(tag, (before, behind))).map(str::to_owned)
         };
         let mut found: Vec<(String, String, bool)> = Vec::new();
-        match self.hands.references(&BTreeSet::from([repository.clone()])) {
+        match self.executor.references(&BTreeSet::from([repository.clone()])) {
             Ok(named) => found.extend(named.keys().filter_map(|reference| {
                 let tag = tag_of(reference, repository)?;
                 Some((time(tag)?, tag.to_owned(), true))

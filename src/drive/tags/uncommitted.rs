@@ -117,7 +117,7 @@ fn reads(session: &Session, name: &str) -> Option<Result<Selection, ReadError>> 
         OverlaySource::Git(_) => None,
     });
     let (dockerfile, context) = (&options.dockerfile_path, &options.context_path);
-    let of = || selection(&*session.hands.tree, dockerfile, context, reads, paths.collect());
+    let of = || selection(&*session.executor.tree, dockerfile, context, reads, paths.collect());
     (!reads.sources.is_empty()).then(of)
 }
 
@@ -147,7 +147,7 @@ fn uses(
     if near.is_empty() {
         return false;
     }
-    let Ok(used) = session.hands.tree.used_files(&selection) else { return true };
+    let Ok(used) = session.executor.tree.used_files(&selection) else { return true };
     used.files.iter().any(|file| {
         let path = match Overlay::over(&selection.overlays, &file.path) {
             None => name::join(root, &file.path),

@@ -57,7 +57,7 @@ impl Two {
         [home.jobs, other.jobs] = self.limits;
         other.labels.insert("gpu".into());
         other.platforms.clone_from(&self.platforms);
-        session.hands.enlist(Fleet::new(home, vec![other]));
+        session.executor.enlist(Fleet::new(home, vec![other]));
         session
     }
 
@@ -271,7 +271,7 @@ fn an_engine_that_is_away_costs_a_warning_when_nothing_is_to_be_built() {
     );
     assert!(summary.endings.values().all(|ending| *ending == Ending::Fresh), "{:?}", summary.endings);
     assert!(summary.untagged.is_empty());
-    let gone: Vec<String> = session.hands.fleet().take_gone().into_iter().map(|(name, _)| name).collect();
+    let gone: Vec<String> = session.executor.fleet().take_gone().into_iter().map(|(name, _)| name).collect();
     assert_eq!(gone, ["other"]);
     drop(session);
     two.other.set_unreachable(false);
@@ -367,7 +367,7 @@ fn gc_sweeps_every_engine_and_leaves_what_is_current_on_each() {
     two.lab.write("base/file", "2");
     two.run("");
     let session = two.open();
-    let old_web = first[1].iter().filter(|id| session.hands.home().inspect(&id.0) == Ok(None)).count();
+    let old_web = first[1].iter().filter(|id| session.executor.home().inspect(&id.0) == Ok(None)).count();
     assert!(old_web >= 2, "api and web were built on the other engine alone");
     drop(session);
     let swept = two.gc(1);

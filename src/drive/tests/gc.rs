@@ -153,7 +153,7 @@ fn an_image_gone_from_the_imagefile_leaves_its_result_for_gc() {
     lab.write("Imagefile.ron", "(images: {\"base\": (), \"api\": ()})");
     lab.builds("");
     let session = lab.open().unwrap();
-    assert_eq!(session.hands.ledger.images(), BTreeSet::from(["api".into(), "base".into()]));
+    assert_eq!(session.executor.ledger.images(), BTreeSet::from(["api".into(), "base".into()]));
     drop(session);
     // On another branch it may still be there.
     let elsewhere = lab.fork();
@@ -163,7 +163,7 @@ fn an_image_gone_from_the_imagefile_leaves_its_result_for_gc() {
     let sweep = lab.gc(3);
     assert_eq!(gone(&sweep), [("app".to_owned(), Why::Undeclared), ("web".to_owned(), Why::Undeclared)]);
     assert!(!lab.engine.images().contains(&web));
-    assert_eq!(lab.open().unwrap().hands.ledger.left(), []);
+    assert_eq!(lab.open().unwrap().executor.ledger.left(), []);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_renamed_image_is_not_built_and_keeps_its_history() {
     lab.builds("");
     let session = lab.open().unwrap();
     assert_eq!(session.history(&BTreeSet::from(["site".to_owned()])).len(), 1);
-    assert_eq!(session.hands.ledger.left(), []);
+    assert_eq!(session.executor.ledger.left(), []);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn an_image_of_another_imagefile_is_neither_forgotten_nor_swept() {
     let sweep = session.sweep(&synced, &plan, &GcOptions { keep: 0, published: false });
     assert_eq!(gone(&sweep), []);
     drop(session);
-    assert_eq!(lab.open().unwrap().hands.ledger.images().len(), 4);
+    assert_eq!(lab.open().unwrap().executor.ledger.images().len(), 4);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn clean_forgets_and_the_images_that_others_use_stay() {
     let planned = session.to_clean(Extent::All, false).unwrap();
     session.clean(Extent::All, planned).unwrap();
     drop(session);
-    assert_eq!(lab.open().unwrap().hands.ledger.images(), BTreeSet::new());
+    assert_eq!(lab.open().unwrap().executor.ledger.images(), BTreeSet::new());
     lab.builds("api app base web");
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::drive::publish::{INPUTS, Pulled, Shelved};
 use crate::engine::EngineError;
-use crate::engine::fake::Shelf;
+use crate::engine::fake::ImageStore;
 use crate::registry::document::{self, Document};
 use crate::registry::fake::Trouble;
 use crate::registry::{Descriptor, Manifest, Registry, digest};
@@ -40,7 +40,7 @@ fn trouble(error: impl ToString) -> EngineError {
     EngineError::Refused { what: "speaking to the registry".into(), why: error.to_string() }
 }
 
-impl Shelf for Wire {
+impl ImageStore for Wire {
     fn put(&self, name: &str, image: &ImageInfo) -> Result<String, EngineError> {
         let name = reference::parse(name).map_err(trouble)?;
         let content: Value = serde_json::from_str(&image.content).map_err(trouble)?;
@@ -91,7 +91,7 @@ fn content_tag(lab: &Lab, image: &str) -> Reference {
     let mut session = lab.open().unwrap();
     let synced = session.sync(&[]).unwrap();
     let key = session.plan(&synced, false).results[image].key;
-    session.hands.shelves.content_tag(image, &key).unwrap()
+    session.executor.remote_cache.content_tag(image, &key).unwrap()
 }
 
 #[test]

@@ -12,7 +12,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::Shelves;
+use super::RemoteCache;
 use super::base::Base;
 use super::read;
 use super::source::Source;
@@ -33,7 +33,7 @@ pub(super) struct Attachment<'a> {
     pub payload: &'a [u8],
 }
 
-impl Shelves {
+impl RemoteCache {
     pub(super) async fn attach(
         &self,
         subject: &Reference,

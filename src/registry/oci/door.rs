@@ -24,7 +24,7 @@ impl OciRegistry {
     /// When it does not answer.
     pub fn knock(&self, host: &str) -> Result<Knock, RegistryError> {
         let about = Reference { registry: host.into(), repository: String::new(), tag: None, digest: None };
-        let wire = &self.shelves.wire;
+        let wire = &self.remote_cache.wire;
         self.wait(&about, async {
             let unreachable = |why: String| RegistryError::unreachable(&about, why);
             let base = wire.base(&about).await?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode};
 
-use super::Shelves;
+use super::RemoteCache;
 use super::base::Base;
 use super::wire::{Answer, Ask, header};
 use super::words;
@@ -43,7 +43,7 @@ impl Mirrors {
     }
 }
 
-impl Shelves {
+impl RemoteCache {
     pub(super) async fn head(&self, reference: &Reference) -> Result<Option<Descriptor>, RegistryError> {
         let look = self.read(reference, async |base| self.head_at(base, reference).await);
         self.heads.join(reference.to_string(), look).await

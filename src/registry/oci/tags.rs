@@ -6,7 +6,7 @@ use reqwest::header::LINK;
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
-use super::Shelves;
+use super::RemoteCache;
 use super::base::Base;
 use super::wire::Answer;
 use super::{read, words};
@@ -19,7 +19,7 @@ struct Page {
     tags: Option<Vec<String>>,
 }
 
-impl Shelves {
+impl RemoteCache {
     pub(super) async fn tags(&self, repository: &Reference) -> Result<Vec<String>, RegistryError> {
         let base = self.wire.base(repository).await?;
         let what = "the question for the tags";

@@ -2,28 +2,28 @@
 //!
 //! Knows engines, ledger, evidence and files. Decides nothing about freshness: the key it is handed has
 //! decided. Whichever engine has the result of the key, it is the result. How bases come to the
-//! engine that builds is in `ground.rs`.
+//! engine that builds is in `placement.rs`.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::effect::{BuildError, BuildJob, BuildOutcome, Built, Effect};
-use super::hands::{Hands, JobEvent};
-use super::inputs::{Context, Text};
-use super::pins::Pins;
-use super::shelf::{Published, Shelf};
+use super::base_substitutions::BaseSubstitutions;
+use super::executor::{Executor, JobEvent};
+use super::remote_cache::{CacheLookup, Published};
 use crate::content::KEY_LABEL;
 use crate::engine::{BuildRequest, ContextFiles, EngineError, ImageId, Member};
 use crate::file::{UsedFile, UsedFiles};
 use crate::hash::{ContentHash, FieldHasher};
+use crate::query::effect::{BuildError, BuildJob, BuildOutcome, Built, Effect};
+use crate::query::inputs::{Context, Text};
 use crate::reason::Reason;
 use crate::source::tree::{Selection, SourceTree};
 use crate::state::evidence::Evidence;
 use crate::state::ledger::{Record, now};
 
-impl Effect for Hands {
+impl Effect for Executor {
     fn build_or_reuse(&self, job: BuildJob<'_>) -> BuildOutcome {
         match self.try_produce(&job) {
             Ok(built) => BuildOutcome::Result(Ok(built)),
@@ -34,7 +34,7 @@ impl Effect for Hands {
     }
 }
 
-impl Hands {
+impl Executor {
     fn try_produce(&self, job: &BuildJob<'_>) -> Result<Built, BuildError> {
         if self.cancel.is_cancelled() {
             return Err(BuildError::Engine(EngineError::Interrupted));
@@ -64,12 +64,12 @@ impl Hands {
         }
         if !forced {
             match (
-                self.shelves.find(job.name, &job.key),
+                self.remote_cache.find(job.name, &job.key),
                 known.iter().find(|known| known.published.is_some()),
             ) {
-                (Shelf::Has(published), _) => return self.found(job, &published),
+                (CacheLookup::Hit(published), _) => return self.found(job, &published),
                 // It was there, and nobody says that it is gone.
-                (Shelf::Unknown, Some(record)) => return self.reuse(job, record, before.as_ref()),
+                (CacheLookup::Unknown, Some(record)) => return self.reuse(job, record, before.as_ref()),
                 _ => {}
             }
         }
@@ -136,11 +136,11 @@ impl Hands {
         files: &Arc<SentFiles>,
         member: &Arc<Member>,
     ) -> Result<(ImageId, ContentHash), BuildError> {
-        let pins = self.pin_bases(job, member)?;
-        let request = self.request(job, Arc::clone(files), &pins, member)?;
-        let report = |event| self.report(job.name, JobEvent::Build(pins.event(event)));
+        let substitutions = self.pin_bases(job, member)?;
+        let request = self.request(job, Arc::clone(files), &substitutions, member)?;
+        let report = |event| self.report(job.name, JobEvent::Build(substitutions.event(event)));
         let built = member.engine.build(&request, &report, &self.cancel);
-        let id = built.map_err(|error| BuildError::Engine(pins.error(error)))?;
+        let id = built.map_err(|error| BuildError::Engine(substitutions.error(error)))?;
         let content = content(member, &id).map_err(BuildError::Engine)?;
         Ok((id, content))
     }
@@ -251,7 +251,7 @@ impl Hands {
         &self,
         job: &BuildJob<'_>,
         files: Arc<SentFiles>,
-        pins: &Pins,
+        substitutions: &BaseSubstitutions,
         member: &Member,
     ) -> Result<BuildRequest, BuildError> {
         let Text::Is(text) = job.dockerfile else {
@@ -275,7 +275,7 @@ impl Hands {
         let share = FieldHasher::new("imk share v1").field(&run.share).field(job.name).finish();
         Ok(BuildRequest {
             image: job.name.to_owned(),
-            dockerfile: job.recipe.pinned(text, |base| pins.of(base)),
+            dockerfile: job.recipe.pinned(text, |base| substitutions.of(base)),
             target: job.options.target.clone(),
             args: args.map(|(arg, value)| (arg.clone(), value.clone())).collect(),
             labels,

@@ -1,4 +1,4 @@
-//! What a registry has of the repository's images, found by action key.
+//! The remote cache: results of the repository's images in registries, found by action key.
 //!
 //! An image is published under a tag made of its key, which is never given to
 //! anything else: one question tells whether any machine has built it. Asks
@@ -35,19 +35,19 @@ impl Published {
     }
 }
 
-/// What a registry says of a key.
+/// A registry's answer for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shelf {
+pub enum CacheLookup {
     /// It has an image for it.
-    Has(Box<Published>),
+    Hit(Box<Published>),
     /// It has none.
-    Lacks,
+    Miss,
     /// It cannot be asked, or did not say: that is not an absence.
     Unknown,
 }
 
-/// The registries as far as the repository's own images go.
-pub struct Shelves {
+/// The registries, as far as the repository's own images go.
+pub struct RemoteCache {
     registry: Arc<dyn Registry>,
     /// Where each image is published; none for images whose prefix names no registry.
     repositories: BTreeMap<String, Reference>,
@@ -60,8 +60,8 @@ pub struct Shelves {
     found: Mutex<BTreeMap<(String, ContentHash), Option<Published>>>,
 }
 
-impl Shelves {
-    /// Shelves for the images that have a repository. With `offline` nothing is asked.
+impl RemoteCache {
+    /// A cache for the images that have a repository. With `offline` nothing is asked.
     pub fn new(
         registry: Arc<dyn Registry>,
         repositories: BTreeMap<String, Reference>,
@@ -89,29 +89,30 @@ impl Shelves {
     }
 
     /// The image that was published for a key.
-    pub fn find(&self, image: &str, key: &ContentHash) -> Shelf {
-        let Some(tag) = self.content_tag(image, key) else { return Shelf::Unknown };
-        let shelf =
-            |found: Option<Published>| found.map_or(Shelf::Lacks, |found| Shelf::Has(Box::new(found)));
+    pub fn find(&self, image: &str, key: &ContentHash) -> CacheLookup {
+        let Some(tag) = self.content_tag(image, key) else { return CacheLookup::Unknown };
+        let lookup = |found: Option<Published>| {
+            found.map_or(CacheLookup::Miss, |found| CacheLookup::Hit(Box::new(found)))
+        };
         let is_silent = |of: &String| lock(&self.silent).contains_key(of);
         if self.offline || is_silent(&tag.registry) || is_silent(&tag.name()) {
-            return Shelf::Unknown;
+            return CacheLookup::Unknown;
         }
         let asked = (image.to_owned(), *key);
         if let Some(known) = lock(&self.found).get(&asked) {
-            return shelf(known.clone());
+            return lookup(known.clone());
         }
         match self.look(&tag) {
             Ok(found) => {
                 lock(&self.found).insert(asked, found.clone());
-                shelf(found)
+                lookup(found)
             }
             Err(error) => {
                 let whole =
                     matches!(error, RegistryError::Unreachable { .. } | RegistryError::Throttled { .. });
                 let silent = if whole { tag.registry.clone() } else { tag.name() };
                 lock(&self.silent).insert(silent, error);
-                Shelf::Unknown
+                CacheLookup::Unknown
             }
         }
     }

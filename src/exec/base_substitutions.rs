@@ -11,14 +11,14 @@ use crate::syntax::resolve::BaseUse;
 
 /// The names that stand for exact images in the Dockerfile that is sent.
 #[derive(Default)]
-pub(super) struct Pins {
+pub struct BaseSubstitutions {
     /// By the reference to an image of the repository.
     pub inside: BTreeMap<String, String>,
     /// By the reference to an image outside, and its platform.
     pub outside: BTreeMap<(String, String), String>,
 }
 
-impl Pins {
+impl BaseSubstitutions {
     /// The name to send in place of a base.
     pub fn of(&self, base: &BaseUse) -> Option<String> {
         let outside = || self.outside.get(&(base.reference.clone(), base.platform.clone()));

@@ -6,19 +6,19 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
-use super::effect::{BuildError, BuildJob, Built};
-use super::hands::{Hands, JobEvent};
-use super::inputs::Exact;
-use super::pins::Pins;
-use super::publish::PublishError;
+use super::base_substitutions::BaseSubstitutions;
+use super::executor::{Executor, JobEvent};
+use super::push::PublishError;
 use crate::engine::fleet::{Fleet, Slot, Unplaced, Wanted};
 use crate::engine::{EngineError, ImageId, Member};
 use crate::hash::ContentHash;
 use crate::part::Part;
+use crate::query::effect::{BuildError, BuildJob, Built};
+use crate::query::inputs::Exact;
 use crate::state::ledger::{Record, now};
 use crate::syntax::reference::{self, Reference};
 
-impl Hands {
+impl Executor {
     /// Waits for the engine that is to build a job.
     pub(super) fn choose<'f>(&self, job: &BuildJob<'_>, fleet: &'f Fleet) -> Result<Slot<'f>, BuildError> {
         let mut wanted = Wanted {
@@ -70,7 +70,7 @@ impl Hands {
         for part in job.on {
             let records = self.ledger.with_content(&content_of(part)?, None);
             let travels = records.iter().any(|record| record.published.is_some())
-                || self.shelves.repository(&part.name).is_some();
+                || self.remote_cache.repository(&part.name).is_some();
             weigh(&records.into_iter().map(|record| ImageId(record.id)).collect(), travels);
         }
         for (_, exact) in &job.outside {
@@ -94,12 +94,16 @@ impl Hands {
     }
 
     /// An exact name on the engine that builds for each reference whose image is known.
-    pub(super) fn pin_bases(&self, job: &BuildJob<'_>, member: &Arc<Member>) -> Result<Pins, BuildError> {
-        let mut pins = Pins::default();
+    pub(super) fn pin_bases(
+        &self,
+        job: &BuildJob<'_>,
+        member: &Arc<Member>,
+    ) -> Result<BaseSubstitutions, BuildError> {
+        let mut substitutions = BaseSubstitutions::default();
         for part in job.on {
             let reference = self.pin(job, part, member)?;
             for edge in job.edges.iter().filter(|edge| edge.base == part.name) {
-                pins.inside.insert(edge.reference.clone(), reference.clone());
+                substitutions.inside.insert(edge.reference.clone(), reference.clone());
             }
         }
         for (base, exact) in &job.outside {
@@ -118,10 +122,10 @@ impl Hands {
                 Exact::Unknown => None,
             };
             if let Some(exact) = exact {
-                pins.outside.insert((base.reference.clone(), base.platform.clone()), exact);
+                substitutions.outside.insert((base.reference.clone(), base.platform.clone()), exact);
             }
         }
-        Ok(pins)
+        Ok(substitutions)
     }
 
     /// A name that nothing else moves, for an image that this engine has.

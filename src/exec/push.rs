@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::effect::Built;
-use super::hands::{Hands, JobEvent};
-use super::shelf::Published;
+use super::executor::{Executor, JobEvent};
+use super::remote_cache::Published;
 use crate::engine::{EngineError, ImageId, Member};
 use crate::hash::ContentHash;
+use crate::query::effect::Built;
 use crate::registry::document::{self, Document};
 use crate::registry::{Manifest, RegistryError, by_digest, by_tag};
 use crate::state::ledger::{Record, now};
@@ -61,7 +61,7 @@ impl From<RegistryError> for PublishError {
     }
 }
 
-impl Hands {
+impl Executor {
     /// Publishes a result under its key unless that is published already, and says what is there
     /// now: perhaps what another machine built. `None` when the image's name has no registry.
     ///
@@ -71,15 +71,15 @@ impl Hands {
         self.publish_from(None, image, built)
     }
 
-    /// As [`Hands::publish`], from an engine that is known to have it.
+    /// As [`Executor::publish`], from an engine that is known to have it.
     pub(super) fn publish_from(
         &self,
         member: Option<&Arc<Member>>,
         image: &str,
         built: &Built,
     ) -> Result<Option<Published>, PublishError> {
-        let Some(tag) = self.shelves.content_tag(image, &built.key) else { return Ok(None) };
-        let there = match self.shelves.look(&tag)? {
+        let Some(tag) = self.remote_cache.content_tag(image, &built.key) else { return Ok(None) };
+        let there = match self.remote_cache.look(&tag)? {
             Some(there) => there,
             None => {
                 self.report(image, JobEvent::Publishing);
@@ -90,10 +90,10 @@ impl Hands {
                 let sent = self.send(&holder, &tag, &built.id)?;
                 let manifest = annotated(&sent, &self.annotations(image));
                 // Layers take their time: somebody may have been faster.
-                if self.shelves.look(&tag)?.is_none() {
-                    self.shelves.registry().put_manifest(&tag, &manifest)?;
+                if self.remote_cache.look(&tag)?.is_none() {
+                    self.remote_cache.registry().put_manifest(&tag, &manifest)?;
                 }
-                self.shelves.look(&tag)?.ok_or(PublishError::Lost(tag))?
+                self.remote_cache.look(&tag)?.ok_or(PublishError::Lost(tag))?
             }
         };
         let at = there.at.to_string();
@@ -121,7 +121,7 @@ impl Hands {
                 let _ = self.ledger.published(&built.key, &record.engine, &at);
             }
         }
-        self.shelves.learned(image, &built.key, there.clone());
+        self.remote_cache.learned(image, &built.key, there.clone());
         Ok(Some(there))
     }
 
@@ -160,7 +160,7 @@ impl Hands {
         }
     }
 
-    /// As [`Hands::fetch`], into any engine.
+    /// As [`Executor::fetch`], into any engine.
     pub(super) fn fetch_to(
         &self,
         member: &Member,
@@ -170,11 +170,11 @@ impl Hands {
     ) -> Result<Option<ImageId>, EngineError> {
         let fetched = self.again_and_again(|| member.engine.pull(at, &self.cancel))?;
         match &fetched {
-            None => self.shelves.vanished(image, key),
+            None => self.remote_cache.vanished(image, key),
             Some(id) => {
                 member.learned(id);
                 // An image without a name is the first that a clean-up takes.
-                if let Some(tag) = self.shelves.content_tag(image, key) {
+                if let Some(tag) = self.remote_cache.content_tag(image, key) {
                     member.tag(id, &tag.to_string())?;
                 }
             }
@@ -200,7 +200,7 @@ impl Hands {
             pushed => pushed?,
         };
         let sent = by_digest(near, &digest);
-        self.shelves.registry().manifest(&sent)?.ok_or(PublishError::Lost(sent))
+        self.remote_cache.registry().manifest(&sent)?.ok_or(PublishError::Lost(sent))
     }
 
     fn annotations(&self, image: &str) -> BTreeMap<String, String> {

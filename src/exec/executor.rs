@@ -1,4 +1,4 @@
-//! What queries hold beside their inputs: the engines, the ledger, the files, and what holds for one run.
+//! The executor: engines, ledger, files and remote cache, and the settings of one run.
 //!
 //! An image's id is a digest of the image, so whichever engine has the id has the image: callers name
 //! ids, and it is found here which engine is meant. Decides nothing about freshness, and no query may
@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use super::shelf::Shelves;
+use super::remote_cache::RemoteCache;
 use crate::engine::{BuildEvent, Caches, Cancel, Engine, EngineError, Fleet, ImageId, Member, SecretValue};
 use crate::hash::ContentHash;
 use crate::reason::Reason;
@@ -16,8 +16,8 @@ use crate::state::evidence::EvidenceStore;
 use crate::state::ledger::Ledger;
 use crate::syntax::reference::normalized;
 
-/// Everything an effect needs, and nothing a query may decide on.
-pub struct Hands {
+/// Everything that the effect needs, and nothing that a query may decide on.
+pub struct Executor {
     /// Build, tag, tell what they have.
     fleet: RwLock<Arc<Fleet>>,
     /// What was built.
@@ -27,7 +27,7 @@ pub struct Hands {
     /// The repository's files.
     pub tree: Arc<dyn SourceTree>,
     /// What registries have of the repository's images.
-    pub shelves: Shelves,
+    pub remote_cache: RemoteCache,
     /// Set to stop.
     pub cancel: Cancel,
     run: RwLock<Run>,
@@ -94,14 +94,14 @@ pub enum JobEvent {
     Yielded,
 }
 
-impl Hands {
-    /// Hands for one process.
+impl Executor {
+    /// An executor for one process.
     pub fn new(
         engine: Arc<dyn Engine>,
         ledger: Arc<Ledger>,
         evidence: EvidenceStore,
         tree: Arc<dyn SourceTree>,
-        shelves: Shelves,
+        remote_cache: RemoteCache,
         cancel: Cancel,
     ) -> Self {
         Self {
@@ -109,7 +109,7 @@ impl Hands {
             ledger,
             evidence,
             tree,
-            shelves,
+            remote_cache,
             cancel,
             run: RwLock::default(),
             passing: Mutex::default(),
@@ -204,7 +204,7 @@ impl Hands {
         silent.map_or(Ok(None), Err)
     }
 
-    /// As [`Hands::holder`]; of an image that nobody has, home says that it is not there.
+    /// As [`Executor::holder`]; of an image that nobody has, home says that it is not there.
     pub(super) fn holder_or_home(&self, id: &ImageId) -> Result<Arc<Member>, EngineError> {
         let fleet = self.fleet();
         if fleet.is_one() {

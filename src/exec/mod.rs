@@ -1,0 +1,13 @@
+//! Execution: the one effect of a query. Results are found, built, fetched and published here.
+//!
+//! Knows engines, registries, ledger, evidence and files. Decides nothing about freshness: the key
+//! that it is handed has decided. Never sets an input, never prints.
+
+mod base_substitutions;
+mod build_or_reuse;
+pub mod executor;
+mod placement;
+pub mod push;
+pub mod remote_cache;
+
+pub use executor::Executor;
