@@ -51,15 +51,41 @@ fn every_verb_has_examples_that_imk_understands() {
         let text = examples::of(name).unwrap_or_else(|| panic!("`imk {name}` has no examples"));
         for line in text.lines().skip(1).map(str::trim_start) {
             assert!(line.starts_with(&format!("imk {name}")), "{line}");
-            let end = line.find(['|', '>', '&']).unwrap_or(line.len());
-            let end = line[..end].find("  ").unwrap_or(end);
-            let words = line[..end].split_whitespace().map(|word| word.trim_matches('\'').into());
-            let words: Vec<OsString> = words.collect();
-            if let Err(error) = matches(&words, &|_| false) {
-                panic!("{line}: {error}");
+            understood(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+}
+
+/// Reads a line of shell with `imk` and what is said of it as a command line.
+fn understood(line: &str) -> Result<(), clap::Error> {
+    let end = line.find(['|', '>', '&', '#']).unwrap_or(line.len());
+    let end = line[..end].find("  ").unwrap_or(end);
+    let words = line[..end].split_whitespace().map(|word| word.trim_matches('\'').into());
+    let words: Vec<OsString> = words.collect();
+    matches(&words, &|_| false).map(drop)
+}
+
+#[test]
+fn commands_of_the_documentation_are_ones() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs_err::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut count = 0;
+    for page in docs.chain([root.join("README.md")]) {
+        let text = fs_err::read_to_string(&page).unwrap();
+        for block in text.split("\n```sh\n").skip(1) {
+            for line in block.split("\n```").next().unwrap().lines() {
+                // Variables may stand before it.
+                let command = line.split_once(" imk").filter(|(before, _)| before.contains('='));
+                let command = command.map_or(line.to_owned(), |(_, rest)| format!("imk{rest}"));
+                if command == "imk" || command.starts_with("imk ") {
+                    understood(&command)
+                        .unwrap_or_else(|error| panic!("{}: {line}: {error}", page.display()));
+                    count += 1;
+                }
             }
         }
     }
+    assert!(count > 50, "{count}");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod ask_ahead;
 mod bad_input;
 mod completions;
+mod docs;
 mod history;
 mod hook;
 mod hostile;
@@ -35,8 +36,8 @@ mod everyday;
 mod freshness;
 mod graph;
 mod make;
+mod pages;
 mod publish;
-mod readme;
 mod registry;
 mod registry_server;
 mod relay;
