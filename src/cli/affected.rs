@@ -28,14 +28,14 @@ pub fn run(global: &Global, args: &AffectedArgs) -> Result<(), Failure> {
     for differing in &affected.images {
         let state = affected.after.images.get(&differing.image);
         if let Some(mistake) = state.and_then(|state| state.mistake.as_ref()) {
-            anstream::eprintln!("warning: `{}` cannot be built: {mistake}", differing.image);
+            out::warning(format_args!("`{}` cannot be built: {mistake}", differing.image));
         }
     }
     let waves = affected.after.waves(&affected.images);
     let names = || affected.images.iter().map(|differing| differing.image.as_str());
     match (args.json, args.waves) {
-        (true, true) => out::line(json!(waves)),
-        (true, false) => out::line(json!(names().collect::<Vec<_>>())),
+        (true, true) => out::json_line(&json!(waves)),
+        (true, false) => out::json_line(&json!(names().collect::<Vec<_>>())),
         (false, true) => waves.iter().for_each(|wave| out::line(wave.join(" "))),
         (false, false) => names().for_each(out::line),
     }

@@ -145,9 +145,9 @@ pub fn go(
     };
     let mut summary = session.build(synced, &options, &tell);
     if let Err(error) = going.keep.save(session) {
-        anstream::eprintln!(
-            "warning: what imk learned could not be kept: {error}; the next run will be slower"
-        );
+        out::warning(format_args!(
+            "what imk learned could not be kept: {error}; the next run will be slower"
+        ));
     }
     if going.retries {
         for ending in summary.endings.values_mut() {
@@ -200,7 +200,7 @@ fn epoch() -> Result<i64, Failure> {
 
 /// How many images at once, where that is said, and who else has a say in it.
 fn at_once(typed: Option<u16>, make: &Makeflags) -> (Option<usize>, Option<Arc<Jobserver>>) {
-    let warn = |text: &str| anstream::eprintln!("warning: {text}");
+    let warn = |text: &str| out::warning(format_args!("{text}"));
     match (typed, &make.jobserver) {
         (typed, None) => (typed.map(usize::from), None),
         (Some(jobs), Some(_)) => {
@@ -260,7 +260,7 @@ fn no_engine(session: &Session, synced: &Synced, error: &EngineError) -> Failure
     let mut failure = Failure::engine(error);
     if !problems.is_empty() {
         let mistakes = Failure::problems(problems.values().flatten(), |path| session.text(path));
-        failure.text = mistakes.text + &failure.text;
+        failure = mistakes.and(&failure);
     }
     failure
 }
@@ -270,13 +270,13 @@ fn failures(session: &Session, summary: &Summary, progress: &Progress) {
     for (name, ending) in &summary.endings {
         let Ending::Failed(error) = ending else { continue };
         if let BuildError::Invalid(problems) = error {
-            anstream::eprint!("{}", Failure::problems(problems, |path| session.text(path)).text);
+            out::drawn(&Failure::problems(problems, |path| session.text(path)).text);
             continue;
         }
         let place = place(session, name, error);
         let line = place.as_ref().map(|(line, _)| (*line, None));
         let about = format!("image `{name}` failed: {}", words::build_error(error));
-        eprint!("{}", ci::annotation(path(session, name), line, &about));
+        out::ci(&ci::annotation(path(session, name), line, &about));
         let at = place.map(|(line, text)| format!(" at {}:{line}: {text}", path(session, name)));
         let message =
             format!("image `{name}` failed{}: {}", at.unwrap_or_default(), words::build_error(error));
@@ -285,35 +285,32 @@ fn failures(session: &Session, summary: &Summary, progress: &Progress) {
             Some(hint) => Failure::with_hint(message, hint),
             None => Failure::error(message),
         };
-        anstream::eprint!("{}", told.text);
+        out::drawn(&told.text);
         if let BuildError::Engine(EngineError::Failed(_)) = error {
             for line in &tail {
-                anstream::eprintln!("  | {line}");
+                out::note(format_args!("  | {line}"));
             }
             let log = log.strip_prefix(&session.project.root).unwrap_or(&log);
-            anstream::eprintln!("  the whole log: {}", log.display());
+            out::note(format_args!("  the whole log: {}", log.display()));
         }
     }
     for (name, error) in &summary.unpublished {
         let hint = "what was built is kept; the next `imk push` goes on from there";
-        anstream::eprint!(
-            "{}",
-            Failure::with_hint(format!("image `{name}` was not published: {error}"), hint).text
-        );
+        out::drawn(&Failure::with_hint(format!("image `{name}` was not published: {error}"), hint).text);
     }
     for (name, shelved) in &summary.shelved {
         if *shelved == Shelved::Nowhere {
             let hint =
                 "give it a registry: `prefix: \"registry.example/team/\"` in Imagefile.ron, or --prefix";
             let message = format!("image `{name}` cannot be published: its name has no registry");
-            anstream::eprint!("{}", Failure::with_hint(message, hint).text);
+            out::drawn(&Failure::with_hint(message, hint).text);
         }
     }
     for (name, error) in &summary.unfetched {
-        anstream::eprint!("{}", Failure::error(format!("image `{name}` was not fetched: {error}")).text);
+        out::drawn(&Failure::error(format!("image `{name}` was not fetched: {error}")).text);
     }
     for (tag, error) in &summary.untagged {
-        anstream::eprint!("{}", Failure::error(format!("`{tag}` could not be set: {error}")).text);
+        out::drawn(&Failure::error(format!("`{tag}` could not be set: {error}")).text);
     }
 }
 

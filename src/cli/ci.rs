@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::out::Drawn;
+use super::quote;
+
 /// Who runs this job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ci {
@@ -36,12 +39,12 @@ impl Ci {
     }
 
     /// Lines that a reader opens by a click on their title. `took` ends now.
-    pub fn fold(self, name: &str, title: &str, lines: &[String], took: Duration) -> String {
+    pub fn fold(self, name: &str, title: &str, lines: &[String], took: Duration) -> Drawn {
         let mut text = String::new();
         match self {
             Self::GitHub => {
-                let _ = writeln!(text, "::group::{}", safe(title));
-                lines.iter().for_each(|line| text += &format!("{}\n", safe(line)));
+                let _ = writeln!(text, "::group::{}", quote::line(title));
+                lines.iter().for_each(|line| text += &format!("{}\n", quote::line(line)));
                 text += "::endgroup::\n";
             }
             Self::GitLab => {
@@ -52,29 +55,26 @@ impl Ci {
                 let (clear, now) = ("\u{1b}[0K", now.as_secs());
                 let _ = writeln!(
                     text,
-                    "{clear}section_start:{began}:imk_{section}[collapsed=true]\r{clear}{title}"
+                    "{clear}section_start:{began}:imk_{section}[collapsed=true]\r{clear}{}",
+                    quote::line(title)
                 );
-                lines.iter().for_each(|line| text += &format!("{line}\n"));
+                lines.iter().for_each(|line| text += &format!("{}\n", quote::line(line)));
                 let _ = writeln!(text, "{clear}section_end:{now}:imk_{section}\r{clear}");
             }
         }
-        text
+        Drawn::quoted_already(text)
     }
-}
-
-/// Output of a build must not be taken for a command to GitHub.
-fn safe(line: &str) -> String {
-    line.replace("##[", "## [")
 }
 
 /// The line that makes GitHub show an error beside a line of a file; nothing elsewhere.
 /// `place` is the line and column, from 1; a path begins at the repository's root.
-pub fn annotation(path: &str, place: Option<(usize, Option<usize>)>, message: &str) -> String {
+pub fn annotation(path: &str, place: Option<(usize, Option<usize>)>, message: &str) -> Drawn {
     if Ci::here() != Some(Ci::GitHub) {
-        return String::new();
+        return Drawn::default();
     }
     let workspace = std::env::var_os("GITHUB_WORKSPACE").map(PathBuf::from);
-    annotation_in(ROOT.get().map(PathBuf::as_path), workspace.as_deref(), path, place, message)
+    let root = ROOT.get().map(PathBuf::as_path);
+    Drawn::quoted_already(annotation_in(root, workspace.as_deref(), path, place, message))
 }
 
 fn annotation_in(
@@ -102,7 +102,8 @@ fn annotation_in(
 
 /// A message as GitHub's toolkit escapes it.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let lines: Vec<String> = text.lines().map(quote::line).collect();
+    lines.join("\n").replace('%', "%25").replace('\n', "%0A")
 }
 
 fn property(text: &str) -> String {
@@ -147,14 +148,14 @@ mod tests {
 
     #[test]
     fn output_is_no_command() {
-        let lines = ["| ##[error]x".to_owned()];
-        let text = Ci::GitHub.fold("a", "a: built", &lines, Duration::ZERO);
-        assert_eq!(text, "::group::a: built\n| ## [error]x\n::endgroup::\n");
+        let lines = ["| x\n::endgroup::\n::error::y".to_owned()];
+        let text = Ci::GitHub.fold("a", "a: built", &lines, Duration::ZERO).plain();
+        assert_eq!(text, "::group::a: built\n| x\\n::endgroup::\\n::error::y\n::endgroup::\n");
     }
 
     #[test]
     fn a_section_has_a_name_that_gitlab_takes() {
-        let text = Ci::GitLab.fold("team/web", "web: built", &[], Duration::ZERO);
+        let text = Ci::GitLab.fold("team/web", "web: built", &[], Duration::ZERO).as_str().to_owned();
         assert!(text.contains(":imk_team.web[collapsed=true]\r\u{1b}[0Kweb: built\n"), "{text:?}");
         assert_eq!(text.matches("imk_team.web").count(), 2);
     }

@@ -26,9 +26,9 @@ pub fn run(global: &Global, args: &CleanArgs) -> Result<(), Failure> {
     let would = if args.dry_run { "would be removed" } else { "removed" };
     tell(&cleaning, would);
     if args.images && chosen.is_none() && !cleaning.stays.is_empty() && !args.dry_run {
-        anstream::eprintln!(
-            "warning: with the state gone imk does not know these images any more; `docker rmi` removes them"
-        );
+        out::warning(format_args!(
+            "with the state gone imk does not know these images any more; `docker rmi` removes them"
+        ));
     }
     Ok(())
 }

@@ -6,7 +6,6 @@
 //! impatient.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use clap_complete::env::Shells;
 use super::args::Global;
 use super::args::shell::CompletionsArgs;
 use super::failure::Failure;
-use super::{command, open, out};
+use super::{command, open, out, quote};
 use crate::drive::project::{self, Overrides};
 use crate::drive::session::STATE;
 use crate::source::discover::discover;
@@ -37,7 +36,7 @@ pub fn run(args: &CompletionsArgs) -> Result<(), Failure> {
     let shells = Shells::builtins();
     let shell = shells.completer(args.shell.name()).ok_or_else(|| Failure::error("no such shell"))?;
     shell.write_registration(VARIABLE, "imk", "imk", "imk", &mut script)?;
-    out::block(String::from_utf8_lossy(&script));
+    out::text(String::from_utf8_lossy(&script));
     Ok(())
 }
 
@@ -53,7 +52,7 @@ pub fn answered() -> bool {
     let mut command = without_flags(command::command(), &words);
     if shell.write_complete(&mut command, words, here.as_deref(), &mut candidates).is_ok() {
         // Byte for byte: bash has them parted by a control character. A shell that is gone needs none.
-        let _ = std::io::stdout().write_all(&candidates);
+        out::bytes(&candidates);
     }
     true
 }
@@ -97,6 +96,10 @@ fn forms(names: &[String], typed: &str, plus: bool) -> Vec<String> {
     };
     let mut forms = Vec::new();
     for name in names {
+        // A shell writes it into the line: what would not be seen there is not offered.
+        if !name.chars().all(quote::is_plain) {
+            continue;
+        }
         if name.starts_with(bare) {
             forms.push(format!("{before}{name}"));
         }

@@ -71,7 +71,7 @@ fn builds(session: &Session, args: &DiffArgs, before: &Record, after: &Record) -
     if args.json {
         let side = |record: &Record| json!({"image": record.image, "key": record.key, "id": record.id, "at": record.at});
         let document = json!({"before": side(before), "after": side(after), "causes": teller.causes(&chain)});
-        out::line(format_args!("{document:#}"));
+        out::json(&document);
         return Ok(());
     }
     match chain.causes.is_empty() {
@@ -115,10 +115,7 @@ fn revisions(
                 json!({"image": one.image, "new": is_new(one), "chain": one.chain.images, "causes": causes})
             })
             .collect();
-        out::line(format_args!(
-            "{:#}",
-            json!({"before": before, "after": after, "images": images, "gone": gone})
-        ));
+        out::json(&json!({"before": before, "after": after, "images": images, "gone": gone}));
         return Ok(());
     }
     if differing.is_empty() && gone.is_empty() {
@@ -135,7 +132,7 @@ fn revisions(
         }
     }
     for name in gone {
-        out::line(format_args!("{name}\n  is gone"));
+        out::lines([name.as_str(), "  is gone"]);
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::args::{DoctorArgs, Global};
 use super::failure::Failure;
+use super::out::Line;
 use super::{open, out};
 use crate::engine::Cancel;
 
@@ -92,7 +93,7 @@ pub fn run(global: &Global, args: &DoctorArgs) -> Result<(), Failure> {
             json!({"section": check.section, "level": check.level.word(), "text": check.text, "advice": check.advice})
         });
         let lines: Vec<_> = lines.collect();
-        out::line(format_args!("{:#}", json!({"checks": lines, "failed": failed, "warned": warned})));
+        out::json(&json!({"checks": lines, "failed": failed, "warned": warned}));
     } else {
         tell(&checks);
         out::line(format_args!(
@@ -113,7 +114,8 @@ fn tell(checks: &[Check]) {
         };
         let style = anstyle::Style::new().fg_color(Some(colour.into()));
         let word = check.level.word();
-        out::line(format_args!("{style}{word:<4}{style:#}  {:<width$}  {}", check.section, check.text));
+        let check_line = Line::styled(style, format_args!("{word:<4}"));
+        out::line(check_line.and(format_args!("  {:<width$}  {}", check.section, check.text)));
         if let Some(advice) = &check.advice {
             out::line(format_args!("      {:<width$}  → {advice}", ""));
         }
@@ -122,7 +124,7 @@ fn tell(checks: &[Check]) {
 
 /// What a failure says in its first line, without colours.
 pub(super) fn first_line(failure: &Failure) -> String {
-    let plain = anstream::adapter::strip_str(&failure.text).to_string();
+    let plain = failure.text.plain();
     let line = plain.lines().next().unwrap_or_default();
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }

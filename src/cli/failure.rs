@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::ci;
+use super::out::Drawn;
+use super::{ci, quote};
 use crate::drive::project::ProjectError;
 use crate::drive::select::Unknown;
 use crate::drive::session::{OpenError, Session};
@@ -19,7 +20,7 @@ use crate::syntax::git_source::masked;
 #[derive(Debug)]
 pub struct Failure {
     /// Whole lines for standard error; may be empty when all was said already.
-    pub text: String,
+    pub text: Drawn,
     /// 1 only for "not up to date", 2 for any error, 130 when interrupted.
     pub code: u8,
 }
@@ -37,7 +38,7 @@ impl Failure {
 
     /// Nothing more to say.
     pub fn silent(code: u8) -> Self {
-        Self { text: String::new(), code }
+        Self { text: Drawn::default(), code }
     }
 
     /// Mistakes in files, all together, each with its line quoted.
@@ -57,7 +58,13 @@ impl Failure {
         if told.len() > 1 {
             let _ = writeln!(text, "{} mistakes; nothing was built", told.len());
         }
-        Self { text, code: 2 }
+        Self { text: Drawn::quoted_already(text), code: 2 }
+    }
+
+    /// This one's text and below it another's; this one's code.
+    pub fn and(mut self, below: &Self) -> Self {
+        self.text.push(&below.text);
+        self
     }
 
     /// No engine, or one that refuses.
@@ -116,7 +123,7 @@ pub fn sync_error(error: SyncError, session: &Session, verbs: &[&str]) -> Failur
 }
 
 fn unknown_words(unknown: &[Unknown], verbs: &[&str]) -> Failure {
-    let mut text = String::new();
+    let mut text = Drawn::default();
     for Unknown { word, hint } in unknown {
         let verb = crate::syntax::suggest::did_you_mean(word, verbs.iter().copied());
         let verb = if verbs.contains(&word.as_str()) {
@@ -125,43 +132,49 @@ fn unknown_words(unknown: &[Unknown], verbs: &[&str]) -> Failure {
             verb
         };
         let hint = hint.clone().or(verb).unwrap_or_else(|| "`imk list` shows all of them".into());
-        text.push_str(&titled(&format!("there is no image `{word}`"), Some(&hint)));
+        text.push(&titled(&format!("there is no image `{word}`"), Some(&hint)));
     }
     Failure { text, code: 2 }
 }
 
-fn titled(message: &str, hint: Option<&str>) -> String {
+fn titled(message: &str, hint: Option<&str>) -> Drawn {
+    let (message, hint) = (quote::line(message), hint.map(quote::line));
     let mut group = Group::with_title(Level::ERROR.primary_title(message));
-    if let Some(hint) = hint {
+    if let Some(hint) = &hint {
         group = group.element(Level::HELP.message(hint));
     }
     // A list of one group draws the hint below the title, as compilers do.
-    format!("{}\n", Renderer::styled().render(&[group]))
+    Drawn::quoted_already(format!("{}\n", Renderer::styled().render(&[group])))
 }
 
 fn excerpt(problem: &Problem, text_of: &impl Fn(&str) -> Option<String>) -> String {
     // A password in an address must not reach a log by way of an excerpt.
     let text = problem.span.and_then(|span| Some((span, masked(&text_of(&problem.path)?))));
-    let mut group = Group::with_title(Level::ERROR.primary_title(problem.message.as_str()));
-    if let Some((span, text)) = &text {
+    let (message, path) = (quote::line(&problem.message), quote::line(&problem.path));
+    let hint = problem.hint.as_deref().map(quote::line);
+    let mut group = Group::with_title(Level::ERROR.primary_title(message.as_str()));
+    let shown = text.as_ref().map(|(span, text)| {
         let start = floor(text, span.start);
-        let end = floor(text, span.end.max(span.start)).max(start);
+        quote::excerpt(text, start..floor(text, span.end.max(span.start)).max(start))
+    });
+    if let Some((text, span)) = &shown {
+        let (start, end) = (span.start, span.end);
         // A span over several lines is drawn by its first.
         let end = text[start..end].find('\n').map_or(end, |line| start + line);
         let snippet = Snippet::source(text.as_str())
-            .path(problem.path.as_str())
+            .path(path.as_str())
             .annotation(AnnotationKind::Primary.span(start..end));
         group = group.element(snippet);
     } else if !problem.path.is_empty() {
-        group = group.element(annotate_snippets::Origin::path(problem.path.as_str()));
+        group = group.element(annotate_snippets::Origin::path(path.as_str()));
     }
-    if let Some(hint) = &problem.hint {
+    if let Some(hint) = &hint {
         group = group.element(Level::HELP.message(hint.as_str()));
     }
     let place = text.as_ref().map(|(span, text)| span.line_and_column(text));
     let place = place.map(|(line, column)| (line, Some(column)));
     let annotation = ci::annotation(&problem.path, place, &problem.message);
-    format!("{}\n{annotation}", Renderer::styled().render(&[group]))
+    format!("{}\n{}", Renderer::styled().render(&[group]), annotation.as_str())
 }
 
 /// The nearest character boundary at or before a byte.

@@ -28,10 +28,10 @@ pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
         session.carry_out(&synced, sweep).map_err(|why| open::state_error(&session, &why))?
     };
     for (_, error) in &sweep.unseen {
-        anstream::eprintln!("warning: {error}; its images were not looked at");
+        out::warning(format_args!("{error}; its images were not looked at"));
     }
     if args.json {
-        out::line(format_args!("{:#}", document(&sweep, args.dry_run)));
+        out::json(&document(&sweep, args.dry_run));
     } else {
         tell(&sweep, if args.dry_run { "would be removed" } else { "removed" });
     }

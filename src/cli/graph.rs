@@ -31,7 +31,8 @@ pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
         session.input(name).map(|image| bases(session.db(), image).clone()).unwrap_or_default()
     };
     let text = if args.json {
-        format!("{:#}\n", document(&session, &order, &edges))
+        out::json(&document(&session, &order, &edges));
+        return Ok(());
     } else if args.bake {
         bake::file(&session, &order, &groups, &edges)
     } else if args.dot {
@@ -41,7 +42,7 @@ pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
     } else {
         tree(&order)
     };
-    out::block(format_args!("{text}"));
+    out::text(format_args!("{text}"));
     Ok(())
 }
 

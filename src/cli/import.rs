@@ -41,17 +41,17 @@ pub fn run(global: &Global, args: &ImportArgs) -> Result<(), Failure> {
             NoteKind::Lost => "not carried over",
             NoteKind::Changed => "changed",
         };
-        anstream::eprintln!("{kind}: {path}:{line}: {}", note.text);
+        out::note(format_args!("{kind}: {path}:{line}: {}", note.text));
     }
     if let Some(other) = override_of(&path)
         && tree.read(&other)?.is_some()
     {
-        anstream::eprintln!(
+        out::note(format_args!(
             "not carried over: {other}: it would be merged into {path}; one file is imported"
-        );
+        ));
     }
     if args.print {
-        out::block(format_args!("{}", imported.imagefile));
+        out::text(format_args!("{}", imported.imagefile));
         return Ok(());
     }
     fs::write(&target, &imported.imagefile)?;

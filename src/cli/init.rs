@@ -29,7 +29,7 @@ pub fn run(global: &Global, args: &InitArgs) -> Result<(), Failure> {
         .map_err(|error| open_error(OpenError::Project(error), |_| None))?;
     let text = imagefile(&project);
     if args.print {
-        out::block(format_args!("{text}"));
+        out::text(format_args!("{text}"));
         return Ok(());
     }
     fs::write(&path, &text)?;

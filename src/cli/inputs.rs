@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{Global, InputsArgs};
 use super::failure::Failure;
-use super::open;
+use super::{open, out};
 use crate::drive::others::Origin;
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
@@ -33,19 +33,19 @@ pub fn run(global: &Global, args: &InputsArgs) -> Result<(), Failure> {
     let words = [args.image.clone()];
     let synced = open::synced(&mut session, &words)?;
     if let Err(error) = &synced.engine {
-        anstream::eprintln!("warning: {error}");
-        anstream::eprintln!(
-            "warning: bases outside the repository count by name, and the builder is not known"
-        );
+        out::warning(format_args!("{error}"));
+        out::warning(format_args!(
+            "bases outside the repository count by name, and the builder is not known"
+        ));
     }
     for (number, name) in synced.targets.iter().enumerate() {
         let inputs = inputs(&session, &synced, name)?;
         if args.json {
-            anstream::println!("{:#}", document(name, &inputs));
+            out::json(&document(name, &inputs));
             continue;
         }
         if number > 0 {
-            anstream::println!();
+            out::line("");
         }
         show(name, &inputs);
     }
@@ -141,7 +141,7 @@ fn document(name: &str, inputs: &Inputs) -> Value {
 }
 
 fn show(name: &str, inputs: &Inputs) {
-    anstream::println!("{name}");
+    out::line(format_args!("{name}"));
     for file in inputs.files.files.iter().filter(|file| file.counts) {
         let (mode, hash) = (file.mode, file.hash.short(12));
         let what = match file.kind {
@@ -150,30 +150,32 @@ fn show(name: &str, inputs: &Inputs) {
             FileKind::Link => format!("link         {hash} {} -> {}", file.path, file.target),
             FileKind::Special => format!("special {mode:04o} {:12} {}", "", file.path),
         };
-        anstream::println!("  {what}");
+        out::line(format_args!("  {what}"));
     }
     for Origin { at, from, commit } in &inputs.origins {
         let at = if at.is_empty() { "." } else { at };
         let commit = commit.as_deref().map(|commit| format!(" at {}", &commit[..12.min(commit.len())]));
-        anstream::println!("  overlay {at} is {from}{}", commit.unwrap_or_default());
+        out::line(format_args!("  overlay {at} is {from}{}", commit.unwrap_or_default()));
     }
     for pattern in &inputs.missing {
-        anstream::println!("  missing {pattern}");
+        out::line(format_args!("  missing {pattern}"));
     }
     for (_, line) in parts(inputs, Code::Dockerfile) {
-        anstream::println!("  line    {}", line.replace('\n', "\n          "));
+        // The lines of a heredoc stand below each other.
+        let fronts = std::iter::once("  line    ").chain(std::iter::repeat("          "));
+        out::lines(fronts.zip(line.split('\n')).map(|(front, line)| format!("{front}{line}")));
     }
     for (name, value) in parts(inputs, Code::Arg) {
-        anstream::println!("  arg     {name}={value}");
+        out::line(format_args!("  arg     {name}={value}"));
     }
     for (base, content) in &inputs.bases {
         let content = content.as_deref().map_or("not built yet", |content| &content[..12]);
-        anstream::println!("  base    {base} {content}");
+        out::line(format_args!("  base    {base} {content}"));
     }
     for (reference, id) in parts(inputs, Code::Upstream) {
-        anstream::println!("  outside {reference} {id}");
+        out::line(format_args!("  outside {reference} {id}"));
     }
     for (name, value) in parts(inputs, Code::Builder).chain(parts(inputs, Code::Config)) {
-        anstream::println!("  setting {name} {value}");
+        out::line(format_args!("  setting {name} {value}"));
     }
 }

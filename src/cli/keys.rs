@@ -7,8 +7,9 @@ use crate::syntax::tag::{FACTS, WHEN_KEYS};
 
 pub fn run() -> Result<(), Failure> {
     out::line(format_args!(
-        "An Imagefile.ron is one value in parentheses: (images: {{\"web\": (context: \"web\")}})\n"
+        "An Imagefile.ron is one value in parentheses: (images: {{\"web\": (context: \"web\")}})"
     ));
+    out::line("");
     table("Its keys", TOP_KEYS);
     out::line("");
     table("The keys of an image, of a template and of `defaults`", IMAGE_KEYS);

@@ -19,8 +19,8 @@ pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
     }
     let synced = open::synced(&mut session, &args.targets.words)?;
     if let Err(error) = &synced.engine {
-        anstream::eprintln!("warning: {error}");
-        anstream::eprintln!("warning: what imk wrote down is believed; the engine may have lost some of it");
+        out::warning(format_args!("{error}"));
+        out::warning(format_args!("what imk wrote down is believed; the engine may have lost some of it"));
     }
     session.take_stock(&synced);
     let plan = session.plan(&synced, false);
@@ -30,12 +30,12 @@ pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
     let _ = session.upstream.save();
     if args.json {
         let images: Vec<Value> = images.iter().map(|image| document(&session, image)).collect();
-        out::line(format_args!("{:#}", json!({ "images": images })));
+        out::json(&json!({ "images": images }));
         return Ok(());
     }
     let rows: Vec<Vec<String>> = images.iter().map(|image| row(&session, image)).collect();
     let headings = ["image", "state", "tag", "id", "size", "built", "took", "base"];
-    for line in table::lines(&headings, &rows, &[7, 2], table::width()) {
+    for line in table::lines(&headings, &rows, &[7, 2], out::columns()) {
         out::line(line);
     }
     Ok(())

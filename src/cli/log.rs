@@ -26,7 +26,7 @@ pub fn run(global: &Global, args: &LogArgs) -> Result<(), Failure> {
                 value
             })
             .collect();
-        out::line(format_args!("{:#}", json!({ "builds": builds })));
+        out::json(&json!({ "builds": builds }));
         return Ok(());
     }
     let width = shown().map(|(name, _)| name.len()).max().unwrap_or_default();

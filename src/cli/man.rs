@@ -15,7 +15,7 @@ pub fn run(global: &Global, args: &ManArgs) -> Result<(), Failure> {
     let source = format!("imk {}", root.get_version().unwrap_or_default());
     let of = |command: Command| Man::new(command).source(source.as_str()).manual("imk");
     let Some(folder) = &args.folder else {
-        out::block(String::from_utf8_lossy(&page(&of(root))?));
+        out::text(String::from_utf8_lossy(&page(&of(root))?));
         return Ok(());
     };
     let folder = open::place(global, folder);

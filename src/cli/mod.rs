@@ -32,6 +32,7 @@ mod plan;
 mod pre_push;
 mod progress;
 mod pull;
+mod quote;
 mod records;
 mod replay;
 mod schema;
@@ -45,8 +46,11 @@ mod why;
 mod why_not;
 mod words;
 
+use std::ffi::OsString;
+
 use args::Verb;
 pub use failure::Failure;
+use out::Drawn;
 
 /// What may be typed where a target may stand, for "did you mean".
 const VERBS: &[&str] = &[
@@ -97,8 +101,8 @@ pub fn main() -> u8 {
         Err(error) => {
             // clap exits with 2 for mistakes, as make does, and 0 for --help.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            let _ = error.print();
-            return code;
+            usage(&error, &words);
+            return out::status(code);
         }
     };
     let global = &args.global;
@@ -136,11 +140,37 @@ pub fn main() -> u8 {
         Some(Verb::Schema) => schema::run(),
         Some(Verb::Fmt(fmt)) => fmt::run(global, fmt),
     };
-    match done {
+    out::status(match done {
         Ok(()) => 0,
         Err(failure) => {
-            anstream::eprint!("{}", failure.text);
+            out::drawn(&failure.text);
             failure.code
         }
+    })
+}
+
+/// What clap has to say: help and versions are results, in colours; a mistake quotes what was typed.
+fn usage(error: &clap::Error, typed: &[OsString]) {
+    let text = error.render();
+    if !error.use_stderr() {
+        return out::help(&text.ansi().to_string());
     }
+    let variables = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("IMK_"));
+    let quoted: Vec<String> = typed
+        .iter()
+        .cloned()
+        .chain(variables.map(|(_, value)| value))
+        .map(|word| word.to_string_lossy().into_owned())
+        .filter(|word| !word.chars().all(quote::is_plain))
+        .collect();
+    if quoted.is_empty() {
+        return out::drawn(&Drawn::quoted_already(text.ansi().to_string()));
+    }
+    // Colours go where they cannot be told from those that were typed.
+    let mut plain = text.to_string();
+    for word in &quoted {
+        let value = word.split_once('=').map_or(word.as_str(), |(_, value)| value);
+        plain = plain.replace(word, &quote::line(word)).replace(value, &quote::line(value));
+    }
+    out::drawn(&Drawn::quoted_already(quote::text(&plain)));
 }

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::args::Global;
 use super::failure::{Failure, open_error, sync_error};
-use super::{VERBS, ci, engines, words};
+use super::{VERBS, ci, engines, out, words};
 use crate::credentials::Credentials;
 use crate::drive::affected::{Affected, affected};
 use crate::drive::project::Overrides;
@@ -106,9 +106,9 @@ pub fn since(
     let before = git.tree(&git.since(rev)?)?;
     let affected = affected(&asked, &before, after).map_err(|error| states_error(error, after))?;
     if affected.nothing_before.is_some() {
-        anstream::eprintln!(
-            "warning: nothing can be said of the images at `{rev}`: every image counts as changed"
-        );
+        out::warning(format_args!(
+            "nothing can be said of the images at `{rev}`: every image counts as changed"
+        ));
     }
     Ok(affected)
 }
@@ -198,12 +198,12 @@ fn open(
     };
     let waiting = |holder: &str| {
         let who = if holder.is_empty() { "another imk" } else { holder };
-        anstream::eprintln!("waiting for {who}, which is building in this repository");
+        out::note(format_args!("waiting for {who}, which is building in this repository"));
     };
     let mut session = Session::open_with(opening, recipes, waiting, kept)
         .map_err(|error| open_error(error, |path| text(&*tree, path)))?;
     session.executor.enlist(engines::fleet(&global.engines, &session.project, &environment)?);
-    session.on_fetch(Arc::new(|url: &str| anstream::eprintln!("fetching from {url}")));
+    session.on_fetch(Arc::new(|url: &str| out::note(format_args!("fetching from {url}"))));
     Ok(session)
 }
 
@@ -211,7 +211,7 @@ fn open(
 pub fn synced(session: &mut Session, words: &[String]) -> Result<Synced, Failure> {
     let synced = session.sync(words).map_err(|error| sync_error(error, session, VERBS))?;
     for line in words::notes(&session.upstream.take_notes()) {
-        anstream::eprintln!("warning: {line}");
+        out::warning(format_args!("{line}"));
     }
     away(session);
     gone(session);
@@ -221,7 +221,7 @@ pub fn synced(session: &mut Session, words: &[String]) -> Result<Synced, Failure
 /// Tells which engines do not answer, each once.
 fn gone(session: &Session) {
     for (name, error) in session.executor.fleet().take_gone() {
-        anstream::eprintln!("warning: engine `{name}` is left out: {error}");
+        out::warning(format_args!("engine `{name}` is left out: {error}"));
     }
 }
 
@@ -229,7 +229,7 @@ fn gone(session: &Session) {
 pub fn silent(session: &Session) {
     gone(session);
     for error in session.executor.remote_cache.take_silent() {
-        anstream::eprintln!("warning: {error}; nobody knows whether it has what was built here or elsewhere");
+        out::warning(format_args!("{error}; nobody knows whether it has what was built here or elsewhere"));
     }
 }
 
@@ -304,12 +304,10 @@ pub fn away(session: &Session) {
         let when = i64::try_from(away.when).ok().and_then(|when| jiff::Timestamp::from_second(when).ok());
         let when = when.map_or_else(String::new, |when| when.strftime(" of %F %H:%M UTC").to_string());
         let commit = &away.commit[..12.min(away.commit.len())];
-        anstream::eprintln!(
-            "warning: `{}` cannot be asked where `{}` stands: {}; imk goes on with the last answer,{when}: commit {commit}",
-            away.url,
-            away.name,
-            away.why
-        );
+        out::warning(format_args!(
+            "`{}` cannot be asked where `{}` stands: {}; imk goes on with the last answer,{when}: commit {commit}",
+            away.url, away.name, away.why
+        ));
     }
 }
 

@@ -1,20 +1,285 @@
-//! Standard output: results, in the order they are known.
+//! The door to the screen: everything that imk prints goes through here.
+//!
+//! Standard output is for results, standard error for progress and trouble. Whatever is
+//! handed in is quoted (`quote`), so a line stays a line: colours are imk's own, and are
+//! told apart by type. A stream that is gone, full or slow never ends imk in the middle
+//! of its work: a slow one is waited for, a reader that left is no error, a full disk is
+//! told once when all is done, and trouble with standard error is nobody's.
 
-use std::fmt::Display;
-use std::io::{ErrorKind, Write};
+use std::fmt::{self, Display};
+use std::io::{self, ErrorKind, IsTerminal as _};
+use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
 
-/// Writes a line. A reader that has seen enough (`imk graph | head -1`) ends
-/// the program quietly, as it ends any other in a pipe.
-pub fn line(text: impl Display) {
-    block(format_args!("{text}\n"));
+use anstream::{AutoStream, ColorChoice};
+use anstyle::Style;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use super::quote;
+
+/// One line, all of it quoted but imk's own colours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line(String);
+
+impl Line {
+    /// A line that begins with coloured text.
+    pub fn styled(style: Style, text: impl Display) -> Self {
+        Self(format!("{style}{}{style:#}", quote::line(&text.to_string())))
+    }
+
+    /// More of the line.
+    pub fn and(mut self, text: impl Display) -> Self {
+        self.0 += &quote::line(&text.to_string());
+        self
+    }
+
+    /// What is written to a terminal.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-/// Writes text that has its own line ends.
-pub fn block(text: impl Display) {
-    let mut out = anstream::stdout().lock();
-    let written = write!(out, "{text}").and_then(|()| out.flush());
-    if let Err(error) = written {
-        let status = if error.kind() == ErrorKind::BrokenPipe { 0 } else { 2 };
-        std::process::exit(status);
+impl From<fmt::Arguments<'_>> for Line {
+    fn from(text: fmt::Arguments<'_>) -> Self {
+        Self::from(text.to_string())
+    }
+}
+
+impl From<String> for Line {
+    fn from(text: String) -> Self {
+        Self(quote::line(&text))
+    }
+}
+
+impl From<&String> for Line {
+    fn from(text: &String) -> Self {
+        Self(quote::line(text))
+    }
+}
+
+impl From<&str> for Line {
+    fn from(text: &str) -> Self {
+        Self(quote::line(text))
+    }
+}
+
+/// Whole lines in which foreign text is quoted already: errors as they are drawn, with
+/// their excerpts and colours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drawn(String);
+
+impl Drawn {
+    /// Takes the drawer's word that nothing foreign in it is unquoted.
+    pub fn quoted_already(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// More lines below.
+    pub fn push(&mut self, more: &Self) {
+        self.0 += &more.0;
+    }
+
+    /// What is written to a terminal.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Without colours.
+    pub fn plain(&self) -> String {
+        anstream::adapter::strip_str(&self.0).to_string()
+    }
+}
+
+/// A result of one line.
+pub fn line(text: impl Into<Line>) {
+    results(&(text.into().0 + "\n"));
+}
+
+/// Results, a line each.
+pub fn lines<L: Into<Line>>(lines: impl IntoIterator<Item = L>) {
+    lines.into_iter().for_each(line);
+}
+
+/// A result with line ends of its own: a file that imk wrote, where its line ends are its own.
+pub fn text(text: impl Display) {
+    results(&quote::text(&text.to_string()));
+}
+
+/// A result for programs.
+pub fn json(value: &serde_json::Value) {
+    results(&(quote::json(&format!("{value:#}")) + "\n"));
+}
+
+/// A result for programs, on one line.
+pub fn json_line(value: &serde_json::Value) {
+    results(&(quote::json(&value.to_string()) + "\n"));
+}
+
+/// Help and version, in clap's own colours.
+pub fn help(text: &str) {
+    results(text);
+}
+
+/// Bytes whose reader is a program that has a protocol for them, and no terminal.
+pub fn bytes(bytes: &[u8]) {
+    results_raw(bytes);
+}
+
+/// A line of progress or trouble.
+pub fn note(text: impl Into<Line>) {
+    trouble(&(text.into().0 + "\n"));
+}
+
+/// Something that a person should know, and that stops nothing.
+pub fn warning(text: impl Display) {
+    note(format_args!("warning: {text}"));
+}
+
+/// An error as it was drawn.
+pub fn drawn(drawn: &Drawn) {
+    trouble(&drawn.0);
+}
+
+/// An event for programs: JSON on one line of standard error.
+pub fn event(json: &str) {
+    trouble(&(quote::json(json) + "\n"));
+}
+
+/// Lines of a CI's own language, written as they are: without colour they are still wanted.
+pub fn ci(commands: &Drawn) {
+    let _ = write(io::stderr().lock(), commands.0.as_bytes());
+}
+
+/// Whether standard error is a terminal.
+pub fn has_screen() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// The columns of the terminal that standard output is; `None` when it is none.
+pub fn columns() -> Option<usize> {
+    let told = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(told.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// Whether nobody reads standard output any more.
+pub fn is_gone() -> bool {
+    !matches!(*state(), State::Open)
+}
+
+/// The exit status of a command that ended with `code`: results that could not be written are an error.
+pub fn status(code: u8) -> u8 {
+    let failed = match &*state() {
+        State::Failed(why) => why.clone(),
+        State::Open | State::Gone => return code,
+    };
+    note(format_args!("error: the results could not be written to standard output: {failed}"));
+    code.max(2)
+}
+
+/// What became of standard output.
+enum State {
+    Open,
+    /// Its reader has seen enough (`imk graph | head -1`).
+    Gone,
+    Failed(String),
+}
+
+static STATE: Mutex<State> = Mutex::new(State::Open);
+
+fn state() -> std::sync::MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn results(text: &str) {
+    let out = io::stdout();
+    results_raw(coloured(text, AutoStream::choice(&out)).as_bytes());
+}
+
+fn results_raw(bytes: &[u8]) {
+    let mut state = state();
+    if !matches!(*state, State::Open) {
+        return;
+    }
+    if let Err(error) = write(io::stdout().lock(), bytes) {
+        *state = match error.kind() {
+            ErrorKind::BrokenPipe => State::Gone,
+            _ => State::Failed(error.to_string()),
+        };
+    }
+}
+
+fn trouble(text: &str) {
+    let err = io::stderr();
+    let text = coloured(text, AutoStream::choice(&err));
+    // Whoever closed it does not want to know.
+    let _ = write(err.lock(), text.as_bytes());
+}
+
+fn coloured(text: &str, choice: ColorChoice) -> String {
+    match choice {
+        ColorChoice::Never => anstream::adapter::strip_str(text).to_string(),
+        _ => text.to_owned(),
+    }
+}
+
+/// Writes all of it, however slow the reader. Another process may have made the stream one that does
+/// not wait (`O_NONBLOCK` belongs to all who share it); then the waiting is done here.
+fn write(mut stream: impl AsFd + io::Write, mut bytes: &[u8]) -> io::Result<()> {
+    // Nothing should be kept there, but the order of what is shown would suffer.
+    let _ = stream.flush();
+    while !bytes.is_empty() {
+        match rustix::io::write(&stream, bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let wait = poll(&mut [PollFd::new(&stream, PollFlags::OUT)], None);
+                wait.map(drop).or_else(|error| if error == Errno::INTR { Ok(()) } else { Err(error) })?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_colours_of_our_own_are_colours() {
+        let bold = Style::new().bold();
+        let line = Line::styled(bold, "a\u{1b}[8m\nb").and(": \u{1b}[0m");
+        assert_eq!(line.as_str(), "\u{1b}[1ma\\u{1b}[8m\\nb\u{1b}[0m: \\u{1b}[0m");
+    }
+
+    #[test]
+    fn a_slow_reader_is_waited_for_and_one_that_left_is_told_apart() {
+        use std::io::Read;
+        let (mut reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        writer.set_nonblocking(true).unwrap();
+        let many = vec![b'x'; 4 << 20];
+        let length = many.len();
+        let writing = std::thread::spawn(move || write(writer, &many).is_ok());
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).unwrap();
+        assert!(writing.join().unwrap());
+        assert_eq!(read.len(), length);
+        let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        drop(reader);
+        assert_eq!(write(writer, b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_full_device_is_an_error_and_no_panic() {
+        let full = fs_err::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let error = write(full.into_parts().0, b"x").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
     }
 }

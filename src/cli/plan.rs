@@ -17,7 +17,7 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
         let document = json!({
             "images": plan.jobs.iter().map(|(name, verdict)| json_job(name, verdict)).collect::<Vec<_>>(),
         });
-        out::line(format_args!("{document:#}"));
+        out::json(&document);
         return mistakes(&session, &plan);
     }
     warnings(&session, &synced);
@@ -66,10 +66,10 @@ pub fn planned(
     };
     let synced = open::synced(&mut session, &targets.words)?;
     if let Err(error) = &synced.engine {
-        anstream::eprintln!("warning: {error}");
-        anstream::eprintln!(
-            "warning: the plan believes what imk wrote down; the engine may have lost some of it"
-        );
+        out::warning(format_args!("{error}"));
+        out::warning(format_args!(
+            "the plan believes what imk wrote down; the engine may have lost some of it"
+        ));
     }
     let plan = session.plan(&synced, always);
     // What was read of the files and heard from registries serves the next run; a plan changes nothing else.
@@ -129,7 +129,7 @@ pub fn skipped_tags(skipped: &[(String, Skipped)]) {
     for (skipped, images) in together(skipped.iter().map(|(image, skipped)| (image.as_str(), skipped))) {
         let images = images.into_iter().collect::<Vec<_>>().join(", ");
         let why = words::missing(&skipped.why);
-        anstream::eprintln!("warning: {images}: the tag `{}` is left out: {why}", skipped.template);
+        out::warning(format_args!("{images}: the tag `{}` is left out: {why}", skipped.template));
     }
 }
 
@@ -140,6 +140,6 @@ pub fn warnings(session: &Session, synced: &Synced) {
             true => String::new(),
             false => warning.images.join(", ") + ": ",
         };
-        anstream::eprintln!("warning: {about}{}", warning.message);
+        out::warning(format_args!("{about}{}", warning.message));
     }
 }

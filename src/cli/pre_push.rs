@@ -10,7 +10,7 @@ use super::args::hook::{Mode, RunArgs};
 use super::args::{BuildArgs, Global};
 use super::build::{self, Going, Keep};
 use super::failure::Failure;
-use super::{hook, open, plan};
+use super::{hook, open, out, plan};
 use crate::drive::hook::Lack;
 use crate::engine::Cancel;
 use crate::source::git::pushed::{PushedTree, pushed};
@@ -38,7 +38,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let (trees, unread) = store.pushed_trees(&refs);
     let mut verdict = Verdict::default();
     for (name, error) in unread {
-        anstream::eprintln!("imk: {name} cannot be judged: {error}");
+        out::note(format_args!("imk: {name} cannot be judged: {error}"));
         verdict.unjudged += 1;
     }
     for tree in &trees {
@@ -71,8 +71,8 @@ impl Push<'_> {
             Ok(lacks) => lacks,
             Err(failure) if failure.code == 130 => return Err(failure),
             Err(failure) => {
-                anstream::eprint!("{}", failure.text);
-                anstream::eprintln!("imk: {} cannot be judged", title(pushed));
+                out::drawn(&failure.text);
+                out::note(format_args!("imk: {} cannot be judged", title(pushed)));
                 verdict.unjudged += 1;
                 return Ok(());
             }
@@ -83,10 +83,10 @@ impl Push<'_> {
         }
         if !lacks.is_empty() {
             let (images, are) = if lacks.len() == 1 { ("image", "is") } else { ("images", "are") };
-            anstream::eprintln!("imk: {} {images} of {} {are} not ready", lacks.len(), title(pushed));
+            out::note(format_args!("imk: {} {images} of {} {are} not ready", lacks.len(), title(pushed)));
         }
         for (name, lack) in &lacks {
-            anstream::eprintln!("  {name}: {}", sentence(lack));
+            out::note(format_args!("  {name}: {}", sentence(lack)));
         }
         verdict.lacking += lacks.len();
         Ok(())
@@ -106,7 +106,7 @@ impl Push<'_> {
         if !lacks.is_empty()
             && let Err(error) = &synced.engine
         {
-            anstream::eprintln!("warning: {error}; what imk wrote down is believed");
+            out::warning(format_args!("{error}; what imk wrote down is believed"));
         }
         let _ = session.upstream.save();
         Ok(lacks)
@@ -117,7 +117,7 @@ impl Push<'_> {
         let started = Instant::now();
         let cancel = build::cancel_on_signals(|| {})?;
         let PushedTree { tree, commit, .. } = pushed;
-        anstream::eprintln!("imk: building {}", title(pushed));
+        out::note(format_args!("imk: building {}", title(pushed)));
         let mut session = open::session_of(self.global, &self.now, tree, commit, true, &cancel)?;
         let synced = open::synced(&mut session, &[])?;
         let args = BuildArgs::default();
@@ -125,7 +125,8 @@ impl Push<'_> {
         build::go(&mut session, &synced, &going, started).map_err(|failure| {
             let hint = "mend it and commit that, or push with --no-verify";
             let told = Failure::with_hint("the push is stopped: not everything could be built", hint);
-            Failure { text: failure.text + &told.text, code: if failure.code == 130 { 130 } else { 1 } }
+            let code = if failure.code == 130 { 130 } else { 1 };
+            Failure { code, ..failure.and(&told) }
         })
     }
 }

@@ -8,7 +8,7 @@
 mod json;
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::args;
 use super::ci::{Ci, Row};
+use super::out::{self, Line};
+use super::quote;
 use super::words;
 use crate::drive::run::{Ending, Event, Summary};
 use crate::engine::{BuildEvent, ImageId};
@@ -70,7 +72,7 @@ impl Progress {
         trace: bool,
         logs: impl Fn(&str) -> PathBuf + Send + Sync + 'static,
     ) -> Self {
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = out::has_screen();
         let how = match how {
             args::Progress::Auto if terminal => How::Live(MultiProgress::new()),
             args::Progress::Tty => How::Live(MultiProgress::new()),
@@ -205,7 +207,7 @@ impl Progress {
                 let title = format!("{name}: {text}");
                 let lines = std::mem::take(&mut job.lines);
                 // Written as it is: without colour these sequences are still wanted.
-                eprint!("{}", ci.fold(name, &title, &lines, job.took));
+                out::ci(&ci.fold(name, &title, &lines, job.took));
             }
             _ => self.line(name, &text),
         }
@@ -214,7 +216,7 @@ impl Progress {
     /// A line of JSON, where that is wanted.
     fn object(&self, line: impl FnOnce() -> String) {
         if let How::Json = self.how {
-            eprintln!("{}", line());
+            out::event(&line());
         }
     }
 
@@ -269,7 +271,7 @@ impl Progress {
 
     /// One whole line of a step's output.
     fn output(&self, name: &str, job: &mut Job, step: &str, line: &[u8]) {
-        let text = plain_text(line);
+        let text = quote::output(line);
         if text.is_empty() {
             return;
         }
@@ -292,13 +294,12 @@ impl Progress {
     }
 
     fn line(&self, name: &str, text: &str) {
-        let bold = anstyle::Style::new().bold();
+        let line = Line::styled(anstyle::Style::new().bold(), name).and(": ").and(text);
         match &self.how {
             How::Live(bars) => {
-                let line = format!("{bold}{name}{bold:#}: {text}");
-                let _ = bars.println(line);
+                let _ = bars.println(line.as_str());
             }
-            How::Plain | How::Folded(_) => anstream::eprintln!("{bold}{name}{bold:#}: {text}"),
+            How::Plain | How::Folded(_) => out::note(line),
             How::Json | How::Quiet => {}
         }
     }
@@ -308,7 +309,7 @@ impl Progress {
         let bar = bars.add(ProgressBar::new_spinner());
         let style = ProgressStyle::with_template("{spinner} {prefix:.bold} {elapsed} {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        bar.set_prefix(name.to_owned());
+        bar.set_prefix(quote::line(name));
         bar.enable_steady_tick(Duration::from_millis(120));
         Some(bar)
     }
@@ -330,7 +331,7 @@ impl Job {
 
     fn show(&self, text: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_message(text.to_owned());
+            bar.set_message(quote::line(text));
         }
     }
 }
@@ -338,25 +339,4 @@ impl Job {
 /// Steps of the Dockerfile are numbered; the engine's own chores are not.
 fn is_instruction(step: &str) -> bool {
     step.starts_with('[') && !step.starts_with("[internal]")
-}
-
-/// A line as a terminal would leave it: what stands before a carriage return
-/// was overwritten, and no escape sequence gets through to move the cursor.
-fn plain_text(line: &[u8]) -> String {
-    let text = String::from_utf8_lossy(line);
-    let last = text.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
-    let stripped = anstream::adapter::strip_str(last).to_string();
-    stripped.chars().filter(|c| !c.is_control() || *c == '\t').collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn output_cannot_move_the_cursor() {
-        assert_eq!(plain_text(b"10%\r50%\r100%"), "100%");
-        assert_eq!(plain_text(b"\x1b[31mred\x1b[0m\x1b[2J\r\n".trim_ascii_end()), "red");
-        assert_eq!(plain_text(b"a\x07b\xff"), "ab\u{fffd}");
-    }
 }

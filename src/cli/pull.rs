@@ -15,17 +15,17 @@ pub fn run(global: &Global, args: &PullArgs) -> Result<(), Failure> {
     let pulled = session.pull(&synced);
     open::silent(&session);
     session.save()?;
-    let mut text = String::new();
+    let mut text = out::Drawn::default();
     for (name, outcome) in &pulled {
         match outcome {
             Pulled::Here => {}
             Pulled::Fetched => out::line(format_args!("{name}: fetched")),
             Pulled::Nowhere => {
                 let message = format!("no registry has image `{name}` as its files are now");
-                text += &Failure::with_hint(message, "`imk` builds it, `imk plan` says why").text;
+                text.push(&Failure::with_hint(message, "`imk` builds it, `imk plan` says why").text);
             }
             Pulled::Failed(error) => {
-                text += &Failure::error(format!("image `{name}` was not fetched: {error}")).text;
+                text.push(&Failure::error(format!("image `{name}` was not fetched: {error}")).text);
             }
         }
     }

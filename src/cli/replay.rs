@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::{Global, ReplayArgs};
 use super::failure::Failure;
-use super::{open, words};
+use super::{open, out, words};
 use crate::drive::replay::{Asked, Builds, Replay, Sums, replay, sums};
 use crate::source::git::history::Range;
 
@@ -38,15 +38,16 @@ pub fn run(global: &Global, args: &ReplayArgs) -> Result<(), Failure> {
         fs::write(file, page::page(&replay, &sums))?;
     }
     if args.json {
-        anstream::println!("{:#}", document(&replay, &sums));
+        out::json(&document(&replay, &sums));
         return Ok(());
     }
     if args.trace {
-        anstream::print!("{}", trace(&replay));
+        out::lines(trace(&replay));
     }
-    anstream::print!("{}", table(&replay, &sums));
+    out::lines(table(&replay, &sums));
     if let Some(file) = &args.html {
-        anstream::println!("\nwrote {}", file.display());
+        out::line("");
+        out::line(format_args!("wrote {}", file.display()));
     }
     Ok(())
 }
@@ -105,60 +106,59 @@ fn remarks(replay: &Replay, sums: &Sums) -> Vec<String> {
     remarks
 }
 
-fn table(replay: &Replay, sums: &Sums) -> String {
-    let mut out = headline(replay) + "\n\n";
-    out += &format!("{:<20} {:>8} {:>8}  commits without a build\n", "", "builds", "of all");
+fn table(replay: &Replay, sums: &Sums) -> Vec<String> {
+    let mut lines = vec![headline(replay), String::new()];
+    lines.push(format!("{:<20} {:>8} {:>8}  commits without a build", "", "builds", "of all"));
     for ((rule, builds), (_, idle)) in rules(&sums.builds).into_iter().zip(rules(&sums.idle)) {
-        out += &format!("{rule:<20} {builds:>8} {:>8}  {idle}\n", share(builds, sums.builds.all));
+        lines.push(format!("{rule:<20} {builds:>8} {:>8}  {idle}", share(builds, sums.builds.all)));
     }
     let images: Vec<_> = sums.images.iter().filter(|(_, builds)| builds.context > 0).collect();
     if !images.is_empty() {
         let width = images.iter().take(SHOWN).map(|(name, _)| name.len()).max().unwrap_or(0).max(20);
-        out += &format!("\n{:<width$} {:>8} {:>12} {:>10}\n", "builds of", "imk", "Shipwright", "context");
+        lines.push(String::new());
+        lines.push(format!("{:<width$} {:>8} {:>12} {:>10}", "builds of", "imk", "Shipwright", "context"));
         for (name, builds) in images.iter().take(SHOWN) {
             let Builds { imk, shipwright, context, .. } = builds;
-            out += &format!("{name:<width$} {imk:>8} {shipwright:>12} {context:>10}\n");
+            lines.push(format!("{name:<width$} {imk:>8} {shipwright:>12} {context:>10}"));
         }
-        out += &more(images.len(), "image");
+        lines.extend(more(images.len(), "image"));
     }
     if !sums.lines.is_empty() {
-        out += "\nbuilds of imk, and the lines behind them\n";
+        lines.push(String::new());
+        lines.push("builds of imk, and the lines behind them".to_owned());
         for (line, builds) in sums.lines.iter().take(SHOWN) {
-            out += &format!("{builds:>8}  {}: {}\n", line.path, line.text);
+            lines.push(format!("{builds:>8}  {}: {}", line.path, line.text));
         }
-        out += &more(sums.lines.len(), "line");
+        lines.extend(more(sums.lines.len(), "line"));
     }
     let remarks = remarks(replay, sums);
     if !remarks.is_empty() {
-        out += &format!("\n{}\n", remarks.join("\n"));
+        lines.push(String::new());
+        lines.extend(remarks);
     }
-    out
+    lines
 }
 
-fn more(count: usize, what: &str) -> String {
+fn more(count: usize, what: &str) -> Option<String> {
     match count.saturating_sub(SHOWN) {
-        0 => String::new(),
-        1 => format!("… and 1 more {what}\n"),
-        more => format!("… and {more} more {what}s\n"),
+        0 => None,
+        1 => Some(format!("… and 1 more {what}")),
+        more => Some(format!("… and {more} more {what}s")),
     }
 }
 
 /// Every commit with its builds.
-fn trace(replay: &Replay) -> String {
-    let mut out = String::new();
+fn trace(replay: &Replay) -> Vec<String> {
+    let mut lines = Vec::new();
     for step in &replay.steps {
-        out += &format!("{} {}\n", short(&step.commit.id), step.commit.summary);
-        if let Some(why) = &step.skipped {
-            out += &format!("    skipped: {why}\n");
-        }
-        for (name, why) in &step.mistakes {
-            out += &format!("    {name}: has mistakes: {why}\n");
-        }
-        for job in &step.built {
-            out += &format!("    {}: {}\n", job.name, words::first_reason(&job.reasons));
-        }
+        lines.push(format!("{} {}", short(&step.commit.id), step.commit.summary));
+        lines.extend(step.skipped.iter().map(|why| format!("    skipped: {why}")));
+        lines.extend(step.mistakes.iter().map(|(name, why)| format!("    {name}: has mistakes: {why}")));
+        let why = |reasons: &[_]| words::first_reason(reasons);
+        lines.extend(step.built.iter().map(|job| format!("    {}: {}", job.name, why(&job.reasons))));
     }
-    out + "\n"
+    lines.push(String::new());
+    lines
 }
 
 fn document(replay: &Replay, sums: &Sums) -> Value {

@@ -13,7 +13,7 @@ use crate::syntax::imagefile::{ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, TOP_KEYS};
 use crate::syntax::tag::WHEN_KEYS;
 
 pub fn run() -> Result<(), Failure> {
-    out::line(format_args!("{:#}", schema()));
+    out::json(&schema());
     Ok(())
 }
 

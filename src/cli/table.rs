@@ -4,6 +4,9 @@
 
 use anstyle::Style;
 
+use super::out::Line;
+use super::quote;
+
 /// Below so many columns a text says nothing any more.
 const LEAST: usize = 6;
 
@@ -12,9 +15,12 @@ const GAP: usize = 2;
 
 /// Lines of a table below its headings. `widest` is the width that there is; `None` is any.
 /// `cut` names the columns that may lose their ends, the first to lose in front.
-pub fn lines(headings: &[&str], rows: &[Vec<String>], cut: &[usize], widest: Option<usize>) -> Vec<String> {
+pub fn lines(headings: &[&str], rows: &[Vec<String>], cut: &[usize], widest: Option<usize>) -> Vec<Line> {
+    // How wide a text is shows when it is quoted.
+    let quoted = |row: &Vec<String>| row.iter().map(|text| quote::line(text)).collect::<Vec<_>>();
+    let rows: Vec<Vec<String>> = rows.iter().map(quoted).collect();
     let mut widths: Vec<usize> = headings.iter().map(|text| length(text)).collect();
-    for row in rows {
+    for row in &rows {
         for (width, text) in widths.iter_mut().zip(row) {
             *width = (*width).max(length(text));
         }
@@ -28,8 +34,8 @@ pub fn lines(headings: &[&str], rows: &[Vec<String>], cut: &[usize], widest: Opt
     }
     let bold = Style::new().bold();
     let head: Vec<String> = headings.iter().map(|text| (*text).to_owned()).collect();
-    let mut lines = vec![format!("{bold}{}{bold:#}", line(&head, &widths))];
-    lines.extend(rows.iter().map(|row| line(row, &widths)));
+    let mut lines = vec![Line::styled(bold, line(&head, &widths))];
+    lines.extend(rows.iter().map(|row| Line::from(line(row, &widths))));
     lines
 }
 
@@ -52,12 +58,6 @@ fn shorten(text: &str, width: usize) -> String {
 
 fn length(text: &str) -> usize {
     text.chars().count()
-}
-
-/// The columns of the terminal that standard output is; `None` when it is none.
-pub fn width() -> Option<usize> {
-    let told = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    Some(usize::from(told.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// `12 B`, `3.4 kB`, `120 MB`: in thousands, as the engine's own client counts.
@@ -88,8 +88,8 @@ pub fn ago(seconds: u64) -> String {
 mod tests {
     use super::*;
 
-    fn plain(lines: &[String]) -> Vec<String> {
-        lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect()
+    fn plain(lines: &[Line]) -> Vec<String> {
+        lines.iter().map(|line| anstream::adapter::strip_str(line.as_str()).to_string()).collect()
     }
 
     #[test]

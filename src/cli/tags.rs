@@ -19,7 +19,7 @@ pub fn run(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
     let targets = || synced.targets.iter();
     if args.json {
         let images: Vec<Value> = targets().map(|name| json_image(&planned, &tagging, name)).collect();
-        out::line(format_args!("{:#}", json!({ "images": images })));
+        out::json(&json!({ "images": images }));
         return Ok(());
     }
     let told: Vec<(String, Skipped)> = targets()
@@ -78,7 +78,7 @@ fn newest(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
         let told = session.newest(&synced, name);
         let troubles = [told.engine.map(|it| it.to_string()), told.registry.map(|it| it.to_string())];
         for trouble in troubles.iter().flatten() {
-            anstream::eprintln!("warning: {name}: {trouble}; it may have a newer tag");
+            out::warning(format_args!("{name}: {trouble}; it may have a newer tag"));
         }
         match told.newest {
             Some(newest) => found.push((name, newest)),
@@ -95,7 +95,7 @@ fn newest(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
                 "in_registry": newest.in_registry,
             })
         };
-        out::line(format_args!("{:#}", json!({ "images": found.iter().map(image).collect::<Vec<_>>() })));
+        out::json(&json!({ "images": found.iter().map(image).collect::<Vec<_>>() }));
     } else {
         for (_, newest) in &found {
             out::line(&newest.reference);

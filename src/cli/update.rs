@@ -41,7 +41,7 @@ pub fn outdated(global: &Global, args: &OutdatedArgs) -> Result<(), Failure> {
     let changes: Vec<&Move> = update.moves.iter().filter(|entry| entry.changes()).collect();
     if args.json {
         let entries: Vec<Value> = changes.iter().map(|entry| document(entry)).collect();
-        out::line(format_args!("{:#}", json!({ "outdated": entries })));
+        out::json(&json!({ "outdated": entries }));
     } else {
         changes.iter().for_each(|entry| out::line(format_args!("{}", sentence(entry))));
     }
@@ -73,7 +73,7 @@ fn stale(session: &mut Session) -> Result<Vec<String>, Failure> {
 
 /// Registries that did not say leave the lock file as it was, and that must not look like success.
 fn unanswered(update: &Update) -> Result<(), Failure> {
-    let mut text = String::new();
+    let mut text = out::Drawn::default();
     for entry in &update.moves {
         let told = match &entry.after {
             After::Absent => Failure::with_hint(
@@ -83,7 +83,7 @@ fn unanswered(update: &Update) -> Result<(), Failure> {
             After::Unknown(error) => Failure::error(format!("`{}` stays as it was: {error}", entry.name)),
             After::Is(_) | After::Local | After::Unused => continue,
         };
-        text += &told.text;
+        text.push(&told.text);
     }
     if text.is_empty() { Ok(()) } else { Err(Failure { text, code: 2 }) }
 }

@@ -15,7 +15,8 @@ use super::args::watch::WatchArgs;
 use super::args::{BuildArgs, Global};
 use super::build::{self, Going};
 use super::failure::{Failure, sync_error};
-use super::{VERBS, open};
+use super::out::Drawn;
+use super::{VERBS, open, out};
 use crate::drive::run::Event;
 use crate::drive::session::{Kept, STATE, Session};
 use crate::drive::sync::Synced;
@@ -109,7 +110,7 @@ struct Watch<'a> {
     /// What was built last and did not come out well: it is not tried again as it is.
     tried: Option<Specs>,
     /// What is wrong and was told.
-    told: Option<String>,
+    told: Option<Drawn>,
     is_first: bool,
 }
 
@@ -137,10 +138,10 @@ impl Watch<'_> {
         if !self.is_first && (plan.is_fresh() || is_tried) {
             if self.args.trace && !changed.is_empty() {
                 let paths: Vec<String> = changed.iter().map(|path| format!("`{}`", path.display())).collect();
-                anstream::eprintln!("nothing to build: {}", paths.join(", "));
+                out::note(format_args!("nothing to build: {}", paths.join(", ")));
             }
             if plan.is_fresh() && self.told.take().is_some() {
-                anstream::eprintln!("everything is up to date again");
+                out::note(format_args!("everything is up to date again"));
                 waiting();
             }
             return Ok(false);
@@ -254,7 +255,7 @@ impl Watch<'_> {
                     let outdated = self.outdated(&specs, &synced, &flying);
                     if !outdated.is_empty() {
                         let names = outdated.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
-                        anstream::eprintln!("{} changed: its build is stopped", names.join(", "));
+                        out::note(format_args!("{} changed: its build is stopped", names.join(", ")));
                         cancel.cancel();
                     }
                 }
@@ -266,6 +267,10 @@ impl Watch<'_> {
         if self.stop.is_asked() {
             return Err(Failure::silent(130));
         }
+        // Whoever read the summaries has seen enough.
+        if out::is_gone() {
+            return Err(Failure::silent(0));
+        }
         if cancel.is_cancelled() {
             return Ok(true);
         }
@@ -273,7 +278,7 @@ impl Watch<'_> {
         match outcome {
             Ok(()) => self.told = None,
             // What failed is told already, or is told once.
-            Err(failure) if failure.text.is_empty() => self.told = Some(String::new()),
+            Err(failure) if failure.text.is_empty() => self.told = Some(Drawn::default()),
             Err(failure) => {
                 self.tell(failure);
                 return Ok(changed);
@@ -306,7 +311,7 @@ impl Watch<'_> {
     fn tell(&mut self, failure: Failure) {
         self.is_first = false;
         if self.told.as_ref() != Some(&failure.text) {
-            anstream::eprint!("{}", failure.text);
+            out::drawn(&failure.text);
             self.told = Some(failure.text);
             waiting();
         }
@@ -336,7 +341,7 @@ fn failure(error: WatchError) -> Failure {
 }
 
 fn waiting() {
-    anstream::eprintln!("waiting for changes");
+    out::note("waiting for changes");
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -41,7 +41,7 @@ pub fn run(global: &Global, args: &WhatIfArgs) -> Result<(), Failure> {
     }
     warn(&what, located.imagefile.as_deref());
     if args.json {
-        out::line(format_args!("{:#}", document(&answer, jobs)));
+        out::json(&document(&answer, jobs));
         return Ok(());
     }
     for differing in &answer.images {
@@ -56,9 +56,9 @@ fn warn(what: &Suppositions, imagefile: Option<&str>) {
     for path in what.files.changed.iter().chain(&what.files.gone) {
         let name = path.rsplit('/').next().unwrap_or_default();
         if Some(path.as_str()) == imagefile || name.ends_with(".dockerignore") || name.ends_with(".lock") {
-            anstream::eprintln!(
-                "warning: what a change of `{path}` does depends on what it says then: `imk plan` tells once it is made"
-            );
+            out::warning(format_args!(
+                "what a change of `{path}` does depends on what it says then: `imk plan` tells once it is made"
+            ));
         }
     }
 }

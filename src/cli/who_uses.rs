@@ -14,7 +14,7 @@ pub fn run(global: &Global, args: &WhoUsesArgs) -> Result<(), Failure> {
     let states = open::states_of_disk(global, &located)?;
     for (name, why) in states.images.iter().filter_map(|(name, state)| Some((name, state.mistake.as_ref()?)))
     {
-        anstream::eprintln!("warning: `{name}` has mistakes, and what it uses is not known: {why}");
+        out::warning(format_args!("`{name}` has mistakes, and what it uses is not known: {why}"));
     }
     let is_image = !args.what.contains('/') && states.images.contains_key(&args.what);
     match is_image {
@@ -31,7 +31,7 @@ pub fn run(global: &Global, args: &WhoUsesArgs) -> Result<(), Failure> {
 fn image(states: &States, args: &WhoUsesArgs) -> Result<bool, Failure> {
     let users = states.session.users(&states.synced, &args.what);
     if args.json {
-        out::line(format_args!("{:#}", json!({"image": args.what, "users": users})));
+        out::json(&json!({"image": args.what, "users": users}));
     } else {
         for user in &users {
             let by = user.by.as_ref().map(|by| format!(": {}", rule::place(by))).unwrap_or_default();
@@ -49,7 +49,7 @@ fn file(states: &States, args: &WhoUsesArgs, path: &str) -> Result<bool, Failure
             let users: Vec<String> = users.into_iter().map(|user| user.image).collect();
             json!({"image": reader.image, "read_by": reader.by, "users": users})
         });
-        out::line(format_args!("{:#}", json!({"path": path, "readers": with.collect::<Vec<_>>()})));
+        out::json(&json!({"path": path, "readers": with.collect::<Vec<_>>()}));
         return Ok(true);
     }
     for reader in &readers {

@@ -37,7 +37,7 @@ pub fn run(global: &Global, args: &WhyArgs) -> Result<(), Failure> {
         let start = if is_stale { Start::Disk } else { Start::Head };
         let teller = Teller { session: &session, git: git.clone(), start };
         if args.json {
-            out::line(format_args!("{:#}", document(&teller, image, is_stale, &ways)));
+            out::json(&document(&teller, image, is_stale, &ways));
             continue;
         }
         let what = match is_stale {

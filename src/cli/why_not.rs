@@ -35,7 +35,7 @@ pub fn run(global: &Global, args: &WhyNotArgs) -> Result<(), Failure> {
         if args.json {
             let files: Vec<Value> =
                 found.iter().map(|(path, bearing)| document(image, path, bearing)).collect();
-            out::line(format_args!("{:#}", json!({"image": image, "files": files})));
+            out::json(&json!({"image": image, "files": files}));
             continue;
         }
         if found.is_empty() {

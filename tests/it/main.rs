@@ -18,6 +18,7 @@ mod no_engine;
 mod overlays;
 mod peers;
 mod sandbox;
+mod screen;
 mod shell;
 mod tags;
 mod terminal;

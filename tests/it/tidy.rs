@@ -106,11 +106,29 @@ fn every_file_opens_by_saying_what_it_is() {
 }
 
 #[test]
-fn only_the_face_prints() {
-    for (path, text) in sources().iter().filter(|(path, _)| !path.starts_with("src/cli") && !is_test(path)) {
-        for print in ["println!(", "eprintln!(", "print!(", "eprint!(", "dbg!("] {
-            assert!(!code(text).contains(print), "{path} prints with {print}…)");
+fn everything_printed_goes_through_one_door() {
+    let words = [
+        concat!("print", "ln!("),
+        concat!("pri", "nt!("),
+        concat!("db", "g!("),
+        concat!("io::std", "out"),
+        concat!("io::std", "err"),
+        concat!("anstream::std", "out"),
+        concat!("anstream::std", "err"),
+        concat!("error.pri", "nt("),
+    ];
+    for (path, text) in sources().iter().filter(|(path, _)| path != "src/cli/out.rs" && !is_test(path)) {
+        for word in words {
+            assert!(
+                !code(text).contains(word),
+                "{path} prints with {word}…: `cli/out.rs` quotes what it is handed"
+            );
         }
+    }
+    // Those that draw lines themselves, and quote what is not theirs.
+    let drawers = ["src/cli/out.rs", "src/cli/mod.rs", "src/cli/failure.rs", "src/cli/ci.rs"];
+    for (path, text) in sources().iter().filter(|(path, _)| !drawers.contains(&path.as_str())) {
+        assert!(!text.contains("quoted_already"), "{path} gives its word for text that may be another's");
     }
 }
 

@@ -1,0 +1,237 @@
+//! Text of others, made fit to be shown: nothing in it moves a cursor, hides, turns around,
+//! begins a line of its own or speaks to the CI that reads along.
+//!
+//! | character | shown as |
+//! |---|---|
+//! | line end, carriage return, tab | `\n`, `\r`, `\t` |
+//! | any other control character, C1 and delete included | `\u{1b}` |
+//! | direction marks, zero-width and other invisible characters, line separators | `\u{202e}` |
+//! | the beginning of a command to the CI this runs in | with a space in it |
+//!
+//! Every other character stays as it is, a backslash too: this is for eyes, and `--json` is
+//! for programs. Knows no stream; `out` hands it all that is printed.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::OnceLock;
+
+/// What a CI takes for a command of a step, wherever it stands in a line or at its beginning alone.
+struct Commands {
+    anywhere: &'static [&'static str],
+    in_front: &'static [&'static str],
+}
+
+/// Whether a character shows as itself and does nothing else.
+pub fn is_plain(c: char) -> bool {
+    !c.is_control() && !is_invisible(c)
+}
+
+/// Characters that are not seen or change how others are: Unicode's formats (`Cf`) but for the
+/// visible ones of Arabic and other scripts, its line and paragraph separators, and fillers.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A text of one line.
+pub fn line(text: &str) -> String {
+    defused(&escaped(text, |_| false), commands())
+}
+
+/// A text with line ends and tabs of its own, such as a file that is shown.
+pub fn text(text: &str) -> String {
+    let escaped = escaped(text, |c| matches!(c, '\n' | '\t'));
+    escaped.split_inclusive('\n').map(|line| defused(line, commands())).collect()
+}
+
+/// A line that a program wrote, as a terminal would leave it: what stands before a carriage
+/// return was overwritten, sequences are taken out, tabs stay.
+pub fn output(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let last = text.trim_end_matches(['\r', '\n']).rsplit('\r').next().unwrap_or_default();
+    let stripped = anstream::adapter::strip_str(last).to_string();
+    let kept: String = stripped.chars().filter(|c| !c.is_control() || *c == '\t').collect();
+    defused(&escaped(&kept, |c| c == '\t'), commands())
+}
+
+/// JSON, in which the same characters are written as JSON's own escapes. Nothing changes for a reader.
+pub fn json(text: &str) -> String {
+    json_for(text, commands())
+}
+
+fn json_for(text: &str, commands: Option<&Commands>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut units = [0; 2];
+    for c in text.chars() {
+        if c == '\n' || is_plain(c) {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut units) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+    // These stand within strings only: JSON itself has no `#`.
+    match commands {
+        Some(_) => out.replace("##", "#\\u0023"),
+        None => out,
+    }
+}
+
+/// A text beside which a span is shown: line ends stay, and the span moves along.
+pub fn excerpt(text: &str, span: std::ops::Range<usize>) -> (String, std::ops::Range<usize>) {
+    let mut out = String::with_capacity(text.len());
+    let (mut start, mut end) = (None, None);
+    let mut characters = text.char_indices().peekable();
+    while let Some((at, c)) = characters.next() {
+        if at >= span.start {
+            start.get_or_insert(out.len());
+        }
+        if at >= span.end {
+            end.get_or_insert(out.len());
+        }
+        let before_line_end = c == '\r' && characters.peek().is_some_and(|(_, next)| *next == '\n');
+        if before_line_end || matches!(c, '\n' | '\t') || is_plain(c) {
+            out.push(c);
+        } else {
+            escape(&mut out, c);
+        }
+    }
+    let end = end.unwrap_or(out.len());
+    let range = start.unwrap_or(out.len())..end;
+    (out, range)
+}
+
+fn escaped(text: &str, kept: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if text.chars().all(|c| kept(c) || is_plain(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if kept(c) || is_plain(c) {
+            out.push(c);
+        } else {
+            escape(&mut out, c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn escape(out: &mut String, c: char) {
+    match c {
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        other => {
+            let _ = write!(out, "\\u{{{:x}}}", u32::from(other));
+        }
+    }
+}
+
+/// The commands of the CI that reads what this process prints.
+fn commands() -> Option<&'static Commands> {
+    static HERE: OnceLock<Option<Commands>> = OnceLock::new();
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "false");
+    HERE.get_or_init(|| {
+        // GitHub's runner takes its old form anywhere in a line and its new one in front,
+        // Azure's takes both of its forms anywhere, TeamCity's and GitLab's have one each.
+        if is_set("GITHUB_ACTIONS") || is_set("TF_BUILD") {
+            return Some(Commands { anywhere: &["##[", "##vso["], in_front: &["::"] });
+        }
+        if is_set("TEAMCITY_VERSION") {
+            return Some(Commands { anywhere: &["##teamcity["], in_front: &[] });
+        }
+        is_set("GITLAB_CI")
+            .then_some(Commands { anywhere: &["section_start:", "section_end:"], in_front: &[] })
+    })
+    .as_ref()
+}
+
+/// A space after the first character of a command makes it words.
+fn defused(line: &str, commands: Option<&Commands>) -> String {
+    let Some(commands) = commands else { return line.to_owned() };
+    let mut line = line.to_owned();
+    for command in commands.anywhere {
+        if line.contains(command) {
+            line = line.replace(command, &apart(command));
+        }
+    }
+    for command in commands.in_front {
+        let body = line.trim_start();
+        if body.starts_with(command) {
+            let at = line.len() - body.len();
+            line.replace_range(at..at + command.len(), &apart(command));
+        }
+    }
+    line
+}
+
+fn apart(command: &str) -> String {
+    let (first, rest) = command.split_at(1);
+    format!("{first} {rest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_control_character_gets_through_and_a_line_end_makes_no_line() {
+        assert_eq!(line("a\nerror: b"), "a\\nerror: b");
+        assert_eq!(line("\u{1b}]52;c;aGk=\u{7}"), "\\u{1b}]52;c;aGk=\\u{7}");
+        assert_eq!(line("\u{9b}31m\u{7f}\r\t"), "\\u{9b}31m\\u{7f}\\r\\t");
+        assert_eq!(line("tool\u{202e}txt.exe \u{200b}\u{2028}"), "tool\\u{202e}txt.exe \\u{200b}\\u{2028}");
+        assert_eq!(line("größe C:\\new 日本 🦀"), "größe C:\\new 日本 🦀");
+        assert_eq!(text("a\n\tb\u{1b}c\n"), "a\n\tb\\u{1b}c\n");
+    }
+
+    #[test]
+    fn every_character_that_does_something_is_quoted() {
+        for c in (0..=0x10_ffffu32).filter_map(char::from_u32) {
+            let shown = line(&c.to_string());
+            assert!(shown.chars().all(is_plain), "{:x}", u32::from(c));
+            assert!(!c.is_control() || shown.is_ascii());
+        }
+    }
+
+    #[test]
+    fn output_of_programs_is_as_a_terminal_would_leave_it() {
+        assert_eq!(output(b"10%\r50%\r100%"), "100%");
+        assert_eq!(output(b"\x1b[31mred\x1b[0m\x1b[2J\r\n"), "red");
+        assert_eq!(output(b"a\x07b\xff"), "ab\u{fffd}");
+        assert_eq!(output(b"\x1b]0;title\x07x\x1b]8;;http://h\x1b\\link\x1b]8;;\x1b\\"), "xlink");
+        assert_eq!(output("a\u{202e}b".as_bytes()), "a\\u{202e}b");
+    }
+
+    #[test]
+    fn json_says_the_same_to_a_reader() {
+        let value = serde_json::json!({"a\u{9b}": "x\u{7f}\u{202e}\u{e0041}\n##[error]"});
+        for commands in [None, Some(&Commands { anywhere: &[], in_front: &[] })] {
+            let quoted = json_for(&format!("{value:#}"), commands);
+            assert!(quoted.chars().all(|c| c == '\n' || is_plain(c)), "{quoted}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&quoted).unwrap(), value);
+            assert_eq!(quoted.contains("##["), commands.is_none());
+        }
+    }
+
+    #[test]
+    fn a_span_stays_where_it_was() {
+        let text = "a\u{1b}\r\nFROM \u{202e}b c\n";
+        let span = text.find('b').unwrap()..text.find(" c").unwrap();
+        let (shown, span) = excerpt(text, span);
+        assert_eq!((shown.as_str(), &shown[span]), ("a\\u{1b}\r\nFROM \\u{202e}b c\n", "b"));
+        assert_eq!(excerpt("", 0..0), (String::new(), 0..0));
+        assert_eq!(excerpt("a", 1..1), ("a".to_owned(), 1..1));
+    }
+
+    #[test]
+    fn words_are_no_commands_to_a_ci() {
+        let github = Commands { anywhere: &["##["], in_front: &["::"] };
+        assert_eq!(defused("  ::set-output name=a::b", Some(&github)), "  : :set-output name=a::b");
+        assert_eq!(defused("x ##[error]y", Some(&github)), "x # #[error]y");
+        assert_eq!(defused("::a ##[b]", None), "::a ##[b]");
+    }
+}
