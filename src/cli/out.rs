@@ -30,7 +30,7 @@ impl Line {
 
     /// More of the line.
     pub fn and(mut self, text: impl Display) -> Self {
-        self.0 += &quote::line(&text.to_string());
+        self.0 += &quote::part(&text.to_string());
         self
     }
 

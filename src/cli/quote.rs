@@ -36,25 +36,31 @@ fn is_invisible(c: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// A text of one line.
+/// A text that is one line.
 pub fn line(text: &str) -> String {
-    defused(&escaped(text, |_| false), commands())
+    in_front(part(text), commands())
+}
+
+/// A text within a line, behind something of imk's own.
+pub fn part(text: &str) -> String {
+    anywhere(escaped(text, |_| false).into_owned(), commands())
 }
 
 /// A text with line ends and tabs of its own, such as a file that is shown.
 pub fn text(text: &str) -> String {
     let escaped = escaped(text, |c| matches!(c, '\n' | '\t'));
-    escaped.split_inclusive('\n').map(|line| defused(line, commands())).collect()
+    let line = |line: &str| in_front(anywhere(line.to_owned(), commands()), commands());
+    escaped.split_inclusive('\n').map(line).collect()
 }
 
 /// A line that a program wrote, as a terminal would leave it: what stands before a carriage
-/// return was overwritten, sequences are taken out, tabs stay.
+/// return was overwritten, sequences are taken out, tabs stay. Something of imk's own stands before it.
 pub fn output(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let last = text.trim_end_matches(['\r', '\n']).rsplit('\r').next().unwrap_or_default();
     let stripped = anstream::adapter::strip_str(last).to_string();
     let kept: String = stripped.chars().filter(|c| !c.is_control() || *c == '\t').collect();
-    defused(&escaped(&kept, |c| c == '\t'), commands())
+    anywhere(escaped(&kept, |c| c == '\t').into_owned(), commands())
 }
 
 /// JSON, in which the same characters are written as JSON's own escapes. Nothing changes for a reader.
@@ -150,16 +156,18 @@ fn commands() -> Option<&'static Commands> {
     .as_ref()
 }
 
-/// A space after the first character of a command makes it words.
-fn defused(line: &str, commands: Option<&Commands>) -> String {
-    let Some(commands) = commands else { return line.to_owned() };
-    let mut line = line.to_owned();
-    for command in commands.anywhere {
+/// A space before its last character makes a command words.
+fn anywhere(mut line: String, commands: Option<&Commands>) -> String {
+    for command in commands.map_or(&[][..], |commands| commands.anywhere) {
         if line.contains(command) {
             line = line.replace(command, &apart(command));
         }
     }
-    for command in commands.in_front {
+    line
+}
+
+fn in_front(mut line: String, commands: Option<&Commands>) -> String {
+    for command in commands.map_or(&[][..], |commands| commands.in_front) {
         let body = line.trim_start();
         if body.starts_with(command) {
             let at = line.len() - body.len();
@@ -170,8 +178,8 @@ fn defused(line: &str, commands: Option<&Commands>) -> String {
 }
 
 fn apart(command: &str) -> String {
-    let (first, rest) = command.split_at(1);
-    format!("{first} {rest}")
+    let (rest, last) = command.split_at(command.len() - 1);
+    format!("{rest} {last}")
 }
 
 #[cfg(test)]
@@ -230,8 +238,10 @@ mod tests {
     #[test]
     fn words_are_no_commands_to_a_ci() {
         let github = Commands { anywhere: &["##["], in_front: &["::"] };
-        assert_eq!(defused("  ::set-output name=a::b", Some(&github)), "  : :set-output name=a::b");
-        assert_eq!(defused("x ##[error]y", Some(&github)), "x # #[error]y");
-        assert_eq!(defused("::a ##[b]", None), "::a ##[b]");
+        let front = |text: &str| in_front(text.to_owned(), Some(&github));
+        assert_eq!(front("  ::set-output name=a::b"), "  : :set-output name=a::b");
+        assert_eq!(front("a ::b"), "a ::b");
+        assert_eq!(anywhere("x ##[error]y".to_owned(), Some(&github)), "x ## [error]y");
+        assert_eq!(anywhere("::a ##[b]".to_owned(), None), "::a ##[b]");
     }
 }

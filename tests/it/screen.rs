@@ -8,7 +8,7 @@ use crate::sandbox::{Run, Sandbox, engine_or_skip};
 
 const COPY_ALL: &str = "
     //- Imagefile.ron
-    (images: {\"web\": ()})
+    (images: {\"web\": (context: \".\")})
     //- Dockerfile
     FROM scratch
     COPY . /
@@ -85,6 +85,8 @@ fn a_file_name_is_a_name_in_every_verb() {
     for (trick, text) in tricks() {
         let sandbox = Sandbox::with(COPY_ALL).without_engine();
         sandbox.edit(&text, "1");
+        let inputs = sandbox.imk("inputs web").code(0).out();
+        assert!(inputs.contains("file    ") && inputs.contains("\\u{1b}") != text.contains('\n'), "{inputs}");
         for verb in VERBS {
             clean(&sandbox.imk(verb), &format!("{trick} in {verb}"));
         }
@@ -96,7 +98,7 @@ fn a_file_name_is_a_name_in_every_verb() {
     }
     // One that is no text at all.
     let sandbox = Sandbox::with(COPY_ALL).without_engine();
-    std::fs::write(sandbox.root().join(std::ffi::OsStr::from_bytes(b"a\x9b2J\xff")), "1").unwrap();
+    fs_err::write(sandbox.root().join(std::ffi::OsStr::from_bytes(b"a\x9b2J\xff")), "1").unwrap();
     clean(&sandbox.imk("inputs web"), "no UTF-8");
 }
 
@@ -114,7 +116,7 @@ fn a_dockerfile_is_quoted_where_it_is_right_and_where_it_is_wrong() {
             format!("FROM scratch\nADD https://u:{text}@127.0.0.1:1/a /\n"),
         ] {
             let sandbox = Sandbox::with("").without_engine();
-            sandbox.edit("Imagefile.ron", "(images: {\"web\": ()})").edit("Dockerfile", &body);
+            sandbox.edit("Imagefile.ron", "(images: {\"web\": (context: \".\")})").edit("Dockerfile", &body);
             for verb in [
                 "plan --trace",
                 "plan --json",
@@ -138,17 +140,19 @@ fn an_imagefile_is_quoted_wherever_a_text_can_stand() {
         for body in [
             format!("(images: {{{written}: ()}})"),
             format!("(images: {{\"web\": (context: {written})}})"),
-            format!("(images: {{\"web\": (dockerfile: {written})}})"),
-            format!("(images: {{\"web\": (description: {written})}})"),
-            format!("(images: {{\"web\": (target: {written})}})"),
-            format!("(images: {{\"web\": (args: {{\"A\": {written}}})}})"),
-            format!("(images: {{\"web\": (labels: {{\"A\": {written}}})}})"),
-            format!("(images: {{\"web\": (tags: [{written}])}})"),
-            format!("(prefix: {written}, images: {{\"web\": ()}})"),
-            format!("(groups: {{{written}: [\"web\"]}}, images: {{\"web\": ()}})"),
-            format!("(vars: {{\"A\": {written}}}, images: {{\"web\": (args: {{\"A\": \"{{A}}\"}})}})"),
-            format!("(images: {{\"web\": (overlays: {{\"a\": {written}}})}})"),
-            format!("(images: {{\"web\": ()}}) {text}"),
+            format!("(images: {{\"web\": (context: \".\", dockerfile: {written})}})"),
+            format!("(images: {{\"web\": (context: \".\", description: {written})}})"),
+            format!("(images: {{\"web\": (context: \".\", target: {written})}})"),
+            format!("(images: {{\"web\": (context: \".\", args: {{\"A\": {written}}})}})"),
+            format!("(images: {{\"web\": (context: \".\", labels: {{\"A\": {written}}})}})"),
+            format!("(images: {{\"web\": (context: \".\", tags: [{written}])}})"),
+            format!("(prefix: {written}, images: {{\"web\": (context: \".\")}})"),
+            format!("(groups: {{{written}: [\"web\"]}}, images: {{\"web\": (context: \".\")}})"),
+            format!(
+                "(vars: {{\"A\": {written}}}, images: {{\"web\": (context: \".\", args: {{\"A\": \"{{A}}\"}})}})"
+            ),
+            format!("(images: {{\"web\": (context: \".\", overlays: {{\"a\": {written}}})}})"),
+            format!("(images: {{\"web\": (context: \".\")}}) {text}"),
         ] {
             let sandbox = Sandbox::with("").without_engine();
             sandbox.edit("Imagefile.ron", &body).edit("Dockerfile", "FROM scratch\nARG A\nLABEL b=$A\n");
@@ -209,7 +213,7 @@ fn git(root: &Path, words: &[&str]) {
 fn a_commit_cannot_speak_in_replay_diff_or_why() {
     for (trick, text) in tricks() {
         let sandbox = Sandbox::with(
-            "//- Imagefile.ron\n(images: {\"web\": ()})\n//- Dockerfile\nFROM scratch\nCOPY a /\n//- a\n1\n",
+            "//- Imagefile.ron\n(images: {\"web\": (context: \".\")})\n//- Dockerfile\nFROM scratch\nCOPY a /\n//- a\n1\n",
         )
         .without_engine();
         let root = sandbox.root();
