@@ -11,6 +11,7 @@ use super::session::Session;
 use crate::hash::ContentHash;
 use crate::state::files as state_files;
 use crate::state::folder::StateFolder;
+use crate::state::seal;
 
 /// The file, below the state folder.
 const FILE: &str = "images";
@@ -72,15 +73,15 @@ impl Session {
         }
         if before.get(self.imagefile()) != now.get(self.imagefile()) {
             let text = serde_json::to_vec(&now)?;
-            StateFolder(self.state().to_owned()).replace(FILE, &text)?;
+            StateFolder(self.state().to_owned()).replace(FILE, &seal::seal(text))?;
         }
         Ok(())
     }
 
     /// What was declared when the state was last written.
     pub(super) fn declarations(&self) -> Declarations {
-        let bytes = StateFolder(self.state().to_owned()).read(FILE).unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_default()
+        let read = |bytes: Vec<u8>| serde_json::from_slice(seal::open(&bytes)?).ok();
+        StateFolder(self.state().to_owned()).read(FILE).and_then(read).unwrap_or_default()
     }
 
     /// Images that were declared before and that no Imagefile declares now.

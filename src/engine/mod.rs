@@ -19,6 +19,8 @@ pub mod endpoint;
 pub mod event;
 pub mod fake;
 pub mod fleet;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod member;
 pub mod nowhere;
 mod progress;

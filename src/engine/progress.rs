@@ -13,7 +13,7 @@ use bollard_buildkit_proto::moby::buildkit::v1::{StatusResponse, Vertex};
 use prost::Message;
 use serde_json::Value;
 
-use super::{BuildEvent, BuildFailure, BuildRequest, EngineError, ImageId, SecretValue};
+use super::{BuildEvent, BuildFailure, EngineError, ImageId, SecretValue};
 
 #[cfg(test)]
 mod tests;
@@ -40,15 +40,16 @@ struct Step {
 }
 
 impl Progress {
-    pub fn new(request: &BuildRequest) -> Self {
+    /// Of the build of an image with these secrets, which no event will show.
+    pub fn new<'s>(image: &str, secrets: impl IntoIterator<Item = &'s SecretValue>) -> Self {
         // A secret of a few bytes would blot out ordinary words.
         let long = |SecretValue(value): &SecretValue| {
             let value = value.trim_ascii();
             (value.len() >= 4).then(|| value.to_vec())
         };
         Self {
-            image: request.image.clone(),
-            secrets: request.secrets.values().filter_map(long).collect(),
+            image: image.to_owned(),
+            secrets: secrets.into_iter().filter_map(long).collect(),
             steps: BTreeMap::new(),
             classic: None,
             result: None,

@@ -121,7 +121,7 @@ pub(super) async fn read_answer(
         let why = transport::explain_text(&message_of(&bytes));
         return Err(refused(request, why));
     }
-    let mut progress = Progress::new(request);
+    let mut progress = Progress::new(&request.image, request.secrets.values());
     let mut line = Vec::new();
     let mut broken = None;
     while let Some(frame) = body.frame().await {

@@ -109,7 +109,7 @@ pub fn save(path: &Path, db: &mut ImkDb, memory: &Memory) -> std::io::Result<()>
     Ok(())
 }
 
-fn envelope(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn envelope(payload: &[u8]) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend(ContentHash::of(BUILD_ID.as_bytes()).0);
     bytes.extend(ContentHash::of(payload).0);
@@ -117,7 +117,7 @@ fn envelope(payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn unwrap_envelope(bytes: &[u8]) -> Option<&[u8]> {
+pub(crate) fn unwrap_envelope(bytes: &[u8]) -> Option<&[u8]> {
     let rest = bytes.strip_prefix(MAGIC)?;
     let rest = rest.strip_prefix(&ContentHash::of(BUILD_ID.as_bytes()).0)?;
     let (hash, payload) = rest.split_at_checked(32)?;

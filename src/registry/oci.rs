@@ -25,6 +25,8 @@ mod copy;
 mod door;
 mod fault;
 mod flights;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod read;
 mod retry;
 mod source;

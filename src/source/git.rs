@@ -15,6 +15,8 @@
 pub mod changes;
 pub mod credentials;
 pub mod foreign;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod head;
 pub mod heads;
 pub mod history;

@@ -4,6 +4,8 @@ mod answer;
 pub mod discover;
 pub mod disk;
 mod folders;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod git;
 pub mod locate;
 mod look;

@@ -1,8 +1,8 @@
 //! What was built: action key → result, one line a build, appended and never changed.
 //!
 //! The truth about finished builds. A line is on the disk before its build
-//! counts as done; a torn last line, left by a power cut or `kill -9`, is
-//! passed over. Of an image that is gone from the Imagefile the results stay, without
+//! counts as done; a line that is torn or not as it was written (each ends with a check
+//! of itself) is passed over. Of an image that is gone from the Imagefile the results stay, without
 //! their history: see `ledger/gone.rs`. Knows nothing of queries; whether the engine still has an image
 //! is asked elsewhere.
 
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash::ContentHash;
 use crate::reason::Reason;
+use crate::state::seal;
 
 mod gone;
 
@@ -94,6 +95,13 @@ enum Line {
     Gone(gone::Gone),
 }
 
+impl Line {
+    /// A line without its end; `None` when it is torn, damaged or of another version.
+    fn read(line: &[u8]) -> Option<Self> {
+        if seal::is_whole(line) { serde_json::from_slice(line).ok() } else { None }
+    }
+}
+
 impl State {
     /// Notes it at the newest result of the key; `false` when that was known, or there is none.
     fn shelve(&mut self, shelving: &Shelving) -> bool {
@@ -128,11 +136,11 @@ impl Ledger {
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             lines += 1;
             // A line that does not parse is torn or of another version: it only costs a build.
-            match serde_json::from_slice(line) {
-                Ok(Line::Built(record)) => state.add(record),
-                Ok(Line::Shelved(shelving)) => drop(state.shelve(&shelving)),
-                Ok(Line::Gone(gone)) => state.gone.push(gone.into()),
-                Err(_) => {}
+            match Line::read(line) {
+                Some(Line::Built(record)) => state.add(record),
+                Some(Line::Shelved(shelving)) => drop(state.shelve(&shelving)),
+                Some(Line::Gone(gone)) => state.gone.push(gone.into()),
+                None => {}
             }
         }
         let ledger = Self { path: path.to_owned(), state: Mutex::new(state) };
@@ -271,11 +279,15 @@ impl Ledger {
     }
 
     fn append(&self, line: &impl Serialize) -> std::io::Result<()> {
-        let mut line = serde_json::to_vec(line)?;
-        line.push(b'\n');
+        let line = seal::seal_line(&serde_json::to_vec(line)?);
         let mut file = fs::OpenOptions::new().create(true).append(true).open(&self.path)?;
-        file.write_all(&line)?;
-        file.sync_data()
+        let before = file.metadata()?.len();
+        let written = file.write_all(&line).and_then(|()| file.sync_data());
+        if written.is_err() {
+            // A full disk takes a part of a line; the next line must not be written behind it.
+            let _ = file.set_len(before);
+        }
+        written
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -310,12 +322,10 @@ impl Ledger {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         for record in &kept {
-            serde_json::to_writer(&mut file, record)?;
-            file.write_all(b"\n")?;
+            file.write_all(&seal::seal_line(&serde_json::to_vec(record)?))?;
         }
         for record in &gone {
-            serde_json::to_writer(&mut file, &gone::Gone::from(record))?;
-            file.write_all(b"\n")?;
+            file.write_all(&seal::seal_line(&serde_json::to_vec(&gone::Gone::from(record))?))?;
         }
         file.as_file().sync_data()?;
         file.persist(&self.path)?;

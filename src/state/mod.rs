@@ -8,3 +8,4 @@ pub mod files;
 pub mod folder;
 pub mod ledger;
 pub mod lock;
+pub mod seal;

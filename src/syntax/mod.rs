@@ -5,6 +5,8 @@ pub mod dockerfile;
 pub mod dockerignore;
 pub mod error;
 pub mod expand;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod git_source;
 pub mod glob;
 pub mod imagefile;

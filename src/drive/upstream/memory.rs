@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::hash::ContentHash;
 use crate::query::inputs::Brings;
 use crate::state::folder::StateFolder;
+use crate::state::seal;
 use crate::syntax::reference::Reference;
 
 const FILE: &str = "upstream";
@@ -56,8 +57,8 @@ fn address(url: &str) -> String {
 impl Memory {
     /// What the last process left, if it can be read.
     pub fn read(state: &StateFolder) -> Self {
-        let bytes = state.read(FILE).unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_default()
+        let read = |bytes: Vec<u8>| serde_json::from_slice(seal::open(&bytes)?).ok();
+        state.read(FILE).and_then(read).unwrap_or_default()
     }
 
     /// Writes it, if anything is new, without what no answer refers to.
@@ -71,7 +72,7 @@ impl Memory {
             let used: BTreeSet<String> = used.into_iter().map(str::to_owned).collect();
             self.configurations.retain(|digest, _| used.contains(digest));
         }
-        state.replace(FILE, &serde_json::to_vec(self)?)?;
+        state.replace(FILE, &seal::seal(serde_json::to_vec(self)?))?;
         self.changed = false;
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::state::folder::StateFolder;
+use crate::state::seal;
 
 /// The file's name in the folder of git's caches.
 const FILE: &str = "heads";
@@ -29,7 +30,7 @@ pub struct Heads(BTreeMap<String, BTreeMap<String, Answer>>);
 impl Heads {
     /// What is remembered in a folder.
     pub fn load(folder: &StateFolder) -> Self {
-        let known = folder.read(FILE).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let known = folder.read(FILE).and_then(|bytes| serde_json::from_slice(seal::open(&bytes)?).ok());
         known.unwrap_or_default()
     }
 
@@ -38,9 +39,7 @@ impl Heads {
     /// # Errors
     /// When the folder cannot be written; nothing but a question is lost.
     pub fn save(&self, folder: &StateFolder) -> std::io::Result<()> {
-        let mut bytes = serde_json::to_vec_pretty(self)?;
-        bytes.push(b'\n');
-        folder.replace(FILE, &bytes)
+        folder.replace(FILE, &seal::seal(serde_json::to_vec_pretty(self)?))
     }
 
     /// The last answer.

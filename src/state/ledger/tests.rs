@@ -94,7 +94,8 @@ fn a_long_ledger_is_compacted_and_loses_no_current_result() {
     let (_folder, path) = folder();
     let ledger = Ledger::open(&path).unwrap();
     ledger.record(record("other", 200, "sha256:o")).unwrap();
-    let line = serde_json::to_string(&record("web", 1, "sha256:a")).unwrap() + "\n";
+    let line = serde_json::to_vec(&record("web", 1, "sha256:a")).unwrap();
+    let line = String::from_utf8(seal::seal_line(&line)).unwrap();
     fs::write(&path, fs::read_to_string(&path).unwrap() + &line.repeat(3000)).unwrap();
     let ledger = Ledger::open(&path).unwrap();
     assert!(fs::read_to_string(&path).unwrap().lines().count() < 100);
@@ -139,4 +140,27 @@ fn a_ledger_of_an_older_imk_is_read() {
     let line = serde_json::to_string(&record("web", 1, "sha256:a")).unwrap();
     fs::write(&path, line.replace(",\"same\":false", "") + "\n").unwrap();
     assert_eq!(Ledger::open(&path).unwrap().builds("web"), [record("web", 1, "sha256:a")]);
+}
+
+#[test]
+fn a_digit_that_flipped_on_the_disk_is_not_believed() {
+    let (_folder, path) = folder();
+    let ledger = Ledger::open(&path).unwrap();
+    ledger.record(record("web", 1, "sha256:1234")).unwrap();
+    ledger.record(record("db", 2, "sha256:5678")).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    for (old, new) in [("sha256:1234", "sha256:1235"), ("\"took_ms\":2", "\"took_ms\":3"), ("web", "wep")] {
+        fs::write(&path, text.replacen(old, new, 1)).unwrap();
+        let ledger = Ledger::open(&path).unwrap();
+        assert_eq!(ledger.records(), [record("db", 2, "sha256:5678")], "{old} became {new}");
+        assert_eq!(health(&path).unwrap(), (2, 1));
+    }
+}
+
+#[test]
+fn what_an_older_imk_wrote_without_a_check_is_passed_over() {
+    let (_folder, path) = folder();
+    let line = serde_json::to_string(&record("web", 1, "sha256:a")).unwrap();
+    fs::write(&path, line + "\n").unwrap();
+    assert_eq!(Ledger::open(&path).unwrap().records(), []);
 }
