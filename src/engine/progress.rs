@@ -86,7 +86,7 @@ impl Progress {
     }
 
     fn take_result(&mut self, json: &Value) {
-        if let Some(id) = json.pointer("/aux/ID").and_then(Value::as_str) {
+        if let Some(id) = json.pointer("/aux/ID").and_then(Value::as_str).filter(|id| is_id(id)) {
             self.result = Some(ImageId(id.to_owned()));
         }
     }
@@ -96,7 +96,7 @@ impl Progress {
             self.vertex(vertex, events);
         }
         for log in status.logs {
-            events(BuildEvent::Log { id: log.vertex, bytes: self.hide(&log.msg) });
+            events(BuildEvent::Log { id: self.hide_in(&log.vertex), bytes: self.hide(&log.msg) });
         }
         for warning in status.warnings {
             events(BuildEvent::Note(String::from_utf8_lossy(&self.hide(&warning.short)).into_owned()));
@@ -106,14 +106,15 @@ impl Progress {
     fn vertex(&mut self, vertex: Vertex, events: Events<'_>) {
         let error = (!vertex.error.is_empty()).then(|| self.hide_in(&vertex.error));
         let name = self.hide_in(&vertex.name);
-        let step = self.steps.entry(vertex.digest.clone()).or_default();
+        let id = self.hide_in(&vertex.digest);
+        let step = self.steps.entry(id.clone()).or_default();
         if vertex.started.is_none() && vertex.completed.is_none() {
             return;
         }
         if !step.told {
             step.told = true;
             let (number, total) = numbers(&name).unzip();
-            events(BuildEvent::Step { id: vertex.digest.clone(), name: name.clone(), number, total });
+            events(BuildEvent::Step { id: id.clone(), name: name.clone(), number, total });
         }
         if vertex.completed.is_none() || step.done {
             return;
@@ -126,7 +127,7 @@ impl Progress {
             }
         }
         let took = vertex.started.as_ref().zip(vertex.completed.as_ref()).and_then(|(a, b)| between(a, b));
-        events(BuildEvent::StepDone { id: vertex.digest, cached: vertex.cached, error, took });
+        events(BuildEvent::StepDone { id, cached: vertex.cached, error, took });
     }
 
     /// `Step 2/4 : COPY . /src`, ` ---> Using cache`, and the output of commands.
@@ -146,7 +147,9 @@ impl Progress {
         } else if let Some(id) = text.strip_prefix("Successfully built ") {
             self.end_classic(None, events);
             // Engines send the whole id beside this; the short one is better than none.
-            self.result.get_or_insert_with(|| ImageId(id.trim().to_owned()));
+            if is_id(id.trim()) {
+                self.result.get_or_insert_with(|| ImageId(id.trim().to_owned()));
+            }
         } else if let Some((id, _)) = &self.classic
             && !text.starts_with(" ---> ")
             && !text.starts_with("Removing intermediate container")
@@ -222,6 +225,13 @@ impl Progress {
         }
         String::from_utf8_lossy(&self.hide(text.as_bytes())).into_owned()
     }
+}
+
+/// Whether a text can be an image's id: a digest, or the start of one. An engine may be anybody's, and what is
+/// no id would come to stand in the ledger, in Dockerfiles and on the screen.
+fn is_id(text: &str) -> bool {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    !digits.is_empty() && digits.len() <= 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// `2` and `4` of `[2/4] COPY`, `[stage 2/4] COPY`, `[linux/amd64 stage-1 2/4] COPY`.

@@ -245,3 +245,17 @@ fn a_range_has_a_start_unless_history_begins_in_it() {
     let (start, all) = shown(Range::Last(99));
     assert_eq!((start, all.len()), (None, 4));
 }
+
+#[test]
+fn a_tree_with_a_name_that_leads_out_is_refused_by_its_name() {
+    let repo = Repo::new();
+    repo.write("f", "x").commit();
+    let odb = repo.git.odb().unwrap();
+    let blob = odb.write(git2::ObjectType::Blob, b"x").unwrap();
+    for name in ["..", ".", ".git", ".GIT", "a/../../b"] {
+        let tree = [format!("100644 {name}\0").as_bytes(), blob.as_bytes()].concat();
+        let tree = odb.write(git2::ObjectType::Tree, &tree).unwrap();
+        let error = repo.store().tree_at(tree).unwrap_err();
+        assert!(error.why.contains(&format!("{name:?}, which no checkout can have")), "{error}");
+    }
+}

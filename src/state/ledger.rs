@@ -96,9 +96,10 @@ enum Line {
 }
 
 impl Line {
-    /// A line without its end; `None` when it is torn, damaged or of another version.
-    fn read(line: &[u8]) -> Option<Self> {
-        if seal::is_whole(line) { serde_json::from_slice(line).ok() } else { None }
+    /// A line without its end; `None` when it is torn, damaged or of another version. `unsealed` says that
+    /// the whole ledger is of an imk that wrote no checks.
+    fn read(line: &[u8], unsealed: bool) -> Option<Self> {
+        if unsealed || seal::is_whole(line) { serde_json::from_slice(line).ok() } else { None }
     }
 }
 
@@ -133,10 +134,11 @@ impl Ledger {
         };
         let mut state = State::default();
         let mut lines = 0;
+        let unsealed = seal::is_unsealed(&bytes);
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             lines += 1;
             // A line that does not parse is torn or of another version: it only costs a build.
-            match Line::read(line) {
+            match Line::read(line, unsealed) {
                 Some(Line::Built(record)) => state.add(record),
                 Some(Line::Shelved(shelving)) => drop(state.shelve(&shelving)),
                 Some(Line::Gone(gone)) => state.gone.push(gone.into()),
@@ -147,6 +149,9 @@ impl Ledger {
         let torn = bytes.last().is_some_and(|last| *last != b'\n');
         if torn || lines > 2 * ledger.kept().len() + 1000 {
             ledger.rewrite(ledger.kept())?;
+        } else if unsealed && lines > 0 {
+            // Among lines with checks those without would be damaged ones.
+            ledger.rewrite(ledger.records())?;
         }
         Ok(ledger)
     }

@@ -8,6 +8,8 @@
 const MARK: &[u8] = b"\nblake3 ";
 /// Hexadecimal digits of a whole hash.
 const DIGITS: usize = 64;
+/// Begins a sealed line: a line that lost its check is not taken for one that never had any.
+const BEGIN: &[u8] = b"{\"v\":2,";
 /// Begins the last member of a sealed line.
 const MEMBER: &[u8] = b",\"check\":\"";
 /// Hexadecimal digits of a line's check: enough against accidents, and short enough to look past.
@@ -36,20 +38,29 @@ pub fn open(sealed: &[u8]) -> Option<&[u8]> {
     (digits(bytes, DIGITS).as_bytes() == hash).then_some(bytes)
 }
 
-/// A JSON object of one line with a last member `check`, and the end of the line.
+/// A JSON object with members, of one line, between a first member `v` and a last member `check`, and the end of the line.
 pub fn seal_line(object: &[u8]) -> Vec<u8> {
-    let members = object.strip_suffix(b"}").unwrap_or(object);
-    let check = digits(members, LINE_DIGITS);
-    [members, MEMBER, check.as_bytes(), b"\"}\n"].concat()
+    let members = object.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).unwrap_or(object);
+    let members = [BEGIN, members].concat();
+    let check = digits(&members, LINE_DIGITS);
+    [&members, MEMBER, check.as_bytes(), b"\"}\n"].concat()
 }
 
-/// Whether a line, without its end, is as [`seal_line`] wrote it. The member `check` is left in it.
+/// Whether a line, without its end, is as [`seal_line`] wrote it. Both members are left in it.
 pub fn is_whole(line: &[u8]) -> bool {
     let members = line.strip_suffix(b"\"}").and_then(|rest| {
         let (rest, check) = rest.split_at_checked(rest.len().checked_sub(LINE_DIGITS)?)?;
         Some((rest.strip_suffix(MEMBER)?, check))
     });
-    members.is_some_and(|(members, check)| digits(members, LINE_DIGITS).as_bytes() == check)
+    members.is_some_and(|(members, check)| {
+        members.starts_with(BEGIN) && digits(members, LINE_DIGITS).as_bytes() == check
+    })
+}
+
+/// Whether lines are from a time before there were seals: there is no trace of any.
+pub fn is_unsealed(lines: &[u8]) -> bool {
+    let has = |mark: &[u8]| lines.windows(mark.len()).any(|window| window == mark);
+    !has(BEGIN) && !has(MEMBER)
 }
 
 #[cfg(test)]
@@ -84,6 +95,7 @@ mod tests {
             flipped[at] ^= 1;
             assert!(!is_whole(&flipped), "byte {at}");
         }
-        assert!(!is_whole(br#"{"id":"sha256:1","at":7}"#), "a line without a check is none of ours");
+        let bare = br#"{"id":"sha256:1","at":7}"#;
+        assert!(!is_whole(bare) && is_unsealed(bare) && !is_unsealed(line));
     }
 }

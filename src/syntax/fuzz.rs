@@ -92,7 +92,9 @@ pub(crate) fn names(bytes: &[u8]) {
             let _ = (name.familiar(), reference::normalized(line));
         }
         if let Ok(source) = git_source::parse(line) {
-            assert!(!source.url.address.starts_with('-'), "git would take it for an option");
+            // A path of this machine is joined to the repository's own before git sees it.
+            let local = source.url.scheme == git_source::Scheme::Local;
+            assert!(local || !source.url.address.starts_with('-'), "git would take it for an option");
             assert!(!source.subdir.split('/').any(|part| part == ".."), "it leads out of the repository");
         }
         let _ = (git_source::masked(line), git_source::is_remote(line));

@@ -138,3 +138,12 @@ fn status_of_a_command_is_read_from_both_builders_words() {
     assert_eq!(numbers("[internal] load build definition"), None);
     assert_eq!(numbers("[linux/amd64 stage-1 3/7] RUN x"), Some((3, 7)));
 }
+
+#[test]
+fn what_an_engine_calls_an_id_and_is_none_is_no_result() {
+    for id in ["", "sha256:", "latest", "sha256:1\\nFROM evil", "registry.example/x@sha256:1", "\\u001b[2J"] {
+        let (_, result) =
+            read(progress(&[]), &[format!(r#"{{"id":"moby.image.id","aux":{{"ID":"{id}"}}}}"#)]);
+        assert!(matches!(result, Err(EngineError::Refused { .. })), "{id}: {result:?}");
+    }
+}

@@ -149,6 +149,12 @@ impl GitStore {
         let mut entries: Vec<Entry> = {
             let repository = lock(&self.repository);
             let tree = repository.find_tree(id)?;
+            if let Some(entry) = tree.iter().find(|entry| !can_be_checked_out(entry.name_bytes())) {
+                let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
+                return Err(git2::Error::from_str(&format!(
+                    "the tree {id} has an entry {name:?}, which no checkout can have; `git fsck` tells more"
+                )));
+            }
             tree.iter()
                 .map(|entry| {
                     let is_module = entry.kind() == Some(ObjectType::Commit);
@@ -224,6 +230,12 @@ impl GitStore {
         lock(&self.recipes).insert(listing.id, Arc::clone(&found));
         Ok(found)
     }
+}
+
+/// Whether git would make a file of that name. Objects are anybody's: a name that leads out of its folder would
+/// lead out of the context.
+fn can_be_checked_out(name: &[u8]) -> bool {
+    !matches!(name, b"" | b"." | b"..") && !name.eq_ignore_ascii_case(b".git") && !name.contains(&b'/')
 }
 
 impl Listing {

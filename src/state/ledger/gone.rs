@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ledger, Line, Record};
 use crate::hash::ContentHash;
+use crate::state::seal;
 
 /// A result of an image that is gone, as a line of the file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -125,6 +126,7 @@ pub fn health(path: &Path) -> std::io::Result<(usize, usize)> {
         Err(error) => return Err(error),
     };
     let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
-    let broken = lines.iter().filter(|line| Line::read(line).is_none()).count();
+    let unsealed = seal::is_unsealed(&bytes);
+    let broken = lines.iter().filter(|line| Line::read(line, unsealed).is_none()).count();
     Ok((lines.len(), broken))
 }

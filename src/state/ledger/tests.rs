@@ -158,9 +158,13 @@ fn a_digit_that_flipped_on_the_disk_is_not_believed() {
 }
 
 #[test]
-fn what_an_older_imk_wrote_without_a_check_is_passed_over() {
+fn an_older_ledger_gets_its_checks_when_it_is_read() {
     let (_folder, path) = folder();
     let line = serde_json::to_string(&record("web", 1, "sha256:a")).unwrap();
-    fs::write(&path, line + "\n").unwrap();
-    assert_eq!(Ledger::open(&path).unwrap().records(), []);
+    fs::write(&path, format!("{line}\n")).unwrap();
+    let ledger = Ledger::open(&path).unwrap();
+    ledger.record(record("db", 2, "sha256:b")).unwrap();
+    let both = [record("web", 1, "sha256:a"), record("db", 2, "sha256:b")];
+    assert_eq!(Ledger::open(&path).unwrap().records(), both);
+    assert_eq!(health(&path).unwrap(), (2, 0));
 }

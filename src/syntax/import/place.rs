@@ -67,6 +67,11 @@ pub(super) fn set(
     true
 }
 
+/// Why a path below the Imagefile's folder is none; nothing when it is one.
+pub(super) fn leads_out(path: &str) -> Option<String> {
+    below("", path).err().map(|why| told(path, &why))
+}
+
 fn told(path: &str, why: &Elsewhere) -> String {
     match why {
         Elsewhere::Remote => format!("`{path}` is not in the repository"),

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Draft, Drafts, fill, names_in};
-use super::{Note, NoteKind};
+use super::{Note, NoteKind, place};
 use crate::name;
 use crate::syntax::error::Span;
 
@@ -37,7 +37,8 @@ struct Reference {
 }
 
 pub(super) fn shape(drafts: Drafts) -> Shaped {
-    let Drafts { vars, mut templates, images, mut groups, default, default_span, mut notes } = drafts;
+    let Drafts { vars, mut templates, mut images, mut groups, default, default_span, mut notes } = drafts;
+    images.retain(|image| stays_inside(image, &vars, &mut notes));
     // A group of one image under its own name says nothing.
     groups.retain(|group| group.members != [group.name.as_str()]);
     let prefix = common_prefix(&images, &vars);
@@ -100,6 +101,19 @@ pub(super) fn shape(drafts: Drafts) -> Shaped {
     let vars = vars.into_iter().filter(|(name, _)| used.contains(name)).collect();
     let default = if everything { Vec::new() } else { default };
     Shaped { prefix, vars, default, groups: shaped_groups, templates, images: shaped, notes }
+}
+
+/// Whether an image's paths stay in the repository with their variables filled in; else there is a note. What a
+/// variable holds is known only when the whole source was read.
+fn stays_inside(image: &Draft, vars: &BTreeMap<String, String>, notes: &mut Vec<Note>) -> bool {
+    let outside = [("context", &image.context), ("Dockerfile", &image.dockerfile)]
+        .into_iter()
+        .find_map(|(what, written)| Some((what, place::leads_out(&fill(written, vars))?)));
+    if let Some((what, why)) = &outside {
+        let text = format!("the image `{}`: its {what} {why}", image.name);
+        notes.push(Note { span: image.span, kind: NoteKind::Lost, text });
+    }
+    outside.is_none()
 }
 
 /// Splits a written reference; what has a digest has no tag to give.

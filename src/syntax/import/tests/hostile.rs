@@ -123,3 +123,12 @@ fn marks_in_a_text_are_only_letters() {
         "variable \"A\" { default = \"1\" }\ntarget \"t\" { args = { X = \"\u{e000}B\u{e001}${A}\" } }\n";
     assert!(plainly("docker-bake.hcl", text).contains("images"));
 }
+
+#[test]
+fn a_variable_whose_value_leads_out_of_the_repository_is_told() {
+    let text = "services: {web: {build: {context: \"${B}\"}}, db: {build: ./db}}\n";
+    for value in ["/srv", "//h/x", "../x", "https://h/r.git"] {
+        let made = with_environment("compose.yaml", text, &[("B", value)]);
+        assert!(made.contains("the image `web`: its context") && made.contains("\"db\""), "{made}");
+    }
+}
