@@ -57,7 +57,10 @@ fn room(path: &str) -> String {
 
 fn is_test(path: &str) -> bool {
     // What is compiled for fuzzing alone is no part of the program either.
-    path.ends_with("tests.rs") || path.contains("/tests/") || path.ends_with("fuzz.rs") || path.contains("/fuzz/")
+    path.ends_with("tests.rs")
+        || path.contains("/tests/")
+        || path.ends_with("fuzz.rs")
+        || path.contains("/fuzz/")
 }
 
 /// The part of a file before its tests.
