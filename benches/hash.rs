@@ -28,7 +28,8 @@ fn main() {
         })
         .collect();
     let cold = || {
-        let tree = DiskTree::open(&root, &root.join(".imk")).expect("the repository opens");
+        let tree = DiskTree::open(&root, &imk::state::folder::StateFolder::at(&root.join(".imk")))
+            .expect("the repository opens");
         let answers = tree.select(&selections);
         let files: u64 = answers.iter().map(|answer| answer.as_ref().expect("all can be read").count).sum();
         assert!(files >= (SHAPE.images * SHAPE.files) as u64, "{files} files");

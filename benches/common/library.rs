@@ -5,17 +5,20 @@ use std::sync::Arc;
 
 use imk::drive::project::Overrides;
 use imk::drive::run::{BuildOptions, Summary};
-use imk::drive::session::{Opening, STATE, Session};
+use imk::drive::session::{Opening, Session};
 use imk::engine::{Cancel, FakeEngine};
 use imk::source::discover::discover;
 use imk::source::disk::DiskTree;
 use imk::source::locate::{Located, locate};
 use imk::source::tree::{ReadError, SourceTree};
+use imk::state::folder::{StateFolder, Tell};
+use imk::state::place::{self, Wish};
 
 /// A whole run: opens the repository, builds what is stale, saves.
 pub fn build(root: &Path, engine: &Arc<FakeEngine>) -> Summary {
     let located = locate(root, None).expect("the repository is there");
-    let (root, state) = (located.root.clone(), located.root.join(STATE));
+    let root = located.root.clone();
+    let state = state(&root);
     let tree = DiskTree::open(&root, &state).expect("the repository opens");
     let mut session = open(located, Arc::new(tree), engine, true, || discover(&root, &state));
     let synced = session.sync(&[]).unwrap_or_else(|error| panic!("{error:?}"));
@@ -23,6 +26,12 @@ pub fn build(root: &Path, engine: &Arc<FakeEngine>) -> Summary {
     let summary = session.build(&synced, &options, &(Arc::new(|_| {}) as _));
     session.save().expect("the state is writable");
     summary
+}
+
+/// Its state, found as the program finds it.
+fn state(root: &Path) -> StateFolder {
+    let tell: Tell = Arc::new(|line| panic!("{line}"));
+    place::find(root, &Wish::default(), &tell).expect("the state is there")
 }
 
 /// Opens a repository and loads its state.
@@ -34,6 +43,7 @@ pub fn open(
     discover: impl FnOnce() -> Result<Vec<String>, ReadError>,
 ) -> Session {
     let opening = Opening {
+        state: state(&located.root),
         located,
         overrides: Overrides::default(),
         engine: Arc::clone(engine) as _,

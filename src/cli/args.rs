@@ -66,6 +66,9 @@ pub struct Global {
     /// The Imagefile, or a folder whose Dockerfiles are to be discovered
     #[arg(short = 'f', long = "file", value_name = "PATH", global = true, env = "IMK_FILE")]
     pub file: Option<PathBuf>,
+    /// Keep imk's state below this folder, one folder for each repository, and not in .imk
+    #[arg(long = "state-dir", value_name = "DIR", global = true, env = "IMK_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
     /// Build this stage of the images that are named
     #[arg(long, value_name = "STAGE", global = true, env = "IMK_TARGET")]
     pub target: Option<String>,

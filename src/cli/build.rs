@@ -120,9 +120,7 @@ pub fn go(
         (false, true) => args::Progress::Json,
         (false, false) => args.progress,
     };
-    let logs = session.state().join("logs");
-    let progress =
-        Arc::new(Progress::new(how, args.trace, move |image: &str| logs.join(format!("{image}.log"))));
+    let progress = Arc::new(Progress::new(how, args.trace, session.state().clone()));
     let (shown, told, retries) = (Arc::clone(&progress), Arc::clone(&going.tell), going.retries);
     let tell: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| {
         told(&event);
@@ -290,8 +288,10 @@ fn failures(session: &Session, summary: &Summary, progress: &Progress) {
             for line in &tail {
                 out::note(format_args!("  | {line}"));
             }
-            let log = log.strip_prefix(&session.project.root).unwrap_or(&log);
-            out::note(format_args!("  the whole log: {}", log.display()));
+            if let Some(log) = log {
+                let log = log.strip_prefix(&session.project.root).unwrap_or(&log);
+                out::note(format_args!("  the whole log: {}", log.display()));
+            }
         }
     }
     for (name, error) in &summary.unpublished {

@@ -8,6 +8,7 @@ use super::list::short;
 use super::{VERBS, open, out, table};
 use crate::drive::clean::{Cleaning, Extent, at_most};
 use crate::drive::holdings::{Held, Stays};
+use crate::drive::session::Session;
 use crate::engine::Cancel;
 
 pub fn run(global: &Global, args: &CleanArgs) -> Result<(), Failure> {
@@ -24,7 +25,7 @@ pub fn run(global: &Global, args: &CleanArgs) -> Result<(), Failure> {
         session.clean(extent, planned).map_err(|why| open::state_error(&session, &why))?
     };
     let would = if args.dry_run { "would be removed" } else { "removed" };
-    tell(&cleaning, would);
+    tell(&session, &cleaning, would);
     if args.images && chosen.is_none() && !cleaning.stays.is_empty() && !args.dry_run {
         out::warning(format_args!(
             "with the state gone imk does not know these images any more; `docker rmi` removes them"
@@ -33,16 +34,17 @@ pub fn run(global: &Global, args: &CleanArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn tell(cleaning: &Cleaning, would: &str) {
+fn tell(session: &Session, cleaning: &Cleaning, would: &str) {
+    let state = open::shown_state(session);
     for file in &cleaning.state {
-        out::line(format_args!(".imk/{} {would}, {}", file.name, table::size(file.size)));
+        out::line(format_args!("{state}/{} {would}, {}", file.name, table::size(file.size)));
     }
     for held in &cleaning.images {
         out::line(format_args!("{} {would}, up to {}", image(held), size(held)));
     }
     stays(&cleaning.stays);
-    let state: u64 = cleaning.state.iter().map(|file| file.size).sum();
-    let mut line = format!("{would}: {} of state, {} builds", table::size(state), cleaning.builds);
+    let bytes: u64 = cleaning.state.iter().map(|file| file.size).sum();
+    let mut line = format!("{would}: {} of state, {} builds", table::size(bytes), cleaning.builds);
     if !cleaning.images.is_empty() {
         let bytes = table::size(at_most(&cleaning.images));
         line += &format!(", {} images of up to {bytes}", cleaning.images.len());

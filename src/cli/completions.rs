@@ -18,7 +18,6 @@ use super::args::shell::CompletionsArgs;
 use super::failure::Failure;
 use super::{command, open, out, quote};
 use crate::drive::project::{self, Overrides};
-use crate::drive::session::STATE;
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
 use crate::syntax::imagefile;
@@ -124,7 +123,7 @@ fn global() -> Global {
 /// Images and groups, sorted. A repository with mistakes has those that can be read.
 fn names(global: &Global) -> Vec<String> {
     let Ok(located) = open::located(global) else { return Vec::new() };
-    let state = located.root.join(STATE);
+    let Ok(state) = open::state_silently(global, &located) else { return Vec::new() };
     let Ok(tree) = DiskTree::open(&located.root, &state) else { return Vec::new() };
     let mut names = match &located.imagefile {
         Some(file) => open::text(&tree, file).map(|text| imagefile::names(&text)).unwrap_or_default(),

@@ -71,7 +71,7 @@ pub fn run(global: &Global, args: &DoctorArgs) -> Result<(), Failure> {
     checks.push(settings::repository(global, &located));
     let opened = open::session(&quiet, false, &Cancel::default());
     checks.extend(engine::checks(opened.as_ref().ok()));
-    checks.extend(state::files(&located));
+    checks.extend(state::files(global, &located));
     match opened {
         Err(failure) => {
             checks.push(Check::fail("Imagefile", first_line(&failure), "`imk plan` shows the mistake"))

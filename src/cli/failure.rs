@@ -101,13 +101,13 @@ pub fn open_error(error: OpenError, text_of: impl Fn(&str) -> Option<String>) ->
             format!("there is neither an Imagefile.ron nor a Dockerfile in `{}` or above", root.display()),
             "write a Dockerfile, or name the place with -C DIR or -f FILE",
         ),
-        OpenError::State { what, path, why } => {
+        OpenError::State { path, why } => {
             let hint = match why.kind() {
                 std::io::ErrorKind::StorageFull => "free some room on the disk",
                 std::io::ErrorKind::PermissionDenied => "imk keeps its state there and must be able to write",
                 _ => "imk keeps its state there; removing the folder costs time and nothing else",
             };
-            Failure::with_hint(format!("cannot {what} `{}`: {why}", path.display()), hint)
+            Failure::with_hint(format!("imk's state in `{}`: {why}", path.display()), hint)
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{clean, open, out, table};
 use crate::drive::clean::at_most;
 use crate::drive::gc::{GcOptions, Sweep, Unused, Why};
 use crate::drive::project;
+use crate::drive::session::Session;
 use crate::engine::Cancel;
 
 pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
@@ -31,14 +32,15 @@ pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
         out::warning(format_args!("{error}; its images were not looked at"));
     }
     if args.json {
-        out::json(&document(&sweep, args.dry_run));
+        out::json(&document(&session, &sweep, args.dry_run));
     } else {
-        tell(&sweep, if args.dry_run { "would be removed" } else { "removed" });
+        tell(&session, &sweep, if args.dry_run { "would be removed" } else { "removed" });
     }
     Ok(())
 }
 
-fn tell(sweep: &Sweep, would: &str) {
+fn tell(session: &Session, sweep: &Sweep, would: &str) {
+    let place = open::shown_state(session);
     for (held, why) in &sweep.images {
         let (image, size, why) = (clean::image(held), clean::size(held), reason(*why));
         out::line(format_args!("{image} {would}, up to {size}: {why}"));
@@ -51,7 +53,7 @@ fn tell(sweep: &Sweep, would: &str) {
     for (file, why) in &sweep.files {
         // What commits take shows when git has swept.
         let size = if file.size > 0 { format!(", {}", table::size(file.size)) } else { String::new() };
-        out::line(format_args!(".imk/{} {would}{size}: {}", file.name, unused(*why)));
+        out::line(format_args!("{place}/{} {would}{size}: {}", file.name, unused(*why)));
     }
     let images = sweep.images.iter().map(|(held, _)| held);
     let state: u64 = sweep.files.iter().map(|(file, _)| file.size).sum();
@@ -90,7 +92,8 @@ fn unused(why: Unused) -> &'static str {
     }
 }
 
-fn document(sweep: &Sweep, dry_run: bool) -> Value {
+fn document(session: &Session, sweep: &Sweep, dry_run: bool) -> Value {
+    let place = open::shown_state(session);
     let images = sweep.images.iter().map(|(held, why)| {
         json!({
             "engine": held.engine, "id": held.id.0, "images": held.images, "tags": held.tags, "size_at_most": held.size,
@@ -101,7 +104,7 @@ fn document(sweep: &Sweep, dry_run: bool) -> Value {
         |(held, _)| json!({"engine": held.engine, "id": held.id.0, "images": held.images, "tags": held.tags}),
     );
     let files = sweep.files.iter().map(
-        |(file, why)| json!({"path": format!(".imk/{}", file.name), "size": file.size, "why": unused(*why)}),
+        |(file, why)| json!({"path": format!("{place}/{}", file.name), "size": file.size, "why": unused(*why)}),
     );
     json!({
         "dry_run": dry_run,

@@ -10,7 +10,6 @@ use fs_err as fs;
 use super::args::{Global, ImportArgs};
 use super::failure::Failure;
 use super::{open, out};
-use crate::drive::session::STATE;
 use crate::name;
 use crate::query::recipe::Problem;
 use crate::source::discover::named;
@@ -28,7 +27,7 @@ pub fn run(global: &Global, args: &ImportArgs) -> Result<(), Failure> {
             "`imk import --print` shows what would be written, --force writes over it",
         ));
     }
-    let tree = DiskTree::open(&located.root, &located.root.join(STATE))?;
+    let tree = DiskTree::open(&located.root, &open::state(global, &located)?)?;
     let path = match &args.source {
         Some(file) => named_source(global, &located, file)?,
         None => known_source(&located, &tree)?,

@@ -7,7 +7,7 @@ use super::failure::{Failure, open_error};
 use super::open;
 use super::out;
 use crate::drive::project::{self, Overrides, Project};
-use crate::drive::session::{OpenError, STATE};
+use crate::drive::session::OpenError;
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
 use crate::source::locate::{IMAGEFILE, Located};
@@ -22,7 +22,7 @@ pub fn run(global: &Global, args: &InitArgs) -> Result<(), Failure> {
         ));
     }
     let located = Located { imagefile: None, ..found };
-    let state = located.root.join(STATE);
+    let state = open::state(global, &located)?;
     let tree = DiskTree::open(&located.root, &state)?;
     let discovered = || discover(&located.root, &state);
     let project = project::read(&located, &tree, discovered, &Overrides::default())

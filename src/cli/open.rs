@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::args::Global;
@@ -11,7 +11,7 @@ use super::{VERBS, ci, engines, out, words};
 use crate::credentials::Credentials;
 use crate::drive::affected::{Affected, affected};
 use crate::drive::project::Overrides;
-use crate::drive::session::{Kept, OpenError, Opening, STATE, Session};
+use crate::drive::session::{Kept, OpenError, Opening, Session};
 use crate::drive::states::{Asked, States, StatesError};
 use crate::drive::sync::Synced;
 use crate::drive::upstream::Asking;
@@ -23,7 +23,8 @@ use crate::source::git::history::Commit;
 use crate::source::git::{GitStore, GitTree};
 use crate::source::locate::{Located, locate};
 use crate::source::tree::{ReadError, SourceTree};
-use crate::state::folder::StateFolder;
+use crate::state::folder::{StateFolder, Tell};
+use crate::state::place::{self, Wish};
 
 /// The repository around the current folder, `-C` or `-f`.
 pub fn located(global: &Global) -> Result<Located, Failure> {
@@ -31,6 +32,36 @@ pub fn located(global: &Global) -> Result<Located, Failure> {
     let located = locate(start, global.file.as_deref())?;
     ci::begin_paths_at(&located.root);
     Ok(located)
+}
+
+/// The state of the repository: in its `.imk`, or where that is not to be. Says so on standard error then, once.
+pub fn state(global: &Global, located: &Located) -> Result<StateFolder, Failure> {
+    state_telling(global, located, Arc::new(warn))
+}
+
+/// As [`state`], for those who must not say anything.
+pub fn state_silently(global: &Global, located: &Located) -> Result<StateFolder, Failure> {
+    state_telling(global, located, Arc::new(|_: &str| {}))
+}
+
+fn state_telling(global: &Global, located: &Located, tell: Tell) -> Result<StateFolder, Failure> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let wish = Wish {
+        named: global.state_dir.as_deref().map(|path| place(global, path)),
+        cache: absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache"))),
+    };
+    place::find(&located.root, &wish, &tell).map_err(|error| {
+        Failure::with_hint(error.to_string(), "--state-dir and IMK_STATE_DIR name a folder of your own")
+    })
+}
+
+/// Says something on standard error, once a process.
+fn warn(line: &str) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if said.insert(line.to_owned()) {
+        out::warning(line);
+    }
 }
 
 /// A path that was typed, below `-C`.
@@ -57,7 +88,7 @@ pub fn session_with(
     kept: &mut Option<Kept>,
 ) -> Result<Session, Failure> {
     let located = located(global)?;
-    let state = located.root.join(STATE);
+    let state = state(global, &located)?;
     let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &state)?);
     let root = located.root.clone();
     let only = match &global.since {
@@ -69,7 +100,8 @@ pub fn session_with(
     };
     let overrides = overrides(global);
     let recipes = || discover(&root, &state);
-    let mut session = open(global, overrides, located, tree, recipes, exclusive, cancel, kept)?;
+    let at = (located, state.clone());
+    let mut session = open(global, overrides, at, tree, recipes, exclusive, cancel, kept)?;
     session.only = only;
     Ok(session)
 }
@@ -78,7 +110,7 @@ pub fn session_with(
 /// saved of such a session would be taken for the work tree's.
 pub fn session_at(global: &Global, rev: &str) -> Result<Session, Failure> {
     let now = located(global)?;
-    let store = store(&now, None)?;
+    let store = store(global, &now, None)?;
     let commit = store.commit(rev)?;
     let tree = store.tree(&commit)?;
     let mut session = session_of(global, &now, &tree, &commit, false, &Cancel::default())?;
@@ -115,7 +147,7 @@ pub fn since(
 
 /// The images of the disk, without engine, ledger and state.
 pub fn states_of_disk(global: &Global, located: &Located) -> Result<States, Failure> {
-    let state = located.root.join(STATE);
+    let state = state(global, located)?;
     let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &state)?);
     let overrides = overrides(global);
     let asked = Asked { located, named: global.file.is_some(), overrides: &overrides };
@@ -152,8 +184,8 @@ pub fn path(global: &Global, located: &Located, typed: &str) -> Result<String, F
 }
 
 /// The git repository around a located one, with what was learned of it. Hooks are told git's own folder.
-pub fn store(now: &Located, git_dir: Option<&Path>) -> Result<Arc<GitStore>, Failure> {
-    Ok(GitStore::remembering(&now.root, StateFolder(now.root.join(STATE)), git_dir)?)
+pub fn store(global: &Global, now: &Located, git_dir: Option<&Path>) -> Result<Arc<GitStore>, Failure> {
+    Ok(GitStore::remembering(&now.root, state(global, now)?, git_dir)?)
 }
 
 /// As [`session_at`], for a commit that was found. What such a session builds counts as all that was built does.
@@ -168,14 +200,15 @@ pub fn session_of(
     let located = tree.located(now, global.file.is_some())?;
     let shared: Arc<dyn SourceTree> = Arc::new(tree.clone());
     let overrides = Overrides { commit: Some(commit.id.clone()), ..overrides(global) };
-    open(global, overrides, located, shared, || tree.recipes(), exclusive, cancel, &mut None)
+    let at = (located, state(global, now)?);
+    open(global, overrides, at, shared, || tree.recipes(), exclusive, cancel, &mut None)
 }
 
 #[allow(clippy::too_many_arguments, reason = "three ways to open end here, each with its own of everything")]
 fn open(
     global: &Global,
     overrides: Overrides,
-    located: Located,
+    (located, state): (Located, StateFolder),
     tree: Arc<dyn SourceTree>,
     recipes: impl FnOnce() -> Result<Vec<String>, ReadError>,
     exclusive: bool,
@@ -183,7 +216,7 @@ fn open(
     kept: &mut Option<Kept>,
 ) -> Result<Session, Failure> {
     let environment = Environment::from_lookup(|name| std::env::var(name).ok());
-    let registry = Arc::new(OciRegistry::new(registries(global, &located, cancel)));
+    let registry = Arc::new(OciRegistry::new(registries(global, &state, cancel)));
     let opening = Opening {
         located,
         overrides,
@@ -194,6 +227,7 @@ fn open(
         tree: Arc::clone(&tree),
         cancel: cancel.clone(),
         environment: std::env::vars_os().collect(),
+        state,
         exclusive,
     };
     let waiting = |holder: &str| {
@@ -236,22 +270,23 @@ pub fn silent(session: &Session) {
 /// Opens it as if nothing had been remembered: no snapshot, no hashes of files, which are taken to `nowhere`.
 pub fn fresh_session(global: &Global, nowhere: &Path) -> Result<Session, Failure> {
     let located = located(global)?;
-    let state = located.root.join(STATE);
-    let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, nowhere)?);
+    let state = state(global, &located)?;
+    let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &StateFolder::at(nowhere))?);
     let root = located.root.clone();
     let recipes = || discover(&root, &state);
     let (overrides, cancel) = (overrides(global), Cancel::default());
-    let mut session = open(global, overrides, located, tree, recipes, false, &cancel, &mut None)?;
+    let at = (located, state.clone());
+    let mut session = open(global, overrides, at, tree, recipes, false, &cancel, &mut None)?;
     session.start_over();
     Ok(session)
 }
 
 /// The registries as every session asks them.
-pub fn registry(global: &Global, located: &Located) -> OciRegistry {
-    OciRegistry::new(registries(global, located, &Cancel::default()))
+pub fn registry(global: &Global, located: &Located) -> Result<OciRegistry, Failure> {
+    Ok(OciRegistry::new(registries(global, &state(global, located)?, &Cancel::default())))
 }
 
-fn registries(global: &Global, located: &Located, cancel: &Cancel) -> Options {
+fn registries(global: &Global, state: &StateFolder, cancel: &Cancel) -> Options {
     let mut mirrors: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (host, url) in &global.mirrors {
         mirrors.entry(host.clone()).or_default().push(url.clone());
@@ -261,7 +296,7 @@ fn registries(global: &Global, located: &Located, cancel: &Cancel) -> Options {
         credentials: credentials(),
         insecure: global.insecure_registries.iter().cloned().collect(),
         mirrors,
-        cache_folder: Some(located.root.join(STATE).join("registry")),
+        cache_folder: Some(state.sub("registry")),
         stop: Stop::when(move || cancel.is_cancelled()),
         ..Options::default()
     }
@@ -311,10 +346,19 @@ pub fn away(session: &Session) {
     }
 }
 
+/// Where the state is, as people are told: below the repository's root, or the whole path.
+pub fn shown_state(session: &Session) -> String {
+    let path = session.state().path().unwrap_or_default();
+    path.strip_prefix(&session.project.root).unwrap_or(&path).display().to_string()
+}
+
 /// The state could not be changed.
 pub fn state_error(session: &Session, why: &std::io::Error) -> Failure {
     Failure::with_hint(
-        format!("cannot change what imk keeps in `{}`: {why}", session.state().display()),
+        format!(
+            "cannot change what imk keeps in `{}`: {why}",
+            session.state().shown("").trim_end_matches('/')
+        ),
         "imk must be able to write there; what was removed before stays removed",
     )
 }

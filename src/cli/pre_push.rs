@@ -23,7 +23,7 @@ const DIGITS: usize = 12;
 
 pub fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let now = open::located(global)?;
-    let store = open::store(&now, args.git_dir.as_deref())?;
+    let store = open::store(global, &now, args.git_dir.as_deref())?;
     let mode = hook::mode(|name| store.setting(name))?;
     if mode == Mode::Off {
         return Ok(());

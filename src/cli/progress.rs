@@ -8,12 +8,12 @@
 mod json;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use fs_err as fs;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::args;
@@ -21,10 +21,12 @@ use super::ci::{Ci, Row};
 use super::out::{self, Line};
 use super::quote;
 use super::words;
+use crate::drive::gone::log_name;
 use crate::drive::run::{Ending, Event, Summary};
 use crate::engine::{BuildEvent, ImageId};
 use crate::exec::executor::JobEvent;
 use crate::reason::Reason;
+use crate::state::folder::StateFolder;
 
 /// How much of a failed build's log is shown again at the end.
 const TAIL: usize = 20;
@@ -33,7 +35,7 @@ const TAIL: usize = 20;
 pub struct Progress {
     how: How,
     jobs: Mutex<BTreeMap<String, Job>>,
-    logs: Box<dyn Fn(&str) -> PathBuf + Send + Sync>,
+    state: StateFolder,
     trace: bool,
 }
 
@@ -51,7 +53,7 @@ enum How {
 #[derive(Default)]
 struct Job {
     bar: Option<ProgressBar>,
-    log: Option<fs::File>,
+    log: Option<File>,
     step: String,
     names: BTreeMap<String, String>,
     /// The beginning of a line whose end has not come yet, by step.
@@ -66,12 +68,8 @@ struct Job {
 }
 
 impl Progress {
-    /// A display; `logs` says where an image's log is kept.
-    pub fn new(
-        how: args::Progress,
-        trace: bool,
-        logs: impl Fn(&str) -> PathBuf + Send + Sync + 'static,
-    ) -> Self {
+    /// A display; the logs are kept in `state`.
+    pub fn new(how: args::Progress, trace: bool, state: StateFolder) -> Self {
         let terminal = out::has_screen();
         let how = match how {
             args::Progress::Auto if terminal => How::Live(MultiProgress::new()),
@@ -80,7 +78,7 @@ impl Progress {
             args::Progress::Json => How::Json,
             args::Progress::Quiet => How::Quiet,
         };
-        Self { how, jobs: Mutex::default(), logs: Box::new(logs), trace }
+        Self { how, jobs: Mutex::default(), state, trace }
     }
 
     /// Something happened.
@@ -150,10 +148,10 @@ impl Progress {
     }
 
     /// The last lines of an image's output, and where all of it is.
-    pub fn tail(&self, image: &str) -> (Vec<String>, PathBuf) {
+    pub fn tail(&self, image: &str) -> (Vec<String>, Option<PathBuf>) {
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let tail = jobs.get(image).map(|job| job.tail.clone()).unwrap_or_default();
-        (tail, (self.logs)(image))
+        (tail, self.state.path().map(|path| path.join(log_name(image))))
     }
 
     /// What is said when everything has ended.
@@ -314,11 +312,9 @@ impl Progress {
         Some(bar)
     }
 
-    fn open_log(&self, name: &str) -> Option<fs::File> {
-        let path = (self.logs)(name);
+    fn open_log(&self, name: &str) -> Option<File> {
         // A log that cannot be kept is no reason not to build.
-        fs::create_dir_all(path.parent()?).ok()?;
-        fs::File::create(path).ok()
+        self.state.create(&log_name(name)).ok()
     }
 }
 

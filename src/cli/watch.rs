@@ -18,7 +18,7 @@ use super::failure::{Failure, sync_error};
 use super::out::Drawn;
 use super::{VERBS, open, out};
 use crate::drive::run::Event;
-use crate::drive::session::{Kept, STATE, Session};
+use crate::drive::session::{Kept, Session};
 use crate::drive::sync::Synced;
 use crate::drive::watch::{Specs, reached};
 use crate::engine::Cancel;
@@ -161,7 +161,7 @@ impl Watch<'_> {
                 let root = open::located(self.global).map_err(Trouble::Wrong)?.root;
                 let mut folders = self.seen.as_ref().map(|(_, folders)| folders.clone()).unwrap_or_default();
                 folders.insert(String::new());
-                self.watcher.watch(&root, &root.join(STATE), &folders).map_err(fatal)?;
+                self.watcher.watch(&root, None, &folders).map_err(fatal)?;
                 return Err(Trouble::Wrong(failure));
             }
         };
@@ -174,7 +174,7 @@ impl Watch<'_> {
                     let folders = self.seen.as_ref().map(|(_, folders)| folders.clone()).unwrap_or_default();
                     let folders = folders.into_iter().chain(session.recipe_folders()).collect();
                     let root = session.project.root.clone();
-                    self.watcher.watch(&root, &root.join(STATE), &folders).map_err(fatal)?;
+                    self.watcher.watch(&root, session.state().path(), &folders).map_err(fatal)?;
                     self.kept = Some(session.leave());
                     return Err(Trouble::Wrong(failure));
                 }
@@ -186,7 +186,7 @@ impl Watch<'_> {
                 _ => session.folders(&synced),
             };
             let root = session.project.root.clone();
-            let is_new = self.watcher.watch(&root, &root.join(STATE), &folders).map_err(fatal)?;
+            let is_new = self.watcher.watch(&root, session.state().path(), &folders).map_err(fatal)?;
             self.seen = Some((specs, folders));
             if !is_new {
                 return Ok((session, synced));

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::args::{Global, WhatIfArgs};
 use super::failure::Failure;
 use super::{open, out, words};
-use crate::drive::session::STATE;
 use crate::drive::states::{Asked, Differing};
 use crate::drive::what_if::{Answer, Suppositions, what_if};
 use crate::source::discover::discover;
@@ -26,9 +25,9 @@ pub fn run(global: &Global, args: &WhatIfArgs) -> Result<(), Failure> {
         args: args.args.iter().cloned().collect(),
         bases: args.bases.clone(),
     };
-    let state = located.root.join(STATE);
+    let state = open::state(global, &located)?;
     let disk = Arc::new(DiskTree::open(&located.root, &state)?);
-    let ledger = Ledger::open(&state.join("ledger"))?;
+    let ledger = Ledger::open(&state)?;
     let overrides = open::overrides(global);
     let asked = Asked { located: &located, named: global.file.is_some(), overrides: &overrides };
     let jobs = args.jobs.map_or_else(super::build::processors, usize::from);

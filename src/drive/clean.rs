@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::holdings::{Held, Stays};
 use super::session::Session;
 use crate::engine::EngineError;
-use crate::state::files::{self as state_files, StateFile};
+use crate::state::files::StateFile;
 use crate::state::ledger::Record;
 
 /// The files that stay while anybody may hold the lock, and those that mark the folder.
-const STAYS: &[&str] = &["lock", ".gitignore", "CACHEDIR.TAG"];
+const STAYS: &[&str] = &["lock", ".gitignore", "CACHEDIR.TAG", "mark"];
 
 /// What a cleaning is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Session {
             Cleaning { builds: records.iter().filter(concerns).count(), ..Cleaning::default() };
         cleaning.state = match extent {
             Extent::All => {
-                let mut files = state_files::list(self.state()).unwrap_or_default();
+                let mut files = self.state().list().unwrap_or_default();
                 files.retain(|file| !STAYS.contains(&file.name.as_str()));
                 files
             }
@@ -67,7 +67,7 @@ impl Session {
                 let evidence = keys.difference(&shared).map(|key| format!("evidence/{key}"));
                 let logs = names.iter().map(|name| format!("logs/{name}.log"));
                 let file = |name: String| {
-                    let size = state_files::size(&self.state().join(&name));
+                    let size = self.state().size(&name);
                     (size > 0).then_some(StateFile { name, size, written: 0 })
                 };
                 logs.chain(evidence).filter_map(file).collect()
@@ -114,7 +114,7 @@ impl Session {
         }
         cleaning.images = gone;
         for file in &cleaning.state {
-            state_files::remove(&self.state().join(&file.name))?;
+            self.state().remove(&file.name)?;
         }
         if let Extent::Images(names) = extent {
             self.executor.ledger.drop_records(|record| names.contains(&record.image))?;

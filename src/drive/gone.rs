@@ -9,8 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::session::Session;
 use crate::hash::ContentHash;
-use crate::state::files as state_files;
-use crate::state::folder::StateFolder;
 use crate::state::seal;
 
 /// The file, below the state folder.
@@ -62,7 +60,7 @@ impl Session {
                     }
                     None => drop(forgotten.insert(name.clone())),
                 }
-                state_files::remove(&self.log_path(name))?;
+                self.state().remove(&log_name(name))?;
             }
             ledger.forget(&forgotten)?;
             let kept: BTreeSet<ContentHash> = ledger.records().into_iter().map(|record| record.key).collect();
@@ -73,7 +71,7 @@ impl Session {
         }
         if before.get(self.imagefile()) != now.get(self.imagefile()) {
             let text = serde_json::to_vec(&now)?;
-            StateFolder(self.state().to_owned()).replace(FILE, &seal::seal(text))?;
+            self.state().replace(FILE, &seal::seal(text))?;
         }
         Ok(())
     }
@@ -81,7 +79,7 @@ impl Session {
     /// What was declared when the state was last written.
     pub(super) fn declarations(&self) -> Declarations {
         let read = |bytes: Vec<u8>| serde_json::from_slice(seal::open(&bytes)?).ok();
-        StateFolder(self.state().to_owned()).read(FILE).and_then(read).unwrap_or_default()
+        self.state().read(FILE).and_then(read).unwrap_or_default()
     }
 
     /// Images that were declared before and that no Imagefile declares now.
@@ -107,9 +105,9 @@ impl Session {
     fn imagefile(&self) -> &str {
         self.project.imagefile.as_deref().unwrap_or(DISCOVERED)
     }
+}
 
-    /// Where the log of an image's last build is kept.
-    pub fn log_path(&self, image: &str) -> std::path::PathBuf {
-        self.state().join("logs").join(format!("{image}.log"))
-    }
+/// The log of an image's last build, below the state folder.
+pub fn log_name(image: &str) -> String {
+    format!("logs/{image}.log")
 }

@@ -8,7 +8,7 @@ pub mod clean;
 pub mod diff;
 pub mod elsewhere;
 pub mod gc;
-mod gone;
+pub mod gone;
 pub mod holdings;
 pub mod hook;
 mod inventory;

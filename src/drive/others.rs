@@ -21,6 +21,7 @@ use crate::source::git::remote::{Asking, Fetching, Head, RemoteError, Remotes, k
 use crate::source::mounted::MountedTree;
 use crate::source::overlay::{Overlay, Place};
 use crate::source::tree::{ReadError, SourceTree};
+use crate::state::folder::StateFolder;
 use crate::syntax::error::Span;
 use crate::syntax::git_source::{GitSource, GitUrl, Wanted};
 use crate::syntax::glob::is_within;
@@ -67,7 +68,7 @@ pub struct Away {
 impl Others {
     pub(super) fn new(
         root: &Path,
-        state: &Path,
+        state: &StateFolder,
         environment: &BTreeMap<OsString, OsString>,
         offline: bool,
         tree: Arc<dyn SourceTree>,

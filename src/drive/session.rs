@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::others::Others;
@@ -28,9 +28,7 @@ use crate::state::evidence::EvidenceStore;
 use crate::state::folder::StateFolder;
 use crate::state::ledger::Ledger;
 use crate::state::lock::Lock;
-
-/// The folder of all state, below the repository's root.
-pub const STATE: &str = ".imk";
+pub use crate::state::place::STATE;
 
 /// How many builds of an image can be explained.
 const EXPLAINED: usize = 5;
@@ -53,6 +51,8 @@ pub struct Opening {
     pub cancel: Cancel,
     /// The process's environment: what secrets may come from.
     pub environment: BTreeMap<OsString, OsString>,
+    /// What was kept of it, and will be.
+    pub state: StateFolder,
     /// Take turns with other builders. Verbs that only look do not wait.
     pub exclusive: bool,
 }
@@ -70,8 +70,8 @@ pub struct Kept {
 pub enum OpenError {
     /// The Imagefile or the Dockerfiles.
     Project(ProjectError),
-    /// imk's own state: what was attempted on which path, and why it failed.
-    State { what: &'static str, path: PathBuf, why: std::io::Error },
+    /// imk's own state, in which folder. The error says what was attempted on what.
+    State { path: PathBuf, why: std::io::Error },
 }
 
 /// An opened repository.
@@ -97,7 +97,7 @@ pub struct Session {
     pub only: Option<BTreeSet<String>>,
     /// Somebody edits meanwhile: what editors leave for a moment does not exist.
     pub(super) editing: bool,
-    state: PathBuf,
+    state: StateFolder,
     lock: Option<Lock>,
 }
 
@@ -125,26 +125,24 @@ impl Session {
         waiting: impl FnOnce(&str),
         kept: &mut Option<Kept>,
     ) -> Result<Self, OpenError> {
-        let Opening { located, overrides, engine, registry, asking, tree, cancel, environment, exclusive } =
-            opening;
+        let Opening {
+            located,
+            overrides,
+            engine,
+            registry,
+            asking,
+            tree,
+            cancel,
+            environment,
+            state,
+            exclusive,
+        } = opening;
         let project = project::read(&located, &*tree, discover, &overrides).map_err(OpenError::Project)?;
-        let state = located.root.join(STATE);
-        let lock = if exclusive {
-            StateFolder(state.clone()).make().map_err(|why| OpenError::State {
-                what: "make",
-                path: state.clone(),
-                why,
-            })?;
-            let path = state.join("lock");
-            let taken = Lock::take(&path, waiting);
-            Some(taken.map_err(|why| OpenError::State { what: "lock", path, why })?)
-        } else {
-            None
-        };
+        let trouble = |why| OpenError::State { path: state.path().unwrap_or_default(), why };
+        let lock = if exclusive { Some(Lock::take(&state, waiting).map_err(trouble)?) } else { None };
         let others = Others::new(&located.root, &state, &environment, asking.offline, tree);
-        let path = state.join("ledger");
-        let ledger = Ledger::open(&path).map_err(|why| OpenError::State { what: "read", path, why })?;
-        let evidence = EvidenceStore::new(&state.join("evidence"));
+        let ledger = Ledger::open(&state).map_err(trouble)?;
+        let evidence = EvidenceStore::new(state.sub("evidence"));
         let repositories = project::repositories(&project);
         let remote_cache =
             RemoteCache::new(Arc::clone(&registry), repositories, &project.content_tag, asking.offline);
@@ -152,14 +150,14 @@ impl Session {
             Arc::new(Executor::new(engine, Arc::new(ledger), evidence, others.tree(), remote_cache, cancel));
         let kept = kept.take().unwrap_or_else(|| {
             let effect: Arc<dyn Effect> = executor.clone();
-            let (db, memory) = snapshot::load(&state.join("snapshot"), &effect);
+            let (db, memory) = snapshot::load(&state, &effect);
             Kept { db, memory, changed: false, editing: false }
         });
         let Kept { db, memory, changed, editing } = kept;
         let db = db.with_effect(Arc::clone(&executor) as Arc<dyn Effect>);
         let target = overrides.target.clone();
         let (lock_file, locked) = (project.lock.clone(), asking.locked);
-        let upstream = Upstream::new(registry, lock_file.clone(), asking, StateFolder(state.clone()));
+        let upstream = Upstream::new(registry, lock_file.clone(), asking, state.clone());
         let upstream = Arc::new(upstream);
         let mut session = Self {
             project,
@@ -184,9 +182,9 @@ impl Session {
     /// A session without state: nothing was built, nothing is kept, no engine is
     /// asked. For looks at what might be.
     pub(super) fn detached(located: &Located, tree: Arc<dyn SourceTree>) -> Self {
-        let state = located.root.join(STATE);
+        let state = StateFolder::nowhere("this is only looked at");
         let others = Others::new(&located.root, &state, &BTreeMap::new(), true, tree);
-        let evidence = EvidenceStore::new(Path::new(""));
+        let evidence = EvidenceStore::new(state.clone());
         let ledger = Arc::new(Ledger::empty());
         let upstream = Upstream::offline();
         let remote_cache = RemoteCache::new(Arc::clone(upstream.registry()), BTreeMap::new(), "", true);
@@ -205,7 +203,7 @@ impl Session {
             changed: false,
             others,
             editing: false,
-            state: PathBuf::new(),
+            state,
             lock: None,
         }
     }
@@ -221,7 +219,7 @@ impl Session {
     }
 
     /// The folder of this repository's state.
-    pub fn state(&self) -> &Path {
+    pub fn state(&self) -> &StateFolder {
         &self.state
     }
 
@@ -268,7 +266,7 @@ impl Session {
     /// # Errors
     /// When something cannot be written; nothing but time is lost.
     pub fn save(&mut self) -> std::io::Result<()> {
-        StateFolder(self.state.clone()).make()?;
+        self.state.make()?;
         self.executor.tree.save()?;
         self.upstream.save()?;
         let home = self.executor.home().acquaintance();
@@ -277,7 +275,7 @@ impl Session {
             self.changed = true;
         }
         if self.changed || self.db.computed_anything() {
-            snapshot::save(&self.state.join("snapshot"), &mut self.db, &self.memory)?;
+            snapshot::save(&self.state, &mut self.db, &self.memory)?;
             self.changed = false;
             let recent = self.executor.ledger.recent(EXPLAINED);
             let room = 2 * EXPLAINED * self.project.images.len();

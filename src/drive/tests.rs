@@ -21,6 +21,7 @@ use crate::registry::FakeRegistry;
 use crate::source::locate::Located;
 use crate::source::memory::MemoryTree;
 use crate::source::tree::{ReadError, Selected, Selection, SourceTree};
+use crate::state::folder::StateFolder;
 
 mod engines;
 mod gc;
@@ -93,6 +94,7 @@ impl Lab {
     fn open_as(&self, imagefile: &str) -> Result<Session, OpenError> {
         let root = self.folder.path().to_owned();
         let opening = Opening {
+            state: StateFolder::at(&root.join(".imk")),
             located: Located { root, imagefile: Some(imagefile.into()) },
             overrides: Overrides::default(),
             engine: Arc::clone(&self.engine) as Arc<dyn Engine>,

@@ -14,7 +14,6 @@
 mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -97,7 +96,7 @@ impl Upstream {
     pub fn offline() -> Self {
         let asking = Asking { offline: true, ..Asking::default() };
         let registry = Arc::new(OciRegistry::new(Options::default()));
-        Self::new(registry, Lockfile::default(), asking, StateFolder(PathBuf::new()))
+        Self::new(registry, Lockfile::default(), asking, StateFolder::nowhere("nobody is asked"))
     }
 
     /// Whether no registry may be asked.

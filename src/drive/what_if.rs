@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn the_time_is_that_of_the_longest_way_with_so_many_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(&folder.path().join("ledger")).unwrap();
+        let ledger = Ledger::open(&crate::state::folder::StateFolder::at(folder.path())).unwrap();
         for (image, took_ms) in [("base", 50), ("base", 100), ("base", 900), ("left", 30), ("right", 40)] {
             let record = Record {
                 key: ContentHash::of(image.as_bytes()),

@@ -13,6 +13,7 @@ use crate::query::snapshot;
 use crate::reason::{Code, Reason};
 use crate::state::evidence::document::Document;
 use crate::state::evidence::{Evidence, EvidenceStore};
+use crate::state::folder::StateFolder;
 use crate::state::ledger::{Ledger, Record};
 use crate::state::seal;
 
@@ -44,16 +45,16 @@ fn records() -> Vec<Record> {
 }
 
 fn write_ledger() -> Vec<u8> {
-    let path = folder().join("seed-ledger");
-    let _ = fs_err::remove_file(&path);
+    let place = StateFolder::at(folder()).sub("seed");
+    place.remove("ledger").expect("the old one can go");
     let write = || -> std::io::Result<Vec<u8>> {
-        let ledger = Ledger::open(&path)?;
+        let ledger = Ledger::open(&place)?;
         for record in records() {
             ledger.record(record)?;
         }
         ledger.published(&ContentHash::of(&[3]), "7TJE:52AS", "r.example/team/web@sha256:11")?;
         ledger.forget(&BTreeSet::from(["old".to_owned()]))?;
-        fs_err::read(&path)
+        Ok(place.read("ledger").unwrap_or_default())
     };
     write().expect("a ledger can be written")
 }
@@ -65,9 +66,9 @@ pub fn ledger_seeds() -> Vec<Vec<u8>> {
 
 /// Records are those that were written, if their lines are whole; and opening twice finds the same.
 pub fn ledger(bytes: &[u8]) {
-    let path = folder().join("ledger");
-    fs_err::write(&path, bytes).expect("the file can be written");
-    let ledger = Ledger::open(&path).expect("damage is no error");
+    let place = StateFolder::at(folder());
+    place.replace("ledger", bytes).expect("the file can be written");
+    let ledger = Ledger::open(&place).expect("damage is no error");
     // What a line leaves out, or a later line adds, is no other build.
     let bare = |record: &Record| Record {
         published: None,
@@ -81,7 +82,7 @@ pub fn ledger(bytes: &[u8]) {
         assert!(written.contains(&bare(found)), "nobody wrote {found:?}");
     }
     let (records, left) = (ledger.records(), ledger.left());
-    let again = Ledger::open(&path).expect("damage is no error");
+    let again = Ledger::open(&place).expect("damage is no error");
     assert_eq!((again.records(), again.left()), (records, left));
 }
 
@@ -114,17 +115,17 @@ fn key() -> ContentHash {
 
 /// The evidence of a build of three files.
 pub fn evidence_seeds() -> Vec<Vec<u8>> {
-    let store = EvidenceStore::new(&folder().join("seed-evidence"));
+    let place = StateFolder::at(folder()).sub("seed-evidence");
+    let store = EvidenceStore::new(place.clone());
     store.save(&key(), &Evidence::new(parts(), &files())).expect("evidence can be written");
-    vec![fs_err::read(folder().join("seed-evidence").join(key().to_string())).expect("it was written")]
+    vec![place.read(&key().to_string()).expect("it was written")]
 }
 
 /// Evidence is what was kept, or none.
 pub fn evidence(bytes: &[u8]) {
-    let place = folder().join("evidence");
-    fs_err::create_dir_all(&place).expect("the folder can be made");
-    fs_err::write(place.join(key().to_string()), bytes).expect("the file can be written");
-    if let Some(found) = EvidenceStore::new(&place).load(&key()) {
+    let place = StateFolder::at(folder()).sub("evidence");
+    place.replace(&key().to_string(), bytes).expect("the file can be written");
+    if let Some(found) = EvidenceStore::new(place).load(&key()) {
         assert_eq!(found, Evidence::new(parts(), &files()));
     }
 }

@@ -8,16 +8,18 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::effect::Effect;
 use super::{Db, ImkDb};
 use crate::engine::{Acquaintance, ImageId};
 use crate::hash::ContentHash;
+use crate::state::folder::StateFolder;
+
+/// The name in the state folder.
+const FILE: &str = "snapshot";
 
 const MAGIC: &[u8; 8] = b"imksnap1";
 
@@ -37,8 +39,8 @@ pub struct Memory {
 }
 
 /// Loads what [`save`] wrote; an empty database when that is not possible.
-pub fn load(path: &Path, effect: &Arc<dyn Effect>) -> (ImkDb, Memory) {
-    let loaded = fs::read(path).ok().and_then(|bytes| open(&bytes, effect));
+pub fn load(state: &StateFolder, effect: &Arc<dyn Effect>) -> (ImkDb, Memory) {
+    let loaded = state.read(FILE).and_then(|bytes| open(&bytes, effect));
     loaded.unwrap_or_else(|| (ImkDb::new(Arc::clone(effect)), Memory::default()))
 }
 
@@ -54,11 +56,11 @@ pub enum Health {
 }
 
 /// Looks at a snapshot without loading it.
-pub fn health(path: &Path) -> Health {
-    match fs::read(path) {
-        Err(_) => Health::Absent,
-        Ok(bytes) if unwrap_envelope(&bytes).is_some() => Health::Whole,
-        Ok(_) => Health::Useless,
+pub fn health(state: &StateFolder) -> Health {
+    match state.read(FILE) {
+        None => Health::Absent,
+        Some(bytes) if unwrap_envelope(&bytes).is_some() => Health::Whole,
+        Some(_) => Health::Useless,
     }
 }
 
@@ -94,7 +96,7 @@ fn prime(db: &ImkDb) {
 ///
 /// # Errors
 /// When it cannot be written; nothing but time is lost.
-pub fn save(path: &Path, db: &mut ImkDb, memory: &Memory) -> std::io::Result<()> {
+pub fn save(state: &StateFolder, db: &mut ImkDb, memory: &Memory) -> std::io::Result<()> {
     let memory = rmp_serde::to_vec(memory).map_err(std::io::Error::other)?;
     let queries =
         rmp_serde::to_vec(&<dyn salsa::Database>::as_serialize(db)).map_err(std::io::Error::other)?;
@@ -102,11 +104,7 @@ pub fn save(path: &Path, db: &mut ImkDb, memory: &Memory) -> std::io::Result<()>
     payload.extend(memory);
     payload.extend(queries);
 
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::Write::write_all(&mut file, &envelope(&payload))?;
-    file.persist(path)?;
-    Ok(())
+    state.replace(FILE, &envelope(&payload))
 }
 
 pub(crate) fn envelope(payload: &[u8]) -> Vec<u8> {

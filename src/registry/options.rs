@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+
+use crate::state::folder::StateFolder;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,7 +69,7 @@ pub struct Options {
     /// A folder a host with certificates, as docker keeps them.
     pub certificates: PathBuf,
     /// Where indexes are kept by their digest; only in memory when `None`.
-    pub cache_folder: Option<PathBuf>,
+    pub cache_folder: Option<StateFolder>,
     /// Repeating.
     pub retry: Retry,
     /// How long a connection may take.

@@ -28,9 +28,8 @@ const FILE: &str = "recipes";
 /// Folders that a thread compares in one go.
 const CHUNK: usize = 64;
 
-/// Paths of all recipes below `root`, sorted. `state_dir` keeps what makes the next time fast.
-pub fn discover(root: &Path, state_dir: &Path) -> Result<Vec<String>, ReadError> {
-    let state = StateFolder(state_dir.to_owned());
+/// Paths of all recipes below `root`, sorted. `state` keeps what makes the next time fast.
+pub fn discover(root: &Path, state: &StateFolder) -> Result<Vec<String>, ReadError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(root, flags, Mode::empty())
         .map_err(|errno| ReadError { path: root.display().to_string(), why: look::why(errno) })?;
@@ -43,7 +42,7 @@ pub fn discover(root: &Path, state_dir: &Path) -> Result<Vec<String>, ReadError>
             let clock = state.clock();
             let walked = match other {
                 Some(found) => found,
-                None => walk(root, &fd, state_dir, &clock)?,
+                None => walk(root, &fd, state.path(), &clock)?,
             };
             let index = Index::read(root, &clock);
             Found { index, ..walked }
@@ -146,7 +145,7 @@ impl Found {
     }
 }
 
-fn walk(root: &Path, fd: &OwnedFd, state_dir: &Path, clock: &Clock) -> Result<Found, ReadError> {
+fn walk(root: &Path, fd: &OwnedFd, state_dir: Option<PathBuf>, clock: &Clock) -> Result<Found, ReadError> {
     let mut found = Found {
         settled: true,
         folders: BTreeMap::new(),
@@ -159,7 +158,6 @@ fn walk(root: &Path, fd: &OwnedFd, state_dir: &Path, clock: &Clock) -> Result<Fo
         found.settled &= !seen.as_ref().is_some_and(|seen| seen.is_racy(clock));
         found.rules.insert(rules.display().to_string(), seen.as_ref().map(stamp));
     }
-    let state_dir = state_dir.to_owned();
     let walker = WalkBuilder::new(root)
         .hidden(false)
         .ignore(false)
@@ -167,7 +165,9 @@ fn walk(root: &Path, fd: &OwnedFd, state_dir: &Path, clock: &Clock) -> Result<Fo
         .require_git(false)
         .threads(rayon::current_num_threads())
         .filter_entry(move |entry| {
-            entry.file_name() != ".git" && entry.file_name() != ".imk" && entry.path() != state_dir
+            entry.file_name() != ".git"
+                && entry.file_name() != ".imk"
+                && Some(entry.path()) != state_dir.as_deref()
         })
         .build_parallel();
     let shared = Mutex::new(&mut found);

@@ -21,7 +21,8 @@ impl Repo {
 
     /// Three times: the later answers come from the cache.
     fn found(&self) -> String {
-        let once = || discover(self.0.path(), &self.0.path().join(".imk")).unwrap().join(" ");
+        let once =
+            || discover(self.0.path(), &StateFolder::at(&self.0.path().join(".imk"))).unwrap().join(" ");
         let first = once();
         std::thread::sleep(std::time::Duration::from_millis(5));
         assert_eq!(once(), first);
@@ -111,6 +112,7 @@ fn a_damaged_cache_is_no_cache() {
 
 #[test]
 fn a_root_that_is_not_there_is_named() {
-    let error = discover(Path::new("/nowhere/at/all"), Path::new("/nowhere/state")).unwrap_err();
+    let error =
+        discover(Path::new("/nowhere/at/all"), &StateFolder::at(Path::new("/nowhere/state"))).unwrap_err();
     assert_eq!(error.to_string(), "cannot read `/nowhere/at/all`: no such file or directory");
 }

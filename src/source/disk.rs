@@ -24,6 +24,7 @@ use super::tree::{ReadError, Selected, Selection, SourceTree};
 use crate::file::{FileKind, UsedFiles};
 use crate::hash::{ContentHash, FieldHasher};
 use crate::state::folder::StateFolder;
+use crate::state::place::STATE;
 
 /// The cache's file in the state folder.
 const FILE: &str = "stat";
@@ -37,7 +38,7 @@ pub struct DiskTree {
     root: PathBuf,
     fd: OwnedFd,
     state: StateFolder,
-    hidden: Option<Hidden>,
+    hidden: Vec<Hidden>,
     known: Arc<Loaded>,
 }
 
@@ -51,16 +52,20 @@ struct Known {
 }
 
 impl DiskTree {
-    /// Opens the repository at `root`, whose state lies in `state_dir` (`.imk` as a rule).
-    pub fn open(root: &Path, state_dir: &Path) -> Result<Self, ReadError> {
+    /// Opens the repository at `root`, with what was learned of it in `state`. A state that lies in it does not count.
+    pub fn open(root: &Path, state: &StateFolder) -> Result<Self, ReadError> {
         let error = |why: String| ReadError { path: root.display().to_string(), why };
         let fd = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| error(look::why(errno)))?;
-        let state = StateFolder(state_dir.to_owned());
-        let hidden = state_dir.strip_prefix(root).ok().and_then(|path| {
+        let elsewhere = state.path().and_then(|at| {
+            let path = at.strip_prefix(root).ok()?;
             let folder = path.parent()?.to_str()?.to_owned();
             Some(Hidden { folder, name: path.file_name()?.as_encoded_bytes().to_vec() })
         });
+        // A `.imk` that is not used is no file of the repository either.
+        let usual = Hidden { folder: String::new(), name: STATE.as_bytes().to_vec() };
+        let hidden = [usual].into_iter().chain(elsewhere).collect();
+        let state = state.clone();
         let file = state.clone();
         let known: Arc<Loaded> = Arc::new(LazyLock::new(Box::new(move || {
             let cache = file.read(FILE).map(StatCache::parse).unwrap_or_default();
@@ -82,7 +87,7 @@ impl DiskTree {
     }
 
     fn scan<'a>(&'a self, cache: &'a StatCache) -> Scan<'a> {
-        Scan::new(&self.fd, self.hidden.as_ref(), cache, &self.state)
+        Scan::new(&self.fd, &self.hidden, cache, &self.state)
     }
 
     /// One attempt to answer all questions.

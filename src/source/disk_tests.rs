@@ -31,7 +31,7 @@ impl Repo {
     }
 
     fn tree(&self) -> DiskTree {
-        DiskTree::open(self.dir.path(), &self.path(".imk")).unwrap()
+        DiskTree::open(self.dir.path(), &StateFolder::at(&self.path(".imk"))).unwrap()
     }
 
     /// What an imk with the cache answers, and leaves behind.
@@ -45,8 +45,7 @@ impl Repo {
     /// What an imk without any state answers.
     fn fresh(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {
         let other = tempfile::tempdir().unwrap();
-        let mut tree = DiskTree::open(self.dir.path(), &other.path().join("state")).unwrap();
-        tree.hidden = Some(Hidden { folder: String::new(), name: b".imk".to_vec() });
+        let tree = DiskTree::open(self.dir.path(), &StateFolder::at(&other.path().join("state"))).unwrap();
         tree.select(selections)
     }
 

@@ -21,6 +21,7 @@ pub mod head;
 pub mod heads;
 pub mod history;
 pub mod hooks;
+mod keep;
 mod memory;
 pub mod old;
 pub mod origin;

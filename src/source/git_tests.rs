@@ -10,6 +10,7 @@ use super::history::{History, Range};
 use super::*;
 use crate::file::UsedFile;
 use crate::source::disk::DiskTree;
+use crate::state::folder::StateFolder;
 use crate::syntax::reads::{ReadSource, Reads};
 
 /// A repository on a disk, with modes as a checkout under the umask 022 makes them.
@@ -104,7 +105,7 @@ fn selection(root: &str, patterns: &[&str], ignore: &str) -> Selection {
 fn a_commit_and_its_checkout_have_the_same_files() {
     let repo = mixed();
     let state = tempfile::tempdir().unwrap();
-    let disk = DiskTree::open(repo.folder.path(), &state.path().join("state")).unwrap();
+    let disk = DiskTree::open(repo.folder.path(), &StateFolder::at(&state.path().join("state"))).unwrap();
     let git = repo.tree(&repo.store(), "HEAD");
     // A checkout has `.git`, a commit has not.
     let cases = [

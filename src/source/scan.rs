@@ -35,7 +35,7 @@ pub struct Hidden {
 /// One look over the disk.
 pub struct Scan<'a> {
     root: &'a OwnedFd,
-    hidden: Option<&'a Hidden>,
+    hidden: &'a [Hidden],
     known: &'a StatCache,
     state: &'a StateFolder,
     clock: OnceLock<Clock>,
@@ -95,7 +95,7 @@ impl<'a> Scan<'a> {
     /// Begins a scan; the disk is not touched yet.
     pub fn new(
         root: &'a OwnedFd,
-        hidden: Option<&'a Hidden>,
+        hidden: &'a [Hidden],
         known: &'a StatCache,
         state: &'a StateFolder,
     ) -> Self {
@@ -209,7 +209,7 @@ impl<'a> Scan<'a> {
             return Ok(self.cached(number));
         }
         let mut names = look::list(&fd)?;
-        if let Some(hidden) = self.hidden.filter(|hidden| hidden.folder == path) {
+        for hidden in self.hidden.iter().filter(|hidden| hidden.folder == path) {
             names.retain(|(name, _)| **name != *hidden.name);
         }
         let mut old = known.map_or(0..0, |number| self.known.folder(number).entries()).peekable();

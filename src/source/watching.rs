@@ -82,7 +82,7 @@ pub struct Watcher {
 /// What is not told.
 #[derive(Default)]
 struct Passed {
-    state: PathBuf,
+    state: Option<PathBuf>,
     git: Option<PathBuf>,
 }
 
@@ -125,13 +125,18 @@ impl Watcher {
     ///
     /// # Errors
     /// When the system lets nobody watch so much.
-    pub fn watch(&mut self, root: &Path, state: &Path, below: &BTreeSet<String>) -> Result<bool, WatchError> {
+    pub fn watch(
+        &mut self,
+        root: &Path,
+        state: Option<PathBuf>,
+        below: &BTreeSet<String>,
+    ) -> Result<bool, WatchError> {
         let git = git2::Repository::discover(root).ok().map(|repository| repository.path().to_owned());
         let mut wanted: BTreeSet<PathBuf> = below.iter().map(|path| root.join(path)).collect();
         if let Some(git) = &git {
             wanted.extend([git.clone(), git.join("logs")]);
         }
-        *self.passed.lock().unwrap_or_else(PoisonError::into_inner) = Passed { state: state.to_owned(), git };
+        *self.passed.lock().unwrap_or_else(PoisonError::into_inner) = Passed { state, git };
         let stand = |path: PathBuf| {
             let there = fs::metadata(&path).ok().filter(std::fs::Metadata::is_dir)?;
             Some((path, (there.dev(), there.ino())))
@@ -200,7 +205,7 @@ impl Woken {
 
 impl Passed {
     fn lets_in(&self, path: &Path) -> bool {
-        if path.starts_with(&self.state) {
+        if self.state.as_ref().is_some_and(|state| path.starts_with(state)) {
             return false;
         }
         match self.git.as_ref().and_then(|git| path.strip_prefix(git).ok()) {
@@ -252,8 +257,8 @@ mod tests {
         let mut watcher = Watcher::new().unwrap();
         let below = BTreeSet::from([String::new(), "a".to_owned(), "absent".to_owned()]);
         let state = root.join(".imk");
-        assert!(watcher.watch(&root, &state, &below).unwrap());
-        assert!(!watcher.watch(&root, &state, &below).unwrap(), "nothing is new");
+        assert!(watcher.watch(&root, Some(state.clone()), &below).unwrap());
+        assert!(!watcher.watch(&root, Some(state.clone()), &below).unwrap(), "nothing is new");
         fs::write(root.join("a/b/deep"), "1").unwrap();
         fs::write(root.join(".imk/ledger"), "1").unwrap();
         fs::read(root.join("a/b/deep")).unwrap();
@@ -270,13 +275,13 @@ mod tests {
         let mut watcher = Watcher::new().unwrap();
         let below = BTreeSet::from([String::new(), "a".to_owned()]);
         let state = root.join(".imk");
-        watcher.watch(&root, &state, &below).unwrap();
+        watcher.watch(&root, Some(state.clone()), &below).unwrap();
         fs::remove_dir(root.join("a")).unwrap();
         wait_for(&watcher, &root.join("a"));
-        watcher.watch(&root, &state, &below).unwrap();
+        watcher.watch(&root, Some(state.clone()), &below).unwrap();
         fs::create_dir(root.join("a")).unwrap();
         wait_for(&watcher, &root.join("a"));
-        assert!(watcher.watch(&root, &state, &below).unwrap());
+        assert!(watcher.watch(&root, Some(state.clone()), &below).unwrap());
         fs::write(root.join("a/file"), "1").unwrap();
         wait_for(&watcher, &root.join("a/file"));
     }
@@ -291,7 +296,7 @@ mod tests {
 
     #[test]
     fn of_git_only_the_head_is_told() {
-        let passed = Passed { state: "/r/.imk".into(), git: Some("/r/.git/".into()) };
+        let passed = Passed { state: Some("/r/.imk".into()), git: Some("/r/.git/".into()) };
         let told = ["/r/.git/HEAD", "/r/.git/logs/HEAD", "/r/a", "/r/.gitignore"];
         assert!(told.iter().all(|path| passed.lets_in(Path::new(path))));
         let not = ["/r/.git/index.lock", "/r/.git/HEAD.lock", "/r/.imk/stat", "/r/.imk"];

@@ -8,14 +8,13 @@ pub mod document;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use super::folder::StateFolder;
 use crate::file::{FileKind, UsedFile, UsedFiles};
 use crate::hash::ContentHash;
 use crate::part::{self, Part};
@@ -142,18 +141,18 @@ fn is_echo(reason: &Reason, args: &[String]) -> bool {
 /// The folder of all evidence of a repository.
 #[derive(Clone, Debug)]
 pub struct EvidenceStore {
-    folder: PathBuf,
+    folder: StateFolder,
 }
 
 impl EvidenceStore {
-    /// Evidence below `folder`, which is made when the first is written.
-    pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+    /// Evidence in a folder of the state, which is made when the first is written.
+    pub fn new(folder: StateFolder) -> Self {
+        Self { folder }
     }
 
     /// The evidence of the build with this key, if it was kept and is whole.
     pub fn load(&self, key: &ContentHash) -> Option<Evidence> {
-        let packed = fs::read(self.path(key)).ok()?;
+        let packed = self.folder.read(&key.to_string())?;
         let mut bytes = Vec::new();
         ZlibDecoder::new(packed.as_slice()).read_to_end(&mut bytes).ok()?;
         rmp_serde::from_slice(&bytes).ok()
@@ -165,33 +164,23 @@ impl EvidenceStore {
     /// When the file cannot be written; the build counts all the same.
     pub fn save(&self, key: &ContentHash, evidence: &Evidence) -> std::io::Result<()> {
         let bytes = rmp_serde::to_vec(evidence).map_err(std::io::Error::other)?;
-        fs::create_dir_all(&self.folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        let mut encoder = ZlibEncoder::new(&mut file, Compression::fast());
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&bytes)?;
-        encoder.finish()?;
-        file.persist(self.path(key))?;
-        Ok(())
+        self.folder.replace(&key.to_string(), &encoder.finish()?)
     }
 
     /// Removes the evidence of every key that `keep` does not want, once there is more than `room`.
     pub fn prune(&self, room: usize, keep: impl Fn(&ContentHash) -> bool) {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return };
-        let entries: Vec<_> = entries.flatten().collect();
+        let entries = self.folder.names().unwrap_or_default();
         if entries.len() <= room {
             return;
         }
-        for entry in entries {
-            let key = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            if key.is_none_or(|key| !keep(&key)) {
+        for name in entries {
+            if name.parse().ok().is_none_or(|key| !keep(&key)) {
                 // Evidence that cannot be removed only takes room.
-                let _ = fs::remove_file(entry.path());
+                let _ = self.folder.remove(&name);
             }
         }
-    }
-
-    fn path(&self, key: &ContentHash) -> PathBuf {
-        self.folder.join(key.to_string())
     }
 }
 
@@ -258,17 +247,17 @@ mod tests {
     #[test]
     fn what_was_kept_comes_back_and_damage_is_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let store = EvidenceStore::new(folder.path());
+        let store = EvidenceStore::new(StateFolder::at(folder.path()).sub("evidence"));
         let (key, other) = (ContentHash::of(b"k"), ContentHash::of(b"o"));
         let evidence = files(&[("a", "1")]);
         store.save(&key, &evidence).unwrap();
         store.save(&other, &evidence).unwrap();
         assert_eq!(store.load(&key), Some(evidence));
-        fs::write(store.path(&key), b"garbage").unwrap();
+        store.folder.replace(&key.to_string(), b"garbage").unwrap();
         assert_eq!(store.load(&key), None);
         store.prune(2, |_| false);
-        assert!(store.path(&other).exists());
+        assert!(store.load(&other).is_some());
         store.prune(1, |kept| *kept == key);
-        assert!(!store.path(&other).exists() && store.path(&key).exists());
+        assert_eq!(store.folder.names().unwrap(), [key.to_string()]);
     }
 }

@@ -1,79 +1,427 @@
-//! The folder `.imk`: made when something is first kept, and thrown away at will.
+//! A folder of the state, held open: every file of it is reached through its handle.
 //!
-//! Knows how to keep version control and backups out of it, how to replace a
-//! file whole, and how to ask its file system for the time. Knows nothing of what is kept.
+//! No link is followed, at no depth, and nothing that is no file is waited on: a pipe, a
+//! device or a folder in a file's place is reported once, counts as absent, and gives way to
+//! the next write. Knows how to keep version control and backups out, and how to replace a file whole. Knows
+//! nothing of what is kept, nor where: see `place.rs`.
 
-use std::fs::Metadata;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::clock::Clock;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::beneath::{self, FILE, FOLDER};
+use super::trust::Mark;
 
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This folder was made by imk. It may be deleted at any time, at the cost of time.\n\
     # About these tags see https://bford.info/cachedir/\n";
 
-/// A state folder, which may not exist yet.
-#[derive(Clone, Debug)]
-pub struct StateFolder(pub PathBuf);
+/// How often a name is made anew before somebody else's insistence wins.
+const TRIES: usize = 4;
+
+/// Takes a line for a person: something in the state is not as imk leaves it.
+pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// A state folder, which may not exist yet, or a folder in it.
+#[derive(Clone)]
+pub struct StateFolder {
+    top: Arc<Top>,
+    /// Path below the top; empty for the top itself.
+    below: String,
+}
+
+/// The state of one repository.
+struct Top {
+    /// Its path, for messages and for programs that take paths; `None` where nothing can be kept, and why.
+    path: Result<PathBuf, String>,
+    /// The handle, once the folder is there.
+    fd: Mutex<Option<Arc<OwnedFd>>>,
+    /// Left in the folder when it is made.
+    mark: Option<Mark>,
+    tell: Tell,
+    /// Lines that were told already.
+    told: Mutex<BTreeSet<String>>,
+}
+
+impl fmt::Debug for StateFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StateFolder({:?}, {})", self.top.path, self.below)
+    }
+}
 
 impl StateFolder {
-    /// Makes the folder and its two notices, unless they are there.
-    pub fn make(&self) -> io::Result<&Path> {
-        if !self.0.join("CACHEDIR.TAG").exists() {
-            fs_err::create_dir_all(&self.0)?;
-            fs_err::write(self.0.join(".gitignore"), "*\n")?;
-            fs_err::write(self.0.join("CACHEDIR.TAG"), TAG)?;
+    /// The folder at a path that is nobody else's, made when something is first kept.
+    pub fn at(path: &Path) -> Self {
+        Self::opened_at(path.to_owned(), None, None, Arc::new(|_| {}))
+    }
+
+    /// A folder that keeps nothing, and says `why` to whoever must keep something.
+    pub fn nowhere(why: impl Into<String>) -> Self {
+        let (fd, told) = (Mutex::default(), Mutex::default());
+        let top = Top { path: Err(why.into()), fd, mark: None, tell: Arc::new(|_| {}), told };
+        Self { top: Arc::new(top), below: String::new() }
+    }
+
+    /// The folder at a path that was judged, with its handle if it is there.
+    pub(super) fn opened_at(path: PathBuf, fd: Option<OwnedFd>, mark: Option<Mark>, tell: Tell) -> Self {
+        let fd = Mutex::new(fd.map(Arc::new));
+        Self {
+            top: Arc::new(Top { path: Ok(path), fd, mark, tell, told: Mutex::default() }),
+            below: String::new(),
         }
-        Ok(&self.0)
     }
 
-    /// The file system's own time, as a file written now shows it. The system's
-    /// clock will not do: it runs ahead of the file system's.
-    pub fn clock(&self) -> Clock {
-        let read = || -> io::Result<Metadata> {
-            let mut file = tempfile::tempfile_in(self.make()?)?;
-            file.write_all(b"now")?;
-            file.metadata()
-        };
-        let nanos = |at: &Metadata| at.mtime().saturating_mul(1_000_000_000).saturating_add(at.mtime_nsec());
-        read().map_or(Clock::STOPPED, |at| {
-            let dev = u64::from(rustix::fs::major(at.dev())) << 32 | u64::from(rustix::fs::minor(at.dev()));
-            Clock { dev, now: nanos(&at) }
-        })
+    /// A folder in this one.
+    pub fn sub(&self, name: &str) -> Self {
+        let below = if self.below.is_empty() { name.to_owned() } else { format!("{}/{name}", self.below) };
+        Self { top: Arc::clone(&self.top), below }
     }
 
-    /// Milliseconds that the file system's clock is ahead of the system's, if the folder is there.
-    pub fn ahead(&self) -> Option<i64> {
-        if !self.0.is_dir() {
-            return None;
+    /// Its path, for messages and for programs that take paths; `None` where nothing is kept.
+    pub fn path(&self) -> Option<PathBuf> {
+        let top = self.top.path.as_ref().ok()?;
+        Some(if self.below.is_empty() { top.clone() } else { top.join(&self.below) })
+    }
+
+    /// The path of a name in it, as messages show it.
+    pub fn shown(&self, name: &str) -> String {
+        self.path().map_or_else(|| name.to_owned(), |path| path.join(name).display().to_string())
+    }
+
+    /// Whether the folder is there.
+    pub fn is_there(&self) -> bool {
+        self.opened().is_ok_and(|fd| fd.is_some())
+    }
+
+    /// Makes the folder, and the state's two notices, unless they are there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn make(&self) -> io::Result<()> {
+        self.made().map(drop)
+    }
+
+    /// The handle of the folder, which is made unless it is there.
+    pub(super) fn made(&self) -> io::Result<Arc<OwnedFd>> {
+        let top = self.make_top()?;
+        if self.below.is_empty() {
+            return Ok(top);
         }
-        let system = || {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
-        };
-        let (before, clock) = (system(), self.clock());
-        let after = system();
-        let there = clock.now / 1_000_000;
-        (clock.now != Clock::STOPPED.now).then(|| match there {
-            _ if there < before => there - before,
-            _ if there > after => there - after,
-            _ => 0,
-        })
+        if let Ok(fd) = beneath::folder(top.as_fd(), &self.below) {
+            return Ok(Arc::new(fd));
+        }
+        let mut here = top;
+        for part in beneath::parts(&self.below)? {
+            here = Arc::new(self.make_folder(&here, part)?);
+        }
+        Ok(here)
     }
 
-    /// A file of the folder; nothing if it cannot be read.
+    fn make_folder(&self, dir: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
+        let mut last = Errno::LOOP;
+        for _ in 0..TRIES {
+            match rustix::fs::mkdirat(dir, name, FOLDER) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(self.error("make", "", errno)),
+            }
+            match beneath::folder(dir.as_fd(), name) {
+                Ok(fd) => return Ok(fd),
+                Err(errno @ (Errno::NOTDIR | Errno::LOOP)) => {
+                    self.tell_kind(dir, name, &self.shown(""), "a folder");
+                    beneath::remove(dir.as_fd(), name.as_bytes())?;
+                    last = errno;
+                }
+                Err(Errno::NOENT) => last = Errno::NOENT,
+                Err(errno) => return Err(self.error("open", "", errno)),
+            }
+        }
+        Err(self.error("make", "", last))
+    }
+
+    fn make_top(&self) -> io::Result<Arc<OwnedFd>> {
+        let mut held = lock(&self.top.fd);
+        if let Some(fd) = &*held {
+            return Ok(Arc::clone(fd));
+        }
+        let path = self.top.path.as_ref().map_err(|why| io::Error::other(why.clone()))?;
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        DirBuilder::new().recursive(true).mode(FOLDER.bits()).create(parent)?;
+        let parent =
+            rustix::fs::open(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let name = path.file_name().ok_or(Errno::INVAL)?;
+        match rustix::fs::mkdirat(&parent, name, FOLDER) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(self.error("make", "", errno)),
+        }
+        let fd = Arc::new(open_own(path).map_err(|errno| self.error("open", "", errno))?);
+        *held = Some(Arc::clone(&fd));
+        drop(held);
+        let top = Self { top: Arc::clone(&self.top), below: String::new() };
+        top.replace(".gitignore", b"*\n")?;
+        top.replace("CACHEDIR.TAG", TAG.as_bytes())?;
+        if let Some(mark) = &self.top.mark {
+            mark.leave(&top, &fd)?;
+        }
+        Ok(fd)
+    }
+
+    /// The handle of the top, if it is there. Another imk may have made it meanwhile.
+    fn top_fd(&self) -> Option<Arc<OwnedFd>> {
+        let mut held = lock(&self.top.fd);
+        if held.is_none() {
+            *held = open_own(self.top.path.as_ref().ok()?).ok().map(Arc::new);
+        }
+        held.clone()
+    }
+
+    /// The handle of the folder; `None` when it is not there. A link or a file in its place is told.
+    pub(super) fn opened(&self) -> io::Result<Option<Arc<OwnedFd>>> {
+        let Some(top) = self.top_fd() else { return Ok(None) };
+        if self.below.is_empty() {
+            return Ok(Some(top));
+        }
+        match beneath::folder(top.as_fd(), &self.below) {
+            Ok(fd) => Ok(Some(Arc::new(fd))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                self.tell_way(&top, &self.below);
+                Ok(None)
+            }
+            Err(errno) => Err(self.error("open", "", errno)),
+        }
+    }
+
+    /// The folder that a path below this one ends in, and the last name.
+    pub(super) fn split<'a>(&self, path: &'a str) -> (Self, &'a str) {
+        match path.rsplit_once('/') {
+            Some((folder, name)) => (self.sub(folder), name),
+            None => (self.clone(), path),
+        }
+    }
+
+    /// A file of the folder; nothing if there is none or it cannot be read.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
-        fs_err::read(self.0.join(name)).ok()
+        self.try_read(name).ok().flatten()
+    }
+
+    /// A file of the folder; `None` when there is none, or no file in its place, which is told.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn try_read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let Some(top) = self.top_fd() else { return Ok(None) };
+        let path = self.sub(name).below;
+        let fd = match beneath::open(top.as_fd(), &path, OFlags::RDONLY, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => {
+                self.tell_way(&top, &path);
+                return Ok(None);
+            }
+            Err(errno) => return Err(self.error("read", name, errno)),
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| self.error("read", name, errno))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            self.tell_way(&top, &path);
+            return Ok(None);
+        }
+        let size = usize::try_from(stat.st_size).unwrap_or_default();
+        read_whole(&fd, size).map(Some).map_err(|errno| self.error("read", name, errno))
     }
 
     /// Replaces a file whole, so that nobody sees half of it.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old file stays then.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let folder = self.make()?;
-        let mut file = tempfile::Builder::new().prefix(name).suffix(".new").tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.persist(folder.join(name))?;
-        Ok(())
+        self.replace_with(name, false, |file| file.write_all(bytes))
+    }
+
+    /// Replaces a file whole by what `write` writes, which is on the disk before it counts if `sync` is set.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old file stays then.
+    pub fn replace_with(
+        &self,
+        name: &str,
+        sync: bool,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let (folder, last) = self.split(name);
+        let dir = folder.made()?;
+        let (new, mut file) = self.new_file(&dir, last)?;
+        let written = write(&mut file).and_then(|()| if sync { file.sync_data() } else { Ok(()) });
+        let moved = written.and_then(|()| {
+            let moved = rustix::fs::renameat(&dir, new.as_str(), &dir, last);
+            match moved {
+                Err(Errno::ISDIR) => {
+                    self.tell_kind(&dir, last, &self.shown(name), "a file");
+                    beneath::remove(dir.as_fd(), last.as_bytes())?;
+                    Ok(rustix::fs::renameat(&dir, new.as_str(), &dir, last)?)
+                }
+                moved => moved.map_err(|errno| self.error("write", name, errno)),
+            }
+        });
+        if moved.is_err() {
+            let _ = rustix::fs::unlinkat(&dir, new.as_str(), AtFlags::empty());
+        }
+        moved
+    }
+
+    /// A file under a name that nobody uses, beside the one that it is to replace.
+    pub(super) fn new_file(&self, dir: &OwnedFd, name: &str) -> io::Result<(String, File)> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        beneath::parts(name)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        loop {
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let new = format!("{name}.{}-{number}.new", std::process::id());
+            match beneath::open(dir.as_fd(), &new, flags, FILE) {
+                Ok(fd) => return Ok((new, File::from(fd))),
+                // A killed process of that number left it, or a container of the same folder has it now.
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(self.error("write", name, errno)),
+            }
+        }
+    }
+
+    /// A file of ours, made if need be, to be read and written. Whatever else has the name gives way, and so
+    /// does a file that has another name elsewhere: what is written here must not be written there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open_file(&self, name: &str, append: bool) -> io::Result<File> {
+        let (folder, last) = self.split(name);
+        let dir = folder.made()?;
+        beneath::parts(last)?;
+        let mut flags = OFlags::RDWR | OFlags::CREATE;
+        flags.set(OFlags::APPEND, append);
+        for _ in 0..TRIES {
+            match beneath::open(dir.as_fd(), last, flags, FILE) {
+                Ok(fd) => {
+                    let stat = rustix::fs::fstat(&fd)?;
+                    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+                    if is_file && stat.st_nlink == 1 {
+                        return Ok(File::from(fd));
+                    }
+                    if is_file && stat.st_nlink > 1 {
+                        let bytes = read_whole(&fd, usize::try_from(stat.st_size).unwrap_or_default())?;
+                        self.replace(name, &bytes)?;
+                        continue;
+                    }
+                    if is_file {
+                        // Removed between the two calls.
+                        continue;
+                    }
+                }
+                Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::NODEV) => {}
+                Err(errno) => return Err(self.error("open", name, errno)),
+            }
+            self.tell_kind(&dir, last, &self.shown(name), "a file");
+            beneath::remove(dir.as_fd(), last.as_bytes())?;
+        }
+        Err(self.error("open", name, Errno::LOOP))
+    }
+
+    /// A new, empty file. One that has the name goes.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(&self, name: &str) -> io::Result<File> {
+        let (folder, last) = self.split(name);
+        let dir = folder.made()?;
+        beneath::parts(last)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        for _ in 0..TRIES {
+            match beneath::open(dir.as_fd(), last, flags, FILE) {
+                Ok(fd) => return Ok(File::from(fd)),
+                Err(Errno::EXIST) => {
+                    self.tell_kind(&dir, last, &self.shown(name), "a file");
+                    beneath::remove(dir.as_fd(), last.as_bytes())?;
+                }
+                Err(errno) => return Err(self.error("make", name, errno)),
+            }
+        }
+        Err(self.error("make", name, Errno::EXIST))
+    }
+
+    /// Tells the first name of a path that is not what it should be.
+    fn tell_way(&self, top: &OwnedFd, path: &str) {
+        let Ok(parts) = beneath::parts(path) else { return };
+        let mut way = String::new();
+        let mut here: Option<OwnedFd> = None;
+        for (at, part) in parts.iter().enumerate() {
+            way = if way.is_empty() { (*part).to_owned() } else { format!("{way}/{part}") };
+            let dir = here.as_ref().unwrap_or(top);
+            let wanted = if at + 1 == parts.len() && path != self.below { "a file" } else { "a folder" };
+            let shown = self.top.path.as_ref().map(|top| top.join(&way).display().to_string());
+            if self.tell_kind(dir, part, &shown.unwrap_or_default(), wanted) {
+                return;
+            }
+            let Ok(next) = beneath::folder(dir.as_fd(), part) else { return };
+            here = Some(next);
+        }
+    }
+
+    /// Tells, once, that a name is not `wanted`; false when it is, or is not there.
+    fn tell_kind(&self, dir: &OwnedFd, name: &str, shown: &str, wanted: &str) -> bool {
+        let Ok(kind) = beneath::kind(dir.as_fd(), name) else { return false };
+        let noun = beneath::noun(kind);
+        if noun == wanted {
+            return false;
+        }
+        let line =
+            format!("`{shown}` is {noun}, where imk keeps {wanted}: it counts as none, and is made anew");
+        if lock(&self.top.told).insert(line.clone()) {
+            (self.top.tell)(&line);
+        }
+        true
+    }
+
+    pub(super) fn error(&self, what: &str, name: &str, errno: Errno) -> io::Error {
+        let error = io::Error::from(errno);
+        let shown = if name.is_empty() { self.path().unwrap_or_default() } else { self.shown(name).into() };
+        io::Error::new(error.kind(), format!("cannot {what} `{}`: {error}", shown.display()))
     }
 }
+
+/// Opens a folder that was made since it was looked for, by this user or not at all.
+fn open_own(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(path, flags, Mode::empty())?;
+    let is_own = rustix::fs::fstat(&fd)?.st_uid == rustix::process::geteuid().as_raw();
+    if is_own { Ok(fd) } else { Err(Errno::PERM) }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these mutexes guard is whole after every statement.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All bytes of an open file of about this size, from where it stands.
+fn read_whole(fd: &OwnedFd, size: usize) -> Result<Vec<u8>, Errno> {
+    let mut bytes = Vec::with_capacity(size.saturating_add(1));
+    loop {
+        if bytes.capacity() == bytes.len() {
+            bytes.reserve(32 * 1024);
+        }
+        match rustix::io::read(fd, rustix::buffer::spare_capacity(&mut bytes)) {
+            Ok(0) => return Ok(bytes),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "folder_tests.rs"]
+mod tests;

@@ -7,14 +7,13 @@
 //! is asked elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::io::{BufWriter, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use super::folder::StateFolder;
 use crate::hash::ContentHash;
 use crate::reason::Reason;
 use crate::state::seal;
@@ -58,12 +57,15 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// The ledger's name in the state folder.
+const FILE: &str = "ledger";
+
 /// How many builds of one image the ledger remembers when it is compacted.
 const HISTORY: usize = 50;
 
 /// The open ledger of one repository.
 pub struct Ledger {
-    path: PathBuf,
+    folder: StateFolder,
     state: Mutex<State>,
 }
 
@@ -122,16 +124,12 @@ impl State {
 }
 
 impl Ledger {
-    /// Reads the ledger at `path`; none there is an empty one.
+    /// Reads the ledger of a state folder; none there is an empty one.
     ///
     /// # Errors
     /// When the file is there and cannot be read.
-    pub fn open(path: &Path) -> std::io::Result<Self> {
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
+    pub fn open(folder: &StateFolder) -> std::io::Result<Self> {
+        let bytes = folder.try_read(FILE)?.unwrap_or_default();
         let mut state = State::default();
         let mut lines = 0;
         let unsealed = seal::is_unsealed(&bytes);
@@ -145,7 +143,7 @@ impl Ledger {
                 None => {}
             }
         }
-        let ledger = Self { path: path.to_owned(), state: Mutex::new(state) };
+        let ledger = Self { folder: folder.clone(), state: Mutex::new(state) };
         let torn = bytes.last().is_some_and(|last| *last != b'\n');
         if torn || lines > 2 * ledger.kept().len() + 1000 {
             ledger.rewrite(ledger.kept())?;
@@ -158,7 +156,7 @@ impl Ledger {
 
     /// A ledger of nothing, to plan with. Where nothing is built nothing is written.
     pub fn empty() -> Self {
-        Self { path: PathBuf::new(), state: Mutex::default() }
+        Self { folder: StateFolder::nowhere("this ledger is of a plan alone"), state: Mutex::default() }
     }
 
     /// The result of `key` on `engine`, if it was ever built there.
@@ -285,7 +283,7 @@ impl Ledger {
 
     fn append(&self, line: &impl Serialize) -> std::io::Result<()> {
         let line = seal::seal_line(&serde_json::to_vec(line)?);
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(&self.path)?;
+        let mut file = self.folder.open_file(FILE, true)?;
         let before = file.metadata()?.len();
         let written = file.write_all(&line).and_then(|()| file.sync_data());
         if written.is_err() {
@@ -324,16 +322,16 @@ impl Ledger {
     }
 
     fn write(&self, kept: Vec<Record>, gone: Vec<Record>) -> std::io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        for record in &kept {
-            file.write_all(&seal::seal_line(&serde_json::to_vec(record)?))?;
-        }
-        for record in &gone {
-            file.write_all(&seal::seal_line(&serde_json::to_vec(&gone::Gone::from(record))?))?;
-        }
-        file.as_file().sync_data()?;
-        file.persist(&self.path)?;
+        self.folder.replace_with(FILE, true, |file| {
+            let mut file = BufWriter::new(file);
+            for record in &kept {
+                file.write_all(&seal::seal_line(&serde_json::to_vec(record)?))?;
+            }
+            for record in &gone {
+                file.write_all(&seal::seal_line(&serde_json::to_vec(&gone::Gone::from(record))?))?;
+            }
+            file.flush()
+        })?;
         let mut state = self.state();
         *state = State { gone, ..State::default() };
         for record in kept {

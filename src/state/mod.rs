@@ -2,10 +2,13 @@
 //!
 //! Knows how files are kept safely and what was built. Knows no engine, no query and no file of the repository.
 
+mod beneath;
 pub mod clock;
 pub mod evidence;
 pub mod files;
 pub mod folder;
 pub mod ledger;
 pub mod lock;
+pub mod place;
 pub mod seal;
+mod trust;

@@ -126,7 +126,8 @@ fn devices_pipes_and_odd_names_are_refused_only_where_they_are_used() {
     let _socket = std::os::unix::net::UnixListener::bind(sandbox.path("socket")).unwrap();
     let odd = sandbox.root().join(std::ffi::OsStr::from_bytes(b"odd\xff\xfe"));
     fs::write(odd, "z").unwrap();
-    let tree = DiskTree::open(sandbox.root(), &sandbox.path(".imk")).unwrap();
+    let tree =
+        DiskTree::open(sandbox.root(), &imk::state::folder::StateFolder::at(&sandbox.path(".imk"))).unwrap();
     let used = |dockerfile: &str, ignore: Option<&str>| {
         tree.used_files(&selection(&format!("FROM scratch\n{dockerfile} /\n"), ignore))
             .map(|list| list.files.into_iter().map(|file| file.path).collect::<Vec<_>>().join(" "))

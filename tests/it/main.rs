@@ -20,6 +20,7 @@ mod peers;
 mod sandbox;
 mod screen;
 mod shell;
+mod state;
 mod tags;
 mod terminal;
 mod tidy;

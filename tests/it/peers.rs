@@ -68,6 +68,7 @@ impl Peer {
             asking: imk::drive::upstream::Asking::default(),
             cancel: Cancel::default(),
             environment: Default::default(),
+            state: imk::state::folder::StateFolder::at(&self.folder.path().join(".imk")),
             exclusive: false,
         };
         let mut session =

@@ -67,7 +67,17 @@ pub(super) fn registries(global: &Global, located: &Located, session: &Session) 
     if global.offline {
         return vec![Check::ok("registries", "not asked: --offline")];
     }
-    let (registry, credentials) = (open::registry(global, located), open::credentials());
+    let registry = match open::registry(global, located) {
+        Ok(registry) => registry,
+        Err(failure) => {
+            return vec![Check::fail(
+                "registries",
+                super::first_line(&failure),
+                "imk must have a place for its state",
+            )];
+        }
+    };
+    let credentials = open::credentials();
     let hosts: Vec<String> = hosts.into_iter().collect();
     let checks = at_once(&hosts, |host| one_registry(&registry, &credentials, host, own.contains(host)));
     checks.into_iter().flatten().collect()

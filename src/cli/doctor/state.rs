@@ -5,11 +5,9 @@ use crate::cli::args::Global;
 use crate::cli::failure::Failure;
 use crate::cli::{open, table};
 use crate::drive::project;
-use crate::drive::session::{STATE, Session};
+use crate::drive::session::Session;
 use crate::query::snapshot::{self, Health};
 use crate::source::locate::Located;
-use crate::state::files as state_files;
-use crate::state::folder::StateFolder;
 use crate::state::ledger;
 
 const SECTION: &str = "state";
@@ -19,14 +17,27 @@ const TIGHT: u64 = 1 << 30;
 /// And below so many the ledger cannot be trusted to be written.
 const FULL: u64 = 16 << 20;
 
-pub(super) fn files(located: &Located) -> Vec<Check> {
-    let folder = located.root.join(STATE);
+pub(super) fn files(global: &Global, located: &Located) -> Vec<Check> {
+    let folder = match open::state(global, located) {
+        Ok(folder) => folder,
+        Err(failure) => {
+            return vec![Check::fail(
+                SECTION,
+                first_line(&failure),
+                "name a folder of your own with --state-dir",
+            )];
+        }
+    };
+    let path = folder.path().unwrap_or_default();
+    let shown = path.strip_prefix(&located.root).unwrap_or(&path).display();
     let mut checks = Vec::new();
-    match state_files::list(&folder) {
+    match folder.list() {
         Err(error) => {
             checks.push(Check::fail(SECTION, error.to_string(), "imk must be able to read and write there"))
         }
-        Ok(files) if files.is_empty() => checks.push(Check::ok(SECTION, "none yet: nothing was built here")),
+        Ok(files) if files.is_empty() => {
+            checks.push(Check::ok(SECTION, format!("none yet in `{shown}`: nothing was built here")))
+        }
         Ok(files) => {
             let big = files.iter().filter(|file| file.size >= 1000 && !file.name.starts_with('.'));
             let told: Vec<String> =
@@ -35,14 +46,14 @@ pub(super) fn files(located: &Located) -> Vec<Check> {
             checks.push(Check::ok(
                 SECTION,
                 format!(
-                    "`{STATE}` takes {whole}{}{}",
+                    "`{shown}` takes {whole}{}{}",
                     if told.is_empty() { "" } else { ": " },
                     told.join(", ")
                 ),
             ));
         }
     }
-    checks.push(match ledger::health(&folder.join("ledger")) {
+    checks.push(match ledger::health(&folder) {
         Ok((lines, 0)) => Check::ok(SECTION, format!("ledger: {lines} lines, all whole")),
         Ok((lines, broken)) => Check::warn(
             SECTION,
@@ -51,7 +62,7 @@ pub(super) fn files(located: &Located) -> Vec<Check> {
         ),
         Err(error) => Check::fail(SECTION, error.to_string(), "imk must be able to read it; `imk clean` removes it"),
     });
-    checks.push(match snapshot::health(&folder.join("snapshot")) {
+    checks.push(match snapshot::health(&folder) {
         Health::Whole => Check::ok(SECTION, "snapshot: whole, and of this imk"),
         Health::Absent => Check::ok(SECTION, "snapshot: none; the next build writes one"),
         Health::Useless => Check::warn(
@@ -60,7 +71,7 @@ pub(super) fn files(located: &Located) -> Vec<Check> {
             "nothing: the next build writes a new one",
         ),
     });
-    if let Some(free) = state_files::free(&folder) {
+    if let Some(free) = folder.free() {
         let text = format!("{} free on its disk", table::size(free));
         checks.push(match free {
             0..FULL => Check::fail(
@@ -74,7 +85,7 @@ pub(super) fn files(located: &Located) -> Vec<Check> {
             _ => Check::ok(SECTION, text),
         });
     }
-    if let Some(milliseconds) = StateFolder(folder).ahead() {
+    if let Some(milliseconds) = folder.ahead() {
         checks.push(clock("the file system's clock", milliseconds));
     }
     checks

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Unused;
 use crate::drive::session::Session;
-use crate::state::files::{self as state_files, StateFile};
+use crate::state::files::StateFile;
 
 /// Seconds after which a registry's document is taken for unused: nothing says who reads it.
 const DOCUMENT_AGE: i64 = 30 * 24 * 3600;
@@ -15,7 +15,7 @@ impl Session {
     pub(super) fn unused_files(&self, declared: &BTreeSet<String>) -> Vec<(StateFile, Unused)> {
         let mut unused = Vec::new();
         let mut take = |folder: &str, why: Unused, is_unused: &dyn Fn(&StateFile) -> bool| {
-            let files = state_files::list(&self.state().join(folder)).unwrap_or_default();
+            let files = self.state().sub(folder).list().unwrap_or_default();
             for file in files.into_iter().filter(|file| is_unused(file)) {
                 unused.push((StateFile { name: format!("{folder}/{}", file.name), ..file }, why));
             }
@@ -38,7 +38,7 @@ impl Session {
                 }
             }
             let mut take = |folder: &str| {
-                let files = state_files::list(&self.state().join(folder)).unwrap_or_default();
+                let files = self.state().sub(folder).list().unwrap_or_default();
                 let repository = |file: &StateFile| file.name.len() == 32 && !used.contains_key(&file.name);
                 for file in files.into_iter().filter(repository) {
                     unused.push((
@@ -56,14 +56,13 @@ impl Session {
     pub(super) fn remove_unused(&self, files: &mut Vec<(StateFile, Unused)>) -> std::io::Result<()> {
         let used: BTreeMap<String, BTreeSet<String>> = self.git_commits();
         for (file, why) in files {
-            let path = self.state().join(&file.name);
             if *why == Unused::Commits {
-                let before = state_files::size(&path);
+                let before = self.state().size(&file.name);
                 let folder = file.name.trim_start_matches("git/");
                 self.drop_commits(folder, used.get(folder).unwrap_or(&BTreeSet::new()));
-                file.size = before.saturating_sub(state_files::size(&path));
+                file.size = before.saturating_sub(self.state().size(&file.name));
             } else {
-                state_files::remove(&path)?;
+                self.state().remove(&file.name)?;
             }
         }
         Ok(())

@@ -19,6 +19,7 @@ use crate::registry::FakeRegistry;
 use crate::registry::fake::Trouble;
 use crate::source::disk::DiskTree;
 use crate::source::locate::Located;
+use crate::state::folder::StateFolder;
 
 /// A repository under git with two images that share nothing, and one on the first.
 struct Lab {
@@ -94,8 +95,9 @@ impl Lab {
 
     fn open(&self) -> Result<Session, OpenError> {
         let root = self.folder.path().to_owned();
-        let tree = DiskTree::open(&root, &root.join(".imk")).unwrap();
+        let tree = DiskTree::open(&root, &StateFolder::at(&root.join(".imk"))).unwrap();
         let opening = Opening {
+            state: StateFolder::at(&root.join(".imk")),
             located: Located { root, imagefile: Some("Imagefile.ron".into()) },
             overrides: self.overrides.clone(),
             engine: Arc::clone(&self.engine) as _,
@@ -230,8 +232,9 @@ fn a_repository_below_the_top_of_its_work_tree_is_told_by_its_own_files() {
     let root = lab.folder.path().join("in");
     lab.write("a", "beside").write("app/file", "2");
     let run = |root: &std::path::Path| {
-        let tree = DiskTree::open(root, &root.join(".imk")).unwrap();
+        let tree = DiskTree::open(root, &StateFolder::at(&root.join(".imk"))).unwrap();
         let opening = Opening {
+            state: StateFolder::at(&root.join(".imk")),
             located: Located { root: root.to_owned(), imagefile: Some("Imagefile.ron".into()) },
             overrides: Overrides::default(),
             engine: Arc::new(FakeEngine::new()),

@@ -34,7 +34,7 @@ impl Lab {
     /// questions that took, and what is to be told.
     fn look(&self, policy: Policy) -> (Outside, usize, Vec<Note>) {
         self.registry.clear_record();
-        let state = StateFolder(self.folder.path().to_owned());
+        let state = StateFolder::at(self.folder.path());
         let registry = Arc::clone(&self.registry) as Arc<dyn Registry>;
         let upstream = Upstream::new(registry, self.lock.clone(), self.asking.clone(), state);
         let base =
@@ -123,7 +123,7 @@ fn a_locked_name_is_never_asked_for() {
 fn a_name_that_must_be_locked_and_is_not_is_told() {
     let mut lab = Lab::new();
     lab.push("one");
-    let state = || StateFolder(lab.folder.path().to_owned());
+    let state = || StateFolder::at(lab.folder.path());
     let upstream = |asking: &Asking| {
         Upstream::new(Arc::clone(&lab.registry) as _, lab.lock.clone(), asking.clone(), state())
     };

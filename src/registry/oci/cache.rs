@@ -4,30 +4,28 @@
 //! good as none, and one that cannot be written costs a question next time.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use crate::registry::digest;
+use crate::state::folder::StateFolder;
 
 /// Documents by digest, in memory and perhaps in a folder.
 pub(super) struct Cache {
-    folder: Option<PathBuf>,
+    folder: Option<StateFolder>,
     memory: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
 impl Cache {
-    pub(super) fn new(folder: Option<PathBuf>) -> Self {
+    pub(super) fn new(folder: Option<StateFolder>) -> Self {
         Self { folder, memory: Mutex::default() }
     }
 
     /// The document with that digest.
-    #[allow(clippy::disallowed_methods, reason = "imk's own cache is no file of the repository")]
     pub(super) fn get(&self, digest: &str) -> Option<Vec<u8>> {
         if let Some(bytes) = self.lock().get(digest) {
             return Some(bytes.clone());
         }
-        let bytes = fs_err::read(self.file(digest)?).ok()?;
+        let bytes = self.folder.as_ref()?.read(&file(digest)?)?;
         if !digest::is(digest, &bytes) {
             return None;
         }
@@ -38,32 +36,22 @@ impl Cache {
     /// Keeps a document, which was checked to be what its digest says.
     pub(super) fn put(&self, digest: &str, bytes: &[u8]) {
         self.lock().insert(digest.to_owned(), bytes.to_vec());
-        // Without the file it is asked for again next time.
-        let _ = self.write(digest, bytes);
-    }
-
-    /// Whole or not at all: another imk may write the same.
-    #[allow(clippy::disallowed_methods, reason = "imk's own cache is no file of the repository")]
-    fn write(&self, digest: &str, bytes: &[u8]) -> Option<()> {
-        let (folder, file) = (self.folder.as_ref()?, self.file(digest)?);
-        fs_err::create_dir_all(folder).ok()?;
-        let mut new = tempfile::NamedTempFile::new_in(folder).ok()?;
-        new.write_all(bytes).ok()?;
-        new.persist(file).ok()?;
-        Some(())
-    }
-
-    /// The file of a digest. Digests come from outside, so only plain ones become names.
-    fn file(&self, digest: &str) -> Option<PathBuf> {
-        let (kind, digits) = digest.split_once(':')?;
-        let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric());
-        let folder = self.folder.as_ref().filter(|_| plain(kind) && plain(digits))?;
-        Some(folder.join(format!("{kind}-{digits}")))
+        if let (Some(folder), Some(file)) = (&self.folder, file(digest)) {
+            // Without the file it is asked for again next time.
+            let _ = folder.replace(&file, bytes);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The file of a digest. Digests come from outside, so only plain ones become names.
+fn file(digest: &str) -> Option<String> {
+    let (kind, digits) = digest.split_once(':')?;
+    let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric());
+    (plain(kind) && plain(digits)).then(|| format!("{kind}-{digits}"))
 }
 
 #[cfg(test)]
@@ -73,12 +61,12 @@ mod tests {
     #[test]
     fn a_document_outlives_the_process_and_a_damaged_one_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = || Cache::new(Some(folder.path().join("deep")));
+        let cache = || Cache::new(Some(StateFolder::at(folder.path()).sub("deep")));
         let digest = digest::of(b"abc");
         assert_eq!(cache().get(&digest), None);
         cache().put(&digest, b"abc");
         assert_eq!(cache().get(&digest), Some(b"abc".to_vec()));
-        fs_err::write(cache().file(&digest).unwrap(), b"abd").unwrap();
+        StateFolder::at(folder.path()).sub("deep").replace(&file(&digest).unwrap(), b"abd").unwrap();
         assert_eq!(cache().get(&digest), None);
     }
 
@@ -92,10 +80,9 @@ mod tests {
 
     #[test]
     fn a_digest_never_leaves_the_folder() {
-        let cache = Cache::new(Some("/cache".into()));
-        assert_eq!(cache.file("sha256:../../etc/passwd"), None);
-        assert_eq!(cache.file("../x:a"), None);
-        assert_eq!(cache.file("sha256:"), None);
-        assert_eq!(cache.file("sha256:ab"), Some("/cache/sha256-ab".into()));
+        assert_eq!(file("sha256:../../etc/passwd"), None);
+        assert_eq!(file("../x:a"), None);
+        assert_eq!(file("sha256:"), None);
+        assert_eq!(file("sha256:ab"), Some("sha256-ab".into()));
     }
 }

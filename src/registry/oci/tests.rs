@@ -8,6 +8,7 @@ use super::server::{Reply, Seen, Server, reply, reset};
 use super::*;
 use crate::registry::document::{self, INDEX, MANIFEST};
 use crate::registry::{Retry, Stop, by_digest, digest};
+use crate::state::folder::StateFolder;
 use crate::syntax::reference;
 
 mod auth;
@@ -207,7 +208,7 @@ fn an_index_is_fetched_once_in_its_life() {
     let server = Server::start(|_, _| found(&index(), INDEX));
     let folder = tempfile::tempdir().unwrap();
     let mut options = quick();
-    options.cache_folder = Some(folder.path().to_owned());
+    options.cache_folder = Some(StateFolder::at(folder.path()));
     let registry = OciRegistry::new(options.clone());
     let name = at(&server, "app:1");
     let arm = registry.platform(&name, "linux/arm64").unwrap().unwrap();

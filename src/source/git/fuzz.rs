@@ -74,12 +74,12 @@ fn id() -> Oid {
 fn state() -> StateFolder {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| tempfile::tempdir().expect("there is a place for temporary files"));
-    StateFolder(folder.path().join("state"))
+    StateFolder::at(folder.path()).sub("state")
 }
 
 /// Both files, as this build writes them.
 pub(crate) fn memory_seeds() -> Vec<Vec<u8>> {
-    let state = StateFolder(state().0.with_file_name("seeds"));
+    let state = state().sub("seeds");
     let (answer, recipes) = (answer(), ["a/Dockerfile".to_owned()]);
     let blobs = HashMap::from([(id(), (ContentHash::of(b"blob"), 4))]);
     Memory::read(state.clone())

@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn answers_are_kept_and_a_damaged_file_is_an_empty_one() {
         let folder = tempfile::tempdir().unwrap();
-        let state = StateFolder(folder.path().join("git"));
+        let state = StateFolder::at(folder.path()).sub("git");
         let mut heads = Heads::default();
         heads.set("https://h/r", "refs/heads/main", Answer { commit: "0".repeat(40), asked: 7 });
         heads.save(&state).unwrap();

@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn what_was_learned_is_there_for_the_next_process() {
         let folder = tempfile::tempdir().unwrap();
-        let state = StateFolder(folder.path().join(".imk"));
+        let state = StateFolder::at(&folder.path().join(".imk"));
         let answer = selected(1);
         let recipes = ["a/Dockerfile".to_owned()];
         let keep = |blobs: &[u8]| {
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_damaged_file_is_an_empty_one() {
         let folder = tempfile::tempdir().unwrap();
-        let state = StateFolder(folder.path().join(".imk"));
+        let state = StateFolder::at(&folder.path().join(".imk"));
         let answer = selected(1);
         let blobs = HashMap::from([(id(1), blob(1))]);
         let memory = Memory::read(state.clone());

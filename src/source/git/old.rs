@@ -4,13 +4,11 @@
 //! Knows no images; which commits are used is for the caller to say.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use git2::Repository;
-
-use super::program::NOT_OURS;
+use super::keep;
 use super::remote::Remotes;
+use crate::state::folder::StateFolder;
 
 /// Where commits are kept by their ids.
 const REFS: &str = "refs/imk/";
@@ -23,27 +21,28 @@ impl Remotes {
 
     /// Drops the commits of a folder but these. What cannot be dropped takes room and is tried again.
     pub fn drop_unused(&self, folder: &str, used: &BTreeSet<String>) {
-        let path = self.kept(folder);
-        let Ok(repository) = Repository::open_bare(&path) else { return };
+        let kept = self.kept(folder);
+        // Git is about to remove things there.
+        if !kept.is_there() || keep::bare(&kept).is_err() {
+            return;
+        }
+        let Some(repository) = keep::open(&kept) else { return };
         for name in self.unused(folder, used) {
             if let Ok(mut found) = repository.find_reference(&name) {
                 let _ = found.delete();
             }
         }
         // libgit2 removes no objects; the program that fetched them does.
-        let mut git = Command::new("git");
-        git.arg("--git-dir").arg(&path).args(["gc", "--quiet", "--prune=now"]);
-        NOT_OURS.iter().for_each(|name| {
-            git.env_remove(name);
-        });
-        let _ = git.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let mut git = keep::git(Some(&kept), self.environment());
+        git.args(["gc", "--quiet", "--prune=now"]);
+        let _ = git.stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }
 
 /// Refs that name a commit by its id; a server that gives none such is kept whole.
-fn refs(folder: &Path) -> Vec<String> {
+fn refs(folder: &StateFolder) -> Vec<String> {
     let names = || -> Result<Vec<String>, git2::Error> {
-        let repository = Repository::open_bare(folder)?;
+        let Some(repository) = keep::open(folder) else { return Ok(Vec::new()) };
         let found = repository.references_glob(&format!("{REFS}*"))?;
         let names = found.flatten().filter_map(|found| found.name().ok().map(str::to_owned));
         let is_id = |name: &String| {

@@ -13,35 +13,17 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{ErrorKind, Read, Seek};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use super::credentials::{Credential, credentials};
+use super::keep;
+use crate::state::folder::StateFolder;
 use crate::syntax::git_source::GitUrl;
 
 /// A server that says nothing for so long is as good as away.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What a hook's or a script's git left in the environment, and would point ours elsewhere.
-pub(super) const NOT_OURS: &[&str] = &[
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_COMMON_DIR",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_QUARANTINE_PATH",
-    "GIT_NAMESPACE",
-    "GIT_PREFIX",
-    "GIT_SHALLOW_FILE",
-    // They would write the traffic, secrets included, to who knows where.
-    "GIT_TRACE",
-    "GIT_TRACE_CURL",
-    "GIT_TRACE_PACKET",
-    "GIT_CURL_VERBOSE",
-];
 
 /// Why another repository gave nothing. No text of it holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,8 +77,8 @@ impl RemoteError {
 pub(super) struct Program<'a> {
     pub environment: &'a BTreeMap<OsString, OsString>,
     pub url: &'a GitUrl,
-    /// The bare repository in which it runs.
-    pub folder: &'a Path,
+    /// The bare repository in which it runs; none for a question that keeps nothing.
+    pub folder: Option<&'a StateFolder>,
 }
 
 impl Program<'_> {
@@ -129,12 +111,7 @@ impl Program<'_> {
         credential: Option<&Credential>,
         patience: Option<Duration>,
     ) -> Result<String, RemoteError> {
-        let mut command = Command::new("git");
-        command.arg("--git-dir").arg(self.folder);
-        for setting in ["gc.auto=0", "maintenance.auto=false", "http.lowSpeedLimit=1", "http.lowSpeedTime=60"]
-        {
-            command.args(["-c", setting]);
-        }
+        let mut command = keep::git(self.folder, self.environment);
         if let Some(credential) = credential {
             let place = self.url.address.split("://").next().unwrap_or_default();
             let helper = "!f() { test \"$1\" = get && \
@@ -144,11 +121,7 @@ impl Program<'_> {
             command.arg(format!("credential.{place}://{}.helper={helper}", self.url.authority));
             command.env("IMK_GIT_USER", &credential.user).env("IMK_GIT_SECRET", &credential.secret);
         }
-        command.args(words).stdin(Stdio::null()).stdout(Stdio::piped());
-        NOT_OURS.iter().for_each(|name| {
-            command.env_remove(name);
-        });
-        command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").env("GCM_INTERACTIVE", "never");
+        command.args(words).stdout(Stdio::piped());
         if self.leaves_ssh_to_us() {
             command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=30");
         }

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use git2::{Oid, Repository};
+use git2::Oid;
 
 use super::heads::{Answer, Heads};
+use super::keep;
 use super::program::{PATIENCE, Program};
 use super::{GitStore, GitTree, lock};
 use crate::hash::ContentHash;
@@ -46,8 +47,8 @@ pub struct Head {
 pub struct Remotes {
     /// Where relative paths begin.
     root: PathBuf,
-    /// Of the repository that uses them, and below it ours.
-    state: [StateFolder; 2],
+    /// The part of the state that is ours.
+    state: StateFolder,
     environment: BTreeMap<OsString, OsString>,
     heads: Mutex<Heads>,
     stores: Mutex<BTreeMap<PathBuf, Arc<GitStore>>>,
@@ -59,12 +60,12 @@ pub type Fetching = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl Remotes {
     /// Those of the repository at `root`, whose state lies in `state`. Nothing is asked or made yet.
-    pub fn new(root: &Path, state: &Path, environment: BTreeMap<OsString, OsString>) -> Self {
-        let own = StateFolder(state.join("git"));
+    pub fn new(root: &Path, state: &StateFolder, environment: BTreeMap<OsString, OsString>) -> Self {
+        let state = state.sub("git");
         Self {
             root: root.to_owned(),
-            heads: Mutex::new(Heads::load(&own)),
-            state: [StateFolder(state.to_owned()), own],
+            heads: Mutex::new(Heads::load(&state)),
+            state,
             environment,
             stores: Mutex::default(),
             fetching: None,
@@ -120,8 +121,7 @@ impl Remotes {
                     found.insert(one, answer);
                 }
                 // Remembering serves the next run only.
-                let _ = self.state[0].make();
-                let _ = heads.save(&self.state[1]);
+                let _ = heads.save(&self.state);
             }
             Err(error) => {
                 for one in open {
@@ -150,22 +150,24 @@ impl Remotes {
         wanted: &Wanted,
         offline: bool,
     ) -> Result<GitTree, RemoteError> {
-        let folder = self.folder(url)?;
+        let folder = self.kept(&Self::folder_name(url));
         if !has(&folder, commit) {
             if offline {
                 let short = &commit[..12.min(commit.len())];
                 let why = format!("imk is not to ask it, and does not have its commit {short}");
                 return Err(RemoteError::NotKnown(why));
             }
+            keep::bare(&folder).map_err(cannot_keep)?;
             self.fetch(url, &folder, commit, wanted)?;
         }
+        let path = keep::bare_unless_whole(&folder).map_err(cannot_keep)?;
         let broken = |error: crate::source::tree::ReadError| RemoteError::Broken(error.to_string());
-        let known = lock(&self.stores).get(&folder).cloned();
+        let known = lock(&self.stores).get(&path).cloned();
         let store = match known {
             Some(store) => store,
-            None => GitStore::open(&folder).map_err(broken)?,
+            None => GitStore::bare(&path).map_err(broken)?,
         };
-        lock(&self.stores).insert(folder, Arc::clone(&store));
+        lock(&self.stores).insert(path, Arc::clone(&store));
         store.commit(commit).and_then(|commit| store.tree(&commit)).map_err(broken)
     }
 
@@ -174,15 +176,19 @@ impl Remotes {
     /// # Errors
     /// Why not.
     pub fn reach(&self, url: &GitUrl) -> Result<(), RemoteError> {
-        let nowhere = self.state[1].0.join("none");
         let address = self.address(url);
         let words = ["ls-remote", "--quiet", "--", address.as_str(), "HEAD"];
-        self.program(url, &nowhere).run(&words, Some(PATIENCE)).map(drop)
+        self.program(url, None).run(&words, Some(PATIENCE)).map(drop)
     }
 
     /// Where the commits of a folder of ours are.
-    pub(super) fn kept(&self, folder: &str) -> PathBuf {
-        self.state[1].0.join(folder)
+    pub(super) fn kept(&self, folder: &str) -> StateFolder {
+        self.state.sub(folder)
+    }
+
+    /// The environment in which git is run.
+    pub(super) fn environment(&self) -> &BTreeMap<OsString, OsString> {
+        &self.environment
     }
 
     /// The name of the folder that keeps an address's commits.
@@ -198,23 +204,26 @@ impl Remotes {
 
     /// Ids by full names of refs; a tag's `^{}` is what it points to.
     fn list(&self, url: &GitUrl, wanted: &BTreeSet<Wanted>) -> Result<BTreeMap<String, String>, RemoteError> {
-        let folder = self.folder(url)?;
         let address = self.address(url);
         let names: BTreeSet<String> = wanted.iter().flat_map(Wanted::names).collect();
         let peeled: Vec<String> = names.iter().map(|name| format!("{name}^{{}}")).collect();
         let mut words = vec!["ls-remote", "--", address.as_str()];
         words.extend(names.iter().map(String::as_str));
         words.extend(peeled.iter().map(String::as_str));
-        let said = self.program(url, &folder).run(&words, Some(PATIENCE))?;
+        let said = self.program(url, None).run(&words, Some(PATIENCE))?;
         let pairs = said.lines().filter_map(|line| line.split_once('\t'));
         Ok(pairs.map(|(id, name)| (name.to_owned(), id.to_owned())).collect())
     }
 
-    fn fetch(&self, url: &GitUrl, folder: &Path, commit: &str, wanted: &Wanted) -> Result<(), RemoteError> {
-        let error =
-            |error: std::io::Error| RemoteError::Broken(format!("cannot keep what is fetched: {error}"));
-        let turn = fs_err::File::create(folder.join("imk.lock")).map_err(error)?;
-        turn.file().lock().map_err(error)?;
+    fn fetch(
+        &self,
+        url: &GitUrl,
+        folder: &StateFolder,
+        commit: &str,
+        wanted: &Wanted,
+    ) -> Result<(), RemoteError> {
+        let turn = folder.open_file("imk.lock", false).map_err(cannot_keep)?;
+        turn.lock().map_err(cannot_keep)?;
         if has(folder, commit) {
             return Ok(());
         }
@@ -222,7 +231,7 @@ impl Remotes {
             fetching(&url.shown);
         }
         let address = self.address(url);
-        let program = self.program(url, folder);
+        let program = self.program(url, Some(folder));
         let only = format!("+{commit}:refs/imk/{commit}");
         let shallow = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--depth=1", "--"];
         let mut last = match program.run(&[&shallow[..], &[&address, &only]].concat(), None) {
@@ -254,7 +263,7 @@ impl Remotes {
         }
     }
 
-    fn program<'a>(&'a self, url: &'a GitUrl, folder: &'a Path) -> Program<'a> {
+    fn program<'a>(&'a self, url: &'a GitUrl, folder: Option<&'a StateFolder>) -> Program<'a> {
         Program { environment: &self.environment, url, folder }
     }
 
@@ -264,23 +273,10 @@ impl Remotes {
             _ => url.address.clone(),
         }
     }
+}
 
-    /// The bare repository for an address, made if need be.
-    fn folder(&self, url: &GitUrl) -> Result<PathBuf, RemoteError> {
-        let broken = |what: String| RemoteError::Broken(format!("cannot keep what is fetched: {what}"));
-        let folder = self.state[1].0.join(Self::folder_name(url));
-        if !folder.join("HEAD").exists() {
-            self.state
-                .iter()
-                .try_for_each(|state| state.make().map(drop))
-                .map_err(|e| broken(e.to_string()))?;
-            let mut options = git2::RepositoryInitOptions::new();
-            options.bare(true).external_template(false);
-            let made = Repository::init_opts(&folder, &options);
-            made.map_err(|error| broken(error.message().to_owned()))?;
-        }
-        Ok(folder)
-    }
+fn cannot_keep(error: std::io::Error) -> RemoteError {
+    RemoteError::Broken(format!("cannot keep what is fetched: {error}"))
 }
 
 /// The name under which an answer is remembered.
@@ -309,9 +305,9 @@ fn standing(wanted: &Wanted, refs: &BTreeMap<String, String>) -> Result<String, 
 }
 
 /// Whether a commit is there, with all that it holds: a fetch is all or nothing.
-fn has(folder: &Path, commit: &str) -> bool {
-    let found = Repository::open_bare(folder)
-        .and_then(|repository| Oid::from_str(commit).map(|id| repository.find_commit(id).is_ok()));
+fn has(folder: &StateFolder, commit: &str) -> bool {
+    let found = keep::open(folder)
+        .and_then(|repository| Oid::from_str(commit).ok().map(|id| repository.find_commit(id).is_ok()));
     found.unwrap_or(false)
 }
 

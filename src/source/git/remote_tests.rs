@@ -39,7 +39,7 @@ impl Lab {
     }
 
     fn remotes(&self) -> Remotes {
-        Remotes::new(self.folder.path(), &self.folder.path().join(".imk"), BTreeMap::new())
+        Remotes::new(self.folder.path(), &StateFolder::at(&self.folder.path().join(".imk")), BTreeMap::new())
     }
 
     /// The commit, or what is said instead.
@@ -97,7 +97,7 @@ fn a_commit_is_fetched_once_and_without_its_history() {
     let remotes = lab.remotes();
     let tree = remotes.tree(&lab.url, &second, &main(), false).unwrap();
     assert_eq!(tree.read("a.txt").unwrap().unwrap(), b"two");
-    let folder = remotes.folder(&lab.url).unwrap();
+    let folder = remotes.kept(&Remotes::folder_name(&lab.url));
     assert!(has(&folder, &second) && !has(&folder, &first), "one commit and no more");
     // Offline, what is there is there, and what is not is told.
     assert!(remotes.tree(&lab.url, &second, &main(), true).is_ok());

@@ -64,6 +64,14 @@ impl GitStore {
         Self::at(root, Repository::discover(root), None)
     }
 
+    /// Opens a bare repository, and no other around it.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(super) fn bare(path: &Path) -> Result<Arc<Self>, ReadError> {
+        Self::at(path, Repository::open_bare(path), None)
+    }
+
     /// Opens it with what earlier processes kept in `state`. `git_dir` is git's own folder where
     /// that is known, as hooks are told it; else the repository around `root` is meant.
     ///

@@ -4,13 +4,12 @@
 //! So it is found by its key as before until `imk gc` removes it, and nothing tells of it as of a build.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use super::{Ledger, Line, Record};
+use super::{FILE, Ledger, Line, Record};
 use crate::hash::ContentHash;
+use crate::state::folder::StateFolder;
 use crate::state::seal;
 
 /// A result of an image that is gone, as a line of the file.
@@ -119,12 +118,8 @@ impl Ledger {
 ///
 /// # Errors
 /// When the file is there and cannot be read.
-pub fn health(path: &Path) -> std::io::Result<(usize, usize)> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((0, 0)),
-        Err(error) => return Err(error),
-    };
+pub fn health(folder: &StateFolder) -> std::io::Result<(usize, usize)> {
+    let bytes = folder.try_read(FILE)?.unwrap_or_default();
     let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
     let unsealed = seal::is_unsealed(&bytes);
     let broken = lines.iter().filter(|line| Line::read(line, unsealed).is_none()).count();

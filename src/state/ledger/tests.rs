@@ -1,4 +1,12 @@
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
 use super::*;
+
+fn open(path: &Path) -> std::io::Result<Ledger> {
+    Ledger::open(&StateFolder::at(path.parent().unwrap()))
+}
 
 fn record(image: &str, key: u8, id: &str) -> Record {
     Record {
@@ -28,7 +36,7 @@ fn history(ledger: &Ledger, image: &str) -> Vec<Record> {
 #[test]
 fn two_builds_of_one_second_keep_their_order() {
     let (_folder, path) = folder();
-    let ledger = Ledger::open(&path).unwrap();
+    let ledger = open(&path).unwrap();
     for (image, key) in [("web", 1), ("db", 2), ("web", 3)] {
         let reasons = vec![Reason::forced()];
         ledger.record(Record { reasons, ..record(image, key, &format!("sha256:{key}")) }).unwrap();
@@ -45,11 +53,11 @@ fn two_builds_of_one_second_keep_their_order() {
 #[test]
 fn what_was_recorded_is_found_by_the_next_process() {
     let (_folder, path) = folder();
-    let ledger = Ledger::open(&path).unwrap();
+    let ledger = open(&path).unwrap();
     ledger.record(record("web", 1, "sha256:a")).unwrap();
     ledger.record(record("web", 2, "sha256:b")).unwrap();
     drop(ledger);
-    let ledger = Ledger::open(&path).unwrap();
+    let ledger = open(&path).unwrap();
     assert_eq!(ledger.lookup(&ContentHash::of(&[1]), "e").unwrap().id, "sha256:a");
     assert_eq!(ledger.lookup(&ContentHash::of(&[1]), "other engine"), None);
     assert_eq!(ledger.latest("web", "e").unwrap().id, "sha256:b");
@@ -59,7 +67,7 @@ fn what_was_recorded_is_found_by_the_next_process() {
 #[test]
 fn a_ledger_cut_at_any_byte_keeps_every_whole_line() {
     let (_folder, path) = folder();
-    let ledger = Ledger::open(&path).unwrap();
+    let ledger = open(&path).unwrap();
     for n in 0..3 {
         ledger.record(record("web", n, "sha256:a")).unwrap();
     }
@@ -67,12 +75,12 @@ fn a_ledger_cut_at_any_byte_keeps_every_whole_line() {
     for length in 0..whole.len() {
         fs::write(&path, &whole[..length]).unwrap();
         let lines = whole[..length].iter().filter(|byte| **byte == b'\n').count();
-        let ledger = Ledger::open(&path).unwrap();
+        let ledger = open(&path).unwrap();
         // The last line may be whole but for its line end.
         let found = history(&ledger, "web").len();
         assert!(found == lines || found == lines + 1, "{found} of {lines} at {length}");
         ledger.record(record("db", 9, "sha256:z")).unwrap();
-        let again = Ledger::open(&path).unwrap();
+        let again = open(&path).unwrap();
         assert_eq!(history(&again, "web").len(), found, "a torn line must not swallow the next");
         assert_eq!(history(&again, "db").len(), 1);
     }
@@ -81,7 +89,7 @@ fn a_ledger_cut_at_any_byte_keeps_every_whole_line() {
 #[test]
 fn recent_keys_are_those_of_the_last_builds_of_each_image() {
     let (_folder, path) = folder();
-    let ledger = Ledger::open(&path).unwrap();
+    let ledger = open(&path).unwrap();
     for (image, key) in [("web", 1), ("db", 2), ("web", 3), ("web", 4)] {
         ledger.record(record(image, key, "sha256:a")).unwrap();
     }
@@ -92,12 +100,12 @@ fn recent_keys_are_those_of_the_last_builds_of_each_image() {
 #[test]
 fn a_long_ledger_is_compacted_and_loses_no_current_result() {
     let (_folder, path) = folder();
-    let ledger = Ledger::open(&path).unwrap();
+    let ledger = open(&path).unwrap();
     ledger.record(record("other", 200, "sha256:o")).unwrap();
     let line = serde_json::to_vec(&record("web", 1, "sha256:a")).unwrap();
     let line = String::from_utf8(seal::seal_line(&line)).unwrap();
     fs::write(&path, fs::read_to_string(&path).unwrap() + &line.repeat(3000)).unwrap();
-    let ledger = Ledger::open(&path).unwrap();
+    let ledger = open(&path).unwrap();
     assert!(fs::read_to_string(&path).unwrap().lines().count() < 100);
     assert!(ledger.lookup(&ContentHash::of(&[1]), "e").is_some());
     assert!(ledger.lookup(&ContentHash::of(&[200]), "e").is_some());
@@ -106,30 +114,30 @@ fn a_long_ledger_is_compacted_and_loses_no_current_result() {
 #[test]
 fn a_gone_image_keeps_its_results_and_loses_its_history() {
     let (_folder, path) = folder();
-    let ledger = Ledger::open(&path).unwrap();
+    let ledger = open(&path).unwrap();
     ledger.record(record("web", 1, "sha256:a")).unwrap();
     ledger.record(record("db", 2, "sha256:b")).unwrap();
     ledger.forget(&BTreeSet::from(["web".to_owned()])).unwrap();
-    for ledger in [ledger, Ledger::open(&path).unwrap()] {
+    for ledger in [ledger, open(&path).unwrap()] {
         assert_eq!(ledger.lookup(&ContentHash::of(&[1]), "e").unwrap().id, "sha256:a");
         assert_eq!(history(&ledger, "web"), []);
         assert_eq!(ledger.latest("web", "e"), None);
         assert_eq!(ledger.left().len(), 1);
         assert_eq!(history(&ledger, "db").len(), 1);
     }
-    let ledger = Ledger::open(&path).unwrap();
+    let ledger = open(&path).unwrap();
     ledger.drop_records(|record| record.id == "sha256:a").unwrap();
-    assert_eq!(Ledger::open(&path).unwrap().lookup(&ContentHash::of(&[1]), "e"), None);
-    assert_eq!(health(&path).unwrap(), (1, 0));
+    assert_eq!(open(&path).unwrap().lookup(&ContentHash::of(&[1]), "e"), None);
+    assert_eq!(health(&StateFolder::at(path.parent().unwrap())).unwrap(), (1, 0));
 }
 
 #[test]
 fn a_renamed_image_takes_its_history_along() {
     let (_folder, path) = folder();
-    let ledger = Ledger::open(&path).unwrap();
+    let ledger = open(&path).unwrap();
     ledger.record(record("web", 1, "sha256:a")).unwrap();
     ledger.rename("web", "site").unwrap();
-    let ledger = Ledger::open(&path).unwrap();
+    let ledger = open(&path).unwrap();
     assert_eq!(history(&ledger, "site").len(), 1);
     assert_eq!(ledger.images(), BTreeSet::from(["site".to_owned()]));
 }
@@ -139,21 +147,21 @@ fn a_ledger_of_an_older_imk_is_read() {
     let (_folder, path) = folder();
     let line = serde_json::to_string(&record("web", 1, "sha256:a")).unwrap();
     fs::write(&path, line.replace(",\"same\":false", "") + "\n").unwrap();
-    assert_eq!(Ledger::open(&path).unwrap().builds("web"), [record("web", 1, "sha256:a")]);
+    assert_eq!(open(&path).unwrap().builds("web"), [record("web", 1, "sha256:a")]);
 }
 
 #[test]
 fn a_digit_that_flipped_on_the_disk_is_not_believed() {
     let (_folder, path) = folder();
-    let ledger = Ledger::open(&path).unwrap();
+    let ledger = open(&path).unwrap();
     ledger.record(record("web", 1, "sha256:1234")).unwrap();
     ledger.record(record("db", 2, "sha256:5678")).unwrap();
     let text = fs::read_to_string(&path).unwrap();
     for (old, new) in [("sha256:1234", "sha256:1235"), ("\"took_ms\":2", "\"took_ms\":3"), ("web", "wep")] {
         fs::write(&path, text.replacen(old, new, 1)).unwrap();
-        let ledger = Ledger::open(&path).unwrap();
+        let ledger = open(&path).unwrap();
         assert_eq!(ledger.records(), [record("db", 2, "sha256:5678")], "{old} became {new}");
-        assert_eq!(health(&path).unwrap(), (2, 1));
+        assert_eq!(health(&StateFolder::at(path.parent().unwrap())).unwrap(), (2, 1));
     }
 }
 
@@ -162,9 +170,9 @@ fn an_older_ledger_gets_its_checks_when_it_is_read() {
     let (_folder, path) = folder();
     let line = serde_json::to_string(&record("web", 1, "sha256:a")).unwrap();
     fs::write(&path, format!("{line}\n")).unwrap();
-    let ledger = Ledger::open(&path).unwrap();
+    let ledger = open(&path).unwrap();
     ledger.record(record("db", 2, "sha256:b")).unwrap();
     let both = [record("web", 1, "sha256:a"), record("db", 2, "sha256:b")];
-    assert_eq!(Ledger::open(&path).unwrap().records(), both);
-    assert_eq!(health(&path).unwrap(), (2, 0));
+    assert_eq!(open(&path).unwrap().records(), both);
+    assert_eq!(health(&StateFolder::at(path.parent().unwrap())).unwrap(), (2, 0));
 }

@@ -40,7 +40,8 @@ impl Subject {
         };
         let images: Vec<String> = numbers.iter().map(image).collect();
         fs::write(root.join("Imagefile.ron"), format!("(images: {{{}}})", images.join(", "))).unwrap();
-        let tree = Arc::new(DiskTree::open(root, &root.join(".imk")).unwrap());
+        let state = imk::state::folder::StateFolder::at(&root.join(".imk"));
+        let tree = Arc::new(DiskTree::open(root, &state).unwrap());
         let opening = Opening {
             located: Located { root: root.to_owned(), imagefile: Some("Imagefile.ron".into()) },
             overrides: Overrides::default(),
@@ -50,6 +51,7 @@ impl Subject {
             asking: imk::drive::upstream::Asking::default(),
             cancel: Cancel::default(),
             environment: Default::default(),
+            state,
             exclusive: false,
         };
         let session = Session::open(opening, || Ok(Vec::new()), |_| {}).unwrap_or_else(|_| panic!("opens"));

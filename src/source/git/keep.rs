@@ -1,0 +1,237 @@
+//! The bare repositories that keep what was fetched, and the environment in which git works on them.
+//!
+//! Their configuration is imk's, to the byte: it is looked at before every use, and written anew when it
+//! differs. So are the few other files by which a repository can point elsewhere or name a program.
+//! Git takes its settings from there, from the user's own files and from the command line, and from no checkout:
+//! it runs inside the kept repository, with all that would lead it elsewhere taken out of its environment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use git2::Repository;
+
+use crate::state::folder::StateFolder;
+
+/// The whole configuration of a kept repository.
+const CONFIG: &[u8] = b"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n";
+const HEAD: &[u8] = b"ref: refs/heads/main\n";
+/// Files of a repository by which it is not what it seems: others' objects, another's settings, programs.
+const FOREIGN: &[&str] = &[
+    "commondir",
+    "config.worktree",
+    "gitdir",
+    "hooks",
+    "worktrees",
+    "modules",
+    "info/attributes",
+    "info/grafts",
+    "objects/info/alternates",
+    "objects/info/http-alternates",
+];
+/// Folders without which git takes a folder for no repository.
+const FOLDERS: &[&str] = &["objects/info", "objects/pack", "refs/heads", "refs/tags"];
+
+/// What a hook's or a script's git left in the environment, and would point ours elsewhere.
+const NOT_OURS: &[&str] = &[
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_QUARANTINE_PATH",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_CEILING_DIRECTORIES",
+    "GIT_TEMPLATE_DIR",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_GRAFT_FILE",
+    "GIT_EXTERNAL_DIFF",
+    // They would write the traffic, secrets included, to who knows where.
+    "GIT_TRACE",
+    "GIT_TRACE_CURL",
+    "GIT_TRACE_PACKET",
+    "GIT_CURL_VERBOSE",
+];
+
+/// Settings of every call. None of them can be the user's: hooks and watchers have no part in what imk fetches.
+const SETTINGS: &[&str] = &[
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.alternateRefsCommand=true",
+    "core.attributesFile=/dev/null",
+    "protocol.ext.allow=never",
+    "protocol.fd.allow=never",
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "http.lowSpeedLimit=1",
+    "http.lowSpeedTime=60",
+];
+
+/// Ways of git to reach a repository that imk has addresses for.
+const PROTOCOLS: &[&str] = &["file", "git", "http", "https", "ssh"];
+/// Ways that are commands in disguise; no setting of anybody opens them here.
+const NEVER: &[&str] = &["ext", "fd"];
+
+/// Makes a folder of the state a bare repository with imk's configuration, whatever it was. Gives its path.
+///
+/// # Errors
+/// When it cannot be made.
+pub(super) fn bare(folder: &StateFolder) -> io::Result<PathBuf> {
+    if !is_whole(folder) || folder.has_links() {
+        for name in FOLDERS {
+            folder.sub(name).make()?;
+        }
+        folder.remove_links()?;
+        for name in FOREIGN.iter().filter(|name| folder.has(name)) {
+            folder.remove(name)?;
+        }
+        folder.replace("config", CONFIG)?;
+        folder.replace("HEAD", HEAD)?;
+    }
+    folder.path().ok_or_else(|| io::Error::other("there is no place for imk's state"))
+}
+
+/// As [`bare`], for reading alone.
+///
+/// # Errors
+/// When it cannot be made.
+pub(super) fn bare_unless_whole(folder: &StateFolder) -> io::Result<PathBuf> {
+    existing(folder).map_or_else(|| bare(folder), Ok)
+}
+
+/// The path of a kept repository that is as imk leaves it; `None` when there is none.
+fn existing(folder: &StateFolder) -> Option<PathBuf> {
+    is_whole(folder).then(|| folder.path()).flatten()
+}
+
+/// Whether a folder is a repository that says nothing but what imk wrote, and whose folders are its own. For
+/// reading that is enough: an object counts by its hash, wherever it lies.
+fn is_whole(folder: &StateFolder) -> bool {
+    folder.read("config").is_some_and(|config| config == CONFIG)
+        && folder.read("HEAD").is_some_and(|head| head == HEAD)
+        && FOLDERS.iter().all(|name| folder.sub(name).is_there())
+        && !FOREIGN.iter().any(|name| folder.has(name))
+}
+
+/// The git program, to be run in a kept repository, or in none.
+pub(super) fn git(folder: Option<&StateFolder>, environment: &BTreeMap<OsString, OsString>) -> Command {
+    let mut command = Command::new("git");
+    match folder.and_then(StateFolder::path) {
+        // Git starts in the repository itself, so neither a way nor a checkout around it has a say.
+        Some(path) => command.current_dir(path).args(["--git-dir", "."]),
+        None => command.current_dir("/").args(["--git-dir", "/dev/null"]),
+    };
+    SETTINGS.iter().for_each(|setting| {
+        command.args(["-c", setting]);
+    });
+    NOT_OURS.iter().for_each(|name| {
+        command.env_remove(name);
+    });
+    command
+        .env("LC_ALL", "C")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GCM_INTERACTIVE", "never")
+        .env("GIT_NO_LAZY_FETCH", "1")
+        .env("GIT_NO_REPLACE_OBJECTS", "1")
+        .env("GIT_ALLOW_PROTOCOL", allowed(environment))
+        .stdin(Stdio::null());
+    command
+}
+
+/// The ways that git may go: those of imk's addresses, and those that the user's own configuration opens or
+/// leads to. A user who set the variable has decided.
+fn allowed(environment: &BTreeMap<OsString, OsString>) -> String {
+    let set = environment.get(&OsString::from("GIT_ALLOW_PROTOCOL")).and_then(|value| value.to_str());
+    let mut allowed: BTreeSet<String> = match set {
+        Some(set) => set.split(':').map(str::to_owned).collect(),
+        None => PROTOCOLS.iter().map(|name| (*name).to_owned()).chain(opened()).collect(),
+    };
+    allowed.retain(|name| !NEVER.contains(&name.as_str()));
+    allowed.into_iter().collect::<Vec<_>>().join(":")
+}
+
+/// Ways that the user's and the system's configuration open (`protocol.NAME.allow`) or lead to
+/// (`url.NAME::….insteadOf`).
+fn opened() -> Vec<String> {
+    let mut found = Vec::new();
+    let Ok(config) = git2::Config::open_default() else { return found };
+    let Ok(mut entries) = config.entries(None) else { return found };
+    while let Some(entry) = entries.next() {
+        let Ok(entry) = entry else { break };
+        let (Ok(name), Ok(value)) = (entry.name(), entry.value()) else { continue };
+        if let Some(name) = name.strip_prefix("protocol.").and_then(|rest| rest.strip_suffix(".allow")) {
+            found.extend((value != "never").then(|| name.to_owned()));
+        }
+        let base = name.strip_prefix("url.").and_then(|rest| rest.strip_suffix(".insteadof"));
+        if let Some((helper, _)) = base.and_then(|base| base.split_once("::").or(base.split_once("://"))) {
+            found.push(helper.to_owned());
+        }
+    }
+    found
+}
+
+/// Opens a kept repository, if it is there. One of an older imk, or of somebody else's making, becomes ours first.
+pub(super) fn open(folder: &StateFolder) -> Option<Repository> {
+    let path = existing(folder).or_else(|| if folder.is_there() { bare(folder).ok() } else { None })?;
+    Repository::open_bare(path).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fs_err as fs;
+
+    #[test]
+    fn a_repository_that_says_more_than_imk_wrote_says_it_no_longer() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateFolder::at(&dir.path().join("state"));
+        let folder = state.sub("git/0123");
+        assert!(existing(&folder).is_none());
+        let path = bare(&folder).unwrap();
+        assert!(Repository::open_bare(&path).unwrap().is_bare());
+        let hostile = "[core]\n\tbare = true\n\tsshCommand = touch /tmp/no\n[include]\n\tpath = /etc/x\n";
+        type Trick = fn(&std::path::Path, &std::path::Path, &str);
+        let tricks: [Trick; 8] = [
+            |path, _, config| fs::write(path.join("config"), config).unwrap(),
+            |path, _, _| fs::write(path.join("commondir"), "/elsewhere\n").unwrap(),
+            |path, _, _| fs::write(path.join("objects/info/alternates"), "/elsewhere\n").unwrap(),
+            |path, _, _| fs::write(path.join("HEAD"), "ref: ../../x\n").unwrap(),
+            |path, _, _| fs::create_dir(path.join("hooks")).unwrap(),
+            |path, out, _| {
+                fs::remove_dir_all(path.join("objects/pack")).unwrap();
+                fs_err::os::unix::fs::symlink(out, path.join("objects/pack")).unwrap();
+            },
+            |path, out, _| {
+                fs::remove_dir_all(path.join("objects")).unwrap();
+                fs_err::os::unix::fs::symlink(out, path.join("objects")).unwrap();
+            },
+            |path, out, _| fs_err::os::unix::fs::symlink(out, path.join("refs/imk")).unwrap(),
+        ];
+        let out = dir.path().join("out");
+        fs::create_dir(&out).unwrap();
+        fs::write(out.join("precious"), "1").unwrap();
+        for trick in tricks {
+            trick(&path, &out, hostile);
+            bare(&folder).unwrap();
+            assert!(existing(&folder).is_some() && !folder.has_links());
+            assert_eq!(fs::read(path.join("config")).unwrap(), CONFIG);
+            assert!(out.join("precious").exists());
+        }
+    }
+
+    #[test]
+    fn commands_in_disguise_are_never_allowed() {
+        let set = |value: &str| BTreeMap::from([("GIT_ALLOW_PROTOCOL".into(), value.into())]);
+        assert_eq!(allowed(&set("https:ext:fd:codecommit")), "codecommit:https");
+        let usual = allowed(&BTreeMap::new());
+        assert!(PROTOCOLS.iter().all(|name| usual.split(':').any(|other| other == *name)), "{usual}");
+        assert!(!usual.split(':').any(|name| NEVER.contains(&name)), "{usual}");
+    }
+}
