@@ -27,6 +27,7 @@ mod tidy;
 mod warnings;
 mod watch;
 
+mod campaign;
 mod chain;
 mod ci;
 mod diff;

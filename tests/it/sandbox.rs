@@ -34,6 +34,22 @@ pub fn engine_or_skip(test: &str) -> Option<Sandbox> {
     Some(Sandbox::empty())
 }
 
+/// Whether this machine lets strace look at programs.
+pub fn can_trace() -> bool {
+    static CAN: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *CAN.get_or_init(|| {
+        let tried =
+            Command::new("strace").args(["-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "true"]).output();
+        let can = tried.is_ok_and(|output| output.status.success());
+        if !can {
+            eprintln!(
+                "SKIPPED: strace is not there or may not trace: programs and connections are not looked at"
+            );
+        }
+        can
+    })
+}
+
 /// `Some(sandbox)` with the fixture in it, or `None` when there is to be no engine.
 pub fn fixture_or_skip(test: &str, fixture: &str) -> Option<Sandbox> {
     let sandbox = engine_or_skip(test)?;
