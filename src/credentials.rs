@@ -142,7 +142,6 @@ impl Given {
 }
 
 /// docker's configuration; no file is no login.
-#[allow(clippy::disallowed_methods, reason = "docker's own configuration is no file of the repository")]
 fn read_config(file: &Path) -> Option<Vec<u8>> {
     fs_err::read(file).ok()
 }

@@ -244,6 +244,7 @@ pub fn cancel_on_signals(at_exit: impl Fn() + Send + 'static) -> Result<Cancel, 
         for _ in signals.forever() {
             if asked.is_cancelled() {
                 at_exit();
+                #[expect(clippy::exit, reason = "a second Ctrl-C does not wait for anybody")]
                 std::process::exit(130);
             }
             asked.cancel();

@@ -74,7 +74,7 @@ pub fn run(global: &Global, args: &DoctorArgs) -> Result<(), Failure> {
     checks.extend(state::files(global, &located));
     match opened {
         Err(failure) => {
-            checks.push(Check::fail("Imagefile", first_line(&failure), "`imk plan` shows the mistake"))
+            checks.push(Check::fail("Imagefile", first_line(&failure), "`imk plan` shows the mistake"));
         }
         Ok(mut session) => {
             checks.push(Check::ok("Imagefile", format!("{} images", session.project.images.len())));

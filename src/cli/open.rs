@@ -204,7 +204,7 @@ pub fn session_of(
     open(global, overrides, at, shared, || tree.recipes(), exclusive, cancel, &mut None)
 }
 
-#[allow(clippy::too_many_arguments, reason = "three ways to open end here, each with its own of everything")]
+#[expect(clippy::too_many_arguments, reason = "three ways to open end here, each with its own of everything")]
 fn open(
     global: &Global,
     overrides: Overrides,

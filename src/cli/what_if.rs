@@ -85,7 +85,7 @@ fn summary(answer: &Answer, jobs: usize) -> String {
     match answer.estimate.guessed.len() {
         0 => {}
         all if all == answer.images.len() => {
-            line += " (no build of any is remembered: the time is only guessed)"
+            line += " (no build of any is remembered: the time is only guessed)";
         }
         some => line += &format!(" (no build of {some} of them is remembered: their time is guessed)"),
     }

@@ -55,7 +55,7 @@ impl Session {
             let what = match (quoted.is_empty(), wish.platform.is_empty()) {
                 (false, true) => quoted.join(" and "),
                 (false, false) => format!("{} for {}", quoted.join(" and "), wish.platform),
-                (true, _) => wish.platform.clone(),
+                (true, _) => wish.platform,
             };
             let word = image.needs.iter().find(|word| missing(&&word.text)).or(image.needs.first());
             Problem {

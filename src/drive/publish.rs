@@ -189,8 +189,7 @@ impl Session {
         epoch: i64,
     ) -> BTreeMap<String, BTreeMap<String, String>> {
         let store = GitStore::open(&self.project.root).ok();
-        let revision =
-            store.as_ref().and_then(|store| store.commit("HEAD").ok()).map(|head| head.id.to_string());
+        let revision = store.as_ref().and_then(|store| store.commit("HEAD").ok()).map(|head| head.id);
         let source = store.as_ref().and_then(|store| store.upstream_url());
         let created = jiff::Timestamp::from_second(epoch).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string();
         let mut all = BTreeMap::new();

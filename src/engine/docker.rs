@@ -180,7 +180,7 @@ impl Engine for DockerEngine {
     }
 
     fn believe(&self, acquaintance: &Acquaintance) {
-        DockerEngine::believe(self, acquaintance);
+        Self::believe(self, acquaintance);
     }
 
     fn acquaintance(&self) -> Option<Acquaintance> {

@@ -222,7 +222,6 @@ fn split_port(place: &str) -> Result<(String, Option<u16>), String> {
 }
 
 /// `currentContext` of docker's configuration; no file is no choice.
-#[allow(clippy::disallowed_methods, reason = "docker's own configuration is no file of the repository")]
 fn current_context(environment: &Environment) -> Result<Option<String>, EngineError> {
     #[derive(Deserialize)]
     struct Config {
@@ -248,7 +247,6 @@ struct Context {
 
 /// A context by name. Docker files it under the SHA-256 of the name; its
 /// `meta.json` holds the name as well, so we look for that and need no SHA-256.
-#[allow(clippy::disallowed_methods, reason = "docker's own configuration is no file of the repository")]
 fn find_context(config_folder: &Path, name: &str) -> Option<Context> {
     #[derive(Deserialize)]
     struct Meta {

@@ -3,8 +3,8 @@
 //! Knows no protocol: file sync and the archive both read through this.
 
 use std::io::{self, Read};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -38,13 +38,13 @@ impl Traffic {
 
     /// Records the first failure and wakes whoever waits for one.
     pub fn fail(&self, error: EngineError) {
-        self.failure.lock().unwrap_or_else(|poison| poison.into_inner()).get_or_insert(error);
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.failed.notify_one();
     }
 
     /// The failure, when there was one.
     pub fn failure(&self) -> Option<EngineError> {
-        self.failure.lock().unwrap_or_else(|poison| poison.into_inner()).clone()
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits for a failure, perhaps for ever.

@@ -207,7 +207,7 @@ impl Executor {
         old.map(|old| old.differences(now)).unwrap_or_default()
     }
 
-    #[allow(clippy::too_many_arguments, reason = "they are the fields of a record")]
+    #[expect(clippy::too_many_arguments, reason = "they are the fields of a record")]
     fn write_down(
         &self,
         job: &BuildJob<'_>,

@@ -169,7 +169,7 @@ impl SourceTree for DiskTree {
     }
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
-        #[allow(clippy::disallowed_methods, reason = "a ReadError names the path below the root itself")]
+        #[expect(clippy::disallowed_methods, reason = "a ReadError names the path below the root itself")]
         match std::fs::read(self.root.join(path)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),

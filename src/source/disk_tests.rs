@@ -126,10 +126,10 @@ fn touch_does_not_count() {
 #[test]
 fn chmod_counts() {
     trap(true, |repo| {
-        fs::set_permissions(repo.path("app/a"), std::fs::Permissions::from_mode(0o755)).unwrap()
+        fs::set_permissions(repo.path("app/a"), std::fs::Permissions::from_mode(0o755)).unwrap();
     });
     trap(true, |repo| {
-        fs::set_permissions(repo.path("app/sub"), std::fs::Permissions::from_mode(0o700)).unwrap()
+        fs::set_permissions(repo.path("app/sub"), std::fs::Permissions::from_mode(0o700)).unwrap();
     });
 }
 

@@ -191,7 +191,7 @@ proptest::proptest! {
             used.push(format!("{at}={from}"));
             put(&shared, &from, &mut copied, &to);
         }
-        let mut layered = own.clone();
+        let mut layered = own;
         layered.extend(shared);
         let patterns: Vec<&str> = patterns.iter().map(|it| PATHS.get(*it).copied().unwrap_or("*")).collect();
         let ignore = ignored.map_or(String::new(), |it| PATHS[it].to_owned());

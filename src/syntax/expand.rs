@@ -39,7 +39,7 @@ pub trait Variables {
 
 impl Variables for BTreeMap<String, String> {
     fn get(&self, name: &str) -> Lookup<'_> {
-        BTreeMap::get(self, name).map_or(Lookup::Unset, |value| Lookup::Set(value))
+        Self::get(self, name).map_or(Lookup::Unset, |value| Lookup::Set(value))
     }
 }
 

@@ -48,9 +48,9 @@ pub fn replace(pattern: &str, value: &str, replacement: &str, all: bool) -> Resu
             Some(end) if !(all && end == at && last_end == Some(at)) => {
                 let matched = &value[at..end];
                 if all {
-                    template(replacement, matched, &mut result)
+                    template(replacement, matched, &mut result);
                 } else {
-                    result.push_str(replacement)
+                    result.push_str(replacement);
                 }
                 if !all {
                     result.extend(&value[end..]);

@@ -173,12 +173,12 @@ fn an_engine_says_who_it_is_and_what_it_has() {
     let id = id.unwrap();
     let absent = ImageId(format!("sha256:{}", "0".repeat(64)));
     let start = Instant::now();
-    let few = bench.engine.inventory(&BTreeSet::from([id.clone(), absent.clone()])).unwrap();
+    let few = bench.engine.inventory(&BTreeSet::from([id.clone(), absent])).unwrap();
     eprintln!("inventory of 2 took {:?}", start.elapsed());
     assert_eq!(few.keys().collect::<Vec<_>>(), [&id]);
     // Many ids are looked up in a list: the answer is the same.
     let mut many: BTreeSet<_> = (0..5000).map(|n| ImageId(format!("sha256:{n:064}"))).collect();
-    many.insert(id.clone());
+    many.insert(id);
     let start = Instant::now();
     assert_eq!(bench.engine.inventory(&many).unwrap(), few);
     eprintln!("inventory of 5001 took {:?}", start.elapsed());

@@ -103,7 +103,7 @@ const ROWS: &[Row] = &[
     ("a comment", false, |s| replace(s, "app/Dockerfile", "# a comment", "# another comment\n\n")),
     ("keyword case", false, |s| replace(s, "app/Dockerfile", "COPY folder/", "copy folder/")),
     ("a line join", false, |s| {
-        replace(s, "app/Dockerfile", "COPY file.txt script.sh", "COPY file.txt \\\n  script.sh")
+        replace(s, "app/Dockerfile", "COPY file.txt script.sh", "COPY file.txt \\\n  script.sh");
     }),
     ("an instruction of a stage not reached", false, |s| {
         replace(s, "app/Dockerfile", "COPY later.txt /", "COPY later.txt /later");
@@ -116,10 +116,10 @@ const ROWS: &[Row] = &[
     }),
     ("a label", true, |s| replace(s, "Imagefile.ron", "\"a\": \"1\"", "\"a\": \"2\"")),
     ("a description", false, |s| {
-        replace(s, "Imagefile.ron", "target: \"app\"", "target: \"app\", description: \"x\"")
+        replace(s, "Imagefile.ron", "target: \"app\"", "target: \"app\", description: \"x\"");
     }),
     ("the Imagefile's own text", false, |s| {
-        replace(s, "Imagefile.ron", "(\n    images", "// hello\n(\n    images")
+        replace(s, "Imagefile.ron", "(\n    images", "// hello\n(\n    images");
     }),
     ("the base", true, |s| {
         s.append("base/Dockerfile", "ENV X=1\n");

@@ -4,6 +4,8 @@
 //! them, and each says that it was skipped. Those of `registry` start one of their
 //! own, and are skipped with the same word where there is none to start.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod ask_ahead;
 mod bad_input;
 mod completions;

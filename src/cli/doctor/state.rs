@@ -33,7 +33,7 @@ pub(super) fn files(global: &Global, located: &Located) -> Vec<Check> {
     let mut checks = Vec::new();
     match folder.list() {
         Err(error) => {
-            checks.push(Check::fail(SECTION, error.to_string(), "imk must be able to read and write there"))
+            checks.push(Check::fail(SECTION, error.to_string(), "imk must be able to read and write there"));
         }
         Ok(files) if files.is_empty() => {
             checks.push(Check::ok(SECTION, format!("none yet in `{shown}`: nothing was built here")))

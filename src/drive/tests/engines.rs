@@ -131,7 +131,7 @@ fn a_label_leads_an_image_to_its_engine_and_its_base_travels_once() {
     // The base is there now: it does not travel again.
     two.lab.write("web/file", "2");
     two.run("");
-    assert_eq!((two.built(), two.other.pulls().len()), (["".into(), "web".into()], 0));
+    assert_eq!((two.built(), two.other.pulls().len()), ([String::new(), "web".into()], 0));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! asked again before anything is built.
 
 use std::os::unix::fs::MetadataExt;
+use std::sync::PoisonError;
 
 use bollard::models::{SystemInfo, SystemVersion};
 use serde::{Deserialize, Serialize};
@@ -70,7 +71,7 @@ impl DockerEngine {
     /// Who it is, from one of these sources; asks when what is known is from another.
     pub(super) fn known_from(&self, sources: &[Source]) -> Result<Known, EngineError> {
         // Held while asking, so that many threads ask once.
-        let mut known = self.known.lock().unwrap_or_else(|poison| poison.into_inner());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref().filter(|known| sources.contains(&known.source)) {
             return Ok(known.clone());
         }
@@ -106,7 +107,7 @@ impl DockerEngine {
 
     /// The inventory was complete: it is who it is remembered to be.
     pub(super) fn recognize(&self) {
-        let mut known = self.known.lock().unwrap_or_else(|poison| poison.into_inner());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_mut().filter(|known| known.source == Source::Remembered) {
             known.source = Source::Recognized;
         }
@@ -114,14 +115,14 @@ impl DockerEngine {
 
     /// It has so many images.
     pub(super) fn count(&self, images: usize) {
-        let mut known = self.known.lock().unwrap_or_else(|poison| poison.into_inner());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_mut() {
             known.images = images;
         }
     }
 
     pub(super) fn believe(&self, acquaintance: &Acquaintance) {
-        let mut known = self.known.lock().unwrap_or_else(|poison| poison.into_inner());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mark = self.mark();
         if known.is_none() && mark.as_ref() == Some(&acquaintance.mark) {
             let Acquaintance { identity, images, .. } = acquaintance.clone();
@@ -130,7 +131,7 @@ impl DockerEngine {
     }
 
     pub(super) fn remembered(&self) -> Option<Acquaintance> {
-        let known = self.known.lock().unwrap_or_else(|poison| poison.into_inner());
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Known { identity, images, mark, .. } = known.clone()?;
         Some(Acquaintance { mark: mark?, identity, images: images.next_power_of_two() })
     }

@@ -5,7 +5,10 @@ use std::io::SeekFrom;
 
 use super::super::document::{CREATED, MANIFEST, artifact, is_index};
 use super::super::{Content, by_digest, place_of};
-use super::*;
+use super::{
+    Descriptor, Document, FakeRegistry, Manifest, Question, Reference, Registry, RegistryError, State,
+    Trouble, digest, pointer,
+};
 
 impl FakeRegistry {
     /// Records a question, waits as told, and answers it unless the host is in trouble.

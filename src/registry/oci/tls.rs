@@ -38,7 +38,6 @@ pub(super) enum Way {
 
 impl Files {
     /// Those for a host (`r.example:5000`); none without its folder.
-    #[allow(clippy::disallowed_methods, reason = "docker's own certificates are no files of the repository")]
     pub(super) fn of(folder: &Path, host: &str) -> Self {
         let Ok(entries) = fs_err::read_dir(folder.join(host)) else { return Self::default() };
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -130,7 +129,6 @@ fn finish(options: &Options, mut config: ClientConfig, way: Way) -> Result<Clien
         .map_err(|error| super::fault::causes(&error))
 }
 
-#[allow(clippy::disallowed_methods, reason = "docker's own certificates are no files of the repository")]
 fn read(file: &Path) -> Result<Vec<u8>, String> {
     fs_err::read(file).map_err(|error| error.to_string())
 }

@@ -61,7 +61,7 @@ fn a_head_is_asked_for_remembered_and_believed_as_long_as_allowed() {
     let lab = Lab::new();
     let first = lab.commit("one");
     let now = Asking::default();
-    let offline = Asking { offline: true, ..now.clone() };
+    let offline = Asking { offline: true, ..now };
     assert_eq!(lab.head(main(), &offline), "imk is not to ask it, and does not know where `main` stands");
     assert_eq!(lab.head(main(), &now), first);
     let second = lab.commit("two");

@@ -328,7 +328,7 @@ fn pairs(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Vec<Pair>> {
         let span = parts.line.span(start, end);
         match word.split_once('=') {
             Some(("", _)) => {
-                errors.push(SyntaxError::new(span, format!("the name of an {keyword} is empty")))
+                errors.push(SyntaxError::new(span, format!("the name of an {keyword} is empty")));
             }
             Some((key, value)) => pairs.push(Pair { key: key.to_owned(), value: value.to_owned(), span }),
             None => {

@@ -106,7 +106,7 @@ pub(super) fn decode(text: &str) -> (RawFile, Vec<SyntaxError>) {
     let mut file = RawFile::default();
     match &document.value {
         None if reader.errors.is_empty() => {
-            reader.wrong(Span::first_of(text), "an Imagefile holds one value in parentheses: (images: {…})")
+            reader.wrong(Span::first_of(text), "an Imagefile holds one value in parentheses: (images: {…})");
         }
         None => {}
         Some(value) => reader.file(value, &mut file),

@@ -177,7 +177,7 @@ impl Scope<'_> {
                         span: text.span,
                         message,
                         hint,
-                    }))
+                    }));
                 }
             }
         }

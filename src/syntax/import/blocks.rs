@@ -57,7 +57,7 @@ pub(super) fn read(text: &str) -> Result<File, Vec<SyntaxError>> {
         vec![SyntaxError::new(Span::new(at, at), format!("not valid HCL: {}", error.message()))]
     })?;
     let mut file = File::default();
-    for structure in body.iter() {
+    for structure in &body {
         match structure {
             Structure::Attribute(attribute) => file.globals.push(attr(attribute)),
             Structure::Block(block) => {

@@ -211,7 +211,7 @@ impl Reader<'_> {
                         pairs.insert(key, value);
                     }
                     None => {
-                        drafts.lost(span, format!("{noun}.{key}: the environment has no value for it now"))
+                        drafts.lost(span, format!("{noun}.{key}: the environment has no value for it now"));
                     }
                 }
             }

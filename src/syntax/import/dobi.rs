@@ -21,10 +21,10 @@ pub(super) fn read(root: &Node, source: &Source<'_>) -> Drafts {
                 drafts.groups.push(Group { name: name.to_owned(), span: key.span, members });
             }
             Some((kind, name)) => {
-                drafts.lost(key.span, format!("{kind}={name}: imk builds images and runs nothing"))
+                drafts.lost(key.span, format!("{kind}={name}: imk builds images and runs nothing"));
             }
             None if key.text == "meta" => {
-                default = value.get("default").and_then(|node| node.text()).map(resource)
+                default = value.get("default").and_then(|node| node.text()).map(resource);
             }
             None => drafts.lost(key.span, format!("{}: imk does not know this key", key.text)),
         }
@@ -56,7 +56,7 @@ fn image(name: &str, span: Span, node: &Shared, drafts: &mut Drafts, source: &So
         match key.text.as_str() {
             "image" | "context" | "dockerfile" => {}
             "target" => {
-                draft.target = words(value.text().unwrap_or_default(), "target", span, drafts, source)
+                draft.target = words(value.text().unwrap_or_default(), "target", span, drafts, source);
             }
             "network-mode" => {
                 draft.network = words(value.text().unwrap_or_default(), "network-mode", span, drafts, source);

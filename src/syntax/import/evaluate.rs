@@ -34,8 +34,8 @@ const MARKS: [char; 2] = ['\u{e000}', '\u{e001}'];
 pub(super) enum Carried {
     Null,
     Text(String),
-    List(Vec<Carried>),
-    Map(Vec<(String, Carried)>),
+    List(Vec<Self>),
+    Map(Vec<(String, Self)>),
 }
 
 /// The variables and functions that are in force somewhere.

@@ -33,7 +33,7 @@ pub(super) fn read(documents: &[Shared], source: &Source<'_>) -> Drafts {
                 }
                 "requires" => drafts.lost(key.span, "requires: import those files by themselves"),
                 other => {
-                    drafts.lost(key.span, format!("{other}: imk builds images and does nothing with them"))
+                    drafts.lost(key.span, format!("{other}: imk builds images and does nothing with them"));
                 }
             }
         }
@@ -116,7 +116,7 @@ fn docker(
             "dockerfile" => *dockerfile = (text.unwrap_or_default(), key.span),
             "target" => draft.target = text.as_deref().map(literal),
             "network" => {
-                draft.network = text.map(|text| literal(&text.to_lowercase())).filter(|n| n != "bridge")
+                draft.network = text.map(|text| literal(&text.to_lowercase())).filter(|n| n != "bridge");
             }
             "buildArgs" => {
                 for (arg, value) in value.entries() {

@@ -21,7 +21,7 @@ struct Variable {
 #[derive(Debug)]
 struct Layer {
     variables: BTreeMap<String, Variable>,
-    below: Option<Rc<Layer>>,
+    below: Option<Rc<Self>>,
 }
 
 /// The variables at one point of a stage.

@@ -112,7 +112,7 @@ fn without(states: &[State], gone: &BTreeSet<&Item>) -> Option<Vec<State>> {
                 Item::Stage(role) => drop(recipe.stages.remove(role)),
                 Item::Dress => recipe.dress = 0,
                 Item::Line(id) => {
-                    recipe.stages.values_mut().for_each(|lines| lines.retain(|line| line.id != *id))
+                    recipe.stages.values_mut().for_each(|lines| lines.retain(|line| line.id != *id));
                 }
                 Item::Source(id, source) => {
                     for line in recipe.stages.values_mut().flatten().filter(|line| line.id == *id) {

@@ -147,7 +147,7 @@ impl Hand {
                     names.insert(id, name);
                 }
                 BuildEvent::StepDone { id, cached: false, .. } => {
-                    executed.extend(names.get(&id).filter(|name| is_instruction(name)).cloned())
+                    executed.extend(names.get(&id).filter(|name| is_instruction(name)).cloned());
                 }
                 _ => {}
             }
