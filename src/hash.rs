@@ -88,6 +88,15 @@ impl<'de> Deserialize<'de> for ContentHash {
 /// Hashes a sequence of values without ambiguity: every value goes in with its
 /// length in front, so `("ab", "c")` and `("a", "bc")` differ, and `domain`
 /// keeps two kinds of hash apart even when their values agree.
+///
+/// ```
+/// use imk::hash::FieldHasher;
+///
+/// // Where a value ends is hashed with it, so these two differ.
+/// let one = FieldHasher::new("example").field("ab").field("c").finish();
+/// let two = FieldHasher::new("example").field("a").field("bc").finish();
+/// assert_ne!(one, two);
+/// ```
 pub struct FieldHasher(blake3::Hasher);
 
 impl FieldHasher {

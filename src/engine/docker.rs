@@ -1,7 +1,7 @@
 //! The real engine: Docker, or what speaks like it.
 //!
-//! Small questions go through bollard, builds through [`super::session`] or, where
-//! there is no BuildKit, [`super::archive`]. Connects on the first question, not before.
+//! Small questions go through bollard, builds through `session` or, where
+//! there is no BuildKit, `archive`. Connects on the first question, not before.
 //! Every method blocks its thread and may be called from many at once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

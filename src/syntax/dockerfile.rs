@@ -250,6 +250,23 @@ pub const KEYWORDS: [&str; 18] = [
 const NO_FROM: &str = "a Dockerfile needs a FROM; imk does not send one without to the engine";
 
 /// Reads a Dockerfile. Every mistake is reported.
+///
+/// # Errors
+/// Every mistake in the text, in the order of their places.
+///
+/// # Examples
+///
+/// ```
+/// use imk::syntax::dockerfile::parse;
+///
+/// let file = parse("FROM alpine AS build\nRUN make\n\nFROM scratch\nCOPY --from=build /app /app\n")
+///     .expect("no mistakes");
+/// assert_eq!(file.stages.len(), 2);
+/// assert_eq!(file.stages[1].instructions.len(), 1);
+///
+/// // imk sends no Dockerfile without a FROM to an engine.
+/// assert!(parse("RUN make\n").is_err());
+/// ```
 pub fn parse(text: &str) -> Result<Dockerfile, Vec<SyntaxError>> {
     let syntax = lines::detect_syntax(text);
     let foreign = syntax.as_ref().is_some_and(|syntax| Frontend::of(&syntax.text) != Frontend::Builtin);

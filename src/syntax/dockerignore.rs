@@ -35,6 +35,12 @@ impl From<Dockerignore> for Vec<String> {
 }
 
 /// Reads a file. Every bad pattern is reported, each with its place.
+///
+/// ```
+/// let file = imk::syntax::dockerignore::parse("**/*.md\n!README.md\n").expect("no mistakes");
+/// assert!(file.matches("docs/tags.md"));
+/// assert!(!file.matches("README.md"));
+/// ```
 pub fn parse(text: &str) -> Result<Dockerignore, Vec<SyntaxError>> {
     let (mut lines, mut errors) = (Vec::new(), Vec::new());
     for (start, line) in text::lines(text) {

@@ -13,6 +13,14 @@ use super::reads::ReadSource;
 pub struct BadPattern;
 
 /// Does `name` match `pattern`? `*` and `?` stop at `/`; a class does not (as in Go).
+///
+/// ```
+/// use imk::syntax::glob::matches;
+///
+/// assert_eq!(matches("*.py", "a.py"), Ok(true));
+/// assert_eq!(matches("*.py", "src/a.py"), Ok(false));
+/// assert!(matches("[", "a").is_err());
+/// ```
 pub fn matches(pattern: &str, name: &str) -> Result<bool, BadPattern> {
     let (mut pattern, mut name) = (pattern, name);
     while !pattern.is_empty() {

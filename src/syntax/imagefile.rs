@@ -214,6 +214,21 @@ pub const GIT_KEYS: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// Every mistake in the text, in the order of their places.
+///
+/// # Examples
+///
+/// ```
+/// use imk::syntax::imagefile::read;
+///
+/// let text = r#"(prefix: "team/", vars: {"V": "1"}, images: {"web": (tags: ["{V}"]), "db": ()})"#;
+/// let file = read(text, &Default::default()).expect("no mistakes");
+/// assert_eq!(file.prefix, "team/");
+/// assert_eq!(file.images.len(), 2);
+///
+/// // An unknown key is a mistake, with the nearest one that there is.
+/// let mistakes = read(r#"(images: {"web": (dockrfile: "D")})"#, &Default::default()).unwrap_err();
+/// assert_eq!(mistakes.len(), 1);
+/// ```
 pub fn read(text: &str, vars: &BTreeMap<String, String>) -> Result<Imagefile, Vec<SyntaxError>> {
     let (raw, mut errors) = decode::decode(text);
     let imagefile = inherit::inherit(raw, vars, &mut errors);

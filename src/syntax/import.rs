@@ -1,7 +1,7 @@
 //! What other builders' files say, as an Imagefile: bake, compose, Shipwright, dobi, Skaffold, a builder's list.
 //!
 //! Text in, text out, with a note for everything that could not be carried
-//! over. Each format has a file; all make [`draft::Drafts`], which `shape` names and
+//! over. Each format has a file; all make `draft::Drafts`, which `shape` names and
 //! `write` writes down. Opens no file and asks no environment: the caller hands both in.
 
 mod bake;

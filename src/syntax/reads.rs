@@ -1,7 +1,7 @@
 //! What the instructions of a recipe read of a context, before any file is looked at.
 //!
 //! Knows the words of `COPY`, `ADD` and `RUN --mount`; knows no files. The
-//! source floor turns a [`Selection`] into used files.
+//! source floor turns a `Selection` into used files.
 
 use serde::{Deserialize, Serialize};
 

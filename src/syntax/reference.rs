@@ -55,6 +55,18 @@ impl Reference {
 }
 
 /// Reads a name and completes it. The error is a sentence to show.
+///
+/// ```
+/// use imk::syntax::reference::parse;
+///
+/// let alpine = parse("alpine")?;
+/// assert_eq!(alpine.to_string(), "docker.io/library/alpine:latest");
+/// assert_eq!(alpine.familiar(), "alpine");
+/// // A name with a dot or a port begins with a registry, as docker reads it.
+/// assert_eq!(parse("localhost:5000/team/api:1.0")?.registry, "localhost:5000");
+/// assert!(parse("Team/API").is_err());
+/// # Ok::<(), String>(())
+/// ```
 pub fn parse(name: &str) -> Result<Reference, String> {
     if name.is_empty() {
         return Err("the name of an image is empty".into());

@@ -203,6 +203,22 @@ impl Recipe {
 }
 
 /// Works out what a target is made of. Every mistake is reported.
+///
+/// # Examples
+///
+/// Stages that the target does not reach are not in the recipe, so they make nothing stale:
+///
+/// ```
+/// use imk::syntax::dockerfile::parse;
+/// use imk::syntax::resolve::{Request, resolve};
+///
+/// let file = parse("FROM alpine AS base\nFROM base AS test\nRUN check\nFROM base AS prod\nCOPY app /app\n")
+///     .expect("no mistakes");
+/// let prod = Request { target: Some("prod".into()), ..Request::default() };
+/// let recipe = resolve(&file, &prod).expect("no mistakes");
+/// assert_eq!(recipe.stages.len(), 2);
+/// assert_eq!(recipe.bases.len(), 1);
+/// ```
 pub fn resolve(file: &Dockerfile, request: &Request) -> Result<Recipe, Vec<SyntaxError>> {
     resolved(file, request).map(|(recipe, _)| recipe)
 }

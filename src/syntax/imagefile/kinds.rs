@@ -1,7 +1,7 @@
 //! What kind of value each key of an Imagefile takes.
 //!
 //! Said here for those who describe an Imagefile to others, such as `imk
-//! schema`. The tests hold it against [`super::decode`], key by key and kind
+//! schema`. The tests hold it against `decode`, key by key and kind
 //! by kind. What a key means is in [`super::TOP_KEYS`] and [`super::IMAGE_KEYS`].
 
 /// What a key takes.

@@ -4,7 +4,7 @@
 //! of the last two. A value of those alone stays as it is. Any other is made of
 //! them and ends in a mark: a dash and the first digits of its hash. A value that
 //! looks marked by itself is marked too, so two values that differ are never
-//! spelled alike, but for two hashes that agree in [`DIGITS`] digits.
+//! spelled alike, but for two hashes that agree in `DIGITS` digits.
 
 use crate::hash::FieldHasher;
 
