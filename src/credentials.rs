@@ -59,8 +59,8 @@ pub struct Given {
     pub user: String,
     /// Password.
     pub password: Secret,
-    /// The only registry it is for; every registry when `None`.
-    pub host: Option<String>,
+    /// The only registry it is for.
+    pub host: String,
 }
 
 /// Where logins are looked for.
@@ -70,36 +70,54 @@ pub struct Credentials {
     pub given: Option<Given>,
     /// The folder of docker's `config.json`; where docker itself would look when `None`.
     pub config_folder: Option<PathBuf>,
+    /// There is none for anybody, whatever is set and kept.
+    pub withheld: bool,
 }
 
 impl Credentials {
     /// Takes them from `lookup`, which knows the variables of the process:
     /// `IMK_REGISTRY_USER`, `IMK_REGISTRY_PASSWORD`, `IMK_REGISTRY_HOST` (the only
     /// registry the two are for) and `DOCKER_CONFIG`. An empty value counts as unset.
-    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
+    ///
+    /// # Errors
+    /// When there is a user and no host: a FROM names registries, and its author must not
+    /// choose who is shown the login.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let value = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        let given = match (value("IMK_REGISTRY_USER"), value("IMK_REGISTRY_PASSWORD")) {
-            (Some(user), Some(password)) => {
-                Some(Given { user, password: Secret(password), host: value("IMK_REGISTRY_HOST") })
+        let user = value("IMK_REGISTRY_USER");
+        let given = match (user, value("IMK_REGISTRY_PASSWORD"), value("IMK_REGISTRY_HOST")) {
+            (Some(_), _, None) => {
+                return Err(
+                    "IMK_REGISTRY_USER is set and IMK_REGISTRY_HOST, the registry it is for, is not".into()
+                );
+            }
+            (Some(user), Some(password), Some(host)) => {
+                Some(Given { user, password: Secret(password), host })
             }
             _ => None,
         };
         let home_folder = || value("HOME").map(|home| Path::new(&home).join(".docker"));
-        Self { given, config_folder: value("DOCKER_CONFIG").map(PathBuf::from).or_else(home_folder) }
+        let config_folder = value("DOCKER_CONFIG").map(PathBuf::from).or_else(home_folder);
+        Ok(Self { given, config_folder, withheld: false })
+    }
+
+    /// No login for anybody: whoever is served with these was not chosen by the user.
+    pub fn none() -> Self {
+        Self { withheld: true, ..Self::default() }
     }
 
     /// The login for a registry, after `refused` earlier ones were refused there; `None`
-    /// when there is no (other) one. A login meant for this registry alone is the only
-    /// one; one for every registry gives way to docker's. docker's helpers are asked twice, since some print a token that has expired.
+    /// when there is no (other) one. A login set for this registry is the only one.
+    /// docker's helpers are asked twice, since some print a token that has expired.
     pub fn login(&self, host: &str, refused: usize) -> Result<Option<Found>, String> {
         let given = self.given.as_ref().filter(|given| given.is_for(host));
-        let earlier = usize::from(given.is_some());
-        match given {
-            Some(given) if refused == 0 => Ok(Some(given.found())),
-            Some(Given { host: Some(_), .. }) => Ok(None),
-            _ if refused == earlier => self.docker(host),
-            _ if refused == earlier + 1 => Ok(self.docker(host)?.filter(|found| found.may_change)),
-            _ => Ok(None),
+        match (given, refused) {
+            _ if self.withheld => Ok(None),
+            (Some(given), 0) => Ok(Some(given.found())),
+            (Some(_), _) => Ok(None),
+            (None, 0) => self.docker(host),
+            (None, 1) => Ok(self.docker(host)?.filter(|found| found.may_change)),
+            (None, _) => Ok(None),
         }
     }
 
@@ -129,7 +147,7 @@ impl Credentials {
 impl Given {
     fn is_for(&self, host: &str) -> bool {
         let hub = |host: &str| matches!(host, "docker.io" | "index.docker.io" | "registry-1.docker.io");
-        self.host.as_deref().is_none_or(|only| only == host || hub(only) && hub(host))
+        self.host == host || hub(&self.host) && hub(host)
     }
 
     fn found(&self) -> Found {

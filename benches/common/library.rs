@@ -9,14 +9,14 @@ use imk::drive::session::{Opening, Session};
 use imk::engine::{Cancel, FakeEngine};
 use imk::source::discover::discover;
 use imk::source::disk::DiskTree;
-use imk::source::locate::{Located, locate};
+use imk::source::locate::{Located, Trust, locate};
 use imk::source::tree::{ReadError, SourceTree};
 use imk::state::folder::{StateFolder, Tell};
 use imk::state::place::{self, Wish};
 
 /// A whole run: opens the repository, builds what is stale, saves.
 pub fn build(root: &Path, engine: &Arc<FakeEngine>) -> Summary {
-    let located = locate(root, None).expect("the repository is there");
+    let located = locate(root, true, None, &Trust::of_this_user(None)).expect("the repository is there");
     let root = located.root.clone();
     let state = state(&root);
     let tree = DiskTree::open(&root, &state).expect("the repository opens");

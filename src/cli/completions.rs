@@ -122,7 +122,7 @@ fn global() -> Global {
 
 /// Images and groups, sorted. A repository with mistakes has those that can be read.
 fn names(global: &Global) -> Vec<String> {
-    let Ok(located) = open::located(global) else { return Vec::new() };
+    let Ok(located) = open::located_silently(global) else { return Vec::new() };
     let Ok(state) = open::state_silently(global, &located) else { return Vec::new() };
     let Ok(tree) = DiskTree::open(&located.root, &state) else { return Vec::new() };
     let mut names = match &located.imagefile {

@@ -29,11 +29,13 @@ pub fn fleet(typed: &[String], project: &Project, environment: &Environment) -> 
     for one in parse(typed)? {
         let mut member = match project.engines.get(&one.place) {
             Some(engine) => {
-                described(&one.place, engine, environment).map_err(|error| Failure::engine(&error))?
+                // Typed, it is the user's own choice, whoever wrote down where it is.
+                let endpoint = endpoint_of(engine, environment).map_err(|error| Failure::engine(&error))?;
+                dressed(Member::new(&one.place, docker(endpoint)?), engine)
             }
             None => {
                 let endpoint = endpoint(&one.place, environment).map_err(|error| Failure::engine(&error))?;
-                Member::new(&one.place, docker(endpoint))
+                Member::new(&one.place, docker(endpoint)?)
             }
         };
         member.labels.extend(one.labels);
@@ -61,9 +63,13 @@ fn declared(project: &Project, environment: &Environment) -> Result<Fleet, Failu
     for (name, engine) in &project.engines {
         match endpoint_of(engine, environment) {
             Ok(endpoint) if endpoint.address == own.address && home.is_none() => {
-                home = Some(dressed(Member::new(name, docker(own.clone())), engine));
+                home = Some(dressed(Member::new(name, docker(own.clone())?), engine));
             }
-            Ok(endpoint) => others.push(dressed(Member::new(name, docker(endpoint)), engine)),
+            // The checkout's author names it: no login and no secret goes there.
+            Ok(endpoint) => {
+                let engine_there = Arc::new(DockerEngine::new(endpoint).chosen_by_the_checkout());
+                others.push(dressed(Member::new(name, engine_there), engine));
+            }
             Err(error) => {
                 // Not everybody has everybody's contexts: the others do.
                 unknown.push((name.clone(), error));
@@ -72,7 +78,10 @@ fn declared(project: &Project, environment: &Environment) -> Result<Fleet, Failu
         }
     }
     let name = if project.engines.is_empty() { String::new() } else { own.address.to_string() };
-    let home = home.unwrap_or_else(|| Member::new(&name, docker(own)));
+    let home = match home {
+        Some(home) => home,
+        None => Member::new(&name, docker(own)?),
+    };
     let fleet = Fleet::new(home, others);
     for (name, error) in unknown {
         if let Some(member) = fleet.named(&name) {
@@ -80,10 +89,6 @@ fn declared(project: &Project, environment: &Environment) -> Result<Fleet, Failu
         }
     }
     Ok(fleet)
-}
-
-fn described(name: &str, engine: &DeclaredEngine, environment: &Environment) -> Result<Member, EngineError> {
-    Ok(dressed(Member::new(name, docker(endpoint_of(engine, environment)?)), engine))
 }
 
 fn dressed(mut member: Member, engine: &DeclaredEngine) -> Member {
@@ -107,8 +112,8 @@ fn endpoint(place: &str, environment: &Environment) -> Result<Endpoint, EngineEr
     }
 }
 
-fn docker(endpoint: Endpoint) -> Arc<dyn Engine> {
-    Arc::new(DockerEngine::new(endpoint).with_credentials(credentials()))
+fn docker(endpoint: Endpoint) -> Result<Arc<dyn Engine>, Failure> {
+    Ok(Arc::new(DockerEngine::new(endpoint).with_credentials(credentials()?)))
 }
 
 /// Engines with spaces or commas between; what has a `=` belongs to the engine in front of it.

@@ -21,15 +21,24 @@ use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
 use crate::source::git::history::Commit;
 use crate::source::git::{GitStore, GitTree};
-use crate::source::locate::{Located, locate};
+use crate::source::locate::{LocateError, Located, Trust, locate, passed_over};
 use crate::source::tree::{ReadError, SourceTree};
 use crate::state::folder::{StateFolder, Tell};
 use crate::state::place::{self, Wish};
 
 /// The repository around the current folder, `-C` or `-f`.
 pub fn located(global: &Global) -> Result<Located, Failure> {
+    let located = located_silently(global)?;
     let start = global.directory.as_deref().unwrap_or(Path::new("."));
-    let located = locate(start, global.file.as_deref())?;
+    if global.file.is_none()
+        && located.imagefile.is_none()
+        && let Some(above) = passed_over(start)
+    {
+        let (above, root) = (above.display(), located.root.display());
+        out::warning(format_args!(
+            "`{above}` is outside the git work tree `{root}` and is not used; -f names it"
+        ));
+    }
     ci::begin_paths_at(&located.root);
     Ok(located)
 }
@@ -62,6 +71,26 @@ fn warn(line: &str) {
     if said.insert(line.to_owned()) {
         out::warning(line);
     }
+}
+
+/// As [`located`], without a word on the screen.
+pub fn located_silently(global: &Global) -> Result<Located, Failure> {
+    let start = global.directory.as_deref().unwrap_or(Path::new("."));
+    let trust = Trust::of_this_user(std::env::var("SUDO_UID").ok().as_deref());
+    locate(start, global.directory.is_some(), global.file.as_deref(), &trust).map_err(|error| match error {
+        LocateError::Unreadable(error) => error.into(),
+        LocateError::Foreign { path, owner } => {
+            let folder = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
+            let folder = folder.unwrap_or(Path::new("/")).display().to_string();
+            Failure::with_hint(
+                format!("`{}` belongs to another user (number {owner}), and is not taken up unasked", path.display()),
+                format!(
+                    "look at what it says; then `-f {}` takes it once, `git config --global --add safe.directory {folder}` for good",
+                    path.display()
+                ),
+            )
+        }
+    })
 }
 
 /// A path that was typed, below `-C`.
@@ -216,7 +245,7 @@ fn open(
     kept: &mut Option<Kept>,
 ) -> Result<Session, Failure> {
     let environment = Environment::from_lookup(|name| std::env::var(name).ok());
-    let registry = Arc::new(OciRegistry::new(registries(global, &state, cancel)));
+    let registry = Arc::new(OciRegistry::new(registries(global, &state, cancel)?));
     let opening = Opening {
         located,
         overrides,
@@ -283,28 +312,33 @@ pub fn fresh_session(global: &Global, nowhere: &Path) -> Result<Session, Failure
 
 /// The registries as every session asks them.
 pub fn registry(global: &Global, located: &Located) -> Result<OciRegistry, Failure> {
-    Ok(OciRegistry::new(registries(global, &state(global, located)?, &Cancel::default())))
+    Ok(OciRegistry::new(registries(global, &state(global, located)?, &Cancel::default())?))
 }
 
-fn registries(global: &Global, state: &StateFolder, cancel: &Cancel) -> Options {
+fn registries(global: &Global, state: &StateFolder, cancel: &Cancel) -> Result<Options, Failure> {
     let mut mirrors: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (host, url) in &global.mirrors {
         mirrors.entry(host.clone()).or_default().push(url.clone());
     }
     let cancel = cancel.clone();
-    Options {
-        credentials: credentials(),
+    Ok(Options {
+        credentials: credentials()?,
         insecure: global.insecure_registries.iter().cloned().collect(),
         mirrors,
         cache_folder: Some(state.sub("registry")),
         stop: Stop::when(move || cancel.is_cancelled()),
         ..Options::default()
-    }
+    })
 }
 
 /// Logins of this process and of docker.
-pub fn credentials() -> Credentials {
-    Credentials::from_lookup(|name| std::env::var(name).ok())
+pub fn credentials() -> Result<Credentials, Failure> {
+    Credentials::from_lookup(|name| std::env::var(name).ok()).map_err(|why| {
+        Failure::with_hint(
+            why,
+            "a login goes to the registry it was given for and to no other; docs/credentials.md",
+        )
+    })
 }
 
 fn asking(global: &Global) -> Asking {

@@ -8,12 +8,15 @@
 //! | direction marks, zero-width and other invisible characters, line separators | `\u{202e}` |
 //! | the beginning of a command to the CI this runs in | with a space in it |
 //!
+//! The password of an address (`https://u:p@h`, `ssh://u:p@h`) is struck out.
 //! Every other character stays as it is, a backslash too: this is for eyes, and `--json` is
 //! for programs. Knows no stream; `out` hands it all that is printed.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
+
+use crate::syntax::git_source::masked;
 
 /// What a CI takes for a command of a step, wherever it stands in a line or at its beginning alone.
 struct Commands {
@@ -43,12 +46,13 @@ pub fn line(text: &str) -> String {
 
 /// A text within a line, behind something of imk's own.
 pub fn part(text: &str) -> String {
-    anywhere(escaped(text, |_| false).into_owned(), commands())
+    anywhere(escaped(&redacted(text), |_| false).into_owned(), commands())
 }
 
 /// A text with line ends and tabs of its own, such as a file that is shown.
 pub fn text(text: &str) -> String {
-    let escaped = escaped(text, |c| matches!(c, '\n' | '\t'));
+    let text = redacted(text);
+    let escaped = escaped(&text, |c| matches!(c, '\n' | '\t'));
     let line = |line: &str| in_front(anywhere(line.to_owned(), commands()), commands());
     escaped.split_inclusive('\n').map(line).collect()
 }
@@ -60,12 +64,20 @@ pub fn output(bytes: &[u8]) -> String {
     let last = text.trim_end_matches(['\r', '\n']).rsplit('\r').next().unwrap_or_default();
     let stripped = anstream::adapter::strip_str(last).to_string();
     let kept: String = stripped.chars().filter(|c| !c.is_control() || *c == '\t').collect();
-    anywhere(escaped(&kept, |c| c == '\t').into_owned(), commands())
+    anywhere(escaped(&redacted(&kept), |c| c == '\t').into_owned(), commands())
 }
 
 /// JSON, in which the same characters are written as JSON's own escapes. Nothing changes for a reader.
 pub fn json(text: &str) -> String {
-    json_for(text, commands())
+    json_for(&redacted(text), commands())
+}
+
+/// No address with its password. Most texts have none.
+fn redacted(text: &str) -> Cow<'_, str> {
+    match text.contains("://") && text.contains('@') {
+        true => Cow::Owned(masked(text)),
+        false => Cow::Borrowed(text),
+    }
 }
 
 fn json_for(text: &str, commands: Option<&Commands>) -> String {
@@ -194,6 +206,14 @@ mod tests {
         assert_eq!(line("tool\u{202e}txt.exe \u{200b}\u{2028}"), "tool\\u{202e}txt.exe \\u{200b}\\u{2028}");
         assert_eq!(line("größe C:\\new 日本 🦀"), "größe C:\\new 日本 🦀");
         assert_eq!(text("a\n\tb\u{1b}c\n"), "a\n\tb\\u{1b}c\n");
+    }
+
+    #[test]
+    fn an_address_shows_without_its_password() {
+        assert_eq!(line("ADD https://u:pw@h/x /"), "ADD https://****@h/x /");
+        assert_eq!(line("no engine at `ssh://me:pw@big:22`"), "no engine at `ssh://me:**@big:22`");
+        assert_eq!(line("tcp://h:1 me@b ssh://me@big"), "tcp://h:1 me@b ssh://me@big");
+        assert_eq!(json("{\"a\": \"https://u:pw@h/x\"}"), "{\"a\": \"https://****@h/x\"}");
     }
 
     #[test]

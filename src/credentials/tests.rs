@@ -15,11 +15,11 @@ fn with_config(text: &str) -> (tempfile::TempDir, Credentials) {
     let folder = tempfile::tempdir().unwrap();
     fs_err::write(folder.path().join("config.json"), text).unwrap();
     let config_folder = Some(folder.path().to_owned());
-    (folder, Credentials { given: None, config_folder })
+    (folder, Credentials { config_folder, ..Credentials::default() })
 }
 
-fn given(host: Option<&str>) -> Option<Given> {
-    Some(Given { user: "me".into(), password: Secret::new("hunter2"), host: host.map(str::to_owned) })
+fn given(host: &str) -> Option<Given> {
+    Some(Given { user: "me".into(), password: Secret::new("hunter2"), host: host.to_owned() })
 }
 
 // me:hunter2
@@ -52,23 +52,31 @@ fn a_login_of_docker_is_found_and_tells_its_file() {
 #[test]
 fn no_configuration_means_anonymous() {
     let folder = tempfile::tempdir().unwrap();
-    let credentials = Credentials { given: None, config_folder: Some(folder.path().join("none")) };
+    let credentials =
+        Credentials { config_folder: Some(folder.path().join("none")), ..Credentials::default() };
     assert_eq!(credentials.login("r.example", 0), Ok(None));
 }
 
 #[test]
-fn a_login_for_imk_comes_first_and_gives_way_to_dockers() {
+fn a_login_for_imk_is_the_only_one_of_its_registry() {
     let (_folder, mut credentials) = with_config(CONFIG);
-    credentials.given = given(None);
+    credentials.given = given("r.example");
     assert_eq!(credentials.login("r.example", 0).unwrap().unwrap().source, "IMK_REGISTRY_USER");
-    assert!(credentials.login("r.example", 1).unwrap().unwrap().source.contains("config.json"));
-    assert_eq!(credentials.login("r.example", 2), Ok(None));
+    assert_eq!(credentials.login("r.example", 1), Ok(None));
+}
+
+#[test]
+fn nobody_has_a_login_that_is_withheld() {
+    let (_folder, mut credentials) = with_config(CONFIG);
+    credentials.withheld = true;
+    assert_eq!(credentials.login("r.example", 0), Ok(None));
+    assert_eq!(Credentials::none().login("r.example", 0), Ok(None));
 }
 
 #[test]
 fn a_login_for_one_registry_is_sent_to_no_other() {
     let (_folder, mut credentials) = with_config("{}");
-    credentials.given = given(Some("docker.io"));
+    credentials.given = given("docker.io");
     assert!(credentials.login("registry-1.docker.io", 0).unwrap().is_some());
     assert_eq!(credentials.login("registry-1.docker.io", 1), Ok(None));
     assert_eq!(credentials.login("r.example", 0), Ok(None));
@@ -76,17 +84,22 @@ fn a_login_for_one_registry_is_sent_to_no_other() {
 
 #[test]
 fn the_environment_names_login_registry_and_folder() {
-    let lookup = |name: &str| match name {
-        "IMK_REGISTRY_USER" => Some("me".to_owned()),
-        "IMK_REGISTRY_PASSWORD" => Some("hunter2".to_owned()),
-        "IMK_REGISTRY_HOST" => Some(String::new()),
-        "HOME" => Some("/home/me".to_owned()),
-        _ => None,
+    let set = |host: &'static str| {
+        Credentials::from_lookup(move |name: &str| match name {
+            "IMK_REGISTRY_USER" => Some("me".to_owned()),
+            "IMK_REGISTRY_PASSWORD" => Some("hunter2".to_owned()),
+            "IMK_REGISTRY_HOST" => Some(host.to_owned()),
+            "HOME" => Some("/home/me".to_owned()),
+            _ => None,
+        })
     };
-    let credentials = Credentials::from_lookup(lookup);
-    assert_eq!(credentials.given, given(None));
+    let credentials = set("r.example").unwrap();
+    assert_eq!(credentials.given, given("r.example"));
     assert_eq!(credentials.config_folder, Some("/home/me/.docker".into()));
-    assert_eq!(Credentials::from_lookup(|_| None), Credentials::default());
+    assert_eq!(Credentials::from_lookup(|_| None), Ok(Credentials::default()));
+    // Whom it is for is not left to whoever wrote a FROM.
+    let why = set("").unwrap_err();
+    assert!(why.contains("IMK_REGISTRY_HOST") && !why.contains("hunter2"), "{why}");
 }
 
 #[test]
@@ -101,7 +114,7 @@ fn a_helper_answers_where_the_file_does_not() {
 
 #[test]
 fn a_password_shows_in_no_debug_output() {
-    let credentials = Credentials { given: given(None), config_folder: None };
+    let credentials = Credentials { given: given("r.example"), ..Credentials::default() };
     let found = credentials.login("r.example", 0).unwrap();
     for text in [format!("{credentials:?}"), format!("{found:?}")] {
         assert!(!text.contains("hunter2") && text.contains("Secret(…)"), "{text}");

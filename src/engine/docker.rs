@@ -73,6 +73,12 @@ impl DockerEngine {
         self
     }
 
+    /// The author of a checkout names this engine, and the user did not: it gets no login and no secret.
+    pub fn chosen_by_the_checkout(mut self) -> Self {
+        self.credentials = Credentials::none();
+        self
+    }
+
     /// Where this engine is.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
@@ -256,6 +262,10 @@ impl Engine for DockerEngine {
         }
         if cancel.is_cancelled() {
             return Err(EngineError::Interrupted);
+        }
+        if self.credentials.withheld && !request.secrets.is_empty() {
+            let why = "the Imagefile names this engine, so it gets no secrets; `--engine NAME` is your word that it may";
+            return Err(session::refused(request, why.into()));
         }
         let known = self.confirmed()?;
         let runtime = self.runtime()?;

@@ -102,7 +102,20 @@ pub fn known_parts(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<Part> {
         parts.push(Part::new(code, git_source::masked(&remote.url), state));
     }
     parts.extend(dockerfile(db, image, recipe).into_iter().map(|line| Part::new(Code::Dockerfile, "", line)));
+    for part in &mut parts {
+        if let Some(value) = without_passwords(&part.value) {
+            part.value = value;
+        }
+    }
     parts
+}
+
+/// A value without the passwords of the addresses in it, since parts are kept and shown. That
+/// they changed still counts, by so little of a hash that nobody finds them by it.
+fn without_passwords(value: &str) -> Option<String> {
+    let masked = git_source::masked(value);
+    let which = ContentHash::of(value.as_bytes());
+    (masked != value).then(|| format!("{masked} (passwords {})", which.short(8)))
 }
 
 /// Which builder, without how its engine keeps images: that changes ids and not images.
@@ -188,4 +201,22 @@ pub fn action_key(spec: &ContentHash, bases: &[Part]) -> ContentHash {
 /// See `snapshot.rs`.
 pub(super) fn prime(db: &dyn Db, zalsa: &salsa::plumbing::Zalsa) {
     let _ = spec::fn_ingredient_(db, zalsa);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_passwords;
+
+    #[test]
+    fn a_password_in_an_address_counts_and_is_not_kept() {
+        let part = |password: &str| without_passwords(&format!("ADD https://u:{password}@h/x /")).unwrap();
+        assert!(
+            part("hunter2").starts_with("ADD https://*********@h/x / (passwords "),
+            "{}",
+            part("hunter2")
+        );
+        assert_ne!(part("hunter2"), part("hunter3"));
+        assert_eq!(part("hunter2"), part("hunter2"));
+        assert_eq!(without_passwords("ADD https://h/x@1 /"), None);
+    }
 }

@@ -239,7 +239,8 @@ pub fn reference(name: &str) -> Result<String, String> {
     if bad { Err(format!("`{name}` cannot name a branch or a tag")) } else { Ok(name.to_owned()) }
 }
 
-/// A text with what stands before the `@` of its http addresses struck out, every byte at its place.
+/// A text with what stands before the `@` of its http addresses struck out, and the password of
+/// any other address; every byte at its place.
 pub fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -247,11 +248,13 @@ pub fn masked(text: &str) -> String {
         let (before, after) = rest.split_at(at + 3);
         out.push_str(before);
         let end = after.find(|c: char| c.is_whitespace() || "/\"'`#".contains(c)).unwrap_or(after.len());
-        let secret = match after[..end].rfind('@') {
-            Some(secret) if before.ends_with("http://") || before.ends_with("https://") => secret,
-            _ => 0,
+        let (shown, secret) = match after[..end].rfind('@') {
+            Some(secret) if before.ends_with("http://") || before.ends_with("https://") => (0, secret),
+            Some(secret) => (after[..secret].find(':').map_or(secret, |colon| colon + 1), secret),
+            None => (0, 0),
         };
-        out.push_str(&"*".repeat(secret));
+        out.push_str(&after[..shown]);
+        out.push_str(&"*".repeat(secret - shown));
         rest = &after[secret..];
     }
     out + rest

@@ -23,6 +23,7 @@ mod sandbox;
 mod screen;
 mod shell;
 mod state;
+mod strangers;
 mod tags;
 mod terminal;
 mod tidy;

@@ -136,12 +136,14 @@ fn a_registry_with_a_login_lets_in_who_has_one() {
     let with = |credentials: Credentials| OciRegistry::new(Options { credentials, ..server.options() });
     let nowhere = server.options().credentials.config_folder;
 
-    let nobody = with(Credentials { given: None, config_folder: nowhere.clone() });
+    let nobody = with(Credentials { config_folder: nowhere.clone(), ..Credentials::default() });
     let error = nobody.head(&at).unwrap_err();
     assert!(matches!(error, RegistryError::Denied { login: None, .. }), "{error:?}");
 
-    let given = Given { user: USER.into(), password: Secret::new("wrong"), host: Some(server.host()) };
-    let error = with(Credentials { given: Some(given), config_folder: nowhere }).head(&at).unwrap_err();
+    let given = Given { user: USER.into(), password: Secret::new("wrong"), host: server.host() };
+    let error = with(Credentials { given: Some(given), config_folder: nowhere, withheld: false })
+        .head(&at)
+        .unwrap_err();
     let text = error.to_string();
     assert!(text.contains("IMK_REGISTRY_USER") && !text.contains("wrong"), "{text}");
 
@@ -151,7 +153,7 @@ fn a_registry_with_a_login_lets_in_who_has_one() {
         server.host()
     );
     fs::write(docker.path().join("config.json"), config).unwrap();
-    let login = with(Credentials { given: None, config_folder: Some(docker.path().to_owned()) });
+    let login = with(Credentials { config_folder: Some(docker.path().to_owned()), ..Credentials::default() });
     assert_eq!(login.head(&at).unwrap().unwrap().digest, digest);
     server.read_back("app:1");
 }
@@ -161,7 +163,7 @@ fn a_registry_with_a_login_lets_in_who_has_one() {
 #[ignore = "other tests run it in a process of its own, since helpers are found by PATH"]
 fn child_looks_a_name_up() {
     let Ok(name) = std::env::var("IMK_TEST_NAME") else { return };
-    let credentials = Credentials::from_lookup(|name| std::env::var(name).ok());
+    let credentials = Credentials::from_lookup(|name| std::env::var(name).ok()).unwrap();
     let client = OciRegistry::new(Options { credentials, ..Options::default() });
     let found = client.head(&imk::syntax::reference::parse(&name).unwrap());
     println!("found: {}", found.map_or_else(|error| error.to_string(), |head| format!("{head:?}")));

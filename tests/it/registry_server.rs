@@ -76,11 +76,12 @@ impl RegistryServer {
 
     /// Options that get in here, and look at nothing of this machine.
     pub fn options(&self) -> Options {
-        let given = Given { user: USER.to_owned(), password: Secret::new(PASSWORD), host: Some(self.host()) };
+        let given = Given { user: USER.to_owned(), password: Secret::new(PASSWORD), host: self.host() };
         Options {
             credentials: Credentials {
                 given: Some(given).filter(|_| self.wants.login),
                 config_folder: Some(self.folder.path().join("no-docker")),
+                ..Credentials::default()
             },
             certificates: self.folder.path().join("no-certs.d"),
             ..Options::default()

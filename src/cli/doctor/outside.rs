@@ -67,17 +67,16 @@ pub(super) fn registries(global: &Global, located: &Located, session: &Session) 
     if global.offline {
         return vec![Check::ok("registries", "not asked: --offline")];
     }
-    let registry = match open::registry(global, located) {
-        Ok(registry) => registry,
-        Err(failure) => {
+    let (registry, credentials) = match (open::registry(global, located), open::credentials()) {
+        (Ok(registry), Ok(credentials)) => (registry, credentials),
+        (Err(failure), _) | (_, Err(failure)) => {
             return vec![Check::fail(
                 "registries",
                 super::first_line(&failure),
-                "imk must have a place for its state",
+                "mend that first: no registry can be asked",
             )];
         }
     };
-    let credentials = open::credentials();
     let hosts: Vec<String> = hosts.into_iter().collect();
     let checks = at_once(&hosts, |host| one_registry(&registry, &credentials, host, own.contains(host)));
     checks.into_iter().flatten().collect()

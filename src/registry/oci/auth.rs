@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Response;
 use reqwest::header::HeaderValue;
 
-use super::base::Base;
+use super::base::{Base, is_private};
 use super::challenge::{self, Challenge};
 use super::wire::{Ask, Wire, body};
 use super::words;
@@ -131,12 +131,6 @@ impl Auth {
     fn forget(&self, host: &str) {
         lock(&self.logins).remove(host);
     }
-
-    /// Whether a host without a login of its own may be asked as nobody after all: the
-    /// login that was refused there was meant for another registry.
-    fn may_be_nobody(&self) -> bool {
-        self.credentials.given.as_ref().is_some_and(|given| given.host.is_none())
-    }
 }
 
 /// Where a pass is kept.
@@ -217,9 +211,11 @@ impl Wire {
             let found = self.auth.login(&base.host, *refused).await;
             let found = found.map_err(|why| denied(ask, None, why))?;
             let over = *refused > 0 && found.is_none();
-            // Only where all logins are used up, and only once.
-            let nobody = over && last.is_some() && self.auth.may_be_nobody();
-            if over && !(nobody && matches!(challenge, Challenge::Bearer { .. })) {
+            if found.is_some() && !is_private(&base.url) {
+                let why = "it speaks plain HTTP, over which no login is sent to another machine";
+                return Err(denied(ask, None, why.to_owned()));
+            }
+            if over {
                 self.auth.forget(&base.host);
                 return Err(denied(ask, last, why));
             }
@@ -244,10 +240,6 @@ impl Wire {
                 Ok(pass) if used == Some(&pass) => {}
                 Ok(pass) => {
                     self.auth.hide(&pass.value);
-                    if nobody {
-                        // The login is of no use at this host, and is not shown there again.
-                        lock(&self.auth.logins).insert(base.host.clone(), None);
-                    }
                     *cell = Some(pass.clone());
                     return Ok(pass);
                 }

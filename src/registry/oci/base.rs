@@ -72,6 +72,11 @@ pub(super) fn is_lenient(host: &str, insecure: &BTreeSet<String>) -> bool {
     insecure.contains(host) || is_loopback(host)
 }
 
+/// Whether nobody on the way can read along: TLS, or this machine itself.
+pub(super) fn is_private(url: &Url) -> bool {
+    url.scheme() == "https" || url.host_str().is_some_and(is_loopback)
+}
+
 /// Whether a host is this machine itself.
 pub(super) fn is_loopback(host: &str) -> bool {
     if let Some(rest) = host.strip_prefix('[') {
@@ -86,6 +91,19 @@ pub(super) fn is_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn nobody_reads_along_over_tls_or_on_this_machine() {
+        let private = |text: &str| super::is_private(&super::Url::parse(text).unwrap());
+        assert!(
+            private("https://r.example/") && private("http://127.0.0.1:5000/") && private("http://[::1]:1/")
+        );
+        assert!(
+            !private("http://r.example/")
+                && !private("http://10.0.0.1/")
+                && !private("http://127.0.0.1.nip.io/")
+        );
+    }
+
     use super::*;
 
     #[test]

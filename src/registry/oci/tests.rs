@@ -21,8 +21,8 @@ fn quick() -> Options {
         retry: Retry { tries: 4, first: Duration::from_millis(1), longest: Duration::from_millis(20) },
         certificates: "/nonexistent".into(),
         credentials: crate::credentials::Credentials {
-            given: None,
             config_folder: Some("/nonexistent".into()),
+            ..Default::default()
         },
         ..Options::default()
     }

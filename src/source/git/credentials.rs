@@ -6,12 +6,14 @@
 //! | variable | host |
 //! |---|---|
 //! | `IMK_GIT_TOKEN_HOST`, such as `IMK_GIT_TOKEN_GIT_EXAMPLE_COM` | `git.example.com` |
+//! | a dash is two underscores: `IMK_GIT_TOKEN_MY__GIT_EXAMPLE_COM` | `my-git.example.com` |
 //! | `GH_TOKEN`, `GITHUB_TOKEN` | `github.com` |
 //! | `GITLAB_TOKEN` | `gitlab.com`, and `CI_SERVER_HOST` |
 //! | `CI_JOB_TOKEN` | `CI_SERVER_HOST` |
 //!
-//! Over plain http only the first is sent, since it names the host. What is not
-//! found here is left to git: its helpers, the ssh agent, keys. Knows no process and no disk.
+//! No two host names have one variable: a dot is one underscore and a dash two, and no name has
+//! two dots side by side, or a dash beside a dot. Over plain http nothing is sent but to this machine itself.
+//! What is not found here is left to git: its helpers, the ssh agent, keys. Knows no process and no disk.
 
 use std::fmt;
 
@@ -40,12 +42,15 @@ pub fn credentials(url: &GitUrl, variable: &dyn Fn(&str) -> Option<String>) -> V
         return Vec::new();
     }
     let mut found = Vec::new();
+    if url.scheme == Scheme::Http && !is_this_machine(&url.host) {
+        return found;
+    }
     if let Some((user, secret)) = &url.user {
         let (user, secret) = (user.clone(), secret.clone());
         found.push(Credential { user, secret, from: "the address".into() });
     }
-    let own = format!("IMK_GIT_TOKEN_{}", variable_of(&url.host));
-    let mut names = vec![own.as_str()];
+    let own = variable_of(&url.host);
+    let mut names: Vec<&str> = own.iter().map(String::as_str).collect();
     let ci = variable("CI_SERVER_HOST").is_some_and(|host| host.eq_ignore_ascii_case(&url.host));
     if url.scheme == Scheme::Https {
         match url.host.as_str() {
@@ -81,9 +86,28 @@ fn user_of(host: &str) -> &'static str {
     }
 }
 
-/// `git.example.com` as a part of a variable's name.
-fn variable_of(host: &str) -> String {
-    host.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
+/// The variable with a host's token: `IMK_GIT_TOKEN_GIT_EXAMPLE_COM` for `git.example.com`. None for
+/// what is no name of DNS, since such a host could share its variable with another.
+pub fn variable_of(host: &str) -> Option<String> {
+    let label = |label: &str| {
+        let plain = label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        plain && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let name = host.to_ascii_uppercase().replace('-', "__").replace('.', "_");
+    host.split('.').all(label).then(|| format!("IMK_GIT_TOKEN_{name}"))
+}
+
+/// The variable by its earlier rule, where a dash was one underscore: what it holds goes to the host
+/// with dots alone. With its name of today, for a host that has both.
+pub fn renamed(url: &GitUrl, variable: &dyn Fn(&str) -> Option<String>) -> Option<(String, String)> {
+    let now = variable_of(&url.host).filter(|_| url.host.contains('-'))?;
+    let before = variable_of(&url.host.replace('-', "."))?;
+    (variable(&before).is_some() && variable(&now).is_none()).then_some((before, now))
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -112,8 +136,37 @@ mod tests {
         check("ssh://git@github.com/o/r", &github, "");
         let own = [("IMK_GIT_TOKEN_GIT_EXAMPLE_COM", "t"), ("GITHUB_TOKEN", "u")];
         check("https://git.example.com:8443/r", &own, "x-access-token:t from IMK_GIT_TOKEN_GIT_EXAMPLE_COM");
-        check("http://git.example.com/r", &own, "x-access-token:t from IMK_GIT_TOKEN_GIT_EXAMPLE_COM");
+        check("http://git.example.com/r", &own, "");
+        check("http://me:pass@git.example.com/r", &own, "");
+        let here = [("IMK_GIT_TOKEN_127_0_0_1", "t")];
+        check("http://127.0.0.1:8080/r", &here, "x-access-token:t from IMK_GIT_TOKEN_127_0_0_1");
         check("https://other.example.com/r", &own, "");
+    }
+
+    #[test]
+    fn no_two_hosts_share_a_variable() {
+        let mut hosts = std::collections::BTreeMap::new();
+        let labels = ["a", "b", "a-b", "a--b", "b-a", "a-b-a", "ab"];
+        for first in labels {
+            for second in labels {
+                for host in
+                    [first.to_owned(), format!("{first}.{second}"), format!("{first}.{second}.{first}")]
+                {
+                    let other = hosts.insert(variable_of(&host).unwrap(), host.clone());
+                    assert!(other.is_none_or(|other| other == host), "{host}");
+                }
+            }
+        }
+        for host in ["a_b", "a..b", "-a", "a-.b", "", "[::1]"] {
+            assert_eq!(variable_of(host), None, "{host}");
+        }
+        let earlier = [("IMK_GIT_TOKEN_A_B", "t")];
+        check("https://a-b/r", &earlier, "");
+        check("https://a.b/r", &earlier, "x-access-token:t from IMK_GIT_TOKEN_A_B");
+        let variable = |name: &str| (name == "IMK_GIT_TOKEN_A_B").then(|| "t".to_owned());
+        let pair = ("IMK_GIT_TOKEN_A_B".to_owned(), "IMK_GIT_TOKEN_A__B".to_owned());
+        assert_eq!(renamed(&url("https://a-b/r").unwrap(), &variable), Some(pair));
+        assert_eq!(renamed(&url("https://a.b/r").unwrap(), &variable), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::credentials::{Credential, credentials};
+use super::credentials::{Credential, credentials, renamed};
 use super::keep;
 use crate::state::folder::StateFolder;
 use crate::syntax::git_source::GitUrl;
@@ -98,7 +98,15 @@ impl Program<'_> {
                 done => return done,
             }
         }
-        Err(refused.unwrap_or_else(|| RemoteError::Refused("it gives no reason".into())))
+        let mut refused = refused.unwrap_or_else(|| RemoteError::Refused("it gives no reason".into()));
+        if let (RemoteError::Refused(why), Some((before, now))) = (&mut refused, renamed(self.url, &variable))
+        {
+            let host = &self.url.host;
+            why.push_str(&format!(
+                "; {before} is not for `{host}`: its variable is {now}, with two underscores for a dash"
+            ));
+        }
+        Err(refused)
     }
 
     fn variable(&self, name: &str) -> Option<String> {
