@@ -177,6 +177,11 @@ fn parse_address(host: &str, tls: Option<Tls>) -> Result<Address, String> {
     match scheme {
         "unix" if rest.is_empty() => Ok(Address::Unix(DEFAULT_SOCKET.into())),
         "unix" => Ok(Address::Unix(rest.into())),
+        // Whatever is wrong with it is not to be quoted: a password may be in it.
+        "tcp" | "http" | "https" if rest.contains('@') => Err(
+            "an engine's address over TCP has neither a user nor a password; TLS certificates say who asks"
+                .into(),
+        ),
         "tcp" | "http" | "https" => {
             let tls = if scheme == "https" { Some(tls.unwrap_or_default()) } else { tls };
             let (host, port) = split_port(rest.split('/').next().unwrap_or_default())?;
