@@ -64,7 +64,7 @@ pub(crate) fn docker_config(bytes: &[u8]) {
     // A helper that is named is a program of the user's: none is run here.
     let text = String::from_utf8_lossy(bytes);
     if !text.contains("credHelpers") && !text.contains("credsStore") && !text.contains('\\') {
-        let credentials = Credentials { given: None, config_folder: Some(folder.path().into()) };
+        let credentials = Credentials { config_folder: Some(folder.path().into()), ..Credentials::default() };
         let _ = credentials.login("r.example", 0).map(|found| format!("{found:?}"));
     }
 }
