@@ -131,7 +131,7 @@ pub fn go(
         }
     });
     let options = BuildOptions {
-        jobs: going.jobs.unwrap_or_else(|| engines::jobs(&session.executor.fleet())),
+        jobs: going.jobs.unwrap_or_else(|| engines::jobs(&session.executor.pool())),
         keep_going: args.keep_going,
         always: args.always_make || args.no_cache,
         no_cache: args.no_cache,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::failure::Failure;
 use super::open::credentials;
 use crate::drive::project::Project;
-use crate::engine::{DockerEngine, Endpoint, Engine, EngineError, Environment, Fleet, Member, NoEngine};
+use crate::engine::{DockerEngine, Endpoint, Engine, EngineError, EnginePool, Environment, NoEngine, Node};
 use crate::syntax::imagefile::{DeclaredEngine, EngineAddress};
 use crate::syntax::resolve::platform;
 
@@ -21,81 +21,85 @@ struct Typed {
 }
 
 /// The engines of a run: those that were typed, else docker's own and those of the Imagefile.
-pub fn fleet(typed: &[String], project: &Project, environment: &Environment) -> Result<Fleet, Failure> {
+pub fn engine_pool(
+    typed: &[String],
+    project: &Project,
+    environment: &Environment,
+) -> Result<EnginePool, Failure> {
     if typed.iter().all(|text| text.trim().is_empty()) {
         return declared(project, environment);
     }
-    let mut members: Vec<Member> = Vec::new();
+    let mut nodes: Vec<Node> = Vec::new();
     for one in parse(typed)? {
-        let mut member = match project.engines.get(&one.place) {
+        let mut node = match project.engines.get(&one.place) {
             Some(engine) => {
                 // Typed, it is the user's own choice, whoever wrote down where it is.
                 let endpoint = endpoint_of(engine, environment).map_err(|error| Failure::engine(&error))?;
-                dressed(Member::new(&one.place, docker(endpoint)?), engine)
+                dressed(Node::new(&one.place, docker(endpoint)?), engine)
             }
             None => {
                 let endpoint = endpoint(&one.place, environment).map_err(|error| Failure::engine(&error))?;
-                Member::new(&one.place, docker(endpoint)?)
+                Node::new(&one.place, docker(endpoint)?)
             }
         };
-        member.labels.extend(one.labels);
-        member.platforms.extend(one.platforms);
-        member.jobs = one.jobs.or(member.jobs);
-        if members.iter().any(|other| other.name == member.name) {
+        node.labels.extend(one.labels);
+        node.platforms.extend(one.platforms);
+        node.jobs = one.jobs.or(node.jobs);
+        if nodes.iter().any(|other| other.name == node.name) {
             let hint = "its labels, platforms and jobs stand in one word, with commas between";
-            return Err(Failure::with_hint(format!("the engine `{}` is named twice", member.name), hint));
+            return Err(Failure::with_hint(format!("the engine `{}` is named twice", node.name), hint));
         }
-        members.push(member);
+        nodes.push(node);
     }
-    let mut members = members.into_iter();
-    match members.next() {
-        Some(home) => Ok(Fleet::new(home, members.collect())),
+    let mut nodes = nodes.into_iter();
+    match nodes.next() {
+        Some(home) => Ok(EnginePool::new(home, nodes.collect())),
         None => declared(project, environment),
     }
 }
 
 /// Docker's own engine, and those of the Imagefile. One of these that is docker's own says more of it.
-fn declared(project: &Project, environment: &Environment) -> Result<Fleet, Failure> {
+fn declared(project: &Project, environment: &Environment) -> Result<EnginePool, Failure> {
     let own = Endpoint::resolve(environment).map_err(|error| Failure::engine(&error))?;
-    let mut home: Option<Member> = None;
+    let mut home: Option<Node> = None;
     let mut others = Vec::new();
     let mut unknown = Vec::new();
     for (name, engine) in &project.engines {
         match endpoint_of(engine, environment) {
             Ok(endpoint) if endpoint.address == own.address && home.is_none() => {
-                home = Some(dressed(Member::new(name, docker(own.clone())?), engine));
+                home = Some(dressed(Node::new(name, docker(own.clone())?), engine));
             }
             // The checkout's author names it: no login and no secret goes there.
             Ok(endpoint) => {
                 let engine_there = Arc::new(DockerEngine::new(endpoint).chosen_by_the_checkout());
-                others.push(dressed(Member::new(name, engine_there), engine));
+                others.push(dressed(Node::new(name, engine_there), engine));
             }
             Err(error) => {
                 // Not everybody has everybody's contexts: the others do.
                 unknown.push((name.clone(), error));
-                others.push(dressed(Member::new(name, Arc::new(NoEngine)), engine));
+                others.push(dressed(Node::new(name, Arc::new(NoEngine)), engine));
             }
         }
     }
     let name = if project.engines.is_empty() { String::new() } else { own.address.to_string() };
     let home = match home {
         Some(home) => home,
-        None => Member::new(&name, docker(own)?),
+        None => Node::new(&name, docker(own)?),
     };
-    let fleet = Fleet::new(home, others);
+    let pool = EnginePool::new(home, others);
     for (name, error) in unknown {
-        if let Some(member) = fleet.named(&name) {
-            fleet.lose(member, error);
+        if let Some(node) = pool.named(&name) {
+            pool.lose(node, error);
         }
     }
-    Ok(fleet)
+    Ok(pool)
 }
 
-fn dressed(mut member: Member, engine: &DeclaredEngine) -> Member {
-    member.labels.extend(engine.labels.iter().cloned());
-    member.platforms.extend(engine.platforms.iter().cloned());
-    member.jobs = engine.jobs;
-    member
+fn dressed(mut node: Node, engine: &DeclaredEngine) -> Node {
+    node.labels.extend(engine.labels.iter().cloned());
+    node.platforms.extend(engine.platforms.iter().cloned());
+    node.jobs = engine.jobs;
+    node
 }
 
 fn endpoint_of(engine: &DeclaredEngine, environment: &Environment) -> Result<Endpoint, EngineError> {
@@ -153,9 +157,9 @@ fn parse(typed: &[String]) -> Result<Vec<Typed>, Failure> {
 
 /// How many jobs run at once unless something else is asked for: as many as the engines take together,
 /// where one without a limit is taken for a machine like this.
-pub fn jobs(fleet: &Fleet) -> usize {
+pub fn jobs(pool: &EnginePool) -> usize {
     let here = std::thread::available_parallelism().map_or(1, usize::from);
-    fleet.members().iter().map(|member| member.jobs.unwrap_or(here)).sum()
+    pool.nodes().iter().map(|node| node.jobs.unwrap_or(here)).sum()
 }
 
 #[cfg(test)]
@@ -195,11 +199,11 @@ mod tests {
         let project = Project { engines: engines.into_iter().collect(), ..Project::default() };
         let environment =
             Environment { docker_host: Some("unix:///x.sock".into()), ..Environment::default() };
-        let fleet = fleet(&[], &project, &environment).unwrap();
-        let names: Vec<&str> = fleet.members().iter().map(|member| member.name.as_str()).collect();
-        assert_eq!((names, fleet.home().jobs), (vec!["here", "there"], Some(2)));
+        let pool = engine_pool(&[], &project, &environment).unwrap();
+        let names: Vec<&str> = pool.nodes().iter().map(|node| node.name.as_str()).collect();
+        assert_eq!((names, pool.default_node().jobs), (vec!["here", "there"], Some(2)));
         // Typed, they are those that were typed, and no others.
-        let fleet = super::fleet(&["there,labels=big".into()], &project, &environment).unwrap();
-        assert!(fleet.is_one() && fleet.home().labels.len() == 2);
+        let pool = super::engine_pool(&["there,labels=big".into()], &project, &environment).unwrap();
+        assert!(pool.is_one() && pool.default_node().labels.len() == 2);
     }
 }

@@ -11,7 +11,7 @@ use crate::drive::select::Unknown;
 use crate::drive::session::{OpenError, Session};
 use crate::drive::sync::SyncError;
 use crate::engine::EngineError;
-use crate::query::recipe::Problem;
+use crate::query::problem::Problem;
 use crate::source::tree::ReadError;
 use crate::syntax::git_source::masked;
 

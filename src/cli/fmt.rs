@@ -4,7 +4,7 @@ use super::args::Global;
 use super::args::shell::FmtArgs;
 use super::failure::Failure;
 use super::{open, out};
-use crate::query::recipe::Problem;
+use crate::query::problem::Problem;
 use crate::source::outside;
 use crate::syntax::imagefile::format::format;
 

@@ -11,7 +11,7 @@ use super::args::{Global, ImportArgs};
 use super::failure::Failure;
 use super::{open, out};
 use crate::name;
-use crate::query::recipe::Problem;
+use crate::query::problem::Problem;
 use crate::source::discover::named;
 use crate::source::disk::DiskTree;
 use crate::source::locate::{IMAGEFILE, Located};

@@ -76,7 +76,7 @@ fn inputs(session: &Session, synced: &Synced, name: &str) -> Result<Inputs, Fail
     let mut on: Vec<(String, Option<String>)> = Vec::new();
     for edge in &bases(db, image).inside {
         if !on.iter().any(|(base, _)| *base == edge.base) {
-            let built = match session.executor.fleet().is_one() {
+            let built = match session.executor.pool().is_one() {
                 true => synced
                     .engine
                     .as_ref()

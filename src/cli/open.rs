@@ -265,7 +265,7 @@ fn open(
     };
     let mut session = Session::open_with(opening, recipes, waiting, kept)
         .map_err(|error| open_error(error, |path| text(&*tree, path)))?;
-    session.executor.enlist(engines::fleet(&global.engines, &session.project, &environment)?);
+    session.executor.enlist(engines::engine_pool(&global.engines, &session.project, &environment)?);
     session.on_fetch(Arc::new(|url: &str| out::note(format_args!("fetching from {url}"))));
     Ok(session)
 }
@@ -283,7 +283,7 @@ pub fn synced(session: &mut Session, words: &[String]) -> Result<Synced, Failure
 
 /// Tells which engines do not answer, each once.
 fn gone(session: &Session) {
-    for (name, error) in session.executor.fleet().take_gone() {
+    for (name, error) in session.executor.pool().take_gone() {
         out::warning(format_args!("engine `{name}` is left out: {error}"));
     }
 }

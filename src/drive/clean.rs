@@ -79,16 +79,16 @@ impl Session {
                 .filter(|record| !concerns(record))
                 .map(|record| (&record.engine, &record.id))
                 .collect();
-            for member in self.executor.fleet().members() {
-                member.gone().map_or(Ok(()), |error| Err(error.clone()))?;
+            for node in self.executor.pool().nodes() {
+                node.gone().map_or(Ok(()), |error| Err(error.clone()))?;
                 // One result may serve two images; the one that stays keeps it.
                 let own = records
                     .iter()
                     .filter(concerns)
                     .filter(|record| !others.contains(&(&record.engine, &record.id)));
-                let mut held: Vec<Held> = self.held(member, own)?.into_values().collect();
-                Self::weigh(member, &mut held);
-                let containers = member.engine.containers()?;
+                let mut held: Vec<Held> = self.held(node, own)?.into_values().collect();
+                Self::weigh(node, &mut held);
+                let containers = node.engine.containers()?;
                 for held in held {
                     match self.may_go(&held, &containers) {
                         Ok(()) => cleaning.images.push(held),

@@ -52,7 +52,7 @@ impl Session {
         if self.project.images.contains_key(word) {
             return ledger.newest(|record| record.image == word).ok_or(NoBuild::Unknown);
         }
-        match self.executor.home().inspect(word) {
+        match self.executor.default_engine().inspect(word) {
             Ok(Some(info)) => match ledger.newest(|record| record.id == info.id.0) {
                 Some(record) => Ok(record),
                 None => self.in_a_registry(word).ok_or(NoBuild::NotOurs),

@@ -21,7 +21,7 @@ use super::holdings::{Held, Stays};
 use super::plan::{Found, Plan, Verdict};
 use super::session::Session;
 use super::sync::Synced;
-use crate::engine::{EngineError, ImageId, Member};
+use crate::engine::{EngineError, ImageId, Node};
 use crate::exec::executor::PIN;
 use crate::exec::push::STAGING;
 use crate::exec::remote_cache::CacheLookup;
@@ -93,14 +93,14 @@ impl Session {
     /// What nothing reaches, by a plan of all images. Changes nothing.
     pub fn sweep(&self, synced: &Synced, plan: &Plan, options: &GcOptions) -> Sweep {
         let mut sweep = Sweep::default();
-        for member in self.executor.fleet().members() {
-            let there = member.gone().or(synced.engine.as_ref().err());
+        for node in self.executor.pool().nodes() {
+            let there = node.gone().or(synced.engine.as_ref().err());
             let swept = match there {
                 Some(error) => Err(error.clone()),
-                None => self.sweep_engine(member, synced, plan, options, &mut sweep),
+                None => self.sweep_engine(node, synced, plan, options, &mut sweep),
             };
             if let Err(error) = swept {
-                sweep.unseen.push((member.name.clone(), error));
+                sweep.unseen.push((node.name.clone(), error));
             }
         }
         let declared = self.all_declared();
@@ -126,15 +126,15 @@ impl Session {
         }
         sweep.images = gone;
         // A name that stays behind is tried again by the next run.
-        let fleet = self.executor.fleet();
-        let untag = |engine: &String, name: &String| fleet.named(engine)?.engine.untag(name).ok();
+        let pool = self.executor.pool();
+        let untag = |engine: &String, name: &String| pool.named(engine)?.engine.untag(name).ok();
         sweep.names.retain(|(engine, name)| untag(engine, name).is_some());
         self.executor.ledger.drop_records(self.is_over(&sweep, &self.all_declared()))?;
         self.remove_unused(&mut sweep.files)?;
         self.upstream.forget(&self.wanted(&synced.order));
         let gone: BTreeSet<(&String, &ImageId)> =
             sweep.images.iter().map(|(held, _)| (&held.engine, &held.id)).collect();
-        let home = &fleet.home().name;
+        let home = &pool.default_node().name;
         let place = |name: &String| self.memory.places.get(name).unwrap_or(home);
         let lost = self.memory.results.iter().filter(|(name, id)| gone.contains(&(place(name), id)));
         let lost: Vec<String> = lost.map(|(name, _)| name.clone()).collect();
@@ -148,28 +148,28 @@ impl Session {
 
     fn sweep_engine(
         &self,
-        member: &Member,
+        node: &Node,
         synced: &Synced,
         plan: &Plan,
         options: &GcOptions,
         sweep: &mut Sweep,
     ) -> Result<(), EngineError> {
-        let engine = member.engine.identity()?.id;
+        let engine = node.engine.identity()?.id;
         let (builds, left) = (self.executor.ledger.records(), self.executor.ledger.left());
         let records: Vec<&Record> =
             builds.iter().chain(&left).filter(|record| record.engine == engine).collect();
-        let mut held = self.held(member, records.iter().copied())?;
+        let mut held = self.held(node, records.iter().copied())?;
         let declared = self.all_declared();
         let released = if options.published { self.released(plan) } else { BTreeSet::new() };
-        let mut kept = self.reached(member, synced, plan, &records, &held)?;
+        let mut kept = self.reached(node, synced, plan, &records, &held)?;
         kept.extend(newest(&builds, &engine, &declared, options.keep));
         kept.retain(|id| !released.contains(id));
-        let containers = member.engine.containers()?;
-        let names = self.left_behind(member, &kept)?.into_iter();
-        sweep.names.extend(names.map(|name| (member.name.clone(), name)));
+        let containers = node.engine.containers()?;
+        let names = self.left_behind(node, &kept)?.into_iter();
+        sweep.names.extend(names.map(|name| (node.name.clone(), name)));
         held.retain(|id, _| !kept.contains(id));
         let mut loose: Vec<Held> = held.into_values().collect();
-        Self::weigh(member, &mut loose);
+        Self::weigh(node, &mut loose);
         for held in loose {
             let why = match () {
                 () if released.contains(&held.id) => Why::Published,
@@ -187,7 +187,7 @@ impl Session {
     /// The images that something but their age keeps.
     fn reached(
         &self,
-        member: &Member,
+        node: &Node,
         synced: &Synced,
         plan: &Plan,
         records: &[&Record],
@@ -229,17 +229,12 @@ impl Session {
                 kept.insert(ImageId(id.clone()));
             }
         }
-        kept.extend(self.named_now(member, synced, plan)?);
+        kept.extend(self.named_now(node, synced, plan)?);
         Ok(kept)
     }
 
     /// What bears a tag that imk would give now: to the current result, or to the next.
-    fn named_now(
-        &self,
-        member: &Member,
-        synced: &Synced,
-        plan: &Plan,
-    ) -> Result<BTreeSet<ImageId>, EngineError> {
+    fn named_now(&self, node: &Node, synced: &Synced, plan: &Plan) -> Result<BTreeSet<ImageId>, EngineError> {
         let tagging = self.tagging(synced);
         let mut wanted = BTreeSet::new();
         for name in &synced.order.names {
@@ -247,7 +242,7 @@ impl Session {
             wanted.extend(given.into_iter().map(|tag| reference::normalized(&tag.reference)));
         }
         let repositories = self.project.images.values().map(|image| image.repository.clone()).collect();
-        let named = member.engine.references(&repositories)?;
+        let named = node.engine.references(&repositories)?;
         let bears = named.into_iter().filter(|(tag, _)| wanted.contains(&reference::normalized(tag)));
         Ok(bears.map(|(_, id)| id).collect())
     }
@@ -299,7 +294,7 @@ impl Session {
 
     /// Names that imk gives for a moment, left by a run that was killed. The last name of an image that
     /// is needed stays: an engine removes an image together with it.
-    fn left_behind(&self, member: &Member, kept: &BTreeSet<ImageId>) -> Result<Vec<String>, EngineError> {
+    fn left_behind(&self, node: &Node, kept: &BTreeSet<ImageId>) -> Result<Vec<String>, EngineError> {
         let mut repositories: BTreeSet<String> =
             self.project.images.values().map(|image| image.repository.clone()).collect();
         repositories.insert(PIN.to_owned());
@@ -310,10 +305,10 @@ impl Session {
                 || tag == STAGING
                 || tag.starts_with(&format!("{STAGING}-"))
         };
-        let named = member.engine.references(&repositories)?;
+        let named = node.engine.references(&repositories)?;
         let ids: BTreeSet<ImageId> =
             named.iter().filter(|(name, _)| passing(name)).map(|(_, id)| id.clone()).collect();
-        let bear = member.engine.inventory(&ids)?;
+        let bear = node.engine.inventory(&ids)?;
         let only_passing =
             |id: &ImageId| bear.get(id).is_some_and(|tags| tags.iter().all(|tag| passing(tag)));
         let mut names: Vec<String> = Vec::new();
@@ -332,16 +327,16 @@ impl Session {
         sweep: &'s Sweep,
         declared: &'s BTreeSet<String>,
     ) -> impl Fn(&Record) -> bool + use<'s> {
-        let fleet = self.executor.fleet();
+        let pool = self.executor.pool();
         let unseen = |name: &String| sweep.unseen.iter().any(|(engine, _)| engine == name);
-        let seen = fleet.members().iter().filter(|member| !unseen(&member.name));
-        let seen: BTreeMap<String, Arc<Member>> =
-            seen.filter_map(|member| Some((member.engine.identity().ok()?.id, Arc::clone(member)))).collect();
+        let seen = pool.nodes().iter().filter(|node| !unseen(&node.name));
+        let seen: BTreeMap<String, Arc<Node>> =
+            seen.filter_map(|node| Some((node.engine.identity().ok()?.id, Arc::clone(node)))).collect();
         move |record| {
-            let Some(member) = seen.get(&record.engine) else { return false };
+            let Some(node) = seen.get(&record.engine) else { return false };
             let id = ImageId(record.id.clone());
-            let goes = || sweep.images.iter().any(|(held, _)| held.engine == member.name && held.id == id);
-            !declared.contains(&record.image) && (goes() || member.has(&id) == Ok(false))
+            let goes = || sweep.images.iter().any(|(held, _)| held.engine == node.name && held.id == id);
+            !declared.contains(&record.image) && (goes() || node.has(&id) == Ok(false))
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::session::Session;
 use super::upstream::several_at_once;
-use crate::engine::{EngineError, ImageId, Member};
+use crate::engine::{EngineError, ImageId, Node};
 use crate::exec::executor::PIN;
 use crate::state::ledger::Record;
 use crate::syntax::reference::normalized;
@@ -51,23 +51,23 @@ impl Session {
     /// When the engine does not say.
     pub(super) fn held<'r>(
         &self,
-        member: &Member,
+        node: &Node,
         records: impl Iterator<Item = &'r Record>,
     ) -> Result<BTreeMap<ImageId, Held>, EngineError> {
-        let engine = member.engine.identity()?.id;
+        let engine = node.engine.identity()?.id;
         let mut held: BTreeMap<ImageId, Held> = BTreeMap::new();
         for record in records.filter(|record| record.engine == engine) {
             let id = ImageId(record.id.clone());
             let (images, tags) = (BTreeSet::new(), BTreeSet::new());
-            let engine = member.name.clone();
+            let engine = node.name.clone();
             let new = Held { engine, id: id.clone(), images, tags, size: None, at: 0 };
             let held = held.entry(id).or_insert(new);
             held.images.insert(record.image.clone());
             held.at = held.at.max(record.at);
         }
         let ids = held.keys().cloned().collect();
-        let has = member.engine.inventory(&ids)?;
-        member.know(&ids, &has);
+        let has = node.engine.inventory(&ids)?;
+        node.know(&ids, &has);
         held.retain(|id, held| {
             let tags = has.get(id);
             held.tags = tags.cloned().unwrap_or_default();
@@ -77,10 +77,10 @@ impl Session {
     }
 
     /// Asks the engine for sizes, a few at a time, and puts the images in order: by name, the oldest in front.
-    pub(super) fn weigh(member: &Member, held: &mut [Held]) {
+    pub(super) fn weigh(node: &Node, held: &mut [Held]) {
         held.sort_by(|a, b| (&a.images, a.at, &a.id).cmp(&(&b.images, b.at, &b.id)));
         let sizes = several_at_once(SIZES_AT_ONCE, held, |held| {
-            member.engine.inspect(&held.id.0).ok().flatten().map(|info| info.size)
+            node.engine.inspect(&held.id.0).ok().flatten().map(|info| info.size)
         });
         for (held, size) in held.iter_mut().zip(sizes) {
             held.size = size;
@@ -114,9 +114,9 @@ impl Session {
     /// # Errors
     /// Why it is still there.
     pub(super) fn let_go(&self, held: &Held) -> Result<(), Stays> {
-        let fleet = self.executor.fleet();
-        let Some(member) = fleet.named(&held.engine) else { return Ok(()) };
-        let engine = &member.engine;
+        let pool = self.executor.pool();
+        let Some(node) = pool.named(&held.engine) else { return Ok(()) };
+        let engine = &node.engine;
         for tag in &held.tags {
             // A name may have been given to another image since the engine was asked.
             let bearer = engine.inspect(tag).map_err(Stays::Refused)?;
@@ -127,7 +127,7 @@ impl Session {
         if engine.inspect(&held.id.0).map_err(Stays::Refused)?.is_some() {
             engine.remove(&held.id).map_err(Stays::Refused)?;
         }
-        member.know(&BTreeSet::from([held.id.clone()]), &BTreeMap::new());
+        node.know(&BTreeSet::from([held.id.clone()]), &BTreeMap::new());
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::session::Session;
 use super::upstream::Upstream;
-use crate::engine::{EngineError, EngineIdentity, Fleet, ImageId, Inventory};
+use crate::engine::{EngineError, EngineIdentity, EnginePool, ImageId, Inventory};
 use crate::query::inputs::{Outside, OutsideBase};
 
 /// What is to be asked, by the name of the engine.
@@ -25,24 +25,24 @@ pub(super) struct Answer {
 
 /// Asks all of it at once.
 pub(super) fn ask(
-    fleet: &Fleet,
+    pool: &EnginePool,
     upstream: &Upstream,
     questions: &Questions,
     wanted: &BTreeSet<OutsideBase>,
 ) -> Answer {
-    let home = fleet.home();
+    let home = pool.default_node();
     std::thread::scope(|scope| {
-        let others = fleet.alive().filter(|member| member.name != home.name);
-        let others = others.filter_map(|member| Some((member, questions.get(&member.name)?)));
+        let others = pool.alive().filter(|node| node.name != home.name);
+        let others = others.filter_map(|node| Some((node, questions.get(&node.name)?)));
         let asked: Vec<_> = others
-            .map(|(member, ids)| {
-                scope.spawn(move || match member.engine.inventory(ids) {
+            .map(|(node, ids)| {
+                scope.spawn(move || match node.engine.inventory(ids) {
                     Ok(has) => {
-                        member.know(ids, &has);
-                        Some((member.name.clone(), has))
+                        node.know(ids, &has);
+                        Some((node.name.clone(), has))
                     }
                     Err(error) => {
-                        fleet.lose(member, error);
+                        pool.lose(node, error);
                         None
                     }
                 })
@@ -68,10 +68,10 @@ pub(super) fn ask(
             all.extend(answer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
         if let Err(error @ EngineError::Unreachable { .. }) = &identity
-            && !fleet.is_one()
-            && let Some(other) = fleet.members()[1..].iter().find_map(|member| fleet.identity(member))
+            && !pool.is_one()
+            && let Some(other) = pool.nodes()[1..].iter().find_map(|node| pool.identity(node))
         {
-            fleet.lose(home, error.clone());
+            pool.lose(home, error.clone());
             identity = Ok(other);
         }
         Answer { identity, has: all, outside }
@@ -82,11 +82,11 @@ impl Session {
     /// The results of earlier runs by the engine that has them: home's where no other was noted, or
     /// the one that was noted is none of ours any more.
     pub(super) fn questions(&self) -> Questions {
-        let fleet = self.executor.fleet();
+        let pool = self.executor.pool();
         let mut questions = Questions::new();
         for (name, id) in &self.memory.results {
-            let noted = self.memory.places.get(name).filter(|place| fleet.named(place).is_some());
-            let place = noted.unwrap_or(&fleet.home().name);
+            let noted = self.memory.places.get(name).filter(|place| pool.named(place).is_some());
+            let place = noted.unwrap_or(&pool.default_node().name);
             self.executor.place(id, place);
             questions.entry(place.clone()).or_default().insert(id.clone());
         }

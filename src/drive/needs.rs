@@ -9,8 +9,8 @@ use super::project::Declared;
 use super::session::Session;
 use super::sync::Synced;
 use crate::engine::Caches;
-use crate::engine::fleet::Wanted;
-use crate::query::recipe::Problem;
+use crate::engine::pool::Wanted;
+use crate::query::problem::Problem;
 
 impl Session {
     pub(super) fn needs(&self) -> BTreeMap<String, BTreeSet<String>> {
@@ -29,7 +29,7 @@ impl Session {
 
     /// Images of an order that would have to be built, and that no engine builds.
     pub(super) fn unplaced(&self, synced: &Synced, always: bool) -> BTreeMap<String, Problem> {
-        let fleet = self.executor.fleet();
+        let pool = self.executor.pool();
         let wish = |image: &Declared| Wanted {
             platform: image.options.platform.clone().unwrap_or_default(),
             needs: labels(image),
@@ -38,7 +38,7 @@ impl Session {
         let declared = |name: &String| self.project.images.get(name).map(|image| (name.clone(), image));
         let order = synced.order.names.iter().filter_map(declared);
         let unplaced: BTreeMap<String, &Declared> =
-            order.filter(|(_, image)| !fleet.could(&wish(image))).collect();
+            order.filter(|(_, image)| !pool.could(&wish(image))).collect();
         if unplaced.is_empty() {
             return BTreeMap::new();
         }
@@ -49,8 +49,7 @@ impl Session {
         };
         let problem = |image: &Declared, name: &str| {
             let wish = wish(image);
-            let missing =
-                |label: &&String| fleet.members().iter().all(|member| !member.labels.contains(*label));
+            let missing = |label: &&String| pool.nodes().iter().all(|node| !node.labels.contains(*label));
             let quoted = wish.needs.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>();
             let what = match (quoted.is_empty(), wish.platform.is_empty()) {
                 (false, true) => quoted.join(" and "),
@@ -64,7 +63,7 @@ impl Session {
                 message: format!("image `{name}` needs an engine with {what}, and there is none"),
                 hint: Some(format!(
                     "there are {}; say what one is good for: --engine 'HOST,labels=gpu', or `engines` in Imagefile.ron",
-                    fleet.described().join(", ")
+                    pool.described().join(", ")
                 )),
             }
         };

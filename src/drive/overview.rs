@@ -64,11 +64,11 @@ impl Session {
         let newest = synced.order.names.iter().filter_map(|name| self.executor.ledger.latest(name, &engine));
         let unknown: BTreeSet<ImageId> = newest
             .map(|record| ImageId(record.id))
-            .filter(|id| !self.executor.fleet().home().knows(id))
+            .filter(|id| !self.executor.pool().default_node().knows(id))
             .collect();
         // Without an answer each is asked for, and says then what is wrong.
-        if let Ok(has) = self.executor.home().inventory(&unknown) {
-            self.executor.fleet().home().know(&unknown, &has);
+        if let Ok(has) = self.executor.default_engine().inventory(&unknown) {
+            self.executor.pool().default_node().know(&unknown, &has);
         }
     }
 
@@ -116,7 +116,7 @@ impl Session {
                 bases: synced.order.bases.get(name).cloned().unwrap_or_default(),
             });
         }
-        let engine = self.executor.home();
+        let engine = self.executor.default_engine();
         let sizes = several_at_once(SIZES_AT_ONCE, &images, |image| {
             let id = &image.record.as_ref().filter(|_| image.here == Some(true))?.id;
             Some(engine.inspect(id).ok()??.size)

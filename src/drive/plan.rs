@@ -16,7 +16,7 @@ use crate::hash::ContentHash;
 use crate::part::Part;
 use crate::query::graph::bases;
 use crate::query::inputs::Image;
-use crate::query::recipe::Problem;
+use crate::query::problem::Problem;
 use crate::query::spec::{action_key, parts, spec};
 use crate::reason::{Code, Reason};
 use crate::state::evidence::Evidence;
@@ -159,7 +159,7 @@ impl Session {
         let spec = spec(&self.db, image).map_err(Verdict::Invalid)?;
         let On { parts: on, waits } = self.on(image, &plan.results);
         let ledger = &self.executor.ledger;
-        let before = match self.executor.fleet().is_one() {
+        let before = match self.executor.pool().is_one() {
             true => ledger.latest(name, self.workspace().engine(&self.db)),
             false => ledger.newest_of(name),
         };
@@ -209,7 +209,7 @@ impl Session {
     /// The recorded result of a key, of several the one that an engine has, and whether one has it.
     fn known(&self, key: &ContentHash) -> Option<(Record, Result<bool, EngineError>)> {
         let home = self.workspace().engine(&self.db);
-        let records = match self.executor.fleet().is_one() {
+        let records = match self.executor.pool().is_one() {
             true => self.executor.ledger.lookup(key, home).into_iter().collect(),
             false => self.executor.ledger.results(key),
         };

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::name;
 use crate::query::inputs::Options;
-use crate::query::recipe::Problem;
+use crate::query::problem::Problem;
 use crate::source::locate::{IMAGEFILE, Located};
 use crate::source::tree::{ReadError, SourceTree};
 use crate::syntax::error::Span;

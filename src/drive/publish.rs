@@ -162,12 +162,12 @@ impl Session {
 
     fn bring(&self, name: &str, found: &Found, tagging: &Tagging) -> Pulled {
         let executor = &self.executor;
-        let here = executor.fleet().home().has(&found.id).unwrap_or(false);
+        let here = executor.pool().default_node().has(&found.id).unwrap_or(false);
         let built = Built { key: found.key, id: found.id.clone(), content: found.content };
         let id = match (here, &found.published) {
             (true, _) => Ok(Some(found.id.clone())),
             (false, Some(at)) => executor.fetch(name, at, &found.key).map_err(PublishError::from),
-            (false, None) => executor.bring_home(name, &built),
+            (false, None) => executor.pull_to_default(name, &built),
         };
         let tagged = |id: ImageId| -> Result<(), PublishError> {
             let lacks = tagging.lacks(executor, name, &id, &found.key)?;

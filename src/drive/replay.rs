@@ -22,7 +22,7 @@ use super::sync::{SyncError, Synced};
 use crate::hash::ContentHash;
 use crate::part::Part;
 use crate::query::graph::bases;
-use crate::query::recipe::Problem;
+use crate::query::problem::Problem;
 use crate::query::spec::{action_key, parts, spec};
 use crate::reason::{Code, Reason};
 use crate::source::git::history::{Commit, Range};

@@ -25,7 +25,7 @@ use crate::query::ImkDb;
 use crate::query::effect::{BuildError, Built};
 use crate::query::image::image;
 use crate::query::inputs::Image;
-use crate::query::recipe::Problem;
+use crate::query::problem::Problem;
 use crate::query::spec::spec;
 use crate::reason::Reason;
 use crate::source::outside;
@@ -199,7 +199,7 @@ impl Session {
 
     /// Remembers results for the next run's question to the engine, and makes failures be tried again.
     fn remember_results(&mut self, summary: &Summary) {
-        let home = self.executor.fleet().home().name.clone();
+        let home = self.executor.pool().default_node().name.clone();
         for (name, built) in &summary.results {
             // What only a registry has is not looked for on the engine.
             if self.executor.has(&built.id) == Ok(false) {
@@ -295,7 +295,7 @@ impl Work<'_> {
         // What is on an engine that is gone keeps those it has there.
         match self.executor.has(&built.id) {
             Ok(false) => return,
-            Err(_) if !self.executor.fleet().is_one() => return,
+            Err(_) if !self.executor.pool().is_one() => return,
             _ => {}
         }
         let names = self.tagging.references(name, &built.id, &built.key);
@@ -343,11 +343,11 @@ impl Work<'_> {
     fn load(&self, name: &str, built: &Built) -> Result<Option<Built>, PublishError> {
         if !self.options.load
             || !self.targets.contains(name)
-            || self.executor.fleet().home().has(&built.id)?
+            || self.executor.pool().default_node().has(&built.id)?
         {
             return Ok(None);
         }
-        let fetched = self.executor.bring_home(name, built)?;
+        let fetched = self.executor.pull_to_default(name, built)?;
         if fetched.is_none() {
             self.executor.ask_again(name);
         }

@@ -269,7 +269,7 @@ impl Session {
         self.state.make()?;
         self.executor.tree.save()?;
         self.upstream.save()?;
-        let home = self.executor.home().acquaintance();
+        let home = self.executor.default_engine().cached_identity();
         if home.is_some() && home != self.memory.home {
             self.memory.home = home;
             self.changed = true;

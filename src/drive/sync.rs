@@ -17,7 +17,8 @@ use crate::engine::{EngineError, EngineIdentity};
 use crate::name;
 use crate::query::graph::{self, Order};
 use crate::query::inputs::{Context, Exact, Image, Outside, OutsideBase, Text, Workspace};
-use crate::query::recipe::{Problem, recipe};
+use crate::query::problem::Problem;
+use crate::query::recipe::recipe;
 use crate::source::overlay::{Overlay, Place};
 use crate::source::tree::{Selection, SourceTree};
 use crate::syntax::reads::Reads;
@@ -59,7 +60,7 @@ impl Session {
     /// See [`SyncError`].
     pub fn sync(&mut self, words: &[String]) -> Result<Synced, SyncError> {
         if let Some(home) = &self.memory.home {
-            self.executor.home().believe(home);
+            self.executor.default_engine().assume_identity(home);
         }
         self.sync_images();
         self.set_target(words)?;
@@ -68,7 +69,7 @@ impl Session {
         let executor = Arc::clone(&self.executor);
         let upstream = Arc::clone(&self.upstream);
         let (answer, settled) = std::thread::scope(|scope| {
-            let answer = scope.spawn(|| inventory::ask(&executor.fleet(), &upstream, &questions, &known));
+            let answer = scope.spawn(|| inventory::ask(&executor.pool(), &upstream, &questions, &known));
             let settled = self.settle(words);
             let answer = answer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (answer, settled)
@@ -77,7 +78,7 @@ impl Session {
         let mut answer = answer;
         let known = self.workspace().engine(&self.db);
         if let Ok(identity) = &mut answer.identity
-            && self.executor.fleet().home().gone().is_some()
+            && self.executor.pool().default_node().gone().is_some()
             && !known.is_empty()
         {
             // Home is away: what it built is not asked for again, only for that.
@@ -338,7 +339,7 @@ impl Session {
     ) -> bool {
         let wanted = self.wanted(order);
         let new = wanted.iter().filter(|base| !answers.contains_key(*base)).cloned().collect();
-        answers.extend(self.upstream.look(&*self.executor.home(), &new));
+        answers.extend(self.upstream.look(&*self.executor.default_engine(), &new));
         let mut outside = self.workspace().outside(&self.db).clone();
         for (base, answer) in answers.iter().filter(|(base, _)| wanted.contains(*base)) {
             // Nobody could say, perhaps for want of an engine: what was known is believed.

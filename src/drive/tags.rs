@@ -19,7 +19,7 @@ use super::sync::Synced;
 use crate::engine::{EngineError, ImageId};
 use crate::exec::executor::Executor;
 use crate::hash::ContentHash;
-use crate::query::recipe::Problem;
+use crate::query::problem::Problem;
 use crate::syntax::reference::normalized;
 use crate::syntax::tag::{Fact, TagRule, Template, time_in};
 use facts::Facts;

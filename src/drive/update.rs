@@ -78,7 +78,7 @@ impl Session {
         let everything: Vec<String> = self.project.images.keys().cloned().collect();
         self.choose(&everything)?;
         // It decides for which platform most images are; without one the last answer must do.
-        if let Ok(identity) = self.executor.home().identity() {
+        if let Ok(identity) = self.executor.default_engine().identity() {
             self.set_engine(&identity);
         }
         let old = self.upstream.lock();
@@ -94,7 +94,7 @@ impl Session {
                 break all;
             }
             let asked: Vec<(Entry, Reference)> = asked.into_iter().collect();
-            let home = self.executor.home();
+            let home = self.executor.default_engine();
             let (upstream, engine) = (&*self.upstream, &*home);
             let answers = at_once(&asked, |(entry, name)| after(upstream, engine, entry, name));
             for ((entry, name), after) in asked.into_iter().zip(answers) {

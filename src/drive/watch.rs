@@ -11,7 +11,7 @@ use super::sync::Synced;
 use crate::file::FileKind;
 use crate::hash::ContentHash;
 use crate::name::join;
-use crate::query::recipe::Problem;
+use crate::query::problem::Problem;
 use crate::query::spec::spec;
 use crate::source::locate::IMAGEFILE;
 use crate::source::overlay::{Overlay, Place};

@@ -5,140 +5,39 @@
 //! Every method blocks its thread and may be called from many at once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, OnceLock};
 
+use bollard::Docker;
 use bollard::models::ImageInspect;
 use bollard::query_parameters::{
     ListImagesOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
 };
-use bollard::{BollardRequest, ClientVersion, Docker};
 use futures_util::{StreamExt, TryStreamExt};
-use tokio::runtime::Runtime;
 
-use super::endpoint::Endpoint;
 use super::{
-    About, BuildEvent, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo,
-    Inventory, archive, carry, sending, session, transport,
+    About, BuildEvent, BuildRequest, CachedIdentity, Cancel, Engine, EngineError, EngineIdentity, ImageId,
+    ImageInfo, Inventory, archive, carry, session,
 };
 use crate::content;
-use crate::credentials::Credentials;
 use crate::syntax::reference::{self, normalized};
 
-mod acquaintance;
+mod client;
 mod housekeeping;
+mod identity;
+mod known;
 
-pub use acquaintance::Acquaintance;
-use acquaintance::{Known, Source};
+pub use client::DockerEngine;
+pub use known::Builder;
+use known::{Known, Source};
 
-/// Seconds a small question may take. Builds do not come this way and have no limit.
-const ANSWER_TIMEOUT: u64 = 120;
 /// Questions under way at once: more gains little and loads the engine.
 const AT_ONCE: usize = 4;
 
-/// Which builder is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Builder {
-    /// BuildKit, unless the engine has none.
-    #[default]
-    BuildKitIfAny,
-    /// The engine's old builder, even beside BuildKit.
-    Classic,
-}
-
-/// An engine that speaks Docker's API.
-pub struct DockerEngine {
-    endpoint: Endpoint,
-    builder: Builder,
-    credentials: Credentials,
-    runtime: OnceLock<Runtime>,
-    /// What does not change while we look: asked once. A failure is asked again.
-    known: Mutex<Option<Known>>,
+/// The tags of an answer; an image without any is told as `<none>:<none>` by some engines.
+fn tags(told: Option<Vec<String>>) -> BTreeSet<String> {
+    told.unwrap_or_default().into_iter().filter(|tag| !tag.starts_with("<none>")).collect()
 }
 
 impl DockerEngine {
-    /// Promises an engine; nothing is connected yet.
-    pub fn new(endpoint: Endpoint) -> Self {
-        Self::with_builder(endpoint, Builder::default())
-    }
-
-    /// As [`DockerEngine::new`], with a builder of one's choice.
-    pub fn with_builder(endpoint: Endpoint, builder: Builder) -> Self {
-        let (credentials, runtime) = (Credentials::default(), OnceLock::new());
-        Self { endpoint, builder, credentials, runtime, known: Mutex::default() }
-    }
-
-    /// Finds logins for registries there.
-    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
-        self.credentials = credentials;
-        self
-    }
-
-    /// The author of a checkout names this engine, and the user did not: it gets no login and no secret.
-    pub fn chosen_by_the_checkout(mut self) -> Self {
-        self.credentials = Credentials::none();
-        self
-    }
-
-    /// Where this engine is.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
-    fn runtime(&self) -> Result<&Runtime, EngineError> {
-        if let Some(runtime) = self.runtime.get() {
-            return Ok(runtime);
-        }
-        // Two workers: they only pass bytes on. Files are read on threads of their own.
-        let made = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let made = made.map_err(|error| EngineError::Refused {
-            what: "starting the threads that speak to the engine".into(),
-            why: error.to_string(),
-        })?;
-        Ok(self.runtime.get_or_init(|| made))
-    }
-
-    fn docker(&self) -> Result<Docker, EngineError> {
-        let endpoint = self.endpoint.clone();
-        let transport = move |request: BollardRequest| {
-            let endpoint = endpoint.clone();
-            async move {
-                let reply = transport::send(&endpoint, request).await.map_err(std::io::Error::other)?;
-                // The connection lives as long as bollard reads from it.
-                reply.connection.detach();
-                Ok(reply.response)
-            }
-        };
-        // bollard sends unversioned paths whatever is said here, which suits every engine.
-        let version = ClientVersion { major_version: 1, minor_version: 41 };
-        Docker::connect_with_custom_transport(transport, Some("http://docker"), ANSWER_TIMEOUT, &version)
-            .map_err(|error| self.error("preparing to ask the engine", error))
-    }
-
-    fn error(&self, what: &str, error: bollard::errors::Error) -> EngineError {
-        use bollard::errors::Error;
-        match &error {
-            Error::IOError { err } => {
-                if let Some(inner) = sending::engine_error(err) {
-                    return inner;
-                }
-            }
-            Error::DockerResponseServerError { message, .. } => {
-                let why = transport::explain_text(message);
-                return if why == *message {
-                    EngineError::Refused { what: what.to_owned(), why }
-                } else {
-                    transport::unreachable(&self.endpoint, why)
-                };
-            }
-            Error::RequestTimeoutError => {
-                let why = format!("no answer within {ANSWER_TIMEOUT} seconds while {what}");
-                return transport::unreachable(&self.endpoint, why);
-            }
-            _ => {}
-        }
-        EngineError::Refused { what: what.to_owned(), why: transport::describe(&error) }
-    }
-
     /// The ids among `ids` that the engine has, out of the list of all images.
     async fn listed(&self, docker: &Docker, ids: &BTreeSet<ImageId>) -> Result<Inventory, EngineError> {
         // `all` shows what the classic builder keeps between its steps; an image of ours may be one of those.
@@ -162,20 +61,6 @@ impl DockerEngine {
     }
 }
 
-/// The tags of an answer; an image without any is told as `<none>:<none>` by some engines.
-fn tags(told: Option<Vec<String>>) -> BTreeSet<String> {
-    told.unwrap_or_default().into_iter().filter(|tag| !tag.starts_with("<none>")).collect()
-}
-
-impl Drop for DockerEngine {
-    fn drop(&mut self) {
-        // A reader that hangs in a dead network share must not hold up the program's end.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 impl Engine for DockerEngine {
     fn identity(&self) -> Result<EngineIdentity, EngineError> {
         Ok(self.known_from(&[Source::Recognized, Source::Told])?.identity)
@@ -185,11 +70,11 @@ impl Engine for DockerEngine {
         housekeeping::about(self)
     }
 
-    fn believe(&self, acquaintance: &Acquaintance) {
-        Self::believe(self, acquaintance);
+    fn assume_identity(&self, cached: &CachedIdentity) {
+        self.assume(cached);
     }
 
-    fn acquaintance(&self) -> Option<Acquaintance> {
+    fn cached_identity(&self) -> Option<CachedIdentity> {
         self.remembered()
     }
 

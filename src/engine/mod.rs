@@ -3,270 +3,31 @@
 //! Never decides *whether* an image is built; never reads the repository's
 //! files by itself (it is handed a [`ContextFiles`]); never prints.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use serde::{Deserialize, Serialize};
-
-use crate::file::{UsedFile, UsedFiles};
-
+pub mod api;
 mod archive;
 mod carry;
 pub mod docker;
 pub mod endpoint;
 pub mod event;
 pub mod fake;
-pub mod fleet;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-pub mod member;
+pub mod node;
 pub mod nowhere;
+pub mod pool;
 mod progress;
 mod sending;
 mod session;
 mod transport;
 
-pub use docker::{Acquaintance, DockerEngine};
+pub use api::{
+    About, BuildFailure, BuildRequest, CachedIdentity, Caches, Cancel, ContextFiles, Engine, EngineError,
+    EngineIdentity, ImageId, ImageInfo, Inventory, SecretValue,
+};
+pub use docker::DockerEngine;
 pub use endpoint::{Endpoint, Environment};
 pub use event::BuildEvent;
 pub use fake::FakeEngine;
-pub use fleet::Fleet;
-pub use member::Member;
+pub use node::Node;
 pub use nowhere::NoEngine;
-
-/// An image's identity on one engine: `sha256:…`. The same build has different
-/// ids on different engines, so an id never leaves the engine that gave it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ImageId(pub String);
-
-impl fmt::Display for ImageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Who answers: ids are only comparable within one of these.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct EngineIdentity {
-    /// The engine's own id, stable over restarts.
-    pub id: String,
-    /// Its version, such as `20.10.24`.
-    pub version: String,
-    /// Which builder imk uses there, and how it keeps images: `buildkit/overlay2`, `classic/overlay2`, `buildkit/containerd`. Part of every key.
-    pub builder: String,
-    /// `linux/amd64` and the like, what is built when no platform is asked for.
-    pub platform: String,
-}
-
-/// Set once to stop everything that runs; asked often.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    /// Asks everything to stop.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether somebody asked to stop.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// The files sent with a build, opened one at a time.
-pub trait ContextFiles: Send + Sync {
-    /// The list; what is not in it does not exist for the engine.
-    fn list(&self) -> &UsedFiles;
-
-    /// Opens one file of the list. The engine floor hashes while it sends and
-    /// fails the job when the content is not the one in the list.
-    fn open(&self, file: &UsedFile) -> Result<Box<dyn std::io::Read + Send>, String>;
-}
-
-/// A value that must reach neither key, log nor error message.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretValue(pub Vec<u8>);
-
-impl fmt::Debug for SecretValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretValue(…)")
-    }
-}
-
-/// One image to build, with everything the engine needs and nothing it must look up by name.
-#[derive(Clone)]
-pub struct BuildRequest {
-    /// The image's name in the Imagefile, for logs and for the engine's own cache of sent files.
-    pub image: String,
-    /// Text of the Dockerfile with the bases of the repository replaced by exact references, line for line.
-    pub dockerfile: String,
-    /// Stage to build; the last one when `None`.
-    pub target: Option<String>,
-    /// Build arguments, only those the Dockerfile declares.
-    pub args: BTreeMap<String, String>,
-    /// Labels on the result. Stable ones only: each value gives another image id.
-    pub labels: BTreeMap<String, String>,
-    /// `linux/arm64` and the like; the engine's own when `None`.
-    pub platform: Option<String>,
-    /// `--network` of docker build; the engine's default when `None`.
-    pub network: Option<String>,
-    /// Secrets by id.
-    pub secrets: BTreeMap<String, SecretValue>,
-    /// Ask the engine to forget its own cache (`-B`, `--no-cache`).
-    pub no_cache: bool,
-    /// Stable for one image of one repository of one user: the engine keeps what it was sent under it.
-    pub share: String,
-    /// Layers that the engine may take from elsewhere, and whether it leaves its own.
-    pub cache: Caches,
-    /// The files.
-    pub files: Arc<dyn ContextFiles>,
-}
-
-/// Layer caches that are passed through to the engine. They save time, and never count.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Caches {
-    /// Images in registries whose layers may serve.
-    pub from: Vec<String>,
-    /// Write into the image what another engine needs to take its layers.
-    pub inline: bool,
-}
-
-/// Images an engine has, with their tags as it spells them.
-pub type Inventory = BTreeMap<ImageId, BTreeSet<String>>;
-
-/// What an engine knows of an image it has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageInfo {
-    /// Its identity here.
-    pub id: ImageId,
-    /// `os/architecture[/variant]`.
-    pub platform: String,
-    /// `name@sha256:…` under which registries know it.
-    pub repo_digests: Vec<String>,
-    /// Tags it has here, as the engine spells them.
-    pub tags: Vec<String>,
-    /// `ONBUILD` triggers in its configuration.
-    pub onbuild: Vec<String>,
-    /// The environment in its configuration.
-    pub environment: BTreeMap<String, String>,
-    /// Bytes, as the engine counts them.
-    pub size: u64,
-    /// Layers (diff ids) and configuration without dates, as one text: two images with the same are the same file systems and settings.
-    pub content: String,
-}
-
-/// What an engine says of itself, beside who it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct About {
-    /// How it is reached, and who said so.
-    pub place: String,
-    /// The version of its API, as `1.41`.
-    pub api: String,
-    /// Its clock, as RFC 3339; empty when it does not say.
-    pub time: String,
-    /// How many images it has.
-    pub images: usize,
-    /// Its storage driver.
-    pub store: String,
-}
-
-/// Why an engine did not do what was asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EngineError {
-    /// No engine answered. `tried` says where and why there.
-    Unreachable { tried: String, why: String },
-    /// The engine said no, in its own words (`what` was attempted).
-    Refused { what: String, why: String },
-    /// A step of the build failed.
-    Failed(BuildFailure),
-    /// A file differed from the one in the key while it was sent.
-    FileChanged { path: String },
-    /// Somebody asked to stop.
-    Interrupted,
-}
-
-/// A failed step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BuildFailure {
-    /// The engine's name of the step, such as `[2/3] RUN false`; empty when it named none.
-    pub step: String,
-    /// The engine's message.
-    pub message: String,
-    /// The status of the command, when it was one that failed.
-    pub exit_code: Option<i64>,
-}
-
-impl fmt::Display for EngineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable { tried, why } => write!(f, "no engine at {tried}: {why}"),
-            Self::Refused { what, why } => write!(f, "{what}: {why}"),
-            Self::Failed(failure) if failure.step.is_empty() => f.write_str(&failure.message),
-            Self::Failed(failure) => write!(f, "{}: {}", failure.step, failure.message),
-            Self::FileChanged { path } => write!(f, "`{path}` changed while it was sent to the engine"),
-            Self::Interrupted => f.write_str("interrupted"),
-        }
-    }
-}
-
-impl std::error::Error for EngineError {}
-
-/// The other side. One real one speaks to Docker; the fake one of the tests
-/// can fail, delay and forget. Every method blocks its thread.
-pub trait Engine: Send + Sync {
-    /// Who answers.
-    fn identity(&self) -> Result<EngineIdentity, EngineError>;
-
-    /// What it says of itself, asked anew.
-    fn about(&self) -> Result<About, EngineError>;
-
-    /// Believes what an earlier process was told, as long as nothing speaks against it: then nobody
-    /// need ask who answers.
-    fn believe(&self, _acquaintance: &Acquaintance) {}
-
-    /// What the next process can [believe](Self::believe); nothing when another engine could answer
-    /// there without showing it.
-    fn acquaintance(&self) -> Option<Acquaintance> {
-        None
-    }
-
-    /// Which of these images the engine has, each with the tags it bears there.
-    fn inventory(&self, ids: &BTreeSet<ImageId>) -> Result<Inventory, EngineError>;
-
-    /// Every tag of these repositories, in full as the engine spells it, and the image it names.
-    fn references(&self, repositories: &BTreeSet<String>) -> Result<BTreeMap<String, ImageId>, EngineError>;
-
-    /// What the engine knows of a tag, digest reference or id; `None` when it has no such image.
-    fn inspect(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError>;
-
-    /// Builds one image without tagging it. Events come in order, from this thread or another.
-    fn build(
-        &self,
-        request: &BuildRequest,
-        events: &(dyn Fn(BuildEvent) + Sync),
-        cancel: &Cancel,
-    ) -> Result<ImageId, EngineError>;
-
-    /// Gives an image a name, taking it from whatever had it.
-    fn tag(&self, id: &ImageId, reference: &str) -> Result<(), EngineError>;
-
-    /// Takes a name away. The image stays when something else needs it; no such name is no error.
-    fn untag(&self, reference: &str) -> Result<(), EngineError>;
-
-    /// Removes an image that bears no name. Nothing is forced: what a container or another image
-    /// needs is refused. No such image is no error.
-    fn remove(&self, id: &ImageId) -> Result<(), EngineError>;
-
-    /// The names of all containers, running or not, by the image each was made of.
-    fn containers(&self) -> Result<BTreeMap<ImageId, BTreeSet<String>>, EngineError>;
-
-    /// Sends what bears this tag to the registry in its name, and answers with the digest of its
-    /// manifest there. Layers that the registry has do not travel.
-    fn push(&self, reference: &str, cancel: &Cancel) -> Result<String, EngineError>;
-
-    /// Fetches an image from the registry in its name; `None` when the registry has no such image.
-    fn pull(&self, reference: &str, cancel: &Cancel) -> Result<Option<ImageId>, EngineError>;
-}
+pub use pool::EnginePool;

@@ -13,7 +13,7 @@ use super::base_substitutions::BaseSubstitutions;
 use super::executor::{Executor, JobEvent};
 use super::remote_cache::{CacheLookup, Published};
 use crate::content::KEY_LABEL;
-use crate::engine::{BuildRequest, ContextFiles, EngineError, ImageId, Member};
+use crate::engine::{BuildRequest, ContextFiles, EngineError, ImageId, Node};
 use crate::file::{UsedFile, UsedFiles};
 use crate::hash::{ContentHash, FieldHasher};
 use crate::query::effect::{BuildError, BuildJob, BuildOutcome, Built, Effect};
@@ -43,8 +43,8 @@ impl Executor {
             let run = self.run();
             (run.forced.contains(job.name), run.publish.contains(job.name))
         };
-        let fleet = self.fleet();
-        let (before, known) = match fleet.is_one() {
+        let pool = self.pool();
+        let (before, known) = match pool.is_one() {
             true => {
                 let known = self.ledger.lookup(&job.key, job.engine);
                 (self.ledger.latest(job.name, job.engine), known.into_iter().collect())
@@ -56,7 +56,7 @@ impl Executor {
                 Ok(true) => return self.reuse(job, record, before.as_ref()),
                 Ok(false) => {}
                 // With an engine that is gone goes what only it had.
-                Err(error) if fleet.alive().next().is_none() || fleet.is_one() => {
+                Err(error) if pool.alive().next().is_none() || pool.is_one() => {
                     return Err(BuildError::Engine(error));
                 }
                 Err(_) => {}
@@ -82,7 +82,7 @@ impl Executor {
         };
         self.report(job.name, JobEvent::Started(reasons.clone()));
         let started = Instant::now();
-        let (member, id, content) = self.build_somewhere(job, &files)?;
+        let (node, id, content) = self.build_somewhere(job, &files)?;
         let same = before.is_some_and(|before| before.content == content);
         if same {
             self.report(job.name, JobEvent::SameResult);
@@ -90,18 +90,16 @@ impl Executor {
         // Evidence only explains: a disk too full for it must not lose the build.
         let _ = self.evidence.save(&job.key, &evidence);
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let engine = self.engine_id(job, &member).map_err(BuildError::Engine)?;
+        let engine = self.engine_id(job, &node).map_err(BuildError::Engine)?;
         self.write_down(job, &engine, &id, content, (took_ms, same), reasons, None)?;
-        member.learned(&id);
-        self.place(&id, &member.name);
+        node.learned(&id);
+        self.place(&id, &node.name);
         let built = Built { key: job.key, id, content };
         // Before users are built on it: they must be built on the one that everybody will have.
-        let published = publish
-            .then(|| self.publish_from(Some(&member), job.name, &built))
-            .and_then(Result::ok)
-            .flatten();
+        let published =
+            publish.then(|| self.publish_from(Some(&node), job.name, &built)).and_then(Result::ok).flatten();
         match published {
-            Some(published) if published.content != content => self.yield_to(job, &member, &published),
+            Some(published) if published.content != content => self.yield_to(job, &node, &published),
             _ => Ok(built),
         }
     }
@@ -111,19 +109,19 @@ impl Executor {
         &self,
         job: &BuildJob<'_>,
         files: &Arc<SentFiles>,
-    ) -> Result<(Arc<Member>, ImageId, ContentHash), BuildError> {
-        let fleet = self.fleet();
+    ) -> Result<(Arc<Node>, ImageId, ContentHash), BuildError> {
+        let pool = self.pool();
         loop {
-            let slot = self.choose(job, &fleet)?;
-            let member = slot.member();
-            if !fleet.is_one() {
-                self.report(job.name, JobEvent::On(member.name.clone()));
+            let slot = self.choose(job, &pool)?;
+            let node = slot.node();
+            if !pool.is_one() {
+                self.report(job.name, JobEvent::On(node.name.clone()));
             }
-            match self.build_on(job, files, member) {
-                Ok((id, content)) => return Ok((Arc::clone(member), id, content)),
-                Err(BuildError::Engine(error)) if !fleet.is_one() && fleet.died(member, &error) => {
-                    let why = member.gone().unwrap_or(&error).to_string();
-                    self.report(job.name, JobEvent::Lost { engine: member.name.clone(), why });
+            match self.build_on(job, files, node) {
+                Ok((id, content)) => return Ok((Arc::clone(node), id, content)),
+                Err(BuildError::Engine(error)) if !pool.is_one() && pool.died(node, &error) => {
+                    let why = node.gone().unwrap_or(&error).to_string();
+                    self.report(job.name, JobEvent::Lost { engine: node.name.clone(), why });
                 }
                 Err(error) => return Err(error),
             }
@@ -134,32 +132,32 @@ impl Executor {
         &self,
         job: &BuildJob<'_>,
         files: &Arc<SentFiles>,
-        member: &Arc<Member>,
+        node: &Arc<Node>,
     ) -> Result<(ImageId, ContentHash), BuildError> {
-        let substitutions = self.pin_bases(job, member)?;
-        let request = self.request(job, Arc::clone(files), &substitutions, member)?;
+        let substitutions = self.pin_bases(job, node)?;
+        let request = self.request(job, Arc::clone(files), &substitutions, node)?;
         let report = |event| self.report(job.name, JobEvent::Build(substitutions.event(event)));
-        let built = member.engine.build(&request, &report, &self.cancel);
+        let built = node.engine.build(&request, &report, &self.cancel);
         let id = built.map_err(|error| BuildError::Engine(substitutions.error(error)))?;
-        let content = content(member, &id).map_err(BuildError::Engine)?;
+        let content = content(node, &id).map_err(BuildError::Engine)?;
         Ok((id, content))
     }
 
-    /// The id under which the ledger knows an engine. Home's is in the key's own words.
-    pub(super) fn engine_id(&self, job: &BuildJob<'_>, member: &Member) -> Result<String, EngineError> {
-        if member.name == self.fleet().home().name {
+    /// The id under which the ledger knows an engine. The default engine's is in the key's own words.
+    pub(super) fn engine_id(&self, job: &BuildJob<'_>, node: &Node) -> Result<String, EngineError> {
+        if node.name == self.pool().default_node().name {
             return Ok(job.engine.to_owned());
         }
-        member.engine.identity().map(|identity| identity.id)
+        node.engine.identity().map(|identity| identity.id)
     }
 
     /// Another machine has built this key, and the registry has its result.
     fn found(&self, job: &BuildJob<'_>, published: &Published) -> Result<Built, BuildError> {
         self.report(job.name, JobEvent::Found);
-        let fleet = self.fleet();
-        let member = fleet.alive().next().unwrap_or(fleet.home());
-        let id = published.id(&member.engine.identity().map_err(BuildError::Engine)?.builder);
-        let engine = self.engine_id(job, member).map_err(BuildError::Engine)?;
+        let pool = self.pool();
+        let node = pool.alive().next().unwrap_or(pool.default_node());
+        let id = published.id(&node.engine.identity().map_err(BuildError::Engine)?.builder);
+        let engine = self.engine_id(job, node).map_err(BuildError::Engine)?;
         // The same key has the same inputs, so what went into it is known here too.
         if let Ok(files) = self.files(job) {
             let _ = self.evidence.save(&job.key, &Evidence::new(job.parts.clone(), &files.list));
@@ -170,17 +168,12 @@ impl Executor {
     }
 
     /// Another machine was faster: its result is everybody's, and is fetched for those who build on it.
-    fn yield_to(
-        &self,
-        job: &BuildJob<'_>,
-        member: &Member,
-        published: &Published,
-    ) -> Result<Built, BuildError> {
+    fn yield_to(&self, job: &BuildJob<'_>, node: &Node, published: &Published) -> Result<Built, BuildError> {
         self.report(job.name, JobEvent::Yielded);
         let at = published.at.to_string();
-        self.fetch_to(member, job.name, &at, &job.key).map_err(BuildError::Engine)?;
-        let id = published.id(&member.engine.identity().map_err(BuildError::Engine)?.builder);
-        self.place(&id, &member.name);
+        self.fetch_to(node, job.name, &at, &job.key).map_err(BuildError::Engine)?;
+        let id = published.id(&node.engine.identity().map_err(BuildError::Engine)?.builder);
+        self.place(&id, &node.name);
         Ok(Built { key: job.key, id, content: published.content })
     }
 
@@ -252,7 +245,7 @@ impl Executor {
         job: &BuildJob<'_>,
         files: Arc<SentFiles>,
         substitutions: &BaseSubstitutions,
-        member: &Member,
+        node: &Node,
     ) -> Result<BuildRequest, BuildError> {
         let Text::Is(text) = job.dockerfile else {
             return Err(BuildError::Invalid(Vec::new()));
@@ -268,9 +261,8 @@ impl Executor {
         let args = job.options.args.iter().filter(|(arg, _)| declared(arg) || proxy(arg));
         let mut labels = job.options.labels.clone();
         labels.insert(KEY_LABEL.to_owned(), job.key.to_string());
-        // What home builds when nothing is said, another engine may have to be told.
-        let own =
-            self.fleet().is_one() || member.engine.identity().is_ok_and(|it| it.platform == job.platform);
+        // Another engine may have to be told what the default one builds when nothing is said.
+        let own = self.pool().is_one() || node.engine.identity().is_ok_and(|it| it.platform == job.platform);
         let platform = job.options.platform.clone().or_else(|| (!own).then(|| job.platform.to_owned()));
         let share = FieldHasher::new("imk share v1").field(&run.share).field(job.name).finish();
         Ok(BuildRequest {
@@ -290,8 +282,8 @@ impl Executor {
     }
 }
 
-fn content(member: &Member, id: &ImageId) -> Result<ContentHash, EngineError> {
-    let info = member.engine.inspect(&id.0)?.ok_or_else(|| EngineError::Refused {
+fn content(node: &Node, id: &ImageId) -> Result<ContentHash, EngineError> {
+    let info = node.engine.inspect(&id.0)?.ok_or_else(|| EngineError::Refused {
         what: format!("reading the image `{id}` that was just built"),
         why: "the engine does not know it".into(),
     })?;

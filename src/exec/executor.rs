@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use super::remote_cache::RemoteCache;
-use crate::engine::{BuildEvent, Caches, Cancel, Engine, EngineError, Fleet, ImageId, Member, SecretValue};
+use crate::engine::{
+    BuildEvent, Caches, Cancel, Engine, EngineError, EnginePool, ImageId, Node, SecretValue,
+};
 use crate::hash::ContentHash;
 use crate::reason::Reason;
 use crate::source::tree::{Selection, SourceTree};
@@ -19,7 +21,7 @@ use crate::syntax::reference::normalized;
 /// Everything that the effect needs, and nothing that a query may decide on.
 pub struct Executor {
     /// Build, tag, tell what they have.
-    fleet: RwLock<Arc<Fleet>>,
+    pool: RwLock<Arc<EnginePool>>,
     /// What was built.
     pub ledger: Arc<Ledger>,
     /// What went into it.
@@ -105,7 +107,7 @@ impl Executor {
         cancel: Cancel,
     ) -> Self {
         Self {
-            fleet: RwLock::new(Arc::new(Fleet::one(engine))),
+            pool: RwLock::new(Arc::new(EnginePool::one(engine))),
             ledger,
             evidence,
             tree,
@@ -145,18 +147,18 @@ impl Executor {
     }
 
     /// Works with these engines from now on. To be called before anything is asked.
-    pub fn enlist(&self, fleet: Fleet) {
-        *self.fleet.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fleet);
+    pub fn enlist(&self, pool: EnginePool) {
+        *self.pool.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pool);
     }
 
     /// The engines.
-    pub fn fleet(&self) -> Arc<Fleet> {
-        Arc::clone(&self.fleet.read().unwrap_or_else(PoisonError::into_inner))
+    pub fn pool(&self) -> Arc<EnginePool> {
+        Arc::clone(&self.pool.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The engine whose identity is the repository's.
-    pub fn home(&self) -> Arc<dyn Engine> {
-        Arc::clone(&self.fleet().home().engine)
+    pub fn default_engine(&self) -> Arc<dyn Engine> {
+        Arc::clone(&self.pool().default_node().engine)
     }
 
     /// Notes which engine has a result.
@@ -173,29 +175,29 @@ impl Executor {
     ///
     /// # Errors
     /// When none has it and one does not answer: that is not an absence.
-    pub fn holder(&self, id: &ImageId) -> Result<Option<Arc<Member>>, EngineError> {
-        let fleet = self.fleet();
-        if fleet.is_one() {
-            return Ok(fleet.home().has(id)?.then(|| Arc::clone(fleet.home())));
+    pub fn holder(&self, id: &ImageId) -> Result<Option<Arc<Node>>, EngineError> {
+        let pool = self.pool();
+        if pool.is_one() {
+            return Ok(pool.default_node().has(id)?.then(|| Arc::clone(pool.default_node())));
         }
-        let noted = self.place_of(id).and_then(|name| fleet.named(&name).cloned());
-        let sure = fleet.alive().filter(|member| member.surely_has(id)).cloned();
-        let asked = noted.into_iter().chain(sure).chain(fleet.members().iter().cloned());
+        let noted = self.place_of(id).and_then(|name| pool.named(&name).cloned());
+        let sure = pool.alive().filter(|node| node.surely_has(id)).cloned();
+        let asked = noted.into_iter().chain(sure).chain(pool.nodes().iter().cloned());
         let mut silent = None;
-        for member in asked {
-            let answer = match member.gone() {
+        for node in asked {
+            let answer = match node.gone() {
                 Some(why) => Err(why.clone()),
-                None => member.has(id),
+                None => node.has(id),
             };
             match answer {
                 Ok(true) => {
-                    self.place(id, &member.name);
-                    return Ok(Some(member));
+                    self.place(id, &node.name);
+                    return Ok(Some(node));
                 }
                 Ok(false) => {}
                 Err(error) => {
                     if matches!(error, EngineError::Unreachable { .. }) {
-                        fleet.lose(&member, error.clone());
+                        pool.lose(&node, error.clone());
                     }
                     silent.get_or_insert(error);
                 }
@@ -204,13 +206,13 @@ impl Executor {
         silent.map_or(Ok(None), Err)
     }
 
-    /// As [`Executor::holder`]; of an image that nobody has, home says that it is not there.
-    pub(super) fn holder_or_home(&self, id: &ImageId) -> Result<Arc<Member>, EngineError> {
-        let fleet = self.fleet();
-        if fleet.is_one() {
-            return Ok(Arc::clone(fleet.home()));
+    /// As [`Executor::holder`]; of an image that nobody has, the default engine says that it is not there.
+    pub(super) fn holder_or_default(&self, id: &ImageId) -> Result<Arc<Node>, EngineError> {
+        let pool = self.pool();
+        if pool.is_one() {
+            return Ok(Arc::clone(pool.default_node()));
         }
-        Ok(self.holder(id)?.unwrap_or_else(|| Arc::clone(fleet.home())))
+        Ok(self.holder(id)?.unwrap_or_else(|| Arc::clone(pool.default_node())))
     }
 
     /// Whether an engine has an image.
@@ -227,7 +229,7 @@ impl Executor {
     /// When the engine does not answer.
     pub fn tags(&self, id: &ImageId) -> Result<Option<BTreeSet<String>>, EngineError> {
         match self.holder(id)? {
-            Some(member) => member.tags(id),
+            Some(node) => node.tags(id),
             None => Ok(None),
         }
     }
@@ -248,26 +250,26 @@ impl Executor {
     /// # Errors
     /// When the engine refuses.
     pub fn tag(&self, id: &ImageId, reference: &str) -> Result<(), EngineError> {
-        self.holder_or_home(id)?.tag(id, reference)
+        self.holder_or_default(id)?.tag(id, reference)
     }
 
     /// Every tag of these repositories on any engine, and the image it names.
     ///
     /// # Errors
-    /// When home does not answer. Another engine that does not is used no more.
+    /// When the default engine does not answer. Another engine that does not is used no more.
     pub fn references(
         &self,
         repositories: &BTreeSet<String>,
     ) -> Result<BTreeMap<String, ImageId>, EngineError> {
-        let fleet = self.fleet();
+        let pool = self.pool();
         let mut named = BTreeMap::new();
-        for member in fleet.alive() {
-            match member.engine.references(repositories) {
+        for node in pool.alive() {
+            match node.engine.references(repositories) {
                 Ok(found) => found.into_iter().for_each(|(tag, id)| {
                     named.entry(tag).or_insert(id);
                 }),
-                Err(error) if member.name == fleet.home().name => return Err(error),
-                Err(error) => drop(fleet.lose(member, error)),
+                Err(error) if node.name == pool.default_node().name => return Err(error),
+                Err(error) => drop(pool.lose(node, error)),
             }
         }
         Ok(named)
@@ -278,9 +280,9 @@ impl Executor {
     pub fn release_pins(&self) {
         let nonce = format!("-{}", self.run().nonce);
         let passing = std::mem::take(&mut *lock(&self.passing));
-        let fleet = self.fleet();
-        for member in fleet.members() {
-            member.release(|tag| tag.starts_with(PIN) && tag.ends_with(&nonce) || passing.contains(tag));
+        let pool = self.pool();
+        for node in pool.nodes() {
+            node.release(|tag| tag.starts_with(PIN) && tag.ends_with(&nonce) || passing.contains(tag));
         }
     }
 

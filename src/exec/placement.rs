@@ -9,8 +9,8 @@ use std::sync::{Arc, PoisonError};
 use super::base_substitutions::BaseSubstitutions;
 use super::executor::{Executor, JobEvent};
 use super::push::PublishError;
-use crate::engine::fleet::{Fleet, Slot, Unplaced, Wanted};
-use crate::engine::{EngineError, ImageId, Member};
+use crate::engine::pool::{EnginePool, Slot, Unplaced, Wanted};
+use crate::engine::{EngineError, ImageId, Node};
 use crate::hash::ContentHash;
 use crate::part::Part;
 use crate::query::effect::{BuildError, BuildJob, Built};
@@ -20,27 +20,31 @@ use crate::syntax::reference::{self, Reference};
 
 impl Executor {
     /// Waits for the engine that is to build a job.
-    pub(super) fn choose<'f>(&self, job: &BuildJob<'_>, fleet: &'f Fleet) -> Result<Slot<'f>, BuildError> {
+    pub(super) fn choose<'f>(
+        &self,
+        job: &BuildJob<'_>,
+        pool: &'f EnginePool,
+    ) -> Result<Slot<'f>, BuildError> {
         let mut wanted = Wanted {
             platform: job.platform.to_owned(),
             needs: self.run().needs.get(job.name).cloned().unwrap_or_default(),
             builder: job.builder.to_owned(),
             ..Wanted::default()
         };
-        if !fleet.is_one() {
-            self.look_for_bases(job, fleet, &mut wanted)?;
+        if !pool.is_one() {
+            self.look_for_bases(job, pool, &mut wanted)?;
         }
-        let mut taken = fleet.take(&wanted, &self.cancel);
+        let mut taken = pool.take(&wanted, &self.cancel);
         if wanted.only.is_some() && matches!(taken, Err(Unplaced::Nobody)) {
             // No engine that has its bases fits. One that fits says then which of them it lacks.
-            taken = fleet.take(&Wanted { only: None, ..wanted.clone() }, &self.cancel);
+            taken = pool.take(&Wanted { only: None, ..wanted.clone() }, &self.cancel);
         }
         taken.map_err(|unplaced| match unplaced {
             Unplaced::Interrupted => BuildError::Engine(EngineError::Interrupted),
             Unplaced::Nobody => BuildError::NoEngine {
                 platform: wanted.platform,
                 needs: wanted.needs.into_iter().collect(),
-                engines: fleet.described(),
+                engines: pool.described(),
             },
         })
     }
@@ -49,17 +53,16 @@ impl Executor {
     fn look_for_bases(
         &self,
         job: &BuildJob<'_>,
-        fleet: &Fleet,
+        pool: &EnginePool,
         wanted: &mut Wanted,
     ) -> Result<(), BuildError> {
-        let members = fleet.members();
-        wanted.near = vec![0; members.len()];
-        let mut only = vec![true; members.len()];
+        let nodes = pool.nodes();
+        wanted.near = vec![0; nodes.len()];
+        let mut only = vec![true; nodes.len()];
         let mut weigh = |ids: &BTreeSet<ImageId>, travels: bool| {
-            let has = |member: &Arc<Member>| {
-                member.gone().is_none() && ids.iter().any(|id| self.there(fleet, member, id))
-            };
-            let there: Vec<bool> = members.iter().map(has).collect();
+            let has =
+                |node: &Arc<Node>| node.gone().is_none() && ids.iter().any(|id| self.there(pool, node, id));
+            let there: Vec<bool> = nodes.iter().map(has).collect();
             for (near, there) in wanted.near.iter_mut().zip(&there) {
                 *near += usize::from(*there);
             }
@@ -83,11 +86,11 @@ impl Executor {
     }
 
     /// Whether an engine has an image. One that does not answer has none, and is used no more.
-    fn there(&self, fleet: &Fleet, member: &Member, id: &ImageId) -> bool {
-        match member.has(id) {
+    fn there(&self, pool: &EnginePool, node: &Node, id: &ImageId) -> bool {
+        match node.has(id) {
             Ok(there) => there,
             Err(error) => {
-                fleet.died(member, &error);
+                pool.died(node, &error);
                 false
             }
         }
@@ -97,11 +100,11 @@ impl Executor {
     pub(super) fn pin_bases(
         &self,
         job: &BuildJob<'_>,
-        member: &Arc<Member>,
+        node: &Arc<Node>,
     ) -> Result<BaseSubstitutions, BuildError> {
         let mut substitutions = BaseSubstitutions::default();
         for part in job.on {
-            let reference = self.pin(job, part, member)?;
+            let reference = self.pin(job, part, node)?;
             for edge in job.edges.iter().filter(|edge| edge.base == part.name) {
                 substitutions.inside.insert(edge.reference.clone(), reference.clone());
             }
@@ -113,9 +116,9 @@ impl Executor {
                     .map(|name| Reference { tag: None, digest: Some(digest.clone()), ..name }.to_string()),
                 Exact::Local(id) => {
                     let id = ImageId(id.clone());
-                    let pin = self.pin_local(member, &id).map_err(BuildError::Engine)?;
-                    if pin.is_none() && member.name != self.fleet().home().name {
-                        return Err(self.stuck(&base.reference, member, "no registry has it"));
+                    let pin = self.pin_local(node, &id).map_err(BuildError::Engine)?;
+                    if pin.is_none() && node.name != self.pool().default_node().name {
+                        return Err(self.stuck(&base.reference, node, "no registry has it"));
                     }
                     pin
                 }
@@ -130,42 +133,42 @@ impl Executor {
 
     /// A name that nothing else moves, for an image that this engine has.
     /// None when it is gone since it was looked at: the engine then says what is wrong.
-    fn pin_local(&self, member: &Member, id: &ImageId) -> Result<Option<String>, EngineError> {
-        if !member.has(id)? {
+    fn pin_local(&self, node: &Node, id: &ImageId) -> Result<Option<String>, EngineError> {
+        if !node.has(id)? {
             return Ok(None);
         }
         let reference = Self::pin_name(&self.run().nonce, id);
-        member.tag(id, &reference)?;
+        node.tag(id, &reference)?;
         Ok(Some(reference))
     }
 
     /// Gives the exact base a name that nothing else moves, for a Dockerfile
     /// can only name images, and a BuildKit of 20.10 takes no id in `FROM`.
-    fn pin(&self, job: &BuildJob<'_>, base: &Part, member: &Arc<Member>) -> Result<String, BuildError> {
+    fn pin(&self, job: &BuildJob<'_>, base: &Part, node: &Arc<Node>) -> Result<String, BuildError> {
         let content = content_of(base)?;
-        let fleet = self.fleet();
+        let pool = self.pool();
         let journey = self.journey(&content);
         let _turn = journey.lock().unwrap_or_else(PoisonError::into_inner);
-        let on = if fleet.is_one() { Some(job.engine) } else { None };
+        let on = if pool.is_one() { Some(job.engine) } else { None };
         let records = self.ledger.with_content(&content, on);
         for record in &records {
-            let here = self.pin_local(member, &ImageId(record.id.clone()));
+            let here = self.pin_local(node, &ImageId(record.id.clone()));
             if let Some(reference) = here.map_err(BuildError::Engine)? {
                 return Ok(reference);
             }
             let Some(at) = &record.published else { continue };
-            if let Some(reference) = self.bring(job, record, at, member)? {
+            if let Some(reference) = self.bring(job, record, at, node)? {
                 return Ok(reference);
             }
         }
-        let others = |member: &&Arc<Member>| !fleet.is_one() && member.gone().is_none();
-        for other in fleet.members().iter().filter(others).filter(|other| other.name != member.name) {
+        let others = |node: &&Arc<Node>| !pool.is_one() && node.gone().is_none();
+        for other in pool.nodes().iter().filter(others).filter(|other| other.name != node.name) {
             for record in &records {
-                if !self.there(&fleet, other, &ImageId(record.id.clone())) {
+                if !self.there(&pool, other, &ImageId(record.id.clone())) {
                     continue;
                 }
-                match self.send_off(&fleet, other, record, member, &base.name)? {
-                    Some(at) => match self.bring(job, record, &at, member)? {
+                match self.send_off(&pool, other, record, node, &base.name)? {
+                    Some(at) => match self.bring(job, record, &at, node)? {
                         Some(reference) => return Ok(reference),
                         None => continue,
                     },
@@ -183,10 +186,10 @@ impl Executor {
     /// more: the engine is gone, or another machine published another result of the same key.
     fn send_off(
         &self,
-        fleet: &Fleet,
-        from: &Arc<Member>,
+        pool: &EnginePool,
+        from: &Arc<Node>,
         record: &Record,
-        to: &Member,
+        to: &Node,
         base: &str,
     ) -> Result<Option<String>, BuildError> {
         let built = Built { key: record.key, id: ImageId(record.id.clone()), content: record.content };
@@ -194,7 +197,7 @@ impl Executor {
             Ok(Some(there)) if there.content == built.content => Ok(Some(there.at.to_string())),
             Ok(Some(_)) => Ok(None),
             Ok(None) => Err(self.stuck(base, to, "its name has no registry")),
-            Err(PublishError::Engine(error)) if fleet.died(from, &error) => {
+            Err(PublishError::Engine(error)) if pool.died(from, &error) => {
                 let why = error.to_string();
                 self.report(base, JobEvent::Lost { engine: from.name.clone(), why });
                 Ok(None)
@@ -212,12 +215,12 @@ impl Executor {
         job: &BuildJob<'_>,
         record: &Record,
         at: &str,
-        member: &Arc<Member>,
+        node: &Arc<Node>,
     ) -> Result<Option<String>, BuildError> {
-        let fetched = self.fetch_to(member, &record.image, at, &record.key).map_err(BuildError::Engine)?;
+        let fetched = self.fetch_to(node, &record.image, at, &record.key).map_err(BuildError::Engine)?;
         let Some(id) = fetched else { return Ok(None) };
-        if !self.fleet().is_one() {
-            let engine = self.engine_id(job, member).map_err(BuildError::Engine)?;
+        if !self.pool().is_one() {
+            let engine = self.engine_id(job, node).map_err(BuildError::Engine)?;
             let arrived = Record {
                 engine,
                 id: id.0.clone(),
@@ -230,10 +233,10 @@ impl Executor {
             // Only saves a journey: what cannot be written down travels again.
             let _ = self.ledger.record(arrived);
         }
-        self.pin_local(member, &id).map_err(BuildError::Engine)
+        self.pin_local(node, &id).map_err(BuildError::Engine)
     }
 
-    fn stuck(&self, base: &str, to: &Member, why: &str) -> BuildError {
+    fn stuck(&self, base: &str, to: &Node, why: &str) -> BuildError {
         BuildError::Stuck { base: base.to_owned(), engine: to.name.clone(), why: why.to_owned() }
     }
 }

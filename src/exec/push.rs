@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::executor::{Executor, JobEvent};
 use super::remote_cache::Published;
-use crate::engine::{EngineError, ImageId, Member};
+use crate::engine::{EngineError, ImageId, Node};
 use crate::hash::ContentHash;
 use crate::query::effect::Built;
 use crate::registry::document::{self, Document};
@@ -74,7 +74,7 @@ impl Executor {
     /// As [`Executor::publish`], from an engine that is known to have it.
     pub(super) fn publish_from(
         &self,
-        member: Option<&Arc<Member>>,
+        node: Option<&Arc<Node>>,
         image: &str,
         built: &Built,
     ) -> Result<Option<Published>, PublishError> {
@@ -83,9 +83,9 @@ impl Executor {
             Some(there) => there,
             None => {
                 self.report(image, JobEvent::Publishing);
-                let holder = match member {
-                    Some(member) => Arc::clone(member),
-                    None => self.holder_or_home(&built.id)?,
+                let holder = match node {
+                    Some(node) => Arc::clone(node),
+                    None => self.holder_or_default(&built.id)?,
                 };
                 let sent = self.send(&holder, &tag, &built.id)?;
                 let manifest = annotated(&sent, &self.annotations(image));
@@ -97,10 +97,10 @@ impl Executor {
             }
         };
         let at = there.at.to_string();
-        let fleet = self.fleet();
+        let pool = self.pool();
         // Only saves questions: what cannot be written down is asked for again.
         if there.content != built.content {
-            let engine = fleet.alive().next().unwrap_or(fleet.home()).engine.identity()?;
+            let engine = pool.alive().next().unwrap_or(pool.default_node()).engine.identity()?;
             // From now on the key leads to what everybody has.
             let _ = self.ledger.record(Record {
                 key: built.key,
@@ -114,8 +114,8 @@ impl Executor {
                 published: Some(at),
                 same: false,
             });
-        } else if fleet.is_one() {
-            let _ = self.ledger.published(&built.key, &fleet.home().engine.identity()?.id, &at);
+        } else if pool.is_one() {
+            let _ = self.ledger.published(&built.key, &pool.default_node().engine.identity()?.id, &at);
         } else {
             for record in self.ledger.results(&built.key) {
                 let _ = self.ledger.published(&built.key, &record.engine, &at);
@@ -125,26 +125,26 @@ impl Executor {
         Ok(Some(there))
     }
 
-    /// Fetches a published result into the home engine, which then calls it by its content tag.
+    /// Fetches a published result into the default engine, which then calls it by its content tag.
     /// `None` when the registry has it no more.
     ///
     /// # Errors
     /// When the engine cannot fetch it: that is not an absence.
     pub fn fetch(&self, image: &str, at: &str, key: &ContentHash) -> Result<Option<ImageId>, EngineError> {
-        let home = Arc::clone(self.fleet().home());
-        let fetched = self.fetch_to(&home, image, at, key)?;
+        let default = Arc::clone(self.pool().default_node());
+        let fetched = self.fetch_to(&default, image, at, key)?;
         if let Some(id) = &fetched {
-            self.place(id, &home.name);
+            self.place(id, &default.name);
         }
         Ok(fetched)
     }
 
-    /// Fetches a result that home does not have: from its registry, where another engine puts it first
+    /// Fetches a result that the default engine does not have: from its registry, where another engine puts it first
     /// if it must. `None` when nobody has it any more.
     ///
     /// # Errors
     /// See [`PublishError`]; so too when another engine has it and its name has no registry.
-    pub fn bring_home(&self, image: &str, built: &Built) -> Result<Option<ImageId>, PublishError> {
+    pub fn pull_to_default(&self, image: &str, built: &Built) -> Result<Option<ImageId>, PublishError> {
         let records = self.ledger.results(&built.key).into_iter();
         let mut at = records.filter(|record| record.content == built.content).find_map(|it| it.published);
         if at.is_none() && self.has(&built.id)? {
@@ -163,19 +163,19 @@ impl Executor {
     /// As [`Executor::fetch`], into any engine.
     pub(super) fn fetch_to(
         &self,
-        member: &Member,
+        node: &Node,
         image: &str,
         at: &str,
         key: &ContentHash,
     ) -> Result<Option<ImageId>, EngineError> {
-        let fetched = self.again_and_again(|| member.engine.pull(at, &self.cancel))?;
+        let fetched = self.again_and_again(|| node.engine.pull(at, &self.cancel))?;
         match &fetched {
             None => self.remote_cache.vanished(image, key),
             Some(id) => {
-                member.learned(id);
+                node.learned(id);
                 // An image without a name is the first that a clean-up takes.
                 if let Some(tag) = self.remote_cache.content_tag(image, key) {
-                    member.tag(id, &tag.to_string())?;
+                    node.tag(id, &tag.to_string())?;
                 }
             }
         }
@@ -183,13 +183,13 @@ impl Executor {
     }
 
     /// Has the engine send an image, and fetches the manifest that it wrote.
-    fn send(&self, member: &Member, near: &Reference, id: &ImageId) -> Result<Manifest, PublishError> {
+    fn send(&self, node: &Node, near: &Reference, id: &ImageId) -> Result<Manifest, PublishError> {
         let staging = by_tag(near, STAGING);
         let push = |name: &Reference| {
             let name = name.to_string();
-            member.tag(id, &name)?;
+            node.tag(id, &name)?;
             self.passes(&name);
-            self.again_and_again(|| member.engine.push(&name, &self.cancel))
+            self.again_and_again(|| node.engine.push(&name, &self.cancel))
         };
         let digest = match push(&staging) {
             // A registry that never lets a tag move: then each journey has one of its own.

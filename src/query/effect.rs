@@ -6,9 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::graph::Edge;
+use super::edge::Edge;
 use super::inputs::{Context, Exact, Options, OutsideBase, Text};
-use super::recipe::Problem;
+use super::problem::Problem;
 use crate::engine::{EngineError, ImageId};
 use crate::hash::ContentHash;
 use crate::part::Part;

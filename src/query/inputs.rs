@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::recipe::Problem;
+use super::problem::Problem;
 use crate::source::tree::{ReadError, Selected};
 use crate::syntax::imagefile::Policy;
 

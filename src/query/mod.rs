@@ -5,10 +5,13 @@
 //! [`effect::Effect`] and is in the ledger before it returns.
 
 pub mod db;
+pub mod edge;
 pub mod effect;
 pub mod graph;
 pub mod image;
 pub mod inputs;
+mod names;
+pub mod problem;
 pub mod recipe;
 pub mod snapshot;
 pub mod spec;

@@ -7,36 +7,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Db;
-use super::graph::{self, Found};
 use super::inputs::{Brings, Image, OutsideBase, Text, Workspace};
+use super::names::{self, Found};
+use super::problem::Problem;
 use crate::syntax::dockerfile::{self, Dockerfile};
-use crate::syntax::error::{Span, SyntaxError};
+use crate::syntax::error::SyntaxError;
 use crate::syntax::resolve::{self, BaseUse, Recipe, Request, StageBase};
-
-/// Something wrong with an image before any build, with its place where there is one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Problem {
-    /// The file, below the repository's root.
-    pub path: String,
-    /// The place in it.
-    pub span: Option<Span>,
-    /// What is wrong.
-    pub message: String,
-    /// What to do next.
-    pub hint: Option<String>,
-}
-
-impl Problem {
-    /// A mistake in the text of a file.
-    pub fn in_file(path: &str, error: SyntaxError) -> Self {
-        Self { path: path.to_owned(), span: Some(error.span), message: error.message, hint: error.hint }
-    }
-
-    /// Something wrong with a whole file or folder.
-    pub fn of(path: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), span: None, message: message.into(), hint: Some(hint.into()) }
-    }
-}
 
 /// What other images need to know of a Dockerfile before it is resolved in full.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -142,7 +118,7 @@ struct Inherited {
 fn triggers(db: &dyn Db, image: Image, outline: &Outline) -> BTreeMap<String, Vec<String>> {
     let mut triggers = BTreeMap::new();
     for base in &outline.bases {
-        let of_base = match graph::find(db, image, &base.reference) {
+        let of_base = match names::find(db, image, &base.reference) {
             // A base with mistakes fails on its own; this image then fails for its base.
             Found::Image(base) => {
                 self::outline(db, base).as_ref().map(|base| base.triggers.clone()).unwrap_or_default()
@@ -169,7 +145,7 @@ fn environment_of(db: &dyn Db, user: Image, base: &OutsideBase) -> Option<BTreeM
     let (mut at, mut ground) = (user, Some(base));
     let mut environment = loop {
         let Some(base) = ground else { break BTreeMap::new() };
-        match graph::find(db, at, &base.reference) {
+        match names::find(db, at, &base.reference) {
             Found::Outside => break brings(db, base)?.environment.clone(),
             Found::Image(image) if chain.iter().any(|(seen, _)| *seen == image) => return None,
             Found::Image(image) => {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::effect::Effect;
 use super::{Db, ImkDb};
-use crate::engine::{Acquaintance, ImageId};
+use crate::engine::{CachedIdentity, ImageId};
 use crate::hash::ContentHash;
 use crate::state::folder::StateFolder;
 
@@ -35,7 +35,7 @@ pub struct Memory {
     /// The engine that has it, by its name, where that is another than home.
     pub places: BTreeMap<String, String>,
     /// Who home was, so that it need not be asked.
-    pub home: Option<Acquaintance>,
+    pub home: Option<CachedIdentity>,
 }
 
 /// Loads what [`save`] wrote; an empty database when that is not possible.

@@ -29,9 +29,11 @@
 //! history tells of arguments (defaults only, given or not).
 
 use super::Db;
-use super::graph::{self, Found, bases};
+use super::graph::bases;
 use super::inputs::{Context, Exact, Image, Workspace};
-use super::recipe::{Problem, recipe};
+use super::names::{self, Found};
+use super::problem::Problem;
+use super::recipe::recipe;
 use crate::hash::ContentHash;
 use crate::part::{self, Part};
 use crate::reason::Code;
@@ -129,7 +131,7 @@ fn dockerfile(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<String> {
     let mut lines = vec![format!("escape {}", recipe.escape)];
     lines.extend(recipe.syntax.iter().map(|syntax| format!("syntax {syntax}")));
     for (number, base) in recipe.bases.iter().enumerate() {
-        let name = match graph::find(db, image, &base.reference) {
+        let name = match names::find(db, image, &base.reference) {
             Found::Image(found) => format!("image {}", found.name(db)),
             Found::Outside => base.reference.clone(),
         };

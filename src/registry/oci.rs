@@ -16,19 +16,23 @@ use super::options::Options;
 use super::{Content, Descriptor, Manifest, Registry, RegistryError, place_of};
 use crate::syntax::reference::Reference;
 
+mod ask;
 mod attach;
 mod auth;
 mod base;
 mod cache;
 mod challenge;
+mod client;
 mod copy;
-mod door;
 mod fault;
-mod flights;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod mirrors;
+mod passes;
+mod ping;
 mod read;
 mod retry;
+mod singleflight;
 mod source;
 mod tags;
 mod tls;
@@ -38,44 +42,31 @@ mod wire;
 mod words;
 mod write;
 
-pub use door::Knock;
+use client::Client;
+pub use ping::Ping;
 
 /// How often a running question looks whether it should stop.
 const TICK: Duration = Duration::from_millis(50);
 
 /// The real registries, all hosts in one.
 pub struct OciRegistry {
-    remote_cache: RemoteCache,
+    client: Client,
     runtime: OnceLock<Runtime>,
-}
-
-/// Everything but the runtime: what the questions are asked with, and what is remembered of answers.
-struct RemoteCache {
-    wire: wire::Wire,
-    heads: flights::Flights<Option<Descriptor>>,
-    manifests: flights::Flights<Option<Manifest>>,
-    platforms: flights::Flights<Option<Descriptor>>,
-    blobs: flights::Flights<Vec<u8>>,
-    cache: cache::Cache,
-    mirrors: read::Mirrors,
-    /// One at a time changes the list of what is attached.
-    attaching: tokio::sync::Mutex<()>,
 }
 
 impl OciRegistry {
     /// Connects to nothing and reads nothing until the first question.
     pub fn new(options: Options) -> Self {
-        let remote_cache = RemoteCache {
-            cache: cache::Cache::new(options.cache_folder.clone()),
-            wire: wire::Wire::new(options),
-            heads: flights::Flights::default(),
-            manifests: flights::Flights::default(),
-            platforms: flights::Flights::default(),
-            blobs: flights::Flights::default(),
-            mirrors: read::Mirrors::default(),
-            attaching: tokio::sync::Mutex::default(),
-        };
-        Self { remote_cache, runtime: OnceLock::new() }
+        Self { client: Client::new(options), runtime: OnceLock::new() }
+    }
+
+    /// Asks a registry whether it answers at all: the distribution specification's first question.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn ping(&self, host: &str) -> Result<Ping, RegistryError> {
+        let about = Reference { registry: host.into(), repository: String::new(), tag: None, digest: None };
+        self.wait(&about, self.client.ping(&about))
     }
 
     /// Waits for an answer, or until somebody asks to stop; the question is dropped then, and its connection with it.
@@ -84,7 +75,7 @@ impl OciRegistry {
         about: &Reference,
         work: impl Future<Output = Result<T, RegistryError>>,
     ) -> Result<T, RegistryError> {
-        let stop = &self.remote_cache.wire.options.stop;
+        let stop = &self.client.wire.options.stop;
         if stop.is_asked() {
             return Err(RegistryError::Interrupted);
         }
@@ -129,48 +120,48 @@ impl Drop for OciRegistry {
 
 impl Registry for OciRegistry {
     fn head(&self, reference: &Reference) -> Result<Option<Descriptor>, RegistryError> {
-        self.wait(reference, self.remote_cache.head(reference))
+        self.wait(reference, self.client.head(reference))
     }
 
     fn manifest(&self, reference: &Reference) -> Result<Option<Manifest>, RegistryError> {
-        self.wait(reference, self.remote_cache.manifest(reference))
+        self.wait(reference, self.client.manifest(reference))
     }
 
     fn platform(&self, reference: &Reference, platform: &str) -> Result<Option<Descriptor>, RegistryError> {
-        self.wait(reference, self.remote_cache.platform(reference, platform))
+        self.wait(reference, self.client.platform(reference, platform))
     }
 
     fn web(&self, url: &str) -> Result<Option<String>, RegistryError> {
         let about = place_of(url);
-        self.wait(&about, self.remote_cache.web(&about, url))
+        self.wait(&about, self.client.web(&about, url))
     }
 
     fn blob(&self, repository: &Reference, digest: &str) -> Result<Vec<u8>, RegistryError> {
-        self.wait(repository, self.remote_cache.blob(repository, digest))
+        self.wait(repository, self.client.blob(repository, digest))
     }
 
     fn has_blob(&self, repository: &Reference, digest: &str) -> Result<bool, RegistryError> {
-        self.wait(repository, self.remote_cache.has_blob(repository, digest))
+        self.wait(repository, self.client.has_blob(repository, digest))
     }
 
     fn mount(&self, to: &Reference, digest: &str, from: &Reference) -> Result<bool, RegistryError> {
-        self.wait(to, self.remote_cache.mount(to, digest, from))
+        self.wait(to, self.client.mount(to, digest, from))
     }
 
     fn upload(&self, to: &Reference, digest: &str, content: &mut dyn Content) -> Result<(), RegistryError> {
-        self.wait(to, self.remote_cache.upload(to, digest, source::Source::Content(content)))
+        self.wait(to, self.client.upload(to, digest, source::Source::Content(content)))
     }
 
     fn put_manifest(&self, reference: &Reference, manifest: &Manifest) -> Result<(), RegistryError> {
-        self.wait(reference, async { self.remote_cache.put(reference, manifest).await.map(drop) })
+        self.wait(reference, async { self.client.put(reference, manifest).await.map(drop) })
     }
 
     fn copy(&self, from: &Reference, to: &Reference) -> Result<Descriptor, RegistryError> {
-        self.wait(to, self.remote_cache.copy(from, to))
+        self.wait(to, self.client.copy(from, to))
     }
 
     fn tags(&self, repository: &Reference) -> Result<Vec<String>, RegistryError> {
-        self.wait(repository, self.remote_cache.tags(repository))
+        self.wait(repository, self.client.tags(repository))
     }
 
     fn attach(
@@ -182,11 +173,11 @@ impl Registry for OciRegistry {
         payload: &[u8],
     ) -> Result<String, RegistryError> {
         let document = attach::Attachment { artifact_type, annotations, media_type, payload };
-        self.wait(subject, self.remote_cache.attach(subject, &document))
+        self.wait(subject, self.client.attach(subject, &document))
     }
 
     fn attached(&self, subject: &Reference, artifact_type: &str) -> Result<Vec<Vec<u8>>, RegistryError> {
-        self.wait(subject, self.remote_cache.attached(subject, artifact_type))
+        self.wait(subject, self.client.attached(subject, artifact_type))
     }
 }
 

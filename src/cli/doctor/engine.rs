@@ -19,18 +19,17 @@ pub(super) fn checks(session: Option<&Session>) -> Vec<Check> {
             }
         };
     };
-    let fleet = session.executor.fleet();
+    let pool = session.executor.pool();
     let mut checks = Vec::new();
-    for member in fleet.members() {
-        let name = if fleet.is_one() { String::new() } else { format!("`{}`: ", member.name) };
-        let is_home = member.name == fleet.home().name;
-        let own = match member.gone() {
+    for node in pool.nodes() {
+        let name = if pool.is_one() { String::new() } else { format!("`{}`: ", node.name) };
+        let is_home = node.name == pool.default_node().name;
+        let own = match node.gone() {
             Some(error) => vec![Check::fail(SECTION, format!("{name}{error}"), "see `docker context ls`")],
-            None => checks_of(&*member.engine, &name),
+            None => checks_of(&*node.engine, &name),
         };
         checks.extend(own.into_iter().map(|check| check.weaker_unless(is_home)));
-        let about =
-            [("labels", member.labels.iter().cloned().collect()), ("builds", member.platforms.clone())];
+        let about = [("labels", node.labels.iter().cloned().collect()), ("builds", node.platforms.clone())];
         for (what, words) in about.into_iter().filter(|(_, words)| !words.is_empty()) {
             checks.push(Check::ok(SECTION, format!("{name}{what} {}", words.join(", "))));
         }

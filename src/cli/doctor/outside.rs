@@ -90,7 +90,7 @@ fn one_registry(registry: &OciRegistry, credentials: &Credentials, host: &str, i
         Err(why) => Err(why),
     };
     let before = Timestamp::now();
-    let knock = match registry.knock(host) {
+    let knock = match registry.ping(host) {
         Ok(knock) => knock,
         Err(error) => {
             let advice = "check the network, proxies and mirrors; `--offline` goes on with what is known";

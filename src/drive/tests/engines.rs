@@ -4,8 +4,8 @@ use super::publish::Wire;
 use super::*;
 use crate::drive::clean::Extent;
 use crate::drive::gc::{GcOptions, Sweep};
-use crate::engine::{EngineError, Fleet, Member};
-use crate::query::recipe::Problem;
+use crate::engine::{EngineError, EnginePool, Node};
+use crate::query::problem::Problem;
 
 /// `base`, and two that are built on it; one of them on an engine with a label.
 const FILES: &str = r#"
@@ -52,12 +52,12 @@ impl Two {
     /// A session with both; the second has the label `gpu`.
     fn open(&self) -> Session {
         let session = self.lab.open().unwrap();
-        let mut home = Member::new("home", Arc::clone(&self.lab.engine) as _);
-        let mut other = Member::new("other", Arc::clone(&self.other) as _);
+        let mut home = Node::new("home", Arc::clone(&self.lab.engine) as _);
+        let mut other = Node::new("other", Arc::clone(&self.other) as _);
         [home.jobs, other.jobs] = self.limits;
         other.labels.insert("gpu".into());
         other.platforms.clone_from(&self.platforms);
-        session.executor.enlist(Fleet::new(home, vec![other]));
+        session.executor.enlist(EnginePool::new(home, vec![other]));
         session
     }
 
@@ -271,7 +271,7 @@ fn an_engine_that_is_away_costs_a_warning_when_nothing_is_to_be_built() {
     );
     assert!(summary.endings.values().all(|ending| *ending == Ending::Fresh), "{:?}", summary.endings);
     assert!(summary.untagged.is_empty());
-    let gone: Vec<String> = session.executor.fleet().take_gone().into_iter().map(|(name, _)| name).collect();
+    let gone: Vec<String> = session.executor.pool().take_gone().into_iter().map(|(name, _)| name).collect();
     assert_eq!(gone, ["other"]);
     drop(session);
     two.other.set_unreachable(false);
@@ -367,7 +367,8 @@ fn gc_sweeps_every_engine_and_leaves_what_is_current_on_each() {
     two.lab.write("base/file", "2");
     two.run("");
     let session = two.open();
-    let old_web = first[1].iter().filter(|id| session.executor.home().inspect(&id.0) == Ok(None)).count();
+    let old_web =
+        first[1].iter().filter(|id| session.executor.default_engine().inspect(&id.0) == Ok(None)).count();
     assert!(old_web >= 2, "api and web were built on the other engine alone");
     drop(session);
     let swept = two.gc(1);

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveImageOptionsBuilder};
 
-use super::{About, DockerEngine, EngineError, ImageId};
+use super::client::DockerEngine;
+use crate::engine::{About, EngineError, ImageId};
 
 pub(super) fn remove(engine: &DockerEngine, id: &ImageId) -> Result<(), EngineError> {
     let docker = engine.docker()?;

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use bollard::models::{SystemInfo, SystemVersion};
 
-use super::acquaintance::introduce;
+use super::known::introduce;
 use super::*;
+use crate::engine::Endpoint;
 
 fn info(driver: &str, status: &[[&str; 2]]) -> SystemInfo {
     SystemInfo {

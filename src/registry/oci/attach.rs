@@ -12,8 +12,8 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::RemoteCache;
 use super::base::Base;
+use super::client::Client;
 use super::read;
 use super::source::Source;
 use super::tags::following;
@@ -33,7 +33,7 @@ pub(super) struct Attachment<'a> {
     pub payload: &'a [u8],
 }
 
-impl RemoteCache {
+impl Client {
     pub(super) async fn attach(
         &self,
         subject: &Reference,

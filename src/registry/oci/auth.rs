@@ -1,137 +1,20 @@
 //! Passes: how a question proves who asks.
 //!
 //! Logins come from `credentials`; a registry's challenge says whether it wants
-//! the login itself or a token for it. Passes are kept in memory until they are
+//! the login itself or a token for it. Passes are kept in memory (`passes.rs`) until they are
 //! refused. Knows nothing of what is asked.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use reqwest::Response;
-use reqwest::header::HeaderValue;
 
 use super::base::{Base, is_private};
 use super::challenge::{self, Challenge};
+use super::passes::{Pass, lock};
 use super::wire::{Ask, Wire, body};
 use super::words;
-use crate::credentials::{Credentials, Found, Login, Secret};
+use crate::credentials::{Found, Login};
 use crate::registry::RegistryError;
 
 mod token;
-
-/// What goes into the `Authorization` header.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Pass {
-    value: Secret,
-    /// After this it is worth nothing.
-    until: Option<Instant>,
-    /// Where its login came from.
-    login: Option<String>,
-}
-
-impl Pass {
-    /// The header. A value that cannot be one (a registry's token with a line break) is as good as none.
-    pub(super) fn header(&self) -> HeaderValue {
-        let mut value = HeaderValue::from_str(self.value.reveal()).unwrap_or(HeaderValue::from_static(""));
-        value.set_sensitive(true);
-        value
-    }
-
-    fn basic(user: &str, password: &Secret, login: &str) -> Self {
-        let pair = STANDARD.encode(format!("{user}:{}", password.reveal()));
-        Self { value: Secret::new(format!("Basic {pair}")), until: None, login: Some(login.to_owned()) }
-    }
-
-    fn is_over(&self) -> bool {
-        self.until.is_some_and(|until| until <= Instant::now())
-    }
-}
-
-impl fmt::Debug for Pass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pass(login {:?}, …)", self.login)
-    }
-}
-
-/// One pass; whoever renews it holds the lock, and others wait for what comes.
-type Cell = Arc<tokio::sync::Mutex<Option<Pass>>>;
-
-/// What is remembered of logins, challenges and passes.
-#[derive(Default)]
-pub(super) struct Auth {
-    credentials: Credentials,
-    /// The first login of a host, as it was found.
-    logins: Mutex<BTreeMap<String, Option<Found>>>,
-    /// What a host wanted, so that the next repository's token is fetched unasked.
-    challenges: Mutex<BTreeMap<String, Challenge>>,
-    /// By address and, for tokens, scopes.
-    passes: Mutex<BTreeMap<String, Cell>>,
-    /// Everything that must not be shown.
-    secrets: Mutex<BTreeSet<Secret>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Auth {
-    pub(super) fn new(credentials: Credentials) -> Self {
-        Self { credentials, ..Self::default() }
-    }
-
-    /// A server's words without what must not be shown: some repeat what they were sent.
-    pub(super) fn scrub(&self, text: &str) -> String {
-        let secrets = lock(&self.secrets);
-        let long_enough = secrets.iter().map(Secret::reveal).filter(|secret| secret.len() > 3);
-        long_enough.fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
-    }
-
-    fn hide(&self, secret: &Secret) {
-        let mut secrets = lock(&self.secrets);
-        secrets.insert(secret.clone());
-        // The name of the scheme is no secret, and an echo may come without it.
-        if let Some((_, value)) = secret.reveal().split_once(' ') {
-            secrets.insert(Secret::new(value));
-        }
-    }
-
-    fn cell(&self, key: &str) -> Cell {
-        Arc::clone(lock(&self.passes).entry(key.to_owned()).or_default())
-    }
-
-    /// The login for a host after so many were refused. A helper is a program and may take its time.
-    async fn login(&self, host: &str, refused: usize) -> Result<Option<Found>, String> {
-        if refused == 0
-            && let Some(found) = lock(&self.logins).get(host)
-        {
-            return Ok(found.clone());
-        }
-        let (credentials, wanted) = (self.credentials.clone(), host.to_owned());
-        let search = tokio::task::spawn_blocking(move || credentials.login(&wanted, refused));
-        let found = search.await.map_err(|_| "the search for a login broke off".to_owned())??;
-        if let Some(Found {
-            login: Login::Password { password: secret, .. } | Login::Identity(secret), ..
-        }) = &found
-        {
-            self.hide(secret);
-        }
-        // What comes after a refusal takes the place of what was refused. That there is
-        // none is not kept: somebody may log in while we run.
-        if found.is_some() {
-            lock(&self.logins).insert(host.to_owned(), found.clone());
-        }
-        Ok(found)
-    }
-
-    /// All logins of a host were refused: next time they are looked for again.
-    fn forget(&self, host: &str) {
-        lock(&self.logins).remove(host);
-    }
-}
 
 /// Where a pass is kept.
 fn key(base: &Base, challenge: &Challenge, scopes: &[String]) -> String {
@@ -256,6 +139,3 @@ fn denied(ask: &Ask<'_>, login: Option<String>, why: String) -> RegistryError {
     let (host, repository) = (ask.about.registry.clone(), ask.about.repository.clone());
     RegistryError::Denied { host, repository, login, why }
 }
-
-/// How long before its end a token is no longer used, so that it does not end on the way.
-const MARGIN: Duration = Duration::from_secs(5);

@@ -49,7 +49,7 @@ impl Base {
     }
 
     /// The address that every registry has.
-    pub(super) fn front_door(&self) -> Url {
+    pub(super) fn ping_url(&self) -> Url {
         let mut url = self.url.clone();
         url.set_path(&format!("{}v2/", self.url.path()));
         url

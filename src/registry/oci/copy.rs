@@ -5,13 +5,13 @@
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::RemoteCache;
+use super::client::Client;
 use super::source::Source;
 use crate::registry::document::Document;
 use crate::registry::{Descriptor, RegistryError, by_digest, pointer};
 use crate::syntax::reference::Reference;
 
-impl RemoteCache {
+impl Client {
     pub(super) async fn copy(&self, from: &Reference, to: &Reference) -> Result<Descriptor, RegistryError> {
         let Some(source) = self.manifest(from).await? else {
             return Err(RegistryError::refused(

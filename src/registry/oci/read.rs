@@ -3,15 +3,11 @@
 //! Every document is checked against the digest it was asked by, and against
 //! the one the registry claims for it. Writes nothing.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode};
 
-use super::RemoteCache;
 use super::base::Base;
+use super::client::Client;
 use super::wire::{Answer, Ask, header};
 use super::words;
 use crate::registry::document::{self, Document};
@@ -24,26 +20,7 @@ pub(super) const MANIFEST: usize = 4 << 20;
 pub(super) const BLOB: usize = 16 << 20;
 /// The header with a manifest's digest.
 pub(super) const DIGEST: &str = "docker-content-digest";
-/// How long a mirror that gave no answer is left alone.
-const REST: Duration = Duration::from_secs(60);
-
-/// Mirrors that gave no answer, and when.
-#[derive(Default)]
-pub(super) struct Mirrors(Mutex<BTreeMap<String, Instant>>);
-
-impl Mirrors {
-    fn rests(&self, base: &Base) -> bool {
-        let resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        resting.get(base.url.as_str()).is_some_and(|since| since.elapsed() < REST)
-    }
-
-    fn rest(&self, base: &Base) {
-        let mut resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        resting.insert(base.url.to_string(), Instant::now());
-    }
-}
-
-impl RemoteCache {
+impl Client {
     pub(super) async fn head(&self, reference: &Reference) -> Result<Option<Descriptor>, RegistryError> {
         let look = self.read(reference, async |base| self.head_at(base, reference).await);
         self.heads.join(reference.to_string(), look).await

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 
-use super::RemoteCache;
+use super::client::Client;
 use super::fault::Fault;
 use crate::registry::digest::Sum;
 use crate::registry::{Content, RegistryError};
@@ -25,7 +25,7 @@ pub(super) enum Source<'a> {
 
 /// A blob on its way from a registry to another.
 pub(super) struct Download<'a> {
-    remote_cache: &'a RemoteCache,
+    client: &'a Client,
     from: &'a Reference,
     digest: &'a str,
     /// The rest of the answer, and what has come of it.
@@ -36,8 +36,8 @@ pub(super) struct Download<'a> {
 
 impl<'a> Source<'a> {
     /// A blob of `from`.
-    pub(super) fn download(remote_cache: &'a RemoteCache, from: &'a Reference, digest: &'a str) -> Self {
-        Self::Download(Box::new(Download { remote_cache, from, digest, open: None, spare: BytesMut::new() }))
+    pub(super) fn download(client: &'a Client, from: &'a Reference, digest: &'a str) -> Self {
+        Self::Download(Box::new(Download { client, from, digest, open: None, spare: BytesMut::new() }))
     }
 
     /// From the first byte again.
@@ -79,11 +79,11 @@ fn read(content: &mut dyn Content, size: usize) -> std::io::Result<Vec<u8>> {
 impl Download<'_> {
     async fn next(&mut self, size: usize) -> Result<Bytes, RegistryError> {
         if self.open.is_none() {
-            let response = self.remote_cache.blob_stream(self.from, self.digest).await?;
+            let response = self.client.blob_stream(self.from, self.digest).await?;
             self.open = Some((response, Sum::like(self.digest)));
         }
         let Some((response, sum)) = &mut self.open else { return Ok(Bytes::new()) };
-        let patience = self.remote_cache.wire.options.answer_timeout;
+        let patience = self.client.wire.options.answer_timeout;
         while self.spare.len() < size && sum.is_some() {
             let broken = |fault: Fault| RegistryError::unreachable(self.from, fault.why);
             let piece =
@@ -108,7 +108,7 @@ impl Download<'_> {
     }
 }
 
-impl RemoteCache {
+impl Client {
     /// A blob's bytes as they come, not checked yet.
     async fn blob_stream(&self, from: &Reference, digest: &str) -> Result<Response, RegistryError> {
         let what = format!("the question for blob {digest}");

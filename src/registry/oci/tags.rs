@@ -6,8 +6,8 @@ use reqwest::header::LINK;
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
-use super::RemoteCache;
 use super::base::Base;
+use super::client::Client;
 use super::wire::Answer;
 use super::{read, words};
 use crate::registry::RegistryError;
@@ -19,7 +19,7 @@ struct Page {
     tags: Option<Vec<String>>,
 }
 
-impl RemoteCache {
+impl Client {
     pub(super) async fn tags(&self, repository: &Reference) -> Result<Vec<String>, RegistryError> {
         let base = self.wire.base(repository).await?;
         let what = "the question for the tags";

@@ -9,8 +9,8 @@ use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE
 use reqwest::{Method, StatusCode, Url};
 use tokio::time::sleep;
 
-use super::RemoteCache;
 use super::base::Base;
+use super::client::Client;
 use super::source::Source;
 use super::wire::{Ask, header};
 use super::write::location;
@@ -37,7 +37,7 @@ impl From<RegistryError> for End {
 
 /// One upload under way.
 struct Upload<'a> {
-    remote_cache: &'a RemoteCache,
+    client: &'a Client,
     base: &'a Base,
     to: &'a Reference,
     what: &'a str,
@@ -47,7 +47,7 @@ struct Upload<'a> {
     sent: u64,
 }
 
-impl RemoteCache {
+impl Client {
     pub(super) async fn upload(
         &self,
         to: &Reference,
@@ -82,7 +82,7 @@ impl RemoteCache {
         // A source that fails at once leaves nothing behind.
         let mut next = source.next(to, piece).await?;
         let (place, least) = self.begin(base, to, what).await?;
-        let mut upload = Upload { remote_cache: self, base, to, what, place, sent: 0 };
+        let mut upload = Upload { client: self, base, to, what, place, sent: 0 };
         if next.len() < piece {
             return upload.finish(digest, next).await;
         }
@@ -117,7 +117,7 @@ impl RemoteCache {
 impl Upload<'_> {
     /// Sends one piece, in parts when the way breaks in between.
     async fn piece(&mut self, mut bytes: Bytes) -> Result<(), End> {
-        let limits = self.remote_cache.wire.options.retry;
+        let limits = self.client.wire.options.retry;
         let mut tried = 0;
         while !bytes.is_empty() {
             tried += 1;
@@ -125,20 +125,20 @@ impl Upload<'_> {
             let mut ask = self.ask(Method::PATCH, self.place.clone(), bytes.clone());
             let range = HeaderValue::from_str(&format!("{}-{}", self.sent, end - 1));
             ask.headers.extend(range.into_iter().map(|range| (CONTENT_RANGE, range)));
-            let error = match self.remote_cache.wire.fetch(self.base, &ask, read::MANIFEST).await {
+            let error = match self.client.wire.fetch(self.base, &ask, read::MANIFEST).await {
                 Ok(answer) if answer.status.is_success() => {
                     self.follow(&answer.headers);
                     self.sent = end;
                     return Ok(());
                 }
                 Ok(answer) if answer.status == StatusCode::RANGE_NOT_SATISFIABLE => {
-                    self.remote_cache.wire.refusal(&ask, &answer)
+                    self.client.wire.refusal(&ask, &answer)
                 }
                 // It has forgotten the upload.
                 Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
-                    return Err(End::Broken(self.remote_cache.wire.refusal(&ask, &answer)));
+                    return Err(End::Broken(self.client.wire.refusal(&ask, &answer)));
                 }
-                Ok(answer) => return Err(End::Final(self.remote_cache.wire.refusal(&ask, &answer))),
+                Ok(answer) => return Err(End::Final(self.client.wire.refusal(&ask, &answer))),
                 Err(error @ RegistryError::Unreachable { .. }) => error,
                 Err(error) => return Err(End::Final(error)),
             };
@@ -161,7 +161,7 @@ impl Upload<'_> {
     /// How many bytes the registry has.
     async fn progress(&mut self, error: RegistryError) -> Result<u64, End> {
         let ask = self.ask(Method::GET, self.place.clone(), Bytes::new());
-        let Ok(answer) = self.remote_cache.wire.fetch(self.base, &ask, read::MANIFEST).await else {
+        let Ok(answer) = self.client.wire.fetch(self.base, &ask, read::MANIFEST).await else {
             return Err(End::Broken(error));
         };
         let range = answer.header(RANGE.as_str()).map(|range| range.trim_start_matches("bytes="));
@@ -181,15 +181,15 @@ impl Upload<'_> {
         let mut url = self.place.clone();
         url.query_pairs_mut().append_pair("digest", digest);
         let ask = self.ask(Method::PUT, url, bytes);
-        let outcome = self.remote_cache.wire.fetch(self.base, &ask, read::MANIFEST).await;
+        let outcome = self.client.wire.fetch(self.base, &ask, read::MANIFEST).await;
         match outcome {
             Ok(answer) if answer.status.is_success() => Ok(()),
             Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
-                Err(End::Broken(self.remote_cache.wire.refusal(&ask, &answer)))
+                Err(End::Broken(self.client.wire.refusal(&ask, &answer)))
             }
-            Ok(answer) => Err(End::Final(self.remote_cache.wire.refusal(&ask, &answer))),
+            Ok(answer) => Err(End::Final(self.client.wire.refusal(&ask, &answer))),
             // The answer may be all that was lost.
-            Err(error) => match self.remote_cache.has_blob(self.to, digest).await {
+            Err(error) => match self.client.has_blob(self.to, digest).await {
                 Ok(true) => Ok(()),
                 _ => Err(error.into()),
             },
@@ -198,7 +198,7 @@ impl Upload<'_> {
 
     /// A question about this upload, asked once: what to do after a break depends on how far it came.
     fn ask(&self, method: Method, url: Url, bytes: Bytes) -> Ask<'_> {
-        let mut ask = self.remote_cache.order(self.to, self.what, method, url);
+        let mut ask = self.client.order(self.to, self.what, method, url);
         ask.tries = 1;
         ask.body = bytes;
         ask.headers.push((CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")));

@@ -7,14 +7,14 @@
 use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap, LAST_MODIFIED};
 use reqwest::{Method, StatusCode, Url};
 
-use super::RemoteCache;
 use super::base::is_loopback;
+use super::client::Client;
 use super::wire::header;
 use crate::hash::ContentHash;
 use crate::registry::RegistryError;
 use crate::syntax::reference::Reference;
 
-impl RemoteCache {
+impl Client {
     pub(super) async fn web(&self, about: &Reference, url: &str) -> Result<Option<String>, RegistryError> {
         let no = |why: String| RegistryError::refused(about, "asking for a file", why);
         let url: Url = url.parse().map_err(|error| no(format!("`{url}` is no address: {error}")))?;

@@ -1,6 +1,6 @@
 //! Asking a server: once, and again when that may help.
 //!
-//! Waits, repeats and shows the pass it is given or gets; says what an answer
+//! Waits and repeats; says what an answer
 //! means only where every question would read it the same way (no answer, too
 //! many requests, not allowed). Knows nothing of manifests and blobs.
 
@@ -9,15 +9,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::rustls::RootCertStore;
 
-use super::auth::Auth;
 use super::base::{Base, is_loopback};
 use super::fault::Fault;
+use super::passes::Auth;
 use super::tls::{self, Way};
 use super::{retry, words};
 use crate::registry::RegistryError;
@@ -151,12 +151,12 @@ impl Wire {
             return Ok(secure);
         }
         let client = self.client(&secure.host, true).map_err(wrong)?;
-        let Err(fault) = send(client.get(secure.front_door()), self.options.answer_timeout).await else {
+        let Err(fault) = send(client.get(secure.ping_url()), self.options.answer_timeout).await else {
             return Ok(secure);
         };
         let plain = base("http")?;
         let (tries, patience) = (self.options.retry.tries, self.options.answer_timeout);
-        let answer = self.patient(about, tries, patience, || client.get(plain.front_door())).await?;
+        let answer = self.patient(about, tries, patience, || client.get(plain.ping_url())).await?;
         // What a server says to plain words where it wants TLS: then our trouble was with its TLS.
         if answer.status() == StatusCode::BAD_REQUEST { Err(wrong(fault.why)) } else { Ok(plain) }
     }
@@ -205,68 +205,6 @@ impl Wire {
         RegistryError::unreachable(about, format!("it is in trouble itself ({said})"))
     }
 
-    /// Asks, with a pass where one is wanted. What comes back is an answer to the
-    /// question: not a challenge, not trouble.
-    pub(super) async fn ask(&self, base: &Base, ask: &Ask<'_>) -> Result<Response, RegistryError> {
-        let client = self.client(&base.host, base.lenient);
-        let client = client.map_err(|why| RegistryError::unreachable(ask.about, why))?;
-        // An upload may continue at another server, which gets no pass of this one.
-        let at_home = base.is_home_of(&ask.url);
-        let mut pass = if at_home { self.pass(base, ask).await? } else { None };
-        let mut refused = 0;
-        loop {
-            let build = || {
-                let mut request = client.request(ask.method.clone(), ask.url.clone());
-                if !matches!(ask.method, Method::GET | Method::HEAD) {
-                    request = request.body(ask.body.clone());
-                }
-                for (name, value) in &ask.headers {
-                    request = request.header(name, value);
-                }
-                match &pass {
-                    Some(pass) => request.header(AUTHORIZATION, pass.header()),
-                    None => request,
-                }
-            };
-            let response = self.patient(ask.about, ask.tries, ask.patience, build).await?;
-            let status = response.status();
-            if !base.is_home_of(response.url()) {
-                return behind(ask, response);
-            }
-            let denied = status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
-            if !denied {
-                return Ok(response);
-            }
-            pass = Some(self.renew(base, ask, response, pass, &mut refused).await?);
-        }
-    }
-
-    /// Asks for a whole answer, no longer than `limit`. One that breaks off is asked for again.
-    pub(super) async fn fetch(
-        &self,
-        base: &Base,
-        ask: &Ask<'_>,
-        limit: usize,
-    ) -> Result<Answer, RegistryError> {
-        let mut tried = 0;
-        loop {
-            tried += 1;
-            let response = self.ask(base, ask).await?;
-            let (status, headers) = (response.status(), response.headers().clone());
-            match body(response, limit, self.options.answer_timeout).await {
-                Ok(bytes) => return Ok(Answer { status, headers, bytes }),
-                Err(None) => {
-                    let why = format!("the answer is longer than {limit} bytes");
-                    return Err(RegistryError::corrupt(ask.about, ask.what, why));
-                }
-                Err(Some(fault)) if tried >= ask.tries || !fault.passing => {
-                    return Err(RegistryError::unreachable(ask.about, fault.why));
-                }
-                Err(Some(_)) => sleep(retry::pause(&self.options.retry, tried)).await,
-            }
-        }
-    }
-
     /// The error for an answer that is neither a success nor anything else the question knows.
     pub(super) fn refusal(&self, ask: &Ask<'_>, answer: &Answer) -> RegistryError {
         let said = self.auth.scrub(&words::of(answer.status, &answer.bytes));
@@ -297,16 +235,6 @@ pub(super) async fn body(
             Some(piece) => bytes.extend_from_slice(&piece),
         }
     }
-}
-
-/// A registry may keep its blobs elsewhere. What is refused there says nothing of what the registry has.
-fn behind(ask: &Ask<'_>, response: Response) -> Result<Response, RegistryError> {
-    if !response.status().is_client_error() {
-        return Ok(response);
-    }
-    let place = response.url().host_str().unwrap_or_default();
-    let why = format!("its storage at `{place}` answers HTTP {}", response.status());
-    Err(RegistryError::refused(ask.about, ask.what, why))
 }
 
 /// Whether a server may answer better a little later.

@@ -5,8 +5,8 @@
 use reqwest::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 
-use super::RemoteCache;
 use super::base::Base;
+use super::client::Client;
 use super::read::{DIGEST, MANIFEST};
 use super::wire::{Answer, Ask, header};
 use crate::registry::{Manifest, RegistryError, digest};
@@ -17,7 +17,7 @@ pub(super) fn push_scope(repository: &Reference) -> String {
     format!("repository:{}:pull,push", repository.repository)
 }
 
-impl RemoteCache {
+impl Client {
     /// A question that writes.
     pub(super) fn order<'a>(&self, about: &'a Reference, what: &'a str, method: Method, url: Url) -> Ask<'a> {
         let mut ask = self.wire.question(about, what, method, url);

@@ -11,9 +11,9 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
 use super::super::base::{Base, authority, is_lenient, is_private};
+use super::super::passes::{MARGIN, Pass};
 use super::super::wire::{Ask, Wire, body};
 use super::super::words;
-use super::{MARGIN, Pass};
 use crate::credentials::{Found, Login, Secret};
 use crate::registry::RegistryError;
 

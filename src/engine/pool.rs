@@ -1,6 +1,6 @@
 //! The engines of one run: what each is good for, how much it may do at once, what it was found to have.
 //!
-//! The first is *home*: the one that would be alone without the others. An image goes to a
+//! The first is the *default* engine: the one that would be alone without the others. An image goes to a
 //! free engine that fits, near its bases if it can. An engine that does not answer any more is gone
 //! for the rest of the run. Knows nothing of keys, ledgers and registries.
 
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::member::Member;
+use super::node::Node;
 use super::{Cancel, Engine, EngineError, EngineIdentity};
 use crate::syntax::resolve::platform;
 
@@ -25,8 +25,8 @@ const PROBES: [Duration; 4] =
 const NOTHING: &str = "imk.invalid/nothing";
 
 /// Engines that work together. Never empty.
-pub struct Fleet {
-    members: Vec<Arc<Member>>,
+pub struct EnginePool {
+    nodes: Vec<Arc<Node>>,
     /// Jobs under way, by place in the list.
     running: Mutex<Vec<usize>>,
     freed: Condvar,
@@ -60,67 +60,67 @@ pub enum Unplaced {
 
 /// The right to run one job on an engine, until it is dropped.
 pub struct Slot<'a> {
-    fleet: &'a Fleet,
+    pool: &'a EnginePool,
     at: usize,
 }
 
 impl Slot<'_> {
     /// The engine.
-    pub fn member(&self) -> &Arc<Member> {
-        &self.fleet.members[self.at]
+    pub fn node(&self) -> &Arc<Node> {
+        &self.pool.nodes[self.at]
     }
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        lock(&self.fleet.running)[self.at] -= 1;
-        self.fleet.freed.notify_all();
+        lock(&self.pool.running)[self.at] -= 1;
+        self.pool.freed.notify_all();
     }
 }
 
-impl Fleet {
+impl EnginePool {
     /// One engine alone.
     pub fn one(engine: Arc<dyn Engine>) -> Self {
-        Self::new(Member::new("", engine), Vec::new())
+        Self::new(Node::new("", engine), Vec::new())
     }
 
-    /// Home and the others.
-    pub fn new(home: Member, others: Vec<Member>) -> Self {
-        let members: Vec<Arc<Member>> = std::iter::once(home).chain(others).map(Arc::new).collect();
-        let running = Mutex::new(vec![0; members.len()]);
-        Self { members, running, freed: Condvar::new(), untold: Mutex::default() }
+    /// The default engine and the others.
+    pub fn new(default: Node, others: Vec<Node>) -> Self {
+        let nodes: Vec<Arc<Node>> = std::iter::once(default).chain(others).map(Arc::new).collect();
+        let running = Mutex::new(vec![0; nodes.len()]);
+        Self { nodes, running, freed: Condvar::new(), untold: Mutex::default() }
     }
 
     /// The engine whose identity is the repository's.
-    pub fn home(&self) -> &Arc<Member> {
-        &self.members[0]
+    pub fn default_node(&self) -> &Arc<Node> {
+        &self.nodes[0]
     }
 
-    /// Every engine, home first, those that are gone included.
-    pub fn members(&self) -> &[Arc<Member>] {
-        &self.members
+    /// Every engine, the default first, those that are gone included.
+    pub fn nodes(&self) -> &[Arc<Node>] {
+        &self.nodes
     }
 
     /// The engines that answer, as far as is known.
-    pub fn alive(&self) -> impl Iterator<Item = &Arc<Member>> {
-        self.members.iter().filter(|member| member.gone().is_none())
+    pub fn alive(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.iter().filter(|node| node.gone().is_none())
     }
 
     /// Whether there is but one: then nothing is chosen and nothing asked that need not be.
     pub fn is_one(&self) -> bool {
-        self.members.len() == 1
+        self.nodes.len() == 1
     }
 
     /// The engine of that name.
-    pub fn named(&self, name: &str) -> Option<&Arc<Member>> {
-        self.members.iter().find(|member| member.name == name)
+    pub fn named(&self, name: &str) -> Option<&Arc<Node>> {
+        self.nodes.iter().find(|node| node.name == name)
     }
 
     /// Uses an engine no more. True when it was used until now.
-    pub fn lose(&self, member: &Member, error: EngineError) -> bool {
-        let first = member.lose(error.clone());
+    pub fn lose(&self, node: &Node, error: EngineError) -> bool {
+        let first = node.lose(error.clone());
         if first {
-            lock(&self.untold).push((member.name.clone(), error));
+            lock(&self.untold).push((node.name.clone(), error));
             self.freed.notify_all();
         }
         first
@@ -132,11 +132,11 @@ impl Fleet {
     }
 
     /// Whether an engine that failed a job is there no more; then it is used no more.
-    pub fn died(&self, member: &Member, error: &EngineError) -> bool {
+    pub fn died(&self, node: &Node, error: &EngineError) -> bool {
         let patience = match error {
             EngineError::Interrupted | EngineError::FileChanged { .. } => return false,
             EngineError::Unreachable { .. } => {
-                self.lose(member, error.clone());
+                self.lose(node, error.clone());
                 return true;
             }
             EngineError::Failed(failure) if ends_with_its_engine(&failure.message, failure.exit_code) => {
@@ -146,8 +146,8 @@ impl Fleet {
             EngineError::Failed(_) | EngineError::Refused { .. } => &PROBES[PROBES.len() - 1..],
         };
         for pause in patience {
-            if let Err(error) = member.engine.inspect(NOTHING) {
-                self.lose(member, error);
+            if let Err(error) = node.engine.inspect(NOTHING) {
+                self.lose(node, error);
                 return true;
             }
             std::thread::sleep(*pause);
@@ -170,13 +170,13 @@ impl Fleet {
                 return Err(Unplaced::Nobody);
             }
             let mut running = lock(&self.running);
-            let free = |at: &&usize| self.members[**at].jobs.is_none_or(|most| running[**at] < most);
+            let free = |at: &&usize| self.nodes[**at].jobs.is_none_or(|most| running[**at] < most);
             let near = |at: usize| wanted.near.get(at).copied().unwrap_or_default();
             let best =
                 fitting.iter().filter(free).min_by_key(|at| (Reverse(near(**at)), running[**at], **at));
             if let Some(at) = best {
                 running[*at] += 1;
-                return Ok(Slot { fleet: self, at: *at });
+                return Ok(Slot { pool: self, at: *at });
             }
             drop(self.freed.wait_timeout(running, TICK).unwrap_or_else(PoisonError::into_inner));
         }
@@ -186,25 +186,25 @@ impl Fleet {
     /// preferred to all that would emulate it; one that says what it builds builds nothing else.
     fn fitting(&self, wanted: &Wanted) -> Vec<usize> {
         let allowed = |at: usize| wanted.only.as_ref().is_none_or(|only| only[at]);
-        let candidates = self.members.iter().enumerate().filter(|(at, member)| {
-            member.gone().is_none() && allowed(*at) && wanted.needs.is_subset(&member.labels)
+        let candidates = self.nodes.iter().enumerate().filter(|(at, node)| {
+            node.gone().is_none() && allowed(*at) && wanted.needs.is_subset(&node.labels)
         });
         if self.is_one() {
             return candidates.map(|(at, _)| at).collect();
         }
         let (mut native, mut able) = (Vec::new(), Vec::new());
-        for (at, member) in candidates {
-            let Some(identity) = self.identity(member) else { continue };
+        for (at, node) in candidates {
+            let Some(identity) = self.identity(node) else { continue };
             if !wanted.builder.is_empty()
                 && builder(&identity) != wanted.builder.split('/').next().unwrap_or_default()
             {
                 continue;
             }
             let own = [identity.platform];
-            let platforms = if member.platforms.is_empty() { &own[..] } else { &member.platforms[..] };
+            let platforms = if node.platforms.is_empty() { &own[..] } else { &node.platforms[..] };
             if platforms.iter().any(|it| same_platform(it, &wanted.platform)) {
                 native.push(at);
-            } else if member.platforms.is_empty() {
+            } else if node.platforms.is_empty() {
                 able.push(at);
             }
         }
@@ -212,27 +212,27 @@ impl Fleet {
     }
 
     /// Who an engine is; one that does not say is used no more.
-    pub fn identity(&self, member: &Member) -> Option<EngineIdentity> {
-        if member.gone().is_some() {
+    pub fn identity(&self, node: &Node) -> Option<EngineIdentity> {
+        if node.gone().is_some() {
             return None;
         }
-        member.engine.identity().map_err(|error| self.lose(member, error)).ok()
+        node.engine.identity().map_err(|error| self.lose(node, error)).ok()
     }
 
     /// Whether any engine could ever be given such a job, as far as that shows without asking one.
     pub fn could(&self, wanted: &Wanted) -> bool {
-        let builds = |member: &Member| {
+        let builds = |node: &Node| {
             self.is_one()
                 || wanted.platform.is_empty()
-                || member.platforms.is_empty()
-                || member.platforms.iter().any(|it| same_platform(it, &wanted.platform))
+                || node.platforms.is_empty()
+                || node.platforms.iter().any(|it| same_platform(it, &wanted.platform))
         };
-        self.members.iter().any(|member| wanted.needs.is_subset(&member.labels) && builds(member))
+        self.nodes.iter().any(|node| wanted.needs.is_subset(&node.labels) && builds(node))
     }
 
     /// Every engine with what it is for and, where it is so, why it is gone: for messages.
     pub fn described(&self) -> Vec<String> {
-        self.members.iter().map(|member| member.described()).collect()
+        self.nodes.iter().map(|node| node.described()).collect()
     }
 }
 

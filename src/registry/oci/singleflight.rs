@@ -1,4 +1,4 @@
-//! Identical questions under way at the same time are asked once.
+//! Singleflight, as Go calls it: identical questions under way at the same time are asked once.
 //!
 //! Remembers nothing of an answer when nobody waits for it any more.
 
@@ -9,18 +9,18 @@ use tokio::sync::OnceCell;
 
 use crate::registry::RegistryError;
 
-type Flight<T> = Arc<OnceCell<Result<T, RegistryError>>>;
+type Call<T> = Arc<OnceCell<Result<T, RegistryError>>>;
 
 /// Questions of one kind that are under way.
-pub(super) struct Flights<T>(Mutex<BTreeMap<String, Flight<T>>>);
+pub(super) struct Singleflight<T>(Mutex<BTreeMap<String, Call<T>>>);
 
-impl<T> Default for Flights<T> {
+impl<T> Default for Singleflight<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T: Clone> Flights<T> {
+impl<T: Clone> Singleflight<T> {
     /// The answer to a question, from whoever asks it first. When that one is
     /// stopped, the next goes on in its place.
     pub(super) async fn join(
@@ -28,38 +28,38 @@ impl<T: Clone> Flights<T> {
         question: String,
         ask: impl Future<Output = Result<T, RegistryError>>,
     ) -> Result<T, RegistryError> {
-        let seat = Seat { flights: self, flight: self.board(&question), question };
-        seat.flight.get_or_init(|| ask).await.clone()
+        let waiting = Waiting { calls: self, call: self.enter(&question), question };
+        waiting.call.get_or_init(|| ask).await.clone()
     }
 
-    fn board(&self, question: &str) -> Flight<T> {
-        let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that has landed is over: whoever comes now wants to know how it is now.
-        if let Some(flight) = flights.get(question).filter(|flight| !flight.initialized()) {
-            return Arc::clone(flight);
+    fn enter(&self, question: &str) -> Call<T> {
+        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that has an answer is over: whoever comes now wants to know how it is now.
+        if let Some(call) = calls.get(question).filter(|call| !call.initialized()) {
+            return Arc::clone(call);
         }
-        let flight = Flight::default();
-        flights.insert(question.to_owned(), Arc::clone(&flight));
-        flight
+        let call = Call::default();
+        calls.insert(question.to_owned(), Arc::clone(&call));
+        call
     }
 }
 
-/// A place in a flight; the last to leave takes it off the board.
-struct Seat<'a, T> {
-    flights: &'a Flights<T>,
-    flight: Flight<T>,
+/// One that waits for a call; the last to leave takes it off the list.
+struct Waiting<'a, T> {
+    calls: &'a Singleflight<T>,
+    call: Call<T>,
     question: String,
 }
 
-impl<T> Drop for Seat<'_, T> {
+impl<T> Drop for Waiting<'_, T> {
     fn drop(&mut self) {
-        let mut flights = self.flights.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(listed) = flights.get(&self.question)
-            && Arc::ptr_eq(listed, &self.flight)
-            // The board's and ours.
-            && (self.flight.initialized() || Arc::strong_count(&self.flight) <= 2)
+        let mut calls = self.calls.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listed) = calls.get(&self.question)
+            && Arc::ptr_eq(listed, &self.call)
+            // The list's and ours.
+            && (self.call.initialized() || Arc::strong_count(&self.call) <= 2)
         {
-            flights.remove(&self.question);
+            calls.remove(&self.question);
         }
     }
 }
@@ -78,9 +78,9 @@ mod tests {
 
     #[test]
     fn the_same_question_is_asked_once_at_a_time_and_again_later() {
-        let (flights, asked, gate) = (Flights::default(), AtomicUsize::new(0), Notify::new());
+        let (calls, asked, gate) = (Singleflight::default(), AtomicUsize::new(0), Notify::new());
         let question = || {
-            flights.join("a".to_owned(), async {
+            calls.join("a".to_owned(), async {
                 asked.fetch_add(1, Ordering::SeqCst);
                 gate.notified().await;
                 Ok(7)
@@ -98,21 +98,21 @@ mod tests {
             assert_eq!(question().await, Ok(7));
             assert_eq!(asked.load(Ordering::SeqCst), 2);
         });
-        assert!(flights.0.lock().unwrap().is_empty());
+        assert!(calls.0.lock().unwrap().is_empty());
     }
 
     #[test]
     fn whoever_waits_goes_on_when_the_first_is_stopped() {
-        let flights = Flights::default();
+        let calls = Singleflight::default();
         runtime().block_on(async {
-            let mut first = Box::pin(flights.join("a".to_owned(), async { std::future::pending().await }));
-            let second = flights.join("a".to_owned(), async { Ok(2) });
+            let mut first = Box::pin(calls.join("a".to_owned(), async { std::future::pending().await }));
+            let second = calls.join("a".to_owned(), async { Ok(2) });
             let mut second = Box::pin(second);
             assert!(futures_util::poll!(first.as_mut()).is_pending());
             assert!(futures_util::poll!(second.as_mut()).is_pending());
             drop(first);
             assert_eq!(second.await, Ok(2));
         });
-        assert!(flights.0.lock().unwrap().is_empty());
+        assert!(calls.0.lock().unwrap().is_empty());
     }
 }

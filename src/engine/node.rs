@@ -9,7 +9,7 @@ use super::{Engine, EngineError, ImageId, Inventory};
 use crate::syntax::reference::normalized;
 
 /// An engine among others.
-pub struct Member {
+pub struct Node {
     /// What a person calls it; empty for one that is alone.
     pub name: String,
     /// The engine.
@@ -26,7 +26,7 @@ pub struct Member {
     gone: OnceLock<EngineError>,
 }
 
-impl Member {
+impl Node {
     /// An engine without labels and limits.
     pub fn new(name: &str, engine: Arc<dyn Engine>) -> Self {
         Self {

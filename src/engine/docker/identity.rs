@@ -9,58 +9,10 @@
 use std::os::unix::fs::MetadataExt;
 use std::sync::PoisonError;
 
-use bollard::models::{SystemInfo, SystemVersion};
-use serde::{Deserialize, Serialize};
-
-use super::{Builder, DockerEngine};
+use super::client::DockerEngine;
+use super::known::{Known, Source, introduce};
 use crate::engine::endpoint::Address;
-use crate::engine::{EngineError, EngineIdentity};
-
-/// BuildKit through `/build` came with this API.
-const BUILDKIT_SINCE: (u32, u32) = (1, 39);
-
-/// What one process tells the next of an engine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Acquaintance {
-    /// Differs as soon as another engine may answer.
-    pub mark: String,
-    /// Who answered.
-    pub identity: EngineIdentity,
-    /// About how many images it had: a power of two, so that it rarely changes.
-    pub images: usize,
-}
-
-/// Who an engine is, and how we know.
-#[derive(Clone)]
-pub(super) struct Known {
-    pub identity: EngineIdentity,
-    /// Images when we asked; decides only how the inventory is taken.
-    pub images: usize,
-    pub source: Source,
-    /// Of the way there, taken before anything was asked.
-    mark: Option<String>,
-}
-
-/// How we know who an engine is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// An earlier process said so.
-    Remembered,
-    /// As before, and it has all that was asked for.
-    Recognized,
-    /// It said so itself.
-    Told,
-}
-
-impl Known {
-    pub fn containerd_store(&self) -> bool {
-        self.identity.builder.ends_with("/containerd")
-    }
-
-    pub fn buildkit(&self) -> bool {
-        self.identity.builder.starts_with("buildkit/")
-    }
-}
+use crate::engine::{CachedIdentity, EngineError, EngineIdentity};
 
 impl DockerEngine {
     /// Who it is as far as that is known; asks when nothing is.
@@ -121,19 +73,19 @@ impl DockerEngine {
         }
     }
 
-    pub(super) fn believe(&self, acquaintance: &Acquaintance) {
+    pub(super) fn assume(&self, cached: &CachedIdentity) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mark = self.mark();
-        if known.is_none() && mark.as_ref() == Some(&acquaintance.mark) {
-            let Acquaintance { identity, images, .. } = acquaintance.clone();
+        if known.is_none() && mark.as_ref() == Some(&cached.mark) {
+            let CachedIdentity { identity, images, .. } = cached.clone();
             *known = Some(Known { identity, images, source: Source::Remembered, mark });
         }
     }
 
-    pub(super) fn remembered(&self) -> Option<Acquaintance> {
+    pub(super) fn remembered(&self) -> Option<CachedIdentity> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Known { identity, images, mark, .. } = known.clone()?;
-        Some(Acquaintance { mark: mark?, identity, images: images.next_power_of_two() })
+        Some(CachedIdentity { mark: mark?, identity, images: images.next_power_of_two() })
     }
 
     /// A socket of this machine is made anew by each daemon that listens, unless the system listens in
@@ -145,41 +97,4 @@ impl DockerEngine {
         let (dev, ino, ctime) = (seen.dev(), seen.ino(), (seen.ctime(), seen.ctime_nsec()));
         Some(format!("{} {:?} {} {dev} {ino} {ctime:?}", path.display(), self.builder, boot.trim()))
     }
-}
-
-/// An identity from what an engine says of itself.
-pub(super) fn introduce(info: &SystemInfo, version: &SystemVersion, builder: Builder) -> Known {
-    let os = info.os_type.clone().unwrap_or_else(|| "linux".into());
-    let architecture = match info.architecture.as_deref().unwrap_or_default() {
-        // `/info` speaks as `uname` does, images as Go does.
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "armv7l" => "arm/v7",
-        "armv6l" => "arm/v6",
-        "i386" | "i686" => "386",
-        other => other,
-    };
-    // 20.10 does not announce BuildKit though it has it, so the API's version decides.
-    let classic = builder == Builder::Classic
-        || os == "windows"
-        || api_version(version.api_version.as_deref().unwrap_or_default()) < BUILDKIT_SINCE;
-    let snapshotter = |pair: &Vec<String>| pair.iter().any(|text| text.contains("containerd.snapshotter"));
-    let store = if info.driver_status.iter().flatten().any(snapshotter) {
-        "containerd"
-    } else {
-        info.driver.as_deref().unwrap_or("unknown")
-    };
-    let identity = EngineIdentity {
-        id: info.id.clone().unwrap_or_default(),
-        version: version.version.clone().unwrap_or_default(),
-        builder: format!("{}/{store}", if classic { "classic" } else { "buildkit" }),
-        platform: format!("{os}/{architecture}"),
-    };
-    let images = info.images.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
-    Known { identity, images, source: Source::Told, mark: None }
-}
-
-fn api_version(text: &str) -> (u32, u32) {
-    let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
-    (major.parse().unwrap_or_default(), minor.parse().unwrap_or_default())
 }

@@ -1,0 +1,120 @@
+//! The connection to Docker, made on the first question and not before, and its errors in our words.
+//!
+//! Knows nothing of what is asked.
+
+use std::sync::{Mutex, OnceLock};
+
+use bollard::{BollardRequest, ClientVersion, Docker};
+use tokio::runtime::Runtime;
+
+use super::known::{Builder, Known};
+use crate::credentials::Credentials;
+use crate::engine::endpoint::Endpoint;
+use crate::engine::{EngineError, sending, transport};
+
+/// Seconds a small question may take. Builds do not come this way and have no limit.
+const ANSWER_TIMEOUT: u64 = 120;
+
+/// An engine that speaks Docker's API.
+pub struct DockerEngine {
+    pub(super) endpoint: Endpoint,
+    pub(super) builder: Builder,
+    pub(super) credentials: Credentials,
+    runtime: OnceLock<Runtime>,
+    /// What does not change while we look: asked once. A failure is asked again.
+    pub(super) known: Mutex<Option<Known>>,
+}
+
+impl DockerEngine {
+    /// Promises an engine; nothing is connected yet.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self::with_builder(endpoint, Builder::default())
+    }
+
+    /// As [`DockerEngine::new`], with a builder of one's choice.
+    pub fn with_builder(endpoint: Endpoint, builder: Builder) -> Self {
+        let (credentials, runtime) = (Credentials::default(), OnceLock::new());
+        Self { endpoint, builder, credentials, runtime, known: Mutex::default() }
+    }
+
+    /// Finds logins for registries there.
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
+        self
+    }
+
+    /// The author of a checkout names this engine, and the user did not: it gets no login and no secret.
+    pub fn chosen_by_the_checkout(mut self) -> Self {
+        self.credentials = Credentials::none();
+        self
+    }
+
+    /// Where this engine is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub(super) fn runtime(&self) -> Result<&Runtime, EngineError> {
+        if let Some(runtime) = self.runtime.get() {
+            return Ok(runtime);
+        }
+        // Two workers: they only pass bytes on. Files are read on threads of their own.
+        let made = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let made = made.map_err(|error| EngineError::Refused {
+            what: "starting the threads that speak to the engine".into(),
+            why: error.to_string(),
+        })?;
+        Ok(self.runtime.get_or_init(|| made))
+    }
+
+    pub(super) fn docker(&self) -> Result<Docker, EngineError> {
+        let endpoint = self.endpoint.clone();
+        let transport = move |request: BollardRequest| {
+            let endpoint = endpoint.clone();
+            async move {
+                let reply = transport::send(&endpoint, request).await.map_err(std::io::Error::other)?;
+                // The connection lives as long as bollard reads from it.
+                reply.connection.detach();
+                Ok(reply.response)
+            }
+        };
+        // bollard sends unversioned paths whatever is said here, which suits every engine.
+        let version = ClientVersion { major_version: 1, minor_version: 41 };
+        Docker::connect_with_custom_transport(transport, Some("http://docker"), ANSWER_TIMEOUT, &version)
+            .map_err(|error| self.error("preparing to ask the engine", error))
+    }
+
+    pub(super) fn error(&self, what: &str, error: bollard::errors::Error) -> EngineError {
+        use bollard::errors::Error;
+        match &error {
+            Error::IOError { err } => {
+                if let Some(inner) = sending::engine_error(err) {
+                    return inner;
+                }
+            }
+            Error::DockerResponseServerError { message, .. } => {
+                let why = transport::explain_text(message);
+                return if why == *message {
+                    EngineError::Refused { what: what.to_owned(), why }
+                } else {
+                    transport::unreachable(&self.endpoint, why)
+                };
+            }
+            Error::RequestTimeoutError => {
+                let why = format!("no answer within {ANSWER_TIMEOUT} seconds while {what}");
+                return transport::unreachable(&self.endpoint, why);
+            }
+            _ => {}
+        }
+        EngineError::Refused { what: what.to_owned(), why: transport::describe(&error) }
+    }
+}
+
+impl Drop for DockerEngine {
+    fn drop(&mut self) {
+        // A reader that hangs in a dead network share must not hold up the program's end.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Who an engine is, worked out from its answers. Asks nothing.
+
+use bollard::models::{SystemInfo, SystemVersion};
+
+use crate::engine::EngineIdentity;
+
+/// Which builder is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Builder {
+    /// BuildKit, unless the engine has none.
+    #[default]
+    BuildKitIfAny,
+    /// The engine's old builder, even beside BuildKit.
+    Classic,
+}
+
+/// BuildKit through `/build` came with this API.
+const BUILDKIT_SINCE: (u32, u32) = (1, 39);
+
+/// Who an engine is, and how we know.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub identity: EngineIdentity,
+    /// Images when we asked; decides only how the inventory is taken.
+    pub images: usize,
+    pub source: Source,
+    /// Of the way there, taken before anything was asked.
+    pub mark: Option<String>,
+}
+
+/// How we know who an engine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// An earlier process said so.
+    Remembered,
+    /// As before, and it has all that was asked for.
+    Recognized,
+    /// It said so itself.
+    Told,
+}
+
+impl Known {
+    pub fn containerd_store(&self) -> bool {
+        self.identity.builder.ends_with("/containerd")
+    }
+
+    pub fn buildkit(&self) -> bool {
+        self.identity.builder.starts_with("buildkit/")
+    }
+}
+
+/// An identity from what an engine says of itself.
+pub(super) fn introduce(info: &SystemInfo, version: &SystemVersion, builder: Builder) -> Known {
+    let os = info.os_type.clone().unwrap_or_else(|| "linux".into());
+    let architecture = match info.architecture.as_deref().unwrap_or_default() {
+        // `/info` speaks as `uname` does, images as Go does.
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "armv7l" => "arm/v7",
+        "armv6l" => "arm/v6",
+        "i386" | "i686" => "386",
+        other => other,
+    };
+    // 20.10 does not announce BuildKit though it has it, so the API's version decides.
+    let classic = builder == Builder::Classic
+        || os == "windows"
+        || api_version(version.api_version.as_deref().unwrap_or_default()) < BUILDKIT_SINCE;
+    let snapshotter = |pair: &Vec<String>| pair.iter().any(|text| text.contains("containerd.snapshotter"));
+    let store = if info.driver_status.iter().flatten().any(snapshotter) {
+        "containerd"
+    } else {
+        info.driver.as_deref().unwrap_or("unknown")
+    };
+    let identity = EngineIdentity {
+        id: info.id.clone().unwrap_or_default(),
+        version: version.version.clone().unwrap_or_default(),
+        builder: format!("{}/{store}", if classic { "classic" } else { "buildkit" }),
+        platform: format!("{os}/{architecture}"),
+    };
+    let images = info.images.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
+    Known { identity, images, source: Source::Told, mark: None }
+}
+
+fn api_version(text: &str) -> (u32, u32) {
+    let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+    (major.parse().unwrap_or_default(), minor.parse().unwrap_or_default())
+}

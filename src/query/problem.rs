@@ -1,0 +1,32 @@
+//! Something wrong with an image before any build.
+//!
+//! Knows no image: a file, a place in it, and words.
+
+use serde::{Deserialize, Serialize};
+
+use crate::syntax::error::{Span, SyntaxError};
+
+/// Something wrong with an image before any build, with its place where there is one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Problem {
+    /// The file, below the repository's root.
+    pub path: String,
+    /// The place in it.
+    pub span: Option<Span>,
+    /// The mistake, in words.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// A mistake in the text of a file.
+    pub fn in_file(path: &str, error: SyntaxError) -> Self {
+        Self { path: path.to_owned(), span: Some(error.span), message: error.message, hint: error.hint }
+    }
+
+    /// Something wrong with a whole file or folder.
+    pub fn of(path: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), span: None, message: message.into(), hint: Some(hint.into()) }
+    }
+}
