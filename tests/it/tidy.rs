@@ -152,7 +152,7 @@ fn only_the_door_opens_files_of_the_repository() {
         "src/engine/endpoint.rs",
         "src/engine/transport.rs",
         // Which start of the machine this is, and an engine's socket.
-        "src/engine/docker/acquaintance.rs",
+        "src/engine/docker/identity.rs",
         "src/credentials.rs",
         "src/registry/oci/tls.rs",
     ];
