@@ -10,13 +10,10 @@ mod split;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::split::Words;
-use super::shell_pattern;
+use super::shell_pattern::{self, MAX_LENGTH};
 
 /// Stands before a `{…}` that cannot be decided yet. No Dockerfile has use for this character.
 pub const UNKNOWN: char = '\0';
-
-/// No result may grow beyond this: `ENV A=$B$B` twenty times over is a bomb, not a value.
-pub const MAX_LENGTH: usize = 1 << 20;
 
 const MAX_DEPTH: usize = 100;
 

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::syntax::error::Span;
+use crate::syntax::reads::ReadSource;
+use crate::syntax::selector::Selector;
 
 #[test]
 fn names_match_as_in_go() {

@@ -18,13 +18,14 @@ mod place;
 mod shape;
 mod shipwright;
 mod skaffold;
+mod source;
 mod tree;
 mod write;
 
-use std::collections::BTreeMap;
-
 use super::error::{Span, SyntaxError};
 use tree::Node;
+
+pub use source::{Note, NoteKind, Source};
 
 /// What can be imported, in the order in which the names are looked for.
 pub const KNOWN_NAMES: &[&str] = &[
@@ -42,22 +43,6 @@ pub const KNOWN_NAMES: &[&str] = &[
 /// Longer files are refused: no person wrote them, and their parts could multiply.
 const LONGEST: usize = 512 * 1024;
 
-/// A file to import, and what its words may rest on.
-pub struct Source<'a> {
-    /// Its path below the folder that the Imagefile will stand in.
-    pub path: &'a str,
-    /// Its text.
-    pub text: &'a str,
-    /// The environment: bake and compose let it override their variables.
-    pub environment: &'a BTreeMap<String, String>,
-    /// The text of the `.env` beside a compose file.
-    pub dotenv: Option<&'a str>,
-    /// Paths of the repository's files whose names begin with `Dockerfile`, for formats that list none.
-    pub dockerfiles: &'a [String],
-    /// What the repository's folder is called.
-    pub repository: &'a str,
-}
-
 /// An Imagefile made of another builder's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
@@ -67,26 +52,6 @@ pub struct Imported {
     pub images: usize,
     /// What a person should know, in the order of their places.
     pub notes: Vec<Note>,
-}
-
-/// Something that is not in the Imagefile as it was in the source.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Note {
-    /// Its place in the source.
-    pub span: Span,
-    /// What became of it.
-    pub kind: NoteKind,
-    /// What it is, and why, as half a sentence.
-    pub text: String,
-}
-
-/// What became of something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum NoteKind {
-    /// It is not in the Imagefile.
-    Lost,
-    /// It is there in another form.
-    Changed,
 }
 
 /// Reads `source`, whatever of the known formats it is in.

@@ -4,7 +4,8 @@
 //! here they run as rows of steps, so that no value can make them slow. As there,
 //! neither `*` nor `?` takes a line break. Knows no variables.
 
-use super::expand::MAX_LENGTH;
+/// No result may grow beyond this: `ENV A=$B$B` twenty times over is a bomb, not a value.
+pub const MAX_LENGTH: usize = 1 << 20;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Step {

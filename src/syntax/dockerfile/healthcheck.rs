@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::Healthcheck;
 use super::flags::Takes;
-use super::instruction::{Errors, Parts};
+use super::parts::{Errors, Parts};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::text::quoted;
 

@@ -2,35 +2,11 @@
 //!
 //! Follows `heredocsFromLine`, `heredocFromMatch` and `ChompHeredocContent`.
 
-use serde::{Deserialize, Serialize};
-
+use super::Heredoc;
 use super::lines::{Lines, Logical};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::expand::{Lexer, NoVariables};
 use crate::syntax::text;
-
-/// A text inside a Dockerfile.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heredoc {
-    /// The word that ends it, and the name of the file that `COPY` makes of it.
-    pub name: String,
-    /// `<<-`: tabs at the beginning of lines do not count.
-    pub chomp: bool,
-    /// The name is not quoted, so that variables in the content count (`COPY` and `ADD`).
-    pub expand: bool,
-    /// Everything up to the name, as written.
-    pub content: String,
-}
-
-impl Heredoc {
-    /// The content without leading tabs, if `<<-` asks for that.
-    pub fn chomped(&self) -> String {
-        match self.chomp {
-            true => self.content.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect(),
-            false => self.content.clone(),
-        }
-    }
-}
 
 /// Reads a word that may open a heredoc: `<<EOF`, `3<<-"EOF"`. An unsound name is an error.
 pub fn of_word(word: &str) -> Result<Option<Heredoc>, String> {

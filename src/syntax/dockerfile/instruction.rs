@@ -3,10 +3,11 @@
 //! Follows `instructions/parse.go`. Reports every mistake of the instruction
 //! and goes on; expands nothing.
 
-use super::flags::{self, Flags, Raw, Takes};
-use super::heredoc::{self, Heredoc};
-use super::lines::{Lines, Logical};
-use super::words::{self, Json, Slice};
+use super::flags::Takes;
+use super::heredoc;
+use super::lines::{Lines, Logical, is_blank};
+use super::parts::{Errors, Parts, split};
+use super::words::{self, Json};
 use super::{
     Argument, Body, Command, Instruction, KEYWORDS, Pair, Run, Stage, Word, healthcheck, mount, transfer,
 };
@@ -18,18 +19,6 @@ use crate::syntax::text::quoted;
 pub enum Parsed {
     From(Stage),
     Instruction(Instruction),
-}
-
-pub type Errors = Vec<SyntaxError>;
-
-/// What an instruction is made of.
-pub struct Parts<'l> {
-    pub line: &'l Logical<'l>,
-    pub keyword: String,
-    keyword_span: Span,
-    flags: Vec<Raw>,
-    pub rest: Slice<'l>,
-    pub heredocs: Vec<Heredoc>,
 }
 
 /// Reads the instruction that begins at `at` in the line, and its heredocs from the lines behind.
@@ -60,20 +49,6 @@ fn end_of(line: &Logical<'_>, lines: &Lines<'_>, has_heredocs: bool) -> usize {
     }
     let end = lines.place();
     line.file()[..end].trim_end_matches(['\r', '\n']).len()
-}
-
-fn split<'l>(line: &'l Logical<'l>, at: usize) -> Parts<'l> {
-    let whole = Slice { at, text: &line.text[at..] }.trim();
-    let length = whole.text.find(words::is_blank).unwrap_or(whole.text.len());
-    let (flags, rest) = flags::take(whole.behind(length), line);
-    Parts {
-        line,
-        keyword: whole.text[..length].to_ascii_uppercase(),
-        keyword_span: line.span(whole.at, whole.at + length),
-        flags,
-        rest: rest.trim(),
-        heredocs: Vec::new(),
-    }
 }
 
 /// The trigger as text: the rest of the line, and the heredocs behind it.
@@ -149,69 +124,6 @@ fn body(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Body> {
                 None => error.hint("a line that continues the one above needs a `\\` at the end of that one"),
             });
             None
-        }
-    }
-}
-
-impl Parts<'_> {
-    pub fn flags(&mut self, known: &[(&'static str, Takes)], errors: &mut Errors) -> Flags {
-        Flags::read(std::mem::take(&mut self.flags), known, &self.keyword, errors)
-    }
-
-    pub fn missing(&self, what: &str, errors: &mut Errors) {
-        errors.push(SyntaxError::new(self.keyword_span, format!("{} needs {what}", self.keyword)));
-    }
-
-    fn single(&mut self, what: &str, errors: &mut Errors) -> Option<Word> {
-        self.flags(&[], errors);
-        if self.rest.text.is_empty() {
-            self.missing(what, errors);
-            return None;
-        }
-        Some(self.rest.word(self.line))
-    }
-
-    /// A JSON list, or one text for a shell.
-    pub fn command(&self, errors: &mut Errors) -> Option<Command> {
-        match words::json(self.rest) {
-            Json::List(list) => {
-                Some(Command { exec: true, args: list.into_iter().map(|(text, _, _)| text).collect() })
-            }
-            Json::NotTexts => {
-                self.not_texts(errors);
-                None
-            }
-            Json::Shell if self.rest.text.is_empty() => Some(Command { exec: false, args: Vec::new() }),
-            Json::Shell => Some(Command { exec: false, args: vec![self.rest.text.to_owned()] }),
-        }
-    }
-
-    fn plain_command(&mut self, errors: &mut Errors) -> Option<Command> {
-        self.flags(&[], errors);
-        self.command(errors)
-    }
-
-    fn not_texts(&self, errors: &mut Errors) {
-        let span = self.rest.word(self.line).span;
-        let error = SyntaxError::new(span, format!("the list of {} may hold texts only", self.keyword));
-        errors.push(error.hint("put every entry in double quotes"));
-    }
-
-    /// A JSON list or words between blanks.
-    pub fn list(&self, errors: &mut Errors) -> Option<Vec<Word>> {
-        match words::json(self.rest) {
-            Json::List(list) => Some(
-                list.into_iter()
-                    .map(|(text, start, end)| Word { text, span: self.line.span(start, end) })
-                    .collect(),
-            ),
-            Json::NotTexts => {
-                self.not_texts(errors);
-                None
-            }
-            Json::Shell => {
-                Some(words::blank_delimited(self.rest).iter().map(|word| word.word(self.line)).collect())
-            }
         }
     }
 }
@@ -316,11 +228,11 @@ fn pairs(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Vec<Pair>> {
     };
     let whole = parts.line.span(rest.at, rest.at + rest.text.len());
     if !first.contains('=') {
-        let Some((key, value)) = rest.text.split_once(words::is_blank) else {
+        let Some((key, value)) = rest.text.split_once(is_blank) else {
             parts.missing(&format!("a value: `{keyword} {}=…`", rest.text), errors);
             return None;
         };
-        let (key, value) = (key.to_owned(), value.trim_start_matches(words::is_blank).to_owned());
+        let (key, value) = (key.to_owned(), value.trim_start_matches(is_blank).to_owned());
         return Some(vec![Pair { key, value, span: whole }]);
     }
     let mut pairs = Vec::new();

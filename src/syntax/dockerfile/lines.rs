@@ -207,7 +207,7 @@ impl<'t> Logical<'t> {
     }
 
     pub fn keyword(&self) -> &str {
-        self.text.split(super::words::is_blank).next().unwrap_or_default()
+        self.text.split(is_blank).next().unwrap_or_default()
     }
 
     pub fn keyword_span(&self) -> Span {
@@ -218,4 +218,9 @@ impl<'t> Logical<'t> {
     pub fn file(&self) -> &'t str {
         self.file
     }
+}
+
+/// The blanks at which words end: `[\t\v\f\r ]`, not a line break and nothing of Unicode.
+pub fn is_blank(c: char) -> bool {
+    matches!(c, '\t' | '\x0b' | '\x0c' | '\r' | ' ')
 }

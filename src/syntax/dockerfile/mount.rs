@@ -3,38 +3,11 @@
 //! Follows `parseMount` without an expander: only `from` is final here, the
 //! other values wait for variables. `resolve` reads them.
 
-use serde::{Deserialize, Serialize};
-
-use super::Word;
 use super::flags::Value;
 use super::lines::Logical;
+use super::{Mount, MountField, Word};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::{suggest, text};
-
-/// One mount, before expansion.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mount {
-    /// In the order they are written.
-    pub fields: Vec<MountField>,
-    /// The last `from`, which no variable can change.
-    pub from: Option<Word>,
-    /// The whole value.
-    pub whole: Word,
-}
-
-/// `key=value`, or a key alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MountField {
-    /// In small letters, and one name for each thing: `source`, `target`, `readonly`.
-    pub key: String,
-    /// `readonly` may stand alone.
-    pub value: Option<String>,
-    /// The place of the value.
-    pub at: Word,
-}
-
-/// What can be mounted.
-pub const MOUNT_TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
 
 const KEYS: [&str; 19] = [
     "type",

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::Transfer;
 use super::flags::Takes;
-use super::heredoc::{self, Heredoc};
-use super::instruction::{Errors, Parts};
+use super::heredoc;
+use super::parts::{Errors, Parts};
+use super::{Heredoc, Transfer};
 use crate::syntax::error::SyntaxError;
 
 const COPY_FLAGS: &[(&str, Takes)] = &[

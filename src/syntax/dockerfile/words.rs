@@ -3,7 +3,7 @@
 //! Follows `line_parsers.go`. Every word knows its place in the logical line.
 
 use super::Word;
-use super::lines::Logical;
+use super::lines::{Logical, is_blank};
 
 /// A part of a logical line: where it begins there, and its text.
 #[derive(Clone, Copy, Debug)]
@@ -25,11 +25,6 @@ impl<'l> Slice<'l> {
     pub fn behind(self, bytes: usize) -> Self {
         Self { at: self.at + bytes, text: &self.text[bytes..] }
     }
-}
-
-/// The blanks at which words end: `[\t\v\f\r ]`, not a line break and nothing of Unicode.
-pub fn is_blank(c: char) -> bool {
-    matches!(c, '\t' | '\x0b' | '\x0c' | '\r' | ' ')
 }
 
 /// Words between blanks.

@@ -4,19 +4,10 @@
 //! images in registries may serve, and an image can carry its own. What the API has no way for is a
 //! mistake that says so, and never passed over.
 
-use super::Word;
-use super::inherit::Scope;
+use super::scope::Scope;
+use super::{DeclaredCaches, Word};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::reference;
-
-/// The layer caches of an image.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeclaredCaches {
-    /// Images in registries whose layers may serve.
-    pub from: Vec<String>,
-    /// The image carries what another engine needs to take its layers.
-    pub inline: bool,
-}
 
 /// What is wrong, and what to do.
 type Mistake = (String, String);

@@ -10,84 +10,14 @@ use std::collections::BTreeMap;
 use ron2::__internal::Lexer;
 use ron2::ast::{Expr, StructBody, StructField, parse_document_lossy};
 
-use super::engines::RawEngine;
+use super::raw::{Pairs, RawFile, RawGit, RawImage, RawSource, RawTag, RawWhen};
 use super::{GIT_KEYS, IMAGE_KEYS, Policy, SecretSource, TOP_KEYS, Word};
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::suggest::did_you_mean;
 use crate::syntax::tag::WHEN_KEYS;
 
-/// Pairs in the order of the text, with the place of each key.
-pub(super) type Pairs<V> = Vec<(Word, V)>;
-
-/// An Imagefile as written.
-#[derive(Default)]
-pub(super) struct RawFile {
-    pub prefix: Option<Word>,
-    pub content_tag: Option<Word>,
-    pub vars: Pairs<Word>,
-    pub default: Vec<Word>,
-    pub defaults: RawImage,
-    pub templates: Pairs<RawImage>,
-    pub groups: Pairs<Vec<Word>>,
-    pub engines: Pairs<RawEngine>,
-    pub images: Pairs<RawImage>,
-}
-
-/// The keys of one image, of a template or of the defaults, as written.
-#[derive(Clone, Default)]
-pub(super) struct RawImage {
-    pub like: Vec<Word>,
-    pub dockerfile: Option<Word>,
-    pub context: Option<RawSource>,
-    pub overlays: Pairs<RawSource>,
-    pub target: Option<Word>,
-    pub args: Pairs<Word>,
-    pub platform: Option<Word>,
-    pub labels: Pairs<Word>,
-    pub tags: Option<Vec<RawTag>>,
-    pub secrets: Pairs<SecretSource>,
-    pub network: Option<Word>,
-    pub upstream: Option<Policy>,
-    pub needs: Option<Vec<Word>>,
-    pub cache_from: Option<Vec<Word>>,
-    pub cache_to: Option<Vec<Word>>,
-    pub description: Option<Word>,
-}
-
 /// An Imagefile needs five. Beyond 128 the parser (ron2 0.3) stops going forward and takes all memory.
 const MOST_BRACKETS: usize = 64;
-
-/// Where files come from, as written: a text, or a repository.
-#[derive(Clone)]
-pub(super) enum RawSource {
-    Text(Word),
-    Git(RawGit),
-}
-
-/// `Git(…)` as written.
-#[derive(Clone, Default)]
-pub(super) struct RawGit {
-    pub span: Span,
-    pub url: Option<Word>,
-    pub branch: Option<Word>,
-    pub tag: Option<Word>,
-    pub commit: Option<Word>,
-    pub subdir: Option<Word>,
-}
-
-/// A tag as written, and when it is given.
-#[derive(Clone)]
-pub(super) struct RawTag {
-    pub text: Word,
-    pub when: Option<RawWhen>,
-}
-
-/// The globs of a rule.
-#[derive(Clone, Default)]
-pub(super) struct RawWhen {
-    pub branch: Option<Vec<Word>>,
-    pub git_tag: Option<Vec<Word>>,
-}
 
 /// Reads what can be read and tells everything that can't.
 pub(super) fn decode(text: &str) -> (RawFile, Vec<SyntaxError>) {

@@ -5,43 +5,11 @@
 use ron2::ast::Expr;
 
 use super::decode::{Reader, span_of};
-use super::inherit::Scope;
-use super::{ENGINE_KEYS, Word};
-use crate::syntax::error::{Span, SyntaxError};
+use super::raw::RawEngine;
+use super::scope::Scope;
+use super::{DeclaredEngine, ENGINE_KEYS, EngineAddress, Word};
+use crate::syntax::error::SyntaxError;
 use crate::syntax::resolve::platform;
-
-/// An engine as declared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeclaredEngine {
-    /// How it is reached.
-    pub address: EngineAddress,
-    /// What it is good for.
-    pub labels: Vec<String>,
-    /// What it builds and nothing else; when empty, its own platform first.
-    pub platforms: Vec<String>,
-    /// How many images at once, at the most.
-    pub jobs: Option<usize>,
-}
-
-/// Where an engine is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EngineAddress {
-    /// As DOCKER_HOST says it.
-    Host(String),
-    /// A docker context.
-    Context(String),
-}
-
-/// An engine as written.
-#[derive(Clone, Default)]
-pub(super) struct RawEngine {
-    span: Span,
-    host: Option<Word>,
-    context: Option<Word>,
-    labels: Vec<Word>,
-    platforms: Vec<Word>,
-    jobs: Option<usize>,
-}
 
 impl Reader {
     pub(super) fn engine(&mut self, value: &Expr<'_>) -> RawEngine {

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decode::{Pairs, RawFile, RawImage, RawTag};
+use super::raw::{Pairs, RawFile, RawImage, RawTag};
+use super::scope::Scope;
 use super::{Declaration, Imagefile, OverlaySource, Word};
 use crate::syntax::braces::{self, Piece};
 use crate::syntax::error::SyntaxError;
@@ -116,11 +117,6 @@ fn check_name(name: &Word, errors: &mut Vec<SyntaxError>) {
     if let Err(why) = crate::name::check(&name.text) {
         errors.push(SyntaxError::new(name.span, format!("`{}` cannot name an image: {why}", name.text)));
     }
-}
-
-pub(super) struct Scope<'a> {
-    vars: BTreeMap<String, String>,
-    pub errors: &'a mut Vec<SyntaxError>,
 }
 
 impl Scope<'_> {

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use super::decode::{Pairs, RawGit, RawSource};
-use super::inherit::Scope;
+use super::raw::{Pairs, RawGit, RawSource};
+use super::scope::Scope;
 use super::{DeclaredOverlay, OverlaySource, Word};
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::git_source::{self, GitSource, Wanted};

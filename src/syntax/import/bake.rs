@@ -5,6 +5,7 @@
 
 mod target;
 
+use target::Keys;
 pub(super) use target::{file_of, platform};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,9 +20,6 @@ use crate::syntax::error::{Span, SyntaxError};
 
 /// Targets that matrices may make.
 const MOST_TARGETS: usize = 1000;
-
-/// What a target says, by key.
-type Keys = BTreeMap<String, (Carried, Span)>;
 
 /// A target of the file, or one that a matrix made.
 struct Target<'f> {

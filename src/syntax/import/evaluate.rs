@@ -13,12 +13,10 @@ use hcl::{Identifier, Value};
 
 use super::blocks::{Attr, Block, File};
 use super::draft::{Drafts, fill, literal};
-use super::functions;
+use super::functions::{self, LONGEST};
 use super::inline::{Function, Functions};
 use crate::syntax::error::Span;
 
-/// Longer values are refused: each could stand in the next many times.
-pub(super) const LONGEST: usize = 4 * 1024;
 /// Loops in one expression; more of them could run for ever.
 const MOST_LOOPS: usize = 2;
 /// What all expressions of a file may cost together, roughly in steps and in bytes.

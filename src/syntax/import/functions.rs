@@ -7,6 +7,8 @@
 use hcl::Value;
 use hcl::eval::{Context, Func, FuncArgs, FuncDef, ParamType};
 
+/// Longer values are refused: each could stand in the next many times.
+pub(super) const LONGEST: usize = 4 * 1024;
 /// The most items a function may answer with.
 const MOST: usize = 1000;
 
@@ -205,7 +207,7 @@ fn limited(items: Vec<Value>) -> Answer {
 }
 
 fn bounded(text: String) -> Answer {
-    if text.len() > super::evaluate::LONGEST { Err("the text is too long".into()) } else { Ok(text.into()) }
+    if text.len() > LONGEST { Err("the text is too long".into()) } else { Ok(text.into()) }
 }
 
 fn title(text: &str) -> String {

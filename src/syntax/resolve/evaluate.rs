@@ -65,7 +65,7 @@ pub fn evaluate(
     };
     for (index, triggers) in reached {
         walk.stage(*index, triggers);
-        if walk.errors.len() >= super::reach::MAX_ERRORS || walk.spent > MAX_EXPANDED {
+        if walk.errors.len() >= super::names::MAX_ERRORS || walk.spent > MAX_EXPANDED {
             break;
         }
     }

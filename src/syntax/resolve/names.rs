@@ -13,6 +13,9 @@ use crate::syntax::reference;
 use crate::syntax::suggest::did_you_mean;
 use crate::syntax::text::quoted;
 
+/// Nobody reads more, and a hint for each costs time.
+pub const MAX_ERRORS: usize = 200;
+
 /// All stages by name, and what each builds on.
 pub struct Heads {
     pub stages: Vec<Head>,
@@ -50,7 +53,7 @@ pub fn heads(
     let contexts = request.contexts.iter().map(|name| name.to_lowercase()).collect();
     let mut heads = Heads { stages: Vec::new(), names: BTreeMap::new(), contexts, lexer: globals.lexer };
     for (index, stage) in file.stages.iter().enumerate() {
-        if errors.len() >= super::reach::MAX_ERRORS {
+        if errors.len() >= MAX_ERRORS {
             return heads;
         }
         let mut used = BTreeSet::new();

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Request;
-use super::names::{Heads, Source};
+use super::names::{Heads, MAX_ERRORS, Source};
 use crate::syntax::dockerfile::{Body, Dockerfile, Instruction, Word, parse_trigger};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::reference;
@@ -13,9 +13,6 @@ use crate::syntax::text::quoted;
 
 /// The reached stages by number, with the triggers that run first in each.
 pub type Reached = BTreeMap<usize, Vec<Instruction>>;
-
-/// Nobody reads more, and a hint for each costs time.
-pub const MAX_ERRORS: usize = 200;
 
 /// Every child of a stage runs all its triggers: two long lists make a very long one.
 const MAX_TRIGGERS: usize = 100_000;

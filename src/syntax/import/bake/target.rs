@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Carried, Keys};
 use crate::syntax::error::Span;
 use crate::syntax::imagefile::SecretSource;
 use crate::syntax::import::draft::{Draft, Drafts};
+use crate::syntax::import::evaluate::Carried;
 use crate::syntax::import::{Source, place};
+
+/// What a target says, by key.
+pub(super) type Keys = BTreeMap<String, (Carried, Span)>;
 
 /// Keys that an Imagefile has no word for, and why it needs none.
 const LOST: &[(&str, &str)] = &[

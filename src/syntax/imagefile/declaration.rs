@@ -1,0 +1,149 @@
+//! The words for what an Imagefile declares, each with its place where errors may point at it.
+//!
+//! Reads no text.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::syntax::error::Span;
+use crate::syntax::git_source::GitSource;
+use crate::syntax::tag::TagRule;
+
+/// An Imagefile after variables, defaults and templates are applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Imagefile {
+    /// Put before an image's name to make the name it is tagged with.
+    pub prefix: String,
+    /// What the tags begin with that stand for action keys.
+    pub content_tag: Option<String>,
+    /// What bare `imk` builds; every image when empty.
+    pub default: Vec<Word>,
+    /// Names for several images: selectors by group.
+    pub groups: BTreeMap<String, Vec<Word>>,
+    /// Engines beside the one that docker's own rules lead to, by name.
+    pub engines: BTreeMap<String, DeclaredEngine>,
+    /// The images in the order of their names.
+    pub images: Vec<Declaration>,
+}
+
+/// A word of the Imagefile with its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Word {
+    /// The text, variables filled in.
+    pub text: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// One image as declared. Paths are below the Imagefile's folder, cleaned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declaration {
+    /// What the person calls it, and where.
+    pub name: Word,
+    /// The Dockerfile; `Dockerfile` or `Containerfile` in the context when `None`.
+    /// Of a context from git, a path below that.
+    pub dockerfile: Option<Word>,
+    /// The context folder, `""` for the Imagefile's own; of one from git its address, as docker writes it.
+    pub context: Word,
+    /// The repository that the context is from, if it is from another.
+    pub git: Option<GitSource>,
+    /// What is put over the context, by path.
+    pub overlays: Vec<DeclaredOverlay>,
+    /// The stage to build; the last when `None`.
+    pub target: Option<Word>,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    /// Such as `linux/arm64`; the engine's own when `None`.
+    pub platform: Option<String>,
+    /// Labels on the image.
+    pub labels: BTreeMap<String, String>,
+    /// Tags it is given, without the name; `latest` when none is declared.
+    pub tags: Vec<TagRule>,
+    /// Secrets by id.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// The network of `RUN` steps: `none`, `host` or the engine's default.
+    pub network: Option<String>,
+    /// How its bases outside the repository are followed.
+    pub upstream: Policy,
+    /// Labels that an engine must have to build it.
+    pub needs: Vec<Word>,
+    /// Layer caches.
+    pub cache: DeclaredCaches,
+    /// One sentence for `imk list`.
+    pub description: Option<String>,
+}
+
+/// When a name outside the repository, of an image or a git branch, is asked for anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Policy {
+    /// What Imagefile.lock says; a name it does not have floats.
+    #[default]
+    LockedIfAny,
+    /// What Imagefile.lock says; a name it does not have is a mistake.
+    Locked,
+    /// What its registry says now.
+    Float,
+    /// What its registry said first in the current period of so many seconds, counted from 1970.
+    Every(u64),
+}
+
+/// Something at a path of a context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredOverlay {
+    /// The path below the context, cleaned, never empty.
+    pub at: String,
+    /// What is put there.
+    pub from: OverlaySource,
+    /// The place of its path in the Imagefile.
+    pub span: Span,
+}
+
+/// What an overlay is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OverlaySource {
+    /// A folder or file below the Imagefile's folder.
+    Path(String),
+    /// A tree of a repository.
+    Git(GitSource),
+}
+
+/// Where a secret's value comes from. The value itself never stands in an Imagefile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecretSource {
+    /// An environment variable.
+    Env(String),
+    /// A file, below the Imagefile's folder or absolute.
+    File(String),
+}
+
+/// The layer caches of an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeclaredCaches {
+    /// Images in registries whose layers may serve.
+    pub from: Vec<String>,
+    /// The image carries what another engine needs to take its layers.
+    pub inline: bool,
+}
+
+/// An engine as declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredEngine {
+    /// How it is reached.
+    pub address: EngineAddress,
+    /// What it is good for.
+    pub labels: Vec<String>,
+    /// What it builds and nothing else; when empty, its own platform first.
+    pub platforms: Vec<String>,
+    /// How many images at once, at the most.
+    pub jobs: Option<usize>,
+}
+
+/// Where an engine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineAddress {
+    /// As DOCKER_HOST says it.
+    Host(String),
+    /// A docker context.
+    Context(String),
+}

@@ -1,0 +1,83 @@
+//! The keys of an Imagefile and what each is for, in the order in which they are shown.
+
+/// Every key an Imagefile can hold, with its meaning: what is accepted, what
+/// is suggested and what `imk help imagefile` explains come from this one table.
+pub const TOP_KEYS: &[(&str, &str)] = &[
+    ("prefix", "put before every image's name to make its tag, such as \"registry.example/team/\""),
+    (
+        "content_tag",
+        "what the tags in the registry begin with that stand for all inputs of an image; else \"imk-\"",
+    ),
+    ("vars", "variables with their defaults, used as {NAME}; set by IMK_VAR_NAME or --var NAME=VALUE"),
+    ("default", "what bare `imk` builds: names, globs, groups; every image when absent"),
+    ("defaults", "what every image inherits; any key of an image"),
+    ("templates", "named sets of image keys that an image takes over with `like`"),
+    ("groups", "names for several images: {\"apps\": [\"web\", \"svc-*\"]}"),
+    (
+        "engines",
+        "engines beside docker's own: {\"big\": (host: \"ssh://me@big\", labels: [\"gpu\"], platforms: [\"linux/arm64\"], jobs: 4)}",
+    ),
+    ("images", "the images: {\"web\": (context: \"web\")}"),
+];
+
+/// The keys of one image, as [`TOP_KEYS`].
+pub const IMAGE_KEYS: &[(&str, &str)] = &[
+    ("like", "a template, or a list of them, to take keys from; the later one wins"),
+    ("dockerfile", "path below the Imagefile's folder; else Dockerfile or Containerfile in the context"),
+    (
+        "context",
+        "folder whose files the Dockerfile can copy; else the Dockerfile's folder, else one named like the image; or a git repository, as an overlay",
+    ),
+    (
+        "overlays",
+        "put over the context: {\"vendor/lib\": \"shared/lib\"} a folder or file of this repository, {\"src\": Git(url: \"https://…\", branch: \"main\", subdir: \"src\")} a tree of another",
+    ),
+    ("target", "the stage to build; else the last"),
+    ("args", "build arguments: {\"VERSION\": \"1\"}"),
+    ("platform", "such as \"linux/arm64\"; else the engine's own"),
+    ("labels", "labels on the image; keep them stable, each value makes another image"),
+    (
+        "tags",
+        "tags it is given, such as [\"{git.sha:12}\", When(branch: \"main\", tag: \"latest\")]; else [\"latest\"]",
+    ),
+    ("secrets", "{\"token\": Env(\"TOKEN\")} or File(\"path\"): for RUN --mount=type=secret,id=token"),
+    ("network", "network of RUN steps: \"none\", \"host\"; else the engine's default"),
+    (
+        "upstream",
+        "how bases outside the repository are followed: Locked, Float or Every(\"7d\"); else Imagefile.lock where it has them",
+    ),
+    ("needs", "labels that an engine must have to build it: [\"gpu\"]; they never count"),
+    (
+        "cache_from",
+        "images in registries whose layers may serve: [\"registry.example/web:cache\"]; only saves time, never counts",
+    ),
+    (
+        "cache_to",
+        "[\"type=inline\"]: the image carries what another engine needs to take its layers; never counts",
+    ),
+    ("description", "one sentence for `imk list`"),
+];
+
+/// The keys of an engine, as [`TOP_KEYS`].
+pub const ENGINE_KEYS: &[(&str, &str)] = &[
+    (
+        "host",
+        "unix://PATH, tcp://HOST:PORT (with TLS as DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say) or ssh://USER@HOST",
+    ),
+    ("context", "or a docker context by its name, with its certificates"),
+    ("labels", "what it is good for, as `needs` of images says it: [\"jdk17\", \"gpu\"]"),
+    (
+        "platforms",
+        "what it builds, and nothing else; when absent, its own platform first, others by emulation",
+    ),
+    ("jobs", "how many images at once, at the most; when absent, what -j allows"),
+];
+
+/// The keys of `Git(…)`, as [`TOP_KEYS`].
+pub const GIT_KEYS: &[(&str, &str)] = &[
+    ("url", "https, ssh, git or a local path; relative ones start at the Imagefile's folder"),
+    ("branch", "follow this branch; else what the repository's HEAD points to"),
+    ("tag", "take what this tag points to"),
+    ("commit", "take this commit: all forty digits of its id"),
+    ("subdir", "take this folder of the repository only"),
+];

@@ -1,0 +1,43 @@
+//! A file to import, and the notes that come of it.
+//!
+//! Reads no format.
+
+use std::collections::BTreeMap;
+
+use crate::syntax::error::Span;
+
+/// A file to import, and what its words may rest on.
+pub struct Source<'a> {
+    /// Its path below the folder that the Imagefile will stand in.
+    pub path: &'a str,
+    /// Its text.
+    pub text: &'a str,
+    /// The environment: bake and compose let it override their variables.
+    pub environment: &'a BTreeMap<String, String>,
+    /// The text of the `.env` beside a compose file.
+    pub dotenv: Option<&'a str>,
+    /// Paths of the repository's files whose names begin with `Dockerfile`, for formats that list none.
+    pub dockerfiles: &'a [String],
+    /// What the repository's folder is called.
+    pub repository: &'a str,
+}
+
+/// Something that is not in the Imagefile as it was in the source.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Note {
+    /// Its place in the source.
+    pub span: Span,
+    /// What became of it.
+    pub kind: NoteKind,
+    /// What it is, and why, as half a sentence.
+    pub text: String,
+}
+
+/// What became of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NoteKind {
+    /// It is not in the Imagefile.
+    Lost,
+    /// It is there in another form.
+    Changed,
+}
