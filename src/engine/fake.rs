@@ -5,6 +5,7 @@
 //! recorded. Never used outside tests.
 
 mod made;
+mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -19,61 +20,12 @@ use crate::file::FileKind;
 use crate::hash::ContentHash;
 use crate::syntax::reference::normalized;
 
-/// How often an image fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failures {
-    /// The next so many builds.
-    Times(usize),
-    /// Every build.
-    Always,
-}
-
-/// One build that was asked for.
-#[derive(Clone, Debug)]
-pub struct FakeBuild {
-    /// The image's name in the request.
-    pub image: String,
-    /// The Dockerfile as it was sent.
-    pub dockerfile: String,
-    /// When it began.
-    pub start: Instant,
-    /// When it ended; `None` while it runs.
-    pub end: Option<Instant>,
-    /// What came of it; `None` while it runs.
-    pub result: Option<Result<ImageId, EngineError>>,
-}
-
-/// A registry as an engine of the tests sees it.
-pub trait ImageStore: Send + Sync {
-    /// Takes an image under a name and gives its digest.
-    fn put(&self, reference: &str, image: &ImageInfo) -> Result<String, EngineError>;
-    /// The image of a name, if there is one.
-    fn get(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError>;
-}
+pub use state::{Failures, FakeBuild, ImageStore};
+use state::{State, full_name};
 
 /// The engine of the tests.
 pub struct FakeEngine {
     state: Mutex<State>,
-}
-
-#[derive(Clone, Default)]
-struct State {
-    identity: Option<EngineIdentity>,
-    images: BTreeMap<ImageId, ImageInfo>,
-    tags: BTreeMap<String, ImageId>,
-    failures: BTreeMap<String, Failures>,
-    delays: BTreeMap<String, Duration>,
-    ignores_files: BTreeSet<String>,
-    salts: BTreeMap<String, String>,
-    unreachable: bool,
-    deadly: BTreeSet<String>,
-    asked: usize,
-    builds: Vec<FakeBuild>,
-    pulls: Vec<String>,
-    running: usize,
-    most_at_once: usize,
-    store: Option<Arc<dyn ImageStore>>,
-    containers: BTreeMap<ImageId, BTreeSet<String>>,
 }
 
 impl Default for FakeEngine {
@@ -275,12 +227,6 @@ fn read_all(request: &BuildRequest) -> Result<(), EngineError> {
 fn no_registry(doing: &str, reference: &str) -> EngineError {
     let why = "this engine has no such image, or no registry".to_owned();
     EngineError::Refused { what: format!("{doing} `{reference}`"), why }
-}
-
-/// A name as engines keep it: with a tag.
-fn full_name(reference: &str) -> String {
-    let last = reference.rsplit('/').next().unwrap_or_default();
-    if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
 }
 
 /// Whether it is a tag, and not the digest that an image was fetched by.

@@ -1,9 +1,11 @@
 //! The house stays as ARCHITECTURE.md draws it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+
+mod imports;
 
 /// Every file of the source with its text, in order.
 fn sources() -> Vec<(String, String)> {
@@ -26,28 +28,20 @@ fn sources() -> Vec<(String, String)> {
     files
 }
 
-/// The room of the house a file is in, and its floor.
-fn floors() -> BTreeMap<&'static str, u8> {
-    BTreeMap::from([
-        // Above all, whatever is added.
-        ("fuzz", 99),
-        ("cli", 7),
-        ("drive", 6),
-        ("exec", 5),
-        ("query", 4),
-        ("engine", 3),
-        ("registry", 3),
-        ("source", 3),
-        ("syntax", 2),
-        ("state", 2),
-        ("credentials", 2),
-        ("content", 1),
-        ("name", 1),
-        ("hash", 1),
-        ("file", 1),
-        ("part", 1),
-        ("reason", 1),
-    ])
+/// The rooms that the map names in a row of its table, each with its floor: the map is the only list.
+fn floors() -> BTreeMap<String, u8> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let map = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let table = map.lines().skip_while(|line| !line.starts_with("| room | floor |")).skip(2);
+    let mut floors = BTreeMap::new();
+    for row in table.take_while(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let floor = if cells[2] == "top" { u8::MAX } else { cells[2].parse().expect(row) };
+        for room in cells[1].split_whitespace() {
+            floors.insert(room.trim_matches('`').trim_end_matches('/').to_owned(), floor);
+        }
+    }
+    floors
 }
 
 fn room(path: &str) -> String {
@@ -65,42 +59,71 @@ fn is_test(path: &str) -> bool {
 
 /// The part of a file before its tests.
 fn code(text: &str) -> &str {
-    text.split("\n#[cfg(test)]").next().unwrap()
+    text.split("\n#[cfg(test)]\nmod tests {").next().unwrap()
+}
+
+/// The source without its tests.
+fn code_of_all() -> Vec<(String, String)> {
+    let sources = sources().into_iter().filter(|(path, _)| !is_test(path));
+    sources.map(|(path, text)| (path, code(&text).to_owned())).collect()
 }
 
 #[test]
 fn imports_run_downward_only() {
     let floors = floors();
     let mut wrong = Vec::new();
-    for (path, text) in sources().iter().filter(|(path, _)| !is_test(path)) {
-        let here = room(path);
-        let Some(floor) = floors.get(here.as_str()) else { continue };
-        for (at, _) in code(text).match_indices("crate::") {
-            let word: String =
-                code(text)[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            if let Some(other) = floors.get(word.as_str())
-                && word != here
-                && (other > floor || (other == floor && *floor > 2))
-            {
-                wrong.push(format!("{path} (floor {floor}) uses crate::{word} (floor {other})"));
+    for (path, used) in imports::uses(&code_of_all()) {
+        let here = room(&path);
+        let Some(floor) = floors.get(&here) else { continue };
+        for (other, used) in used.iter().map(|used| (room(used), used)).filter(|(other, _)| *other != here) {
+            let Some(below) = floors.get(&other) else { continue };
+            // The words on the ground floor are made of each other.
+            if below > floor || (below == floor && *floor > 1) {
+                wrong.push(format!("{path} (floor {floor}) uses {used} (floor {below})"));
             }
         }
     }
     assert_eq!(wrong, [""; 0], "floors know only what is below them");
 }
 
+/// Rooms in which files still use each other in a circle. To be shortened, never to be lengthened.
+const CIRCULAR: &[&str] = &["cli", "drive", "source", "state"];
+
 #[test]
-fn every_room_has_a_floor_and_a_place_in_the_map() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let map = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+fn no_file_uses_itself_through_others() {
+    let circles = imports::circles(&imports::uses(&code_of_all()));
+    let (known, new): (Vec<_>, Vec<_>) =
+        circles.into_iter().partition(|circle| circle.iter().all(|path| CIRCULAR.contains(&&*room(path))));
+    assert_eq!(new, [[""; 0]; 0], "each of these files uses the others");
+    for room_of_list in CIRCULAR {
+        let is_circular = known.iter().flatten().any(|path| room(path) == *room_of_list);
+        assert!(is_circular, "`{room_of_list}` has no circle any more: take it off the list");
+    }
+}
+
+#[test]
+fn every_room_is_a_row_of_the_map() {
     let floors = floors();
+    let rooms: BTreeSet<String> = sources().iter().map(|(path, _)| room(path)).collect();
+    for room in rooms.iter().filter(|room| !matches!(room.as_str(), "main" | "lib")) {
+        assert!(floors.contains_key(room), "ARCHITECTURE.md has no row for `{room}`");
+    }
+    for room in floors.keys() {
+        assert!(rooms.contains(room), "ARCHITECTURE.md has a row for `{room}`, which is not there");
+    }
+}
+
+#[test]
+fn a_rooms_entries_fit_on_a_screen() {
+    let mut entries: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (path, _) in sources() {
-        let room = room(&path);
-        if matches!(room.as_str(), "main" | "lib") {
-            continue;
-        }
-        assert!(floors.contains_key(room.as_str()), "{path}: `{room}` has no floor");
-        assert!(map.contains(&room), "ARCHITECTURE.md does not mention `{room}`");
+        let (folder, name) = path.rsplit_once('/').unwrap();
+        entries.entry(folder.to_owned()).or_default().insert(name.to_owned());
+    }
+    for (folder, names) in entries {
+        // The face has a file for every verb.
+        let most = if folder == "src/cli" { 50 } else { 45 };
+        assert!(names.len() <= most, "{folder} has {} files: it is more than one room", names.len());
     }
 }
 
@@ -140,26 +163,23 @@ fn everything_printed_goes_through_one_door() {
 
 #[test]
 fn only_the_door_opens_files_of_the_repository() {
-    // Logs, and the files that `init`, `import` and `replay --html` write.
     let own = [
-        "src/cli/init.rs",
-        "src/cli/import.rs",
-        "src/cli/replay.rs",
-        "src/cli/progress.rs",
-        // make's pipe.
-        "src/drive/jobserver.rs",
-        // Docker's own configuration and certificates.
-        "src/engine/endpoint.rs",
-        "src/engine/transport.rs",
-        // Which start of the machine this is, and an engine's socket.
-        "src/engine/docker/identity.rs",
-        "src/credentials.rs",
-        "src/registry/oci/tls.rs",
+        ("src/cli/init.rs", "writes the Imagefile that a person asked for"),
+        ("src/cli/import.rs", "reads the file that a person named, and writes the Imagefile"),
+        ("src/cli/replay.rs", "writes the page that a person asked for"),
+        ("src/cli/progress.rs", "writes logs"),
+        ("src/drive/jobserver.rs", "make's pipe"),
+        ("src/engine/endpoint.rs", "docker's contexts and certificates"),
+        ("src/engine/docker/identity.rs", "which start of the machine this is, and an engine's socket"),
+        ("src/credentials.rs", "docker's configuration"),
+        ("src/registry/oci/tls.rs", "certificates of registries"),
     ];
     let own_doors = |path: &str| path.starts_with("src/source/") || path.starts_with("src/state/");
     for (path, text) in sources().iter().filter(|(path, _)| !own_doors(path)) {
         let opens = ["std::fs::", "fs_err"].iter().any(|word| code(text).contains(word));
-        assert!(!opens || own.contains(&path.as_str()) || is_test(path), "{path} opens files");
+        let is_known = own.iter().any(|(file, _)| file == path);
+        assert!(!opens || is_known || is_test(path), "{path} opens files");
+        assert!(opens || !is_known, "{path} opens no file any more: take it off the list");
     }
 }
 
@@ -167,7 +187,8 @@ fn only_the_door_opens_files_of_the_repository() {
 fn only_the_face_reads_the_environment() {
     for (path, text) in sources().iter().filter(|(path, _)| !path.starts_with("src/cli") && !is_test(path)) {
         for word in ["env::var", "env::vars", "env::current_dir"] {
-            assert!(!code(text).contains(word), "{path} reads the environment");
+            let reads = code(text).lines().any(|line| !line.trim().starts_with("//") && line.contains(word));
+            assert!(!reads, "{path} reads the environment");
         }
     }
 }

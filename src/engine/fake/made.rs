@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{State, full_name};
+use super::state::{State, full_name};
 use crate::content;
 use crate::engine::{BuildRequest, ImageId, ImageInfo};
 use crate::hash::FieldHasher;
