@@ -337,7 +337,7 @@ fn hint(error: &BuildError) -> Option<&'static str> {
 }
 
 fn path<'a>(session: &'a Session, name: &str) -> &'a str {
-    session.project.images.get(name).map_or("", |image| image.options.dockerfile_path.as_str())
+    session.project.images.get(name).map_or("", |image| image.paths.dockerfile.as_str())
 }
 
 /// The instruction of the Dockerfile that a failed step stands for. The engine

@@ -52,6 +52,7 @@ fn document(session: &Session, order: &Order, edges: &dyn Fn(&str) -> Bases) -> 
         let image = session.input(name)?;
         let recipe = recipe(session.db(), image).as_ref().ok()?;
         let options = image.options(session.db());
+        let paths = image.paths(session.db());
         let bases = edges(name);
         let inside: Vec<_> = bases
             .inside
@@ -60,8 +61,8 @@ fn document(session: &Session, order: &Order, edges: &dyn Fn(&str) -> Bases) -> 
             .collect();
         Some(json!({
             "name": name,
-            "dockerfile": options.dockerfile_path,
-            "context": options.context_path,
+            "dockerfile": paths.dockerfile,
+            "context": paths.context,
             "target": options.target,
             "args": recipe.args,
             "bases": inside,

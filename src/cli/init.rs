@@ -43,7 +43,7 @@ fn imagefile(project: &Project) -> String {
     let mut text =
         String::from("// What `imk` builds here. `imk keys` explains every key.\n(\n    images: {\n");
     for (name, image) in &project.images {
-        let (dockerfile, context) = (&image.options.dockerfile_path, &image.options.context_path);
+        let (dockerfile, context) = (&image.paths.dockerfile, &image.paths.context);
         let plain = *dockerfile == crate::name::join(context, "Dockerfile");
         let mut keys = Vec::new();
         if !plain {

@@ -76,13 +76,9 @@ fn inputs(session: &Session, synced: &Synced, name: &str) -> Result<Inputs, Fail
     let mut on: Vec<(String, Option<String>)> = Vec::new();
     for edge in &bases(db, image).inside {
         if !on.iter().any(|(base, _)| *base == edge.base) {
-            let built = match session.executor.pool().is_one() {
-                true => synced
-                    .engine
-                    .as_ref()
-                    .ok()
-                    .and_then(|it| session.executor.ledger.latest(&edge.base, &it.id)),
-                false => session.executor.ledger.newest_of(&edge.base),
+            let built = {
+                let default = synced.engine.as_ref().map_or("", |engine| engine.id.as_str());
+                session.executor.last_build(&edge.base, default)
             };
             on.push((edge.base.clone(), built.map(|record| record.content.to_string())));
         }

@@ -99,7 +99,7 @@ fn document(session: &Session, image: &Overview) -> Value {
     json!({
         "name": image.name,
         "description": declared.and_then(|declared| declared.description.clone()),
-        "dockerfile": declared.map(|declared| declared.options.dockerfile_path.clone()),
+        "dockerfile": declared.map(|declared| declared.paths.dockerfile.clone()),
         "state": standing(image.standing),
         "tags": image.tags,
         "id": record.map(|record| record.id.clone()),

@@ -17,12 +17,13 @@ impl Session {
     /// a stale image begins at the disk. `None` where git has nothing to say.
     pub fn origin(&self, git: &GitStore, image: &str, cause: &Reason, start: Start<'_>) -> Option<Origin> {
         let options = &self.project.images.get(image)?.options;
+        let paths = &self.project.images.get(image)?.paths;
         let imagefile = self.project.imagefile.as_deref();
         match cause.code {
-            Code::File => of_file(git, &name::join(&options.context_path, &cause.subject), cause, start),
-            Code::Dockerfile => self.of_instruction(git, image, &options.dockerfile_path, cause, start),
+            Code::File => of_file(git, &name::join(&paths.context, &cause.subject), cause, start),
+            Code::Dockerfile => self.of_instruction(git, image, &paths.dockerfile, cause, start),
             Code::Arg if options.args.contains_key(&cause.subject) => of_value(git, imagefile?, cause, start),
-            Code::Arg => of_value(git, &options.dockerfile_path, cause, start),
+            Code::Arg => of_value(git, &paths.dockerfile, cause, start),
             Code::Config => of_value(git, imagefile?, cause, start),
             _ => None,
         }

@@ -359,15 +359,15 @@ impl Session {
         for declared in self.project.images.values_mut() {
             let Some(source) = &declared.git else { continue };
             let Ok(tree) = self.others.source(source) else { continue };
-            let options = &mut declared.options;
-            if let Some(base) = options.dockerfile_path.strip_suffix("/Dockerfile")
-                && base == options.context_path
+            let paths = &mut declared.paths;
+            if let Some(base) = paths.dockerfile.strip_suffix("/Dockerfile")
+                && base == paths.context
                 && tree.read("Dockerfile").is_ok_and(|text| text.is_none())
                 && tree.read("Containerfile").is_ok_and(|text| text.is_some())
             {
-                options.dockerfile_path = format!("{base}/Containerfile");
+                paths.dockerfile = format!("{base}/Containerfile");
             }
-            self.others.tree.mount(&options.context_path, tree);
+            self.others.tree.mount(&paths.context, tree);
         }
     }
 
@@ -426,7 +426,7 @@ impl Session {
             let hint = "paths of overlays start at the Imagefile's folder".to_owned();
             return Context::Refused(self.problem(Some(overlay.span), error.to_string(), hint));
         }
-        let context = &declared.options.context_path;
+        let context = &declared.paths.context;
         let around = |at: &str| is_within(&error.path, &name::join(context, at));
         let overlay = declared.overlays.iter().filter(|overlay| around(&overlay.at));
         let place = match overlay.max_by_key(|overlay| overlay.at.len()) {

@@ -158,11 +158,7 @@ impl Session {
         let Some(image) = self.image(name) else { return Err(Verdict::Stale(Vec::new())) };
         let spec = spec(&self.db, image).map_err(Verdict::Invalid)?;
         let On { parts: on, waits } = self.on(image, &plan.results);
-        let ledger = &self.executor.ledger;
-        let before = match self.executor.pool().is_one() {
-            true => ledger.latest(name, self.workspace().engine(&self.db)),
-            false => ledger.newest_of(name),
-        };
+        let before = self.executor.last_build(name, self.workspace().engine(&self.db));
         let mut now = parts(&self.db, image).map_err(Verdict::Invalid)?;
         now.extend(on.iter().cloned());
         if !waits.is_empty() {
@@ -209,10 +205,7 @@ impl Session {
     /// The recorded result of a key, of several the one that an engine has, and whether one has it.
     fn known(&self, key: &ContentHash) -> Option<(Record, Result<bool, EngineError>)> {
         let home = self.workspace().engine(&self.db);
-        let records = match self.executor.pool().is_one() {
-            true => self.executor.ledger.lookup(key, home).into_iter().collect(),
-            false => self.executor.ledger.results(key),
-        };
+        let records = self.executor.results_of(key, home);
         let mut known = None;
         for record in records {
             let has = self.executor.has(&ImageId(record.id.clone()));

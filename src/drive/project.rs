@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::name;
-use crate::query::inputs::Options;
+use crate::query::inputs::{Options, Paths};
 use crate::query::problem::Problem;
 use crate::source::locate::{IMAGEFILE, Located};
 use crate::source::tree::{ReadError, SourceTree};
@@ -51,6 +51,8 @@ pub struct Project {
 pub struct Declared {
     /// What may count.
     pub options: Options,
+    /// Where its files are, which never counts.
+    pub paths: Paths,
     /// The name that every tag of it stands behind.
     pub repository: String,
     /// Tags it is given.
@@ -206,9 +208,8 @@ fn dockerfile_of(declaration: &Declaration, tree: &dyn SourceTree) -> Result<Str
 fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Declared {
     let name = &declaration.name.text;
     Declared {
+        paths: Paths { dockerfile, context: declaration.context.text.clone() },
         options: Options {
-            dockerfile_path: dockerfile,
-            context_path: declaration.context.text.clone(),
             target: declaration.target.as_ref().map(|target| target.text.clone()),
             args: declaration.args.clone(),
             labels: declaration.labels.clone(),
@@ -268,13 +269,9 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             ));
         } else {
             let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-            let options = Options {
-                dockerfile_path: path.clone(),
-                context_path: folder.to_owned(),
-                ..Options::default()
-            };
             let declared = Declared {
-                options,
+                options: Options::default(),
+                paths: Paths { dockerfile: path.clone(), context: folder.to_owned() },
                 repository: format!("{prefix}{name}"),
                 tags: vec![TagRule {
                     when: None,
@@ -340,7 +337,7 @@ mod tests {
             Ok(project) => {
                 let images = project.images.iter();
                 images
-                    .map(|(name, image)| format!("{name}={}", image.options.dockerfile_path))
+                    .map(|(name, image)| format!("{name}={}", image.paths.dockerfile))
                     .collect::<Vec<_>>()
                     .join(" ")
             }

@@ -174,18 +174,22 @@ impl Session {
         for (name, declared) in &self.project.images {
             let text = match self.not_mounted(declared) {
                 Some(problem) => Text::Refused(problem),
-                None => read_text(&*self.executor.tree, &declared.options.dockerfile_path),
+                None => read_text(&*self.executor.tree, &declared.paths.dockerfile),
             };
-            let options = declared.options.clone();
+            let (options, paths) = (declared.options.clone(), declared.paths.clone());
             let image = match old.get(name) {
                 None => {
                     self.changed = true;
-                    Image::new(&self.db, name.clone(), options, text, Context::Unread, 0)
+                    Image::new(&self.db, name.clone(), options, paths, text, Context::Unread, 0)
                 }
                 Some(image) => {
                     if *image.options(&self.db) != options {
                         self.changed = true;
                         image.set_options(&mut self.db).to(options);
+                    }
+                    if *image.paths(&self.db) != paths {
+                        self.changed = true;
+                        image.set_paths(&mut self.db).to(paths);
                     }
                     if *image.dockerfile(&self.db) != text {
                         self.changed = true;
@@ -236,13 +240,13 @@ impl Session {
         for name in &order.names {
             let Some(image) = self.image(name) else { continue };
             let Ok(recipe) = recipe(&self.db, image) else { continue };
-            let options = image.options(&self.db);
-            let found = match self.executor.tree.is_folder(&options.context_path) {
+            let paths = image.paths(&self.db);
+            let found = match self.executor.tree.is_folder(&paths.context) {
                 Err(error) => Context::Unreadable(error),
                 Ok(false) => Context::Absent,
                 Ok(true) if recipe.reads.sources.is_empty() => Context::Unread,
                 Ok(true) => {
-                    let (dockerfile, context) = (&options.dockerfile_path, &options.context_path);
+                    let (dockerfile, context) = (&paths.dockerfile, &paths.context);
                     let overlays = match self.overlays(name) {
                         Ok(overlays) => overlays,
                         Err(problem) => {

@@ -62,8 +62,7 @@ impl<'a> Reading<'a> {
         let mut readers = Vec::new();
         for name in &self.synced.order.names {
             let image = self.session.input(name);
-            let is_recipe =
-                image.is_some_and(|image| image.options(&self.session.db).dockerfile_path == path);
+            let is_recipe = image.is_some_and(|image| image.paths(&self.session.db).dockerfile == path);
             let by = self.read_by(name, path)?;
             if is_recipe || !by.is_empty() {
                 readers.push(Reader { image: name.clone(), by });
@@ -87,7 +86,7 @@ impl<'a> Reading<'a> {
         };
         let mut places: Vec<Place> = Vec::new();
         for source in &selection.reads.sources {
-            let place = place::around(recipe, &image.options(db).dockerfile_path, text, source.span);
+            let place = place::around(recipe, &image.paths(db).dockerfile, text, source.span);
             if !places.contains(&place) && self.takes(selection, source, path)? {
                 places.push(place);
             }
@@ -150,6 +149,6 @@ impl Session {
         let recipe = recipe(&self.db, image).as_ref().ok()?;
         let used = recipe.bases.iter().find(|used| used.reference == edge.reference)?;
         let Text::Is(text) = image.dockerfile(&self.db) else { return None };
-        Some(place::at(&image.options(&self.db).dockerfile_path, text, used.spans.first()?.start))
+        Some(place::at(&image.paths(&self.db).dockerfile, text, used.spans.first()?.start))
     }
 }

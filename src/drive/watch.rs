@@ -55,8 +55,8 @@ impl Session {
         add(&mut folders, imagefile);
         add(&mut folders, &project::lock_path(Some(imagefile)));
         for image in self.project.images.values().filter(|image| image.git.is_none()) {
-            add(&mut folders, &image.options.dockerfile_path);
-            add(&mut folders, &join(&image.options.context_path, "Dockerfile"));
+            add(&mut folders, &image.paths.dockerfile);
+            add(&mut folders, &join(&image.paths.context, "Dockerfile"));
         }
         folders
     }

@@ -74,7 +74,7 @@ pub fn what_if(
     let mut after = States::of(&asked, supposed, || discovered(&discover()?, &what.files))?;
     // A Dockerfile of another content may say anything: all who are built by it are.
     for (name, declared) in &after.session.project.images.clone() {
-        let path = &declared.options.dockerfile_path;
+        let path = &declared.paths.dockerfile;
         if what.files.changed.contains(path) {
             after.suppose(name, &Part::new(Code::Dockerfile, path, "whatever it would say"));
         }

@@ -134,8 +134,8 @@ impl Rules<'_> {
         let Some(image) = self.reading.session.input(name) else {
             return does_not(Rule::Unread { nearest: None });
         };
-        let options = image.options(&self.reading.session.db);
-        let inside = below(&options.context_path, path);
+        let paths = image.paths(&self.reading.session.db);
+        let inside = below(&paths.context, path);
         if !by.is_empty() || self.was_read(name, inside) {
             let is_it =
                 |reason: &&Reason| inside.is_some_and(|inside| glob::is_within(&reason.subject, inside));
@@ -152,11 +152,7 @@ impl Rules<'_> {
         }
         let imagefile = self.reading.session.project.imagefile.as_deref();
         for (is_it, codes, rule) in [
-            (
-                path == options.dockerfile_path,
-                vec![Code::Dockerfile, Code::Arg, Code::Upstream],
-                Rule::SameRecipe,
-            ),
+            (path == paths.dockerfile, vec![Code::Dockerfile, Code::Arg, Code::Upstream], Rule::SameRecipe),
             (Some(path) == imagefile, vec![Code::Config, Code::Arg, Code::Upstream], Rule::SameOptions),
             (path == project::lock_path(imagefile), vec![Code::Upstream], Rule::SameOptions),
         ] {
@@ -176,13 +172,13 @@ impl Rules<'_> {
 
     /// The rule by which a file that the image does not read is left out.
     fn rule(&self, image: Image, path: &str, inside: Option<&str>) -> Result<Rule, ReadError> {
-        let options = image.options(&self.reading.session.db);
-        let own_ignore = format!("{}.dockerignore", options.dockerfile_path);
-        let common_ignore = crate::name::join(&options.context_path, ".dockerignore");
+        let paths = image.paths(&self.reading.session.db);
+        let own_ignore = format!("{}.dockerignore", paths.dockerfile);
+        let common_ignore = crate::name::join(&paths.context, ".dockerignore");
         if path == own_ignore || path == common_ignore {
             return Ok(Rule::IgnoreFile);
         }
-        let Some(inside) = inside else { return Ok(Rule::Outside { context: options.context_path.clone() }) };
+        let Some(inside) = inside else { return Ok(Rule::Outside { context: paths.context.clone() }) };
         let (Ok(recipe), Text::Is(text)) =
             (recipe(&self.reading.session.db, image), image.dockerfile(&self.reading.session.db))
         else {
@@ -190,8 +186,8 @@ impl Rules<'_> {
         };
         let whole = selection(
             &*self.reading.session.executor.tree,
-            &options.dockerfile_path,
-            &options.context_path,
+            &paths.dockerfile,
+            &paths.context,
             &recipe.reads,
             self.reading.session.overlays(image.name(&self.reading.session.db)).unwrap_or_default(),
         )?;
@@ -203,7 +199,7 @@ impl Rules<'_> {
             return Ok(Rule::Ignored { file, line, pattern });
         }
         let here = |recipe: &Recipe, source: &ReadSource| {
-            place::around(recipe, &options.dockerfile_path, text, source.span)
+            place::around(recipe, &paths.dockerfile, text, source.span)
         };
         for source in recipe.reads.sources.iter().filter(|source| !source.exclude.is_empty()) {
             let all = ReadSource { exclude: Vec::new(), ..source.clone() };

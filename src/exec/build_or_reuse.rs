@@ -21,11 +21,11 @@ use crate::query::inputs::{Context, Text};
 use crate::reason::Reason;
 use crate::source::tree::{Selection, SourceTree};
 use crate::state::evidence::Evidence;
-use crate::state::ledger::{Record, now};
+use crate::state::ledger::Record;
 
 impl Effect for Executor {
     fn build_or_reuse(&self, job: BuildJob<'_>) -> BuildOutcome {
-        match self.try_produce(&job) {
+        match self.try_build(&job) {
             Ok(built) => BuildOutcome::Result(Ok(built)),
             Err(BuildError::Engine(EngineError::Interrupted)) => BuildOutcome::Interrupted,
             Err(_) if self.cancel.is_cancelled() => BuildOutcome::Interrupted,
@@ -35,7 +35,13 @@ impl Effect for Executor {
 }
 
 impl Executor {
-    fn try_produce(&self, job: &BuildJob<'_>) -> Result<Built, BuildError> {
+    /// 1. The ledger: a result of the key that an engine still has is the result.
+    /// 2. The remote cache: another machine may have built it.
+    /// 3. The build, on an engine that fits and is free, from files that are checked to be the key's.
+    /// 4. The ledger again: a result counts once it is written down.
+    /// 5. The registry, if it is to be published: before anything is built on it.
+    /// 6. Where another machine was faster, its result is taken in place of ours.
+    fn try_build(&self, job: &BuildJob<'_>) -> Result<Built, BuildError> {
         if self.cancel.is_cancelled() {
             return Err(BuildError::Engine(EngineError::Interrupted));
         }
@@ -44,13 +50,9 @@ impl Executor {
             (run.forced.contains(job.name), run.publish.contains(job.name))
         };
         let pool = self.pool();
-        let (before, known) = match pool.is_one() {
-            true => {
-                let known = self.ledger.lookup(&job.key, job.engine);
-                (self.ledger.latest(job.name, job.engine), known.into_iter().collect())
-            }
-            false => (self.ledger.newest_of(job.name), self.ledger.results(&job.key)),
-        };
+        let before = self.last_build(job.name, job.engine);
+        let known = self.results_of(&job.key, job.engine);
+        // 1.
         for record in known.iter().filter(|_| !forced) {
             match self.has(&ImageId(record.id.clone())) {
                 Ok(true) => return self.reuse(job, record, before.as_ref()),
@@ -62,6 +64,7 @@ impl Executor {
                 Err(_) => {}
             }
         }
+        // 2.
         if !forced {
             match (
                 self.remote_cache.find(job.name, &job.key),
@@ -73,6 +76,7 @@ impl Executor {
                 _ => {}
             }
         }
+        // 3.
         let files = Arc::new(self.files(job)?);
         let evidence = Evidence::new(job.parts.clone(), &files.list);
         let reasons = match known.first() {
@@ -83,19 +87,20 @@ impl Executor {
         self.report(job.name, JobEvent::Started(reasons.clone()));
         let started = Instant::now();
         let (node, id, content) = self.build_somewhere(job, &files)?;
+        let took = started.elapsed();
         let same = before.is_some_and(|before| before.content == content);
         if same {
             self.report(job.name, JobEvent::SameResult);
         }
-        // Evidence only explains: a disk too full for it must not lose the build.
+        // 4. Evidence only explains: a disk too full for it must not lose the build.
         let _ = self.evidence.save(&job.key, &evidence);
-        let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let engine = self.engine_id(job, &node).map_err(BuildError::Engine)?;
-        self.write_down(job, &engine, &id, content, (took_ms, same), reasons, None)?;
+        let record = Record::fetched(job.key, job.name, engine, id.0.clone(), content, None);
+        self.write_down(record.built(took, reasons, same))?;
         node.learned(&id);
         self.place(&id, &node.name);
         let built = Built { key: job.key, id, content };
-        // Before users are built on it: they must be built on the one that everybody will have.
+        // 5. and 6. Before users are built on it: they must be built on the one that everybody will have.
         let published =
             publish.then(|| self.publish_from(Some(&node), job.name, &built)).and_then(Result::ok).flatten();
         match published {
@@ -143,14 +148,6 @@ impl Executor {
         Ok((id, content))
     }
 
-    /// The id under which the ledger knows an engine. The default engine's is in the key's own words.
-    pub(super) fn engine_id(&self, job: &BuildJob<'_>, node: &Node) -> Result<String, EngineError> {
-        if node.name == self.pool().default_node().name {
-            return Ok(job.engine.to_owned());
-        }
-        node.engine.identity().map(|identity| identity.id)
-    }
-
     /// Another machine has built this key, and the registry has its result.
     fn found(&self, job: &BuildJob<'_>, published: &Published) -> Result<Built, BuildError> {
         self.report(job.name, JobEvent::Found);
@@ -163,7 +160,7 @@ impl Executor {
             let _ = self.evidence.save(&job.key, &Evidence::new(job.parts.clone(), &files.list));
         }
         let at = Some(published.at.to_string());
-        self.write_down(job, &engine, &id, published.content, (0, false), Vec::new(), at)?;
+        self.write_down(Record::fetched(job.key, job.name, engine, id.0.clone(), published.content, at))?;
         Ok(Built { key: job.key, id, content: published.content })
     }
 
@@ -189,7 +186,15 @@ impl Executor {
             let evidence = self.evidence.load(&job.key).unwrap_or_default();
             self.report(job.name, JobEvent::Reused(self.reasons(before, &evidence)));
             let published = record.published.clone();
-            self.write_down(job, &record.engine, &id, record.content, (0, false), Vec::new(), published)?;
+            let engine = record.engine.clone();
+            self.write_down(Record::fetched(
+                job.key,
+                job.name,
+                engine,
+                id.0.clone(),
+                record.content,
+                published,
+            ))?;
         }
         Ok(Built { key: job.key, id, content: record.content })
     }
@@ -200,29 +205,7 @@ impl Executor {
         old.map(|old| old.differences(now)).unwrap_or_default()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "they are the fields of a record")]
-    fn write_down(
-        &self,
-        job: &BuildJob<'_>,
-        engine: &str,
-        id: &ImageId,
-        content: ContentHash,
-        (took_ms, same): (u64, bool),
-        reasons: Vec<Reason>,
-        published: Option<String>,
-    ) -> Result<(), BuildError> {
-        let record = Record {
-            key: job.key,
-            image: job.name.to_owned(),
-            engine: engine.to_owned(),
-            id: id.0.clone(),
-            content,
-            at: now(),
-            took_ms,
-            reasons,
-            published,
-            same,
-        };
+    fn write_down(&self, record: Record) -> Result<(), BuildError> {
         self.ledger.record(record).map_err(|error| BuildError::Ledger(error.to_string()))
     }
 

@@ -12,10 +12,11 @@ use crate::engine::{
     BuildEvent, Caches, Cancel, Engine, EngineError, EnginePool, ImageId, Node, SecretValue,
 };
 use crate::hash::ContentHash;
+use crate::query::effect::BuildJob;
 use crate::reason::Reason;
 use crate::source::tree::{Selection, SourceTree};
 use crate::state::evidence::EvidenceStore;
-use crate::state::ledger::Ledger;
+use crate::state::ledger::{Ledger, Record};
 use crate::syntax::reference::normalized;
 
 /// Everything that the effect needs, and nothing that a query may decide on.
@@ -159,6 +160,30 @@ impl Executor {
     /// The engine whose identity is the repository's.
     pub fn default_engine(&self) -> Arc<dyn Engine> {
         Arc::clone(&self.pool().default_node().engine)
+    }
+
+    /// The newest build of an image: of the default engine where it is alone, else of any.
+    pub fn last_build(&self, image: &str, default: &str) -> Option<Record> {
+        match self.pool().is_one() {
+            true => self.ledger.latest(image, default),
+            false => self.ledger.newest_of(image),
+        }
+    }
+
+    /// The recorded results of a key: whichever engine has one has the result.
+    pub fn results_of(&self, key: &ContentHash, default: &str) -> Vec<Record> {
+        match self.pool().is_one() {
+            true => self.ledger.lookup(key, default).into_iter().collect(),
+            false => self.ledger.results(key),
+        }
+    }
+
+    /// The id under which the ledger knows an engine. The default engine's is in the key's own words.
+    pub(super) fn engine_id(&self, job: &BuildJob<'_>, node: &Node) -> Result<String, EngineError> {
+        if node.name == self.pool().default_node().name {
+            return Ok(job.engine.to_owned());
+        }
+        node.engine.identity().map(|identity| identity.id)
     }
 
     /// Notes which engine has a result.

@@ -19,7 +19,7 @@ use crate::hash::ContentHash;
 use crate::query::effect::Built;
 use crate::registry::document::{self, Document};
 use crate::registry::{Manifest, RegistryError, by_digest, by_tag};
-use crate::state::ledger::{Record, now};
+use crate::state::ledger::Record;
 use crate::syntax::reference::Reference;
 
 /// The tag of the journey. One a repository, so that none pile up.
@@ -102,18 +102,9 @@ impl Executor {
         if there.content != built.content {
             let engine = pool.alive().next().unwrap_or(pool.default_node()).engine.identity()?;
             // From now on the key leads to what everybody has.
-            let _ = self.ledger.record(Record {
-                key: built.key,
-                image: image.to_owned(),
-                engine: engine.id,
-                id: there.id(&engine.builder).0,
-                content: there.content,
-                at: now(),
-                took_ms: 0,
-                reasons: Vec::new(),
-                published: Some(at),
-                same: false,
-            });
+            let id = there.id(&engine.builder).0;
+            let record = Record::fetched(built.key, image, engine.id, id, there.content, Some(at));
+            let _ = self.ledger.record(record);
         } else if pool.is_one() {
             let _ = self.ledger.published(&built.key, &pool.default_node().engine.identity()?.id, &at);
         } else {

@@ -159,7 +159,7 @@ fn cycle_problem(db: &dyn Db, cycle: &[String]) -> Problem {
         base.spans.first().copied()
     });
     Problem {
-        path: first.options(db).dockerfile_path.clone(),
+        path: first.paths(db).dockerfile.clone(),
         span: place,
         message: format!("images are built on each other in a circle: {path}"),
         hint: Some("one of these FROM, COPY --from or --mount=from must name something else".into()),

@@ -17,9 +17,12 @@ pub struct Image {
     /// What the person calls it.
     #[returns(deref)]
     pub name: String,
-    /// What was declared of it, as far as it counts.
+    /// The declared options that define it: everything here may be a part of its key.
     #[returns(ref)]
     pub options: Options,
+    /// The places that accompany it: nothing here is ever a part of a key.
+    #[returns(ref)]
+    pub paths: Paths,
     /// The text of its Dockerfile. One that is absent is an input too.
     #[returns(ref)]
     pub dockerfile: Text,
@@ -32,13 +35,20 @@ pub struct Image {
     pub epoch: u64,
 }
 
-/// The declared options of an image that a query may read.
+/// Where an image's files are, below the repository's root: for whoever reads them, and for messages. A
+/// repository that is moved, or an image whose folder is renamed, keeps its keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Paths {
+    /// Its Dockerfile.
+    pub dockerfile: String,
+    /// Its context folder.
+    pub context: String,
+}
+
+/// The declared options that define an image. `spec.rs` takes this type apart field by field, so whoever
+/// adds one decides there whether it counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Options {
-    /// Where its Dockerfile is, below the repository's root. For messages; a path never counts.
-    pub dockerfile_path: String,
-    /// Its context folder, below the repository's root. For messages.
-    pub context_path: String,
     /// The stage to build; the last when `None`.
     pub target: Option<String>,
     /// Build arguments given to it.

@@ -17,3 +17,6 @@ pub mod snapshot;
 pub mod spec;
 
 pub use db::{Db, ImkDb};
+
+#[cfg(test)]
+mod tests;

@@ -83,7 +83,7 @@ pub fn recipe(db: &dyn Db, image: Image) -> Result<Recipe, Vec<Problem>> {
 /// # Errors
 /// Every mistake on the way to that stage.
 pub fn of_stage(db: &dyn Db, image: Image, stage: &str) -> Result<Recipe, Vec<Problem>> {
-    let path = &image.options(db).dockerfile_path;
+    let path = &image.paths(db).dockerfile;
     let request = request(db, image, Inherited::default());
     let request = Request { target: Some(stage.to_owned()), ..request };
     resolve::resolve(&parse(db, image)?, &request).map_err(|errors| in_file(path, errors))
@@ -94,7 +94,7 @@ pub fn of_stage(db: &dyn Db, image: Image, stage: &str) -> Result<Recipe, Vec<Pr
 /// # Errors
 /// Every mistake in the text.
 pub fn of_text(db: &dyn Db, image: Image, text: &str) -> Result<Recipe, Vec<Problem>> {
-    let path = &image.options(db).dockerfile_path;
+    let path = &image.paths(db).dockerfile;
     let parsed = dockerfile::parse(text).map_err(|errors| in_file(path, errors))?;
     let plain = resolve_with(db, image, &parsed, Inherited::default())?;
     let bases = plain.bases.iter().map(|base| base_of(db, image, base)).collect();
@@ -167,7 +167,7 @@ fn environment_of(db: &dyn Db, user: Image, base: &OutsideBase) -> Option<BTreeM
 }
 
 fn parse(db: &dyn Db, image: Image) -> Result<Dockerfile, Vec<Problem>> {
-    let path = &image.options(db).dockerfile_path;
+    let path = &image.paths(db).dockerfile;
     match image.dockerfile(db) {
         Text::Is(text) => dockerfile::parse(text).map_err(|errors| in_file(path, errors)),
         Text::Refused(problem) => Err(vec![problem.clone()]),
@@ -190,7 +190,7 @@ fn resolve_with(
     parsed: &Dockerfile,
     inherited: Inherited,
 ) -> Result<Recipe, Vec<Problem>> {
-    let path = &image.options(db).dockerfile_path;
+    let path = &image.paths(db).dockerfile;
     resolve::resolve(parsed, &request(db, image, inherited)).map_err(|errors| in_file(path, errors))
 }
 

@@ -30,7 +30,7 @@
 
 use super::Db;
 use super::graph::bases;
-use super::inputs::{Context, Exact, Image, Workspace};
+use super::inputs::{Context, Exact, Image, Options, Workspace};
 use super::names::{self, Found};
 use super::problem::Problem;
 use super::recipe::recipe;
@@ -69,18 +69,19 @@ pub fn parts(db: &dyn Db, image: Image) -> Result<Vec<Part>, Vec<Problem>> {
 /// The parts that are known whatever the files are.
 pub fn known_parts(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<Part> {
     let workspace = Workspace::get(db);
-    let options = image.options(db);
-    let platform = options.platform.as_deref().unwrap_or(workspace.platform(db));
+    // Arguments and the target count by what the recipe makes of them, the policy by the image it leads to.
+    let Options { target: _, args: _, labels, platform, network, upstream: _ } = image.options(db);
+    let platform = platform.as_deref().unwrap_or(workspace.platform(db));
 
     let mut parts = vec![
         Part::new(Code::Builder, "key version", KEY_VERSION),
         Part::new(Code::Builder, "builder", builder(workspace.builder_kind(db))),
         Part::new(Code::Config, "platform", platform),
     ];
-    if let Some(network) = &options.network {
+    if let Some(network) = network {
         parts.push(Part::new(Code::Config, "network", network));
     }
-    for (label, value) in &options.labels {
+    for (label, value) in labels {
         parts.push(Part::new(Code::Config, format!("label {label}"), value));
     }
     for (arg, value) in &recipe.args {
@@ -149,8 +150,8 @@ fn dockerfile(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<String> {
 }
 
 fn files(db: &dyn Db, image: Image, recipe: &Recipe) -> Result<ContentHash, Vec<Problem>> {
-    let options = image.options(db);
-    let folder = match options.context_path.as_str() {
+    let paths = image.paths(db);
+    let folder = match paths.context.as_str() {
         "" => "the repository's root",
         path => path,
     };
@@ -161,7 +162,7 @@ fn files(db: &dyn Db, image: Image, recipe: &Recipe) -> Result<ContentHash, Vec<
             .iter()
             .filter_map(|index| recipe.reads.sources.get(*index))
             .map(|source| Problem {
-                path: options.dockerfile_path.clone(),
+                path: paths.dockerfile.clone(),
                 span: Some(source.span),
                 message: format!(
                     "there is no `{}` in the context of image `{}`",
@@ -174,7 +175,7 @@ fn files(db: &dyn Db, image: Image, recipe: &Recipe) -> Result<ContentHash, Vec<
             })
             .collect()),
         Context::Absent => Err(vec![Problem::of(
-            &options.context_path,
+            &paths.context,
             format!("the context of image `{}` is missing: there is no folder `{folder}`", image.name(db)),
             "make it, or point `context` in Imagefile.ron to where it is",
         )]),
@@ -186,7 +187,7 @@ fn files(db: &dyn Db, image: Image, recipe: &Recipe) -> Result<ContentHash, Vec<
         Context::Refused(problem) => Err(vec![problem.clone()]),
         Context::Unread if recipe.reads.sources.is_empty() => Ok(ContentHash::default()),
         Context::Unread => Err(vec![Problem::of(
-            &options.context_path,
+            &paths.context,
             format!("the context of image `{}` was not read", image.name(db)),
             "this is a mistake in imk: please report it",
         )]),

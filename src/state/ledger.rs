@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,27 @@ pub struct Record {
     /// Ledgers of older imk do not say.
     #[serde(default)]
     pub same: bool,
+}
+
+impl Record {
+    /// A result that no engine of ours built just now: found in a registry, fetched, or serving again.
+    pub fn fetched(
+        key: ContentHash,
+        image: &str,
+        engine: String,
+        id: String,
+        content: ContentHash,
+        published: Option<String>,
+    ) -> Self {
+        let (image, reasons) = (image.to_owned(), Vec::new());
+        Self { key, image, engine, id, content, at: now(), took_ms: 0, reasons, published, same: false }
+    }
+
+    /// The same result, but built just now: how long it took, why, and whether its content is the old one.
+    pub fn built(self, took: Duration, reasons: Vec<Reason>, same: bool) -> Self {
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        Self { took_ms, reasons, same, ..self }
+    }
 }
 
 /// Seconds since 1970, as records bear it.

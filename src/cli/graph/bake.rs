@@ -61,10 +61,11 @@ fn target(
 ) -> Option<Value> {
     let image = session.project.images.get(name)?;
     let options = &image.options;
+    let paths = &image.paths;
     let mut body = Map::new();
-    let context = if options.context_path.is_empty() { "." } else { &options.context_path };
+    let context = if paths.context.is_empty() { "." } else { &paths.context };
     body.insert("context".into(), text(context));
-    body.insert("dockerfile".into(), text(&relative(&options.context_path, &options.dockerfile_path)));
+    body.insert("dockerfile".into(), text(&relative(&paths.context, &paths.dockerfile)));
     let optional =
         [("target", &options.target), ("network", &options.network), ("description", &image.description)];
     for (key, value) in optional {

@@ -58,7 +58,7 @@ pub fn lines(
     let (Ok(recipe), Text::Is(text)) = (recipe(db, image), image.dockerfile(db)) else {
         return BTreeSet::new();
     };
-    let path = &image.options(db).dockerfile_path;
+    let path = &image.paths(db).dockerfile;
     let line = |text: String| Line { path: path.clone(), text };
     let mut lines = BTreeSet::new();
     for reason in reasons {

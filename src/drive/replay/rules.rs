@@ -54,23 +54,18 @@ impl Image<'_> {
     pub fn keys(&self, parents: &[&Keys], on: &[&Keys]) -> Result<Keys, ReadError> {
         let db = self.session.db();
         let options = self.image.options(db);
+        let paths = self.image.paths(db);
         let text = match self.image.dockerfile(db) {
             Text::Is(text) => text.as_str(),
             Text::Absent | Text::Unreadable(_) | Text::Refused(_) => "",
         };
-        let context = &options.context_path;
+        let context = &paths.context;
         let there = self.tree.is_folder(context)?;
         let overlays = self.session.overlays(self.image.name(db)).unwrap_or_default();
         let mut whole = FieldHasher::new("imk replay whole context v1");
         whole.field(text);
         if there {
-            let all = selection(
-                &**self.tree,
-                &options.dockerfile_path,
-                context,
-                &Reads::whole(),
-                overlays.clone(),
-            )?;
+            let all = selection(&**self.tree, &paths.dockerfile, context, &Reads::whole(), overlays.clone())?;
             whole.field(self.tree.fingerprint(&all)?.0);
         }
         for (name, value) in options.args.iter().chain(&options.labels) {

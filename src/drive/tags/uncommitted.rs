@@ -107,7 +107,8 @@ fn same_but_files(now: &Session, then: &Session, name: &str) -> bool {
 fn reads(session: &Session, name: &str) -> Option<Result<Selection, ReadError>> {
     let image = session.input(name)?;
     let reads = &recipe(session.db(), image).as_ref().ok()?.reads;
-    let options = image.options(session.db());
+    let paths = image.paths(session.db());
+    let (dockerfile, context) = (&paths.dockerfile, &paths.context);
     // Trees of other repositories are none of this one's changes.
     let declared = session.project.images.get(name).map(|image| image.overlays.as_slice());
     let paths = declared.unwrap_or_default().iter().filter_map(|overlay| match &overlay.from {
@@ -116,7 +117,6 @@ fn reads(session: &Session, name: &str) -> Option<Result<Selection, ReadError>> 
         }
         OverlaySource::Git(_) => None,
     });
-    let (dockerfile, context) = (&options.dockerfile_path, &options.context_path);
     let of = || selection(&*session.executor.tree, dockerfile, context, reads, paths.collect());
     (!reads.sources.is_empty()).then(of)
 }
