@@ -11,6 +11,7 @@ use common::library;
 use common::repository::Shape;
 use common::round::{compare, size};
 use imk::drive::session::{STATE, Session};
+use imk::drive::sync;
 use imk::engine::FakeEngine;
 use imk::source::locate::Located;
 use imk::source::memory::MemoryTree;
@@ -52,7 +53,7 @@ fn open(root: &Path, tree: &Arc<MemoryTree>) -> Session {
 }
 
 fn order(session: &mut Session) {
-    let order = session.order(&[]).unwrap_or_else(|error| panic!("{error:?}"));
+    let order = sync::order(session, &[]).unwrap_or_else(|error| panic!("{error:?}"));
     assert_eq!(order.names.len(), SHAPE.images);
 }
 

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use imk::drive::project::Overrides;
-use imk::drive::run::{BuildOptions, Summary};
+use imk::drive::run::{self, BuildOptions, Summary};
 use imk::drive::session::{Opening, Session};
+use imk::drive::sync;
 use imk::engine::{Cancel, FakeEngine};
 use imk::source::discover::discover;
 use imk::source::disk::DiskTree;
@@ -21,9 +22,9 @@ pub fn build(root: &Path, engine: &Arc<FakeEngine>) -> Summary {
     let state = state(&root);
     let tree = DiskTree::open(&root, &state).expect("the repository opens");
     let mut session = open(located, Arc::new(tree), engine, true, || discover(&root, &state));
-    let synced = session.sync(&[]).unwrap_or_else(|error| panic!("{error:?}"));
+    let synced = sync::sync(&mut session, &[]).unwrap_or_else(|error| panic!("{error:?}"));
     let options = BuildOptions { jobs: 2, ..BuildOptions::default() };
-    let summary = session.build(&synced, &options, &(Arc::new(|_| {}) as _));
+    let summary = run::build(&mut session, &synced, &options, &(Arc::new(|_| {}) as _));
     session.save().expect("the state is writable");
     summary
 }

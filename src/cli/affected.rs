@@ -5,6 +5,7 @@ use serde_json::json;
 use super::args::{AffectedArgs, Global};
 use super::failure::{Failure, sync_error};
 use super::{VERBS, open, out};
+use crate::drive::sync;
 use crate::source::git::GitStore;
 
 pub fn run(global: &Global, args: &AffectedArgs) -> Result<(), Failure> {
@@ -22,7 +23,7 @@ pub fn run(global: &Global, args: &AffectedArgs) -> Result<(), Failure> {
     if !args.targets.words.is_empty() {
         let session = &mut affected.after.session;
         let chosen =
-            session.choose(&args.targets.words).map_err(|error| sync_error(error, session, VERBS))?;
+            sync::choose(session, &args.targets.words).map_err(|error| sync_error(error, session, VERBS))?;
         affected.images.retain(|differing| chosen.contains(&differing.image));
     }
     for differing in &affected.images {

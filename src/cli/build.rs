@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::{ci, engines, open, out, plan, records, words};
 use crate::drive::jobserver::{Jobserver, Makeflags};
 use crate::drive::publish::Shelved;
-use crate::drive::run::{BuildOptions, Ending, Event, Summary};
+use crate::drive::run::{self, BuildOptions, Ending, Event, Summary};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
 use crate::engine::{Caches, Cancel, EngineError};
@@ -106,7 +106,7 @@ pub fn go(
     }
     let cache = caches(args)?;
     records::prepare(going.global, &args.records, synced)?;
-    let problems = session.problems(synced, args.always_make || args.no_cache);
+    let problems = run::problems(session, synced, args.always_make || args.no_cache);
     if !problems.is_empty() && !args.keep_going {
         let all = problems.values().flatten();
         let failure = Failure::problems(all, |path| session.text(path));
@@ -141,7 +141,7 @@ pub fn go(
         epoch: epoch()?,
         jobserver: going.jobserver.clone(),
     };
-    let mut summary = session.build(synced, &options, &tell);
+    let mut summary = run::build(session, synced, &options, &tell);
     if let Err(error) = going.keep.save(session) {
         out::warning(format_args!(
             "what imk learned could not be kept: {error}; the next run will be slower"
@@ -255,7 +255,7 @@ pub fn cancel_on_signals(at_exit: impl Fn() + Send + 'static) -> Result<Cancel, 
 
 /// Mistakes in the files are told before the engine's absence: they can be mended without one.
 fn no_engine(session: &Session, synced: &Synced, error: &EngineError) -> Failure {
-    let problems = session.problems(synced, false);
+    let problems = run::problems(session, synced, false);
     let mut failure = Failure::engine(error);
     if !problems.is_empty() {
         let mistakes = Failure::problems(problems.values().flatten(), |path| session.text(path));

@@ -6,23 +6,24 @@ use super::args::{CleanArgs, Global};
 use super::failure::{Failure, sync_error};
 use super::list::short;
 use super::{VERBS, open, out, table};
-use crate::drive::clean::{Cleaning, Extent, at_most};
+use crate::drive::clean::{self, Cleaning, Extent, at_most};
 use crate::drive::holdings::{Held, Stays};
 use crate::drive::session::Session;
+use crate::drive::sync;
 use crate::engine::Cancel;
 
 pub fn run(global: &Global, args: &CleanArgs) -> Result<(), Failure> {
     let mut session = open::session(global, !args.dry_run, &Cancel::default())?;
     let chosen = match args.targets.words.as_slice() {
         [] => None,
-        words => Some(session.choose(words).map_err(|error| sync_error(error, &session, VERBS))?),
+        words => Some(sync::choose(&mut session, words).map_err(|error| sync_error(error, &session, VERBS))?),
     };
     let extent = chosen.as_ref().map_or(Extent::All, Extent::Images);
-    let planned = session.to_clean(extent, args.images).map_err(|error| Failure::engine(&error))?;
+    let planned = clean::to_clean(&session, extent, args.images).map_err(|error| Failure::engine(&error))?;
     let cleaning = if args.dry_run {
         planned
     } else {
-        session.clean(extent, planned).map_err(|why| open::state_error(&session, &why))?
+        clean::clean(&mut session, extent, planned).map_err(|why| open::state_error(&session, &why))?
     };
     let would = if args.dry_run { "would be removed" } else { "removed" };
     tell(&session, &cleaning, would);

@@ -6,9 +6,10 @@ use super::args::{DiffArgs, Global};
 use super::failure::{Failure, sync_error};
 use super::why::Teller;
 use super::{VERBS, open, out};
-use crate::drive::diff::NoBuild;
+use crate::drive::diff::{self, NoBuild};
 use crate::drive::session::Session;
 use crate::drive::states::{Asked, Differing, States};
+use crate::drive::sync;
 use crate::drive::why::Chain;
 use crate::engine::Cancel;
 use crate::reason::Reason;
@@ -20,7 +21,7 @@ use crate::state::ledger::Record;
 pub fn run(global: &Global, args: &DiffArgs) -> Result<(), Failure> {
     let plain = Global { since: None, ..global.clone() };
     let session = open::session(&plain, false, &Cancel::default())?;
-    let found = [&args.before, &args.after].map(|word| session.build_named(word));
+    let found = [&args.before, &args.after].map(|word| diff::build_named(&session, word));
     if let [Ok(before), Ok(after)] = &found {
         if let Some(image) = args.images.first() {
             let message = format!("`{image}`: images are named only for two commits");
@@ -61,7 +62,7 @@ fn no_build(word: &str, why: &NoBuild) -> Failure {
 }
 
 fn builds(session: &Session, args: &DiffArgs, before: &Record, after: &Record) -> Result<(), Failure> {
-    let Some(causes) = session.between(before, after) else {
+    let Some(causes) = diff::between(session, before, after) else {
         let message = format!("what went into `{}` or `{}` is no more kept", args.before, args.after);
         return Err(Failure::with_hint(message, "imk keeps it of the last builds of every image"));
     };
@@ -101,7 +102,8 @@ fn revisions(
         true => new.gone(&old).into_iter().cloned().collect(),
         false => {
             let words = &args.images;
-            let chosen = new.session.choose(words).map_err(|error| sync_error(error, &new.session, VERBS))?;
+            let chosen = sync::choose(&mut new.session, words)
+                .map_err(|error| sync_error(error, &new.session, VERBS))?;
             differing.retain(|one| chosen.contains(&one.image));
             Vec::new()
         }

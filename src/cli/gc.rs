@@ -6,7 +6,10 @@ use super::args::{GcArgs, Global};
 use super::failure::Failure;
 use super::{clean, open, out, table};
 use crate::drive::clean::at_most;
-use crate::drive::gc::{GcOptions, Sweep, Unused, Why};
+use crate::drive::gc::{self, GcOptions, Sweep, Unused, Why};
+use crate::drive::gone;
+use crate::drive::overview;
+use crate::drive::plan;
 use crate::drive::project;
 use crate::drive::session::Session;
 use crate::engine::Cancel;
@@ -17,16 +20,16 @@ pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
     let mut session = open::session(global, !args.dry_run, &Cancel::default())?;
     let all: Vec<String> = project::names(&session.project).into_iter().collect();
     let synced = open::synced(&mut session, &all)?;
-    session.take_stock(&synced);
-    let plan = session.plan(&synced, false);
+    overview::take_stock(&session, &synced);
+    let plan = plan::plan(&session, &synced, false);
     open::silent(&session);
-    session.forget_gone(&plan.keys).map_err(|why| open::state_error(&session, &why))?;
+    gone::forget_gone(&session, &plan.keys).map_err(|why| open::state_error(&session, &why))?;
     let options = GcOptions { keep: args.keep, published: args.published };
-    let sweep = session.sweep(&synced, &plan, &options);
+    let sweep = gc::sweep(&session, &synced, &plan, &options);
     let sweep = if args.dry_run {
         sweep
     } else {
-        session.carry_out(&synced, sweep).map_err(|why| open::state_error(&session, &why))?
+        gc::carry_out(&mut session, &synced, sweep).map_err(|why| open::state_error(&session, &why))?
     };
     for (_, error) in &sweep.unseen {
         out::warning(format_args!("{error}; its images were not looked at"));

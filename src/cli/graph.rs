@@ -11,6 +11,7 @@ use super::args::{Global, GraphArgs};
 use super::failure::{Failure, sync_error};
 use super::{VERBS, open, out};
 use crate::drive::session::Session;
+use crate::drive::sync;
 use crate::engine::Cancel;
 use crate::query::graph::{Bases, Order, bases};
 use crate::query::recipe::recipe;
@@ -18,9 +19,10 @@ use crate::syntax::resolve::How;
 
 pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
-    let order = session.order(&args.targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
+    let order =
+        sync::order(&mut session, &args.targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
     open::away(&session);
-    let problems = session.dockerfile_problems(&order);
+    let problems = sync::dockerfile_problems(&session, &order);
     if !problems.is_empty() {
         return Err(Failure::problems(&problems, |path| session.text(path)));
     }

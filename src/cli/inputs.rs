@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::args::{Global, InputsArgs};
 use super::failure::Failure;
 use super::{open, out};
-use crate::drive::others::Origin;
+use crate::drive::others::{self, Origin};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
 use crate::engine::Cancel;
@@ -88,7 +88,7 @@ fn inputs(session: &Session, synced: &Synced, name: &str) -> Result<Inputs, Fail
         parts: known_parts(db, image, recipe),
         bases: on,
         missing,
-        origins: session.origins(name),
+        origins: others::origins(session, name),
     })
 }
 

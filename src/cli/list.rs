@@ -5,14 +5,16 @@ use serde_json::{Value, json};
 use super::args::{Global, ListArgs};
 use super::failure::{Failure, sync_error};
 use super::{VERBS, open, out, table, words};
-use crate::drive::overview::{Overview, Standing};
+use crate::drive::overview::{self, Overview, Standing};
+use crate::drive::plan;
 use crate::drive::session::Session;
+use crate::drive::sync;
 use crate::engine::Cancel;
 
 pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
     if args.names {
-        let chosen = session.choose(&args.targets.words);
+        let chosen = sync::choose(&mut session, &args.targets.words);
         let chosen = chosen.map_err(|error| sync_error(error, &session, VERBS))?;
         chosen.iter().for_each(out::line);
         return Ok(());
@@ -22,9 +24,9 @@ pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
         out::warning(format_args!("{error}"));
         out::warning(format_args!("what imk wrote down is believed; the engine may have lost some of it"));
     }
-    session.take_stock(&synced);
-    let plan = session.plan(&synced, false);
-    let images = session.overview(&synced, &plan);
+    overview::take_stock(&session, &synced);
+    let plan = plan::plan(&session, &synced, false);
+    let images = overview::overview(&session, &synced, &plan);
     // As after a plan: what was read and heard serves the next run.
     let _ = session.executor.tree.save();
     let _ = session.upstream.save();

@@ -9,13 +9,16 @@ use serde_json::{Value, json};
 use super::args::{Global, LogArgs};
 use super::failure::{Failure, sync_error};
 use super::{VERBS, open, out, words};
+use crate::drive::sync;
+use crate::drive::why;
 use crate::engine::Cancel;
 use crate::state::ledger::Record;
 
 pub fn run(global: &Global, args: &LogArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
-    let targets = session.choose(&args.targets.words).map_err(|error| sync_error(error, &session, VERBS))?;
-    let records = session.history(&targets);
+    let targets = sync::choose(&mut session, &args.targets.words)
+        .map_err(|error| sync_error(error, &session, VERBS))?;
+    let records = why::history(&session, &targets);
     let named = numbered(&records);
     let shown = || named.iter().take(args.number.unwrap_or(usize::MAX));
     if args.json {

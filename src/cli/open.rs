@@ -10,10 +10,11 @@ use super::failure::{Failure, open_error, sync_error};
 use super::{VERBS, ci, engines, out, words};
 use crate::credentials::Credentials;
 use crate::drive::affected::{Affected, affected};
+use crate::drive::others;
 use crate::drive::project::Overrides;
 use crate::drive::session::{Kept, OpenError, Opening, Session};
 use crate::drive::states::{Asked, States, StatesError};
-use crate::drive::sync::Synced;
+use crate::drive::sync::{self, Synced};
 use crate::drive::upstream::Asking;
 use crate::engine::{Cancel, Environment, NoEngine};
 use crate::registry::{OciRegistry, Options, Stop};
@@ -266,13 +267,13 @@ fn open(
     let mut session = Session::open_with(opening, recipes, waiting, kept)
         .map_err(|error| open_error(error, |path| text(&*tree, path)))?;
     session.executor.enlist(engines::engine_pool(&global.engines, &session.project, &environment)?);
-    session.on_fetch(Arc::new(|url: &str| out::note(format_args!("fetching from {url}"))));
+    others::on_fetch(&mut session, Arc::new(|url: &str| out::note(format_args!("fetching from {url}"))));
     Ok(session)
 }
 
 /// Brings the inputs up to date, and tells what a person should know of the bases outside.
 pub fn synced(session: &mut Session, words: &[String]) -> Result<Synced, Failure> {
-    let synced = session.sync(words).map_err(|error| sync_error(error, session, VERBS))?;
+    let synced = sync::sync(session, words).map_err(|error| sync_error(error, session, VERBS))?;
     for line in words::notes(&session.upstream.take_notes()) {
         out::warning(format_args!("{line}"));
     }
@@ -369,7 +370,7 @@ pub fn overrides(global: &Global) -> Overrides {
 
 /// Says which branches and tags could not be asked about, and what is used instead.
 pub fn away(session: &Session) {
-    for away in session.away() {
+    for away in others::away(session) {
         let when = i64::try_from(away.when).ok().and_then(|when| jiff::Timestamp::from_second(when).ok());
         let when = when.map_or_else(String::new, |when| when.strftime(" of %F %H:%M UTC").to_string());
         let commit = &away.commit[..12.min(away.commit.len())];

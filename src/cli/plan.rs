@@ -5,10 +5,11 @@ use serde_json::json;
 use super::args::{Global, PlanArgs, Targets};
 use super::failure::Failure;
 use super::{open, out, words};
-use crate::drive::plan::{Plan, Verdict};
+use crate::drive::plan::{self, Plan, Verdict};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
 use crate::drive::tags::{Skipped, together};
+use crate::drive::warnings;
 use crate::engine::Cancel;
 
 pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
@@ -71,7 +72,7 @@ pub fn planned(
             "the plan believes what imk wrote down; the engine may have lost some of it"
         ));
     }
-    let plan = session.plan(&synced, always);
+    let plan = plan::plan(&session, &synced, always);
     // What was read of the files and heard from registries serves the next run; a plan changes nothing else.
     let _ = session.executor.tree.save();
     let _ = session.upstream.save();
@@ -135,7 +136,7 @@ pub fn skipped_tags(skipped: &[(String, Skipped)]) {
 
 /// What a Dockerfile does that its author may not want.
 pub fn warnings(session: &Session, synced: &Synced) {
-    for warning in session.warnings(synced) {
+    for warning in warnings::warnings(session, synced) {
         let about = match warning.images.is_empty() {
             true => String::new(),
             false => warning.images.join(", ") + ": ",

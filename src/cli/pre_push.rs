@@ -10,8 +10,11 @@ use super::args::hook::{Mode, RunArgs};
 use super::args::{BuildArgs, Global};
 use super::build::{self, Going, Keep};
 use super::failure::Failure;
-use super::{hook, open, out, plan};
-use crate::drive::hook::Lack;
+use super::hook::mode;
+use super::plan::{mistakes, sentence as verdict_sentence};
+use super::{open, out};
+use crate::drive::hook::{self, Lack};
+use crate::drive::plan;
 use crate::engine::Cancel;
 use crate::source::git::pushed::{PushedTree, pushed};
 use crate::source::locate::Located;
@@ -24,7 +27,7 @@ const DIGITS: usize = 12;
 pub fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let now = open::located(global)?;
     let store = open::store(global, &now, args.git_dir.as_deref())?;
-    let mode = hook::mode(|name| store.setting(name))?;
+    let mode = mode(|name| store.setting(name))?;
     if mode == Mode::Off {
         return Ok(());
     }
@@ -100,9 +103,9 @@ impl Push<'_> {
         }
         let mut session = open::session_of(self.global, &self.now, tree, commit, false, &Cancel::default())?;
         let synced = open::synced(&mut session, &[])?;
-        let found = session.plan(&synced, false);
-        plan::mistakes(&session, &found)?;
-        let lacks = session.lacking(&found, self.published);
+        let found = plan::plan(&session, &synced, false);
+        mistakes(&session, &found)?;
+        let lacks = hook::lacking(&session, &found, self.published);
         if !lacks.is_empty()
             && let Err(error) = &synced.engine
         {
@@ -160,7 +163,7 @@ fn title(pushed: &PushedTree) -> String {
 
 fn sentence(lack: &Lack) -> String {
     match lack {
-        Lack::Result(verdict) => plan::sentence(verdict, false).unwrap_or_default(),
+        Lack::Result(verdict) => verdict_sentence(verdict, false).unwrap_or_default(),
         Lack::Published => "built, but its registry does not have it: `imk push` publishes it".into(),
         Lack::Word => "built, but its registry does not say whether it has it".into(),
     }

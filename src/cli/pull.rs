@@ -3,7 +3,7 @@
 use super::args::{Global, PullArgs};
 use super::failure::Failure;
 use super::{open, out};
-use crate::drive::publish::Pulled;
+use crate::drive::publish::{self, Pulled};
 use crate::engine::Cancel;
 
 pub fn run(global: &Global, args: &PullArgs) -> Result<(), Failure> {
@@ -12,7 +12,7 @@ pub fn run(global: &Global, args: &PullArgs) -> Result<(), Failure> {
     if let Err(error) = &synced.engine {
         return Err(Failure::engine(error));
     }
-    let pulled = session.pull(&synced);
+    let pulled = publish::pull(&mut session, &synced);
     open::silent(&session);
     session.save()?;
     let mut text = out::Drawn::default();

@@ -6,6 +6,7 @@ use super::args::{Global, TagsArgs};
 use super::failure::Failure;
 use super::{open, out, plan, words};
 use crate::drive::plan::{Plan, Verdict};
+use crate::drive::tags::{self, newest};
 use crate::drive::tags::{Newest, Skipped, Tagging};
 use crate::engine::Cancel;
 
@@ -15,7 +16,7 @@ pub fn run(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
     }
     let (session, synced, planned) = plan::planned(global, &args.targets, false, None)?;
     plan::mistakes(&session, &planned)?;
-    let tagging = session.tagging(&synced);
+    let tagging = tags::tagging(&session, &synced);
     let targets = || synced.targets.iter();
     if args.json {
         let images: Vec<Value> = targets().map(|name| json_image(&planned, &tagging, name)).collect();
@@ -75,7 +76,7 @@ fn newest(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
     let synced = open::synced(&mut session, &args.targets.words)?;
     let (mut found, mut none) = (Vec::new(), Vec::new());
     for name in &synced.targets {
-        let told = session.newest(&synced, name);
+        let told = newest::newest(&session, &synced, name);
         let troubles = [told.engine.map(|it| it.to_string()), told.registry.map(|it| it.to_string())];
         for trouble in troubles.iter().flatten() {
             out::warning(format_args!("{name}: {trouble}; it may have a newer tag"));

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use super::args::{Global, OutdatedArgs, UpdateArgs};
 use super::failure::{Failure, sync_error};
 use super::{VERBS, open, out};
-use crate::drive::plan::Verdict;
+use crate::drive::plan::{self, Verdict};
 use crate::drive::project::lock_path;
 use crate::drive::session::Session;
-use crate::drive::update::{After, Move, Update};
+use crate::drive::update::{self, After, Move, Update};
 use crate::engine::Cancel;
 
 pub fn run(global: &Global, args: &UpdateArgs) -> Result<(), Failure> {
@@ -22,7 +22,7 @@ pub fn run(global: &Global, args: &UpdateArgs) -> Result<(), Failure> {
         (true, _) => format!("{file} is up to date"),
         (false, true) => format!("{file} would be written"),
         (false, false) => {
-            session.write_lock(&update.lock)?;
+            update::write_lock(&session, &update.lock)?;
             format!("{file} written")
         }
     };
@@ -57,7 +57,7 @@ fn asked(global: &Global, names: &[String], exclusive: bool) -> Result<(Session,
         return Err(Failure::with_hint(format!("{flag} forbids what is asked for"), hint));
     }
     let mut session = open::session(global, exclusive, &Cancel::default())?;
-    let update = session.update(names).map_err(|error| sync_error(error, &session, VERBS))?;
+    let update = update::update(&mut session, names).map_err(|error| sync_error(error, &session, VERBS))?;
     Ok((session, update))
 }
 
@@ -65,7 +65,7 @@ fn asked(global: &Global, names: &[String], exclusive: bool) -> Result<(Session,
 fn stale(session: &mut Session) -> Result<Vec<String>, Failure> {
     let everything: Vec<String> = session.project.images.keys().cloned().collect();
     let synced = open::synced(session, &everything)?;
-    let jobs = session.plan(&synced, false).jobs;
+    let jobs = plan::plan(session, &synced, false).jobs;
     let stale =
         jobs.into_iter().filter(|(_, verdict)| matches!(verdict, Verdict::Stale(_) | Verdict::Waits(_)));
     Ok(stale.map(|(name, _)| format!("`{name}`")).collect())

@@ -17,10 +17,11 @@ use super::build::{self, Going};
 use super::failure::{Failure, sync_error};
 use super::out::Drawn;
 use super::{VERBS, open, out};
+use crate::drive::plan;
 use crate::drive::run::Event;
 use crate::drive::session::{Kept, Session};
-use crate::drive::sync::Synced;
-use crate::drive::watch::{Specs, reached};
+use crate::drive::sync::{self, Synced};
+use crate::drive::watch::{self, Specs, reached};
 use crate::engine::Cancel;
 use crate::exec::executor::JobEvent;
 use crate::source::watching::{Waker, WatchError, Watcher};
@@ -129,8 +130,8 @@ impl Watch<'_> {
                 return Ok(false);
             }
         };
-        let plan = session.plan(&synced, false);
-        let specs = session.specs(&synced);
+        let plan = plan::plan(&session, &synced, false);
+        let specs = watch::specs(&session, &synced);
         // A stat cache that cannot be written costs time.
         let _ = session.executor.tree.save();
         self.kept = Some(session.leave());
@@ -167,23 +168,23 @@ impl Watch<'_> {
         };
         session.look_past_editors();
         for _ in 0..LOOKS {
-            let synced = match session.sync(&self.args.targets.words) {
+            let synced = match sync::sync(&mut session, &self.args.targets.words) {
                 Ok(synced) => synced,
                 Err(error) => {
                     let failure = sync_error(error, &session, VERBS);
                     let folders = self.seen.as_ref().map(|(_, folders)| folders.clone()).unwrap_or_default();
-                    let folders = folders.into_iter().chain(session.recipe_folders()).collect();
+                    let folders = folders.into_iter().chain(watch::recipe_folders(&session)).collect();
                     let root = session.project.root.clone();
                     self.watcher.watch(&root, session.state().path(), &folders).map_err(fatal)?;
                     self.kept = Some(session.leave());
                     return Err(Trouble::Wrong(failure));
                 }
             };
-            let specs = session.specs(&synced);
+            let specs = watch::specs(&session, &synced);
             let is_known = specs.values().all(Result::is_ok);
             let folders = match self.seen.take() {
                 Some((before, folders)) if is_known && before == specs => folders,
-                _ => session.folders(&synced),
+                _ => watch::folders(&session, &synced),
             };
             let root = session.project.root.clone();
             let is_new = self.watcher.watch(&root, session.state().path(), &folders).map_err(fatal)?;
@@ -217,7 +218,7 @@ impl Watch<'_> {
                 return Ok(true);
             }
         };
-        let specs = session.specs(&synced);
+        let specs = watch::specs(&session, &synced);
         let flying: Arc<Mutex<BTreeSet<String>>> = Arc::default();
         let args = BuildArgs {
             targets: self.args.targets.clone(),
@@ -299,8 +300,8 @@ impl Watch<'_> {
         let now = || {
             let mut session = open::session_with(self.global, false, &Cancel::default(), &mut None).ok()?;
             session.look_past_editors();
-            let synced = session.sync(&self.args.targets.words).ok()?;
-            Some(session.specs(&synced))
+            let synced = sync::sync(&mut session, &self.args.targets.words).ok()?;
+            Some(watch::specs(&session, &synced))
         };
         let Some(now) = now() else { return BTreeSet::new() };
         let reached = reached(before, &now, &synced.order.bases);

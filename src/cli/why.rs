@@ -8,8 +8,10 @@ use super::args::{Global, Targets, WhyArgs};
 use super::failure::Failure;
 use super::words::cause;
 use super::{out, plan};
+use crate::drive::elsewhere;
+use crate::drive::origin;
 use crate::drive::session::Session;
-use crate::drive::why::Chain;
+use crate::drive::why::{self, Chain};
 use crate::reason::Reason;
 use crate::source::git::GitStore;
 use crate::source::git::origin::{Origin, Start};
@@ -20,16 +22,16 @@ pub fn run(global: &Global, args: &WhyArgs) -> Result<(), Failure> {
     plan::mistakes(&session, &planned)?;
     let git = GitStore::open(&session.project.root).ok();
     for image in &synced.targets {
-        let mut ways = session.every_way(&planned, &synced.order, image);
+        let mut ways = why::every_way(&session, &planned, &synced.order, image);
         let is_stale = !ways.is_empty();
         if !is_stale {
-            ways = session.every_way_built(image);
+            ways = why::every_way_built(&session, image);
         }
         // Never built here, and perhaps elsewhere: the image's registry knows what went into that one.
         let mut against = None;
         for way in ways.iter_mut().filter(|way| way.causes == [Reason::never_built()]) {
             let last = way.images.last().map(String::as_str).unwrap_or_default();
-            if let Some((tag, causes)) = session.against_elsewhere(&synced, last) {
+            if let Some((tag, causes)) = elsewhere::against_elsewhere(&session, &synced, last) {
                 way.causes = causes;
                 against = Some(tag);
             }
@@ -75,7 +77,7 @@ pub struct Teller<'a> {
 
 impl Teller<'_> {
     pub fn origin(&self, chain: &Chain, cause: &Reason) -> Option<Origin> {
-        self.session.origin(self.git.as_deref()?, chain.images.last()?, cause, self.start)
+        origin::origin(self.session, self.git.as_deref()?, chain.images.last()?, cause, self.start)
     }
 
     /// A line for each cause, with the commit behind it and what changed line by line.

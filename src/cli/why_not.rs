@@ -8,7 +8,7 @@ use super::args::{Global, Targets, WhyNotArgs};
 use super::failure::Failure;
 use super::words::rule;
 use super::{open, out, plan};
-use crate::drive::why_not::Bearing;
+use crate::drive::why_not::{self, Bearing};
 use crate::source::git::GitStore;
 
 pub fn run(global: &Global, args: &WhyNotArgs) -> Result<(), Failure> {
@@ -30,7 +30,7 @@ pub fn run(global: &Global, args: &WhyNotArgs) -> Result<(), Failure> {
     plan::mistakes(&session, &planned)?;
     let mut counts = false;
     for image in &synced.targets {
-        let found = session.bearings(&synced, image, &paths)?;
+        let found = why_not::bearings(&session, &synced, image, &paths)?;
         counts |= found.values().any(|bearing| matches!(bearing, Bearing::Counts { .. }));
         if args.json {
             let files: Vec<Value> =

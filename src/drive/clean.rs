@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::holdings::{Held, Stays};
+use super::holdings::{self, Held, Stays};
 use super::session::Session;
+use crate::drive::sync;
 use crate::engine::EngineError;
 use crate::state::files::StateFile;
 use crate::state::ledger::Record;
@@ -36,101 +37,98 @@ pub struct Cleaning {
     pub stays: Vec<(Held, Stays)>,
 }
 
-impl Session {
-    /// What `clean` would take away.
-    ///
-    /// # Errors
-    /// When an engine does not say what it has, and images are asked for.
-    pub fn to_clean(&self, extent: Extent<'_>, images: bool) -> Result<Cleaning, EngineError> {
-        let concerns = |record: &&Record| match extent {
-            Extent::All => true,
-            Extent::Images(names) => names.contains(&record.image),
-        };
-        let records: Vec<Record> =
-            self.executor.ledger.records().into_iter().chain(self.executor.ledger.left()).collect();
-        let mut cleaning =
-            Cleaning { builds: records.iter().filter(concerns).count(), ..Cleaning::default() };
-        cleaning.state = match extent {
-            Extent::All => {
-                let mut files = self.state().list().unwrap_or_default();
-                files.retain(|file| !STAYS.contains(&file.name.as_str()));
-                files
-            }
-            Extent::Images(names) => {
-                let keys: BTreeSet<String> =
-                    records.iter().filter(concerns).map(|record| record.key.to_string()).collect();
-                let shared: BTreeSet<String> = records
-                    .iter()
-                    .filter(|record| !concerns(record))
-                    .map(|record| record.key.to_string())
-                    .collect();
-                let evidence = keys.difference(&shared).map(|key| format!("evidence/{key}"));
-                let logs = names.iter().map(|name| format!("logs/{name}.log"));
-                let file = |name: String| {
-                    let size = self.state().size(&name);
-                    (size > 0).then_some(StateFile { name, size, written: 0 })
-                };
-                logs.chain(evidence).filter_map(file).collect()
-            }
-        };
-        if images {
-            let others: BTreeSet<(&String, &String)> = records
+/// What `clean` would take away.
+///
+/// # Errors
+/// When an engine does not say what it has, and images are asked for.
+pub fn to_clean(session: &Session, extent: Extent<'_>, images: bool) -> Result<Cleaning, EngineError> {
+    let concerns = |record: &&Record| match extent {
+        Extent::All => true,
+        Extent::Images(names) => names.contains(&record.image),
+    };
+    let records: Vec<Record> =
+        session.executor.ledger.records().into_iter().chain(session.executor.ledger.left()).collect();
+    let mut cleaning = Cleaning { builds: records.iter().filter(concerns).count(), ..Cleaning::default() };
+    cleaning.state = match extent {
+        Extent::All => {
+            let mut files = session.state().list().unwrap_or_default();
+            files.retain(|file| !STAYS.contains(&file.name.as_str()));
+            files
+        }
+        Extent::Images(names) => {
+            let keys: BTreeSet<String> =
+                records.iter().filter(concerns).map(|record| record.key.to_string()).collect();
+            let shared: BTreeSet<String> = records
                 .iter()
                 .filter(|record| !concerns(record))
-                .map(|record| (&record.engine, &record.id))
+                .map(|record| record.key.to_string())
                 .collect();
-            for node in self.executor.pool().nodes() {
-                node.gone().map_or(Ok(()), |error| Err(error.clone()))?;
-                // One result may serve two images; the one that stays keeps it.
-                let own = records
-                    .iter()
-                    .filter(concerns)
-                    .filter(|record| !others.contains(&(&record.engine, &record.id)));
-                let mut held: Vec<Held> = self.held(node, own)?.into_values().collect();
-                Self::weigh(node, &mut held);
-                let containers = node.engine.containers()?;
-                for held in held {
-                    match self.may_go(&held, &containers) {
-                        Ok(()) => cleaning.images.push(held),
-                        Err(why) => cleaning.stays.push((held, why)),
-                    }
+            let evidence = keys.difference(&shared).map(|key| format!("evidence/{key}"));
+            let logs = names.iter().map(|name| format!("logs/{name}.log"));
+            let file = |name: String| {
+                let size = session.state().size(&name);
+                (size > 0).then_some(StateFile { name, size, written: 0 })
+            };
+            logs.chain(evidence).filter_map(file).collect()
+        }
+    };
+    if images {
+        let others: BTreeSet<(&String, &String)> = records
+            .iter()
+            .filter(|record| !concerns(record))
+            .map(|record| (&record.engine, &record.id))
+            .collect();
+        for node in session.executor.pool().nodes() {
+            node.gone().map_or(Ok(()), |error| Err(error.clone()))?;
+            // One result may serve two images; the one that stays keeps it.
+            let own = records
+                .iter()
+                .filter(concerns)
+                .filter(|record| !others.contains(&(&record.engine, &record.id)));
+            let mut held: Vec<Held> = holdings::held(node, own)?.into_values().collect();
+            weigh(node, &mut held);
+            let containers = node.engine.containers()?;
+            for held in held {
+                match holdings::may_go(session, &held, &containers) {
+                    Ok(()) => cleaning.images.push(held),
+                    Err(why) => cleaning.stays.push((held, why)),
                 }
             }
         }
-        Ok(cleaning)
     }
+    Ok(cleaning)
+}
 
-    /// Takes it away. The images first: without the ledger nobody knows which were ours.
-    ///
-    /// # Errors
-    /// When the state cannot be changed. Images that stay after all are in the answer.
-    pub fn clean(&mut self, extent: Extent<'_>, mut cleaning: Cleaning) -> std::io::Result<Cleaning> {
-        let mut gone = Vec::new();
-        for held in std::mem::take(&mut cleaning.images) {
-            match self.let_go(&held) {
-                Ok(()) => gone.push(held),
-                Err(why) => cleaning.stays.push((held, why)),
-            }
+/// Takes it away. The images first: without the ledger nobody knows which were ours.
+///
+/// # Errors
+/// When the state cannot be changed. Images that stay after all are in the answer.
+pub fn clean(session: &mut Session, extent: Extent<'_>, mut cleaning: Cleaning) -> std::io::Result<Cleaning> {
+    let mut gone = Vec::new();
+    for held in std::mem::take(&mut cleaning.images) {
+        match holdings::let_go(session, &held) {
+            Ok(()) => gone.push(held),
+            Err(why) => cleaning.stays.push((held, why)),
         }
-        cleaning.images = gone;
-        for file in &cleaning.state {
-            self.state().remove(&file.name)?;
-        }
-        if let Extent::Images(names) = extent {
-            self.executor.ledger.drop_records(|record| names.contains(&record.image))?;
-            self.forget_results(names);
-            self.save()?;
-        }
-        Ok(cleaning)
     }
+    cleaning.images = gone;
+    for file in &cleaning.state {
+        session.state().remove(&file.name)?;
+    }
+    if let Extent::Images(names) = extent {
+        session.executor.ledger.drop_records(|record| names.contains(&record.image))?;
+        forget_results(session, names);
+        session.save()?;
+    }
+    Ok(cleaning)
+}
 
-    /// Has the queries of some images run again, as of images never built.
-    fn forget_results(&mut self, names: &BTreeSet<String>) {
-        self.sync_images();
-        for name in names {
-            self.memory.results.remove(name);
-            self.ask_again(name);
-        }
+/// Has the queries of some images run again, as of images never built.
+fn forget_results(session: &mut Session, names: &BTreeSet<String>) {
+    sync::sync_images(session);
+    for name in names {
+        session.memory.results.remove(name);
+        sync::ask_again(session, name);
     }
 }
 

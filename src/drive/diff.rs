@@ -5,6 +5,7 @@
 //! ledger and the evidence; makes no words.
 
 use super::session::Session;
+use crate::drive::elsewhere;
 use crate::reason::Reason;
 use crate::state::ledger::Record;
 use crate::syntax::reference;
@@ -25,54 +26,52 @@ pub enum NoBuild {
 /// The shortest beginning of a key that names a build.
 const SHORTEST: usize = 4;
 
-impl Session {
-    /// The build that a word names.
-    ///
-    /// # Errors
-    /// See [`NoBuild`].
-    pub fn build_named(&self, word: &str) -> Result<Record, NoBuild> {
-        let ledger = &self.executor.ledger;
-        if let Some((image, number)) = word.rsplit_once('@')
-            && let Ok(number) = number.parse::<usize>()
-        {
-            let builds = ledger.builds(image);
-            let found = number.checked_sub(1).and_then(|at| builds.get(at)).cloned();
-            let count = builds.len();
-            return match count {
-                0 => Err(NoBuild::Unknown),
-                _ => found.ok_or_else(|| NoBuild::NotSoMany { image: image.to_owned(), count }),
-            };
-        }
-        let is_hex = word.len() >= SHORTEST && word.chars().all(|c| c.is_ascii_hexdigit());
-        if is_hex && let Some(found) = ledger.newest(|record| record.key.to_string().starts_with(word)) {
-            let other =
-                ledger.newest(|record| record.key.to_string().starts_with(word) && record.key != found.key);
-            return if other.is_some() { Err(NoBuild::Several) } else { Ok(found) };
-        }
-        if self.project.images.contains_key(word) {
-            return ledger.newest(|record| record.image == word).ok_or(NoBuild::Unknown);
-        }
-        match self.executor.default_engine().inspect(word) {
-            Ok(Some(info)) => match ledger.newest(|record| record.id == info.id.0) {
-                Some(record) => Ok(record),
-                None => self.in_a_registry(word).ok_or(NoBuild::NotOurs),
-            },
-            _ => self.in_a_registry(word).ok_or(NoBuild::Unknown),
-        }
+/// The build that a word names.
+///
+/// # Errors
+/// See [`NoBuild`].
+pub fn build_named(session: &Session, word: &str) -> Result<Record, NoBuild> {
+    let ledger = &session.executor.ledger;
+    if let Some((image, number)) = word.rsplit_once('@')
+        && let Ok(number) = number.parse::<usize>()
+    {
+        let builds = ledger.builds(image);
+        let found = number.checked_sub(1).and_then(|at| builds.get(at)).cloned();
+        let count = builds.len();
+        return match count {
+            0 => Err(NoBuild::Unknown),
+            _ => found.ok_or_else(|| NoBuild::NotSoMany { image: image.to_owned(), count }),
+        };
     }
+    let is_hex = word.len() >= SHORTEST && word.chars().all(|c| c.is_ascii_hexdigit());
+    if is_hex && let Some(found) = ledger.newest(|record| record.key.to_string().starts_with(word)) {
+        let other =
+            ledger.newest(|record| record.key.to_string().starts_with(word) && record.key != found.key);
+        return if other.is_some() { Err(NoBuild::Several) } else { Ok(found) };
+    }
+    if session.project.images.contains_key(word) {
+        return ledger.newest(|record| record.image == word).ok_or(NoBuild::Unknown);
+    }
+    match session.executor.default_engine().inspect(word) {
+        Ok(Some(info)) => match ledger.newest(|record| record.id == info.id.0) {
+            Some(record) => Ok(record),
+            None => in_a_registry(session, word).ok_or(NoBuild::NotOurs),
+        },
+        _ => in_a_registry(session, word).ok_or(NoBuild::Unknown),
+    }
+}
 
-    /// A build of another machine, by the name that it has in its registry.
-    fn in_a_registry(&self, word: &str) -> Option<Record> {
-        let name = reference::parse(word).ok().filter(|name| name.registry.contains(['.', ':']))?;
-        self.built_elsewhere(&name).ok().flatten()
-    }
+/// A build of another machine, by the name that it has in its registry.
+fn in_a_registry(session: &Session, word: &str) -> Option<Record> {
+    let name = reference::parse(word).ok().filter(|name| name.registry.contains(['.', ':']))?;
+    elsewhere::built_elsewhere(session, &name).ok().flatten()
+}
 
-    /// What is different in the second of two builds; `None` when the evidence of one is no more kept.
-    pub fn between(&self, before: &Record, after: &Record) -> Option<Vec<Reason>> {
-        if before.key == after.key {
-            return Some(Vec::new());
-        }
-        let load = |record: &Record| self.executor.evidence.load(&record.key);
-        Some(load(before)?.differences(&load(after)?))
+/// What is different in the second of two builds; `None` when the evidence of one is no more kept.
+pub fn between(session: &Session, before: &Record, after: &Record) -> Option<Vec<Reason>> {
+    if before.key == after.key {
+        return Some(Vec::new());
     }
+    let load = |record: &Record| session.executor.evidence.load(&record.key);
+    Some(load(before)?.differences(&load(after)?))
 }

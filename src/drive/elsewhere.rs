@@ -6,58 +6,58 @@
 use super::publish::INPUTS;
 use super::session::Session;
 use super::sync::Synced;
+use crate::drive::plan;
+use crate::drive::tags;
 use crate::reason::{Code, Reason};
 use crate::registry::{RegistryError, by_digest};
 use crate::state::evidence::document::Document;
 use crate::state::ledger::Record;
 use crate::syntax::reference::{self, Reference};
 
-impl Session {
-    /// The build that a name in a registry stands for; `None` when it is no image of imk's.
-    ///
-    /// # Errors
-    /// When the registry does not say.
-    pub fn built_elsewhere(&self, name: &Reference) -> Result<Option<Record>, RegistryError> {
-        let registry = self.executor.remote_cache.registry();
-        let Some(found) = registry.head(name)? else { return Ok(None) };
-        let at = by_digest(name, &found.digest);
-        let documents = registry.attached(&at, INPUTS)?;
-        let Some(document) = documents.iter().find_map(|bytes| Document::read(bytes)) else {
-            return Ok(None);
-        };
-        // It only explains; where it cannot be kept it is asked for again.
-        let _ = self.executor.evidence.save(&document.key, &document.evidence());
-        Ok(Some(Record {
-            key: document.key,
-            image: document.image,
-            engine: String::new(),
-            id: found.digest,
-            content: document.content,
-            at: 0,
-            took_ms: 0,
-            reasons: Vec::new(),
-            published: Some(at.to_string()),
-            same: false,
-        }))
-    }
+/// The build that a name in a registry stands for; `None` when it is no image of imk's.
+///
+/// # Errors
+/// When the registry does not say.
+pub fn built_elsewhere(session: &Session, name: &Reference) -> Result<Option<Record>, RegistryError> {
+    let registry = session.executor.remote_cache.registry();
+    let Some(found) = registry.head(name)? else { return Ok(None) };
+    let at = by_digest(name, &found.digest);
+    let documents = registry.attached(&at, INPUTS)?;
+    let Some(document) = documents.iter().find_map(|bytes| Document::read(bytes)) else {
+        return Ok(None);
+    };
+    // It only explains; where it cannot be kept it is asked for again.
+    let _ = session.executor.evidence.save(&document.key, &document.evidence());
+    Ok(Some(Record {
+        key: document.key,
+        image: document.image,
+        engine: String::new(),
+        id: found.digest,
+        content: document.content,
+        at: 0,
+        took_ms: 0,
+        reasons: Vec::new(),
+        published: Some(at.to_string()),
+        same: false,
+    }))
+}
 
-    /// What differs between an image as it is here and one of its tags in its registry, and
-    /// which tag that is. For an image that was never built here.
-    pub fn against_elsewhere(&self, synced: &Synced, image: &str) -> Option<(String, Vec<Reason>)> {
-        self.executor.remote_cache.repository(image)?;
-        let key = crate::hash::ContentHash::default();
-        let tags = self.tagging(synced).of(image, Some(&key)).given;
-        let names = tags.iter().filter_map(|tag| reference::parse(&tag.reference).ok());
-        for name in names {
-            let Ok(Some(record)) = self.built_elsewhere(&name) else { continue };
-            let old = self.executor.evidence.load(&record.key)?;
-            let mut reasons = old.differences(&self.evidence_now(synced, image)?);
-            // Its bases may wait for a build: what they will come out as is not known.
-            reasons.retain(|reason| reason.code != Code::Base);
-            if !reasons.is_empty() {
-                return Some((name.familiar(), reasons));
-            }
+/// What differs between an image as it is here and one of its tags in its registry, and
+/// which tag that is. For an image that was never built here.
+pub fn against_elsewhere(session: &Session, synced: &Synced, image: &str) -> Option<(String, Vec<Reason>)> {
+    session.executor.remote_cache.repository(image)?;
+    let key = crate::hash::ContentHash::default();
+    let tags = tags::tagging(session, synced).of(image, Some(&key)).given;
+    let names = tags.iter().filter_map(|tag| reference::parse(&tag.reference).ok());
+    for name in names {
+        let Ok(Some(record)) = built_elsewhere(session, &name) else { continue };
+        let old = session.executor.evidence.load(&record.key)?;
+        let mut reasons = old.differences(&plan::evidence_now(session, synced, image)?);
+        // Its bases may wait for a build: what they will come out as is not known.
+        reasons.retain(|reason| reason.code != Code::Base);
+        if !reasons.is_empty() {
+            return Some((name.familiar(), reasons));
         }
-        None
     }
+    None
 }

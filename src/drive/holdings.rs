@@ -44,109 +44,106 @@ pub enum Stays {
     Refused(EngineError),
 }
 
-impl Session {
-    /// The images of some records that an engine has, by id. Sizes are not asked for.
-    ///
-    /// # Errors
-    /// When the engine does not say.
-    pub(super) fn held<'r>(
-        &self,
-        node: &Node,
-        records: impl Iterator<Item = &'r Record>,
-    ) -> Result<BTreeMap<ImageId, Held>, EngineError> {
-        let engine = node.engine.identity()?.id;
-        let mut held: BTreeMap<ImageId, Held> = BTreeMap::new();
-        for record in records.filter(|record| record.engine == engine) {
-            let id = ImageId(record.id.clone());
-            let (images, tags) = (BTreeSet::new(), BTreeSet::new());
-            let engine = node.name.clone();
-            let new = Held { engine, id: id.clone(), images, tags, size: None, at: 0 };
-            let held = held.entry(id).or_insert(new);
-            held.images.insert(record.image.clone());
-            held.at = held.at.max(record.at);
-        }
-        let ids = held.keys().cloned().collect();
-        let has = node.engine.inventory(&ids)?;
-        node.know(&ids, &has);
-        held.retain(|id, held| {
-            let tags = has.get(id);
-            held.tags = tags.cloned().unwrap_or_default();
-            tags.is_some()
-        });
-        Ok(held)
+/// The images of some records that an engine has, by id. Sizes are not asked for.
+///
+/// # Errors
+/// When the engine does not say.
+pub(crate) fn held<'r>(
+    node: &Node,
+    records: impl Iterator<Item = &'r Record>,
+) -> Result<BTreeMap<ImageId, Held>, EngineError> {
+    let engine = node.engine.identity()?.id;
+    let mut held: BTreeMap<ImageId, Held> = BTreeMap::new();
+    for record in records.filter(|record| record.engine == engine) {
+        let id = ImageId(record.id.clone());
+        let (images, tags) = (BTreeSet::new(), BTreeSet::new());
+        let engine = node.name.clone();
+        let new = Held { engine, id: id.clone(), images, tags, size: None, at: 0 };
+        let held = held.entry(id).or_insert(new);
+        held.images.insert(record.image.clone());
+        held.at = held.at.max(record.at);
     }
+    let ids = held.keys().cloned().collect();
+    let has = node.engine.inventory(&ids)?;
+    node.know(&ids, &has);
+    held.retain(|id, held| {
+        let tags = has.get(id);
+        held.tags = tags.cloned().unwrap_or_default();
+        tags.is_some()
+    });
+    Ok(held)
+}
 
-    /// Asks the engine for sizes, a few at a time, and puts the images in order: by name, the oldest in front.
-    pub(super) fn weigh(node: &Node, held: &mut [Held]) {
-        held.sort_by(|a, b| (&a.images, a.at, &a.id).cmp(&(&b.images, b.at, &b.id)));
-        let sizes = several_at_once(SIZES_AT_ONCE, held, |held| {
-            node.engine.inspect(&held.id.0).ok().flatten().map(|info| info.size)
-        });
-        for (held, size) in held.iter_mut().zip(sizes) {
-            held.size = size;
+/// Asks the engine for sizes, a few at a time, and puts the images in order: by name, the oldest in front.
+pub(super) fn weigh(node: &Node, held: &mut [Held]) {
+    held.sort_by(|a, b| (&a.images, a.at, &a.id).cmp(&(&b.images, b.at, &b.id)));
+    let sizes = several_at_once(SIZES_AT_ONCE, held, |held| {
+        node.engine.inspect(&held.id.0).ok().flatten().map(|info| info.size)
+    });
+    for (held, size) in held.iter_mut().zip(sizes) {
+        held.size = size;
+    }
+}
+
+/// Whether nobody but imk has a hold on it.
+///
+/// # Errors
+/// Who has.
+pub(crate) fn may_go(
+    session: &Session,
+    held: &Held,
+    containers: &BTreeMap<ImageId, BTreeSet<String>>,
+) -> Result<(), Stays> {
+    if let Some(users) = containers.get(&held.id) {
+        return Err(Stays::Used(users.clone()));
+    }
+    let ours = repositories_of(session, &held.images);
+    let nonce = nonce(session);
+    let is_ours = |tag: &&String| {
+        let repository = tag.rsplit_once(':').map_or(tag.as_str(), |(repository, _)| repository);
+        ours.contains(&normalized(repository)) || tag.starts_with(PIN) && tag.ends_with(&nonce)
+    };
+    let foreign: Vec<String> = held.tags.iter().filter(|tag| !is_ours(tag)).cloned().collect();
+    if foreign.is_empty() { Ok(()) } else { Err(Stays::Named(foreign)) }
+}
+
+/// Takes all its names away, and with the last the image. Nothing is forced.
+///
+/// # Errors
+/// Why it is still there.
+pub(crate) fn let_go(session: &Session, held: &Held) -> Result<(), Stays> {
+    let pool = session.executor.pool();
+    let Some(node) = pool.named(&held.engine) else { return Ok(()) };
+    let engine = &node.engine;
+    for tag in &held.tags {
+        // A name may have been given to another image since the engine was asked.
+        let bearer = engine.inspect(tag).map_err(Stays::Refused)?;
+        if bearer.is_some_and(|bearer| bearer.id == held.id) {
+            engine.untag(tag).map_err(Stays::Refused)?;
         }
     }
-
-    /// Whether nobody but imk has a hold on it.
-    ///
-    /// # Errors
-    /// Who has.
-    pub(super) fn may_go(
-        &self,
-        held: &Held,
-        containers: &BTreeMap<ImageId, BTreeSet<String>>,
-    ) -> Result<(), Stays> {
-        if let Some(users) = containers.get(&held.id) {
-            return Err(Stays::Used(users.clone()));
-        }
-        let ours = self.repositories_of(&held.images);
-        let nonce = self.nonce();
-        let is_ours = |tag: &&String| {
-            let repository = tag.rsplit_once(':').map_or(tag.as_str(), |(repository, _)| repository);
-            ours.contains(&normalized(repository)) || tag.starts_with(PIN) && tag.ends_with(&nonce)
-        };
-        let foreign: Vec<String> = held.tags.iter().filter(|tag| !is_ours(tag)).cloned().collect();
-        if foreign.is_empty() { Ok(()) } else { Err(Stays::Named(foreign)) }
+    if engine.inspect(&held.id.0).map_err(Stays::Refused)?.is_some() {
+        engine.remove(&held.id).map_err(Stays::Refused)?;
     }
+    node.know(&BTreeSet::from([held.id.clone()]), &BTreeMap::new());
+    Ok(())
+}
 
-    /// Takes all its names away, and with the last the image. Nothing is forced.
-    ///
-    /// # Errors
-    /// Why it is still there.
-    pub(super) fn let_go(&self, held: &Held) -> Result<(), Stays> {
-        let pool = self.executor.pool();
-        let Some(node) = pool.named(&held.engine) else { return Ok(()) };
-        let engine = &node.engine;
-        for tag in &held.tags {
-            // A name may have been given to another image since the engine was asked.
-            let bearer = engine.inspect(tag).map_err(Stays::Refused)?;
-            if bearer.is_some_and(|bearer| bearer.id == held.id) {
-                engine.untag(tag).map_err(Stays::Refused)?;
-            }
-        }
-        if engine.inspect(&held.id.0).map_err(Stays::Refused)?.is_some() {
-            engine.remove(&held.id).map_err(Stays::Refused)?;
-        }
-        node.know(&BTreeSet::from([held.id.clone()]), &BTreeMap::new());
-        Ok(())
-    }
+/// What marks the names that this repository gives for a moment.
+pub(crate) fn nonce(session: &Session) -> String {
+    format!("-{}", &session.share()[..12])
+}
 
-    /// What marks the names that this repository gives for a moment.
-    pub(super) fn nonce(&self) -> String {
-        format!("-{}", &self.share()[..12])
-    }
-
-    /// The repositories of tags that imk gives images of these names, normalized.
-    pub(super) fn repositories_of(&self, images: &BTreeSet<String>) -> BTreeSet<String> {
-        let declared = |name: &String| self.project.images.get(name).map(|image| image.repository.clone());
-        let prefixes = || self.project.prefixes.iter().map(String::as_str).chain([""]);
-        images
-            .iter()
-            .flat_map(|name| match declared(name) {
-                Some(repository) => vec![repository],
-                None => prefixes().map(|prefix| format!("{prefix}{name}")).collect(),
-            })
-            .map(|repository| normalized(&repository))
-            .collect()
-    }
+/// The repositories of tags that imk gives images of these names, normalized.
+pub(crate) fn repositories_of(session: &Session, images: &BTreeSet<String>) -> BTreeSet<String> {
+    let declared = |name: &String| session.project.images.get(name).map(|image| image.repository.clone());
+    let prefixes = || session.project.prefixes.iter().map(String::as_str).chain([""]);
+    images
+        .iter()
+        .flat_map(|name| match declared(name) {
+            Some(repository) => vec![repository],
+            None => prefixes().map(|prefix| format!("{prefix}{name}")).collect(),
+        })
+        .map(|repository| normalized(&repository))
+        .collect()
 }

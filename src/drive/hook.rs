@@ -19,29 +19,27 @@ pub enum Lack {
     Word,
 }
 
-impl Session {
-    /// The images of a plan that are not ready, in its order. With `published`, those whose name has a
-    /// registry must be there.
-    pub fn lacking(&self, plan: &Plan, published: bool) -> Vec<(String, Lack)> {
-        let lack = |(name, verdict): &(String, Verdict)| {
-            let lack = match verdict {
-                Verdict::Fresh | Verdict::Retag(_) if published => self.unpublished(name, plan)?,
-                Verdict::Fresh | Verdict::Retag(_) => return None,
-                other => Lack::Result(other.clone()),
-            };
-            Some((name.clone(), lack))
+/// The images of a plan that are not ready, in its order. With `published`, those whose name has a
+/// registry must be there.
+pub fn lacking(session: &Session, plan: &Plan, published: bool) -> Vec<(String, Lack)> {
+    let lack = |(name, verdict): &(String, Verdict)| {
+        let lack = match verdict {
+            Verdict::Fresh | Verdict::Retag(_) if published => unpublished(session, name, plan)?,
+            Verdict::Fresh | Verdict::Retag(_) => return None,
+            other => Lack::Result(other.clone()),
         };
-        plan.jobs.iter().filter_map(lack).collect()
-    }
+        Some((name.clone(), lack))
+    };
+    plan.jobs.iter().filter_map(lack).collect()
+}
 
-    fn unpublished(&self, name: &str, plan: &Plan) -> Option<Lack> {
-        let remote_cache = &self.executor.remote_cache;
-        let found = plan.results.get(name).filter(|found| found.published.is_none())?;
-        remote_cache.repository(name)?;
-        match remote_cache.find(name, &found.key) {
-            CacheLookup::Hit(_) => None,
-            CacheLookup::Miss => Some(Lack::Published),
-            CacheLookup::Unknown => Some(Lack::Word),
-        }
+fn unpublished(session: &Session, name: &str, plan: &Plan) -> Option<Lack> {
+    let remote_cache = &session.executor.remote_cache;
+    let found = plan.results.get(name).filter(|found| found.published.is_none())?;
+    remote_cache.repository(name)?;
+    match remote_cache.find(name, &found.key) {
+        CacheLookup::Hit(_) => None,
+        CacheLookup::Miss => Some(Lack::Published),
+        CacheLookup::Unknown => Some(Lack::Word),
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::session::Session;
 use super::upstream::Upstream;
+use crate::drive::sync;
 use crate::engine::{EngineError, EngineIdentity, EnginePool, ImageId, Inventory};
 use crate::query::inputs::{Outside, OutsideBase};
 
@@ -78,33 +79,30 @@ pub(super) fn ask(
     })
 }
 
-impl Session {
-    /// The results of earlier runs by the engine that has them: home's where no other was noted, or
-    /// the one that was noted is none of ours any more.
-    pub(super) fn questions(&self) -> Questions {
-        let pool = self.executor.pool();
-        let mut questions = Questions::new();
-        for (name, id) in &self.memory.results {
-            let noted = self.memory.places.get(name).filter(|place| pool.named(place).is_some());
-            let place = noted.unwrap_or(&pool.default_node().name);
-            self.executor.place(id, place);
-            questions.entry(place.clone()).or_default().insert(id.clone());
-        }
-        questions
+/// The results of earlier runs by the engine that has them: home's where no other was noted, or
+/// the one that was noted is none of ours any more.
+pub(crate) fn questions(session: &Session) -> Questions {
+    let pool = session.executor.pool();
+    let mut questions = Questions::new();
+    for (name, id) in &session.memory.results {
+        let noted = session.memory.places.get(name).filter(|place| pool.named(place).is_some());
+        let place = noted.unwrap_or(&pool.default_node().name);
+        session.executor.place(id, place);
+        questions.entry(place.clone()).or_default().insert(id.clone());
     }
+    questions
+}
 
-    /// A result that is gone is an input too: its image must be asked for again.
-    pub(super) fn mark_lost(&mut self, has: &BTreeMap<String, Inventory>) -> BTreeSet<String> {
-        let gone = |id: &ImageId| {
-            let place = self.executor.place_of(id).unwrap_or_default();
-            has.get(&place).is_some_and(|has| !has.contains_key(id))
-        };
-        let results = self.memory.results.iter();
-        let lost: BTreeSet<String> =
-            results.filter(|(_, id)| gone(id)).map(|(name, _)| name.clone()).collect();
-        for name in &lost {
-            self.ask_again(name);
-        }
-        lost
+/// A result that is gone is an input too: its image must be asked for again.
+pub(crate) fn mark_lost(session: &mut Session, has: &BTreeMap<String, Inventory>) -> BTreeSet<String> {
+    let gone = |id: &ImageId| {
+        let place = session.executor.place_of(id).unwrap_or_default();
+        has.get(&place).is_some_and(|has| !has.contains_key(id))
+    };
+    let results = session.memory.results.iter();
+    let lost: BTreeSet<String> = results.filter(|(_, id)| gone(id)).map(|(name, _)| name.clone()).collect();
+    for name in &lost {
+        sync::ask_again(session, name);
     }
+    lost
 }

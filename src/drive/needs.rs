@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::Verdict;
+use super::plan::{self, Verdict};
 use super::project::Declared;
 use super::session::Session;
 use super::sync::Synced;
@@ -12,64 +12,62 @@ use crate::engine::Caches;
 use crate::engine::pool::Wanted;
 use crate::query::problem::Problem;
 
-impl Session {
-    pub(super) fn needs(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let images = self.project.images.iter().filter(|(_, image)| !image.needs.is_empty());
-        images.map(|(name, image)| (name.clone(), labels(image))).collect()
-    }
+pub(crate) fn needs(session: &Session) -> BTreeMap<String, BTreeSet<String>> {
+    let images = session.project.images.iter().filter(|(_, image)| !image.needs.is_empty());
+    images.map(|(name, image)| (name.clone(), labels(image))).collect()
+}
 
-    /// The caches of every image, those of the caller added.
-    pub(super) fn caches(&self, more: &Caches) -> BTreeMap<String, Caches> {
-        let of_image = |image: &Declared| Caches {
-            from: image.cache.from.iter().chain(&more.from).cloned().collect(),
-            inline: image.cache.inline || more.inline,
-        };
-        self.project.images.iter().map(|(name, image)| (name.clone(), of_image(image))).collect()
-    }
+/// The caches of every image, those of the caller added.
+pub(crate) fn caches(session: &Session, more: &Caches) -> BTreeMap<String, Caches> {
+    let of_image = |image: &Declared| Caches {
+        from: image.cache.from.iter().chain(&more.from).cloned().collect(),
+        inline: image.cache.inline || more.inline,
+    };
+    session.project.images.iter().map(|(name, image)| (name.clone(), of_image(image))).collect()
+}
 
-    /// Images of an order that would have to be built, and that no engine builds.
-    pub(super) fn unplaced(&self, synced: &Synced, always: bool) -> BTreeMap<String, Problem> {
-        let pool = self.executor.pool();
-        let wish = |image: &Declared| Wanted {
-            platform: image.options.platform.clone().unwrap_or_default(),
-            needs: labels(image),
-            ..Wanted::default()
+/// Images of an order that would have to be built, and that no engine builds.
+pub(crate) fn unplaced(session: &Session, synced: &Synced, always: bool) -> BTreeMap<String, Problem> {
+    let pool = session.executor.pool();
+    let wish = |image: &Declared| Wanted {
+        platform: image.options.platform.clone().unwrap_or_default(),
+        needs: labels(image),
+        ..Wanted::default()
+    };
+    let declared = |name: &String| session.project.images.get(name).map(|image| (name.clone(), image));
+    let order = synced.order.names.iter().filter_map(declared);
+    let unplaced: BTreeMap<String, &Declared> =
+        order.filter(|(_, image)| !pool.could(&wish(image))).collect();
+    if unplaced.is_empty() {
+        return BTreeMap::new();
+    }
+    // What is there already needs no engine.
+    let verdicts: BTreeMap<String, Verdict> = plan::plan(session, synced, always).jobs.into_iter().collect();
+    let to_build = |name: &String| {
+        matches!(verdicts.get(name), Some(Verdict::Stale(_) | Verdict::Waits(_) | Verdict::Invalid(_)))
+    };
+    let problem = |image: &Declared, name: &str| {
+        let wish = wish(image);
+        let missing = |label: &&String| pool.nodes().iter().all(|node| !node.labels.contains(*label));
+        let quoted = wish.needs.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>();
+        let what = match (quoted.is_empty(), wish.platform.is_empty()) {
+            (false, true) => quoted.join(" and "),
+            (false, false) => format!("{} for {}", quoted.join(" and "), wish.platform),
+            (true, _) => wish.platform,
         };
-        let declared = |name: &String| self.project.images.get(name).map(|image| (name.clone(), image));
-        let order = synced.order.names.iter().filter_map(declared);
-        let unplaced: BTreeMap<String, &Declared> =
-            order.filter(|(_, image)| !pool.could(&wish(image))).collect();
-        if unplaced.is_empty() {
-            return BTreeMap::new();
+        let word = image.needs.iter().find(|word| missing(&&word.text)).or(image.needs.first());
+        Problem {
+            path: session.project.imagefile.clone().unwrap_or_default(),
+            span: word.map(|word| word.span).or(image.place),
+            message: format!("image `{name}` needs an engine with {what}, and there is none"),
+            hint: Some(format!(
+                "there are {}; say what one is good for: --engine 'HOST,labels=gpu', or `engines` in Imagefile.ron",
+                pool.described().join(", ")
+            )),
         }
-        // What is there already needs no engine.
-        let verdicts: BTreeMap<String, Verdict> = self.plan(synced, always).jobs.into_iter().collect();
-        let to_build = |name: &String| {
-            matches!(verdicts.get(name), Some(Verdict::Stale(_) | Verdict::Waits(_) | Verdict::Invalid(_)))
-        };
-        let problem = |image: &Declared, name: &str| {
-            let wish = wish(image);
-            let missing = |label: &&String| pool.nodes().iter().all(|node| !node.labels.contains(*label));
-            let quoted = wish.needs.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>();
-            let what = match (quoted.is_empty(), wish.platform.is_empty()) {
-                (false, true) => quoted.join(" and "),
-                (false, false) => format!("{} for {}", quoted.join(" and "), wish.platform),
-                (true, _) => wish.platform,
-            };
-            let word = image.needs.iter().find(|word| missing(&&word.text)).or(image.needs.first());
-            Problem {
-                path: self.project.imagefile.clone().unwrap_or_default(),
-                span: word.map(|word| word.span).or(image.place),
-                message: format!("image `{name}` needs an engine with {what}, and there is none"),
-                hint: Some(format!(
-                    "there are {}; say what one is good for: --engine 'HOST,labels=gpu', or `engines` in Imagefile.ron",
-                    pool.described().join(", ")
-                )),
-            }
-        };
-        let problems = unplaced.iter().filter(|(name, _)| to_build(name));
-        problems.map(|(name, image)| (name.clone(), problem(image, name))).collect()
-    }
+    };
+    let problems = unplaced.iter().filter(|(name, _)| to_build(name));
+    problems.map(|(name, image)| (name.clone(), problem(image, name))).collect()
 }
 
 fn labels(image: &Declared) -> BTreeSet<String> {

@@ -12,48 +12,51 @@ use crate::source::git::GitStore;
 use crate::source::git::origin::{Origin, Start, Version};
 use crate::state::evidence::told;
 
-impl Session {
-    /// Where a cause comes from that makes `image` stale, or made it so once; the cause of
-    /// a stale image begins at the disk. `None` where git has nothing to say.
-    pub fn origin(&self, git: &GitStore, image: &str, cause: &Reason, start: Start<'_>) -> Option<Origin> {
-        let options = &self.project.images.get(image)?.options;
-        let paths = &self.project.images.get(image)?.paths;
-        let imagefile = self.project.imagefile.as_deref();
-        match cause.code {
-            Code::File => of_file(git, &name::join(&paths.context, &cause.subject), cause, start),
-            Code::Dockerfile => self.of_instruction(git, image, &paths.dockerfile, cause, start),
-            Code::Arg if options.args.contains_key(&cause.subject) => of_value(git, imagefile?, cause, start),
-            Code::Arg => of_value(git, &paths.dockerfile, cause, start),
-            Code::Config => of_value(git, imagefile?, cause, start),
-            _ => None,
-        }
+/// Where a cause comes from that makes `image` stale, or made it so once; the cause of
+/// a stale image begins at the disk. `None` where git has nothing to say.
+pub fn origin(
+    session: &Session,
+    git: &GitStore,
+    image: &str,
+    cause: &Reason,
+    start: Start<'_>,
+) -> Option<Origin> {
+    let options = &session.project.images.get(image)?.options;
+    let paths = &session.project.images.get(image)?.paths;
+    let imagefile = session.project.imagefile.as_deref();
+    match cause.code {
+        Code::File => of_file(git, &name::join(&paths.context, &cause.subject), cause, start),
+        Code::Dockerfile => of_instruction(session, git, image, &paths.dockerfile, cause, start),
+        Code::Arg if options.args.contains_key(&cause.subject) => of_value(git, imagefile?, cause, start),
+        Code::Arg => of_value(git, &paths.dockerfile, cause, start),
+        Code::Config => of_value(git, imagefile?, cause, start),
+        _ => None,
     }
+}
 
-    fn of_instruction(
-        &self,
-        git: &GitStore,
-        image: &str,
-        dockerfile: &str,
-        cause: &Reason,
-        start: Start<'_>,
-    ) -> Option<Origin> {
-        let input = self.input(image)?;
-        let says = |version: Option<&Version>, instruction: &str| {
-            let text = version.map(|version| String::from_utf8_lossy(&version.bytes).into_owned());
-            let recipe = text.and_then(|text| of_text(&self.db, input, &text).ok());
-            let stages = recipe.map(|recipe| recipe.stages).unwrap_or_default();
-            stages.iter().flat_map(|stage| &stage.instructions).any(|one| one.text == instruction)
-        };
-        git.origin(dockerfile, start, &|before, after| {
-            let has =
-                |version, value: &Option<String>| value.as_ref().is_none_or(|value| says(version, value));
-            let lacks =
-                |version, value: &Option<String>| value.as_ref().is_none_or(|value| !says(version, value));
-            has(before, &cause.before) && has(after, &cause.after) && {
-                lacks(after, &cause.before) || lacks(before, &cause.after)
-            }
-        })
-    }
+fn of_instruction(
+    session: &Session,
+    git: &GitStore,
+    image: &str,
+    dockerfile: &str,
+    cause: &Reason,
+    start: Start<'_>,
+) -> Option<Origin> {
+    let input = session.input(image)?;
+    let says = |version: Option<&Version>, instruction: &str| {
+        let text = version.map(|version| String::from_utf8_lossy(&version.bytes).into_owned());
+        let recipe = text.and_then(|text| of_text(&session.db, input, &text).ok());
+        let stages = recipe.map(|recipe| recipe.stages).unwrap_or_default();
+        stages.iter().flat_map(|stage| &stage.instructions).any(|one| one.text == instruction)
+    };
+    git.origin(dockerfile, start, &|before, after| {
+        let has = |version, value: &Option<String>| value.as_ref().is_none_or(|value| says(version, value));
+        let lacks =
+            |version, value: &Option<String>| value.as_ref().is_none_or(|value| !says(version, value));
+        has(before, &cause.before) && has(after, &cause.after) && {
+            lacks(after, &cause.before) || lacks(before, &cause.after)
+        }
+    })
 }
 
 fn of_file(git: &GitStore, path: &str, cause: &Reason, start: Start<'_>) -> Option<Origin> {

@@ -34,7 +34,7 @@ use crate::syntax::lockfile::Lockfile;
 const MAX_AGE: Duration = Duration::ZERO;
 
 /// What a session knows of other repositories.
-pub(super) struct Others {
+pub struct Others {
     remotes: Remotes,
     tree: Arc<MountedTree>,
     asking: Asking,
@@ -259,191 +259,189 @@ pub struct Origin {
     pub commit: Option<String>,
 }
 
-impl Session {
-    /// The commits in use, by the folder of `.imk/git` that keeps them; none where not all are known.
-    pub(super) fn git_commits(&self) -> BTreeMap<String, BTreeSet<String>> {
-        self.others.commits(self.project.images.values().flat_map(sources))
-    }
+/// The commits in use, by the folder of `.imk/git` that keeps them; none where not all are known.
+pub(crate) fn git_commits(session: &Session) -> BTreeMap<String, BTreeSet<String>> {
+    session.others.commits(session.project.images.values().flat_map(sources))
+}
 
-    /// Every repository that an image wants something of, by its address as shown, and whether it answers.
-    pub fn reach_others(&self) -> BTreeMap<String, Result<(), RemoteError>> {
-        let urls: BTreeMap<&String, &GitUrl> = self
-            .project
-            .images
-            .values()
-            .flat_map(sources)
-            .map(|source| (&source.url.shown, &source.url))
-            .collect();
-        let urls: Vec<&GitUrl> = urls.into_values().collect();
-        let remotes = &self.others.remotes;
-        let answers = super::upstream::at_once(&urls, |url| remotes.reach(url));
-        urls.into_iter().map(|url| url.shown.clone()).zip(answers).collect()
-    }
+/// Every repository that an image wants something of, by its address as shown, and whether it answers.
+pub fn reach_others(session: &Session) -> BTreeMap<String, Result<(), RemoteError>> {
+    let urls: BTreeMap<&String, &GitUrl> = session
+        .project
+        .images
+        .values()
+        .flat_map(sources)
+        .map(|source| (&source.url.shown, &source.url))
+        .collect();
+    let urls: Vec<&GitUrl> = urls.into_values().collect();
+    let remotes = &session.others.remotes;
+    let answers = super::upstream::at_once(&urls, |url| remotes.reach(url));
+    urls.into_iter().map(|url| url.shown.clone()).zip(answers).collect()
+}
 
-    /// How many commits are kept beside these.
-    pub(super) fn unused_commits(&self, folder: &str, used: &BTreeSet<String>) -> usize {
-        self.others.remotes.unused(folder, used).len()
-    }
+/// How many commits are kept beside these.
+pub(crate) fn unused_commits(session: &Session, folder: &str, used: &BTreeSet<String>) -> usize {
+    session.others.remotes.unused(folder, used).len()
+}
 
-    /// Drops the commits that are kept beside these.
-    pub(super) fn drop_commits(&self, folder: &str, used: &BTreeSet<String>) {
-        self.others.remotes.drop_unused(folder, used);
-    }
+/// Drops the commits that are kept beside these.
+pub(crate) fn drop_commits(session: &Session, folder: &str, used: &BTreeSet<String>) {
+    session.others.remotes.drop_unused(folder, used);
+}
 
-    /// Has a lock file's commits stand for branches and tags, but for images that float.
-    pub(super) fn pin_others(&mut self, lock: &Lockfile, locked: bool) {
-        let mut pinned = lock.git.clone();
-        for declared in self.project.images.values() {
-            if !locked && matches!(declared.options.upstream, Policy::Float | Policy::Every(_)) {
-                for source in sources(declared) {
-                    pinned.remove(&(source.url.shown.clone(), key(&source.wanted)));
-                }
+/// Has a lock file's commits stand for branches and tags, but for images that float.
+pub(crate) fn pin_others(session: &mut Session, lock: &Lockfile, locked: bool) {
+    let mut pinned = lock.git.clone();
+    for declared in session.project.images.values() {
+        if !locked && matches!(declared.options.upstream, Policy::Float | Policy::Every(_)) {
+            for source in sources(declared) {
+                pinned.remove(&(source.url.shown.clone(), key(&source.wanted)));
             }
         }
-        self.others.pin(pinned, locked);
     }
+    session.others.pin(pinned, locked);
+}
 
-    /// Where the branches and tags that images use stand now, by address and name.
-    pub(super) fn standing(
-        &self,
-        images: &BTreeSet<String>,
-    ) -> BTreeMap<(String, String), Result<String, RemoteError>> {
-        let declared = images.iter().filter_map(|name| self.project.images.get(name));
-        self.others.standing(declared.flat_map(sources))
+/// Where the branches and tags that images use stand now, by address and name.
+pub(crate) fn standing(
+    session: &Session,
+    images: &BTreeSet<String>,
+) -> BTreeMap<(String, String), Result<String, RemoteError>> {
+    let declared = images.iter().filter_map(|name| session.project.images.get(name));
+    session.others.standing(declared.flat_map(sources))
+}
+
+/// Has somebody told of every fetch from another repository.
+pub fn on_fetch(session: &mut Session, fetching: Fetching) {
+    session.others.remotes.on_fetch(fetching);
+}
+
+/// Where the parts of an image's context are from that are not its own folder.
+pub fn origins(session: &Session, name: &str) -> Vec<Origin> {
+    let Some(declared) = session.project.images.get(name) else { return Vec::new() };
+    let git = |at: &str, source: &GitSource| {
+        let found = session.others.found.get(&(source.url.shown.clone(), source.wanted.clone()));
+        let commit = found.and_then(|found| Some(found.as_ref().ok()?.head.commit.clone()));
+        Origin { at: at.to_owned(), from: source.shown(), commit }
+    };
+    let overlays = declared.overlays.iter().map(|overlay| match &overlay.from {
+        OverlaySource::Git(source) => git(&overlay.at, source),
+        OverlaySource::Path(path) => {
+            let from = if path.is_empty() { "." } else { path };
+            Origin { at: overlay.at.clone(), from: from.to_owned(), commit: None }
+        }
+    });
+    declared.git.iter().map(|source| git("", source)).chain(overlays).collect()
+}
+
+/// Branches and tags that are taken as they were when last asked about.
+pub fn away(session: &Session) -> Vec<Away> {
+    let found = session.others.found.iter().filter_map(|((url, wanted), found)| {
+        let head = &found.as_ref().ok()?.head;
+        Some(Away {
+            url: url.clone(),
+            name: wanted.shown().to_owned(),
+            commit: head.commit.clone(),
+            when: head.when,
+            why: head.away.clone()?,
+        })
+    });
+    found.collect()
+}
+
+/// Shows contexts from git where their images look for them.
+pub(crate) fn mount_contexts(session: &mut Session) {
+    if session.project.images.values().all(|declared| declared.git.is_none()) {
+        return;
     }
-
-    /// Has somebody told of every fetch from another repository.
-    pub fn on_fetch(&mut self, fetching: Fetching) {
-        self.others.remotes.on_fetch(fetching);
+    session.others.look_up(session.project.images.values().filter_map(|declared| declared.git.as_ref()));
+    for declared in session.project.images.values_mut() {
+        let Some(source) = &declared.git else { continue };
+        let Ok(tree) = session.others.source(source) else { continue };
+        let paths = &mut declared.paths;
+        if let Some(base) = paths.dockerfile.strip_suffix("/Dockerfile")
+            && base == paths.context
+            && tree.read("Dockerfile").is_ok_and(|text| text.is_none())
+            && tree.read("Containerfile").is_ok_and(|text| text.is_some())
+        {
+            paths.dockerfile = format!("{base}/Containerfile");
+        }
+        session.others.tree.mount(&paths.context, tree);
     }
+}
 
-    /// Where the parts of an image's context are from that are not its own folder.
-    pub fn origins(&self, name: &str) -> Vec<Origin> {
-        let Some(declared) = self.project.images.get(name) else { return Vec::new() };
-        let git = |at: &str, source: &GitSource| {
-            let found = self.others.found.get(&(source.url.shown.clone(), source.wanted.clone()));
-            let commit = found.and_then(|found| Some(found.as_ref().ok()?.head.commit.clone()));
-            Origin { at: at.to_owned(), from: source.shown(), commit }
+/// Why an image's context is not shown, if it is from git and cannot be had.
+pub(crate) fn not_mounted(session: &Session, declared: &Declared) -> Option<Problem> {
+    let (why, hint) = session.others.source(declared.git.as_ref()?).err()?;
+    Some(problem(session, declared.context_place, why, hint))
+}
+
+/// Looks up what is put over the contexts of an order, as far as their Dockerfiles read them.
+pub(crate) fn look_up_overlays(session: &mut Session, order: &Order) {
+    let mut wanted: Vec<&GitSource> = Vec::new();
+    for name in &order.names {
+        let Some(declared) = session.project.images.get(name) else { continue };
+        let mut git = sources(declared).filter(|source| Some(*source) != declared.git.as_ref());
+        let Some(first) = git.next() else { continue };
+        let Some(image) = session.image(name) else { continue };
+        if recipe(&session.db, image).as_ref().is_ok_and(|recipe| !recipe.reads.sources.is_empty()) {
+            wanted.push(first);
+            wanted.extend(git);
+        }
+    }
+    session.others.look_up(wanted.into_iter());
+}
+
+/// What is put over the context of an image.
+///
+/// # Errors
+/// When a repository or what is wanted of it cannot be had, with the place in the Imagefile.
+pub(crate) fn overlays(session: &Session, name: &str) -> Result<Vec<Overlay>, Problem> {
+    let Some(declared) = session.project.images.get(name) else { return Ok(Vec::new()) };
+    let mut overlays = Vec::new();
+    if let Some(source) = &declared.git {
+        let tree = session.others.source(source);
+        let tree = tree.map_err(|(why, hint)| problem(session, declared.context_place, why, hint))?;
+        overlays.push(Overlay { at: String::new(), from: Place::Git(tree) });
+    }
+    for overlay in &declared.overlays {
+        let from = match &overlay.from {
+            OverlaySource::Path(path) => Place::Path(path.clone()),
+            OverlaySource::Git(source) => {
+                let tree = session.others.source(source);
+                Place::Git(tree.map_err(|(why, hint)| problem(session, Some(overlay.span), why, hint))?)
+            }
         };
-        let overlays = declared.overlays.iter().map(|overlay| match &overlay.from {
-            OverlaySource::Git(source) => git(&overlay.at, source),
-            OverlaySource::Path(path) => {
-                let from = if path.is_empty() { "." } else { path };
-                Origin { at: overlay.at.clone(), from: from.to_owned(), commit: None }
-            }
-        });
-        declared.git.iter().map(|source| git("", source)).chain(overlays).collect()
+        overlays.push(Overlay { at: overlay.at.clone(), from });
     }
+    Ok(overlays)
+}
 
-    /// Branches and tags that are taken as they were when last asked about.
-    pub fn away(&self) -> Vec<Away> {
-        let found = self.others.found.iter().filter_map(|((url, wanted), found)| {
-            let head = &found.as_ref().ok()?.head;
-            Some(Away {
-                url: url.clone(),
-                name: wanted.shown().to_owned(),
-                commit: head.commit.clone(),
-                when: head.when,
-                why: head.away.clone()?,
-            })
-        });
-        found.collect()
+/// What could not be read of a context; told at the place of the overlay that it is in.
+pub(crate) fn unreadable(session: &Session, name: &str, error: ReadError) -> Context {
+    let Some(declared) = session.project.images.get(name) else { return Context::Unreadable(error) };
+    let source = |path: &OverlaySource| matches!(path, OverlaySource::Path(path) if *path == error.path);
+    if let Some(overlay) = declared.overlays.iter().find(|overlay| source(&overlay.from)) {
+        let hint = "paths of overlays start at the Imagefile's folder".to_owned();
+        return Context::Refused(problem(session, Some(overlay.span), error.to_string(), hint));
     }
+    let context = &declared.paths.context;
+    let around = |at: &str| is_within(&error.path, &name::join(context, at));
+    let overlay = declared.overlays.iter().filter(|overlay| around(&overlay.at));
+    let place = match overlay.max_by_key(|overlay| overlay.at.len()) {
+        Some(overlay) => Some(overlay.span),
+        None => declared.context_place.filter(|_| declared.git.is_some()),
+    };
+    match place {
+        Some(_) => {
+            let hint = format!("image `{name}` copies it");
+            Context::Refused(problem(session, place, error.to_string(), hint))
+        }
+        None => Context::Unreadable(error),
+    }
+}
 
-    /// Shows contexts from git where their images look for them.
-    pub(super) fn mount_contexts(&mut self) {
-        if self.project.images.values().all(|declared| declared.git.is_none()) {
-            return;
-        }
-        self.others.look_up(self.project.images.values().filter_map(|declared| declared.git.as_ref()));
-        for declared in self.project.images.values_mut() {
-            let Some(source) = &declared.git else { continue };
-            let Ok(tree) = self.others.source(source) else { continue };
-            let paths = &mut declared.paths;
-            if let Some(base) = paths.dockerfile.strip_suffix("/Dockerfile")
-                && base == paths.context
-                && tree.read("Dockerfile").is_ok_and(|text| text.is_none())
-                && tree.read("Containerfile").is_ok_and(|text| text.is_some())
-            {
-                paths.dockerfile = format!("{base}/Containerfile");
-            }
-            self.others.tree.mount(&paths.context, tree);
-        }
-    }
-
-    /// Why an image's context is not shown, if it is from git and cannot be had.
-    pub(super) fn not_mounted(&self, declared: &Declared) -> Option<Problem> {
-        let (why, hint) = self.others.source(declared.git.as_ref()?).err()?;
-        Some(self.problem(declared.context_place, why, hint))
-    }
-
-    /// Looks up what is put over the contexts of an order, as far as their Dockerfiles read them.
-    pub(super) fn look_up_overlays(&mut self, order: &Order) {
-        let mut wanted: Vec<&GitSource> = Vec::new();
-        for name in &order.names {
-            let Some(declared) = self.project.images.get(name) else { continue };
-            let mut git = sources(declared).filter(|source| Some(*source) != declared.git.as_ref());
-            let Some(first) = git.next() else { continue };
-            let Some(image) = self.image(name) else { continue };
-            if recipe(&self.db, image).as_ref().is_ok_and(|recipe| !recipe.reads.sources.is_empty()) {
-                wanted.push(first);
-                wanted.extend(git);
-            }
-        }
-        self.others.look_up(wanted.into_iter());
-    }
-
-    /// What is put over the context of an image.
-    ///
-    /// # Errors
-    /// When a repository or what is wanted of it cannot be had, with the place in the Imagefile.
-    pub(super) fn overlays(&self, name: &str) -> Result<Vec<Overlay>, Problem> {
-        let Some(declared) = self.project.images.get(name) else { return Ok(Vec::new()) };
-        let mut overlays = Vec::new();
-        if let Some(source) = &declared.git {
-            let tree = self.others.source(source);
-            let tree = tree.map_err(|(why, hint)| self.problem(declared.context_place, why, hint))?;
-            overlays.push(Overlay { at: String::new(), from: Place::Git(tree) });
-        }
-        for overlay in &declared.overlays {
-            let from = match &overlay.from {
-                OverlaySource::Path(path) => Place::Path(path.clone()),
-                OverlaySource::Git(source) => {
-                    let tree = self.others.source(source);
-                    Place::Git(tree.map_err(|(why, hint)| self.problem(Some(overlay.span), why, hint))?)
-                }
-            };
-            overlays.push(Overlay { at: overlay.at.clone(), from });
-        }
-        Ok(overlays)
-    }
-
-    /// What could not be read of a context; told at the place of the overlay that it is in.
-    pub(super) fn unreadable(&self, name: &str, error: ReadError) -> Context {
-        let Some(declared) = self.project.images.get(name) else { return Context::Unreadable(error) };
-        let source = |path: &OverlaySource| matches!(path, OverlaySource::Path(path) if *path == error.path);
-        if let Some(overlay) = declared.overlays.iter().find(|overlay| source(&overlay.from)) {
-            let hint = "paths of overlays start at the Imagefile's folder".to_owned();
-            return Context::Refused(self.problem(Some(overlay.span), error.to_string(), hint));
-        }
-        let context = &declared.paths.context;
-        let around = |at: &str| is_within(&error.path, &name::join(context, at));
-        let overlay = declared.overlays.iter().filter(|overlay| around(&overlay.at));
-        let place = match overlay.max_by_key(|overlay| overlay.at.len()) {
-            Some(overlay) => Some(overlay.span),
-            None => declared.context_place.filter(|_| declared.git.is_some()),
-        };
-        match place {
-            Some(_) => {
-                let hint = format!("image `{name}` copies it");
-                Context::Refused(self.problem(place, error.to_string(), hint))
-            }
-            None => Context::Unreadable(error),
-        }
-    }
-
-    fn problem(&self, span: Option<Span>, message: String, hint: String) -> Problem {
-        let path = self.project.imagefile.clone().unwrap_or_default();
-        Problem { path, span, message, hint: Some(hint) }
-    }
+fn problem(session: &Session, span: Option<Span>, message: String, hint: String) -> Problem {
+    let path = session.project.imagefile.clone().unwrap_or_default();
+    Problem { path, span, message, hint: Some(hint) }
 }

@@ -9,6 +9,8 @@ use super::plan::{Plan, Verdict};
 use super::session::Session;
 use super::sync::Synced;
 use super::upstream::several_at_once;
+use crate::drive::holdings;
+use crate::drive::tags;
 use crate::engine::ImageId;
 use crate::query::graph::bases;
 use crate::query::recipe::outline;
@@ -54,95 +56,91 @@ pub struct Overview {
     pub bases: BTreeSet<String>,
 }
 
-impl Session {
-    /// Has the engine say at once which of the newest results it has, for all questions that follow.
-    pub fn take_stock(&self, synced: &Synced) {
-        if synced.engine.is_err() {
-            return;
-        }
-        let engine = self.engine();
-        let newest = synced.order.names.iter().filter_map(|name| self.executor.ledger.latest(name, &engine));
-        let unknown: BTreeSet<ImageId> = newest
-            .map(|record| ImageId(record.id))
-            .filter(|id| !self.executor.pool().default_node().knows(id))
-            .collect();
-        // Without an answer each is asked for, and says then what is wrong.
-        if let Ok(has) = self.executor.default_engine().inventory(&unknown) {
-            self.executor.pool().default_node().know(&unknown, &has);
-        }
+/// Has the engine say at once which of the newest results it has, for all questions that follow.
+pub fn take_stock(session: &Session, synced: &Synced) {
+    if synced.engine.is_err() {
+        return;
     }
-
-    /// The targets of a plan at a glance, by name.
-    pub fn overview(&self, synced: &Synced, plan: &Plan) -> Vec<Overview> {
-        let engine = self.engine();
-        let tagging = self.tagging(synced);
-        let verdicts: BTreeMap<&str, &Verdict> =
-            plan.jobs.iter().map(|(name, verdict)| (name.as_str(), verdict)).collect();
-        let mut images: Vec<Overview> = Vec::new();
-        for name in &synced.targets {
-            let ledger = &self.executor.ledger;
-            let current = plan.results.get(name);
-            let record = current.and_then(|found| ledger.lookup(&found.key, &engine));
-            let record = record.or_else(|| ledger.latest(name, &engine));
-            let id = current.map(|found| found.id.clone());
-            let id = id.or_else(|| record.as_ref().map(|record| ImageId(record.id.clone())));
-            let here = match &synced.engine {
-                Ok(_) => id.as_ref().map_or(Some(false), |id| self.executor.has(id).ok()),
-                Err(_) => None,
-            };
-            let standing = match verdicts.get(name.as_str()) {
-                Some(Verdict::Fresh | Verdict::Retag(_)) if here == Some(false) => Standing::Shelved,
-                Some(Verdict::Fresh | Verdict::Retag(_)) => Standing::Fresh,
-                Some(Verdict::Waits(_)) => Standing::Waits,
-                Some(Verdict::Invalid(_)) => Standing::Mistake,
-                Some(Verdict::Stale(_)) | None => Standing::Stale,
-            };
-            let borne = |id: &ImageId| self.executor.tags(id).ok().flatten().unwrap_or_default();
-            let tags = match (&id, current) {
-                (Some(id), Some(found)) => tagging.references(name, id, &found.key),
-                (Some(id), None) if here == Some(true) => self.own_first(name, borne(id)),
-                _ => {
-                    tagging.of(name, plan.keys.get(name)).given.into_iter().map(|tag| tag.reference).collect()
-                }
-            };
-            images.push(Overview {
-                name: name.clone(),
-                standing,
-                tags,
-                record,
-                here,
-                size: None,
-                base: self.stands_on(name),
-                bases: synced.order.bases.get(name).cloned().unwrap_or_default(),
-            });
-        }
-        let engine = self.executor.default_engine();
-        let sizes = several_at_once(SIZES_AT_ONCE, &images, |image| {
-            let id = &image.record.as_ref().filter(|_| image.here == Some(true))?.id;
-            Some(engine.inspect(id).ok()??.size)
-        });
-        for (image, size) in images.iter_mut().zip(sizes) {
-            image.size = size;
-        }
-        images
+    let engine = session.engine();
+    let newest = synced.order.names.iter().filter_map(|name| session.executor.ledger.latest(name, &engine));
+    let unknown: BTreeSet<ImageId> = newest
+        .map(|record| ImageId(record.id))
+        .filter(|id| !session.executor.pool().default_node().knows(id))
+        .collect();
+    // Without an answer each is asked for, and says then what is wrong.
+    if let Ok(has) = session.executor.default_engine().inventory(&unknown) {
+        session.executor.pool().default_node().know(&unknown, &has);
     }
+}
 
-    /// Names of an image, in front those that imk gives it: others may have named it too.
-    fn own_first(&self, name: &str, tags: BTreeSet<String>) -> Vec<String> {
-        let ours = self.repositories_of(&BTreeSet::from([name.to_owned()]));
-        let is_ours = |tag: &String| {
-            tag.rsplit_once(':').is_some_and(|(repository, _)| ours.contains(&normalized(repository)))
+/// The targets of a plan at a glance, by name.
+pub fn overview(session: &Session, synced: &Synced, plan: &Plan) -> Vec<Overview> {
+    let engine = session.engine();
+    let tagging = tags::tagging(session, synced);
+    let verdicts: BTreeMap<&str, &Verdict> =
+        plan.jobs.iter().map(|(name, verdict)| (name.as_str(), verdict)).collect();
+    let mut images: Vec<Overview> = Vec::new();
+    for name in &synced.targets {
+        let ledger = &session.executor.ledger;
+        let current = plan.results.get(name);
+        let record = current.and_then(|found| ledger.lookup(&found.key, &engine));
+        let record = record.or_else(|| ledger.latest(name, &engine));
+        let id = current.map(|found| found.id.clone());
+        let id = id.or_else(|| record.as_ref().map(|record| ImageId(record.id.clone())));
+        let here = match &synced.engine {
+            Ok(_) => id.as_ref().map_or(Some(false), |id| session.executor.has(id).ok()),
+            Err(_) => None,
         };
-        let (own, others): (Vec<String>, Vec<String>) = tags.into_iter().partition(is_ours);
-        own.into_iter().chain(others).collect()
+        let standing = match verdicts.get(name.as_str()) {
+            Some(Verdict::Fresh | Verdict::Retag(_)) if here == Some(false) => Standing::Shelved,
+            Some(Verdict::Fresh | Verdict::Retag(_)) => Standing::Fresh,
+            Some(Verdict::Waits(_)) => Standing::Waits,
+            Some(Verdict::Invalid(_)) => Standing::Mistake,
+            Some(Verdict::Stale(_)) | None => Standing::Stale,
+        };
+        let borne = |id: &ImageId| session.executor.tags(id).ok().flatten().unwrap_or_default();
+        let tags = match (&id, current) {
+            (Some(id), Some(found)) => tagging.references(name, id, &found.key),
+            (Some(id), None) if here == Some(true) => own_first(session, name, borne(id)),
+            _ => tagging.of(name, plan.keys.get(name)).given.into_iter().map(|tag| tag.reference).collect(),
+        };
+        images.push(Overview {
+            name: name.clone(),
+            standing,
+            tags,
+            record,
+            here,
+            size: None,
+            base: stands_on(session, name),
+            bases: synced.order.bases.get(name).cloned().unwrap_or_default(),
+        });
     }
+    let engine = session.executor.default_engine();
+    let sizes = several_at_once(SIZES_AT_ONCE, &images, |image| {
+        let id = &image.record.as_ref().filter(|_| image.here == Some(true))?.id;
+        Some(engine.inspect(id).ok()??.size)
+    });
+    for (image, size) in images.iter_mut().zip(sizes) {
+        image.size = size;
+    }
+    images
+}
 
-    /// The image of the repository or the reference that the target's stage stands on.
-    fn stands_on(&self, name: &str) -> Option<String> {
-        let image = self.image(name)?;
-        let ground = outline(&self.db, image).as_ref().ok()?.ground.clone()?;
-        let inside = &bases(&self.db, image).inside;
-        let edge = inside.iter().find(|edge| edge.reference == ground.reference);
-        Some(edge.map_or(ground.reference, |edge| edge.base.clone()))
-    }
+/// Names of an image, in front those that imk gives it: others may have named it too.
+fn own_first(session: &Session, name: &str, tags: BTreeSet<String>) -> Vec<String> {
+    let ours = holdings::repositories_of(session, &BTreeSet::from([name.to_owned()]));
+    let is_ours = |tag: &String| {
+        tag.rsplit_once(':').is_some_and(|(repository, _)| ours.contains(&normalized(repository)))
+    };
+    let (own, others): (Vec<String>, Vec<String>) = tags.into_iter().partition(is_ours);
+    own.into_iter().chain(others).collect()
+}
+
+/// The image of the repository or the reference that the target's stage stands on.
+fn stands_on(session: &Session, name: &str) -> Option<String> {
+    let image = session.image(name)?;
+    let ground = outline(&session.db, image).as_ref().ok()?.ground.clone()?;
+    let inside = &bases(&session.db, image).inside;
+    let edge = inside.iter().find(|edge| edge.reference == ground.reference);
+    Some(edge.map_or(ground.reference, |edge| edge.base.clone()))
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::session::Session;
 use super::sync::Synced;
-use super::tags::{Missing, Skipped, Tagging};
+use super::tags::{self, Missing, Skipped, Tagging};
 use super::upstream::at_once;
 use crate::engine::{EngineError, ImageId};
 use crate::exec::remote_cache::CacheLookup;
@@ -76,179 +76,177 @@ struct On {
     waits: Vec<String>,
 }
 
-impl Session {
-    /// Plans an order. With `always`, the targets are stale whatever they are.
-    pub fn plan(&self, synced: &Synced, always: bool) -> Plan {
-        let mut plan = Plan::default();
-        let tagging = self.tagging(synced);
-        let mut verdicts: BTreeMap<&str, Verdict> = BTreeMap::new();
-        let mut rest: Vec<&str> = synced.order.names.iter().map(String::as_str).collect();
-        // Images that do not wait for each other are asked for in registries together.
-        while !rest.is_empty() {
-            let bases = |name: &str| synced.order.bases.get(name).into_iter().flatten();
-            let decided = |name: &str| bases(name).all(|base| verdicts.contains_key(base.as_str()));
-            let (wave, later): (Vec<&str>, Vec<&str>) = rest.iter().partition(|name| decided(name));
-            if wave.is_empty() {
-                break;
-            }
-            self.ask_shelves(&wave, &plan.results);
-            for name in wave {
-                let verdict = match self.verdict(synced, name, &tagging, &mut plan) {
-                    Ok((verdict, found)) if !(always && synced.targets.contains(name)) => {
-                        plan.results.insert(name.to_owned(), found);
-                        verdict
-                    }
-                    Ok(_) => Verdict::Stale(vec![Reason::forced()]),
-                    Err(verdict) => verdict,
-                };
-                verdicts.insert(name, verdict);
-                let mut skipped = tagging.of(name, plan.keys.get(name)).skipped;
-                // The build will know the key.
-                skipped.retain(|skipped| skipped.why != Missing::NoKey);
-                plan.skipped_tags.extend(skipped.into_iter().map(|skipped| (name.to_owned(), skipped)));
-            }
-            rest = later;
+/// Plans an order. With `always`, the targets are stale whatever they are.
+pub fn plan(session: &Session, synced: &Synced, always: bool) -> Plan {
+    let mut plan = Plan::default();
+    let tagging = tags::tagging(session, synced);
+    let mut verdicts: BTreeMap<&str, Verdict> = BTreeMap::new();
+    let mut rest: Vec<&str> = synced.order.names.iter().map(String::as_str).collect();
+    // Images that do not wait for each other are asked for in registries together.
+    while !rest.is_empty() {
+        let bases = |name: &str| synced.order.bases.get(name).into_iter().flatten();
+        let decided = |name: &str| bases(name).all(|base| verdicts.contains_key(base.as_str()));
+        let (wave, later): (Vec<&str>, Vec<&str>) = rest.iter().partition(|name| decided(name));
+        if wave.is_empty() {
+            break;
         }
-        let jobs = synced.order.names.iter();
-        plan.jobs = jobs.filter_map(|name| Some((name.clone(), verdicts.remove(name.as_str())?))).collect();
-        plan
-    }
-
-    /// Has the registries say which of some keys they have, all at once. The answers are remembered.
-    fn ask_shelves(&self, wave: &[&str], results: &BTreeMap<String, Found>) {
-        let remote_cache = &self.executor.remote_cache;
-        let published = wave.iter().filter(|name| remote_cache.repository(name).is_some());
-        let unknown: Vec<(&str, ContentHash)> = published
-            .filter_map(|name| {
-                let image = self.image(name)?;
-                let on = self.on(image, results);
-                let key = action_key(&spec(&self.db, image).ok()?, &on.parts);
-                let here = self.known(&key).is_some_and(|(_, has)| has.unwrap_or(true));
-                (on.waits.is_empty() && !here).then_some((*name, key))
-            })
-            .collect();
-        at_once(&unknown, |(name, key)| drop(remote_cache.find(name, key)));
-    }
-
-    fn on(&self, image: Image, results: &BTreeMap<String, Found>) -> On {
-        let mut on = On { parts: Vec::new(), waits: Vec::new() };
-        for edge in &bases(&self.db, image).inside {
-            match results.get(&edge.base) {
-                Some(found) => {
-                    let part = Part::new(Code::Base, &edge.base, found.content.to_string());
-                    if !on.parts.contains(&part) {
-                        on.parts.push(part);
-                    }
+        ask_shelves(session, &wave, &plan.results);
+        for name in wave {
+            let verdict = match verdict(session, synced, name, &tagging, &mut plan) {
+                Ok((verdict, found)) if !(always && synced.targets.contains(name)) => {
+                    plan.results.insert(name.to_owned(), found);
+                    verdict
                 }
-                None if on.waits.contains(&edge.base) => {}
-                None => on.waits.push(edge.base.clone()),
-            }
+                Ok(_) => Verdict::Stale(vec![Reason::forced()]),
+                Err(verdict) => verdict,
+            };
+            verdicts.insert(name, verdict);
+            let mut skipped = tagging.of(name, plan.keys.get(name)).skipped;
+            // The build will know the key.
+            skipped.retain(|skipped| skipped.why != Missing::NoKey);
+            plan.skipped_tags.extend(skipped.into_iter().map(|skipped| (name.to_owned(), skipped)));
         }
-        on
+        rest = later;
     }
+    let jobs = synced.order.names.iter();
+    plan.jobs = jobs.filter_map(|name| Some((name.clone(), verdicts.remove(name.as_str())?))).collect();
+    plan
+}
 
-    /// The verdict on one image, with its result when it has one.
-    fn verdict(
-        &self,
-        synced: &Synced,
-        name: &str,
-        tagging: &Tagging,
-        plan: &mut Plan,
-    ) -> Result<(Verdict, Found), Verdict> {
-        let Some(image) = self.image(name) else { return Err(Verdict::Stale(Vec::new())) };
-        let spec = spec(&self.db, image).map_err(Verdict::Invalid)?;
-        let On { parts: on, waits } = self.on(image, &plan.results);
-        let before = self.executor.last_build(name, self.workspace().engine(&self.db));
-        let mut now = parts(&self.db, image).map_err(Verdict::Invalid)?;
-        now.extend(on.iter().cloned());
-        if !waits.is_empty() {
-            let old = before.as_ref().and_then(|before| self.executor.evidence.load(&before.key));
-            let (Some(_), Some(old)) = (&before, old) else {
-                return Err(Verdict::Stale(vec![Reason::never_built()]));
-            };
-            // Bases that are about to be built are not compared; all else decides already.
-            let mut reasons = old.differences(&self.evidence(synced, name, now));
-            reasons.retain(|reason| reason.code != Code::Base);
-            return Err(if reasons.is_empty() { Verdict::Waits(waits) } else { Verdict::Stale(reasons) });
-        }
-        let key = action_key(&spec, &on);
-        plan.keys.insert(name.to_owned(), key);
-        let known = self.known(&key);
-        if let Some((record, Ok(true) | Err(_))) = &known {
-            let found = Found {
-                key,
-                id: ImageId(record.id.clone()),
-                content: record.content,
-                published: record.published.clone(),
-            };
-            return match tagging.lacks(&self.executor, name, &found.id, &key) {
-                Ok(lacks) if !lacks.is_empty() => Ok((Verdict::Retag(lacks), found)),
-                // Without an engine the ledger is believed; the caller says so.
-                _ => Ok((Verdict::Fresh, found)),
-            };
-        }
-        let known = known.map(|(record, _)| record);
-        if let Some(found) = self.on_shelf(name, &key, known.as_ref()) {
-            return Ok((Verdict::Fresh, found));
-        }
-        let reasons = match (known, before) {
-            (Some(record), _) => vec![Reason::gone(&record.id)],
-            (None, None) => vec![Reason::never_built()],
-            (None, Some(before)) => {
-                let old = self.executor.evidence.load(&before.key);
-                old.map(|old| old.differences(&self.evidence(synced, name, now))).unwrap_or_default()
+/// Has the registries say which of some keys they have, all at once. The answers are remembered.
+fn ask_shelves(session: &Session, wave: &[&str], results: &BTreeMap<String, Found>) {
+    let remote_cache = &session.executor.remote_cache;
+    let published = wave.iter().filter(|name| remote_cache.repository(name).is_some());
+    let unknown: Vec<(&str, ContentHash)> = published
+        .filter_map(|name| {
+            let image = session.image(name)?;
+            let on = on(session, image, results);
+            let key = action_key(&spec(&session.db, image).ok()?, &on.parts);
+            let here = known(session, &key).is_some_and(|(_, has)| has.unwrap_or(true));
+            (on.waits.is_empty() && !here).then_some((*name, key))
+        })
+        .collect();
+    at_once(&unknown, |(name, key)| drop(remote_cache.find(name, key)));
+}
+
+fn on(session: &Session, image: Image, results: &BTreeMap<String, Found>) -> On {
+    let mut on = On { parts: Vec::new(), waits: Vec::new() };
+    for edge in &bases(&session.db, image).inside {
+        match results.get(&edge.base) {
+            Some(found) => {
+                let part = Part::new(Code::Base, &edge.base, found.content.to_string());
+                if !on.parts.contains(&part) {
+                    on.parts.push(part);
+                }
             }
+            None if on.waits.contains(&edge.base) => {}
+            None => on.waits.push(edge.base.clone()),
+        }
+    }
+    on
+}
+
+/// The verdict on one image, with its result when it has one.
+fn verdict(
+    session: &Session,
+    synced: &Synced,
+    name: &str,
+    tagging: &Tagging,
+    plan: &mut Plan,
+) -> Result<(Verdict, Found), Verdict> {
+    let Some(image) = session.image(name) else { return Err(Verdict::Stale(Vec::new())) };
+    let spec = spec(&session.db, image).map_err(Verdict::Invalid)?;
+    let On { parts: on, waits } = on(session, image, &plan.results);
+    let before = session.executor.last_build(name, session.workspace().engine(&session.db));
+    let mut now = parts(&session.db, image).map_err(Verdict::Invalid)?;
+    now.extend(on.iter().cloned());
+    if !waits.is_empty() {
+        let old = before.as_ref().and_then(|before| session.executor.evidence.load(&before.key));
+        let (Some(_), Some(old)) = (&before, old) else {
+            return Err(Verdict::Stale(vec![Reason::never_built()]));
         };
-        Err(Verdict::Stale(reasons))
+        // Bases that are about to be built are not compared; all else decides already.
+        let mut reasons = old.differences(&evidence(session, synced, name, now));
+        reasons.retain(|reason| reason.code != Code::Base);
+        return Err(if reasons.is_empty() { Verdict::Waits(waits) } else { Verdict::Stale(reasons) });
     }
-
-    /// The recorded result of a key, of several the one that an engine has, and whether one has it.
-    fn known(&self, key: &ContentHash) -> Option<(Record, Result<bool, EngineError>)> {
-        let home = self.workspace().engine(&self.db);
-        let records = self.executor.results_of(key, home);
-        let mut known = None;
-        for record in records {
-            let has = self.executor.has(&ImageId(record.id.clone()));
-            if has == Ok(true) {
-                return Some((record, has));
-            }
-            // One that nobody can say of is nearer to being there than one that is not.
-            if known.is_none() || has.is_err() {
-                known = Some((record, has));
-            }
+    let key = action_key(&spec, &on);
+    plan.keys.insert(name.to_owned(), key);
+    let known = known(session, &key);
+    if let Some((record, Ok(true) | Err(_))) = &known {
+        let found = Found {
+            key,
+            id: ImageId(record.id.clone()),
+            content: record.content,
+            published: record.published.clone(),
+        };
+        return match tagging.lacks(&session.executor, name, &found.id, &key) {
+            Ok(lacks) if !lacks.is_empty() => Ok((Verdict::Retag(lacks), found)),
+            // Without an engine the ledger is believed; the caller says so.
+            _ => Ok((Verdict::Fresh, found)),
+        };
+    }
+    let known = known.map(|(record, _)| record);
+    if let Some(found) = on_shelf(session, name, &key, known.as_ref()) {
+        return Ok((Verdict::Fresh, found));
+    }
+    let reasons = match (known, before) {
+        (Some(record), _) => vec![Reason::gone(&record.id)],
+        (None, None) => vec![Reason::never_built()],
+        (None, Some(before)) => {
+            let old = session.executor.evidence.load(&before.key);
+            old.map(|old| old.differences(&evidence(session, synced, name, now))).unwrap_or_default()
         }
-        known
-    }
+    };
+    Err(Verdict::Stale(reasons))
+}
 
-    /// A result that a registry has, or had and nobody says that it is gone.
-    fn on_shelf(&self, name: &str, key: &ContentHash, known: Option<&Record>) -> Option<Found> {
-        let builder = self.workspace().builder_kind(&self.db);
-        match self.executor.remote_cache.find(name, key) {
-            CacheLookup::Hit(there) => Some(Found {
-                key: *key,
-                id: there.id(builder),
-                content: there.content,
-                published: Some(there.at.to_string()),
-            }),
-            CacheLookup::Unknown => known.filter(|record| record.published.is_some()).map(|record| Found {
-                key: *key,
-                id: ImageId(record.id.clone()),
-                content: record.content,
-                published: record.published.clone(),
-            }),
-            CacheLookup::Miss => None,
+/// The recorded result of a key, of several the one that an engine has, and whether one has it.
+fn known(session: &Session, key: &ContentHash) -> Option<(Record, Result<bool, EngineError>)> {
+    let home = session.workspace().engine(&session.db);
+    let records = session.executor.results_of(key, home);
+    let mut known = None;
+    for record in records {
+        let has = session.executor.has(&ImageId(record.id.clone()));
+        if has == Ok(true) {
+            return Some((record, has));
+        }
+        // One that nobody can say of is nearer to being there than one that is not.
+        if known.is_none() || has.is_err() {
+            known = Some((record, has));
         }
     }
+    known
+}
 
-    /// What would go into an image now, its bases left out.
-    pub(super) fn evidence_now(&self, synced: &Synced, name: &str) -> Option<Evidence> {
-        let parts = parts(&self.db, self.image(name)?).ok()?;
-        Some(self.evidence(synced, name, parts))
+/// A result that a registry has, or had and nobody says that it is gone.
+fn on_shelf(session: &Session, name: &str, key: &ContentHash, known: Option<&Record>) -> Option<Found> {
+    let builder = session.workspace().builder_kind(&session.db);
+    match session.executor.remote_cache.find(name, key) {
+        CacheLookup::Hit(there) => Some(Found {
+            key: *key,
+            id: there.id(builder),
+            content: there.content,
+            published: Some(there.at.to_string()),
+        }),
+        CacheLookup::Unknown => known.filter(|record| record.published.is_some()).map(|record| Found {
+            key: *key,
+            id: ImageId(record.id.clone()),
+            content: record.content,
+            published: record.published.clone(),
+        }),
+        CacheLookup::Miss => None,
     }
+}
 
-    fn evidence(&self, synced: &Synced, name: &str, parts: Vec<Part>) -> Evidence {
-        let selection = synced.selections.get(name);
-        let files = selection.and_then(|selection| self.executor.tree.used_files(selection).ok());
-        Evidence::new(parts, &files.unwrap_or_default())
-    }
+/// What would go into an image now, its bases left out.
+pub(crate) fn evidence_now(session: &Session, synced: &Synced, name: &str) -> Option<Evidence> {
+    let parts = parts(&session.db, session.image(name)?).ok()?;
+    Some(evidence(session, synced, name, parts))
+}
+
+fn evidence(session: &Session, synced: &Synced, name: &str, parts: Vec<Part>) -> Evidence {
+    let selection = synced.selections.get(name);
+    let files = selection.and_then(|selection| session.executor.tree.used_files(selection).ok());
+    Evidence::new(parts, &files.unwrap_or_default())
 }

@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::Found;
+use super::plan::{self, Found};
 use super::session::Session;
 use super::sync::Synced;
-use super::tags::Tagging;
+use super::tags::{self, Tagging};
 use crate::engine::ImageId;
 use crate::exec::executor::Executor;
 use crate::exec::push::PublishError;
@@ -144,86 +144,84 @@ pub enum Pulled {
     Failed(PublishError),
 }
 
-impl Session {
-    /// Fetches the results of some images and gives them their tags; nothing is built.
-    pub fn pull(&mut self, synced: &Synced) -> BTreeMap<String, Pulled> {
-        let contents = self.plan(synced, false).results;
-        let tagging = self.tagging(synced);
-        let mut pulled = BTreeMap::new();
-        for name in &synced.targets {
-            let outcome = match contents.get(name) {
-                None => Pulled::Nowhere,
-                Some(found) => self.bring(name, found, &tagging),
-            };
-            pulled.insert(name.clone(), outcome);
-        }
-        pulled
-    }
-
-    fn bring(&self, name: &str, found: &Found, tagging: &Tagging) -> Pulled {
-        let executor = &self.executor;
-        let here = executor.pool().default_node().has(&found.id).unwrap_or(false);
-        let built = Built { key: found.key, id: found.id.clone(), content: found.content };
-        let id = match (here, &found.published) {
-            (true, _) => Ok(Some(found.id.clone())),
-            (false, Some(at)) => executor.fetch(name, at, &found.key).map_err(PublishError::from),
-            (false, None) => executor.pull_to_default(name, &built),
+/// Fetches the results of some images and gives them their tags; nothing is built.
+pub fn pull(session: &mut Session, synced: &Synced) -> BTreeMap<String, Pulled> {
+    let contents = plan::plan(session, synced, false).results;
+    let tagging = tags::tagging(session, synced);
+    let mut pulled = BTreeMap::new();
+    for name in &synced.targets {
+        let outcome = match contents.get(name) {
+            None => Pulled::Nowhere,
+            Some(found) => bring(session, name, found, &tagging),
         };
-        let tagged = |id: ImageId| -> Result<(), PublishError> {
-            let lacks = tagging.lacks(executor, name, &id, &found.key)?;
-            Ok(lacks.iter().try_for_each(|tag| executor.tag(&id, tag))?)
-        };
-        match id.and_then(|id| id.map(tagged).transpose()) {
-            Ok(None) => Pulled::Nowhere,
-            Ok(Some(_)) if here => Pulled::Here,
-            Ok(Some(_)) => Pulled::Fetched,
-            Err(error) => Pulled::Failed(error),
-        }
+        pulled.insert(name.clone(), outcome);
     }
+    pulled
+}
 
-    /// What the manifests of an order say beside what the images are (the image specification's
-    /// predefined annotations). `epoch` is SOURCE_DATE_EPOCH, else the time of the run.
-    pub(super) fn annotations(
-        &self,
-        synced: &Synced,
-        epoch: i64,
-    ) -> BTreeMap<String, BTreeMap<String, String>> {
-        let store = GitStore::open(&self.project.root).ok();
-        let revision = store.as_ref().and_then(|store| store.commit("HEAD").ok()).map(|head| head.id);
-        let source = store.as_ref().and_then(|store| store.upstream_url());
-        let created = jiff::Timestamp::from_second(epoch).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string();
-        let mut all = BTreeMap::new();
-        for name in &synced.order.names {
-            let Some(image) = self.image(name) else { continue };
-            let base = self.base_of(image);
-            let pairs = [
-                ("title", Some(name.clone())),
-                ("created", Some(created.clone())),
-                ("revision", revision.clone()),
-                ("source", source.clone()),
-                ("base.name", base.as_ref().map(|(name, _)| name.clone())),
-                ("base.digest", base.and_then(|(_, digest)| digest)),
-            ];
-            let said = pairs
-                .into_iter()
-                .filter_map(|(key, value)| Some((format!("org.opencontainers.image.{key}"), value?)));
-            all.insert(name.clone(), said.collect());
-        }
-        all
+fn bring(session: &Session, name: &str, found: &Found, tagging: &Tagging) -> Pulled {
+    let executor = &session.executor;
+    let here = executor.pool().default_node().has(&found.id).unwrap_or(false);
+    let built = Built { key: found.key, id: found.id.clone(), content: found.content };
+    let id = match (here, &found.published) {
+        (true, _) => Ok(Some(found.id.clone())),
+        (false, Some(at)) => executor.fetch(name, at, &found.key).map_err(PublishError::from),
+        (false, None) => executor.pull_to_default(name, &built),
+    };
+    let tagged = |id: ImageId| -> Result<(), PublishError> {
+        let lacks = tagging.lacks(executor, name, &id, &found.key)?;
+        Ok(lacks.iter().try_for_each(|tag| executor.tag(&id, tag))?)
+    };
+    match id.and_then(|id| id.map(tagged).transpose()) {
+        Ok(None) => Pulled::Nowhere,
+        Ok(Some(_)) if here => Pulled::Here,
+        Ok(Some(_)) => Pulled::Fetched,
+        Err(error) => Pulled::Failed(error),
     }
+}
 
-    /// The name of the image that one stands on, and its digest where that is known.
-    fn base_of(&self, image: Image) -> Option<(String, Option<String>)> {
-        let ground = outline(&self.db, image).as_ref().ok()?.ground.clone()?;
-        let edge = bases(&self.db, image).inside.iter().find(|edge| edge.reference == ground.reference);
-        if let Some(edge) = edge {
-            let repository = &self.project.images.get(&edge.base)?.repository;
-            return Some((repository.clone(), None));
-        }
-        let digest = match &self.workspace().outside(&self.db).get(&ground)?.exact {
-            Exact::Digest(digest) => Some(digest.clone()),
-            Exact::Local(_) | Exact::Unknown => None,
-        };
-        Some((reference::normalized(&ground.reference), digest))
+/// What the manifests of an order say beside what the images are (the image specification's
+/// predefined annotations). `epoch` is SOURCE_DATE_EPOCH, else the time of the run.
+pub(crate) fn annotations(
+    session: &Session,
+    synced: &Synced,
+    epoch: i64,
+) -> BTreeMap<String, BTreeMap<String, String>> {
+    let store = GitStore::open(&session.project.root).ok();
+    let revision = store.as_ref().and_then(|store| store.commit("HEAD").ok()).map(|head| head.id);
+    let source = store.as_ref().and_then(|store| store.upstream_url());
+    let created = jiff::Timestamp::from_second(epoch).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string();
+    let mut all = BTreeMap::new();
+    for name in &synced.order.names {
+        let Some(image) = session.image(name) else { continue };
+        let base = base_of(session, image);
+        let pairs = [
+            ("title", Some(name.clone())),
+            ("created", Some(created.clone())),
+            ("revision", revision.clone()),
+            ("source", source.clone()),
+            ("base.name", base.as_ref().map(|(name, _)| name.clone())),
+            ("base.digest", base.and_then(|(_, digest)| digest)),
+        ];
+        let said = pairs
+            .into_iter()
+            .filter_map(|(key, value)| Some((format!("org.opencontainers.image.{key}"), value?)));
+        all.insert(name.clone(), said.collect());
     }
+    all
+}
+
+/// The name of the image that one stands on, and its digest where that is known.
+fn base_of(session: &Session, image: Image) -> Option<(String, Option<String>)> {
+    let ground = outline(&session.db, image).as_ref().ok()?.ground.clone()?;
+    let edge = bases(&session.db, image).inside.iter().find(|edge| edge.reference == ground.reference);
+    if let Some(edge) = edge {
+        let repository = &session.project.images.get(&edge.base)?.repository;
+        return Some((repository.clone(), None));
+    }
+    let digest = match &session.workspace().outside(&session.db).get(&ground)?.exact {
+        Exact::Digest(digest) => Some(digest.clone()),
+        Exact::Local(_) | Exact::Unknown => None,
+    };
+    Some((reference::normalized(&ground.reference), digest))
 }

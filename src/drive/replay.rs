@@ -15,10 +15,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
+use turning::Turning;
 
 use super::project::{self, Overrides, ProjectError};
 use super::session::Session;
-use super::sync::{SyncError, Synced};
+use super::sync::{self, SyncError, Synced};
 use crate::hash::ContentHash;
 use crate::part::Part;
 use crate::query::graph::bases;
@@ -29,7 +30,6 @@ use crate::source::git::history::{Commit, Range};
 use crate::source::git::{GitStore, GitTree};
 use crate::source::locate::Located;
 use crate::source::tree::{ReadError, Selection};
-use turning::Turning;
 
 pub use causes::Line;
 pub use sums::{Builds, Sums, sums};
@@ -194,10 +194,10 @@ impl Walk<'_> {
             Err(ProjectError::Unreadable(error)) => return Err(error.to_string()),
             Err(ProjectError::Mistakes(problems)) => return Err(placed(&problems)),
         }
-        self.session.sync_images();
+        sync::sync_images(&mut self.session);
         let mut words = self.asked.words.clone();
         loop {
-            match self.session.settle(&words) {
+            match sync::settle(&mut self.session, &words) {
                 Ok(synced) => {
                     words.iter().for_each(|word| {
                         self.unknown.remove(word);

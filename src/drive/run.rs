@@ -11,13 +11,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::jobserver::{Jobserver, Turn};
-use super::publish::{Shelved, publish};
+use super::publish::{self, Shelved, publish};
 use super::schedule::{Schedule, State};
 use super::session::Session;
 use super::summary::kept;
 pub use super::summary::{Ending, Event, Summary};
-use super::sync::Synced;
-use super::tags::Tagging;
+use super::sync::{self, Synced};
+use super::tags::{self, Tagging};
+use crate::drive::gone;
+use crate::drive::needs;
 use crate::engine::{Caches, SecretValue};
 use crate::exec::executor::{Executor, JobEvent, Run};
 use crate::exec::push::PublishError;
@@ -57,200 +59,198 @@ pub struct BuildOptions {
     pub jobserver: Option<Arc<Jobserver>>,
 }
 
-impl Session {
-    /// Everything wrong with the images of an order, before any build.
-    /// With `always`, the targets are to be built whatever they are.
-    pub fn problems(&self, synced: &Synced, always: bool) -> BTreeMap<String, Vec<Problem>> {
-        let mut problems = BTreeMap::new();
-        for name in &synced.order.names {
-            if let Some(image) = self.image(name)
-                && let Err(wrong) = spec(&self.db, image)
-            {
-                problems.insert(name.clone(), wrong);
-            }
+/// Everything wrong with the images of an order, before any build.
+/// With `always`, the targets are to be built whatever they are.
+pub fn problems(session: &Session, synced: &Synced, always: bool) -> BTreeMap<String, Vec<Problem>> {
+    let mut problems = BTreeMap::new();
+    for name in &synced.order.names {
+        if let Some(image) = session.image(name)
+            && let Err(wrong) = spec(&session.db, image)
+        {
+            problems.insert(name.clone(), wrong);
         }
-        for (name, problem) in self.unplaced(synced, always) {
-            problems.entry(name).or_default().push(problem);
-        }
-        problems
     }
+    for (name, problem) in needs::unplaced(session, synced, always) {
+        problems.entry(name).or_default().push(problem);
+    }
+    problems
+}
 
-    /// Builds what is stale of an order and tags the results.
-    pub fn build(
-        &mut self,
-        synced: &Synced,
-        options: &BuildOptions,
-        tell: &Arc<dyn Fn(Event) + Send + Sync>,
-    ) -> Summary {
-        let forced = if options.always { synced.targets.clone() } else { BTreeSet::new() };
-        for name in &forced {
-            self.ask_again(name);
-        }
-        let told: Arc<Mutex<BTreeMap<String, Told>>> = Arc::default();
-        let share = self.share();
-        let report = {
-            let (told, tell) = (Arc::clone(&told), Arc::clone(tell));
-            let (jobserver, cancel) = (options.jobserver.clone(), self.executor.cancel.clone());
-            move |name: &str, event: JobEvent| {
-                match &event {
-                    JobEvent::Build(_)
-                    | JobEvent::On(_)
-                    | JobEvent::Lost { .. }
-                    | JobEvent::Publishing
-                    | JobEvent::Yielded => {}
-                    JobEvent::Found => lock(&told).entry(name.to_owned()).or_default().found = true,
-                    JobEvent::Started(reasons) => {
-                        // The build begins when this returns. One that was cancelled meanwhile ends at once.
-                        let turn = jobserver.as_ref().and_then(|jobserver| jobserver.turn(&cancel));
-                        let mut told = lock(&told);
-                        let told = told.entry(name.to_owned()).or_default();
-                        told.built = Some(reasons.clone());
-                        (told.turn, told.began) = (turn, Some(Instant::now()));
-                    }
-                    JobEvent::SameResult => lock(&told).entry(name.to_owned()).or_default().same = true,
-                    JobEvent::Reused(_) => lock(&told).entry(name.to_owned()).or_default().reused = true,
+/// Builds what is stale of an order and tags the results.
+pub fn build(
+    session: &mut Session,
+    synced: &Synced,
+    options: &BuildOptions,
+    tell: &Arc<dyn Fn(Event) + Send + Sync>,
+) -> Summary {
+    let forced = if options.always { synced.targets.clone() } else { BTreeSet::new() };
+    for name in &forced {
+        sync::ask_again(session, name);
+    }
+    let told: Arc<Mutex<BTreeMap<String, Told>>> = Arc::default();
+    let share = session.share();
+    let report = {
+        let (told, tell) = (Arc::clone(&told), Arc::clone(tell));
+        let (jobserver, cancel) = (options.jobserver.clone(), session.executor.cancel.clone());
+        move |name: &str, event: JobEvent| {
+            match &event {
+                JobEvent::Build(_)
+                | JobEvent::On(_)
+                | JobEvent::Lost { .. }
+                | JobEvent::Publishing
+                | JobEvent::Yielded => {}
+                JobEvent::Found => lock(&told).entry(name.to_owned()).or_default().found = true,
+                JobEvent::Started(reasons) => {
+                    // The build begins when this returns. One that was cancelled meanwhile ends at once.
+                    let turn = jobserver.as_ref().and_then(|jobserver| jobserver.turn(&cancel));
+                    let mut told = lock(&told);
+                    let told = told.entry(name.to_owned()).or_default();
+                    told.built = Some(reasons.clone());
+                    (told.turn, told.began) = (turn, Some(Instant::now()));
                 }
-                tell(Event::Job(name.to_owned(), event));
+                JobEvent::SameResult => lock(&told).entry(name.to_owned()).or_default().same = true,
+                JobEvent::Reused(_) => lock(&told).entry(name.to_owned()).or_default().reused = true,
             }
-        };
-        self.executor.begin(Run {
-            selections: synced.selections.clone(),
-            forced,
-            no_cache: options.no_cache,
-            publish: match options.push {
-                true => synced.order.names.iter().cloned().collect(),
-                false => BTreeSet::new(),
-            },
-            annotations: match options.push {
-                true => self.annotations(synced, options.epoch),
-                false => BTreeMap::new(),
-            },
-            secrets: self.secrets(),
-            nonce: share[..12].to_owned(),
-            share,
-            needs: self.needs(),
-            caches: self.caches(&options.cache),
-            report: Some(Arc::new(report)),
-        });
-        let mut summary = self.demand(synced, options, tell, &told);
-        // What a registry had is gone from there, or another machine was faster: once more, with that known.
-        for _ in 0..ROUNDS {
-            let again = self.executor.take_again();
-            if again.is_empty() || summary.interrupted {
-                break;
-            }
-            again.iter().for_each(|name| self.ask_again(name));
-            let later = self.demand(synced, options, tell, &told);
-            summary.follow(later);
+            tell(Event::Job(name.to_owned(), event));
         }
-        self.executor.release_pins();
-        self.remember_results(&summary);
-        let keys = summary.results.iter().map(|(name, built)| (name.clone(), built.key)).collect();
-        // What could not be dropped takes room, and is tried again by the next run.
-        let _ = self.forget_gone(&keys);
-        summary.kept = kept(synced, &summary);
-        summary
+    };
+    session.executor.begin(Run {
+        selections: synced.selections.clone(),
+        forced,
+        no_cache: options.no_cache,
+        publish: match options.push {
+            true => synced.order.names.iter().cloned().collect(),
+            false => BTreeSet::new(),
+        },
+        annotations: match options.push {
+            true => publish::annotations(session, synced, options.epoch),
+            false => BTreeMap::new(),
+        },
+        secrets: secrets(session),
+        nonce: share[..12].to_owned(),
+        share,
+        needs: needs::needs(session),
+        caches: needs::caches(session, &options.cache),
+        report: Some(Arc::new(report)),
+    });
+    let mut summary = demand(session, synced, options, tell, &told);
+    // What a registry had is gone from there, or another machine was faster: once more, with that known.
+    for _ in 0..ROUNDS {
+        let again = session.executor.take_again();
+        if again.is_empty() || summary.interrupted {
+            break;
+        }
+        again.iter().for_each(|name| sync::ask_again(session, name));
+        let later = demand(session, synced, options, tell, &told);
+        summary.follow(later);
     }
+    session.executor.release_pins();
+    remember_results(session, &summary);
+    let keys = summary.results.iter().map(|(name, built)| (name.clone(), built.key)).collect();
+    // What could not be dropped takes room, and is tried again by the next run.
+    let _ = gone::forget_gone(session, &keys);
+    summary.kept = kept(synced, &summary);
+    summary
+}
 
-    fn demand(
-        &self,
-        synced: &Synced,
-        options: &BuildOptions,
-        tell: &Arc<dyn Fn(Event) + Send + Sync>,
-        told: &Mutex<BTreeMap<String, Told>>,
-    ) -> Summary {
-        let took = |name: &String| self.executor.ledger.newest_of(name).map(|record| record.took_ms);
-        let mut known: Vec<u64> = synced.order.names.iter().filter_map(took).filter(|ms| *ms > 0).collect();
-        known.sort_unstable();
-        // An image never built is taken for a usual one: guessed short, a long chain of new ones would start late.
-        let usual = known.get(known.len() / 2).copied().unwrap_or(1_000);
-        let expected = |name: &str| took(&name.to_owned()).filter(|ms| *ms > 0).unwrap_or(usual);
-        let work = Work {
-            schedule: Mutex::new(Schedule::new(&synced.order, expected, options.keep_going)),
-            summary: Mutex::default(),
-            images: self.workspace().images(&self.db),
-            executor: &self.executor,
-            targets: &synced.targets,
-            options,
-            tagging: self.tagging(synced),
-            told,
-            tell,
-        };
-        // What is remembered or in the ledger needs no second thread; a pool is made when the first image does.
-        let jobs = options.jobs.max(1);
-        match rayon::ThreadPoolBuilder::new().num_threads(jobs).build() {
-            Ok(pool) => {
-                let db = Mutex::new(self.db.clone());
-                let ready = lock(&work.schedule).ready();
-                pool.scope(|scope| (0..ready).for_each(|_| work.spawn(scope, lock(&db).clone())));
-            }
-            Err(_) => while work.step(&self.db).is_some() {},
+fn demand(
+    session: &Session,
+    synced: &Synced,
+    options: &BuildOptions,
+    tell: &Arc<dyn Fn(Event) + Send + Sync>,
+    told: &Mutex<BTreeMap<String, Told>>,
+) -> Summary {
+    let took = |name: &String| session.executor.ledger.newest_of(name).map(|record| record.took_ms);
+    let mut known: Vec<u64> = synced.order.names.iter().filter_map(took).filter(|ms| *ms > 0).collect();
+    known.sort_unstable();
+    // An image never built is taken for a usual one: guessed short, a long chain of new ones would start late.
+    let usual = known.get(known.len() / 2).copied().unwrap_or(1_000);
+    let expected = |name: &str| took(&name.to_owned()).filter(|ms| *ms > 0).unwrap_or(usual);
+    let work = Work {
+        schedule: Mutex::new(Schedule::new(&synced.order, expected, options.keep_going)),
+        summary: Mutex::default(),
+        images: session.workspace().images(&session.db),
+        executor: &session.executor,
+        targets: &synced.targets,
+        options,
+        tagging: tags::tagging(session, synced),
+        told,
+        tell,
+    };
+    // What is remembered or in the ledger needs no second thread; a pool is made when the first image does.
+    let jobs = options.jobs.max(1);
+    match rayon::ThreadPoolBuilder::new().num_threads(jobs).build() {
+        Ok(pool) => {
+            let db = Mutex::new(session.db.clone());
+            let ready = lock(&work.schedule).ready();
+            pool.scope(|scope| (0..ready).for_each(|_| work.spawn(scope, lock(&db).clone())));
         }
-        let mut summary = work.summary.into_inner().unwrap_or_else(PoisonError::into_inner);
-        summary.interrupted = self.executor.cancel.is_cancelled();
-        let schedule = work.schedule.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for (name, state) in schedule.states() {
-            if matches!(state, State::Skipped | State::Wanted | State::Ready) {
-                summary.endings.insert(name.clone(), Ending::Skipped);
-            }
-        }
-        summary
+        Err(_) => while work.step(&session.db).is_some() {},
     }
+    let mut summary = work.summary.into_inner().unwrap_or_else(PoisonError::into_inner);
+    summary.interrupted = session.executor.cancel.is_cancelled();
+    let schedule = work.schedule.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for (name, state) in schedule.states() {
+        if matches!(state, State::Skipped | State::Wanted | State::Ready) {
+            summary.endings.insert(name.clone(), Ending::Skipped);
+        }
+    }
+    summary
+}
 
-    /// Remembers results for the next run's question to the engine, and makes failures be tried again.
-    fn remember_results(&mut self, summary: &Summary) {
-        let home = self.executor.pool().default_node().name.clone();
-        for (name, built) in &summary.results {
-            // What only a registry has is not looked for on the engine.
-            if self.executor.has(&built.id) == Ok(false) {
-                self.changed |= self.memory.results.remove(name).is_some();
-                continue;
-            }
-            if self.memory.results.get(name) != Some(&built.id) {
-                self.memory.results.insert(name.clone(), built.id.clone());
-                self.changed = true;
-            }
-            let place = self.executor.place_of(&built.id).filter(|place| *place != home);
-            if self.memory.places.get(name) != place.as_ref() {
-                self.changed = true;
-                match place {
-                    Some(place) => drop(self.memory.places.insert(name.clone(), place)),
-                    None => drop(self.memory.places.remove(name)),
-                }
-            }
+/// Remembers results for the next run's question to the engine, and makes failures be tried again.
+fn remember_results(session: &mut Session, summary: &Summary) {
+    let home = session.executor.pool().default_node().name.clone();
+    for (name, built) in &summary.results {
+        // What only a registry has is not looked for on the engine.
+        if session.executor.has(&built.id) == Ok(false) {
+            session.changed |= session.memory.results.remove(name).is_some();
+            continue;
         }
-        let known = self.project.images.keys().cloned().collect::<BTreeSet<_>>();
-        self.memory.results.retain(|name, _| known.contains(name));
-        self.memory.places.retain(|name, _| known.contains(name));
-        for (name, ending) in &summary.endings {
-            if let Ending::Failed(error) = ending {
-                self.memory.results.remove(name);
-                // These two become stale by themselves, when what they report changes.
-                if !matches!(error, BuildError::Base(_) | BuildError::Invalid(_)) {
-                    self.ask_again(name);
-                }
+        if session.memory.results.get(name) != Some(&built.id) {
+            session.memory.results.insert(name.clone(), built.id.clone());
+            session.changed = true;
+        }
+        let place = session.executor.place_of(&built.id).filter(|place| *place != home);
+        if session.memory.places.get(name) != place.as_ref() {
+            session.changed = true;
+            match place {
+                Some(place) => drop(session.memory.places.insert(name.clone(), place)),
+                None => drop(session.memory.places.remove(name)),
             }
         }
     }
+    let known = session.project.images.keys().cloned().collect::<BTreeSet<_>>();
+    session.memory.results.retain(|name, _| known.contains(name));
+    session.memory.places.retain(|name, _| known.contains(name));
+    for (name, ending) in &summary.endings {
+        if let Ending::Failed(error) = ending {
+            session.memory.results.remove(name);
+            // These two become stale by themselves, when what they report changes.
+            if !matches!(error, BuildError::Base(_) | BuildError::Invalid(_)) {
+                sync::ask_again(session, name);
+            }
+        }
+    }
+}
 
-    fn secrets(&self) -> BTreeMap<String, BTreeMap<String, Result<SecretValue, String>>> {
-        let root = &self.project.root;
-        let value = |id: &String, source: &SecretSource| match source {
-            SecretSource::Env(variable) => self
-                .environment
-                .get(OsStr::new(variable))
-                .map(|value| SecretValue(value.as_bytes().to_vec()))
-                .ok_or_else(|| format!("secret `{id}`: the variable {variable} is not set")),
-            SecretSource::File(path) => outside::read(&root.join(path))
-                .map(SecretValue)
-                .map_err(|error| format!("secret `{id}`: {error}")),
-        };
-        let of_image = |secrets: &BTreeMap<String, SecretSource>| {
-            secrets.iter().map(|(id, source)| (id.clone(), value(id, source))).collect()
-        };
-        let images = self.project.images.iter().filter(|(_, image)| !image.secrets.is_empty());
-        images.map(|(name, image)| (name.clone(), of_image(&image.secrets))).collect()
-    }
+fn secrets(session: &Session) -> BTreeMap<String, BTreeMap<String, Result<SecretValue, String>>> {
+    let root = &session.project.root;
+    let value = |id: &String, source: &SecretSource| match source {
+        SecretSource::Env(variable) => session
+            .environment
+            .get(OsStr::new(variable))
+            .map(|value| SecretValue(value.as_bytes().to_vec()))
+            .ok_or_else(|| format!("secret `{id}`: the variable {variable} is not set")),
+        SecretSource::File(path) => outside::read(&root.join(path))
+            .map(SecretValue)
+            .map_err(|error| format!("secret `{id}`: {error}")),
+    };
+    let of_image = |secrets: &BTreeMap<String, SecretSource>| {
+        secrets.iter().map(|(id, source)| (id.clone(), value(id, source))).collect()
+    };
+    let images = session.project.images.iter().filter(|(_, image)| !image.secrets.is_empty());
+    images.map(|(name, image)| (name.clone(), of_image(&image.secrets))).collect()
 }
 
 /// What was told of a job while its query ran; nothing of one that was remembered.

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::others::Others;
+use super::others::{self, Others};
 use super::plan::Plan;
 use super::project::{self, Overrides, Project, ProjectError};
 use super::sync::Synced;
@@ -19,6 +19,7 @@ use crate::exec::remote_cache::RemoteCache;
 use crate::hash::{ContentHash, FieldHasher};
 use crate::query::ImkDb;
 use crate::query::effect::Effect;
+use crate::query::inputs::{Image, Workspace};
 use crate::query::snapshot::{self, Memory};
 use crate::query::spec::spec;
 use crate::registry::Registry;
@@ -82,21 +83,21 @@ pub struct Session {
     pub executor: Arc<Executor>,
     /// What the bases outside the repository are.
     pub upstream: Arc<Upstream>,
-    pub(super) db: ImkDb,
-    pub(super) memory: Memory,
+    pub(crate) db: ImkDb,
+    pub(crate) memory: Memory,
     /// Whether an input was set since the snapshot was loaded.
-    pub(super) changed: bool,
-    pub(super) environment: BTreeMap<OsString, OsString>,
+    pub(crate) changed: bool,
+    pub(crate) environment: BTreeMap<OsString, OsString>,
     /// What the caller added to the Imagefile.
-    pub(super) overrides: Overrides,
+    pub(crate) overrides: Overrides,
     /// The stage to build of the targets, whatever they declare.
-    pub(super) target: Option<String>,
+    pub(crate) target: Option<String>,
     /// Other repositories, as far as images use them.
-    pub(super) others: Others,
+    pub(crate) others: Others,
     /// What words can mean at all, when that is narrowed: the images that changed since some commit.
     pub only: Option<BTreeSet<String>>,
     /// Somebody edits meanwhile: what editors leave for a moment does not exist.
-    pub(super) editing: bool,
+    pub(crate) editing: bool,
     state: StateFolder,
     lock: Option<Lock>,
 }
@@ -175,13 +176,13 @@ impl Session {
             state,
             lock,
         };
-        session.pin_others(&lock_file, locked);
+        others::pin_others(&mut session, &lock_file, locked);
         Ok(session)
     }
 
     /// A session without state: nothing was built, nothing is kept, no engine is
     /// asked. For looks at what might be.
-    pub(super) fn detached(located: &Located, tree: Arc<dyn SourceTree>) -> Self {
+    pub(crate) fn detached(located: &Located, tree: Arc<dyn SourceTree>) -> Self {
         let state = StateFolder::nowhere("this is only looked at");
         let others = Others::new(&located.root, &state, &BTreeMap::new(), true, tree);
         let evidence = EvidenceStore::new(state.clone());
@@ -247,13 +248,31 @@ impl Session {
         self.lock.is_some()
     }
 
+    pub(crate) fn image(&self, name: &str) -> Option<Image> {
+        self.workspace().images(&self.db).get(name).copied()
+    }
+
+    /// The engine whose results count, by its id.
+    pub fn engine(&self) -> String {
+        self.workspace().engine(&self.db).to_owned()
+    }
+
+    pub(crate) fn workspace(&self) -> Workspace {
+        Workspace::get(&self.db)
+    }
+
+    /// The input that stands for an image, to ask queries of.
+    pub fn input(&self, name: &str) -> Option<Image> {
+        self.image(name)
+    }
+
     /// The database, to ask pure questions of.
     pub fn db(&self) -> &ImkDb {
         &self.db
     }
 
     /// Stands for this repository of this user to the engine's cache of sent files.
-    pub(super) fn share(&self) -> String {
+    pub(crate) fn share(&self) -> String {
         let user = rustix::process::getuid().as_raw();
         let root = self.project.root.to_string_lossy().into_owned();
         let hash: ContentHash =

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::project::{self, Overrides, ProjectError};
 use super::session::Session;
-use super::sync::{SyncError, Synced};
+use super::sync::{self, SyncError, Synced};
 use super::why::Chain;
 use crate::hash::ContentHash;
 use crate::part::{self, Part};
@@ -105,12 +105,12 @@ impl States {
         session.project =
             project::read(asked.located, &*tree, recipes, asked.overrides).map_err(StatesError::Project)?;
         session.upstream.relock(session.project.lock.clone());
-        session.sync_images();
+        sync::sync_images(&mut session);
         let all: Vec<String> = session.project.images.keys().cloned().collect();
-        let mut synced = session.settle(&all).map_err(circles)?;
+        let mut synced = sync::settle(&mut session, &all).map_err(circles)?;
         let mut known = BTreeMap::new();
-        while session.set_outside(&synced.order, &mut known) {
-            synced = session.settle(&all).map_err(circles)?;
+        while sync::set_outside(&mut session, &synced.order, &mut known) {
+            synced = sync::settle(&mut session, &all).map_err(circles)?;
         }
         let mut images: BTreeMap<String, State> = BTreeMap::new();
         for name in &synced.order.names {

@@ -9,10 +9,12 @@
 
 mod ci;
 mod facts;
-mod newest;
+pub mod newest;
 mod uncommitted;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use facts::Facts;
 
 use super::session::Session;
 use super::sync::Synced;
@@ -22,7 +24,6 @@ use crate::hash::ContentHash;
 use crate::query::problem::Problem;
 use crate::syntax::reference::normalized;
 use crate::syntax::tag::{Fact, TagRule, Template, time_in};
-use facts::Facts;
 pub use newest::{Newest, Told};
 
 /// Digits of the key in the name of an image that no tag is left for.
@@ -94,72 +95,69 @@ pub struct Tagging {
     named: Result<BTreeMap<String, ImageId>, EngineError>,
 }
 
-impl Session {
-    /// Asks git, CI and the engine what the tags of an order need to know, and nothing more.
-    pub fn tagging(&self, synced: &Synced) -> Tagging {
-        let mut tagging = self.facts_of(&synced.order.names);
-        let templates = || tagging.images.values().flat_map(|(_, rules)| rules).map(|rule| &rule.template);
-        let facts = || templates().flat_map(Template::facts);
-        if facts().any(Fact::names_commit)
-            && self.overrides.commit.is_none()
-            && let Some(store) = tagging.facts.store()
-        {
-            let found = uncommitted::uncommitted(self, synced, store);
-            tagging.uncommitted = found.map_err(|error| Missing::Git(error.why));
-        }
-        let timed =
-            |rules: &[TagRule]| rules.iter().any(|rule| rule.template.facts().any(|f| *f == Fact::Time));
-        let repositories = tagging.images.values().filter(|(_, rules)| timed(rules));
-        let repositories: BTreeSet<String> = repositories.map(|(repository, _)| repository.clone()).collect();
-        if !repositories.is_empty() {
-            tagging.named = self.executor.references(&repositories);
-        }
-        tagging
+/// Asks git, CI and the engine what the tags of an order need to know, and nothing more.
+pub fn tagging(session: &Session, synced: &Synced) -> Tagging {
+    let mut tagging = facts_of(session, &synced.order.names);
+    let templates = || tagging.images.values().flat_map(|(_, rules)| rules).map(|rule| &rule.template);
+    let facts = || templates().flat_map(Template::facts);
+    if facts().any(Fact::names_commit)
+        && session.overrides.commit.is_none()
+        && let Some(store) = tagging.facts.store()
+    {
+        let found = uncommitted::uncommitted(session, synced, store);
+        tagging.uncommitted = found.map_err(|error| Missing::Git(error.why));
     }
-
-    /// What the tags of some images are made of, as if all of it were committed; no engine is asked.
-    pub fn facts_of(&self, names: &[String]) -> Tagging {
-        let declared = |name: &String| {
-            let image = self.project.images.get(name)?;
-            Some((name.clone(), (image.repository.clone(), image.tags.clone())))
-        };
-        let images: BTreeMap<String, (String, Vec<TagRule>)> = names.iter().filter_map(declared).collect();
-        let rules: Vec<&TagRule> = images.values().flat_map(|(_, rules)| rules).collect();
-        let facts = facts::gather(self, &rules);
-        Tagging { images, facts, uncommitted: Ok(BTreeSet::new()), named: Ok(BTreeMap::new()) }
+    let timed = |rules: &[TagRule]| rules.iter().any(|rule| rule.template.facts().any(|f| *f == Fact::Time));
+    let repositories = tagging.images.values().filter(|(_, rules)| timed(rules));
+    let repositories: BTreeSet<String> = repositories.map(|(repository, _)| repository.clone()).collect();
+    if !repositories.is_empty() {
+        tagging.named = session.executor.references(&repositories);
     }
+    tagging
+}
 
-    /// References that two images would both be given: the later build would take them from the other.
-    /// Only images can share one whose names come to the same repository, as `x` and `library/x`.
-    pub(super) fn shared_tags(&self) -> Vec<Problem> {
-        let mut repositories: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (name, image) in &self.project.images {
-            repositories.entry(normalized(&image.repository)).or_default().push(name.clone());
-        }
-        let mut problems = Vec::new();
-        for names in repositories.into_values().filter(|names| names.len() > 1) {
-            let tagging = self.facts_of(&names);
-            let mut owners: BTreeMap<String, &str> = BTreeMap::new();
-            for name in &names {
-                // Each has a key of its own.
-                for tag in tagging.of(name, Some(&ContentHash::of(name.as_bytes()))).given {
-                    let other = owners.insert(normalized(&tag.reference), name);
-                    if let Some(other) = other.filter(|other| other != name) {
-                        problems.push(Problem {
-                            path: self.project.imagefile.clone().unwrap_or_default(),
-                            span: self.project.images.get(name).and_then(|image| image.place),
-                            message: format!(
-                                "the images `{other}` and `{name}` would both be tagged `{}`",
-                                tag.reference
-                            ),
-                            hint: Some("give one of them another tag".into()),
-                        });
-                    }
+/// What the tags of some images are made of, as if all of it were committed; no engine is asked.
+pub fn facts_of(session: &Session, names: &[String]) -> Tagging {
+    let declared = |name: &String| {
+        let image = session.project.images.get(name)?;
+        Some((name.clone(), (image.repository.clone(), image.tags.clone())))
+    };
+    let images: BTreeMap<String, (String, Vec<TagRule>)> = names.iter().filter_map(declared).collect();
+    let rules: Vec<&TagRule> = images.values().flat_map(|(_, rules)| rules).collect();
+    let facts = facts::gather(session, &rules);
+    Tagging { images, facts, uncommitted: Ok(BTreeSet::new()), named: Ok(BTreeMap::new()) }
+}
+
+/// References that two images would both be given: the later build would take them from the other.
+/// Only images can share one whose names come to the same repository, as `x` and `library/x`.
+pub(crate) fn shared_tags(session: &Session) -> Vec<Problem> {
+    let mut repositories: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, image) in &session.project.images {
+        repositories.entry(normalized(&image.repository)).or_default().push(name.clone());
+    }
+    let mut problems = Vec::new();
+    for names in repositories.into_values().filter(|names| names.len() > 1) {
+        let tagging = facts_of(session, &names);
+        let mut owners: BTreeMap<String, &str> = BTreeMap::new();
+        for name in &names {
+            // Each has a key of its own.
+            for tag in tagging.of(name, Some(&ContentHash::of(name.as_bytes()))).given {
+                let other = owners.insert(normalized(&tag.reference), name);
+                if let Some(other) = other.filter(|other| other != name) {
+                    problems.push(Problem {
+                        path: session.project.imagefile.clone().unwrap_or_default(),
+                        span: session.project.images.get(name).and_then(|image| image.place),
+                        message: format!(
+                            "the images `{other}` and `{name}` would both be tagged `{}`",
+                            tag.reference
+                        ),
+                        hint: Some("give one of them another tag".into()),
+                    });
                 }
             }
         }
-        problems
     }
+    problems
 }
 
 impl Tagging {

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use fs_err as fs;
 
 use super::project::Overrides;
-use super::run::{BuildOptions, Ending, Summary};
+use super::run::{self, BuildOptions, Ending, Summary};
 use super::session::{OpenError, Opening, Session};
-use super::sync::SyncError;
+use super::sync::{self, SyncError};
 use super::upstream::Asking;
+use crate::drive::plan;
 use crate::engine::fake::{Failures, FakeEngine};
 use crate::engine::{Cancel, Engine, EngineIdentity, ImageId, ImageInfo};
 use crate::file::UsedFiles;
@@ -120,9 +121,9 @@ impl Lab {
     fn run_on(&self, mut session: Session, words: &str, options: &BuildOptions, save: bool) -> Outcome {
         self.engine.clear_record();
         let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-        let synced = session.sync(&words).unwrap();
+        let synced = sync::sync(&mut session, &words).unwrap();
         let options = BuildOptions { jobs: self.jobs, ..options.clone() };
-        let summary = session.build(&synced, &options, &(Arc::new(|_| {}) as _));
+        let summary = run::build(&mut session, &synced, &options, &(Arc::new(|_| {}) as _));
         if save {
             session.save().unwrap();
         }
@@ -304,7 +305,9 @@ fn a_cycle_is_told_with_its_whole_path_before_any_query_recurses() {
     let lab = Lab::new(REPOSITORY);
     lab.write("base/Dockerfile", "FROM scratch\nCOPY --from=app / /\n");
     let mut session = lab.open().unwrap();
-    let Err(SyncError::Cycles(problems)) = session.sync(&[]) else { panic!("no cycle was found") };
+    let Err(SyncError::Cycles(problems)) = sync::sync(&mut session, &[]) else {
+        panic!("no cycle was found")
+    };
     assert_eq!(
         problems[0].message,
         "images are built on each other in a circle: `api` -> `base` -> `app` -> `api`"
@@ -472,7 +475,7 @@ fn bases_in_a_circle_are_told_though_a_word_needs_their_environment() {
     let lab = Lab::new(REPOSITORY);
     lab.write("base/Dockerfile", "FROM app\nCOPY $X /\n");
     lab.write("app/Dockerfile", "FROM base\nCOPY $X /\n");
-    let error = lab.open().unwrap().sync(&[]).unwrap_err();
+    let error = sync::sync(&mut lab.open().unwrap(), &[]).unwrap_err();
     assert!(matches!(error, SyncError::Cycles(_)), "{error:?}");
 }
 
@@ -522,10 +525,10 @@ fn an_unreachable_engine_is_not_a_lost_result() {
     lab.run("");
     lab.engine.set_unreachable(true);
     let mut session = lab.open().unwrap();
-    let synced = session.sync(&[]).unwrap();
+    let synced = sync::sync(&mut session, &[]).unwrap();
     assert!(synced.engine.is_err());
     assert!(synced.lost.is_empty());
-    assert!(session.plan(&synced, false).is_fresh());
+    assert!(plan::plan(&session, &synced, false).is_fresh());
     session.save().unwrap();
     drop(session);
     lab.engine.set_unreachable(false);

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::project;
 use super::session::Session;
-use super::sync::SyncError;
+use super::sync::{self, SyncError};
 use super::upstream::{Upstream, at_once};
+use crate::drive::others;
 use crate::engine::Engine;
 use crate::query::inputs::OutsideBase;
 use crate::source::outside;
@@ -67,136 +68,134 @@ pub struct Update {
 /// The lock file's key of a base.
 type Entry = (String, String);
 
-impl Session {
-    /// Asks the registries for the bases of the whole repository, or for those that `words` name:
-    /// a base, with or without its tag, or images, which stand for all their bases. The lock file
-    /// that follows is in force for the rest of the session.
-    ///
-    /// # Errors
-    /// See [`SyncError`].
-    pub fn update(&mut self, words: &[String]) -> Result<Update, SyncError> {
-        let everything: Vec<String> = self.project.images.keys().cloned().collect();
-        self.choose(&everything)?;
-        // It decides for which platform most images are; without one the last answer must do.
-        if let Ok(identity) = self.executor.default_engine().identity() {
-            self.set_engine(&identity);
+/// Asks the registries for the bases of the whole repository, or for those that `words` name:
+/// a base, with or without its tag, or images, which stand for all their bases. The lock file
+/// that follows is in force for the rest of the session.
+///
+/// # Errors
+/// See [`SyncError`].
+pub fn update(session: &mut Session, words: &[String]) -> Result<Update, SyncError> {
+    let everything: Vec<String> = session.project.images.keys().cloned().collect();
+    sync::choose(session, &everything)?;
+    // It decides for which platform most images are; without one the last answer must do.
+    if let Ok(identity) = session.executor.default_engine().identity() {
+        sync::set_engine(session, &identity);
+    }
+    let old = session.upstream.lock();
+    let mut lock = old.clone();
+    let mut moves: BTreeMap<Entry, Move> = BTreeMap::new();
+    // What a base brings may name further bases; every round asks for at least one new one.
+    let all = loop {
+        let order = sync::order(session, &everything)?;
+        let all = lockable(sync::wanted(session, &order));
+        let mut asked = chosen(session, words, &all)?;
+        asked.retain(|entry, _| !moves.contains_key(entry));
+        if asked.is_empty() {
+            break all;
         }
-        let old = self.upstream.lock();
-        let mut lock = old.clone();
-        let mut moves: BTreeMap<Entry, Move> = BTreeMap::new();
-        // What a base brings may name further bases; every round asks for at least one new one.
-        let all = loop {
-            let order = self.order(&everything)?;
-            let all = lockable(self.wanted(&order));
-            let mut asked = self.chosen(words, &all)?;
-            asked.retain(|entry, _| !moves.contains_key(entry));
-            if asked.is_empty() {
-                break all;
+        let asked: Vec<(Entry, Reference)> = asked.into_iter().collect();
+        let home = session.executor.default_engine();
+        let (upstream, engine) = (&*session.upstream, &*home);
+        let answers = at_once(&asked, |(entry, name)| after(upstream, engine, entry, name));
+        for ((entry, name), after) in asked.into_iter().zip(answers) {
+            match &after {
+                After::Is(digest) => drop(lock.bases.insert(entry.clone(), digest.clone())),
+                After::Local => drop(lock.bases.remove(&entry)),
+                After::Absent | After::Unknown(_) | After::Unused => {}
             }
-            let asked: Vec<(Entry, Reference)> = asked.into_iter().collect();
-            let home = self.executor.default_engine();
-            let (upstream, engine) = (&*self.upstream, &*home);
-            let answers = at_once(&asked, |(entry, name)| after(upstream, engine, entry, name));
-            for ((entry, name), after) in asked.into_iter().zip(answers) {
-                match &after {
-                    After::Is(digest) => drop(lock.bases.insert(entry.clone(), digest.clone())),
-                    After::Local => drop(lock.bases.remove(&entry)),
-                    After::Absent | After::Unknown(_) | After::Unused => {}
-                }
-                let before = old.bases.get(&entry).cloned();
-                let of = entry.1.clone();
-                moves.insert(entry, Move { name: name.familiar(), of, before, after });
+            let before = old.bases.get(&entry).cloned();
+            let of = entry.1.clone();
+            moves.insert(entry, Move { name: name.familiar(), of, before, after });
+        }
+        session.upstream.relock(lock.clone());
+        sync::set_outside(session, &order, &mut BTreeMap::new());
+    };
+    if words.is_empty() {
+        for (entry, digest) in old.bases.iter().filter(|(entry, _)| !all.contains_key(*entry)) {
+            lock.bases.remove(entry);
+            let name = reference::parse(&entry.0).map_or(entry.0.clone(), |name| name.familiar());
+            let (of, before) = (entry.1.clone(), Some(digest.clone()));
+            moves.insert(entry.clone(), Move { name, of, before, after: After::Unused });
+        }
+        session.upstream.relock(lock.clone());
+    }
+    let mut moves: Vec<Move> = moves.into_values().collect();
+    moves.extend(update_git(session, words, &mut lock)?);
+    session.upstream.relock(lock.clone());
+    others::pin_others(session, &lock, false);
+    Ok(Update { moves, lock })
+}
+
+/// The same for branches and tags of git repositories; words that name an image stand for what it uses.
+fn update_git(session: &mut Session, words: &[String], lock: &mut Lockfile) -> Result<Vec<Move>, SyncError> {
+    let images: BTreeSet<String> = match words.is_empty() {
+        true => session.project.images.keys().cloned().collect(),
+        false => {
+            let named = |word: &&String| session.project.images.contains_key(word.as_str());
+            words.iter().filter(named).cloned().collect()
+        }
+    };
+    let standing = others::standing(session, &images);
+    let mut moves = Vec::new();
+    if words.is_empty() {
+        let unused: Vec<Entry> =
+            lock.git.keys().filter(|entry| !standing.contains_key(*entry)).cloned().collect();
+        for (name, of) in unused {
+            let before = lock.git.remove(&(name.clone(), of.clone()));
+            moves.push(Move { name, of, before, after: After::Unused });
+        }
+    }
+    for ((name, of), commit) in standing {
+        let before = lock.git.get(&(name.clone(), of.clone())).cloned();
+        let after = match commit {
+            Ok(commit) => {
+                lock.git.insert((name.clone(), of.clone()), commit.clone());
+                After::Is(commit)
             }
-            self.upstream.relock(lock.clone());
-            self.set_outside(&order, &mut BTreeMap::new());
+            Err(error) => After::Unknown(error.to_string()),
         };
-        if words.is_empty() {
-            for (entry, digest) in old.bases.iter().filter(|(entry, _)| !all.contains_key(*entry)) {
-                lock.bases.remove(entry);
-                let name = reference::parse(&entry.0).map_or(entry.0.clone(), |name| name.familiar());
-                let (of, before) = (entry.1.clone(), Some(digest.clone()));
-                moves.insert(entry.clone(), Move { name, of, before, after: After::Unused });
-            }
-            self.upstream.relock(lock.clone());
-        }
-        let mut moves: Vec<Move> = moves.into_values().collect();
-        moves.extend(self.update_git(words, &mut lock)?);
-        self.upstream.relock(lock.clone());
-        self.pin_others(&lock, false);
-        Ok(Update { moves, lock })
+        moves.push(Move { name, of, before, after });
     }
+    Ok(moves)
+}
 
-    /// The same for branches and tags of git repositories; words that name an image stand for what it uses.
-    fn update_git(&mut self, words: &[String], lock: &mut Lockfile) -> Result<Vec<Move>, SyncError> {
-        let images: BTreeSet<String> = match words.is_empty() {
-            true => self.project.images.keys().cloned().collect(),
-            false => {
-                let named = |word: &&String| self.project.images.contains_key(word.as_str());
-                words.iter().filter(named).cloned().collect()
-            }
+/// The entries that some words mean; all when there are none.
+fn chosen(
+    session: &mut Session,
+    words: &[String],
+    all: &BTreeMap<Entry, Reference>,
+) -> Result<BTreeMap<Entry, Reference>, SyncError> {
+    if words.is_empty() {
+        return Ok(all.clone());
+    }
+    let mut chosen = BTreeMap::new();
+    let mut images = Vec::new();
+    for word in words {
+        let meant = reference::parse(word).ok();
+        let means = |name: &Reference| {
+            let untagged = |meant: &Reference| !tagged(word) && meant.name() == name.name();
+            meant.as_ref().is_some_and(|meant| meant == name || untagged(meant))
         };
-        let standing = self.standing(&images);
-        let mut moves = Vec::new();
-        if words.is_empty() {
-            let unused: Vec<Entry> =
-                lock.git.keys().filter(|entry| !standing.contains_key(*entry)).cloned().collect();
-            for (name, of) in unused {
-                let before = lock.git.remove(&(name.clone(), of.clone()));
-                moves.push(Move { name, of, before, after: After::Unused });
-            }
+        let before = chosen.len();
+        chosen.extend(all.iter().filter(|(_, name)| means(name)).map(|(e, n)| (e.clone(), n.clone())));
+        if chosen.len() == before {
+            images.push(word.clone());
         }
-        for ((name, of), commit) in standing {
-            let before = lock.git.get(&(name.clone(), of.clone())).cloned();
-            let after = match commit {
-                Ok(commit) => {
-                    lock.git.insert((name.clone(), of.clone()), commit.clone());
-                    After::Is(commit)
-                }
-                Err(error) => After::Unknown(error.to_string()),
-            };
-            moves.push(Move { name, of, before, after });
-        }
-        Ok(moves)
     }
+    if !images.is_empty() {
+        let order = sync::order(session, &images)?;
+        chosen.extend(lockable(sync::wanted(session, &order)));
+    }
+    Ok(chosen)
+}
 
-    /// The entries that some words mean; all when there are none.
-    fn chosen(
-        &mut self,
-        words: &[String],
-        all: &BTreeMap<Entry, Reference>,
-    ) -> Result<BTreeMap<Entry, Reference>, SyncError> {
-        if words.is_empty() {
-            return Ok(all.clone());
-        }
-        let mut chosen = BTreeMap::new();
-        let mut images = Vec::new();
-        for word in words {
-            let meant = reference::parse(word).ok();
-            let means = |name: &Reference| {
-                let untagged = |meant: &Reference| !tagged(word) && meant.name() == name.name();
-                meant.as_ref().is_some_and(|meant| meant == name || untagged(meant))
-            };
-            let before = chosen.len();
-            chosen.extend(all.iter().filter(|(_, name)| means(name)).map(|(e, n)| (e.clone(), n.clone())));
-            if chosen.len() == before {
-                images.push(word.clone());
-            }
-        }
-        if !images.is_empty() {
-            let order = self.order(&images)?;
-            chosen.extend(lockable(self.wanted(&order)));
-        }
-        Ok(chosen)
-    }
-
-    /// Writes the lock file beside the Imagefile.
-    ///
-    /// # Errors
-    /// When it cannot be written; the old one is then as it was.
-    pub fn write_lock(&self, lock: &Lockfile) -> Result<(), ReadError> {
-        let path = project::lock_path(self.project.imagefile.as_deref());
-        outside::replace(&self.project.root.join(path), lock.text().as_bytes())
-    }
+/// Writes the lock file beside the Imagefile.
+///
+/// # Errors
+/// When it cannot be written; the old one is then as it was.
+pub fn write_lock(session: &Session, lock: &Lockfile) -> Result<(), ReadError> {
+    let path = project::lock_path(session.project.imagefile.as_deref());
+    outside::replace(&session.project.root.join(path), lock.text().as_bytes())
 }
 
 fn after(upstream: &Upstream, engine: &dyn Engine, (_, platform): &Entry, name: &Reference) -> After {

@@ -124,31 +124,29 @@ impl<'a> Reading<'a> {
     }
 }
 
-impl Session {
-    /// The images built on a base, nearest first.
-    pub fn users(&self, synced: &Synced, base: &str) -> Vec<User> {
-        let mut ways: BTreeMap<&str, Vec<String>> = BTreeMap::from([(base, vec![base.to_owned()])]);
-        let mut users = Vec::new();
-        // In building order every base is settled before its users are asked.
-        for name in &synced.order.names {
-            let on = synced.order.bases.get(name).into_iter().flatten();
-            let nearest = on.filter_map(|base| ways.get(base.as_str())).min_by_key(|way| way.len());
-            let Some(way) = nearest.filter(|_| name != base) else { continue };
-            let way: Vec<String> = std::iter::once(name).chain(way).cloned().collect();
-            ways.insert(name, way.clone());
-            let by = self.names_base(name, &way[1]);
-            users.push(User { image: name.clone(), way, by });
-        }
-        users.sort_by_key(|user| user.way.len());
-        users
+/// The images built on a base, nearest first.
+pub fn users(session: &Session, synced: &Synced, base: &str) -> Vec<User> {
+    let mut ways: BTreeMap<&str, Vec<String>> = BTreeMap::from([(base, vec![base.to_owned()])]);
+    let mut users = Vec::new();
+    // In building order every base is settled before its users are asked.
+    for name in &synced.order.names {
+        let on = synced.order.bases.get(name).into_iter().flatten();
+        let nearest = on.filter_map(|base| ways.get(base.as_str())).min_by_key(|way| way.len());
+        let Some(way) = nearest.filter(|_| name != base) else { continue };
+        let way: Vec<String> = std::iter::once(name).chain(way).cloned().collect();
+        ways.insert(name, way.clone());
+        let by = names_base(session, name, &way[1]);
+        users.push(User { image: name.clone(), way, by });
     }
+    users.sort_by_key(|user| user.way.len());
+    users
+}
 
-    fn names_base(&self, name: &str, base: &str) -> Option<Place> {
-        let image = self.input(name)?;
-        let edge = bases(&self.db, image).inside.iter().find(|edge| edge.base == base)?;
-        let recipe = recipe(&self.db, image).as_ref().ok()?;
-        let used = recipe.bases.iter().find(|used| used.reference == edge.reference)?;
-        let Text::Is(text) = image.dockerfile(&self.db) else { return None };
-        Some(place::at(&image.paths(&self.db).dockerfile, text, used.spans.first()?.start))
-    }
+fn names_base(session: &Session, name: &str, base: &str) -> Option<Place> {
+    let image = session.input(name)?;
+    let edge = bases(&session.db, image).inside.iter().find(|edge| edge.base == base)?;
+    let recipe = recipe(&session.db, image).as_ref().ok()?;
+    let used = recipe.bases.iter().find(|used| used.reference == edge.reference)?;
+    let Text::Is(text) = image.dockerfile(&session.db) else { return None };
+    Some(place::at(&image.paths(&session.db).dockerfile, text, used.spans.first()?.start))
 }

@@ -22,53 +22,51 @@ pub struct Warning {
     pub message: String,
 }
 
-impl Session {
-    /// All remarks on an order, each once for all its images if it is not about one of them.
-    pub fn warnings(&self, synced: &Synced) -> Vec<Warning> {
-        let mut warnings: Vec<Warning> = Vec::new();
-        // What is given for all images must mean something to one of them.
-        let mut idle: BTreeSet<&String> = self.overrides.args.keys().collect();
-        for name in &synced.order.names {
-            let Some(image) = self.input(name) else { continue };
-            let Ok(recipe) = recipe(self.db(), image) else { continue };
-            if let Some(syntax) = recipe.syntax.as_ref().filter(|_| recipe.frontend != Frontend::Builtin) {
-                let message = format!(
-                    "`{syntax}` reads the Dockerfile, and imk does not know how: the whole context counts"
-                );
-                match warnings.iter_mut().find(|warning| warning.message == message) {
-                    Some(warning) => warning.images.push(name.clone()),
-                    None => warnings.push(Warning { images: vec![name.clone()], message }),
-                }
-            }
-            idle.retain(|name| recipe.undeclared.contains(name));
-            let own = recipe.warnings.iter().map(|warning| warning.message.clone());
-            let typed = |name: &&String| self.overrides.args.contains_key(*name);
-            let undeclared = recipe.undeclared.iter().filter(|name| !typed(name));
-            let own = own.chain(
-                undeclared.map(|name| format!("the argument `{name}` is given, and nothing declares it")),
+/// All remarks on an order, each once for all its images if it is not about one of them.
+pub fn warnings(session: &Session, synced: &Synced) -> Vec<Warning> {
+    let mut warnings: Vec<Warning> = Vec::new();
+    // What is given for all images must mean something to one of them.
+    let mut idle: BTreeSet<&String> = session.overrides.args.keys().collect();
+    for name in &synced.order.names {
+        let Some(image) = session.input(name) else { continue };
+        let Ok(recipe) = recipe(session.db(), image) else { continue };
+        if let Some(syntax) = recipe.syntax.as_ref().filter(|_| recipe.frontend != Frontend::Builtin) {
+            let message = format!(
+                "`{syntax}` reads the Dockerfile, and imk does not know how: the whole context counts"
             );
-            let hidden = hidden(recipe, synced.selections.get(name).and_then(|it| it.ignore.as_deref()));
-            for message in own.chain(hidden).chain(self.brought(image, recipe)) {
-                let warning = Warning { images: vec![name.clone()], message };
-                if !warnings.contains(&warning) {
-                    warnings.push(warning);
-                }
+            match warnings.iter_mut().find(|warning| warning.message == message) {
+                Some(warning) => warning.images.push(name.clone()),
+                None => warnings.push(Warning { images: vec![name.clone()], message }),
             }
         }
-        let idle = idle.into_iter().filter(|_| !synced.order.names.is_empty());
-        warnings.extend(idle.map(|name| Warning {
-            images: Vec::new(),
-            message: format!("the argument `{name}` is given, and none of the images declares it"),
-        }));
-        warnings
+        idle.retain(|name| recipe.undeclared.contains(name));
+        let own = recipe.warnings.iter().map(|warning| warning.message.clone());
+        let typed = |name: &&String| session.overrides.args.contains_key(*name);
+        let undeclared = recipe.undeclared.iter().filter(|name| !typed(name));
+        let own = own
+            .chain(undeclared.map(|name| format!("the argument `{name}` is given, and nothing declares it")));
+        let hidden = hidden(recipe, synced.selections.get(name).and_then(|it| it.ignore.as_deref()));
+        for message in own.chain(hidden).chain(brought(session, image, recipe)) {
+            let warning = Warning { images: vec![name.clone()], message };
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
     }
+    let idle = idle.into_iter().filter(|_| !synced.order.names.is_empty());
+    warnings.extend(idle.map(|name| Warning {
+        images: Vec::new(),
+        message: format!("the argument `{name}` is given, and none of the images declares it"),
+    }));
+    warnings
+}
 
-    /// Images of the repository that only a base's triggers name: there is no word to replace by an exact reference.
-    fn brought(&self, image: crate::query::inputs::Image, recipe: &Recipe) -> Vec<String> {
-        let inside = &bases(self.db(), image).inside;
-        let by_name = recipe.bases.iter().filter(|base| base.spans.is_empty() && !base.context);
-        let ours = by_name.filter(|base| inside.iter().any(|edge| edge.reference == base.reference));
-        ours.map(|base| {
+/// Images of the repository that only a base's triggers name: there is no word to replace by an exact reference.
+fn brought(session: &Session, image: crate::query::inputs::Image, recipe: &Recipe) -> Vec<String> {
+    let inside = &bases(session.db(), image).inside;
+    let by_name = recipe.bases.iter().filter(|base| base.spans.is_empty() && !base.context);
+    let ours = by_name.filter(|base| inside.iter().any(|edge| edge.reference == base.reference));
+    ours.map(|base| {
             let what = match base.how {
                 How::From => "FROM",
                 How::Copy => "COPY --from",
@@ -80,7 +78,6 @@ impl Session {
             )
         })
         .collect()
-    }
 }
 
 /// Sources that never find anything, whatever files there are. A name that is not found is a

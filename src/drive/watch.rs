@@ -41,60 +41,58 @@ pub fn look_past_editors(selection: &mut Selection) {
 /// What each image of an order is made of, its bases aside, or what is wrong with it.
 pub type Specs = BTreeMap<String, Result<ContentHash, Vec<Problem>>>;
 
-impl Session {
-    /// The specs of an order.
-    pub fn specs(&self, synced: &Synced) -> Specs {
-        let spec = |name: &String| Some((name.clone(), spec(self.db(), self.input(name)?)));
-        synced.order.names.iter().filter_map(spec).collect()
-    }
+/// The specs of an order.
+pub fn specs(session: &Session, synced: &Synced) -> Specs {
+    let spec = |name: &String| Some((name.clone(), spec(session.db(), session.input(name)?)));
+    synced.order.names.iter().filter_map(spec).collect()
+}
 
-    /// The folders, below the root, of the Imagefile, of its lock, and of every Dockerfile and context.
-    pub fn recipe_folders(&self) -> BTreeSet<String> {
-        let mut folders = BTreeSet::from([String::new()]);
-        let imagefile = self.project.imagefile.as_deref().unwrap_or(IMAGEFILE);
-        add(&mut folders, imagefile);
-        add(&mut folders, &project::lock_path(Some(imagefile)));
-        for image in self.project.images.values().filter(|image| image.git.is_none()) {
-            add(&mut folders, &image.paths.dockerfile);
-            add(&mut folders, &join(&image.paths.context, "Dockerfile"));
-        }
-        folders
+/// The folders, below the root, of the Imagefile, of its lock, and of every Dockerfile and context.
+pub fn recipe_folders(session: &Session) -> BTreeSet<String> {
+    let mut folders = BTreeSet::from([String::new()]);
+    let imagefile = session.project.imagefile.as_deref().unwrap_or(IMAGEFILE);
+    add(&mut folders, imagefile);
+    add(&mut folders, &project::lock_path(Some(imagefile)));
+    for image in session.project.images.values().filter(|image| image.git.is_none()) {
+        add(&mut folders, &image.paths.dockerfile);
+        add(&mut folders, &join(&image.paths.context, "Dockerfile"));
     }
+    folders
+}
 
-    /// The folders, below the root, in which a change can make one of these images another: those of
-    /// used files and of Dockerfiles, and all above them, for what is there can come and go.
-    pub fn folders(&self, synced: &Synced) -> BTreeSet<String> {
-        let mut folders = self.recipe_folders();
-        for selection in synced.selections.values() {
-            let place = |path: &str| match Overlay::over(&selection.overlays, path) {
-                None => Some(join(&selection.root, path)),
-                Some((Overlay { from: Place::Path(from), .. }, rest)) => Some(join(from, rest)),
-                Some((Overlay { from: Place::Git(_), .. }, _)) => None,
+/// The folders, below the root, in which a change can make one of these images another: those of
+/// used files and of Dockerfiles, and all above them, for what is there can come and go.
+pub fn folders(session: &Session, synced: &Synced) -> BTreeSet<String> {
+    let mut folders = recipe_folders(session);
+    for selection in synced.selections.values() {
+        let place = |path: &str| match Overlay::over(&selection.overlays, path) {
+            None => Some(join(&selection.root, path)),
+            Some((Overlay { from: Place::Path(from), .. }, rest)) => Some(join(from, rest)),
+            Some((Overlay { from: Place::Git(_), .. }, _)) => None,
+        };
+        for source in &selection.reads.sources {
+            // What is read may not be there yet: then the folder is watched in which it would be.
+            let path = match source.wildcard || source.parents {
+                true => glob::static_prefix(&source.pattern),
+                false => &source.pattern,
             };
-            for source in &selection.reads.sources {
-                // What is read may not be there yet: then the folder is watched in which it would be.
-                let path = match source.wildcard || source.parents {
-                    true => glob::static_prefix(&source.pattern),
-                    false => &source.pattern,
-                };
-                if let Some(path) = place(path) {
-                    add(&mut folders, &path);
-                    if source.wildcard {
-                        folders.insert(path.trim_matches('/').to_owned());
-                    }
-                }
-            }
-            // What cannot be read is told by who plans; its folder is watched all the same.
-            for file in self.executor.tree.used_files(selection).unwrap_or_default().files {
-                let Some(path) = place(&file.path) else { continue };
+            if let Some(path) = place(path) {
                 add(&mut folders, &path);
-                if file.kind == FileKind::Folder {
-                    folders.insert(path);
+                if source.wildcard {
+                    folders.insert(path.trim_matches('/').to_owned());
                 }
             }
         }
-        folders
+        // What cannot be read is told by who plans; its folder is watched all the same.
+        for file in session.executor.tree.used_files(selection).unwrap_or_default().files {
+            let Some(path) = place(&file.path) else { continue };
+            add(&mut folders, &path);
+            if file.kind == FileKind::Folder {
+                folders.insert(path);
+            }
+        }
     }
+    folders
 }
 
 /// Adds the folders above a path.

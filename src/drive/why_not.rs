@@ -12,6 +12,7 @@ use super::project;
 use super::session::{STATE, Session};
 use super::sync::{Synced, selection};
 use super::users::Reading;
+use crate::drive::others;
 use crate::query::inputs::{Image, Text};
 use crate::query::recipe::{of_stage, recipe};
 use crate::query::spec::known_parts;
@@ -75,20 +76,18 @@ struct Rules<'a> {
     last: RefCell<HashMap<String, Option<Rc<Last>>>>,
 }
 
-impl Session {
-    /// What each of some files is to an image and to all that the image is built on.
-    ///
-    /// # Errors
-    /// When a context cannot be read.
-    pub fn bearings<'a>(
-        &self,
-        synced: &Synced,
-        name: &str,
-        paths: impl IntoIterator<Item = &'a String>,
-    ) -> Result<BTreeMap<&'a str, Bearing>, ReadError> {
-        let rules = Rules { reading: Reading::new(self, synced), last: RefCell::default() };
-        paths.into_iter().map(|path| Ok((path.as_str(), rules.bearing(name, path)?))).collect()
-    }
+/// What each of some files is to an image and to all that the image is built on.
+///
+/// # Errors
+/// When a context cannot be read.
+pub fn bearings<'a>(
+    session: &Session,
+    synced: &Synced,
+    name: &str,
+    paths: impl IntoIterator<Item = &'a String>,
+) -> Result<BTreeMap<&'a str, Bearing>, ReadError> {
+    let rules = Rules { reading: Reading::new(session, synced), last: RefCell::default() };
+    paths.into_iter().map(|path| Ok((path.as_str(), rules.bearing(name, path)?))).collect()
 }
 
 impl Rules<'_> {
@@ -189,7 +188,7 @@ impl Rules<'_> {
             &paths.dockerfile,
             &paths.context,
             &recipe.reads,
-            self.reading.session.overlays(image.name(&self.reading.session.db)).unwrap_or_default(),
+            others::overlays(self.reading.session, image.name(&self.reading.session.db)).unwrap_or_default(),
         )?;
         if let Some(ignore) = &whole.ignore
             && let Some((line, pattern)) = dockerignore::deciding(ignore, inside)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use imk::drive::project::Overrides;
 use imk::drive::session::{Opening, Session};
+use imk::drive::sync;
 use imk::engine::{Cancel, Engine, EngineIdentity, FakeEngine, ImageId, ImageInfo};
 use imk::query::spec::spec;
 use imk::source::locate::Located;
@@ -73,7 +74,7 @@ impl Peer {
         };
         let mut session =
             Session::open(opening, || Ok(Vec::new()), |_| {}).unwrap_or_else(|_| panic!("opens"));
-        session.sync(&[]).unwrap();
+        sync::sync(&mut session, &[]).unwrap();
         let key = spec(session.db(), session.input(image).unwrap());
         key.map(|key| key.to_string()).map_err(|problems| problems[0].message.clone())
     }

@@ -9,6 +9,7 @@ use super::{Check, clock};
 use crate::cli::args::Global;
 use crate::cli::open;
 use crate::credentials::Credentials;
+use crate::drive::others;
 use crate::drive::project::{self, lock_path};
 use crate::drive::session::Session;
 use crate::drive::upstream::at_once;
@@ -142,7 +143,7 @@ pub(super) fn git(global: &Global, session: &Session) -> Vec<Check> {
         None => Check::ok(SECTION, "the program git does not run; no image needs it"),
     }];
     if !global.offline {
-        checks.extend(session.reach_others().into_iter().map(|(url, answer)| match answer {
+        checks.extend(others::reach_others(session).into_iter().map(|(url, answer)| match answer {
             Ok(()) => Check::ok(SECTION, format!("`{url}` answers")),
             Err(error) => Check::fail(SECTION, format!("`{url}`: {error}"), error.hint()),
         }));

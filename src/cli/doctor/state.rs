@@ -4,8 +4,10 @@ use super::{Check, clock, first_line};
 use crate::cli::args::Global;
 use crate::cli::failure::Failure;
 use crate::cli::{open, table};
+use crate::drive::plan;
 use crate::drive::project;
 use crate::drive::session::Session;
+use crate::drive::sync;
 use crate::query::snapshot::{self, Health};
 use crate::source::locate::Located;
 use crate::state::ledger;
@@ -95,9 +97,9 @@ pub(super) fn files(global: &Global, located: &Located) -> Vec<Check> {
 pub(super) fn comparison(global: &Global, session: &mut Session) -> Vec<Check> {
     let fingerprints = |session: &mut Session| -> Result<_, Failure> {
         let all: Vec<String> = project::names(&session.project).into_iter().collect();
-        let synced = session.sync(&all);
+        let synced = sync::sync(session, &all);
         let synced = synced.map_err(|error| crate::cli::failure::sync_error(error, session, &[]))?;
-        let plan = session.plan(&synced, false);
+        let plan = plan::plan(session, &synced, false);
         Ok(session.fingerprints(&synced, &plan))
     };
     let mut compared = || -> Result<_, Failure> {

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::drive::session::Session;
-use crate::drive::sync::SyncError;
+use crate::drive::sync::{self, SyncError};
+use crate::drive::tags;
 use crate::query::graph::{Bases, Order};
 use crate::syntax::imagefile::SecretSource;
 
@@ -22,9 +23,9 @@ pub fn groups(
     words: &[String],
 ) -> Result<BTreeMap<String, BTreeSet<String>>, SyncError> {
     let names: Vec<String> = session.project.groups.keys().cloned().collect();
-    let mut groups = BTreeMap::from([("default".to_owned(), session.choose(words)?)]);
+    let mut groups = BTreeMap::from([("default".to_owned(), sync::choose(session, words)?)]);
     for name in names {
-        let members = session.choose(std::slice::from_ref(&name))?;
+        let members = sync::choose(session, std::slice::from_ref(&name))?;
         groups.entry(name).or_insert(members);
     }
     Ok(groups)
@@ -86,7 +87,7 @@ fn target(
         }
     }
     // A tag with a key has none here: bake makes images that imk knows nothing of.
-    let tags = session.facts_of(&[name.to_owned()]).of(name, None).given;
+    let tags = tags::facts_of(session, &[name.to_owned()]).of(name, None).given;
     body.insert("tags".into(), tags.iter().map(|tag| text(&tag.reference)).collect());
     body.extend(options.platform.as_ref().map(|platform| ("platforms".to_owned(), json!([text(platform)]))));
     if !image.secrets.is_empty() {

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use super::Session;
+use crate::drive::others;
 use crate::drive::sync::selection;
 use crate::hash::{ContentHash, FieldHasher};
 use crate::query::graph::bases;
@@ -61,7 +62,7 @@ impl Image<'_> {
         };
         let context = &paths.context;
         let there = self.tree.is_folder(context)?;
-        let overlays = self.session.overlays(self.image.name(db)).unwrap_or_default();
+        let overlays = others::overlays(self.session, self.image.name(db)).unwrap_or_default();
         let mut whole = FieldHasher::new("imk replay whole context v1");
         whole.field(text);
         if there {

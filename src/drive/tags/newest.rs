@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::{Tagging, tag_of};
 use crate::drive::session::Session;
 use crate::drive::sync::Synced;
+use crate::drive::tags;
 use crate::engine::EngineError;
 use crate::registry::RegistryError;
 use crate::syntax::reference;
@@ -37,49 +38,46 @@ pub struct Told {
     pub registry: Option<RegistryError>,
 }
 
-impl Session {
-    /// The newest tag of an image whose form is that of its templates with `{time}`, else the bare time.
-    /// No registry is asked when nobody may be, and none for a name that nobody can push to.
-    pub fn newest(&self, synced: &Synced, name: &str) -> Told {
-        let mut told = Told { newest: None, engine: None, registry: None };
-        let Some(image) = self.project.images.get(name) else { return told };
-        let repository = &image.repository;
-        let forms = self.tagging(synced).forms(name);
-        let time = |tag: &str| {
-            forms.iter().find_map(|(before, behind)| time_in(tag, (before, behind))).map(str::to_owned)
-        };
-        let mut found: Vec<(String, String, bool)> = Vec::new();
-        match self.executor.references(&BTreeSet::from([repository.clone()])) {
-            Ok(named) => found.extend(named.keys().filter_map(|reference| {
-                let tag = tag_of(reference, repository)?;
-                Some((time(tag)?, tag.to_owned(), true))
-            })),
-            Err(error) => told.engine = Some(error),
-        }
-        let bare = |name: &reference::Reference| {
-            name.registry == "docker.io" && name.repository.starts_with("library/")
-        };
-        if !self.upstream.is_offline()
-            && let Some(name) = reference::parse(repository).ok().filter(|name| !bare(name))
-        {
-            match self.upstream.registry().tags(&name) {
-                Ok(tags) => {
-                    found.extend(tags.into_iter().filter_map(|tag| Some((time(&tag)?, tag, false))));
-                }
-                Err(error) => told.registry = Some(error),
-            }
-        }
-        told.newest = found.iter().max().map(|(time, tag, _)| {
-            let on = |engine: bool| found.iter().any(|it| (&it.1, it.2) == (tag, engine));
-            Newest {
-                reference: format!("{repository}:{tag}"),
-                time: time.clone(),
-                on_engine: on(true),
-                in_registry: on(false),
-            }
-        });
-        told
+/// The newest tag of an image whose form is that of its templates with `{time}`, else the bare time.
+/// No registry is asked when nobody may be, and none for a name that nobody can push to.
+pub fn newest(session: &Session, synced: &Synced, name: &str) -> Told {
+    let mut told = Told { newest: None, engine: None, registry: None };
+    let Some(image) = session.project.images.get(name) else { return told };
+    let repository = &image.repository;
+    let forms = tags::tagging(session, synced).forms(name);
+    let time = |tag: &str| {
+        forms.iter().find_map(|(before, behind)| time_in(tag, (before, behind))).map(str::to_owned)
+    };
+    let mut found: Vec<(String, String, bool)> = Vec::new();
+    match session.executor.references(&BTreeSet::from([repository.clone()])) {
+        Ok(named) => found.extend(named.keys().filter_map(|reference| {
+            let tag = tag_of(reference, repository)?;
+            Some((time(tag)?, tag.to_owned(), true))
+        })),
+        Err(error) => told.engine = Some(error),
     }
+    let bare =
+        |name: &reference::Reference| name.registry == "docker.io" && name.repository.starts_with("library/");
+    if !session.upstream.is_offline()
+        && let Some(name) = reference::parse(repository).ok().filter(|name| !bare(name))
+    {
+        match session.upstream.registry().tags(&name) {
+            Ok(tags) => {
+                found.extend(tags.into_iter().filter_map(|tag| Some((time(&tag)?, tag, false))));
+            }
+            Err(error) => told.registry = Some(error),
+        }
+    }
+    told.newest = found.iter().max().map(|(time, tag, _)| {
+        let on = |engine: bool| found.iter().any(|it| (&it.1, it.2) == (tag, engine));
+        Newest {
+            reference: format!("{repository}:{tag}"),
+            time: time.clone(),
+            on_engine: on(true),
+            in_registry: on(false),
+        }
+    });
+    told
 }
 
 impl Tagging {

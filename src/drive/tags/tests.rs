@@ -8,11 +8,12 @@ use fs_err as fs;
 use git2::{IndexAddOption, Oid, Repository, Signature, Time};
 
 use super::*;
-use crate::drive::plan::{Plan, Verdict};
+use crate::drive::plan::{self, Plan, Verdict};
 use crate::drive::project::Overrides;
-use crate::drive::run::{BuildOptions, Ending, Summary};
+use crate::drive::run::{self, BuildOptions, Ending, Summary};
 use crate::drive::session::{OpenError, Opening};
-use crate::drive::sync::SyncError;
+use crate::drive::sync::{self, SyncError};
+use crate::drive::tags::{self, newest};
 use crate::drive::upstream::Asking;
 use crate::engine::{Cancel, Engine, FakeEngine};
 use crate::registry::FakeRegistry;
@@ -113,17 +114,17 @@ impl Lab {
 
     fn run(&self) -> Summary {
         let mut session = self.open().unwrap();
-        let synced = session.sync(&[]).unwrap();
+        let synced = sync::sync(&mut session, &[]).unwrap();
         let options = BuildOptions { jobs: 2, ..BuildOptions::default() };
-        let summary = session.build(&synced, &options, &(Arc::new(|_| {}) as _));
+        let summary = run::build(&mut session, &synced, &options, &(Arc::new(|_| {}) as _));
         session.save().unwrap();
         summary
     }
 
     fn plan(&self) -> Plan {
         let mut session = self.open().unwrap();
-        let synced = session.sync(&[]).unwrap();
-        session.plan(&synced, false)
+        let synced = sync::sync(&mut session, &[]).unwrap();
+        plan::plan(&session, &synced, false)
     }
 
     /// The names that an image is to have, without the repository, after a build.
@@ -134,8 +135,8 @@ impl Lab {
 
     fn newest(&self, image: &str) -> Told {
         let mut session = self.open().unwrap();
-        let synced = session.sync(&[]).unwrap();
-        session.newest(&synced, image)
+        let synced = sync::sync(&mut session, &[]).unwrap();
+        newest::newest(&session, &synced, image)
     }
 }
 
@@ -246,8 +247,8 @@ fn a_repository_below_the_top_of_its_work_tree_is_told_by_its_own_files() {
             exclusive: true,
         };
         let mut session = Session::open(opening, || Ok(Vec::new()), |_| {}).unwrap();
-        let synced = session.sync(&[]).unwrap();
-        dirty(&session.build(&synced, &BuildOptions::default(), &(Arc::new(|_| {}) as _)))
+        let synced = sync::sync(&mut session, &[]).unwrap();
+        dirty(&run::build(&mut session, &synced, &BuildOptions::default(), &(Arc::new(|_| {}) as _)))
     };
     assert_eq!(run(&root), set(&[]));
     fs::write(root.join("a"), "2").unwrap();
@@ -387,10 +388,12 @@ fn images_that_would_take_each_others_tags_are_a_mistake() {
         )
     };
     lab.write("Imagefile.ron", &images("main"));
-    let Err(SyncError::SharedTags(problems)) = lab.open().unwrap().sync(&[]) else { panic!("not told") };
+    let Err(SyncError::SharedTags(problems)) = sync::sync(&mut lab.open().unwrap(), &[]) else {
+        panic!("not told")
+    };
     assert_eq!(problems[0].message, "the images `library/x` and `x` would both be tagged `x:main`");
     lab.write("Imagefile.ron", &images("other"));
-    lab.open().unwrap().sync(&[]).unwrap();
+    sync::sync(&mut lab.open().unwrap(), &[]).unwrap();
 }
 
 #[test]
@@ -435,7 +438,7 @@ fn another_commit_is_planned_with_its_own_facts() {
     lab.write("app/file", "3");
     lab.overrides.commit = Some(first.clone());
     let mut session = lab.open().unwrap();
-    let synced = session.sync(&[]).unwrap();
-    let tags = session.tagging(&synced).of("app", Some(&ContentHash::of(b"x")));
+    let synced = sync::sync(&mut session, &[]).unwrap();
+    let tags = tags::tagging(&session, &synced).of("app", Some(&ContentHash::of(b"x")));
     assert_eq!(tags.given[0].reference, format!("app:{}", &first[..12]));
 }

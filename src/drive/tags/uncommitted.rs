@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::drive::project;
 use crate::drive::session::{STATE, Session};
-use crate::drive::sync::{Synced, selection};
+use crate::drive::sync::{self, Synced, selection};
 use crate::engine::EngineIdentity;
 use crate::name;
 use crate::query::graph::bases;
@@ -74,19 +74,22 @@ fn committed(now: &Session, synced: &Synced, store: &Arc<GitStore>) -> Result<Op
         return Ok(None);
     }
     then.project = project;
-    then.sync_images();
+    sync::sync_images(&mut then);
     let workspace = now.workspace();
-    then.set_engine(&EngineIdentity {
-        id: workspace.engine(now.db()).to_owned(),
-        version: String::new(),
-        builder: workspace.builder_kind(now.db()).to_owned(),
-        platform: workspace.platform(now.db()).to_owned(),
-    });
+    sync::set_engine(
+        &mut then,
+        &EngineIdentity {
+            id: workspace.engine(now.db()).to_owned(),
+            version: String::new(),
+            builder: workspace.builder_kind(now.db()).to_owned(),
+            platform: workspace.platform(now.db()).to_owned(),
+        },
+    );
     let mut outside = workspace.outside(now.db()).clone();
     // Contexts are left alone: what differs in them is for git to say, and hashing them is dear.
-    let Ok(mut order) = then.order(&names) else { return Ok(None) };
-    while then.set_outside(&order, &mut outside) {
-        let Ok(again) = then.order(&names) else { return Ok(None) };
+    let Ok(mut order) = sync::order(&mut then, &names) else { return Ok(None) };
+    while sync::set_outside(&mut then, &order, &mut outside) {
+        let Ok(again) = sync::order(&mut then, &names) else { return Ok(None) };
         order = again;
     }
     Ok(Some(then))

@@ -2,8 +2,11 @@
 
 use super::publish::Wire;
 use super::*;
-use crate::drive::clean::Extent;
-use crate::drive::gc::{GcOptions, Sweep};
+use crate::drive::clean::{self, Extent};
+use crate::drive::gc::{self, GcOptions, Sweep};
+use crate::drive::plan;
+use crate::drive::run;
+use crate::drive::sync;
 use crate::engine::{EngineError, EnginePool, Node};
 use crate::query::problem::Problem;
 
@@ -81,16 +84,16 @@ impl Two {
 
     fn gc(&self, keep: usize) -> Sweep {
         let mut session = self.open();
-        let synced = session.sync(&[]).unwrap();
-        let plan = session.plan(&synced, false);
-        let sweep = session.sweep(&synced, &plan, &GcOptions { keep, published: false });
-        session.carry_out(&synced, sweep).unwrap()
+        let synced = sync::sync(&mut session, &[]).unwrap();
+        let plan = plan::plan(&session, &synced, false);
+        let sweep = gc::sweep(&session, &synced, &plan, &GcOptions { keep, published: false });
+        gc::carry_out(&mut session, &synced, sweep).unwrap()
     }
 
     fn problems(&self) -> Vec<Problem> {
         let mut session = self.open();
-        let synced = session.sync(&[]).unwrap();
-        session.problems(&synced, false).into_values().flatten().collect()
+        let synced = sync::sync(&mut session, &[]).unwrap();
+        run::problems(&session, &synced, false).into_values().flatten().collect()
     }
 
     #[track_caller]
@@ -229,13 +232,13 @@ fn the_ledger_answers_for_every_engine() {
     two.all_fresh();
     assert_eq!(two.built(), ["", ""]);
     let mut session = two.open();
-    let synced = session.sync(&[]).unwrap();
-    assert!(session.plan(&synced, false).is_fresh());
+    let synced = sync::sync(&mut session, &[]).unwrap();
+    assert!(plan::plan(&session, &synced, false).is_fresh());
     drop(session);
     // What is gone from the one that had it is built again, and there.
     two.other.forget(&two.other.tags()["r.example/api:latest"].clone());
     let mut session = two.open();
-    let synced = session.sync(&[]).unwrap();
+    let synced = sync::sync(&mut session, &[]).unwrap();
     assert_eq!(synced.lost, BTreeSet::from(["api".to_owned()]));
     drop(session);
     two.run("");
@@ -262,9 +265,10 @@ fn an_engine_that_is_away_costs_a_warning_when_nothing_is_to_be_built() {
     two.run("");
     two.other.set_unreachable(true);
     let mut session = two.open();
-    let synced = session.sync(&[]).unwrap();
+    let synced = sync::sync(&mut session, &[]).unwrap();
     assert!(synced.lost.is_empty(), "an error is not an absence");
-    let summary = session.build(
+    let summary = run::build(
+        &mut session,
         &synced,
         &BuildOptions { jobs: 2, ..BuildOptions::default() },
         &(Arc::new(|_| {}) as _),
@@ -403,11 +407,11 @@ fn clean_takes_images_from_every_engine_and_forgets_none_that_it_cannot_see() {
     let two = Two::new(FILES);
     two.run("");
     two.other.set_unreachable(true);
-    assert!(two.open().to_clean(Extent::All, true).is_err(), "nobody would know what is there");
+    assert!(clean::to_clean(&two.open(), Extent::All, true).is_err(), "nobody would know what is there");
     two.other.set_unreachable(false);
     let mut session = two.open();
-    let planned = session.to_clean(Extent::All, true).unwrap();
-    let cleaned = session.clean(Extent::All, planned).unwrap();
+    let planned = clean::to_clean(&session, Extent::All, true).unwrap();
+    let cleaned = clean::clean(&mut session, Extent::All, planned).unwrap();
     assert_eq!(cleaned.stays, []);
     assert_eq!((two.lab.engine.images(), two.other.images()), Default::default());
 }

@@ -9,11 +9,15 @@ use fs_err as fs;
 use super::publish::{machine, push};
 use super::random::{Dice, Model};
 use super::{Lab, REPOSITORY};
-use crate::drive::clean::Extent;
-use crate::drive::gc::{GcOptions, Sweep, Why};
-use crate::drive::holdings::Stays;
-use crate::drive::overview::Standing;
-use crate::drive::run::BuildOptions;
+use crate::drive::clean::{self, Extent};
+use crate::drive::gc::{self, GcOptions, Sweep, Why};
+use crate::drive::gone;
+use crate::drive::holdings::{self, Stays};
+use crate::drive::overview::{self, Standing};
+use crate::drive::plan;
+use crate::drive::run::{self, BuildOptions};
+use crate::drive::sync;
+use crate::drive::why;
 use crate::engine::{Engine, ImageId};
 use crate::registry::FakeRegistry;
 
@@ -25,11 +29,11 @@ impl Lab {
     fn gc_with(&self, options: GcOptions) -> Sweep {
         let mut session = self.open().unwrap();
         let all: Vec<String> = session.project.images.keys().cloned().collect();
-        let synced = session.sync(&all).unwrap();
-        let plan = session.plan(&synced, false);
-        session.forget_gone(&plan.keys).unwrap();
-        let sweep = session.sweep(&synced, &plan, &options);
-        session.carry_out(&synced, sweep).unwrap()
+        let synced = sync::sync(&mut session, &all).unwrap();
+        let plan = plan::plan(&session, &synced, false);
+        gone::forget_gone(&session, &plan.keys).unwrap();
+        let sweep = gc::sweep(&session, &synced, &plan, &options);
+        gc::carry_out(&mut session, &synced, sweep).unwrap()
     }
 
     /// The same repository with a copy of all else: what happens there does not happen here.
@@ -175,7 +179,7 @@ fn a_renamed_image_is_not_built_and_keeps_its_history() {
     lab.write("Imagefile.ron", "(images: {\"site\": (context: \"w\")})");
     lab.builds("");
     let session = lab.open().unwrap();
-    assert_eq!(session.history(&BTreeSet::from(["site".to_owned()])).len(), 1);
+    assert_eq!(why::history(&session, &BTreeSet::from(["site".to_owned()])).len(), 1);
     assert_eq!(session.executor.ledger.left(), []);
 }
 
@@ -185,11 +189,11 @@ fn an_image_of_another_imagefile_is_neither_forgotten_nor_swept() {
     lab.run("");
     lab.write("Other.ron", "(images: {\"base\": ()})");
     let mut session = lab.open_as("Other.ron").unwrap();
-    let synced = session.sync(&["base".to_owned()]).unwrap();
-    session.build(&synced, &Default::default(), &(Arc::new(|_| {}) as _));
+    let synced = sync::sync(&mut session, &["base".to_owned()]).unwrap();
+    run::build(&mut session, &synced, &Default::default(), &(Arc::new(|_| {}) as _));
     session.save().unwrap();
-    let plan = session.plan(&synced, false);
-    let sweep = session.sweep(&synced, &plan, &GcOptions { keep: 0, published: false });
+    let plan = plan::plan(&session, &synced, false);
+    let sweep = gc::sweep(&session, &synced, &plan, &GcOptions { keep: 0, published: false });
     assert_eq!(gone(&sweep), []);
     drop(session);
     assert_eq!(lab.open().unwrap().executor.ledger.images().len(), 4);
@@ -203,17 +207,17 @@ fn clean_forgets_and_the_images_that_others_use_stay() {
     lab.engine.run_container(&api, "shop");
     let names = BTreeSet::from(["api".to_owned(), "base".to_owned()]);
     let mut session = lab.open().unwrap();
-    let planned = session.to_clean(Extent::Images(&names), true).unwrap();
+    let planned = clean::to_clean(&session, Extent::Images(&names), true).unwrap();
     assert_eq!(planned.builds, 2);
-    let cleaned = session.clean(Extent::Images(&names), planned).unwrap();
+    let cleaned = clean::clean(&mut session, Extent::Images(&names), planned).unwrap();
     drop(session);
     assert_eq!(cleaned.images.iter().map(|held| &held.id).collect::<Vec<_>>(), [&base]);
     assert_eq!(cleaned.stays.len(), 1);
     assert!(lab.engine.images().contains(&api) && !lab.engine.images().contains(&base));
     lab.builds("api base");
     let mut session = lab.open().unwrap();
-    let planned = session.to_clean(Extent::All, false).unwrap();
-    session.clean(Extent::All, planned).unwrap();
+    let planned = clean::to_clean(&session, Extent::All, false).unwrap();
+    clean::clean(&mut session, Extent::All, planned).unwrap();
     drop(session);
     assert_eq!(lab.open().unwrap().executor.ledger.images(), BTreeSet::new());
     lab.builds("api app base web");
@@ -224,7 +228,7 @@ fn names_that_a_killed_run_left_behind_go_but_never_the_last_of_a_result() {
     let lab = Lab::new(REPOSITORY);
     lab.run("");
     let (base, web) = (lab.id("base"), lab.id("web"));
-    let nonce = lab.open().unwrap().nonce();
+    let nonce = holdings::nonce(&lab.open().unwrap());
     lab.engine.tag(&base, &format!("imk.invalid/base:0123{nonce}")).unwrap();
     lab.engine.tag(&base, "imk.invalid/base:0123-of-another").unwrap();
     lab.engine.tag(&web, &format!("imk.invalid/base:4567{nonce}")).unwrap();
@@ -248,9 +252,9 @@ fn a_current_result_goes_only_when_asked_for_and_when_its_registry_has_it() {
     assert_eq!(gone(&sweep), [("api".to_owned(), Why::Published), ("base".to_owned(), Why::Published)]);
     assert!(lab.engine.tags().contains_key("r.example/web:latest"), "nobody else has it");
     let mut session = lab.open().unwrap();
-    let synced = session.sync(&[]).unwrap();
-    session.take_stock(&synced);
-    let images = session.overview(&synced, &session.plan(&synced, false));
+    let synced = sync::sync(&mut session, &[]).unwrap();
+    overview::take_stock(&session, &synced);
+    let images = overview::overview(&session, &synced, &plan::plan(&session, &synced, false));
     let standing: Vec<_> = images.iter().map(|image| (image.name.as_str(), image.standing)).collect();
     assert_eq!(standing, [("api", Standing::Shelved), ("base", Standing::Shelved), ("web", Standing::Fresh)]);
     drop(session);

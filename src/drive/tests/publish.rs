@@ -5,7 +5,11 @@ use std::io::Cursor;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::drive::publish::{INPUTS, Pulled, Shelved};
+use crate::drive::diff;
+use crate::drive::elsewhere;
+use crate::drive::plan;
+use crate::drive::publish::{self, INPUTS, Pulled, Shelved};
+use crate::drive::sync;
 use crate::engine::EngineError;
 use crate::engine::fake::ImageStore;
 use crate::registry::document::{self, Document};
@@ -89,8 +93,8 @@ pub(super) fn push(lab: &Lab, words: &str) -> Outcome {
 
 fn content_tag(lab: &Lab, image: &str) -> Reference {
     let mut session = lab.open().unwrap();
-    let synced = session.sync(&[]).unwrap();
-    let key = session.plan(&synced, false).results[image].key;
+    let synced = sync::sync(&mut session, &[]).unwrap();
+    let key = plan::plan(&session, &synced, false).results[image].key;
     session.executor.remote_cache.content_tag(image, &key).unwrap()
 }
 
@@ -101,8 +105,8 @@ fn a_second_machine_builds_nothing_and_fetches_nothing() {
     push(&first, "");
     let second = machine(&registry);
     let mut session = second.open().unwrap();
-    let synced = session.sync(&[]).unwrap();
-    assert!(session.plan(&synced, false).is_fresh());
+    let synced = sync::sync(&mut session, &[]).unwrap();
+    assert!(plan::plan(&session, &synced, false).is_fresh());
     drop(session);
     let outcome = second.builds("");
     assert!(outcome.summary.endings.values().all(|ending| *ending == Ending::Found));
@@ -147,8 +151,8 @@ fn a_pull_fetches_what_there_is_and_tells_what_there_is_not() {
     push(&machine(&registry), "api");
     let second = machine(&registry);
     let mut session = second.open().unwrap();
-    let synced = session.sync(&[]).unwrap();
-    let pulled = session.pull(&synced);
+    let synced = sync::sync(&mut session, &[]).unwrap();
+    let pulled = publish::pull(&mut session, &synced);
     assert_eq!(
         (&pulled["api"], &pulled["base"], &pulled["web"]),
         (&Pulled::Fetched, &Pulled::Fetched, &Pulled::Nowhere)
@@ -245,8 +249,8 @@ fn a_registry_that_does_not_answer_costs_a_build_and_no_more() {
         let second = machine(&registry);
         second.builds("api base web");
         let mut session = second.open().unwrap();
-        let synced = session.sync(&[]).unwrap();
-        assert!(session.plan(&synced, false).is_fresh());
+        let synced = sync::sync(&mut session, &[]).unwrap();
+        assert!(plan::plan(&session, &synced, false).is_fresh());
         let before = registry.digest("r.example/api:latest");
         drop(session);
         let outcome = push(&second, "");
@@ -309,14 +313,14 @@ fn an_image_that_another_machine_built_is_explained_here() {
     let second = machine(&registry);
     second.write("api/file", "another");
     let mut session = second.open().unwrap();
-    let synced = session.sync(&[]).unwrap();
-    let (tag, reasons) = session.against_elsewhere(&synced, "api").unwrap();
+    let synced = sync::sync(&mut session, &[]).unwrap();
+    let (tag, reasons) = elsewhere::against_elsewhere(&session, &synced, "api").unwrap();
     assert_eq!(tag, "r.example/api:1");
     let told: Vec<_> = reasons.iter().map(|reason| (reason.code, reason.subject.as_str())).collect();
     assert_eq!(told, [(Code::File, "file")]);
-    assert_eq!(session.against_elsewhere(&synced, "web"), None, "it is the same there");
+    assert_eq!(elsewhere::against_elsewhere(&session, &synced, "web"), None, "it is the same there");
     // And two of them can be compared, though neither was built here.
-    let one = session.build_named("r.example/api:1").unwrap();
-    let web = session.build_named("r.example/web:latest").unwrap();
-    assert!(session.between(&one, &web).unwrap().iter().any(|reason| reason.code == Code::File));
+    let one = diff::build_named(&session, "r.example/api:1").unwrap();
+    let web = diff::build_named(&session, "r.example/web:latest").unwrap();
+    assert!(diff::between(&session, &one, &web).unwrap().iter().any(|reason| reason.code == Code::File));
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use fs_err as fs;
 use imk::drive::project::Overrides;
 use imk::drive::session::{Opening, Session};
+use imk::drive::sync;
 use imk::engine::{
     BuildEvent, BuildRequest, Cancel, ContextFiles, DockerEngine, Endpoint, Engine, Environment, FakeEngine,
 };
@@ -67,7 +68,7 @@ impl Subject {
             let image = self.session.project.images.get_mut(&format!("r{}", recipe.number));
             image.unwrap().options.args = recipe.args();
         }
-        let synced = self.session.sync(&[]).unwrap();
+        let synced = sync::sync(&mut self.session, &[]).unwrap();
         let verdict = |recipe: &Recipe| {
             let name = format!("r{}", recipe.number);
             let image = self.session.input(&name).unwrap();
