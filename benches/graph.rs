@@ -10,9 +10,9 @@ use std::sync::Arc;
 use common::library;
 use common::repository::Shape;
 use common::round::{compare, size};
-use imk::drive::session::{STATE, Session};
-use imk::drive::sync;
 use imk::engine::FakeEngine;
+use imk::session::open::{STATE, Session};
+use imk::session::sync;
 use imk::source::locate::Located;
 use imk::source::memory::MemoryTree;
 

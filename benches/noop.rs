@@ -20,7 +20,7 @@ use std::sync::Arc;
 use common::repository::Shape;
 use common::round::{Candidate, compare, is_installed, peak_memory, run, size};
 use common::{library, walk};
-use imk::drive::run::Ending;
+use imk::build::run::Ending;
 use imk::engine::FakeEngine;
 
 const IMK: &str = env!("CARGO_BIN_EXE_imk");

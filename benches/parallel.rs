@@ -20,9 +20,9 @@ use common::library;
 use common::repository::Shape;
 use common::round::{Candidate, compare, is_installed, run};
 use fs_err as fs;
-use imk::drive::run::{self, BuildOptions, Ending};
-use imk::drive::sync;
+use imk::build::run::{self, BuildOptions, Ending};
 use imk::engine::FakeEngine;
+use imk::session::sync;
 use imk::source::locate::Located;
 use imk::source::memory::MemoryTree;
 

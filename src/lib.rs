@@ -47,21 +47,27 @@
 //! is stale. The *ledger* remembers results, *evidence* what went into them. `docs/glossary.md` has
 //! the rest, ARCHITECTURE.md what each room is and what it never does.
 
+pub mod build;
 pub mod cli;
 pub mod content;
 pub mod credentials;
-pub mod drive;
 pub mod engine;
 pub mod exec;
+pub mod explain;
 pub mod file;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod gc;
 pub mod hash;
 pub mod name;
+pub mod parallel;
 pub mod part;
+pub mod plan;
 pub mod query;
 pub mod reason;
 pub mod registry;
+pub mod replay;
+pub mod session;
 
 pub mod source;
 pub mod state;

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use imk::drive::project::Overrides;
-use imk::drive::run::{self, BuildOptions, Summary};
-use imk::drive::session::{Opening, Session};
-use imk::drive::sync;
+use imk::build::run::{self, BuildOptions, Summary};
 use imk::engine::{Cancel, FakeEngine};
+use imk::session::open::{Opening, Session};
+use imk::session::project::Overrides;
+use imk::session::sync;
 use imk::source::discover::discover;
 use imk::source::disk::DiskTree;
 use imk::source::locate::{Located, Trust, locate};
@@ -50,7 +50,7 @@ pub fn open(
         engine: Arc::clone(engine) as _,
         tree,
         registry: std::sync::Arc::new(imk::registry::FakeRegistry::new()),
-        asking: imk::drive::upstream::Asking::default(),
+        asking: imk::session::upstream::Asking::default(),
         cancel: Cancel::default(),
         environment: Default::default(),
         exclusive,

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::args::{AffectedArgs, Global};
 use super::failure::{Failure, sync_error};
 use super::{VERBS, open, out};
-use crate::drive::sync;
+use crate::session::sync;
 use crate::source::git::GitStore;
 
 pub fn run(global: &Global, args: &AffectedArgs) -> Result<(), Failure> {

@@ -8,13 +8,13 @@ use super::args::{self, BuildArgs, Global, PlanArgs};
 use super::failure::Failure;
 use super::progress::Progress;
 use super::{ci, engines, open, out, plan, records, words};
-use crate::drive::jobserver::{Jobserver, Makeflags};
-use crate::drive::publish::Shelved;
-use crate::drive::run::{self, BuildOptions, Ending, Event, Summary};
-use crate::drive::session::Session;
-use crate::drive::sync::Synced;
+use crate::build::jobserver::{Jobserver, Makeflags};
+use crate::build::publish::Shelved;
+use crate::build::run::{self, BuildOptions, Ending, Event, Summary};
 use crate::engine::{Caches, Cancel, EngineError};
 use crate::query::effect::BuildError;
+use crate::session::open::Session;
+use crate::session::sync::Synced;
 use crate::source::outside;
 use crate::syntax::imagefile;
 

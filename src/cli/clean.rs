@@ -6,11 +6,11 @@ use super::args::{CleanArgs, Global};
 use super::failure::{Failure, sync_error};
 use super::list::short;
 use super::{VERBS, open, out, table};
-use crate::drive::clean::{self, Cleaning, Extent, at_most};
-use crate::drive::holdings::{Held, Stays};
-use crate::drive::session::Session;
-use crate::drive::sync;
 use crate::engine::Cancel;
+use crate::gc::clean::{self, Cleaning, Extent, at_most};
+use crate::gc::engine_images::{Held, Stays};
+use crate::session::open::Session;
+use crate::session::sync;
 
 pub fn run(global: &Global, args: &CleanArgs) -> Result<(), Failure> {
     let mut session = open::session(global, !args.dry_run, &Cancel::default())?;

@@ -17,7 +17,7 @@ use super::args::Global;
 use super::args::shell::CompletionsArgs;
 use super::failure::Failure;
 use super::{command, open, out, quote};
-use crate::drive::project::{self, Overrides};
+use crate::session::project::{self, Overrides};
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
 use crate::syntax::imagefile;

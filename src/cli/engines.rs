@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::failure::Failure;
 use super::open::credentials;
-use crate::drive::project::Project;
 use crate::engine::{DockerEngine, Endpoint, Engine, EngineError, EnginePool, Environment, NoEngine, Node};
+use crate::session::project::Project;
 use crate::syntax::imagefile::{DeclaredEngine, EngineAddress};
 use crate::syntax::resolve::platform;
 

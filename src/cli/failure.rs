@@ -6,12 +6,12 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::out::Drawn;
 use super::{ci, quote};
-use crate::drive::project::ProjectError;
-use crate::drive::select::Unknown;
-use crate::drive::session::{OpenError, Session};
-use crate::drive::sync::SyncError;
 use crate::engine::EngineError;
 use crate::query::problem::Problem;
+use crate::session::open::{OpenError, Session};
+use crate::session::project::ProjectError;
+use crate::session::select::Unknown;
+use crate::session::sync::SyncError;
 use crate::source::tree::ReadError;
 use crate::syntax::git_source::masked;
 

@@ -5,14 +5,15 @@ use serde_json::{Value, json};
 use super::args::{GcArgs, Global};
 use super::failure::Failure;
 use super::{clean, open, out, table};
-use crate::drive::clean::at_most;
-use crate::drive::gc::{self, GcOptions, Sweep, Unused, Why};
-use crate::drive::gone;
-use crate::drive::overview;
-use crate::drive::plan;
-use crate::drive::project;
-use crate::drive::session::Session;
 use crate::engine::Cancel;
+use crate::gc::caches::Unused;
+use crate::gc::clean::at_most;
+use crate::gc::sweep::{self, GcOptions, Sweep, Why};
+use crate::plan::overview;
+use crate::plan::verdicts;
+use crate::session::open::Session;
+use crate::session::project;
+use crate::session::removed_images;
 
 pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
     // What is current is what a plain `imk` would make, not another stage of it.
@@ -21,15 +22,15 @@ pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
     let all: Vec<String> = project::names(&session.project).into_iter().collect();
     let synced = open::synced(&mut session, &all)?;
     overview::take_stock(&session, &synced);
-    let plan = plan::plan(&session, &synced, false);
+    let plan = verdicts::plan(&session, &synced, false);
     open::silent(&session);
-    gone::forget_gone(&session, &plan.keys).map_err(|why| open::state_error(&session, &why))?;
+    removed_images::forget_gone(&session, &plan.keys).map_err(|why| open::state_error(&session, &why))?;
     let options = GcOptions { keep: args.keep, published: args.published };
-    let sweep = gc::sweep(&session, &synced, &plan, &options);
+    let sweep = sweep::sweep(&session, &synced, &plan, &options);
     let sweep = if args.dry_run {
         sweep
     } else {
-        gc::carry_out(&mut session, &synced, sweep).map_err(|why| open::state_error(&session, &why))?
+        sweep::carry_out(&mut session, &synced, sweep).map_err(|why| open::state_error(&session, &why))?
     };
     for (_, error) in &sweep.unseen {
         out::warning(format_args!("{error}; its images were not looked at"));

@@ -10,11 +10,11 @@ use serde_json::json;
 use super::args::{Global, GraphArgs};
 use super::failure::{Failure, sync_error};
 use super::{VERBS, open, out};
-use crate::drive::session::Session;
-use crate::drive::sync;
 use crate::engine::Cancel;
 use crate::query::graph::{Bases, Order, bases};
 use crate::query::recipe::recipe;
+use crate::session::open::Session;
+use crate::session::sync;
 use crate::syntax::resolve::How;
 
 pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {

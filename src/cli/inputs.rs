@@ -5,9 +5,6 @@ use serde_json::{Map, Value, json};
 use super::args::{Global, InputsArgs};
 use super::failure::Failure;
 use super::{open, out};
-use crate::drive::others::{self, Origin};
-use crate::drive::session::Session;
-use crate::drive::sync::Synced;
 use crate::engine::Cancel;
 use crate::file::{FileKind, UsedFiles};
 use crate::part::Part;
@@ -16,6 +13,9 @@ use crate::query::inputs::Context;
 use crate::query::recipe::recipe;
 use crate::query::spec::known_parts;
 use crate::reason::Code;
+use crate::session::open::Session;
+use crate::session::overlays::{self, Origin};
+use crate::session::sync::Synced;
 
 /// What counts for one image, as far as it is known.
 struct Inputs {
@@ -88,7 +88,7 @@ fn inputs(session: &Session, synced: &Synced, name: &str) -> Result<Inputs, Fail
         parts: known_parts(db, image, recipe),
         bases: on,
         missing,
-        origins: others::origins(session, name),
+        origins: overlays::origins(session, name),
     })
 }
 

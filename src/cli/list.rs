@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::args::{Global, ListArgs};
 use super::failure::{Failure, sync_error};
 use super::{VERBS, open, out, table, words};
-use crate::drive::overview::{self, Overview, Standing};
-use crate::drive::plan;
-use crate::drive::session::Session;
-use crate::drive::sync;
 use crate::engine::Cancel;
+use crate::plan::overview::{self, Overview, Standing};
+use crate::plan::verdicts;
+use crate::session::open::Session;
+use crate::session::sync;
 
 pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
@@ -25,7 +25,7 @@ pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
         out::warning(format_args!("what imk wrote down is believed; the engine may have lost some of it"));
     }
     overview::take_stock(&session, &synced);
-    let plan = plan::plan(&session, &synced, false);
+    let plan = verdicts::plan(&session, &synced, false);
     let images = overview::overview(&session, &synced, &plan);
     // As after a plan: what was read and heard serves the next run.
     let _ = session.executor.tree.save();

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::args::{Global, LogArgs};
 use super::failure::{Failure, sync_error};
 use super::{VERBS, open, out, words};
-use crate::drive::sync;
-use crate::drive::why;
 use crate::engine::Cancel;
+use crate::explain::why;
+use crate::session::sync;
 use crate::state::ledger::Record;
 
 pub fn run(global: &Global, args: &LogArgs) -> Result<(), Failure> {

@@ -9,15 +9,16 @@ use super::args::Global;
 use super::failure::{Failure, open_error, sync_error};
 use super::{VERBS, ci, engines, out, words};
 use crate::credentials::Credentials;
-use crate::drive::affected::{Affected, affected};
-use crate::drive::others;
-use crate::drive::project::Overrides;
-use crate::drive::session::{Kept, OpenError, Opening, Session};
-use crate::drive::states::{Asked, States, StatesError};
-use crate::drive::sync::{self, Synced};
-use crate::drive::upstream::Asking;
 use crate::engine::{Cancel, Environment, NoEngine};
+use crate::explain::affected::{Affected, affected};
+use crate::explain::tree_state::{Asked, States, StatesError};
+use crate::plan::ready;
 use crate::registry::{OciRegistry, Options, Stop};
+use crate::session::open::{Kept, OpenError, Opening, Session};
+use crate::session::overlays;
+use crate::session::project::Overrides;
+use crate::session::sync::Synced;
+use crate::session::upstream::Asking;
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
 use crate::source::git::history::Commit;
@@ -267,13 +268,13 @@ fn open(
     let mut session = Session::open_with(opening, recipes, waiting, kept)
         .map_err(|error| open_error(error, |path| text(&*tree, path)))?;
     session.executor.enlist(engines::engine_pool(&global.engines, &session.project, &environment)?);
-    others::on_fetch(&mut session, Arc::new(|url: &str| out::note(format_args!("fetching from {url}"))));
+    overlays::on_fetch(&mut session, Arc::new(|url: &str| out::note(format_args!("fetching from {url}"))));
     Ok(session)
 }
 
 /// Brings the inputs up to date, and tells what a person should know of the bases outside.
 pub fn synced(session: &mut Session, words: &[String]) -> Result<Synced, Failure> {
-    let synced = sync::sync(session, words).map_err(|error| sync_error(error, session, VERBS))?;
+    let synced = ready::sync(session, words).map_err(|error| sync_error(error, session, VERBS))?;
     for line in words::notes(&session.upstream.take_notes()) {
         out::warning(format_args!("{line}"));
     }
@@ -370,7 +371,7 @@ pub fn overrides(global: &Global) -> Overrides {
 
 /// Says which branches and tags could not be asked about, and what is used instead.
 pub fn away(session: &Session) {
-    for away in others::away(session) {
+    for away in overlays::away(session) {
         let when = i64::try_from(away.when).ok().and_then(|when| jiff::Timestamp::from_second(when).ok());
         let when = when.map_or_else(String::new, |when| when.strftime(" of %F %H:%M UTC").to_string());
         let commit = &away.commit[..12.min(away.commit.len())];

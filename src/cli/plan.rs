@@ -5,12 +5,13 @@ use serde_json::json;
 use super::args::{Global, PlanArgs, Targets};
 use super::failure::Failure;
 use super::{open, out, words};
-use crate::drive::plan::{self, Plan, Verdict};
-use crate::drive::session::Session;
-use crate::drive::sync::Synced;
-use crate::drive::tags::{Skipped, together};
-use crate::drive::warnings;
 use crate::engine::Cancel;
+use crate::plan::tags::tagging::Skipped;
+use crate::plan::tags::tagging::together;
+use crate::plan::verdicts::{self, Plan, Verdict};
+use crate::plan::warnings;
+use crate::session::open::Session;
+use crate::session::sync::Synced;
 
 pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
     let (session, synced, plan) = planned(global, &args.targets, args.always_make, args.rev.as_deref())?;
@@ -72,7 +73,7 @@ pub fn planned(
             "the plan believes what imk wrote down; the engine may have lost some of it"
         ));
     }
-    let plan = plan::plan(&session, &synced, always);
+    let plan = verdicts::plan(&session, &synced, always);
     // What was read of the files and heard from registries serves the next run; a plan changes nothing else.
     let _ = session.executor.tree.save();
     let _ = session.upstream.save();

@@ -13,9 +13,9 @@ use super::failure::Failure;
 use super::hook::mode;
 use super::plan::{mistakes, sentence as verdict_sentence};
 use super::{open, out};
-use crate::drive::hook::{self, Lack};
-use crate::drive::plan;
 use crate::engine::Cancel;
+use crate::explain::pushed::{self, Lack};
+use crate::plan::verdicts;
 use crate::source::git::pushed::{PushedTree, pushed};
 use crate::source::locate::Located;
 
@@ -103,9 +103,9 @@ impl Push<'_> {
         }
         let mut session = open::session_of(self.global, &self.now, tree, commit, false, &Cancel::default())?;
         let synced = open::synced(&mut session, &[])?;
-        let found = plan::plan(&session, &synced, false);
+        let found = verdicts::plan(&session, &synced, false);
         mistakes(&session, &found)?;
-        let lacks = hook::lacking(&session, &found, self.published);
+        let lacks = pushed::lacking(&session, &found, self.published);
         if !lacks.is_empty()
             && let Err(error) = &synced.engine
         {

@@ -21,11 +21,11 @@ use super::ci::{Ci, Row};
 use super::out::{self, Line};
 use super::quote;
 use super::words;
-use crate::drive::gone::log_name;
-use crate::drive::run::{Ending, Event, Summary};
+use crate::build::run::{Ending, Event, Summary};
 use crate::engine::{BuildEvent, ImageId};
 use crate::exec::executor::JobEvent;
 use crate::reason::Reason;
+use crate::session::removed_images::log_name;
 use crate::state::folder::StateFolder;
 
 /// How much of a failed build's log is shown again at the end.

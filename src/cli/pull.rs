@@ -3,7 +3,7 @@
 use super::args::{Global, PullArgs};
 use super::failure::Failure;
 use super::{open, out};
-use crate::drive::publish::{self, Pulled};
+use crate::build::publish::{self, Pulled};
 use crate::engine::Cancel;
 
 pub fn run(global: &Global, args: &PullArgs) -> Result<(), Failure> {

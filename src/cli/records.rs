@@ -11,9 +11,9 @@ use super::args::Global;
 use super::args::shell::RecordArgs;
 use super::failure::Failure;
 use super::open;
-use crate::drive::publish::Shelved;
-use crate::drive::run::{Ending, Summary};
-use crate::drive::sync::Synced;
+use crate::build::publish::Shelved;
+use crate::build::run::{Ending, Summary};
+use crate::session::sync::Synced;
 use crate::source::outside;
 
 /// Before anything is built: refuses what cannot be written afterwards.

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::args::{Global, ReplayArgs};
 use super::failure::Failure;
 use super::{open, out, words};
-use crate::drive::replay::{Asked, Builds, Replay, Sums, replay, sums};
+use crate::replay::commits::{Asked, replay};
+use crate::replay::costs::Replay;
+use crate::replay::sums::{Builds, Sums, sums};
 use crate::source::git::history::Range;
 
 /// How many images and lines the table shows.

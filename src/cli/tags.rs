@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 use super::args::{Global, TagsArgs};
 use super::failure::Failure;
 use super::{open, out, plan, words};
-use crate::drive::plan::{Plan, Verdict};
-use crate::drive::tags::{self, newest};
-use crate::drive::tags::{Newest, Skipped, Tagging};
 use crate::engine::Cancel;
+use crate::plan::tags::newest::{self, Newest};
+use crate::plan::tags::tagging::Tagging;
+use crate::plan::tags::tagging::{self, Skipped};
+use crate::plan::verdicts::{Plan, Verdict};
 
 pub fn run(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
     if args.newest {
@@ -16,7 +17,7 @@ pub fn run(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
     }
     let (session, synced, planned) = plan::planned(global, &args.targets, false, None)?;
     plan::mistakes(&session, &planned)?;
-    let tagging = tags::tagging(&session, &synced);
+    let tagging = tagging::tagging(&session, &synced);
     let targets = || synced.targets.iter();
     if args.json {
         let images: Vec<Value> = targets().map(|name| json_image(&planned, &tagging, name)).collect();

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::args::{Global, OutdatedArgs, UpdateArgs};
 use super::failure::{Failure, sync_error};
 use super::{VERBS, open, out};
-use crate::drive::plan::{self, Verdict};
-use crate::drive::project::lock_path;
-use crate::drive::session::Session;
-use crate::drive::update::{self, After, Move, Update};
 use crate::engine::Cancel;
+use crate::plan::verdicts::{self, Verdict};
+use crate::session::open::Session;
+use crate::session::project::lock_path;
+use crate::session::update::{self, After, Move, Update};
 
 pub fn run(global: &Global, args: &UpdateArgs) -> Result<(), Failure> {
     let (mut session, update) = asked(global, &args.names, !args.dry_run)?;
@@ -65,7 +65,7 @@ fn asked(global: &Global, names: &[String], exclusive: bool) -> Result<(Session,
 fn stale(session: &mut Session) -> Result<Vec<String>, Failure> {
     let everything: Vec<String> = session.project.images.keys().cloned().collect();
     let synced = open::synced(session, &everything)?;
-    let jobs = plan::plan(session, &synced, false).jobs;
+    let jobs = verdicts::plan(session, &synced, false).jobs;
     let stale =
         jobs.into_iter().filter(|(_, verdict)| matches!(verdict, Verdict::Stale(_) | Verdict::Waits(_)));
     Ok(stale.map(|(name, _)| format!("`{name}`")).collect())

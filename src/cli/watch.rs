@@ -17,13 +17,14 @@ use super::build::{self, Going};
 use super::failure::{Failure, sync_error};
 use super::out::Drawn;
 use super::{VERBS, open, out};
-use crate::drive::plan;
-use crate::drive::run::Event;
-use crate::drive::session::{Kept, Session};
-use crate::drive::sync::{self, Synced};
-use crate::drive::watch::{self, Specs, reached};
+use crate::build::run::Event;
 use crate::engine::Cancel;
 use crate::exec::executor::JobEvent;
+use crate::plan::ready;
+use crate::plan::verdicts;
+use crate::session::open::{Kept, Session};
+use crate::session::sync::Synced;
+use crate::session::watched::{self, Specs, reached};
 use crate::source::watching::{Waker, WatchError, Watcher};
 
 /// New folders are looked at again before they are trusted, so often at most.
@@ -130,8 +131,8 @@ impl Watch<'_> {
                 return Ok(false);
             }
         };
-        let plan = plan::plan(&session, &synced, false);
-        let specs = watch::specs(&session, &synced);
+        let plan = verdicts::plan(&session, &synced, false);
+        let specs = watched::specs(&session, &synced);
         // A stat cache that cannot be written costs time.
         let _ = session.executor.tree.save();
         self.kept = Some(session.leave());
@@ -168,23 +169,23 @@ impl Watch<'_> {
         };
         session.look_past_editors();
         for _ in 0..LOOKS {
-            let synced = match sync::sync(&mut session, &self.args.targets.words) {
+            let synced = match ready::sync(&mut session, &self.args.targets.words) {
                 Ok(synced) => synced,
                 Err(error) => {
                     let failure = sync_error(error, &session, VERBS);
                     let folders = self.seen.as_ref().map(|(_, folders)| folders.clone()).unwrap_or_default();
-                    let folders = folders.into_iter().chain(watch::recipe_folders(&session)).collect();
+                    let folders = folders.into_iter().chain(watched::recipe_folders(&session)).collect();
                     let root = session.project.root.clone();
                     self.watcher.watch(&root, session.state().path(), &folders).map_err(fatal)?;
                     self.kept = Some(session.leave());
                     return Err(Trouble::Wrong(failure));
                 }
             };
-            let specs = watch::specs(&session, &synced);
+            let specs = watched::specs(&session, &synced);
             let is_known = specs.values().all(Result::is_ok);
             let folders = match self.seen.take() {
                 Some((before, folders)) if is_known && before == specs => folders,
-                _ => watch::folders(&session, &synced),
+                _ => watched::folders(&session, &synced),
             };
             let root = session.project.root.clone();
             let is_new = self.watcher.watch(&root, session.state().path(), &folders).map_err(fatal)?;
@@ -218,7 +219,7 @@ impl Watch<'_> {
                 return Ok(true);
             }
         };
-        let specs = watch::specs(&session, &synced);
+        let specs = watched::specs(&session, &synced);
         let flying: Arc<Mutex<BTreeSet<String>>> = Arc::default();
         let args = BuildArgs {
             targets: self.args.targets.clone(),
@@ -300,8 +301,8 @@ impl Watch<'_> {
         let now = || {
             let mut session = open::session_with(self.global, false, &Cancel::default(), &mut None).ok()?;
             session.look_past_editors();
-            let synced = sync::sync(&mut session, &self.args.targets.words).ok()?;
-            Some(watch::specs(&session, &synced))
+            let synced = ready::sync(&mut session, &self.args.targets.words).ok()?;
+            Some(watched::specs(&session, &synced))
         };
         let Some(now) = now() else { return BTreeSet::new() };
         let reached = reached(before, &now, &synced.order.bases);

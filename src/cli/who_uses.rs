@@ -6,8 +6,8 @@ use super::args::{Global, WhoUsesArgs};
 use super::failure::Failure;
 use super::words::rule;
 use super::{open, out};
-use crate::drive::states::States;
-use crate::drive::users::{self, Reading};
+use crate::explain::tree_state::States;
+use crate::explain::who_uses::{self, Reading};
 
 pub fn run(global: &Global, args: &WhoUsesArgs) -> Result<(), Failure> {
     let located = open::located(global)?;
@@ -29,7 +29,7 @@ pub fn run(global: &Global, args: &WhoUsesArgs) -> Result<(), Failure> {
 }
 
 fn image(states: &States, args: &WhoUsesArgs) -> Result<bool, Failure> {
-    let users = users::users(&states.session, &states.synced, &args.what);
+    let users = who_uses::users(&states.session, &states.synced, &args.what);
     if args.json {
         out::json(&json!({"image": args.what, "users": users}));
     } else {
@@ -45,7 +45,7 @@ fn file(states: &States, args: &WhoUsesArgs, path: &str) -> Result<bool, Failure
     let readers = Reading::new(&states.session, &states.synced).readers(path)?;
     if args.json {
         let with = readers.iter().map(|reader| {
-            let users = users::users(&states.session, &states.synced, &reader.image);
+            let users = who_uses::users(&states.session, &states.synced, &reader.image);
             let users: Vec<String> = users.into_iter().map(|user| user.image).collect();
             json!({"image": reader.image, "read_by": reader.by, "users": users})
         });
@@ -62,7 +62,8 @@ fn file(states: &States, args: &WhoUsesArgs, path: &str) -> Result<bool, Failure
     }
     let direct = |name: &str| readers.iter().any(|reader| reader.image == name);
     let mut told: Vec<String> = Vec::new();
-    for user in readers.iter().flat_map(|reader| users::users(&states.session, &states.synced, &reader.image))
+    for user in
+        readers.iter().flat_map(|reader| who_uses::users(&states.session, &states.synced, &reader.image))
     {
         if !direct(&user.image) && !told.contains(&user.image) {
             out::line(format_args!("{}", user.way.join(" ← ")));

@@ -8,11 +8,11 @@ use super::args::{Global, Targets, WhyArgs};
 use super::failure::Failure;
 use super::words::cause;
 use super::{out, plan};
-use crate::drive::elsewhere;
-use crate::drive::origin;
-use crate::drive::session::Session;
-use crate::drive::why::{self, Chain};
+use crate::explain::origin;
+use crate::explain::published_builds;
+use crate::explain::why::{self, Chain};
 use crate::reason::Reason;
+use crate::session::open::Session;
 use crate::source::git::GitStore;
 use crate::source::git::origin::{Origin, Start};
 
@@ -31,7 +31,7 @@ pub fn run(global: &Global, args: &WhyArgs) -> Result<(), Failure> {
         let mut against = None;
         for way in ways.iter_mut().filter(|way| way.causes == [Reason::never_built()]) {
             let last = way.images.last().map(String::as_str).unwrap_or_default();
-            if let Some((tag, causes)) = elsewhere::against_elsewhere(&session, &synced, last) {
+            if let Some((tag, causes)) = published_builds::against_elsewhere(&session, &synced, last) {
                 way.causes = causes;
                 against = Some(tag);
             }

@@ -8,7 +8,7 @@ use super::args::{Global, Targets, WhyNotArgs};
 use super::failure::Failure;
 use super::words::rule;
 use super::{open, out, plan};
-use crate::drive::why_not::{self, Bearing};
+use crate::explain::why_not::{self, Bearing};
 use crate::source::git::GitStore;
 
 pub fn run(global: &Global, args: &WhyNotArgs) -> Result<(), Failure> {

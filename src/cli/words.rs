@@ -5,11 +5,11 @@ pub mod rule;
 
 use std::collections::BTreeMap;
 
-use crate::drive::tags::Missing;
-use crate::drive::upstream::{Instead, Note};
 use crate::engine::EngineError;
+use crate::plan::tags::missing::Missing;
 use crate::query::effect::BuildError;
 use crate::reason::{Code, Reason};
+use crate::session::upstream::{Instead, Note};
 
 /// A cause as the end of a line: ``` `src/main.rs` changed```.
 pub fn reason(reason: &Reason) -> String {

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use imk::drive::project::Overrides;
-use imk::drive::session::{Opening, Session};
-use imk::drive::sync;
 use imk::engine::{Cancel, Engine, EngineIdentity, FakeEngine, ImageId, ImageInfo};
 use imk::query::spec::spec;
+use imk::session::open::{Opening, Session};
+use imk::session::project::Overrides;
+use imk::session::sync;
 use imk::source::locate::Located;
 use imk::source::memory::MemoryTree;
 use imk::source::tree::SourceTree;
@@ -66,7 +66,7 @@ impl Peer {
             engine: Arc::clone(&self.engine) as Arc<dyn Engine>,
             tree: Arc::new(self.tree.clone()) as Arc<dyn SourceTree>,
             registry: Arc::new(imk::registry::FakeRegistry::new()),
-            asking: imk::drive::upstream::Asking::default(),
+            asking: imk::session::upstream::Asking::default(),
             cancel: Cancel::default(),
             environment: Default::default(),
             state: imk::state::folder::StateFolder::at(&self.folder.path().join(".imk")),

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::{Check, clock};
-use crate::drive::session::Session;
 use crate::engine::{DockerEngine, Endpoint, Engine, Environment};
+use crate::session::open::Session;
 
 const SECTION: &str = "engine";
 

@@ -9,12 +9,12 @@ use super::{Check, clock};
 use crate::cli::args::Global;
 use crate::cli::open;
 use crate::credentials::Credentials;
-use crate::drive::others;
-use crate::drive::project::{self, lock_path};
-use crate::drive::session::Session;
-use crate::drive::upstream::at_once;
+use crate::parallel::at_once;
 use crate::query::inputs::Workspace;
 use crate::registry::OciRegistry;
+use crate::session::open::Session;
+use crate::session::overlays;
+use crate::session::project::{self, lock_path};
 use crate::source::locate::Located;
 use crate::syntax::imagefile::Policy;
 use crate::syntax::reference;
@@ -143,7 +143,7 @@ pub(super) fn git(global: &Global, session: &Session) -> Vec<Check> {
         None => Check::ok(SECTION, "the program git does not run; no image needs it"),
     }];
     if !global.offline {
-        checks.extend(others::reach_others(session).into_iter().map(|(url, answer)| match answer {
+        checks.extend(overlays::reach_others(session).into_iter().map(|(url, answer)| match answer {
             Ok(()) => Check::ok(SECTION, format!("`{url}` answers")),
             Err(error) => Check::fail(SECTION, format!("`{url}`: {error}"), error.hint()),
         }));

@@ -4,11 +4,11 @@ use super::{Check, clock, first_line};
 use crate::cli::args::Global;
 use crate::cli::failure::Failure;
 use crate::cli::{open, table};
-use crate::drive::plan;
-use crate::drive::project;
-use crate::drive::session::Session;
-use crate::drive::sync;
+use crate::plan::ready;
+use crate::plan::verdicts;
 use crate::query::snapshot::{self, Health};
+use crate::session::open::Session;
+use crate::session::project;
 use crate::source::locate::Located;
 use crate::state::ledger;
 
@@ -97,10 +97,10 @@ pub(super) fn files(global: &Global, located: &Located) -> Vec<Check> {
 pub(super) fn comparison(global: &Global, session: &mut Session) -> Vec<Check> {
     let fingerprints = |session: &mut Session| -> Result<_, Failure> {
         let all: Vec<String> = project::names(&session.project).into_iter().collect();
-        let synced = sync::sync(session, &all);
+        let synced = ready::sync(session, &all);
         let synced = synced.map_err(|error| crate::cli::failure::sync_error(error, session, &[]))?;
-        let plan = plan::plan(session, &synced, false);
-        Ok(session.fingerprints(&synced, &plan))
+        let plan = verdicts::plan(session, &synced, false);
+        Ok(verdicts::fingerprints(session, &synced, &plan))
     };
     let mut compared = || -> Result<_, Failure> {
         let remembered = fingerprints(session)?;

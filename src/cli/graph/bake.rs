@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::drive::session::Session;
-use crate::drive::sync::{self, SyncError};
-use crate::drive::tags;
+use crate::plan::tags::tagging;
 use crate::query::graph::{Bases, Order};
+use crate::session::open::Session;
+use crate::session::sync::{self, SyncError};
 use crate::syntax::imagefile::SecretSource;
 
 /// The images that `words` mean, as `default`, and those of each group.
@@ -87,7 +87,7 @@ fn target(
         }
     }
     // A tag with a key has none here: bake makes images that imk knows nothing of.
-    let tags = tags::facts_of(session, &[name.to_owned()]).of(name, None).given;
+    let tags = tagging::facts_of(session, &[name.to_owned()]).of(name, None).given;
     body.insert("tags".into(), tags.iter().map(|tag| text(&tag.reference)).collect());
     body.extend(options.platform.as_ref().map(|platform| ("platforms".to_owned(), json!([text(platform)]))));
     if !image.secrets.is_empty() {

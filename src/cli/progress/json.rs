@@ -5,12 +5,11 @@
 
 use serde_json::{Value, json};
 
-use crate::drive::run::{Ending, Summary};
+use super::words;
+use crate::build::run::{Ending, Summary};
 use crate::engine::{BuildEvent, EngineError, ImageId};
 use crate::query::effect::BuildError;
 use crate::reason::Reason;
-
-use super::words;
 
 /// One line: the event's name, when it was written, its fields.
 pub fn line(event: &str, fields: Value) -> String {

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::{day, headline, remarks, rules, share, short};
 use crate::cli::words;
-use crate::drive::replay::{Builds, Replay, Sums};
+use crate::replay::costs::Replay;
+use crate::replay::sums::{Builds, Sums};
 
 const WIDTH: usize = 960;
 const HEIGHT: usize = 280;

@@ -1,7 +1,7 @@
 //! Why a file does not count, in words.
 
-use crate::drive::place::Place;
-use crate::drive::why_not::{Bearing, Rule};
+use crate::explain::line::Place;
+use crate::explain::why_not::{Bearing, Rule};
 
 /// What a file is to an image, as what follows its name.
 pub fn bearing(image: &str, bearing: &Bearing) -> String {

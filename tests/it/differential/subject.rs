@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use fs_err as fs;
-use imk::drive::project::Overrides;
-use imk::drive::session::{Opening, Session};
-use imk::drive::sync;
 use imk::engine::{
     BuildEvent, BuildRequest, Cancel, ContextFiles, DockerEngine, Endpoint, Engine, Environment, FakeEngine,
 };
 use imk::file::{FileKind, UsedFile, UsedFiles};
 use imk::query::spec::spec;
+use imk::session::open::{Opening, Session};
+use imk::session::project::Overrides;
+use imk::session::sync;
 use imk::source::disk::DiskTree;
 use imk::source::locate::Located;
 use imk::source::tree::SourceTree;
@@ -49,7 +49,7 @@ impl Subject {
             engine: Arc::new(FakeEngine::new()),
             tree: Arc::clone(&tree) as Arc<dyn SourceTree>,
             registry: Arc::new(imk::registry::FakeRegistry::new()),
-            asking: imk::drive::upstream::Asking::default(),
+            asking: imk::session::upstream::Asking::default(),
             cancel: Cancel::default(),
             environment: Default::default(),
             state,

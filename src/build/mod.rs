@@ -1,0 +1,9 @@
+//! Carries a build out: schedules images, demands their results, tags, publishes and sums up.
+//!
+//! Decides nothing about staleness: the `image` query does. Never prints: it reports events.
+
+pub mod jobserver;
+pub mod publish;
+pub mod run;
+pub mod schedule;
+pub mod summary;

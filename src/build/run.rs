@@ -1,0 +1,437 @@
+//! Builds: demands the images of an order in parallel, tags the results, remembers.
+//!
+//! rayon runs the ready queue here and is never used inside a query: a task
+//! starts when all its bases are done, so no worker waits inside salsa.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::build::jobserver::{Jobserver, Turn};
+use crate::build::publish::{self, Shelved, publish};
+use crate::build::schedule::{Schedule, State};
+use crate::build::summary::kept;
+pub use crate::build::summary::{Ending, Event, Summary};
+use crate::engine::{Caches, SecretValue};
+use crate::exec::executor::{Executor, JobEvent, Run};
+use crate::exec::push::PublishError;
+use crate::plan::requirements;
+use crate::plan::tags::tagging::{self, Tagging};
+use crate::query::ImkDb;
+use crate::query::effect::{BuildError, Built};
+use crate::query::image::image;
+use crate::query::inputs::Image;
+use crate::query::problem::Problem;
+use crate::query::spec::spec;
+use crate::reason::Reason;
+use crate::session::inputs;
+use crate::session::open::Session;
+use crate::session::removed_images;
+use crate::session::sync::Synced;
+use crate::source::outside;
+use crate::syntax::imagefile::SecretSource;
+
+/// How often a run begins again because a registry was not as it was thought to be.
+const ROUNDS: usize = 2;
+
+/// What a caller may choose of a build.
+#[derive(Clone, Debug, Default)]
+pub struct BuildOptions {
+    /// How many images at once.
+    pub jobs: usize,
+    /// Go on with what does not depend on a failure.
+    pub keep_going: bool,
+    /// Build the targets though they are fresh.
+    pub always: bool,
+    /// And have the engine forget its own cache.
+    pub no_cache: bool,
+    /// Publish the results: everything by its key, the targets under their tags.
+    pub push: bool,
+    /// Fetch the targets that only a registry or another engine has.
+    pub load: bool,
+    /// Layer caches of every image, beside those it declares.
+    pub cache: Caches,
+    /// The time that published images bear, seconds since 1970.
+    pub epoch: i64,
+    /// Who else counts what runs at once: each build waits for its turn there.
+    pub jobserver: Option<Arc<Jobserver>>,
+}
+
+/// Everything wrong with the images of an order, before any build.
+/// With `always`, the targets are to be built whatever they are.
+pub fn problems(session: &Session, synced: &Synced, always: bool) -> BTreeMap<String, Vec<Problem>> {
+    let mut problems = BTreeMap::new();
+    for name in &synced.order.names {
+        if let Some(image) = session.image(name)
+            && let Err(wrong) = spec(&session.db, image)
+        {
+            problems.insert(name.clone(), wrong);
+        }
+    }
+    for (name, problem) in requirements::unplaced(session, synced, always) {
+        problems.entry(name).or_default().push(problem);
+    }
+    problems
+}
+
+/// Builds what is stale of an order and tags the results.
+pub fn build(
+    session: &mut Session,
+    synced: &Synced,
+    options: &BuildOptions,
+    tell: &Arc<dyn Fn(Event) + Send + Sync>,
+) -> Summary {
+    let forced = if options.always { synced.targets.clone() } else { BTreeSet::new() };
+    for name in &forced {
+        inputs::ask_again(session, name);
+    }
+    let told: Arc<Mutex<BTreeMap<String, Told>>> = Arc::default();
+    let share = session.share();
+    let report = {
+        let (told, tell) = (Arc::clone(&told), Arc::clone(tell));
+        let (jobserver, cancel) = (options.jobserver.clone(), session.executor.cancel.clone());
+        move |name: &str, event: JobEvent| {
+            match &event {
+                JobEvent::Build(_)
+                | JobEvent::On(_)
+                | JobEvent::Lost { .. }
+                | JobEvent::Publishing
+                | JobEvent::Yielded => {}
+                JobEvent::Found => lock(&told).entry(name.to_owned()).or_default().found = true,
+                JobEvent::Started(reasons) => {
+                    // The build begins when this returns. One that was cancelled meanwhile ends at once.
+                    let turn = jobserver.as_ref().and_then(|jobserver| jobserver.turn(&cancel));
+                    let mut told = lock(&told);
+                    let told = told.entry(name.to_owned()).or_default();
+                    told.built = Some(reasons.clone());
+                    (told.turn, told.began) = (turn, Some(Instant::now()));
+                }
+                JobEvent::SameResult => lock(&told).entry(name.to_owned()).or_default().same = true,
+                JobEvent::Reused(_) => lock(&told).entry(name.to_owned()).or_default().reused = true,
+            }
+            tell(Event::Job(name.to_owned(), event));
+        }
+    };
+    session.executor.begin(Run {
+        selections: synced.selections.clone(),
+        forced,
+        no_cache: options.no_cache,
+        publish: match options.push {
+            true => synced.order.names.iter().cloned().collect(),
+            false => BTreeSet::new(),
+        },
+        annotations: match options.push {
+            true => publish::annotations(session, synced, options.epoch),
+            false => BTreeMap::new(),
+        },
+        secrets: secrets(session),
+        nonce: share[..12].to_owned(),
+        share,
+        needs: requirements::needs(session),
+        caches: requirements::caches(session, &options.cache),
+        report: Some(Arc::new(report)),
+    });
+    let mut summary = demand(session, synced, options, tell, &told);
+    // What a registry had is gone from there, or another machine was faster: once more, with that known.
+    for _ in 0..ROUNDS {
+        let again = session.executor.take_again();
+        if again.is_empty() || summary.interrupted {
+            break;
+        }
+        again.iter().for_each(|name| inputs::ask_again(session, name));
+        let later = demand(session, synced, options, tell, &told);
+        summary.follow(later);
+    }
+    session.executor.release_pins();
+    remember_results(session, &summary);
+    let keys = summary.results.iter().map(|(name, built)| (name.clone(), built.key)).collect();
+    // What could not be dropped takes room, and is tried again by the next run.
+    let _ = removed_images::forget_gone(session, &keys);
+    summary.kept = kept(synced, &summary);
+    summary
+}
+
+fn demand(
+    session: &Session,
+    synced: &Synced,
+    options: &BuildOptions,
+    tell: &Arc<dyn Fn(Event) + Send + Sync>,
+    told: &Mutex<BTreeMap<String, Told>>,
+) -> Summary {
+    let took = |name: &String| session.executor.ledger.newest_of(name).map(|record| record.took_ms);
+    let mut known: Vec<u64> = synced.order.names.iter().filter_map(took).filter(|ms| *ms > 0).collect();
+    known.sort_unstable();
+    // An image never built is taken for a usual one: guessed short, a long chain of new ones would start late.
+    let usual = known.get(known.len() / 2).copied().unwrap_or(1_000);
+    let expected = |name: &str| took(&name.to_owned()).filter(|ms| *ms > 0).unwrap_or(usual);
+    let work = Work {
+        schedule: Mutex::new(Schedule::new(&synced.order, expected, options.keep_going)),
+        summary: Mutex::default(),
+        images: session.workspace().images(&session.db),
+        executor: &session.executor,
+        targets: &synced.targets,
+        options,
+        tagging: tagging::tagging(session, synced),
+        told,
+        tell,
+    };
+    // What is remembered or in the ledger needs no second thread; a pool is made when the first image does.
+    let jobs = options.jobs.max(1);
+    match rayon::ThreadPoolBuilder::new().num_threads(jobs).build() {
+        Ok(pool) => {
+            let db = Mutex::new(session.db.clone());
+            let ready = lock(&work.schedule).ready();
+            pool.scope(|scope| (0..ready).for_each(|_| work.spawn(scope, lock(&db).clone())));
+        }
+        Err(_) => while work.step(&session.db).is_some() {},
+    }
+    let mut summary = work.summary.into_inner().unwrap_or_else(PoisonError::into_inner);
+    summary.interrupted = session.executor.cancel.is_cancelled();
+    let schedule = work.schedule.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for (name, state) in schedule.states() {
+        if matches!(state, State::Skipped | State::Wanted | State::Ready) {
+            summary.endings.insert(name.clone(), Ending::Skipped);
+        }
+    }
+    summary
+}
+
+/// Remembers results for the next run's question to the engine, and makes failures be tried again.
+fn remember_results(session: &mut Session, summary: &Summary) {
+    let home = session.executor.pool().default_node().name.clone();
+    for (name, built) in &summary.results {
+        // What only a registry has is not looked for on the engine.
+        if session.executor.has(&built.id) == Ok(false) {
+            session.changed |= session.memory.results.remove(name).is_some();
+            continue;
+        }
+        if session.memory.results.get(name) != Some(&built.id) {
+            session.memory.results.insert(name.clone(), built.id.clone());
+            session.changed = true;
+        }
+        let place = session.executor.place_of(&built.id).filter(|place| *place != home);
+        if session.memory.places.get(name) != place.as_ref() {
+            session.changed = true;
+            match place {
+                Some(place) => drop(session.memory.places.insert(name.clone(), place)),
+                None => drop(session.memory.places.remove(name)),
+            }
+        }
+    }
+    let known = session.project.images.keys().cloned().collect::<BTreeSet<_>>();
+    session.memory.results.retain(|name, _| known.contains(name));
+    session.memory.places.retain(|name, _| known.contains(name));
+    for (name, ending) in &summary.endings {
+        if let Ending::Failed(error) = ending {
+            session.memory.results.remove(name);
+            // These two become stale by themselves, when what they report changes.
+            if !matches!(error, BuildError::Base(_) | BuildError::Invalid(_)) {
+                inputs::ask_again(session, name);
+            }
+        }
+    }
+}
+
+fn secrets(session: &Session) -> BTreeMap<String, BTreeMap<String, Result<SecretValue, String>>> {
+    let root = &session.project.root;
+    let value = |id: &String, source: &SecretSource| match source {
+        SecretSource::Env(variable) => session
+            .environment
+            .get(OsStr::new(variable))
+            .map(|value| SecretValue(value.as_bytes().to_vec()))
+            .ok_or_else(|| format!("secret `{id}`: the variable {variable} is not set")),
+        SecretSource::File(path) => outside::read(&root.join(path))
+            .map(SecretValue)
+            .map_err(|error| format!("secret `{id}`: {error}")),
+    };
+    let of_image = |secrets: &BTreeMap<String, SecretSource>| {
+        secrets.iter().map(|(id, source)| (id.clone(), value(id, source))).collect()
+    };
+    let images = session.project.images.iter().filter(|(_, image)| !image.secrets.is_empty());
+    images.map(|(name, image)| (name.clone(), of_image(&image.secrets))).collect()
+}
+
+/// What was told of a job while its query ran; nothing of one that was remembered.
+#[derive(Default)]
+struct Told {
+    built: Option<Vec<Reason>>,
+    same: bool,
+    reused: bool,
+    found: bool,
+    /// When its build began, and the turn it began with.
+    began: Option<Instant>,
+    turn: Option<Turn>,
+}
+
+/// What the workers of one run share.
+struct Work<'a> {
+    schedule: Mutex<Schedule>,
+    summary: Mutex<Summary>,
+    images: &'a BTreeMap<String, Image>,
+    executor: &'a Executor,
+    targets: &'a BTreeSet<String>,
+    options: &'a BuildOptions,
+    tagging: Tagging,
+    told: &'a Mutex<BTreeMap<String, Told>>,
+    tell: &'a Arc<dyn Fn(Event) + Send + Sync>,
+}
+
+impl Work<'_> {
+    /// One task: it takes the most urgent job, and afterwards starts a task for each job that became ready.
+    fn spawn<'scope>(&'scope self, scope: &rayon::Scope<'scope>, db: ImkDb) {
+        scope.spawn(move |scope| {
+            let newly_ready = self.step(&db).unwrap_or_default();
+            for _ in 0..newly_ready {
+                self.spawn(scope, db.clone());
+            }
+        });
+    }
+
+    /// Gives a result the tags its image declares. A fresh image is only tagged.
+    fn tag(&self, name: &str, built: &Built, summary: &mut Summary) {
+        // What only a registry has is given its tags there, when it is pushed, or here, when it is fetched.
+        // What is on an engine that is gone keeps those it has there.
+        match self.executor.has(&built.id) {
+            Ok(false) => return,
+            Err(_) if !self.executor.pool().is_one() => return,
+            _ => {}
+        }
+        let names = self.tagging.references(name, &built.id, &built.key);
+        // An engine that does not say is asked for each tag, and says then what is wrong.
+        let lacks = self.tagging.lacks(self.executor, name, &built.id, &built.key);
+        let lacks = lacks.unwrap_or_else(|_| names.clone());
+        summary.names.insert(name.to_owned(), names);
+        let skipped = self.tagging.of(name, Some(&built.key)).skipped.into_iter();
+        summary.skipped_tags.extend(skipped.map(|skipped| (name.to_owned(), skipped)));
+        let is_new = lock(self.told).get(name).is_some_and(|told| told.built.is_some());
+        for tag in lacks {
+            match self.executor.tag(&built.id, &tag) {
+                Ok(()) if is_new => {}
+                Ok(()) => {
+                    summary.retagged.insert(name.to_owned());
+                }
+                Err(error) => summary.untagged.push((tag, error)),
+            }
+        }
+    }
+
+    /// Publishes a result, if that is asked for. Takes its time, so no lock is held meanwhile.
+    fn shelve(
+        &self,
+        db: &ImkDb,
+        image: Image,
+        name: &str,
+        built: &Built,
+    ) -> Option<Result<Shelved, PublishError>> {
+        if !self.options.push || self.executor.cancel.is_cancelled() {
+            return None;
+        }
+        let tags = match self.targets.contains(name) {
+            true => self.tagging.references(name, &built.id, &built.key),
+            false => Vec::new(),
+        };
+        let shelved = publish(db, self.executor, image, built, &tags);
+        if shelved == Ok(Shelved::Elsewhere) {
+            self.executor.ask_again(name);
+        }
+        Some(shelved)
+    }
+
+    /// Fetches a target that home does not have.
+    fn load(&self, name: &str, built: &Built) -> Result<Option<Built>, PublishError> {
+        if !self.options.load
+            || !self.targets.contains(name)
+            || self.executor.pool().default_node().has(&built.id)?
+        {
+            return Ok(None);
+        }
+        let fetched = self.executor.pull_to_default(name, built)?;
+        if fetched.is_none() {
+            self.executor.ask_again(name);
+        }
+        Ok(fetched.map(|id| Built { id, ..built.clone() }))
+    }
+
+    /// Runs the most urgent job; tells how many became ready by it, `None` when there was none to run.
+    fn step(&self, db: &ImkDb) -> Option<usize> {
+        let name = {
+            let mut schedule = lock(&self.schedule);
+            if self.executor.cancel.is_cancelled() {
+                schedule.stop();
+            }
+            schedule.start_next()?
+        };
+        let started = Instant::now();
+        let demanded = *self.images.get(&name)?;
+        let outcome = salsa::Cancelled::catch(AssertUnwindSafe(|| image(db, demanded)));
+        let shelved = match &outcome {
+            Ok(Ok(built)) => self.shelve(db, demanded, &name, built),
+            _ => None,
+        };
+        let loaded = match &outcome {
+            Ok(Ok(built)) => self.load(&name, built),
+            _ => Ok(None),
+        };
+        // Given back when all has been told, and however this ends.
+        let (_turn, began) = match lock(self.told).get_mut(&name) {
+            Some(told) => (told.turn.take(), told.began),
+            None => (None, None),
+        };
+        let took = began.unwrap_or(started).elapsed();
+        let mut schedule = lock(&self.schedule);
+        let mut summary = lock(&self.summary);
+        match shelved {
+            Some(Ok(shelved)) => drop(summary.shelved.insert(name.clone(), shelved)),
+            Some(Err(error)) => drop(summary.unpublished.insert(name.clone(), error)),
+            None => {}
+        }
+        let Ok(result) = outcome else {
+            schedule.stop();
+            summary.endings.insert(name, Ending::Skipped);
+            return Some(0);
+        };
+        let mut id = None;
+        let (ending, newly_ready) = match result {
+            Ok(built) => {
+                id = Some(built.id.clone());
+                let here = loaded.unwrap_or_else(|error| {
+                    summary.unfetched.insert(name.clone(), error);
+                    None
+                });
+                // At once, and before its pin goes: a result must never be without a name.
+                self.tag(&name, here.as_ref().unwrap_or(&built), &mut summary);
+                summary.results.insert(name.clone(), built);
+                let told = lock(self.told).remove(&name).unwrap_or_default();
+                let ending = match told.built {
+                    Some(reasons) => Ending::Built { reasons, same: told.same },
+                    None if told.found => Ending::Found,
+                    None if told.reused => Ending::Reused,
+                    None => Ending::Fresh,
+                };
+                (ending, schedule.done(&name))
+            }
+            Err(error) => {
+                schedule.failed(&name);
+                (Ending::Failed(error), 0)
+            }
+        };
+        summary.endings.insert(name.clone(), ending.clone());
+        drop((schedule, summary));
+        if let Some(id) = id {
+            (self.tell)(Event::Result(name.clone(), id));
+        }
+        // Another round tells how that one ends.
+        if !matches!(ending, Ending::Failed(BuildError::BaseGone(_))) {
+            (self.tell)(Event::Ended(name, ending, took));
+        }
+        Some(newly_ready)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A worker that panicked ends the run; what it left is only counted.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

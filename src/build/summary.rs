@@ -1,0 +1,109 @@
+//! What a build tells while it runs, and what it came to.
+//!
+//! Data only: what is done is `run.rs`, and the face makes words of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::build::publish::Shelved;
+use crate::engine::{EngineError, ImageId};
+use crate::exec::executor::JobEvent;
+use crate::exec::push::PublishError;
+use crate::plan::tags::tagging::Skipped;
+use crate::query::effect::{BuildError, Built};
+use crate::reason::Reason;
+use crate::session::sync::Synced;
+
+/// What is told while a build runs.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Something happened to a job.
+    Job(String, JobEvent),
+    /// A job has this result, and is about to end.
+    Result(String, ImageId),
+    /// A job ended.
+    Ended(String, Ending, Duration),
+}
+
+/// How one image came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its result was there already.
+    Fresh,
+    /// The engine built it.
+    Built {
+        /// Why.
+        reasons: Vec<Reason>,
+        /// With the same content as before: its users are left alone.
+        same: bool,
+    },
+    /// An older result of the same inputs serves again.
+    Reused,
+    /// A registry has its result: another machine built it.
+    Found,
+    /// It has no result.
+    Failed(BuildError),
+    /// It was not tried.
+    Skipped,
+}
+
+/// What a build came to.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Every image of the order, by name.
+    pub endings: BTreeMap<String, Ending>,
+    /// The results, by name.
+    pub results: BTreeMap<String, Built>,
+    /// Images that were not built and got a tag they did not bear.
+    pub retagged: BTreeSet<String>,
+    /// What each result is named when it has all its tags.
+    pub names: BTreeMap<String, Vec<String>>,
+    /// Tags that results were not given, and why not.
+    pub skipped_tags: Vec<(String, Skipped)>,
+    /// Tags that the engine refused.
+    pub untagged: Vec<(String, EngineError)>,
+    /// What became of each result at its registry.
+    pub shelved: BTreeMap<String, Shelved>,
+    /// Results that could not be published.
+    pub unpublished: BTreeMap<String, PublishError>,
+    /// Targets that could not be fetched.
+    pub unfetched: BTreeMap<String, PublishError>,
+    /// Somebody asked to stop.
+    pub interrupted: bool,
+    /// Images left alone though a base of theirs was built, because it came out the same.
+    pub kept: BTreeSet<String>,
+}
+
+impl Summary {
+    /// Takes over what a later round came to. What was built in an earlier one was built.
+    pub(super) fn follow(&mut self, later: Self) {
+        for (name, ending) in later.endings {
+            let built = matches!(self.endings.get(&name), Some(Ending::Built { .. }));
+            if !(built && ending == Ending::Fresh) {
+                self.endings.insert(name, ending);
+            }
+        }
+        for name in later.results.keys() {
+            self.unpublished.remove(name);
+            self.unfetched.remove(name);
+        }
+        self.results.extend(later.results);
+        self.retagged.extend(later.retagged);
+        self.untagged.extend(later.untagged);
+        self.shelved.extend(later.shelved);
+        self.unpublished.extend(later.unpublished);
+        self.unfetched.extend(later.unfetched);
+        self.interrupted |= later.interrupted;
+    }
+}
+
+/// Fresh images that have a base which was built to the same content.
+pub(super) fn kept(synced: &Synced, summary: &Summary) -> BTreeSet<String> {
+    let same = |name: &String| matches!(summary.endings.get(name), Some(Ending::Built { same: true, .. }));
+    let fresh = |name: &&String| summary.endings.get(*name) == Some(&Ending::Fresh);
+    let names = synced.order.names.iter().filter(fresh);
+    names
+        .filter(|name| synced.order.bases.get(*name).is_some_and(|bases| bases.iter().any(same)))
+        .cloned()
+        .collect()
+}

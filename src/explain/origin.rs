@@ -1,0 +1,95 @@
+//! Which commit is behind a cause: the change of a file, of a Dockerfile or of the Imagefile that made it.
+//!
+//! Rather silent than wrong: a commit is told only when the file before it
+//! did not have what the cause says, and the file after it has. Makes no words.
+
+use crate::hash::ContentHash;
+use crate::name;
+use crate::query::recipe::of_text;
+use crate::reason::{Code, Reason};
+use crate::session::open::Session;
+use crate::source::git::GitStore;
+use crate::source::git::origin::{Origin, Start, Version};
+use crate::state::evidence::told;
+
+/// Where a cause comes from that makes `image` stale, or made it so once; the cause of
+/// a stale image begins at the disk. `None` where git has nothing to say.
+pub fn origin(
+    session: &Session,
+    git: &GitStore,
+    image: &str,
+    cause: &Reason,
+    start: Start<'_>,
+) -> Option<Origin> {
+    let options = &session.project.images.get(image)?.options;
+    let paths = &session.project.images.get(image)?.paths;
+    let imagefile = session.project.imagefile.as_deref();
+    match cause.code {
+        Code::File => of_file(git, &name::join(&paths.context, &cause.subject), cause, start),
+        Code::Dockerfile => of_instruction(session, git, image, &paths.dockerfile, cause, start),
+        Code::Arg if options.args.contains_key(&cause.subject) => of_value(git, imagefile?, cause, start),
+        Code::Arg => of_value(git, &paths.dockerfile, cause, start),
+        Code::Config => of_value(git, imagefile?, cause, start),
+        _ => None,
+    }
+}
+
+fn of_instruction(
+    session: &Session,
+    git: &GitStore,
+    image: &str,
+    dockerfile: &str,
+    cause: &Reason,
+    start: Start<'_>,
+) -> Option<Origin> {
+    let input = session.input(image)?;
+    let says = |version: Option<&Version>, instruction: &str| {
+        let text = version.map(|version| String::from_utf8_lossy(&version.bytes).into_owned());
+        let recipe = text.and_then(|text| of_text(&session.db, input, &text).ok());
+        let stages = recipe.map(|recipe| recipe.stages).unwrap_or_default();
+        stages.iter().flat_map(|stage| &stage.instructions).any(|one| one.text == instruction)
+    };
+    git.origin(dockerfile, start, &|before, after| {
+        let has = |version, value: &Option<String>| value.as_ref().is_none_or(|value| says(version, value));
+        let lacks =
+            |version, value: &Option<String>| value.as_ref().is_none_or(|value| !says(version, value));
+        has(before, &cause.before) && has(after, &cause.after) && {
+            lacks(after, &cause.before) || lacks(before, &cause.after)
+        }
+    })
+}
+
+fn of_file(git: &GitStore, path: &str, cause: &Reason, start: Start<'_>) -> Option<Origin> {
+    let [before, after] = [&cause.before, &cause.after].map(|it| told(it.as_deref()?));
+    let executable = |mode: Option<u32>| mode.map(|mode| mode & 0o100 != 0);
+    match after {
+        // A mode that another umask made is no commit's.
+        Some(after)
+            if before.is_some_and(|before| {
+                before.hash == after.hash && executable(before.mode) == executable(after.mode)
+            }) =>
+        {
+            None
+        }
+        Some(sought) => git.origin(path, start, &|_, after| {
+            after.is_some_and(|after| {
+                executable(sought.mode).is_none_or(|executable| executable == after.executable)
+                    && ContentHash::of(&after.bytes).to_string().starts_with(sought.hash)
+            })
+        }),
+        None if cause.after.is_none() => git.origin(path, start, &|_, after| after.is_none()),
+        None => None,
+    }
+}
+
+/// A value stands in the text of a file; which line of it is meant is not asked.
+fn of_value(git: &GitStore, path: &str, cause: &Reason, start: Start<'_>) -> Option<Origin> {
+    let says = |version: Option<&Version>, value: &str| {
+        version.is_some_and(|version| String::from_utf8_lossy(&version.bytes).contains(value))
+    };
+    git.origin(path, start, &|before, after| match (&cause.before, &cause.after) {
+        (_, Some(value)) => says(after, value) && !says(before, value),
+        (Some(value), None) => says(before, value) && !says(after, value),
+        (None, None) => false,
+    })
+}

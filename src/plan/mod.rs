@@ -1,0 +1,10 @@
+//! What a build would do, and why: verdicts, the tags that results lack, warnings.
+//!
+//! Changes nothing, neither on an engine nor of the state. Never prints.
+
+pub mod overview;
+pub mod ready;
+pub mod requirements;
+pub mod tags;
+pub mod verdicts;
+pub mod warnings;

@@ -1,0 +1,204 @@
+//! Which names a result is given: templates and rules, filled with what git, CI and the clock say.
+//!
+//! A tag is skipped when one of its facts cannot be had, and that is told. An image
+//! that no tag is left for is called `imk-` and its key, since an engine throws away what has no name.
+//! A tag with `{time}` is given to an image that does not bear the newest of its kind: so
+//! a fresh image keeps the one it has, and one that serves again after a revert gets a new one, to
+//! be the newest by name. Every other tag is given whenever it is lacking: a fresh image is
+//! only tagged with today's commit and build number. Tags never count in a key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::engine::{EngineError, ImageId};
+use crate::exec::executor::Executor;
+use crate::hash::ContentHash;
+use crate::plan::tags::facts::{self, Facts};
+use crate::plan::tags::missing::Missing;
+use crate::plan::tags::uncommitted;
+use crate::session::open::Session;
+use crate::session::sync::Synced;
+use crate::syntax::reference::normalized;
+use crate::syntax::tag::{Fact, TagRule, Template, time_in};
+
+/// Digits of the key in the name of an image that no tag is left for.
+const LAST_RESORT: usize = 16;
+/// Digits of the key in the suffix of uncommitted changes.
+const SUFFIX: usize = 8;
+
+/// A tag that an image should bear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// In full.
+    pub reference: String,
+    /// As the Imagefile says it.
+    pub template: String,
+    /// The repository, and what stands around the time in the tag if it has one.
+    pub(super) timed: Option<(String, String, String)>,
+}
+
+/// A tag that an image is not given.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Skipped {
+    /// As the Imagefile says it.
+    pub template: String,
+    /// Why not.
+    pub why: Missing,
+}
+
+/// The tags of one image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tags {
+    /// Those that it should bear.
+    pub given: Vec<Tag>,
+    /// Those that cannot be given.
+    pub skipped: Vec<Skipped>,
+}
+
+/// What the tags of some images are made of, as of one run.
+pub struct Tagging {
+    images: BTreeMap<String, (String, Vec<TagRule>)>,
+    facts: Facts,
+    /// Images that are not as the commit has them, or why that is not known.
+    uncommitted: Result<BTreeSet<String>, Missing>,
+    /// What bears the names of repositories whose tags have a time.
+    named: Result<BTreeMap<String, ImageId>, EngineError>,
+}
+
+/// Asks git, CI and the engine what the tags of an order need to know, and nothing more.
+pub fn tagging(session: &Session, synced: &Synced) -> Tagging {
+    let mut tagging = facts_of(session, &synced.order.names);
+    let templates = || tagging.images.values().flat_map(|(_, rules)| rules).map(|rule| &rule.template);
+    let facts = || templates().flat_map(Template::facts);
+    if facts().any(Fact::names_commit)
+        && session.overrides.commit.is_none()
+        && let Some(store) = tagging.facts.store()
+    {
+        let found = uncommitted::uncommitted(session, synced, store);
+        tagging.uncommitted = found.map_err(|error| Missing::Git(error.why));
+    }
+    let timed = |rules: &[TagRule]| rules.iter().any(|rule| rule.template.facts().any(|f| *f == Fact::Time));
+    let repositories = tagging.images.values().filter(|(_, rules)| timed(rules));
+    let repositories: BTreeSet<String> = repositories.map(|(repository, _)| repository.clone()).collect();
+    if !repositories.is_empty() {
+        tagging.named = session.executor.references(&repositories);
+    }
+    tagging
+}
+
+/// What the tags of some images are made of, as if all of it were committed; no engine is asked.
+pub fn facts_of(session: &Session, names: &[String]) -> Tagging {
+    let declared = |name: &String| {
+        let image = session.project.images.get(name)?;
+        Some((name.clone(), (image.repository.clone(), image.tags.clone())))
+    };
+    let images: BTreeMap<String, (String, Vec<TagRule>)> = names.iter().filter_map(declared).collect();
+    let rules: Vec<&TagRule> = images.values().flat_map(|(_, rules)| rules).collect();
+    let facts = facts::gather(session, &rules);
+    Tagging { images, facts, uncommitted: Ok(BTreeSet::new()), named: Ok(BTreeMap::new()) }
+}
+
+impl Tagging {
+    /// The tags of an image with this key; with none, those are skipped that need it.
+    pub fn of(&self, name: &str, key: Option<&ContentHash>) -> Tags {
+        let mut tags = Tags::default();
+        let Some((repository, rules)) = self.images.get(name) else { return tags };
+        for rule in rules {
+            match self.tag(name, repository, rule, key) {
+                Ok(Some(tag)) if tags.given.iter().all(|other| other.reference != tag.reference) => {
+                    tags.given.push(tag);
+                }
+                Ok(_) => {}
+                Err(why) => tags.skipped.push(Skipped { template: rule.template.text.clone(), why }),
+            }
+        }
+        if tags.given.is_empty()
+            && let Some(key) = key
+        {
+            let last = format!("imk-{}", key.short(LAST_RESORT));
+            let reference = format!("{repository}:{last}");
+            tags.given.push(Tag { reference, template: last, timed: None });
+        }
+        tags
+    }
+
+    /// One tag; none when its rule is for other builds.
+    fn tag(
+        &self,
+        name: &str,
+        repository: &str,
+        rule: &TagRule,
+        key: Option<&ContentHash>,
+    ) -> Result<Option<Tag>, Missing> {
+        let Some(git_tags) = self.facts.let_in(rule.when.as_ref())? else { return Ok(None) };
+        let suffix = match rule.template.facts().any(Fact::names_commit) {
+            true if self.uncommitted.as_ref().map_err(Clone::clone)?.contains(name) => {
+                format!("-dirty-{}", key.ok_or(Missing::NoKey)?.short(SUFFIX))
+            }
+            _ => String::new(),
+        };
+        let filled = rule.template.fill_with(|fact| self.facts.value(fact, &git_tags, key), &suffix)?;
+        Ok(Some(Tag {
+            reference: format!("{repository}:{}", filled.tag),
+            template: rule.template.text.clone(),
+            timed: filled.around_time.map(|(before, behind)| (repository.to_owned(), before, behind)),
+        }))
+    }
+
+    /// The references that a result lacks.
+    ///
+    /// # Errors
+    /// When the engine does not say what it bears.
+    pub fn lacks(
+        &self,
+        executor: &Executor,
+        name: &str,
+        id: &ImageId,
+        key: &ContentHash,
+    ) -> Result<Vec<String>, EngineError> {
+        let mut wanted = Vec::new();
+        for tag in self.of(name, Some(key)).given {
+            if self.borne(&tag, id)?.is_none() {
+                wanted.push(tag.reference);
+            }
+        }
+        executor.lacks(id, &wanted)
+    }
+
+    /// The references that a result has when it has all it should: the time that it bears rather than now.
+    pub fn references(&self, name: &str, id: &ImageId, key: &ContentHash) -> Vec<String> {
+        let given = self.of(name, Some(key)).given.into_iter();
+        given.map(|tag| self.borne(&tag, id).ok().flatten().unwrap_or(tag.reference)).collect()
+    }
+
+    /// The newest reference with a time of its kind, if it is this image that bears it.
+    fn borne(&self, tag: &Tag, id: &ImageId) -> Result<Option<String>, EngineError> {
+        let Some((repository, before, behind)) = &tag.timed else { return Ok(None) };
+        let named = self.named.as_ref().map_err(Clone::clone)?;
+        let now = self.facts.now();
+        let of_its_kind = named.iter().filter_map(|(reference, id)| {
+            let tag = tag_of(reference, repository)?;
+            // What a clock that ran ahead named must not make every run name it anew.
+            let time = time_in(tag, (before, behind)).filter(|time| *time <= now.as_str())?;
+            Some((time, format!("{repository}:{tag}"), id))
+        });
+        let newest = of_its_kind.max_by_key(|(time, _, _)| *time);
+        Ok(newest.filter(|(_, _, bearer)| *bearer == id).map(|(_, reference, _)| reference))
+    }
+}
+
+/// The tag of a reference into this repository, however an engine spells it.
+pub(super) fn tag_of<'r>(reference: &'r str, repository: &str) -> Option<&'r str> {
+    let (name, tag) = reference.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'))?;
+    (normalized(name) == normalized(repository)).then_some(tag)
+}
+
+/// Tags that were skipped, each with all its images: what a person is told once.
+pub fn together<'a>(
+    skipped: impl IntoIterator<Item = (&'a str, &'a Skipped)>,
+) -> BTreeMap<&'a Skipped, BTreeSet<&'a str>> {
+    let mut together: BTreeMap<&Skipped, BTreeSet<&str>> = BTreeMap::new();
+    for (image, skipped) in skipped {
+        together.entry(skipped).or_default().insert(image);
+    }
+    together
+}

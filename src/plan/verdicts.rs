@@ -1,0 +1,267 @@
+//! What a build would do, and why, without touching the engine's state.
+//!
+//! Walks the order with pure queries and the ledger. An image on a stale base
+//! is told to wait for it: whether it is built depends on what the base
+//! comes out as.
+
+use std::collections::BTreeMap;
+
+use crate::engine::{EngineError, ImageId};
+use crate::exec::remote_cache::CacheLookup;
+use crate::hash::ContentHash;
+use crate::parallel::at_once;
+use crate::part::Part;
+use crate::plan::tags::missing::Missing;
+use crate::plan::tags::tagging::Tagging;
+use crate::plan::tags::tagging::{self, Skipped};
+use crate::query::graph::bases;
+use crate::query::inputs::Image;
+use crate::query::problem::Problem;
+use crate::query::spec::{action_key, parts, spec};
+use crate::reason::{Code, Reason};
+use crate::session::open::Session;
+use crate::session::sync::Synced;
+use crate::state::evidence::Evidence;
+use crate::state::ledger::Record;
+
+/// What would be done with one image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: its result is there, with all its tags.
+    Fresh,
+    /// Its result is there and lacks these tags.
+    Retag(Vec<String>),
+    /// It would be built.
+    Stale(Vec<Reason>),
+    /// These bases would be built; it would be built too unless they come out the same.
+    Waits(Vec<String>),
+    /// It cannot be built.
+    Invalid(Vec<Problem>),
+}
+
+/// A verdict on every image of an order, bases first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Names and verdicts.
+    pub jobs: Vec<(String, Verdict)>,
+    /// The results that are there, by name.
+    pub results: BTreeMap<String, Found>,
+    /// The action keys of images that wait for no base.
+    pub keys: BTreeMap<String, ContentHash>,
+    /// Tags that would not be given, and why not.
+    pub skipped_tags: Vec<(String, Skipped)>,
+}
+
+/// A result that is there: on the engine, or in a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The action key it answers.
+    pub key: ContentHash,
+    /// Its id on the engine, or the one it will have there.
+    pub id: ImageId,
+    /// What its users are keyed on.
+    pub content: ContentHash,
+    /// Its exact name in a registry, if it was published.
+    pub published: Option<String>,
+}
+
+impl Plan {
+    /// Whether a build would do nothing at all.
+    pub fn is_fresh(&self) -> bool {
+        self.jobs.iter().all(|(_, verdict)| *verdict == Verdict::Fresh)
+    }
+}
+
+/// What an image is built on, as far as that is decided.
+struct On {
+    parts: Vec<Part>,
+    waits: Vec<String>,
+}
+
+/// Plans an order. With `always`, the targets are stale whatever they are.
+pub fn plan(session: &Session, synced: &Synced, always: bool) -> Plan {
+    let mut plan = Plan::default();
+    let tagging = tagging::tagging(session, synced);
+    let mut verdicts: BTreeMap<&str, Verdict> = BTreeMap::new();
+    let mut rest: Vec<&str> = synced.order.names.iter().map(String::as_str).collect();
+    // Images that do not wait for each other are asked for in registries together.
+    while !rest.is_empty() {
+        let bases = |name: &str| synced.order.bases.get(name).into_iter().flatten();
+        let decided = |name: &str| bases(name).all(|base| verdicts.contains_key(base.as_str()));
+        let (wave, later): (Vec<&str>, Vec<&str>) = rest.iter().partition(|name| decided(name));
+        if wave.is_empty() {
+            break;
+        }
+        ask_shelves(session, &wave, &plan.results);
+        for name in wave {
+            let verdict = match verdict(session, synced, name, &tagging, &mut plan) {
+                Ok((verdict, found)) if !(always && synced.targets.contains(name)) => {
+                    plan.results.insert(name.to_owned(), found);
+                    verdict
+                }
+                Ok(_) => Verdict::Stale(vec![Reason::forced()]),
+                Err(verdict) => verdict,
+            };
+            verdicts.insert(name, verdict);
+            let mut skipped = tagging.of(name, plan.keys.get(name)).skipped;
+            // The build will know the key.
+            skipped.retain(|skipped| skipped.why != Missing::NoKey);
+            plan.skipped_tags.extend(skipped.into_iter().map(|skipped| (name.to_owned(), skipped)));
+        }
+        rest = later;
+    }
+    let jobs = synced.order.names.iter();
+    plan.jobs = jobs.filter_map(|name| Some((name.clone(), verdicts.remove(name.as_str())?))).collect();
+    plan
+}
+
+/// Has the registries say which of some keys they have, all at once. The answers are remembered.
+fn ask_shelves(session: &Session, wave: &[&str], results: &BTreeMap<String, Found>) {
+    let remote_cache = &session.executor.remote_cache;
+    let published = wave.iter().filter(|name| remote_cache.repository(name).is_some());
+    let unknown: Vec<(&str, ContentHash)> = published
+        .filter_map(|name| {
+            let image = session.image(name)?;
+            let on = on(session, image, results);
+            let key = action_key(&spec(&session.db, image).ok()?, &on.parts);
+            let here = known(session, &key).is_some_and(|(_, has)| has.unwrap_or(true));
+            (on.waits.is_empty() && !here).then_some((*name, key))
+        })
+        .collect();
+    at_once(&unknown, |(name, key)| drop(remote_cache.find(name, key)));
+}
+
+fn on(session: &Session, image: Image, results: &BTreeMap<String, Found>) -> On {
+    let mut on = On { parts: Vec::new(), waits: Vec::new() };
+    for edge in &bases(&session.db, image).inside {
+        match results.get(&edge.base) {
+            Some(found) => {
+                let part = Part::new(Code::Base, &edge.base, found.content.to_string());
+                if !on.parts.contains(&part) {
+                    on.parts.push(part);
+                }
+            }
+            None if on.waits.contains(&edge.base) => {}
+            None => on.waits.push(edge.base.clone()),
+        }
+    }
+    on
+}
+
+/// The verdict on one image, with its result when it has one.
+fn verdict(
+    session: &Session,
+    synced: &Synced,
+    name: &str,
+    tagging: &Tagging,
+    plan: &mut Plan,
+) -> Result<(Verdict, Found), Verdict> {
+    let Some(image) = session.image(name) else { return Err(Verdict::Stale(Vec::new())) };
+    let spec = spec(&session.db, image).map_err(Verdict::Invalid)?;
+    let On { parts: on, waits } = on(session, image, &plan.results);
+    let before = session.executor.last_build(name, session.workspace().engine(&session.db));
+    let mut now = parts(&session.db, image).map_err(Verdict::Invalid)?;
+    now.extend(on.iter().cloned());
+    if !waits.is_empty() {
+        let old = before.as_ref().and_then(|before| session.executor.evidence.load(&before.key));
+        let (Some(_), Some(old)) = (&before, old) else {
+            return Err(Verdict::Stale(vec![Reason::never_built()]));
+        };
+        // Bases that are about to be built are not compared; all else decides already.
+        let mut reasons = old.differences(&evidence(session, synced, name, now));
+        reasons.retain(|reason| reason.code != Code::Base);
+        return Err(if reasons.is_empty() { Verdict::Waits(waits) } else { Verdict::Stale(reasons) });
+    }
+    let key = action_key(&spec, &on);
+    plan.keys.insert(name.to_owned(), key);
+    let known = known(session, &key);
+    if let Some((record, Ok(true) | Err(_))) = &known {
+        let found = Found {
+            key,
+            id: ImageId(record.id.clone()),
+            content: record.content,
+            published: record.published.clone(),
+        };
+        return match tagging.lacks(&session.executor, name, &found.id, &key) {
+            Ok(lacks) if !lacks.is_empty() => Ok((Verdict::Retag(lacks), found)),
+            // Without an engine the ledger is believed; the caller says so.
+            _ => Ok((Verdict::Fresh, found)),
+        };
+    }
+    let known = known.map(|(record, _)| record);
+    if let Some(found) = on_shelf(session, name, &key, known.as_ref()) {
+        return Ok((Verdict::Fresh, found));
+    }
+    let reasons = match (known, before) {
+        (Some(record), _) => vec![Reason::gone(&record.id)],
+        (None, None) => vec![Reason::never_built()],
+        (None, Some(before)) => {
+            let old = session.executor.evidence.load(&before.key);
+            old.map(|old| old.differences(&evidence(session, synced, name, now))).unwrap_or_default()
+        }
+    };
+    Err(Verdict::Stale(reasons))
+}
+
+/// The recorded result of a key, of several the one that an engine has, and whether one has it.
+fn known(session: &Session, key: &ContentHash) -> Option<(Record, Result<bool, EngineError>)> {
+    let home = session.workspace().engine(&session.db);
+    let records = session.executor.results_of(key, home);
+    let mut known = None;
+    for record in records {
+        let has = session.executor.has(&ImageId(record.id.clone()));
+        if has == Ok(true) {
+            return Some((record, has));
+        }
+        // One that nobody can say of is nearer to being there than one that is not.
+        if known.is_none() || has.is_err() {
+            known = Some((record, has));
+        }
+    }
+    known
+}
+
+/// A result that a registry has, or had and nobody says that it is gone.
+fn on_shelf(session: &Session, name: &str, key: &ContentHash, known: Option<&Record>) -> Option<Found> {
+    let builder = session.workspace().builder_kind(&session.db);
+    match session.executor.remote_cache.find(name, key) {
+        CacheLookup::Hit(there) => Some(Found {
+            key: *key,
+            id: there.id(builder),
+            content: there.content,
+            published: Some(there.at.to_string()),
+        }),
+        CacheLookup::Unknown => known.filter(|record| record.published.is_some()).map(|record| Found {
+            key: *key,
+            id: ImageId(record.id.clone()),
+            content: record.content,
+            published: record.published.clone(),
+        }),
+        CacheLookup::Miss => None,
+    }
+}
+
+/// What would go into an image now, its bases left out.
+pub(crate) fn evidence_now(session: &Session, synced: &Synced, name: &str) -> Option<Evidence> {
+    let parts = parts(&session.db, session.image(name)?).ok()?;
+    Some(evidence(session, synced, name, parts))
+}
+
+fn evidence(session: &Session, synced: &Synced, name: &str, parts: Vec<Part>) -> Evidence {
+    let selection = synced.selections.get(name);
+    let files = selection.and_then(|selection| session.executor.tree.used_files(selection).ok());
+    Evidence::new(parts, &files.unwrap_or_default())
+}
+
+/// What every image is keyed on: the hash of what counts for it but its bases, and its key as far as
+/// a plan knows that. Two sessions that see the same files give the same.
+pub fn fingerprints(session: &Session, synced: &Synced, plan: &Plan) -> BTreeMap<String, String> {
+    let known = |name: &String| {
+        let spec = spec(&session.db, session.image(name)?);
+        let spec =
+            spec.map_or_else(|problems| format!("{} mistakes", problems.len()), |hash| hash.to_string());
+        let key = plan.keys.get(name).map(ToString::to_string).unwrap_or_default();
+        Some((name.clone(), format!("{spec} {key}")))
+    };
+    synced.order.names.iter().filter_map(known).collect()
+}

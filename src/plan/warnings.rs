@@ -1,0 +1,94 @@
+//! What works and deserves a word: told with a plan and before a build.
+//!
+//! Knows what recipes warn of, and what can be said only with the ignore file
+//! or the other images at hand. Stops nothing.
+
+use std::collections::BTreeSet;
+
+use crate::query::graph::bases;
+use crate::query::recipe::recipe;
+use crate::session::open::Session;
+use crate::session::sync::Synced;
+use crate::syntax::dockerfile::Frontend;
+use crate::syntax::dockerignore;
+use crate::syntax::resolve::{How, Recipe};
+
+/// One remark, and the images it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Names in the order of the plan; none when it is about all of them.
+    pub images: Vec<String>,
+    /// A sentence without a full stop.
+    pub message: String,
+}
+
+/// All remarks on an order, each once for all its images if it is not about one of them.
+pub fn warnings(session: &Session, synced: &Synced) -> Vec<Warning> {
+    let mut warnings: Vec<Warning> = Vec::new();
+    // What is given for all images must mean something to one of them.
+    let mut idle: BTreeSet<&String> = session.overrides.args.keys().collect();
+    for name in &synced.order.names {
+        let Some(image) = session.input(name) else { continue };
+        let Ok(recipe) = recipe(session.db(), image) else { continue };
+        if let Some(syntax) = recipe.syntax.as_ref().filter(|_| recipe.frontend != Frontend::Builtin) {
+            let message = format!(
+                "`{syntax}` reads the Dockerfile, and imk does not know how: the whole context counts"
+            );
+            match warnings.iter_mut().find(|warning| warning.message == message) {
+                Some(warning) => warning.images.push(name.clone()),
+                None => warnings.push(Warning { images: vec![name.clone()], message }),
+            }
+        }
+        idle.retain(|name| recipe.undeclared.contains(name));
+        let own = recipe.warnings.iter().map(|warning| warning.message.clone());
+        let typed = |name: &&String| session.overrides.args.contains_key(*name);
+        let undeclared = recipe.undeclared.iter().filter(|name| !typed(name));
+        let own = own
+            .chain(undeclared.map(|name| format!("the argument `{name}` is given, and nothing declares it")));
+        let hidden = hidden(recipe, synced.selections.get(name).and_then(|it| it.ignore.as_deref()));
+        for message in own.chain(hidden).chain(brought(session, image, recipe)) {
+            let warning = Warning { images: vec![name.clone()], message };
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+    }
+    let idle = idle.into_iter().filter(|_| !synced.order.names.is_empty());
+    warnings.extend(idle.map(|name| Warning {
+        images: Vec::new(),
+        message: format!("the argument `{name}` is given, and none of the images declares it"),
+    }));
+    warnings
+}
+
+/// Images of the repository that only a base's triggers name: there is no word to replace by an exact reference.
+fn brought(session: &Session, image: crate::query::inputs::Image, recipe: &Recipe) -> Vec<String> {
+    let inside = &bases(session.db(), image).inside;
+    let by_name = recipe.bases.iter().filter(|base| base.spans.is_empty() && !base.context);
+    let ours = by_name.filter(|base| inside.iter().any(|edge| edge.reference == base.reference));
+    ours.map(|base| {
+            let what = match base.how {
+                How::From => "FROM",
+                How::Copy => "COPY --from",
+                How::Mount => "RUN --mount=from",
+            };
+            format!(
+                "`{what}={0}` comes from an ONBUILD trigger of its base: imk builds `{0}` first, and the engine takes what bears that name then",
+                base.reference
+            )
+        })
+        .collect()
+}
+
+/// Sources that never find anything, whatever files there are. A name that is not found is a
+/// mistake and told as one; here are those that copy nothing in silence.
+fn hidden(recipe: &Recipe, ignore: Option<&str>) -> Vec<String> {
+    let Some(ignore) = ignore.and_then(|text| dockerignore::parse(text).ok()) else { return Vec::new() };
+    let hides = recipe.reads.sources.iter().filter(|source| !source.required && ignore.hides(source));
+    hides
+        .map(|source| {
+            let what = if source.pattern.is_empty() { "." } else { &source.pattern };
+            format!("nothing of `{what}` is ever copied: the ignore file hides all of it")
+        })
+        .collect()
+}

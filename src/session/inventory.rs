@@ -1,0 +1,108 @@
+//! What the engines still have of the results of earlier runs.
+//!
+//! Each result is asked for where it was, and nowhere else: an engine that has none of them is not
+//! spoken to, home excepted. Knows nothing of keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::engine::{EngineError, EngineIdentity, EnginePool, ImageId, Inventory};
+use crate::query::inputs::{Outside, OutsideBase};
+use crate::session::inputs;
+use crate::session::open::Session;
+use crate::session::upstream::Upstream;
+
+/// What is to be asked, by the name of the engine.
+pub(super) type Questions = BTreeMap<String, BTreeSet<ImageId>>;
+
+/// What one round of questions brought.
+pub(super) struct Answer {
+    /// Who home is; when home is away, what the first of the others that answers is.
+    pub identity: Result<EngineIdentity, EngineError>,
+    /// What each engine has that answered, by its name.
+    pub has: BTreeMap<String, Inventory>,
+    /// What the bases outside are.
+    pub outside: BTreeMap<OutsideBase, Outside>,
+}
+
+/// Asks all of it at once.
+pub(super) fn ask(
+    pool: &EnginePool,
+    upstream: &Upstream,
+    questions: &Questions,
+    wanted: &BTreeSet<OutsideBase>,
+) -> Answer {
+    let home = pool.default_node();
+    std::thread::scope(|scope| {
+        let others = pool.alive().filter(|node| node.name != home.name);
+        let others = others.filter_map(|node| Some((node, questions.get(&node.name)?)));
+        let asked: Vec<_> = others
+            .map(|(node, ids)| {
+                scope.spawn(move || match node.engine.inventory(ids) {
+                    Ok(has) => {
+                        node.know(ids, &has);
+                        Some((node.name.clone(), has))
+                    }
+                    Err(error) => {
+                        pool.lose(node, error);
+                        None
+                    }
+                })
+            })
+            .collect();
+        let none = BTreeSet::new();
+        let ids = questions.get(&home.name).unwrap_or(&none);
+        // First, since it may tell who home is without another question.
+        let has = home.engine.inventory(ids);
+        let mut identity = match &has {
+            Err(error @ EngineError::Unreachable { .. }) => Err(error.clone()),
+            _ => home.engine.identity(),
+        };
+        // An inventory that fails is "unknown", never "gone": nothing is marked lost by it.
+        let has = has.ok().filter(|_| identity.is_ok());
+        if let Some(has) = &has {
+            home.know(ids, has);
+        }
+        let outside = upstream.look(&*home.engine, wanted);
+        let mut all: BTreeMap<String, Inventory> =
+            has.map(|has| (home.name.clone(), has)).into_iter().collect();
+        for answer in asked {
+            all.extend(answer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        if let Err(error @ EngineError::Unreachable { .. }) = &identity
+            && !pool.is_one()
+            && let Some(other) = pool.nodes()[1..].iter().find_map(|node| pool.identity(node))
+        {
+            pool.lose(home, error.clone());
+            identity = Ok(other);
+        }
+        Answer { identity, has: all, outside }
+    })
+}
+
+/// The results of earlier runs by the engine that has them: home's where no other was noted, or
+/// the one that was noted is none of ours any more.
+pub(crate) fn questions(session: &Session) -> Questions {
+    let pool = session.executor.pool();
+    let mut questions = Questions::new();
+    for (name, id) in &session.memory.results {
+        let noted = session.memory.places.get(name).filter(|place| pool.named(place).is_some());
+        let place = noted.unwrap_or(&pool.default_node().name);
+        session.executor.place(id, place);
+        questions.entry(place.clone()).or_default().insert(id.clone());
+    }
+    questions
+}
+
+/// A result that is gone is an input too: its image must be asked for again.
+pub(crate) fn mark_lost(session: &mut Session, has: &BTreeMap<String, Inventory>) -> BTreeSet<String> {
+    let gone = |id: &ImageId| {
+        let place = session.executor.place_of(id).unwrap_or_default();
+        has.get(&place).is_some_and(|has| !has.contains_key(id))
+    };
+    let results = session.memory.results.iter();
+    let lost: BTreeSet<String> = results.filter(|(_, id)| gone(id)).map(|(name, _)| name.clone()).collect();
+    for name in &lost {
+        inputs::ask_again(session, name);
+    }
+    lost
+}

@@ -1,0 +1,385 @@
+//! The images of a repository: declared in its Imagefile, or discovered.
+//!
+//! Knows the naming rule of discovered images. Reads no Dockerfile: what an
+//! image is made of is for the queries.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use crate::name;
+use crate::query::inputs::{Options, Paths};
+use crate::query::problem::Problem;
+use crate::source::locate::{IMAGEFILE, Located};
+use crate::source::tree::{ReadError, SourceTree};
+use crate::syntax::error::Span;
+use crate::syntax::git_source::GitSource;
+use crate::syntax::imagefile::{
+    self, Declaration, DeclaredCaches, DeclaredEngine, DeclaredOverlay, SecretSource, Word,
+};
+use crate::syntax::lockfile::{self, Lockfile};
+use crate::syntax::reference::normalized;
+use crate::syntax::reference::{self, Reference};
+use crate::syntax::tag::{TagRule, Template};
+
+/// What content tags begin with unless the Imagefile says otherwise.
+const CONTENT_TAG: &str = "imk-";
+
+/// What the person said about the repository's images, or what was found.
+#[derive(Clone, Debug, Default)]
+pub struct Project {
+    /// All paths are below this folder.
+    pub root: PathBuf,
+    /// The Imagefile's name, if there is one.
+    pub imagefile: Option<String>,
+    /// What names outside stand for, if the repository has a lock file.
+    pub lock: Lockfile,
+    /// What a base's name may begin with: the prefix in force, and the one the Imagefile declares.
+    pub prefixes: Vec<String>,
+    /// What the tags begin with that stand for action keys.
+    pub content_tag: String,
+    /// What bare `imk` means; everything when empty.
+    pub default: Vec<String>,
+    /// Groups and their members.
+    pub groups: BTreeMap<String, Vec<String>>,
+    /// Engines that the Imagefile declares, by name.
+    pub engines: BTreeMap<String, DeclaredEngine>,
+    /// The images by name.
+    pub images: BTreeMap<String, Declared>,
+}
+
+/// One image as the driver wants it.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// What may count.
+    pub options: Options,
+    /// Where its files are, which never counts.
+    pub paths: Paths,
+    /// The name that every tag of it stands behind.
+    pub repository: String,
+    /// Tags it is given.
+    pub tags: Vec<TagRule>,
+    /// Where its secrets come from.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// The repository that its context is from, if it is from another.
+    pub git: Option<GitSource>,
+    /// Where its context is declared.
+    pub context_place: Option<Span>,
+    /// What is put over its context.
+    pub overlays: Vec<DeclaredOverlay>,
+    /// Labels that an engine must have to build it.
+    pub needs: Vec<Word>,
+    /// Layer caches.
+    pub cache: DeclaredCaches,
+    /// One sentence about it.
+    pub description: Option<String>,
+    /// Its place in the Imagefile.
+    pub place: Option<Span>,
+}
+
+/// What the caller adds to the Imagefile.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Values of variables.
+    pub vars: BTreeMap<String, String>,
+    /// Build arguments for every image that declares them.
+    pub args: BTreeMap<String, String>,
+    /// The platform of every image.
+    pub platform: Option<String>,
+    /// The prefix, whatever the Imagefile says.
+    pub prefix: Option<String>,
+    /// The stage to build of the images that are asked for.
+    pub target: Option<String>,
+    /// The number of this build, whatever CI says.
+    pub build_number: Option<String>,
+    /// The commit whose files are looked at, if they are not those of the work tree.
+    pub commit: Option<String>,
+}
+
+/// Why there is no project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProjectError {
+    /// The Imagefile cannot be read.
+    Unreadable(ReadError),
+    /// The Imagefile, or what was discovered, has mistakes.
+    Mistakes(Vec<Problem>),
+    /// There is neither an Imagefile nor a Dockerfile.
+    Nothing { root: PathBuf },
+}
+
+/// Reads the Imagefile, or discovers Dockerfiles with `discover`.
+///
+/// # Errors
+/// See [`ProjectError`]; all mistakes are told together.
+pub fn read(
+    located: &Located,
+    tree: &dyn SourceTree,
+    discover: impl FnOnce() -> Result<Vec<String>, ReadError>,
+    overrides: &Overrides,
+) -> Result<Project, ProjectError> {
+    let mut project = match &located.imagefile {
+        Some(file) => declared(file, tree, overrides)?,
+        None => discovered(located, &discover().map_err(ProjectError::Unreadable)?, overrides)?,
+    };
+    project.lock = locked(&lock_path(located.imagefile.as_deref()), tree)?;
+    project.root.clone_from(&located.root);
+    project.imagefile.clone_from(&located.imagefile);
+    for image in project.images.values_mut() {
+        image.options.args.extend(overrides.args.clone());
+        if overrides.platform.is_some() {
+            image.options.platform.clone_from(&overrides.platform);
+        }
+    }
+    Ok(project)
+}
+
+/// Where the lock file of an Imagefile is, or that of discovered Dockerfiles.
+pub fn lock_path(imagefile: Option<&str>) -> String {
+    let imagefile = imagefile.unwrap_or(IMAGEFILE);
+    format!("{}.lock", imagefile.strip_suffix(".ron").unwrap_or(imagefile))
+}
+
+fn locked(path: &str, tree: &dyn SourceTree) -> Result<Lockfile, ProjectError> {
+    let Some(bytes) = tree.read(path).map_err(ProjectError::Unreadable)? else {
+        return Ok(Lockfile::default());
+    };
+    let in_file = |error| Problem::in_file(path, error);
+    lockfile::read(&String::from_utf8_lossy(&bytes))
+        .map_err(|errors| ProjectError::Mistakes(errors.into_iter().map(in_file).collect()))
+}
+
+fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<Project, ProjectError> {
+    let gone = || ReadError { path: file.to_owned(), why: "it is not there".into() };
+    let bytes = tree.read(file).and_then(|bytes| bytes.ok_or_else(gone)).map_err(ProjectError::Unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let problem = Problem {
+            path: file.to_owned(),
+            span: Some(Span::new(at, at)),
+            message: "the Imagefile is not UTF-8 text".into(),
+            hint: Some("save it as UTF-8".into()),
+        };
+        ProjectError::Mistakes(vec![problem])
+    })?;
+    let in_file = |error| Problem::in_file(file, error);
+    let parsed = imagefile::read(&text, &overrides.vars)
+        .map_err(|errors| ProjectError::Mistakes(errors.into_iter().map(in_file).collect()))?;
+    let prefix = overrides.prefix.as_ref().unwrap_or(&parsed.prefix);
+    let mut problems = Vec::new();
+    let mut images = BTreeMap::new();
+    for declaration in &parsed.images {
+        match dockerfile_of(declaration, tree) {
+            Ok(dockerfile) => {
+                images.insert(declaration.name.text.clone(), declare(declaration, dockerfile, prefix));
+            }
+            Err(error) => problems.push(Problem::of(&error.path, error.why, "imk must be able to read it")),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(ProjectError::Mistakes(problems));
+    }
+    let texts = |words: &[imagefile::Word]| words.iter().map(|word| word.text.clone()).collect();
+    Ok(Project {
+        content_tag: parsed.content_tag.clone().unwrap_or_else(|| CONTENT_TAG.to_owned()),
+        prefixes: [prefix, &parsed.prefix].into_iter().filter(|p| !p.is_empty()).cloned().collect(),
+        default: texts(&parsed.default),
+        groups: parsed.groups.iter().map(|(name, words)| (name.clone(), texts(words))).collect(),
+        engines: parsed.engines,
+        images,
+        ..Project::default()
+    })
+}
+
+/// The declared Dockerfile, else the one in the context. When neither name is
+/// there, `Dockerfile` is the one that is told to be missing.
+fn dockerfile_of(declaration: &Declaration, tree: &dyn SourceTree) -> Result<String, ReadError> {
+    if declaration.git.is_some() {
+        // Whether it is a Containerfile shows when the repository has been asked.
+        let name = declaration.dockerfile.as_ref().map_or("Dockerfile", |word| &word.text);
+        return Ok(name::join(&declaration.context.text, name));
+    }
+    if let Some(declared) = &declaration.dockerfile {
+        return Ok(declared.text.clone());
+    }
+    let dockerfile = name::join(&declaration.context.text, "Dockerfile");
+    let containerfile = name::join(&declaration.context.text, "Containerfile");
+    let other = tree.read(&dockerfile)?.is_none() && tree.read(&containerfile)?.is_some();
+    Ok(if other { containerfile } else { dockerfile })
+}
+
+fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Declared {
+    let name = &declaration.name.text;
+    Declared {
+        paths: Paths { dockerfile, context: declaration.context.text.clone() },
+        options: Options {
+            target: declaration.target.as_ref().map(|target| target.text.clone()),
+            args: declaration.args.clone(),
+            labels: declaration.labels.clone(),
+            platform: declaration.platform.clone(),
+            network: declaration.network.clone(),
+            upstream: declaration.upstream,
+        },
+        repository: format!("{prefix}{name}"),
+        tags: declaration.tags.clone(),
+        secrets: declaration.secrets.clone(),
+        git: declaration.git.clone(),
+        context_place: Some(declaration.context.span),
+        overlays: declaration.overlays.clone(),
+        needs: declaration.needs.clone(),
+        cache: declaration.cache.clone(),
+        description: declaration.description.clone(),
+        place: Some(declaration.name.span),
+    }
+}
+
+/// Images for discovered Dockerfiles, given by path.
+///
+/// The naming rule: an image is named after its Dockerfile's folder, the
+/// root's after the repository; `Dockerfile.dev` and `dev.Dockerfile` add
+/// `-dev`. Where two would have one name, both take their whole path, with
+/// dashes for slashes. The context is the Dockerfile's folder.
+fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Result<Project, ProjectError> {
+    if paths.is_empty() {
+        return Err(ProjectError::Nothing { root: located.root.clone() });
+    }
+    let root = located.root.file_name().map(|name| name.to_string_lossy().into_owned());
+    let root = root.map(|name| name::from_path(&name)).filter(|name| !name.is_empty());
+    let root = root.unwrap_or_else(|| "image".into());
+    let names: Vec<[String; 2]> = paths.iter().map(|path| names_of(path, &root)).collect();
+    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+    for [short, _] in &names {
+        *count.entry(short).or_default() += 1;
+    }
+    let prefix = overrides.prefix.clone().unwrap_or_default();
+    let mut project =
+        Project { prefixes: vec![prefix.clone()], content_tag: CONTENT_TAG.to_owned(), ..Project::default() };
+    let mut owners: BTreeMap<String, &str> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (path, [short, long]) in paths.iter().zip(&names) {
+        let name = if count[short.as_str()] > 1 || short.is_empty() { long } else { short };
+        if let Err(why) = name::check(name) {
+            problems.push(Problem::of(
+                path,
+                format!("no image can be named after `{path}`: {why}"),
+                "rename the folder, or name the image in an Imagefile.ron (`imk init` writes one)",
+            ));
+        } else if let Some(other) = owners.insert(name.clone(), path) {
+            problems.push(Problem::of(
+                path,
+                format!("`{other}` and `{path}` would both be the image `{name}`"),
+                "name them in an Imagefile.ron (`imk init` writes one)",
+            ));
+        } else {
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let declared = Declared {
+                options: Options::default(),
+                paths: Paths { dockerfile: path.clone(), context: folder.to_owned() },
+                repository: format!("{prefix}{name}"),
+                tags: vec![TagRule {
+                    when: None,
+                    template: Template::plain("latest"),
+                    span: Span::default(),
+                }],
+                secrets: BTreeMap::new(),
+                git: None,
+                context_place: None,
+                overlays: Vec::new(),
+                needs: Vec::new(),
+                cache: DeclaredCaches::default(),
+                description: None,
+                place: None,
+            };
+            project.images.insert(name.clone(), declared);
+        }
+    }
+    if problems.is_empty() { Ok(project) } else { Err(ProjectError::Mistakes(problems)) }
+}
+
+/// The short and the long name of a discovered Dockerfile.
+fn names_of(path: &str, root: &str) -> [String; 2] {
+    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let variant = ["Dockerfile", "Containerfile"].iter().find_map(|base| {
+        let after = file.strip_prefix(base).and_then(|rest| rest.strip_prefix('.'));
+        after.or_else(|| file.strip_suffix(base).and_then(|rest| rest.strip_suffix('.')))
+    });
+    let last = folder.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(root);
+    let whole = if folder.is_empty() { root } else { folder };
+    [last, whole].map(|base| {
+        let name = variant.map_or_else(|| base.to_owned(), |variant| format!("{base}-{variant}"));
+        name::from_path(&name)
+    })
+}
+
+/// Where images are published: those whose name begins with a registry. A name like `team/app`,
+/// which docker takes for the Hub's, does not ask for it.
+pub fn repositories(project: &Project) -> BTreeMap<String, Reference> {
+    let published = |(name, image): (&String, &Declared)| {
+        let (host, _) = image.repository.split_once('/')?;
+        let is_host = host == "localhost" || host.contains(['.', ':']);
+        let parsed = reference::parse(&image.repository).ok().filter(|_| is_host)?;
+        Some((name.clone(), Reference { tag: None, ..parsed }))
+    };
+    project.images.iter().filter_map(published).collect()
+}
+
+/// The names a person can use, for messages and completion.
+pub fn names(project: &Project) -> BTreeSet<String> {
+    project.images.keys().cloned().collect()
+}
+
+/// The repositories of tags that imk gives images of these names, normalized.
+pub fn repositories_of(project: &Project, images: &BTreeSet<String>) -> BTreeSet<String> {
+    let declared = |name: &String| project.images.get(name).map(|image| image.repository.clone());
+    let prefixes = || project.prefixes.iter().map(String::as_str).chain([""]);
+    images
+        .iter()
+        .flat_map(|name| match declared(name) {
+            Some(repository) => vec![repository],
+            None => prefixes().map(|prefix| format!("{prefix}{name}")).collect(),
+        })
+        .map(|repository| normalized(&repository))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(paths: &str, expected: &str) {
+        let located = Located { root: PathBuf::from("/x/My Repo"), imagefile: None };
+        let paths: Vec<String> = paths.split_whitespace().map(str::to_owned).collect();
+        let found = match discovered(&located, &paths, &Overrides::default()) {
+            Ok(project) => {
+                let images = project.images.iter();
+                images
+                    .map(|(name, image)| format!("{name}={}", image.paths.dockerfile))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            }
+            Err(error) => format!("{error:?}"),
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn discovered_images_are_named_after_their_folder() {
+        check("api/Dockerfile", "api=api/Dockerfile");
+        check("Dockerfile", "my-repo=Dockerfile");
+        check("services/Web/Containerfile", "web=services/Web/Containerfile");
+        check("Dockerfile.dev", "my-repo-dev=Dockerfile.dev");
+        check("api/dev.Dockerfile", "api-dev=api/dev.Dockerfile");
+    }
+
+    #[test]
+    fn two_of_one_name_take_their_whole_path() {
+        check("a/api/Dockerfile b/api/Dockerfile", "a-api=a/api/Dockerfile b-api=b/api/Dockerfile");
+    }
+
+    #[test]
+    fn discovered_images_that_cannot_be_told_apart_are_a_mistake() {
+        let located = Located { root: PathBuf::from("/x"), imagefile: None };
+        let paths = ["a-b/Dockerfile".to_owned(), "a/b/Dockerfile".to_owned(), "c/b/Dockerfile".to_owned()];
+        let error = discovered(&located, &paths, &Overrides::default()).unwrap_err();
+        assert!(format!("{error:?}").contains("would both be the image `a-b`"), "{error:?}");
+    }
+}

@@ -1,0 +1,285 @@
+//! Tells the queries how things are: Dockerfiles, contexts, what the engine has.
+//!
+//! Compares before it sets, since salsa counts every setting as a change. The
+//! engine is asked while the files are looked at, on the guess that it is the
+//! same engine as last time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use salsa::Setter;
+
+use crate::engine::{EngineError, EngineIdentity};
+use crate::name;
+use crate::query::graph::{self, Order};
+use crate::query::inputs::{Context, Image, OutsideBase};
+use crate::query::problem::Problem;
+use crate::query::recipe::recipe;
+use crate::session::add_sources;
+use crate::session::inputs;
+use crate::session::inventory;
+use crate::session::open::Session;
+use crate::session::overlays;
+use crate::session::project;
+use crate::session::select::{Names, Unknown, select};
+use crate::source::overlay::{Overlay, Place};
+use crate::source::tree::{Selection, SourceTree};
+use crate::syntax::reads::Reads;
+
+/// The state of things, as far as some targets need it.
+#[derive(Debug)]
+pub struct Synced {
+    /// The targets themselves.
+    pub targets: BTreeSet<String>,
+    /// The targets and what they need, bases first.
+    pub order: Order,
+    /// Where the files of each image are.
+    pub selections: BTreeMap<String, Selection>,
+    /// Whether the engine answered, and who it is.
+    pub engine: Result<EngineIdentity, EngineError>,
+    /// Images whose recorded result is gone from the engine.
+    pub lost: BTreeSet<String>,
+}
+
+/// Why nothing can be said of the targets.
+#[derive(Debug)]
+pub enum SyncError {
+    /// Words that mean no image.
+    Unknown(Vec<Unknown>),
+    /// Images built on each other in a circle.
+    Cycles(Vec<Problem>),
+    /// Names that must be in the lock file and are not.
+    Unlocked(Vec<Problem>),
+    /// Images that would take each other's tags.
+    SharedTags(Vec<Problem>),
+}
+
+/// Brings the inputs up to date for `words`, all images when there are none.
+///
+/// # Errors
+/// See [`SyncError`].
+pub fn sync(session: &mut Session, words: &[String]) -> Result<Synced, SyncError> {
+    if let Some(home) = &session.memory.home {
+        session.executor.default_engine().assume_identity(home);
+    }
+    inputs::sync_images(session);
+    set_target(session, words)?;
+    let questions = inventory::questions(session);
+    let known = inputs::wanted(session, &order_of(session, words)?);
+    let executor = Arc::clone(&session.executor);
+    let upstream = Arc::clone(&session.upstream);
+    let (answer, settled) = std::thread::scope(|scope| {
+        let answer = scope.spawn(|| inventory::ask(&executor.pool(), &upstream, &questions, &known));
+        let settled = settle(session, words);
+        let answer = answer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (answer, settled)
+    });
+    let mut settled = settled?;
+    let mut answer = answer;
+    let known = session.workspace().engine(&session.db);
+    if let Ok(identity) = &mut answer.identity
+        && session.executor.pool().default_node().gone().is_some()
+        && !known.is_empty()
+    {
+        // Home is away: what it built is not asked for again, only for that.
+        known.clone_into(&mut identity.id);
+    }
+    if let Ok(identity) = &answer.identity
+        && inputs::set_engine(session, identity)
+    {
+        settled = settle(session, words)?;
+    }
+    let mut outside = answer.outside;
+    // Triggers of a base outside can name further bases outside; each round learns at least one.
+    while inputs::set_outside(session, &settled.order, &mut outside) {
+        settled = settle(session, words)?;
+    }
+    all_locked(session, &settled.order)?;
+    add_sources::set_remotes(session, &settled.order);
+    let lost = inventory::mark_lost(session, &answer.has);
+    Ok(Synced { engine: answer.identity, lost, ..settled })
+}
+
+/// `--target`: the images that are asked for, and not their bases, end at another stage.
+fn set_target(session: &mut Session, words: &[String]) -> Result<(), SyncError> {
+    let Some(stage) = session.target.clone() else { return Ok(()) };
+    for name in targets(session, words)? {
+        if let Some(declared) = session.project.images.get_mut(&name) {
+            declared.options.target = Some(stage.clone());
+        }
+    }
+    inputs::sync_images(session);
+    Ok(())
+}
+
+/// The images that `words` mean; no Dockerfile is read unless edges are asked for.
+///
+/// # Errors
+/// See [`SyncError`].
+pub fn choose(session: &mut Session, words: &[String]) -> Result<BTreeSet<String>, SyncError> {
+    // Names are known without asking anybody.
+    session.others.ask_nobody();
+    inputs::sync_images(session);
+    targets(session, words)
+}
+
+/// The order of `words` and all they need; contexts and engine are left alone.
+///
+/// # Errors
+/// See [`SyncError`].
+pub fn order(session: &mut Session, words: &[String]) -> Result<Order, SyncError> {
+    inputs::sync_images(session);
+    set_target(session, words)?;
+    order_of(session, words)
+}
+
+fn order_of(session: &Session, words: &[String]) -> Result<Order, SyncError> {
+    graph::order(&session.db, &targets(session, words)?).map_err(SyncError::Cycles)
+}
+
+/// The mistakes in the Dockerfiles of an order.
+pub fn dockerfile_problems(session: &Session, order: &Order) -> Vec<Problem> {
+    let images = order.names.iter().filter_map(|name| session.image(name));
+    images.filter_map(|image| recipe(&session.db, image).as_ref().err()).flatten().cloned().collect()
+}
+
+/// The order of the targets and the contexts of all they need, as the inputs stand.
+pub(crate) fn settle(session: &mut Session, words: &[String]) -> Result<Synced, SyncError> {
+    let targets = targets(session, words)?;
+    let order = graph::order(&session.db, &targets).map_err(SyncError::Cycles)?;
+    let mut selections = BTreeMap::new();
+    let mut contexts: BTreeMap<String, Context> = BTreeMap::new();
+    overlays::look_up_overlays(session, &order);
+    for name in &order.names {
+        let Some(image) = session.image(name) else { continue };
+        let Ok(recipe) = recipe(&session.db, image) else { continue };
+        let paths = image.paths(&session.db);
+        let found = match session.executor.tree.is_folder(&paths.context) {
+            Err(error) => Context::Unreadable(error),
+            Ok(false) => Context::Absent,
+            Ok(true) if recipe.reads.sources.is_empty() => Context::Unread,
+            Ok(true) => {
+                let (dockerfile, context) = (&paths.dockerfile, &paths.context);
+                let overlays = match overlays::overlays(session, name) {
+                    Ok(overlays) => overlays,
+                    Err(problem) => {
+                        contexts.insert(name.clone(), Context::Refused(problem));
+                        continue;
+                    }
+                };
+                match selection(&*session.executor.tree, dockerfile, context, &recipe.reads, overlays) {
+                    Ok(mut selection) => {
+                        if session.editing {
+                            look_past_editors(&mut selection);
+                        }
+                        selections.insert(name.clone(), selection);
+                        continue;
+                    }
+                    Err(error) => Context::Unreadable(error),
+                }
+            }
+        };
+        contexts.insert(name.clone(), found);
+    }
+    let list: Vec<Selection> = selections.values().cloned().collect();
+    let answers = session.executor.tree.select(&list);
+    for (name, answer) in selections.keys().zip(answers) {
+        let answer = answer.map_or_else(|error| overlays::unreadable(session, name, error), Context::Is);
+        contexts.insert(name.clone(), answer);
+    }
+    for (name, context) in contexts {
+        if let Some(image) = session.image(&name)
+            && *image.context(&session.db) != context
+        {
+            session.changed = true;
+            image.set_context(&mut session.db).to(context);
+        }
+    }
+    let engine = Err(EngineError::Interrupted);
+    Ok(Synced { targets, order, selections, engine, lost: BTreeSet::new() })
+}
+
+fn targets(session: &Session, words: &[String]) -> Result<BTreeSet<String>, SyncError> {
+    let mut targets = meant(session, words)?;
+    if let Some(only) = &session.only {
+        targets.retain(|name| only.contains(name));
+    }
+    Ok(targets)
+}
+
+fn meant(session: &Session, words: &[String]) -> Result<BTreeSet<String>, SyncError> {
+    let images: BTreeSet<String> = session.project.images.keys().cloned().collect();
+    let words = if words.is_empty() { &session.project.default } else { words };
+    if words.is_empty() {
+        return Ok(images);
+    }
+    let edges = |image: &Image| {
+        let inside = &graph::bases(&session.db, *image).inside;
+        inside.iter().map(|edge| edge.base.clone()).collect()
+    };
+    // Edges are wanted only for `+name` and `name+`, and cost a look at every Dockerfile.
+    let bases = if words.iter().any(|word| word.starts_with('+') || word.ends_with('+')) {
+        let all = session.workspace().images(&session.db);
+        all.iter().map(|(name, image)| (name.clone(), edges(image))).collect()
+    } else {
+        BTreeMap::new()
+    };
+    let names = Names { images: &images, groups: &session.project.groups, bases: &bases };
+    select(words, &names).map_err(SyncError::Unknown)
+}
+
+/// Refuses an order whose bases are not all in the lock file where they must be.
+fn all_locked(session: &Session, order: &Order) -> Result<(), SyncError> {
+    let wanted = inputs::wanted(session, order);
+    let path = project::lock_path(session.project.imagefile.as_deref());
+    let problem = |base: &OutsideBase| {
+        let what = format!("`{}` for {} is not in {path}", base.reference, base.platform);
+        Problem::of("", what, "`imk update` asks its registry and writes it there")
+    };
+    let problems: Vec<Problem> = session.upstream.unlocked(wanted.iter()).into_iter().map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(SyncError::Unlocked(problems)) }
+}
+
+/// Where an image's files are: its context under the ignore file that governs
+/// it. BuildKit takes `NAME.dockerignore` beside the Dockerfile, even an empty
+/// one, before the context's `.dockerignore`.
+pub(crate) fn selection(
+    tree: &dyn SourceTree,
+    dockerfile: &str,
+    context: &str,
+    reads: &Reads,
+    overlays: Vec<Overlay>,
+) -> Result<Selection, crate::source::tree::ReadError> {
+    const IGNORE: &str = ".dockerignore";
+    let own = tree.read(&format!("{dockerfile}.dockerignore"))?;
+    let ignore = match (own, Overlay::over(&overlays, IGNORE)) {
+        (Some(text), _) => Some(text),
+        (None, Some((Overlay { from: Place::Path(from), .. }, rest))) => {
+            tree.read(&name::join(from, rest))?
+        }
+        (None, Some((Overlay { from: Place::Git(git), .. }, rest))) => git.read(rest)?,
+        (None, None) => tree.read(&name::join(context, IGNORE))?,
+    };
+    let ignore = ignore.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Ok(Selection { root: context.to_owned(), ignore, reads: reads.clone(), overlays })
+}
+
+/// What editors put beside a file while it is edited, or for a moment while it is saved: vim's swap
+/// files and its probe, Emacs' locks and autosaves, backups, Kate's and the IDEs' of JetBrains.
+const OF_EDITORS: &str = "
+**/.*.sw[a-p]
+**/.*.swpx
+**/4913
+**/.#*
+**/#*#
+**/*~
+**/.*.kate-swp
+**/*___jb_tmp___
+**/*___jb_old___
+";
+
+/// Leaves the files of editors out of a selection. An ignore file's text counts for nothing but what
+/// it leaves out, so keys are those of a tree in which nobody edits.
+fn look_past_editors(selection: &mut Selection) {
+    selection.ignore.get_or_insert_default().push_str(OF_EDITORS);
+}

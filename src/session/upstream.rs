@@ -1,0 +1,353 @@
+//! What the bases outside the repository are, under the policy of each user.
+//!
+//! | policy | the digest of the platform's manifest is |
+//! |---|---|
+//! | none | what Imagefile.lock says; for a name it does not have as `Float` |
+//! | `Locked` | what Imagefile.lock says, else a mistake |
+//! | `Float` | what the registry says, asked again after [`TTL`] or with `--pull` |
+//! | `Every("7d")` | what the registry said first in the current period |
+//!
+//! With `--locked` every name is `Locked`; with `--offline` no registry is asked. An
+//! image that only the engine has, because somebody built it there, is that image. A
+//! registry that does not answer is no absence: what was known last serves, and is told.
+
+mod memory;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use serde_json::Value;
+
+use crate::engine::{Engine, ImageInfo};
+use crate::parallel::at_once;
+use crate::query::inputs::{Brings, Exact, Outside, OutsideBase};
+use crate::registry::document::Document;
+use crate::registry::{OciRegistry, Options, Registry, RegistryError, by_digest, place_of};
+use crate::state::folder::StateFolder;
+use crate::syntax::imagefile::Policy;
+use crate::syntax::lockfile::Lockfile;
+use crate::syntax::reference::{self, Reference};
+use memory::Memory;
+
+/// Seconds for which a registry's answer to a floating name holds, so that a second run stays offline.
+pub const TTL: u64 = 3600;
+
+/// Seconds for which a registry that did not answer is left in peace.
+const PATIENCE: u64 = 60;
+
+/// What a caller may choose of the questions.
+#[derive(Clone, Debug, Default)]
+pub struct Asking {
+    /// Ask no registry.
+    pub offline: bool,
+    /// Take everything from Imagefile.lock.
+    pub locked: bool,
+    /// Ask again though an answer still holds.
+    pub anew: bool,
+    /// Seconds since 1970.
+    pub now: u64,
+}
+
+/// Something a person should know of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Note {
+    /// The base.
+    pub reference: String,
+    /// Why its registry's answer is not to be had.
+    pub why: String,
+    /// What serves instead.
+    pub instead: Instead,
+}
+
+/// What serves where a registry did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Instead {
+    /// What it said before.
+    LastKnown,
+    /// The image that the engine has under that name.
+    Engine,
+    /// Nothing: the base counts by its name.
+    Name,
+    /// Nothing: what its configuration brings is not known.
+    NoConfiguration,
+}
+
+/// Knows the bases outside one repository.
+pub struct Upstream {
+    registry: Arc<dyn Registry>,
+    lock: RwLock<Lockfile>,
+    asking: Asking,
+    state: StateFolder,
+    memory: Mutex<Memory>,
+    notes: Mutex<BTreeSet<Note>>,
+}
+
+impl Upstream {
+    /// Remembers in `state`, which may not exist yet.
+    pub fn new(registry: Arc<dyn Registry>, lock: Lockfile, asking: Asking, state: StateFolder) -> Self {
+        let memory = Mutex::new(Memory::read(&state));
+        Self { registry, lock: RwLock::new(lock), asking, state, memory, notes: Mutex::default() }
+    }
+
+    /// Asks nobody and remembers nothing: for looks at what might be.
+    pub fn offline() -> Self {
+        let asking = Asking { offline: true, ..Asking::default() };
+        let registry = Arc::new(OciRegistry::new(Options::default()));
+        Self::new(registry, Lockfile::default(), asking, StateFolder::nowhere("nobody is asked"))
+    }
+
+    /// Whether no registry may be asked.
+    pub fn is_offline(&self) -> bool {
+        self.asking.offline
+    }
+
+    /// The time of the run in seconds since 1970, one for all that is done in it.
+    pub fn now(&self) -> u64 {
+        self.asking.now
+    }
+
+    /// What is to be told, once.
+    pub fn take_notes(&self) -> Vec<Note> {
+        std::mem::take(&mut *lock(&self.notes)).into_iter().collect()
+    }
+
+    /// The lock file in force.
+    pub fn lock(&self) -> Lockfile {
+        self.lock.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another lock file in force.
+    pub fn relock(&self, lock: Lockfile) {
+        *self.lock.write().unwrap_or_else(PoisonError::into_inner) = lock;
+    }
+
+    fn locked(&self, base: &OutsideBase) -> Option<String> {
+        let lock = self.lock.read().unwrap_or_else(PoisonError::into_inner);
+        lock.base(&base.reference, &base.platform).map(str::to_owned)
+    }
+
+    /// How many remembered answers are about none of these bases.
+    pub fn unused(&self, used: &BTreeSet<OutsideBase>) -> usize {
+        lock(&self.memory).unused(&names(used))
+    }
+
+    /// Forgets the answers about all but these bases.
+    pub fn forget(&self, but: &BTreeSet<OutsideBase>) {
+        lock(&self.memory).keep(&names(but));
+    }
+
+    /// The registries.
+    pub fn registry(&self) -> &Arc<dyn Registry> {
+        &self.registry
+    }
+
+    /// Keeps answers for the next process, if there are new ones.
+    ///
+    /// # Errors
+    /// When they cannot be written; the next process asks again.
+    pub fn save(&self) -> std::io::Result<()> {
+        lock(&self.memory).save(&self.state)
+    }
+
+    /// The bases that Imagefile.lock must have under their policy and does not.
+    pub fn unlocked<'a>(&self, bases: impl Iterator<Item = &'a OutsideBase>) -> Vec<&'a OutsideBase> {
+        let must = |base: &&OutsideBase| self.asking.locked || base.policy == Policy::Locked;
+        let named =
+            |base: &&OutsideBase| reference::parse(&base.reference).is_ok_and(|name| name.digest.is_none());
+        bases.filter(must).filter(named).filter(|base| self.locked(base).is_none()).collect()
+    }
+
+    /// Looks at some bases, several at once.
+    pub fn look(
+        &self,
+        engine: &dyn Engine,
+        wanted: &BTreeSet<OutsideBase>,
+    ) -> BTreeMap<OutsideBase, Outside> {
+        let wanted: Vec<&OutsideBase> = wanted.iter().collect();
+        let found = at_once(&wanted, |base| self.one(engine, base));
+        wanted.into_iter().cloned().zip(found).collect()
+    }
+
+    fn one(&self, engine: &dyn Engine, base: &OutsideBase) -> Outside {
+        let Ok(name) = reference::parse(&base.reference) else {
+            // Not a name that a registry could know; the engine may all the same.
+            return here(engine.inspect(&base.reference).ok().flatten());
+        };
+        let locked = self.locked(base);
+        let follows_lock = self.asking.locked || matches!(base.policy, Policy::LockedIfAny | Policy::Locked);
+        let digest = match (&name.digest, locked) {
+            (Some(digest), _) => Some(digest.clone()),
+            (None, Some(digest)) if follows_lock => Some(digest),
+            _ if self.asking.locked || base.policy == Policy::Locked => return Outside::default(),
+            _ => None,
+        };
+        if let Some(digest) = digest {
+            return self.pinned(engine, &name, digest);
+        }
+        let info = engine.inspect(&base.reference).ok().flatten();
+        if info.as_ref().is_some_and(|info| info.repo_digests.is_empty()) {
+            return here(info);
+        }
+        match self.floating(&name, base) {
+            Ok(Some(digest)) => self.pinned(engine, &name, digest),
+            Ok(None) => here(info),
+            Err(why) => {
+                let last = lock(&self.memory).last(&name, &base.platform);
+                let instead = match (&last, &info) {
+                    (Some(_), _) => Instead::LastKnown,
+                    (None, Some(_)) => Instead::Engine,
+                    (None, None) => Instead::Name,
+                };
+                self.note(&name, why, instead);
+                last.map_or_else(|| here(info), |digest| self.pinned(engine, &name, digest))
+            }
+        }
+    }
+
+    /// What a floating name stands for: the answer that still holds, or a new one. `None` when
+    /// the registry does not have it, or when nothing is known and nobody may be asked.
+    fn floating(&self, name: &Reference, base: &OutsideBase) -> Result<Option<String>, String> {
+        let now = self.asking.now;
+        let holds = |at: u64| match base.policy {
+            Policy::Every(period) => at / period == now / period,
+            _ => at <= now && now - at < TTL,
+        };
+        {
+            let memory = lock(&self.memory);
+            if self.asking.offline {
+                return Ok(memory.last(name, &base.platform));
+            }
+            if !self.asking.anew
+                && let Some(digest) = memory.holding(name, &base.platform, holds)
+            {
+                return Ok(Some(digest));
+            }
+            if !self.asking.anew
+                && let Some(why) = memory.silent(&name.registry, |at| at <= now && now - at < PATIENCE)
+            {
+                return Err(why);
+            }
+        }
+        self.ask(name, &base.platform).map_err(|error| error.to_string())
+    }
+
+    /// Asks the registry, whatever is remembered, and remembers the answer.
+    ///
+    /// # Errors
+    /// When the registry does not say: that is not an absence.
+    pub fn ask(&self, name: &Reference, platform: &str) -> Result<Option<String>, RegistryError> {
+        let answer = self.registry.platform(name, platform);
+        let mut memory = lock(&self.memory);
+        match &answer {
+            Ok(Some(found)) => memory.heard(name, platform, &found.digest, self.asking.now),
+            Ok(None) => memory.absent(name, platform),
+            Err(error @ RegistryError::Unreachable { .. }) => {
+                memory.heard_nothing(&name.registry, &error.to_string(), self.asking.now);
+            }
+            Err(_) => {}
+        }
+        answer.map(|found| found.map(|found| found.digest))
+    }
+
+    /// The state of a file on the web; what is known of it when its server does not say.
+    /// `None` when nothing is, or when there is no such file: the build will say so.
+    pub fn file(&self, url: &str) -> Option<String> {
+        let (now, place) = (self.asking.now, place_of(url));
+        let holds = |at: u64| at <= now && now - at < TTL;
+        {
+            let memory = lock(&self.memory);
+            let last = memory.file(url, |_| true);
+            if self.asking.offline || (!self.asking.anew && memory.file(url, holds).is_some()) {
+                return last;
+            }
+        }
+        match self.registry.web(url) {
+            Ok(state) => {
+                lock(&self.memory).saw_file(url, state.as_deref(), now);
+                state
+            }
+            Err(error) => {
+                let last = lock(&self.memory).file(url, |_| true);
+                let instead = if last.is_some() { Instead::LastKnown } else { Instead::Name };
+                let reference = format!("{}/{}", place.registry, place.repository);
+                lock(&self.notes).insert(Note { reference, why: error.to_string(), instead });
+                last
+            }
+        }
+    }
+
+    /// A base by its digest, with what its configuration brings.
+    fn pinned(&self, engine: &dyn Engine, name: &Reference, digest: String) -> Outside {
+        let known = lock(&self.memory).configuration(&digest);
+        let brings = known.or_else(|| {
+            let exact = by_digest(name, &digest);
+            let brings = match engine.inspect(&exact.to_string()) {
+                Ok(Some(info)) => Some(brings(info)),
+                _ if self.asking.offline => None,
+                _ => match configuration(&*self.registry, &exact) {
+                    Ok(brings) => brings,
+                    Err(error) => {
+                        self.note(name, error.to_string(), Instead::NoConfiguration);
+                        None
+                    }
+                },
+            };
+            if let Some(brings) = &brings {
+                lock(&self.memory).learn(&digest, brings);
+            }
+            brings
+        });
+        Outside { exact: Exact::Digest(digest), brings }
+    }
+
+    fn note(&self, name: &Reference, why: String, instead: Instead) {
+        lock(&self.notes).insert(Note { reference: name.familiar(), why, instead });
+    }
+}
+
+/// The names of the answers about some bases.
+fn names(bases: &BTreeSet<OutsideBase>) -> BTreeSet<String> {
+    let name =
+        |base: &OutsideBase| Some(memory::key(&reference::parse(&base.reference).ok()?, &base.platform));
+    bases.iter().filter_map(name).collect()
+}
+
+/// The image that an engine has, for what it is there.
+fn here(info: Option<ImageInfo>) -> Outside {
+    info.map_or_else(Outside::default, |info| Outside {
+        exact: Exact::Local(info.id.0.clone()),
+        brings: Some(brings(info)),
+    })
+}
+
+fn brings(info: ImageInfo) -> Brings {
+    Brings { triggers: info.onbuild, environment: info.environment }
+}
+
+/// What the configuration of an image brings, read from its registry. `None` when the image is gone
+/// from there, or is of a kind without a configuration.
+fn configuration(registry: &dyn Registry, exact: &Reference) -> Result<Option<Brings>, RegistryError> {
+    let Some(manifest) = registry.manifest(exact)? else { return Ok(None) };
+    let document: Option<Document> = serde_json::from_slice(&manifest.bytes).ok();
+    let Some(entry) = document.and_then(|document| document.config) else { return Ok(None) };
+    let bytes = registry.blob(exact, &entry.digest)?;
+    let image: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let texts = |key: &str| -> Vec<String> {
+        let list = image["config"][key].as_array().into_iter().flatten();
+        list.filter_map(|text| text.as_str().map(str::to_owned)).collect()
+    };
+    let environment = texts("Env").iter().filter_map(|pair| pair.split_once('=')).map(owned).collect();
+    Ok(Some(Brings { triggers: texts("OnBuild"), environment }))
+}
+
+fn owned((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these mutexes guard is whole after every statement.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

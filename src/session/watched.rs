@@ -1,0 +1,131 @@
+//! What a watcher must know: the folders in which something that counts can change, and
+//! which images a change reaches.
+//!
+//! Knows files and keys. Knows neither how folders are watched nor when something happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::file::FileKind;
+use crate::hash::ContentHash;
+use crate::name::join;
+use crate::query::problem::Problem;
+use crate::query::spec::spec;
+use crate::session::open::Session;
+use crate::session::project;
+use crate::session::sync::Synced;
+use crate::source::locate::IMAGEFILE;
+use crate::source::overlay::{Overlay, Place};
+use crate::syntax::glob;
+
+/// What each image of an order is made of, its bases aside, or what is wrong with it.
+pub type Specs = BTreeMap<String, Result<ContentHash, Vec<Problem>>>;
+
+/// The specs of an order.
+pub fn specs(session: &Session, synced: &Synced) -> Specs {
+    let spec = |name: &String| Some((name.clone(), spec(session.db(), session.input(name)?)));
+    synced.order.names.iter().filter_map(spec).collect()
+}
+
+/// The folders, below the root, of the Imagefile, of its lock, and of every Dockerfile and context.
+pub fn recipe_folders(session: &Session) -> BTreeSet<String> {
+    let mut folders = BTreeSet::from([String::new()]);
+    let imagefile = session.project.imagefile.as_deref().unwrap_or(IMAGEFILE);
+    add(&mut folders, imagefile);
+    add(&mut folders, &project::lock_path(Some(imagefile)));
+    for image in session.project.images.values().filter(|image| image.git.is_none()) {
+        add(&mut folders, &image.paths.dockerfile);
+        add(&mut folders, &join(&image.paths.context, "Dockerfile"));
+    }
+    folders
+}
+
+/// The folders, below the root, in which a change can make one of these images another: those of
+/// used files and of Dockerfiles, and all above them, for what is there can come and go.
+pub fn folders(session: &Session, synced: &Synced) -> BTreeSet<String> {
+    let mut folders = recipe_folders(session);
+    for selection in synced.selections.values() {
+        let place = |path: &str| match Overlay::over(&selection.overlays, path) {
+            None => Some(join(&selection.root, path)),
+            Some((Overlay { from: Place::Path(from), .. }, rest)) => Some(join(from, rest)),
+            Some((Overlay { from: Place::Git(_), .. }, _)) => None,
+        };
+        for source in &selection.reads.sources {
+            // What is read may not be there yet: then the folder is watched in which it would be.
+            let path = match source.wildcard || source.parents {
+                true => glob::static_prefix(&source.pattern),
+                false => &source.pattern,
+            };
+            if let Some(path) = place(path) {
+                add(&mut folders, &path);
+                if source.wildcard {
+                    folders.insert(path.trim_matches('/').to_owned());
+                }
+            }
+        }
+        // What cannot be read is told by who plans; its folder is watched all the same.
+        for file in session.executor.tree.used_files(selection).unwrap_or_default().files {
+            let Some(path) = place(&file.path) else { continue };
+            add(&mut folders, &path);
+            if file.kind == FileKind::Folder {
+                folders.insert(path);
+            }
+        }
+    }
+    folders
+}
+
+/// Adds the folders above a path.
+fn add(folders: &mut BTreeSet<String>, path: &str) {
+    let mut path = path.trim_matches('/');
+    while let Some((folder, _)) = path.rsplit_once('/') {
+        if !folders.insert(folder.to_owned()) {
+            return;
+        }
+        path = folder;
+    }
+}
+
+/// The images that are not what they were, in themselves or by a base.
+pub fn reached(before: &Specs, now: &Specs, bases: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+    let differs = |name: &&String| now.get(*name) != before.get(*name);
+    let mut reached: BTreeSet<String> = before.keys().filter(differs).cloned().collect();
+    loop {
+        let by_base = bases.iter().filter(|(_, bases)| !bases.is_disjoint(&reached));
+        let new: Vec<String> =
+            by_base.map(|(name, _)| name).filter(|name| !reached.contains(*name)).cloned().collect();
+        if new.is_empty() {
+            return reached;
+        }
+        reached.extend(new);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_reaches_the_images_that_stand_on_it_and_no_others() {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let bases = BTreeMap::from([
+            ("web".to_owned(), set(&["api"])),
+            ("api".to_owned(), set(&["base"])),
+            ("other".to_owned(), set(&["base"])),
+        ]);
+        let specs = |api: &str| -> Specs {
+            let hash = |text: &str| Ok(ContentHash::of(text.as_bytes()));
+            let texts = [("base", "b"), ("api", api), ("web", "w"), ("other", "o")];
+            texts.into_iter().map(|(name, text)| (name.to_owned(), hash(text))).collect()
+        };
+        assert_eq!(reached(&specs("1"), &specs("1"), &bases), set(&[]));
+        assert_eq!(reached(&specs("1"), &specs("2"), &bases), set(&["api", "web"]));
+    }
+
+    #[test]
+    fn a_path_brings_every_folder_above_it() {
+        let mut folders = BTreeSet::new();
+        add(&mut folders, "a/b/c.txt");
+        add(&mut folders, "top.txt");
+        assert_eq!(folders.into_iter().collect::<Vec<_>>(), ["a", "a/b"]);
+    }
+}
