@@ -49,22 +49,17 @@
 
 pub mod build;
 pub mod cli;
-pub mod content;
 pub mod credentials;
 pub mod engine;
 pub mod exec;
 pub mod explain;
-pub mod file;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod gc;
-pub mod hash;
-pub mod name;
+pub mod model;
 pub mod parallel;
-pub mod part;
 pub mod plan;
 pub mod query;
-pub mod reason;
 pub mod registry;
 pub mod replay;
 pub mod session;

@@ -10,7 +10,8 @@ use crate::engine::ImageId;
 use crate::exec::executor::Executor;
 use crate::exec::push::PublishError;
 use crate::exec::remote_cache::Published;
-use crate::part::Part;
+use crate::model::part::Part;
+use crate::model::reason::Code;
 use crate::plan::tags::tagging::{self, Tagging};
 use crate::plan::verdicts::{self, Found};
 use crate::query::ImkDb;
@@ -20,7 +21,6 @@ use crate::query::image::image_content;
 use crate::query::inputs::{Exact, Image, Workspace};
 use crate::query::recipe::outline;
 use crate::query::spec::parts;
-use crate::reason::Code;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
 use crate::source::git::GitStore;
@@ -107,7 +107,7 @@ fn attach(
         return Ok(());
     }
     let annotations = BTreeMap::from([
-        (crate::content::KEY_LABEL.to_owned(), built.key.to_string()),
+        (crate::model::content::KEY_LABEL.to_owned(), built.key.to_string()),
         ("imk.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
     ]);
     let document = inputs(db, executor, image, built).text();

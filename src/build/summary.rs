@@ -9,9 +9,9 @@ use crate::build::publish::Shelved;
 use crate::engine::{EngineError, ImageId};
 use crate::exec::executor::JobEvent;
 use crate::exec::push::PublishError;
+use crate::model::reason::Reason;
 use crate::plan::tags::tagging::Skipped;
 use crate::query::effect::{BuildError, Built};
-use crate::reason::Reason;
 use crate::session::sync::Synced;
 
 /// What is told while a build runs.

@@ -10,7 +10,7 @@ use crate::engine::Cancel;
 use crate::explain::diff::{self, NoBuild};
 use crate::explain::tree_state::{Asked, Differing, States};
 use crate::explain::why::Chain;
-use crate::reason::Reason;
+use crate::model::reason::Reason;
 use crate::session::open::Session;
 use crate::session::sync;
 use crate::source::git::GitStore;

@@ -10,7 +10,7 @@ use fs_err as fs;
 use super::args::{Global, ImportArgs};
 use super::failure::Failure;
 use super::{open, out};
-use crate::name;
+use crate::model::name;
 use crate::query::problem::Problem;
 use crate::source::discover::named;
 use crate::source::disk::DiskTree;

@@ -44,7 +44,7 @@ fn imagefile(project: &Project) -> String {
         String::from("// What `imk` builds here. `imk keys` explains every key.\n(\n    images: {\n");
     for (name, image) in &project.images {
         let (dockerfile, context) = (&image.paths.dockerfile, &image.paths.context);
-        let plain = *dockerfile == crate::name::join(context, "Dockerfile");
+        let plain = *dockerfile == crate::model::name::join(context, "Dockerfile");
         let mut keys = Vec::new();
         if !plain {
             keys.push(format!("dockerfile: {}", quoted(dockerfile)));

@@ -24,7 +24,7 @@ use super::words;
 use crate::build::run::{Ending, Event, Summary};
 use crate::engine::{BuildEvent, ImageId};
 use crate::exec::executor::JobEvent;
-use crate::reason::Reason;
+use crate::model::reason::Reason;
 use crate::session::removed_images::log_name;
 use crate::state::folder::StateFolder;
 

@@ -11,7 +11,7 @@ use super::{out, plan};
 use crate::explain::origin;
 use crate::explain::published_builds;
 use crate::explain::why::{self, Chain};
-use crate::reason::Reason;
+use crate::model::reason::Reason;
 use crate::session::open::Session;
 use crate::source::git::GitStore;
 use crate::source::git::origin::{Origin, Start};

@@ -6,9 +6,9 @@ pub mod rule;
 use std::collections::BTreeMap;
 
 use crate::engine::EngineError;
+use crate::model::reason::{Code, Reason};
 use crate::plan::tags::missing::Missing;
 use crate::query::effect::BuildError;
-use crate::reason::{Code, Reason};
 use crate::session::upstream::{Instead, Note};
 
 /// A cause as the end of a line: ``` `src/main.rs` changed```.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::event::BuildEvent;
-use crate::file::{UsedFile, UsedFiles};
+use crate::model::file::{UsedFile, UsedFiles};
 
 /// An image's identity on an engine: a digest of its configuration, or of its manifest where the engine
 /// keeps images with containerd. Equal ids are the same image; engines with different stores

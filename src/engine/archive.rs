@@ -19,8 +19,8 @@ use super::endpoint::Endpoint;
 use super::sending::{CheckedFile, Traffic, engine_error, refuse_special, with_parents};
 use super::session::{common_query, query_string, read_answer, refused, supervise};
 use super::{BuildEvent, BuildRequest, Cancel, ContextFiles, EngineError, ImageId, transport};
-use crate::file::{FileKind, UsedFile};
-use crate::hash::ContentHash;
+use crate::model::file::{FileKind, UsedFile};
+use crate::model::hash::ContentHash;
 
 /// Bytes gathered before they travel.
 const CHUNK: usize = 64 * 1024;

@@ -17,7 +17,7 @@ use super::{
     About, BuildEvent, BuildRequest, CachedIdentity, Cancel, Engine, EngineError, EngineIdentity, ImageId,
     ImageInfo, Inventory, archive, carry, session,
 };
-use crate::content;
+use crate::model::content;
 use crate::syntax::reference::{self, normalized};
 
 mod client;
@@ -249,7 +249,7 @@ fn environment(image: &ImageInspect) -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// See [`crate::content`].
+/// See [`crate::model::content`].
 fn content(image: &ImageInspect) -> String {
     let layers = image.root_fs.as_ref().and_then(|root| root.layers.clone()).unwrap_or_default();
     content::text(&layers, &serde_json::to_value(&image.config).unwrap_or_default())

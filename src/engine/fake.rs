@@ -16,8 +16,8 @@ use super::{
     About, BuildEvent, BuildFailure, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId,
     ImageInfo, Inventory, docker,
 };
-use crate::file::FileKind;
-use crate::hash::ContentHash;
+use crate::model::file::FileKind;
+use crate::model::hash::ContentHash;
 use crate::syntax::reference::normalized;
 
 pub use state::{Failures, FakeBuild, ImageStore};

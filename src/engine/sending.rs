@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::{BuildEvent, ContextFiles, EngineError};
-use crate::file::{FileKind, UsedFile, UsedFiles};
-use crate::hash::ContentHash;
+use crate::model::file::{FileKind, UsedFile, UsedFiles};
+use crate::model::hash::ContentHash;
 
 /// What has been sent, and whether sending failed. Written by the side that sends, read by the one that waits.
 #[derive(Default)]

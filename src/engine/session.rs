@@ -27,7 +27,7 @@ use super::sending::{Traffic, refuse_special};
 use super::transport::{self, Closing, Reply};
 use super::{BuildEvent, BuildRequest, Cancel, EngineError, ImageId};
 use crate::credentials::Credentials;
-use crate::hash::FieldHasher;
+use crate::model::hash::FieldHasher;
 
 mod services;
 mod sync;

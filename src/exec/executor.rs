@@ -11,9 +11,9 @@ use super::remote_cache::RemoteCache;
 use crate::engine::{
     BuildEvent, Caches, Cancel, Engine, EngineError, EnginePool, ImageId, Node, SecretValue,
 };
-use crate::hash::ContentHash;
+use crate::model::hash::ContentHash;
+use crate::model::reason::Reason;
 use crate::query::effect::BuildJob;
-use crate::reason::Reason;
 use crate::source::tree::{Selection, SourceTree};
 use crate::state::evidence::EvidenceStore;
 use crate::state::ledger::{Ledger, Record};

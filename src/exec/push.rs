@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::executor::{Executor, JobEvent};
 use super::remote_cache::Published;
 use crate::engine::{EngineError, ImageId, Node};
-use crate::hash::ContentHash;
+use crate::model::hash::ContentHash;
 use crate::query::effect::Built;
 use crate::registry::document::{self, Document};
 use crate::registry::{Manifest, RegistryError, by_digest, by_tag};

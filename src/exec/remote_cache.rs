@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::content;
 use crate::engine::ImageId;
-use crate::hash::ContentHash;
+use crate::model::content;
+use crate::model::hash::ContentHash;
 use crate::registry::document::Document;
 use crate::registry::{Manifest, Registry, RegistryError, by_digest, by_tag};
 use crate::syntax::reference::Reference;

@@ -5,7 +5,7 @@
 //! ledger and the evidence; makes no words.
 
 use crate::explain::published_builds;
-use crate::reason::Reason;
+use crate::model::reason::Reason;
 use crate::session::open::Session;
 use crate::state::ledger::Record;
 use crate::syntax::reference;

@@ -3,10 +3,10 @@
 //! Rather silent than wrong: a commit is told only when the file before it
 //! did not have what the cause says, and the file after it has. Makes no words.
 
-use crate::hash::ContentHash;
-use crate::name;
+use crate::model::hash::ContentHash;
+use crate::model::name;
+use crate::model::reason::{Code, Reason};
 use crate::query::recipe::of_text;
-use crate::reason::{Code, Reason};
 use crate::session::open::Session;
 use crate::source::git::GitStore;
 use crate::source::git::origin::{Origin, Start, Version};

@@ -4,9 +4,9 @@
 //! been built here. Asks a registry only when it is called: for an explanation, never for a verdict.
 
 use crate::build::publish::INPUTS;
+use crate::model::reason::{Code, Reason};
 use crate::plan::tags::tagging;
 use crate::plan::verdicts;
-use crate::reason::{Code, Reason};
 use crate::registry::{RegistryError, by_digest};
 use crate::session::open::Session;
 use crate::session::sync::Synced;
@@ -46,7 +46,7 @@ pub fn built_elsewhere(session: &Session, name: &Reference) -> Result<Option<Rec
 /// which tag that is. For an image that was never built here.
 pub fn against_elsewhere(session: &Session, synced: &Synced, image: &str) -> Option<(String, Vec<Reason>)> {
     session.executor.remote_cache.repository(image)?;
-    let key = crate::hash::ContentHash::default();
+    let key = crate::model::hash::ContentHash::default();
     let tags = tagging::tagging(session, synced).of(image, Some(&key)).given;
     let names = tags.iter().filter_map(|tag| reference::parse(&tag.reference).ok());
     for name in names {

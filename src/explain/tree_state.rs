@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::explain::why::Chain;
-use crate::hash::ContentHash;
-use crate::part::{self, Part};
+use crate::model::hash::ContentHash;
+use crate::model::part::{self, Part};
+use crate::model::reason::{Code, Reason};
 use crate::query::graph::bases;
 use crate::query::inputs::{Context, Image, Text};
 use crate::query::problem::Problem;
 use crate::query::recipe::recipe;
 use crate::query::spec::{action_key, known_parts};
-use crate::reason::{Code, Reason};
 use crate::session::inputs;
 use crate::session::open::Session;
 use crate::session::project::{self, Overrides, ProjectError};

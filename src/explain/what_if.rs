@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use crate::build::schedule::Schedule;
 use crate::explain::tree_state::{Asked, Differing, States, StatesError};
-use crate::part::Part;
+use crate::model::part::Part;
+use crate::model::reason::{Code, Reason};
 use crate::query::graph::Order;
-use crate::reason::{Code, Reason};
 use crate::source::disk::DiskTree;
 use crate::source::supposed::{Supposed, Supposition};
 use crate::source::tree::{ReadError, SourceTree};
@@ -186,7 +186,7 @@ pub fn estimate(ledger: &Ledger, order: &Order, images: &[&str], jobs: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::ContentHash;
+    use crate::model::hash::ContentHash;
     use crate::state::ledger::Record;
 
     #[test]

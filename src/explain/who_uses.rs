@@ -10,7 +10,7 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use crate::explain::line::{self, Place};
-use crate::file::UsedFiles;
+use crate::model::file::UsedFiles;
 use crate::query::graph::bases;
 use crate::query::inputs::Text;
 use crate::query::recipe::recipe;

@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::reason::{Code, Reason};
 use crate::plan::verdicts::{Plan, Verdict};
 use crate::query::graph::Order;
-use crate::reason::{Code, Reason};
 use crate::session::open::Session;
 use crate::state::ledger::Record;
 

@@ -9,10 +9,10 @@ use std::rc::Rc;
 
 use crate::explain::line::{self, Place};
 use crate::explain::who_uses::Reading;
+use crate::model::reason::{Code, Reason};
 use crate::query::inputs::{Image, Text};
 use crate::query::recipe::{of_stage, recipe};
 use crate::query::spec::known_parts;
-use crate::reason::{Code, Reason};
 use crate::session::open::{STATE, Session};
 use crate::session::overlays;
 use crate::session::project;
@@ -173,7 +173,7 @@ impl Rules<'_> {
     fn rule(&self, image: Image, path: &str, inside: Option<&str>) -> Result<Rule, ReadError> {
         let paths = image.paths(&self.reading.session.db);
         let own_ignore = format!("{}.dockerignore", paths.dockerfile);
-        let common_ignore = crate::name::join(&paths.context, ".dockerignore");
+        let common_ignore = crate::model::name::join(&paths.context, ".dockerignore");
         if path == own_ignore || path == common_ignore {
             return Ok(Rule::IgnoreFile);
         }

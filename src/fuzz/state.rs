@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use crate::file::{FileKind, UsedFile, UsedFiles};
-use crate::hash::ContentHash;
-use crate::part::Part;
+use crate::model::file::{FileKind, UsedFile, UsedFiles};
+use crate::model::hash::ContentHash;
+use crate::model::part::Part;
+use crate::model::reason::{Code, Reason};
 use crate::query::snapshot;
-use crate::reason::{Code, Reason};
 use crate::state::evidence::document::Document;
 use crate::state::evidence::{Evidence, EvidenceStore};
 use crate::state::folder::StateFolder;

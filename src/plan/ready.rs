@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::hash::ContentHash;
+use crate::model::hash::ContentHash;
 use crate::plan::tags::tagging::facts_of;
 use crate::query::problem::Problem;
 use crate::session::open::Session;

@@ -10,8 +10,8 @@ use super::edge::Edge;
 use super::inputs::{Context, Exact, Options, OutsideBase, Text};
 use super::problem::Problem;
 use crate::engine::{EngineError, ImageId};
-use crate::hash::ContentHash;
-use crate::part::Part;
+use crate::model::hash::ContentHash;
+use crate::model::part::Part;
 use crate::syntax::resolve::Recipe;
 
 /// A result that the engine has.

@@ -13,9 +13,9 @@ use super::inputs::{Exact, Image, OutsideBase, Workspace};
 use super::recipe::recipe;
 use super::spec::{action_key, parts, spec};
 use crate::engine::EngineError;
-use crate::hash::ContentHash;
-use crate::part::Part;
-use crate::reason::Code;
+use crate::model::hash::ContentHash;
+use crate::model::part::Part;
+use crate::model::reason::Code;
 
 /// The image as its inputs want it: remembered, found in the ledger, or built now.
 ///

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::effect::Effect;
 use super::{Db, ImkDb};
 use crate::engine::{CachedIdentity, ImageId};
-use crate::hash::ContentHash;
+use crate::model::hash::ContentHash;
 use crate::state::folder::StateFolder;
 
 /// The name in the state folder.

@@ -34,9 +34,9 @@ use super::inputs::{Context, Exact, Image, Options, Workspace};
 use super::names::{self, Found};
 use super::problem::Problem;
 use super::recipe::recipe;
-use crate::hash::ContentHash;
-use crate::part::{self, Part};
-use crate::reason::Code;
+use crate::model::hash::ContentHash;
+use crate::model::part::{self, Part};
+use crate::model::reason::Code;
 use crate::syntax::git_source;
 use crate::syntax::resolve::{Recipe, StageBase};
 

@@ -9,9 +9,9 @@ use super::image::image;
 use super::inputs::{Context, Image, Options, Paths, Text, Workspace};
 use super::spec::{KEY_VERSION, action_key, spec};
 use crate::engine::ImageId;
-use crate::hash::ContentHash;
-use crate::part::Part;
-use crate::reason::Code;
+use crate::model::hash::ContentHash;
+use crate::model::part::Part;
+use crate::model::reason::Code;
 
 /// Builds what it is asked for, and remembers the order.
 #[derive(Default)]

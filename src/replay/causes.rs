@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 
 use crate::explain::line;
-use crate::hash::ContentHash;
-use crate::part::Part;
+use crate::model::hash::ContentHash;
+use crate::model::part::Part;
+use crate::model::reason::{Code, Reason};
 use crate::query::inputs::Text;
 use crate::query::recipe::recipe;
-use crate::reason::{Code, Reason};
 use crate::replay::costs::{Job, Line};
 use crate::replay::rules;
 use crate::session::open::Session;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::reason::Reason;
+use crate::model::reason::Reason;
 use crate::source::git::history::Commit;
 
 /// What was found.

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use crate::hash::{ContentHash, FieldHasher};
+use crate::model::hash::{ContentHash, FieldHasher};
 use crate::query::graph::bases;
 use crate::query::inputs::OutsideBase;
 use crate::query::inputs::{Image as Input, Text};

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::file::UsedFiles;
+use crate::model::file::UsedFiles;
 use crate::source::git::GitTree;
 use crate::source::tree::{ReadError, Selected, Selection, SourceTree};
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::engine::{Cancel, Engine, NoEngine};
 use crate::exec::executor::Executor;
 use crate::exec::remote_cache::RemoteCache;
-use crate::hash::{ContentHash, FieldHasher};
+use crate::model::hash::{ContentHash, FieldHasher};
 use crate::query::ImkDb;
 use crate::query::effect::Effect;
 use crate::query::inputs::{Image, Workspace};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-use crate::name;
+use crate::model::name;
 use crate::parallel::at_once;
 use crate::query::graph::Order;
 use crate::query::inputs::Context;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::name;
+use crate::model::name;
 use crate::query::inputs::{Options, Paths};
 use crate::query::problem::Problem;
 use crate::source::locate::{IMAGEFILE, Located};

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::hash::ContentHash;
+use crate::model::hash::ContentHash;
 use crate::session::open::Session;
 use crate::state::seal;
 

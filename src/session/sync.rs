@@ -10,7 +10,7 @@ use std::sync::Arc;
 use salsa::Setter;
 
 use crate::engine::{EngineError, EngineIdentity};
-use crate::name;
+use crate::model::name;
 use crate::query::graph::{self, Order};
 use crate::query::inputs::{Context, Image, OutsideBase};
 use crate::query::problem::Problem;

@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::file::FileKind;
-use crate::hash::ContentHash;
-use crate::name::join;
+use crate::model::file::FileKind;
+use crate::model::hash::ContentHash;
+use crate::model::name::join;
 use crate::query::problem::Problem;
 use crate::query::spec::spec;
 use crate::session::open::Session;

@@ -5,7 +5,7 @@
 use super::overlay::Layered;
 use super::select::{self, Folders, Trouble};
 use super::tree::{Selected, Selection};
-use crate::file::UsedFiles;
+use crate::model::file::UsedFiles;
 
 /// The answer to a selection.
 pub fn answer<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected, Trouble> {

@@ -21,8 +21,8 @@ use super::scan::{Folder, Hidden, Scan};
 use super::select::{Facts, Folders, Trouble, by_components};
 use super::stat_cache::{Memo, StatCache, Writer};
 use super::tree::{ReadError, Selected, Selection, SourceTree};
-use crate::file::{FileKind, UsedFiles};
-use crate::hash::{ContentHash, FieldHasher};
+use crate::model::file::{FileKind, UsedFiles};
+use crate::model::hash::{ContentHash, FieldHasher};
 use crate::state::folder::StateFolder;
 use crate::state::place::STATE;
 

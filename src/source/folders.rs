@@ -7,8 +7,8 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use super::tree::ReadError;
-use crate::file::FileKind;
-use crate::hash::ContentHash;
+use crate::model::file::FileKind;
+use crate::model::hash::ContentHash;
 
 /// Folders that can be listed. A folder's names are sorted by their bytes.
 pub trait Folders: Sync {

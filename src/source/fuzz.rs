@@ -4,8 +4,8 @@ use super::look::{Look, Seen};
 use super::select::Facts;
 use super::stat_cache::{Memo, StatCache, Writer};
 use super::tree::Selected;
-use crate::file::FileKind;
-use crate::hash::ContentHash;
+use crate::model::file::FileKind;
+use crate::model::hash::ContentHash;
 
 fn sound() -> StatCache {
     let seen = Seen { dev: 1, size: 3, ino: 7, mtime: 5, ctime: 6, mode: 0o100_644 };

@@ -47,8 +47,8 @@ use super::disk;
 use super::locate::{IMAGEFILE, Located};
 use super::select::{self, Facts, Folders, Trouble, join};
 use super::tree::{ReadError, Selected, Selection, SourceTree};
-use crate::file::{FileKind, UsedFiles};
-use crate::hash::{ContentHash, FieldHasher};
+use crate::model::file::{FileKind, UsedFiles};
+use crate::model::hash::{ContentHash, FieldHasher};
 use crate::syntax::glob;
 
 pub use store::GitStore;

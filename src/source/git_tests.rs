@@ -8,7 +8,7 @@ use git2::Repository;
 
 use super::history::{History, Range};
 use super::*;
-use crate::file::UsedFile;
+use crate::model::file::UsedFile;
 use crate::source::disk::DiskTree;
 use crate::state::folder::StateFolder;
 use crate::syntax::reads::{ReadSource, Reads};

@@ -11,8 +11,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
 use super::select::{Facts, Trouble};
-use crate::file::FileKind;
-use crate::hash::ContentHash;
+use crate::model::file::FileKind;
+use crate::model::hash::ContentHash;
 use crate::state::clock::Clock;
 
 /// A file that is written without pause is given up after so many looks.

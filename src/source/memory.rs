@@ -18,8 +18,8 @@ use std::sync::Arc;
 use super::answer;
 use super::select::{Facts, Folders, Trouble, by_components, join};
 use super::tree::{ReadError, Selected, Selection, SourceTree};
-use crate::file::{FileKind, UsedFiles};
-use crate::hash::ContentHash;
+use crate::model::file::{FileKind, UsedFiles};
+use crate::model::hash::ContentHash;
 
 /// A repository in memory.
 #[derive(Clone, Debug, Default)]

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::git::GitTree;
 use super::tree::{ReadError, Selected, Selection, SourceTree};
-use crate::file::UsedFiles;
+use crate::model::file::UsedFiles;
 use crate::syntax::glob::is_within;
 
 /// A tree and what is mounted on it.

@@ -14,7 +14,7 @@ use super::git::GitTree;
 use super::git::foreign::Foreign;
 use super::select::{Facts, Folders, Trouble, join};
 use super::tree::Selection;
-use crate::file::FileKind;
+use crate::model::file::FileKind;
 use crate::syntax::glob::is_within;
 
 /// Something at a path of a context.

@@ -201,7 +201,7 @@ proptest::proptest! {
             let answer = tree.select(std::slice::from_ref(selection)).remove(0);
             let files = tree.used_files(selection).map(|files| files.files);
             let files = files.map(|files| {
-                let short = |file: crate::file::UsedFile| (file.path, file.kind, file.mode, file.hash, file.counts);
+                let short = |file: crate::model::file::UsedFile| (file.path, file.kind, file.mode, file.hash, file.counts);
                 files.into_iter().map(short).collect::<Vec<_>>()
             });
             (answer.map(|it| (it.hash, it.missing)), files)

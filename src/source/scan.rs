@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use super::look::{self, Look, Seen};
 use super::select::{Facts, Folders, Trouble, join};
 use super::stat_cache::StatCache;
-use crate::file::FileKind;
+use crate::model::file::FileKind;
 use crate::state::clock::Clock;
 use crate::state::folder::StateFolder;
 

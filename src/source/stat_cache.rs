@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::look::{Look, Seen};
 use super::select::{Facts, by_components};
 use super::tree::Selected;
-use crate::file::FileKind;
-use crate::hash::ContentHash;
+use crate::model::file::FileKind;
+use crate::model::hash::ContentHash;
 
 /// Changes with the layout, and with what a hash means.
 const MAGIC: &[u8; 16] = b"imk stat cache 1";

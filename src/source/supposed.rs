@@ -12,8 +12,8 @@ use super::answer;
 use super::disk::DiskTree;
 use super::select::{Facts, Folders, Trouble, join};
 use super::tree::{ReadError, Selected, Selection, SourceTree};
-use crate::file::{FileKind, UsedFiles};
-use crate::hash::{ContentHash, FieldHasher};
+use crate::model::file::{FileKind, UsedFiles};
+use crate::model::hash::{ContentHash, FieldHasher};
 use crate::syntax::glob::is_within;
 
 /// What is supposed of the files. Paths are below the repository's root.

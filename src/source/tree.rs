@@ -8,9 +8,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::overlay::{Overlay, Place};
-use crate::file::UsedFiles;
-use crate::hash::ContentHash;
-use crate::name::join;
+use crate::model::file::UsedFiles;
+use crate::model::hash::ContentHash;
+use crate::model::name::join;
 use crate::syntax::reads::Reads;
 
 /// A question to a tree: which files of the context at `root` do these reads touch?

@@ -15,10 +15,10 @@ use flate2::write::ZlibEncoder;
 use serde::{Deserialize, Serialize};
 
 use super::folder::StateFolder;
-use crate::file::{FileKind, UsedFile, UsedFiles};
-use crate::hash::ContentHash;
-use crate::part::{self, Part};
-use crate::reason::{Code, Reason};
+use crate::model::file::{FileKind, UsedFile, UsedFiles};
+use crate::model::hash::ContentHash;
+use crate::model::part::{self, Part};
+use crate::model::reason::{Code, Reason};
 
 /// The inputs of one build.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

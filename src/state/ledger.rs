@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::folder::StateFolder;
-use crate::hash::ContentHash;
-use crate::reason::Reason;
+use crate::model::hash::ContentHash;
+use crate::model::reason::Reason;
 use crate::state::seal;
 
 mod gone;

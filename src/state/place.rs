@@ -14,7 +14,7 @@ use rustix::fs::{Access, AtFlags, CWD, FileType};
 
 use super::folder::{StateFolder, Tell};
 use super::trust::{self, Distrust, Place};
-use crate::hash::ContentHash;
+use crate::model::hash::ContentHash;
 
 /// The folder of all state, below a repository's root.
 pub const STATE: &str = ".imk";

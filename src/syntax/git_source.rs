@@ -267,7 +267,8 @@ pub fn masked(text: &str) -> String {
 pub fn folder(path: &str) -> Result<String, String> {
     // Docker takes `#main:/sub` for `sub`.
     let below = path.trim_start_matches('/');
-    crate::name::clean_path(below).ok_or_else(|| format!("the folder `{path}` leads out of the repository"))
+    crate::model::name::clean_path(below)
+        .ok_or_else(|| format!("the folder `{path}` leads out of the repository"))
 }
 
 /// Takes `%40` for `@`.

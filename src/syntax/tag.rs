@@ -207,7 +207,8 @@ impl Template {
             .collect();
         // A text that is long by itself stays a mistake; one that its values make long is cut.
         let checked = if written.len() > spelling::MOST { &written } else { &sample.tag };
-        let why = crate::name::check_tag(checked).err().or(crate::name::check_tag(&written).err())?;
+        let why =
+            crate::model::name::check_tag(checked).err().or(crate::model::name::check_tag(&written).err())?;
         Some((format!("`{}` cannot be a tag: {why}", self.text), None))
     }
 

@@ -11,8 +11,8 @@ use imk::engine::{
     BuildEvent, BuildRequest, Cancel, ContextFiles, DockerEngine, Endpoint, Engine, EngineError, Environment,
     ImageId, SecretValue,
 };
-use imk::file::{FileKind, UsedFile, UsedFiles};
-use imk::hash::ContentHash;
+use imk::model::file::{FileKind, UsedFile, UsedFiles};
+use imk::model::hash::ContentHash;
 
 /// Files in memory; `served` may differ from what the list promises.
 #[derive(Clone, Default)]

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::words;
 use crate::build::run::{Ending, Summary};
 use crate::engine::{BuildEvent, EngineError, ImageId};
+use crate::model::reason::Reason;
 use crate::query::effect::BuildError;
-use crate::reason::Reason;
 
 /// One line: the event's name, when it was written, its fields.
 pub fn line(event: &str, fields: Value) -> String {

@@ -2,7 +2,7 @@
 
 use similar::{ChangeTag, TextDiff};
 
-use crate::reason::{Code, Reason};
+use crate::model::reason::{Code, Reason};
 use crate::source::git::origin::Origin;
 use crate::state::evidence::told;
 

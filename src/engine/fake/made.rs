@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::state::{State, full_name};
-use crate::content;
 use crate::engine::{BuildRequest, ImageId, ImageInfo};
-use crate::hash::FieldHasher;
+use crate::model::content;
+use crate::model::hash::FieldHasher;
 
 /// The image a request leads to.
 pub(super) fn made(state: &State, request: &BuildRequest) -> ImageInfo {

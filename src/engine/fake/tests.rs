@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::file::{UsedFile, UsedFiles};
+use crate::model::file::{UsedFile, UsedFiles};
 
 struct Text(UsedFiles, Vec<u8>);
 

@@ -20,8 +20,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::engine::sending::{CheckedFile, Traffic, with_parents};
 use crate::engine::{ContextFiles, EngineError};
-use crate::file::{FileKind, UsedFile, UsedFiles};
-use crate::hash::{ContentHash, FieldHasher};
+use crate::model::file::{FileKind, UsedFile, UsedFiles};
+use crate::model::hash::{ContentHash, FieldHasher};
 
 /// Bytes in one DATA packet, fsutil's own choice.
 const CHUNK: usize = 32 * 1024;

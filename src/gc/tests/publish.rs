@@ -75,7 +75,7 @@ impl ImageStore for Wire {
             onbuild: vec![],
             environment: BTreeMap::new(),
             size: 0,
-            content: crate::content::of_configuration(&bytes).unwrap(),
+            content: crate::model::content::of_configuration(&bytes).unwrap(),
         }))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::hash::ContentHash;
+use crate::model::hash::ContentHash;
 use crate::plan::tags::ci;
 use crate::plan::tags::missing::Missing;
 use crate::session::open::Session;

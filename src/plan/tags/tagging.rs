@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::{EngineError, ImageId};
 use crate::exec::executor::Executor;
-use crate::hash::ContentHash;
+use crate::model::hash::ContentHash;
 use crate::plan::tags::facts::{self, Facts};
 use crate::plan::tags::missing::Missing;
 use crate::plan::tags::uncommitted;

@@ -11,7 +11,7 @@ use git2::{IndexAddOption, Oid, Repository, Signature, Time};
 
 use crate::build::run::{self, BuildOptions, Ending, Summary};
 use crate::engine::{Cancel, Engine, FakeEngine};
-use crate::hash::ContentHash;
+use crate::model::hash::ContentHash;
 use crate::plan::ready;
 use crate::plan::tags::missing::Missing;
 use crate::plan::tags::newest::{self, Told};

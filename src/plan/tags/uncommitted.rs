@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::engine::EngineIdentity;
-use crate::name;
+use crate::model::name;
 use crate::query::graph::bases;
 use crate::query::recipe::recipe;
 use crate::query::spec::known_parts;

@@ -10,7 +10,7 @@ use reqwest::{Method, StatusCode, Url};
 use super::base::is_loopback;
 use super::client::Client;
 use super::wire::header;
-use crate::hash::ContentHash;
+use crate::model::hash::ContentHash;
 use crate::registry::RegistryError;
 use crate::syntax::reference::Reference;
 

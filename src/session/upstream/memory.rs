@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::hash::ContentHash;
+use crate::model::hash::ContentHash;
 use crate::query::inputs::Brings;
 use crate::state::folder::StateFolder;
 use crate::state::seal;

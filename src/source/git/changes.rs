@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{Entry, GitTree, Listing, error};
-use crate::file::{FileKind, UsedFiles};
+use crate::model::file::{FileKind, UsedFiles};
 use crate::source::answer;
 use crate::source::select::{Facts, Folders, Trouble};
 use crate::source::tree::{ReadError, Selection};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{GitTree, Listing};
-use crate::file::FileKind;
+use crate::model::file::FileKind;
 use crate::source::select::{Facts, Folders, Trouble, join};
 
 /// The first line of every pointer file, by the specification of git LFS.

@@ -7,7 +7,7 @@ use git2::{ObjectType, Oid, Repository};
 
 use super::memory::Memory;
 use super::store::GitStore;
-use crate::hash::ContentHash;
+use crate::model::hash::ContentHash;
 use crate::source::tree::{Selected, Selection, SourceTree};
 use crate::state::folder::StateFolder;
 use crate::syntax::{dockerfile, resolve};

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use git2::Oid;
 use serde::{Deserialize, Serialize};
 
-use crate::hash::ContentHash;
+use crate::model::hash::ContentHash;
 use crate::source::tree::Selected;
 use crate::state::folder::StateFolder;
 

@@ -8,7 +8,7 @@ use git2::{Commit as GitCommit, Oid, Repository, Status};
 
 use super::history::Commit;
 use super::{GitStore, lock};
-use crate::name;
+use crate::model::name;
 
 /// Where the search begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use rayon::prelude::*;
 
 use super::store::{Entry, Listing};
 use super::{GitTree, disk, error, lock};
-use crate::file::{FileKind, UsedFiles};
-use crate::hash::ContentHash;
+use crate::model::file::{FileKind, UsedFiles};
+use crate::model::hash::ContentHash;
 use crate::source::select::{self, Facts, Folders, Trouble};
 use crate::source::tree::{ReadError, Selected, Selection};
 

@@ -17,7 +17,7 @@ use super::heads::{Answer, Heads};
 use super::keep;
 use super::program::{PATIENCE, Program};
 use super::{GitStore, GitTree, lock};
-use crate::hash::ContentHash;
+use crate::model::hash::ContentHash;
 use crate::state::folder::StateFolder;
 use crate::syntax::git_source::{GitUrl, Scheme, Wanted};
 

@@ -6,10 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Evidence, FileEvidence};
-use crate::file::{FileKind, UsedFiles};
-use crate::hash::ContentHash;
-use crate::part::Part;
-use crate::reason::Code;
+use crate::model::file::{FileKind, UsedFiles};
+use crate::model::hash::ContentHash;
+use crate::model::part::Part;
+use crate::model::reason::Code;
 
 /// Raised when a reader of the older text would misunderstand the newer.
 const VERSION: u32 = 1;
@@ -84,7 +84,7 @@ impl Document {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::file::UsedFile;
+    use crate::model::file::UsedFile;
 
     #[test]
     fn what_travels_says_what_was_here() {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{FILE, Ledger, Line, Record};
-use crate::hash::ContentHash;
+use crate::model::hash::ContentHash;
 use crate::state::folder::StateFolder;
 use crate::state::seal;
 

@@ -114,7 +114,7 @@ fn merge(into: &mut RawImage, from: &RawImage) {
 
 /// A name must be usable as a repository's name: the rule of the OCI distribution specification.
 fn check_name(name: &Word, errors: &mut Vec<SyntaxError>) {
-    if let Err(why) = crate::name::check(&name.text) {
+    if let Err(why) = crate::model::name::check(&name.text) {
         errors.push(SyntaxError::new(name.span, format!("`{}` cannot name an image: {why}", name.text)));
     }
 }
@@ -231,7 +231,7 @@ impl Scope<'_> {
 
     /// A path below the Imagefile's folder, cleaned; one that leads out of it is a mistake.
     pub(super) fn path(&mut self, word: Word) -> Option<Word> {
-        match crate::name::clean_path(&word.text) {
+        match crate::model::name::clean_path(&word.text) {
             Some(text) => Some(Word { text, span: word.span }),
             None => {
                 let message = format!("`{}` leads out of the Imagefile's folder", word.text);

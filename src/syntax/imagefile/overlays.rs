@@ -16,7 +16,7 @@ impl Scope<'_> {
         let mut found: BTreeMap<String, DeclaredOverlay> = BTreeMap::new();
         for (key, source) in pairs {
             let source = self.source(source);
-            let at = match crate::name::clean_path(&key.text) {
+            let at = match crate::model::name::clean_path(&key.text) {
                 Some(at) if !at.is_empty() => at,
                 Some(_) => {
                     let message = format!("an overlay at `{}` would be the whole context", key.text);

@@ -59,8 +59,8 @@ fn image(name: &str, span: Span, node: &Node, drafts: &mut Drafts, source: &Sour
             }
             "tags" => {
                 // Its name as it can stand in a reference.
-                let valid = crate::name::check(name).is_ok();
-                let name = if valid { name.to_owned() } else { crate::name::from_path(name) };
+                let valid = crate::model::name::check(name).is_ok();
+                let name = if valid { name.to_owned() } else { crate::model::name::from_path(name) };
                 for tag in value.items().iter().filter_map(|tag| tag.text()) {
                     draft.references.push((literal(&format!("{name}:{tag}")), key.span));
                 }

@@ -4,7 +4,7 @@
 
 use super::Source;
 use super::draft::{Draft, Drafts};
-use crate::name;
+use crate::model::name;
 use crate::syntax::error::Span;
 
 /// Why a path cannot stand in an Imagefile.

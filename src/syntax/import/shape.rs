@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Draft, Drafts, fill, names_in};
 use super::{Note, NoteKind, place};
-use crate::name;
+use crate::model::name;
 use crate::syntax::error::Span;
 
 /// An Imagefile to be written.

@@ -5,7 +5,7 @@
 use super::Source;
 use super::draft::{Draft, Drafts, literal};
 use super::tree::Node;
-use crate::name;
+use crate::model::name;
 use crate::syntax::error::Span;
 
 pub(super) fn read(root: &Node, source: &Source<'_>) -> Drafts {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::draft::Draft;
 use super::shape::{Image, Shaped};
-use crate::name;
+use crate::model::name;
 use crate::syntax::imagefile::SecretSource;
 
 /// Longer sets of keys get a line for each.

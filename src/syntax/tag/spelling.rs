@@ -6,7 +6,7 @@
 //! looks marked by itself is marked too, so two values that differ are never
 //! spelled alike, but for two hashes that agree in `DIGITS` digits.
 
-use crate::hash::FieldHasher;
+use crate::model::hash::FieldHasher;
 
 /// What a tag can have.
 pub const MOST: usize = 128;
@@ -59,7 +59,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::name::check_tag;
+    use crate::model::name::check_tag;
 
     #[test]
     fn what_fits_stays_and_what_does_not_is_marked() {

@@ -8,7 +8,7 @@ use fs_err as fs;
 use imk::engine::{
     BuildEvent, BuildRequest, Cancel, ContextFiles, DockerEngine, Endpoint, Engine, Environment, FakeEngine,
 };
-use imk::file::{FileKind, UsedFile, UsedFiles};
+use imk::model::file::{FileKind, UsedFile, UsedFiles};
 use imk::query::spec::spec;
 use imk::session::open::{Opening, Session};
 use imk::session::project::Overrides;

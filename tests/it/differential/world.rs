@@ -288,7 +288,7 @@ impl World {
         text: &Text,
         built: &Built,
         good: &[&Recipe],
-        files: &BTreeMap<usize, &imk::file::UsedFiles>,
+        files: &BTreeMap<usize, &imk::model::file::UsedFiles>,
         edited: &BTreeSet<usize>,
         found: &mut Vec<Disagreement>,
     ) -> BTreeMap<usize, String> {
@@ -324,7 +324,7 @@ impl World {
 }
 
 /// What counts below the folders that wildcards name; nothing where no wildcard names a folder.
-fn below_wildcards(recipe: &Recipe, used: &imk::file::UsedFiles) -> Vec<String> {
+fn below_wildcards(recipe: &Recipe, used: &imk::model::file::UsedFiles) -> Vec<String> {
     let depth = recipe.folders_before_wildcards();
     if depth == 0 {
         return Vec::new();
@@ -343,12 +343,12 @@ fn below_wildcards(recipe: &Recipe, used: &imk::file::UsedFiles) -> Vec<String> 
 fn compare_files(
     tree: &Tree,
     recipe: &Recipe,
-    used: &imk::file::UsedFiles,
+    used: &imk::model::file::UsedFiles,
     reached: &BTreeMap<String, String>,
     found: &mut Vec<Disagreement>,
 ) {
     let mut tell = |kind, detail: String| found.push(Disagreement { kind, recipe: recipe.number, detail });
-    let reads_link = used.files.iter().any(|file| file.kind == imk::file::FileKind::Link);
+    let reads_link = used.files.iter().any(|file| file.kind == imk::model::file::FileKind::Link);
     let used: BTreeSet<&str> = counted(used).collect();
     let mut arrived = BTreeSet::new();
     for (place, content) in reached {

@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::hash::{ContentHash, FieldHasher};
-use crate::reason::{Code, Reason};
+use crate::model::hash::{ContentHash, FieldHasher};
+use crate::model::reason::{Code, Reason};
 
 /// One thing that counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

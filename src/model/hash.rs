@@ -90,7 +90,7 @@ impl<'de> Deserialize<'de> for ContentHash {
 /// keeps two kinds of hash apart even when their values agree.
 ///
 /// ```
-/// use imk::hash::FieldHasher;
+/// use imk::model::hash::FieldHasher;
 ///
 /// // Where a value ends is hashed with it, so these two differ.
 /// let one = FieldHasher::new("example").field("ab").field("c").finish();

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::hash::{ContentHash, FieldHasher};
+use crate::model::hash::{ContentHash, FieldHasher};
 
 /// What a name in a folder stands for. Devices, sockets and pipes cannot be
 /// copied into an image and are `Special`, so that they can be refused by name.

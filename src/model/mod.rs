@@ -1,0 +1,10 @@
+//! Ground words that every room uses: names, hashes, files, parts of a key, reasons.
+//!
+//! Values only. Never opens a file, never knows a room that uses it.
+
+pub mod content;
+pub mod file;
+pub mod hash;
+pub mod name;
+pub mod part;
+pub mod reason;
