@@ -69,9 +69,11 @@ pub fn run(global: &Global, args: &DoctorArgs) -> Result<(), Failure> {
     let mut checks = Vec::new();
     let located = open::located(global)?;
     checks.push(settings::repository(global, &located));
+    // Opening may mend what is looked at here.
+    let files = state::files(global, &located);
     let opened = open::session(&quiet, false, &Cancel::default());
     checks.extend(engine::checks(opened.as_ref().ok()));
-    checks.extend(state::files(global, &located));
+    checks.extend(files);
     match opened {
         Err(failure) => {
             checks.push(Check::fail("Imagefile", first_line(&failure), "`imk plan` shows the mistake"));
