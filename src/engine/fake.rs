@@ -9,7 +9,7 @@ mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{
@@ -20,6 +20,7 @@ use crate::model::file::FileKind;
 use crate::model::hash::ContentHash;
 use crate::syntax::reference::normalized;
 
+use parking_lot::{Mutex, MutexGuard};
 pub use state::{Failures, FakeBuild, ImageStore};
 use state::{State, full_name};
 
@@ -46,7 +47,7 @@ impl FakeEngine {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Makes builds of `image` fail.

@@ -3,7 +3,9 @@
 //! Remembers what the engine answered, so that it is asked once. Chooses nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Engine, EngineError, ImageId, Inventory};
 use crate::syntax::reference::normalized;
@@ -149,6 +151,6 @@ impl Node {
 
     fn present(&self) -> MutexGuard<'_, BTreeMap<ImageId, Option<BTreeSet<String>>>> {
         // It is whole after every statement.
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+        self.present.lock()
     }
 }

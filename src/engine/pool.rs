@@ -6,8 +6,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use super::node::Node;
 use super::{Cancel, Engine, EngineError, EngineIdentity};
@@ -73,7 +75,7 @@ impl Slot<'_> {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        lock(&self.pool.running)[self.at] -= 1;
+        self.pool.running.lock()[self.at] -= 1;
         self.pool.freed.notify_all();
     }
 }
@@ -120,7 +122,7 @@ impl EnginePool {
     pub fn lose(&self, node: &Node, error: EngineError) -> bool {
         let first = node.lose(error.clone());
         if first {
-            lock(&self.untold).push((node.name.clone(), error));
+            self.untold.lock().push((node.name.clone(), error));
             self.freed.notify_all();
         }
         first
@@ -128,7 +130,7 @@ impl EnginePool {
 
     /// The engines that are gone and that nobody was told of.
     pub fn take_gone(&self) -> Vec<(String, EngineError)> {
-        std::mem::take(&mut *lock(&self.untold))
+        std::mem::take(&mut *self.untold.lock())
     }
 
     /// Whether an engine that failed a job is there no more; then it is used no more.
@@ -169,7 +171,7 @@ impl EnginePool {
             if fitting.is_empty() {
                 return Err(Unplaced::Nobody);
             }
-            let mut running = lock(&self.running);
+            let mut running = self.running.lock();
             let free = |at: &&usize| self.nodes[**at].jobs.is_none_or(|most| running[**at] < most);
             let near = |at: usize| wanted.near.get(at).copied().unwrap_or_default();
             let best =
@@ -178,7 +180,7 @@ impl EnginePool {
                 running[*at] += 1;
                 return Ok(Slot { pool: self, at: *at });
             }
-            drop(self.freed.wait_timeout(running, TICK).unwrap_or_else(PoisonError::into_inner));
+            self.freed.wait_for(&mut running, TICK);
         }
     }
 
@@ -259,11 +261,6 @@ fn same_platform(one: &str, other: &str) -> bool {
         }
         _ => one == other,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these mutexes guard is whole after every statement.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{BuildEvent, ContextFiles, EngineError};
@@ -38,13 +38,13 @@ impl Traffic {
 
     /// Records the first failure and wakes whoever waits for one.
     pub fn fail(&self, error: EngineError) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.failure.lock().get_or_insert(error);
         self.failed.notify_one();
     }
 
     /// The failure, when there was one.
     pub fn failure(&self) -> Option<EngineError> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failure.lock().clone()
     }
 
     /// Waits for a failure, perhaps for ever.

@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::pin::Pin;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{HOST, HeaderValue};
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -78,7 +79,7 @@ where
 {
     let Connection { io, complaint } = connect(endpoint).await?;
     let failed = |error: hyper::Error| {
-        let complaint = complaint.lock().unwrap_or_else(PoisonError::into_inner).trim().to_owned();
+        let complaint = complaint.lock().trim().to_owned();
         let why = if complaint.is_empty() { describe(&error) } else { complaint };
         unreachable(endpoint, explain_text(&why))
     };
@@ -221,7 +222,7 @@ fn dial_ssh(address: &Address) -> io::Result<(SshIo, Arc<Mutex<String>>)> {
     tokio::spawn(async move {
         let mut buffer = [0; 1024];
         while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
-            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut said = said.lock();
             if said.len() < 4096 {
                 said.push_str(&String::from_utf8_lossy(&buffer[..count]));
             }

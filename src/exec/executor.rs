@@ -5,7 +5,9 @@
 //! decide on what it says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::remote_cache::RemoteCache;
 use crate::engine::{
@@ -124,37 +126,37 @@ impl Executor {
 
     /// The images whose queries are to run again though no input changed. Empty afterwards.
     pub fn take_again(&self) -> BTreeSet<String> {
-        std::mem::take(&mut lock(&self.again))
+        std::mem::take(&mut self.again.lock())
     }
 
     /// Has the query of an image run again.
     pub fn ask_again(&self, image: &str) {
-        lock(&self.again).insert(image.to_owned());
+        self.again.lock().insert(image.to_owned());
     }
 
     /// A name that is to be taken away when the run ends.
     pub(super) fn passes(&self, name: &str) {
-        lock(&self.passing).insert(name.to_owned());
+        self.passing.lock().insert(name.to_owned());
     }
 
     /// Begins a run.
     pub fn begin(&self, run: Run) {
-        *self.run.write().unwrap_or_else(PoisonError::into_inner) = run;
+        *self.run.write() = run;
     }
 
     /// The run that is on.
     pub fn run(&self) -> RwLockReadGuard<'_, Run> {
-        self.run.read().unwrap_or_else(PoisonError::into_inner)
+        self.run.read()
     }
 
     /// Works with these engines from now on. To be called before anything is asked.
     pub fn enlist(&self, pool: EnginePool) {
-        *self.pool.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pool);
+        *self.pool.write() = Arc::new(pool);
     }
 
     /// The engines.
     pub fn pool(&self) -> Arc<EnginePool> {
-        Arc::clone(&self.pool.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.pool.read())
     }
 
     /// The engine whose identity is the repository's.
@@ -188,12 +190,12 @@ impl Executor {
 
     /// Notes which engine has a result.
     pub fn place(&self, id: &ImageId, engine: &str) {
-        lock(&self.placed).insert(id.clone(), engine.to_owned());
+        self.placed.lock().insert(id.clone(), engine.to_owned());
     }
 
     /// The name of the engine that has a result, as far as was noted.
     pub fn place_of(&self, id: &ImageId) -> Option<String> {
-        lock(&self.placed).get(id).cloned()
+        self.placed.lock().get(id).cloned()
     }
 
     /// An engine that has an image: the one that was noted, else one that is known to, else one that says so.
@@ -304,7 +306,7 @@ impl Executor {
     /// built, in this run or in one that was killed.
     pub fn release_pins(&self) {
         let nonce = format!("-{}", self.run().nonce);
-        let passing = std::mem::take(&mut *lock(&self.passing));
+        let passing = std::mem::take(&mut *self.passing.lock());
         let pool = self.pool();
         for node in pool.nodes() {
             node.release(|tag| tag.starts_with(PIN) && tag.ends_with(&nonce) || passing.contains(tag));
@@ -313,7 +315,7 @@ impl Executor {
 
     /// Held while a base travels.
     pub(super) fn journey(&self, content: &ContentHash) -> Arc<Mutex<()>> {
-        Arc::clone(lock(&self.journeys).entry(*content).or_default())
+        Arc::clone(self.journeys.lock().entry(*content).or_default())
     }
 
     /// Tells what happens to a job.
@@ -334,8 +336,3 @@ impl Executor {
 /// The repository under which bases are pinned. `.invalid` can never be a
 /// registry (RFC 2606), so a pin that is gone is an error and not a pull.
 pub const PIN: &str = "imk.invalid/base";
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these mutexes guard is whole after every statement.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -4,7 +4,7 @@
 //! need it. One whose name has no registry cannot travel, so its users go where it is.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::base_substitutions::BaseSubstitutions;
 use super::executor::{Executor, JobEvent};
@@ -148,7 +148,7 @@ impl Executor {
         let content = content_of(base)?;
         let pool = self.pool();
         let journey = self.journey(&content);
-        let _turn = journey.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = journey.lock();
         let on = if pool.is_one() { Some(job.engine) } else { None };
         let records = self.ledger.with_content(&content, on);
         for record in &records {

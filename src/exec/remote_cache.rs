@@ -6,7 +6,9 @@
 //! and is "unknown" for the rest of the run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::engine::ImageId;
 use crate::model::content;
@@ -94,24 +96,24 @@ impl RemoteCache {
         let lookup = |found: Option<Published>| {
             found.map_or(CacheLookup::Miss, |found| CacheLookup::Hit(Box::new(found)))
         };
-        let is_silent = |of: &String| lock(&self.silent).contains_key(of);
+        let is_silent = |of: &String| self.silent.lock().contains_key(of);
         if self.offline || is_silent(&tag.registry) || is_silent(&tag.name()) {
             return CacheLookup::Unknown;
         }
         let asked = (image.to_owned(), *key);
-        if let Some(known) = lock(&self.found).get(&asked) {
+        if let Some(known) = self.found.lock().get(&asked) {
             return lookup(known.clone());
         }
         match self.look(&tag) {
             Ok(found) => {
-                lock(&self.found).insert(asked, found.clone());
+                self.found.lock().insert(asked, found.clone());
                 lookup(found)
             }
             Err(error) => {
                 let whole =
                     matches!(error, RegistryError::Unreachable { .. } | RegistryError::Throttled { .. });
                 let silent = if whole { tag.registry.clone() } else { tag.name() };
-                lock(&self.silent).insert(silent, error);
+                self.silent.lock().insert(silent, error);
                 CacheLookup::Unknown
             }
         }
@@ -145,23 +147,18 @@ impl RemoteCache {
 
     /// Remembers what was published just now.
     pub fn learned(&self, image: &str, key: &ContentHash, published: Published) {
-        lock(&self.found).insert((image.to_owned(), *key), Some(published));
+        self.found.lock().insert((image.to_owned(), *key), Some(published));
     }
 
     /// Forgets what is not there any more.
     pub fn vanished(&self, image: &str, key: &ContentHash) {
-        lock(&self.found).insert((image.to_owned(), *key), None);
+        self.found.lock().insert((image.to_owned(), *key), None);
     }
 
     /// The registries that did not answer, each told once.
     pub fn take_silent(&self) -> Vec<RegistryError> {
         let mut told = BTreeSet::new();
-        let silent = lock(&self.silent);
+        let silent = self.silent.lock();
         silent.values().filter(|error| told.insert(error.to_string())).cloned().collect()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these mutexes guard is whole after every statement.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -28,7 +28,7 @@ pub struct ImkDb {
 pub struct Ran {
     any: AtomicBool,
     #[cfg(test)]
-    log: std::sync::Mutex<Vec<String>>,
+    log: parking_lot::Mutex<Vec<String>>,
 }
 
 impl ImkDb {
@@ -40,7 +40,7 @@ impl ImkDb {
             if let salsa::EventKind::WillExecute { database_key } = event.kind {
                 seen.any.store(true, Ordering::Relaxed);
                 #[cfg(test)]
-                seen.log.lock().unwrap().push(format!("{database_key:?}"));
+                seen.log.lock().push(format!("{database_key:?}"));
                 let _ = database_key;
             }
         })));
@@ -60,7 +60,7 @@ impl ImkDb {
     /// The queries executed since the last call.
     #[cfg(test)]
     pub fn take_log(&self) -> Vec<String> {
-        std::mem::take(&mut *self.ran.log.lock().unwrap())
+        std::mem::take(&mut *self.ran.log.lock())
     }
 }
 

@@ -5,8 +5,9 @@
 //! network; never used outside tests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::document::{self, Document};
 use super::{Descriptor, Manifest, Registry, RegistryError, digest, pointer};
@@ -75,7 +76,7 @@ impl FakeRegistry {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Makes a host (`docker.io`, `localhost:5000`) do this from now on.

@@ -18,10 +18,8 @@ use crate::session::open::Session;
 use crate::session::project::Declared;
 use crate::source::git::remote::Fetching;
 use crate::source::git::remote::RemoteError;
-use crate::source::overlay::Overlay;
-use crate::source::overlay::Place;
-use crate::source::tree::ReadError;
 use crate::source::tree::SourceTree as _;
+use crate::source::tree::{Overlay, Place, ReadError, SharedTree};
 use crate::syntax::error::Span;
 use crate::syntax::git_source::GitSource;
 use crate::syntax::git_source::GitUrl;
@@ -168,14 +166,17 @@ pub(crate) fn overlays(session: &Session, name: &str) -> Result<Vec<Overlay>, Pr
     if let Some(source) = &declared.git {
         let tree = session.others.source(source);
         let tree = tree.map_err(|(why, hint)| problem(session, declared.context_place, why, hint))?;
-        overlays.push(Overlay { at: String::new(), from: Place::Git(tree) });
+        overlays.push(Overlay { at: String::new(), from: Place::Tree(SharedTree::new(tree)) });
     }
     for overlay in &declared.overlays {
         let from = match &overlay.from {
             OverlaySource::Path(path) => Place::Path(path.clone()),
             OverlaySource::Git(source) => {
-                let tree = session.others.source(source);
-                Place::Git(tree.map_err(|(why, hint)| problem(session, Some(overlay.span), why, hint))?)
+                let tree = session
+                    .others
+                    .source(source)
+                    .map_err(|(why, hint)| problem(session, Some(overlay.span), why, hint));
+                Place::Tree(SharedTree::new(tree?))
             }
         };
         overlays.push(Overlay { at: overlay.at.clone(), from });

@@ -22,7 +22,7 @@ use crate::session::open::Session;
 use crate::session::overlays;
 use crate::session::project;
 use crate::session::select::{Names, Unknown, select};
-use crate::source::overlay::{Overlay, Place};
+use crate::source::tree::{Overlay, Place};
 use crate::source::tree::{Selection, SourceTree};
 use crate::syntax::reads::Reads;
 
@@ -257,7 +257,7 @@ pub(crate) fn selection(
         (None, Some((Overlay { from: Place::Path(from), .. }, rest))) => {
             tree.read(&name::join(from, rest))?
         }
-        (None, Some((Overlay { from: Place::Git(git), .. }, rest))) => git.read(rest)?,
+        (None, Some((Overlay { from: Place::Tree(git), .. }, rest))) => git.read(rest)?,
         (None, None) => tree.read(&name::join(context, IGNORE))?,
     };
     let ignore = ignore.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());

@@ -10,10 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use ignore::{WalkBuilder, WalkState};
+use parking_lot::Mutex;
 use rayon::prelude::*;
 use rustix::fs::{CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
@@ -189,7 +188,7 @@ fn walk(root: &Path, fd: &OwnedFd, state_dir: Option<PathBuf>, clock: &Clock) ->
             // The walker lists a folder after this, and has read a `.gitignore` before: a
             // change in between shows in the first, and makes the second too young.
             let seen = look::stat(fd, if path.is_empty() { b"." } else { path.as_bytes() }).ok();
-            let mut found = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut found = shared.lock();
             if kind.is_dir() || is_rules {
                 found.settled &= seen.is_some_and(|seen| !seen.is_racy(clock));
             }

@@ -9,18 +9,18 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock};
 
+use parking_lot::{Mutex, MutexGuard};
 use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 
 use super::answer;
 use super::look;
-use super::overlay::Place;
 use super::scan::{Folder, Hidden, Scan};
 use super::select::{Facts, Folders, Trouble, by_components};
 use super::stat_cache::{Memo, StatCache, Writer};
-use super::tree::{ReadError, Selected, Selection, SourceTree};
+use super::tree::{Place, ReadError, Selected, Selection, SourceTree};
 use crate::model::file::{FileKind, UsedFiles};
 use crate::model::hash::{ContentHash, FieldHasher};
 use crate::state::folder::StateFolder;
@@ -83,7 +83,7 @@ impl DiskTree {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     fn scan<'a>(&'a self, cache: &'a StatCache) -> Scan<'a> {
@@ -230,7 +230,7 @@ pub(super) fn key(selection: &Selection) -> ContentHash {
     for overlay in &selection.overlays {
         match &overlay.from {
             Place::Path(path) => hasher.field(&overlay.at).field("path").field(path),
-            Place::Git(tree) => hasher.field(&overlay.at).field("git").field(tree.id()),
+            Place::Tree(tree) => hasher.field(&overlay.at).field("git").field(tree.id()),
         };
     }
     hasher.finish()
@@ -244,12 +244,12 @@ struct Listing<'a> {
 
 impl Listing<'_> {
     fn note(&self, folder: Arc<Folder>) -> Arc<Folder> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&folder));
+        self.used.lock().push(Arc::clone(&folder));
         folder
     }
 
     fn into_used(self) -> Vec<Arc<Folder>> {
-        self.used.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.used.into_inner()
     }
 }
 

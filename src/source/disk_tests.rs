@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::source::overlay::{Overlay, Place};
+use crate::source::tree::{Overlay, Place};
 use crate::syntax::reads::Reads;
 
 struct Repo {
@@ -61,7 +61,7 @@ impl Repo {
             std::thread::sleep(Duration::from_millis(5));
             let tree = self.tree();
             tree.select(selections);
-            let unsaved = tree.known.lock().unwrap().unsaved;
+            let unsaved = tree.known.lock().unsaved;
             tree.save().unwrap();
             if !unsaved {
                 return;
@@ -253,7 +253,7 @@ fn one_image_alone_does_not_forget_the_others() {
     let memos = &tree.cache().memos;
     assert!(memos.iter().any(|memo| memo.key == key(&b)));
     tree.select(&[b]);
-    assert!(!tree.known.lock().unwrap().unsaved);
+    assert!(!tree.known.lock().unsaved);
 }
 
 #[test]

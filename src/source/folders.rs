@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use super::tree::ReadError;
+use super::error::ReadError;
 use crate::model::file::FileKind;
 use crate::model::hash::ContentHash;
 
@@ -27,6 +27,18 @@ pub trait Folders: Sync {
     fn mode_and_mtime(folder: &Self::Folder) -> (u32, i64);
     /// Looks at some files and links of a folder.
     fn facts(&self, folder: &Self::Folder, indexes: &[u32]) -> Result<Vec<Facts>, Trouble>;
+}
+
+/// A listed folder that can say all of itself: one of a tree that stands in another's context.
+pub trait ListedFolder: Send + Sync {
+    /// How many names it holds.
+    fn len(&self) -> usize;
+    /// One of them; they are sorted by their bytes.
+    fn name(&self, index: usize) -> (&[u8], FileKind);
+    /// Permission bits and modification time of the folder itself.
+    fn mode_and_mtime(&self) -> (u32, i64);
+    /// Looks at some of its files and links.
+    fn facts(&self, indexes: &[u32]) -> Result<Vec<Facts>, Trouble>;
 }
 
 /// What is to be known of a file or link that is used.

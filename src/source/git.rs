@@ -30,14 +30,13 @@ mod program;
 pub mod pushed;
 pub mod remote;
 mod store;
+mod tree;
 mod worktree;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::io::{Cursor, Read};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use git2::Oid;
 use rayon::prelude::*;
@@ -53,61 +52,10 @@ use crate::syntax::glob;
 
 pub use store::GitStore;
 use store::{Entry, Listing};
-
-/// More links than this on one way are a loop, as Linux counts.
-const MOST_LINKS: usize = 40;
-
-/// What stands at the end of a way.
-enum Node {
-    Folder(Arc<Listing>),
-    Leaf(Entry),
-}
-
-/// The repository's files as of one commit.
-#[derive(Clone)]
-pub struct GitTree {
-    store: Arc<GitStore>,
-    top: Arc<Listing>,
-}
-
-/// Git's id says all of a tree, wherever it was read.
-impl PartialEq for GitTree {
-    fn eq(&self, other: &Self) -> bool {
-        self.top.id == other.top.id
-    }
-}
-
-impl Eq for GitTree {}
-
-impl Hash for GitTree {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.top.id.hash(state);
-    }
-}
-
-impl fmt::Debug for GitTree {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GitTree({})", self.top.id)
-    }
-}
+pub use tree::GitTree;
+use tree::{Node, error, unreadable};
 
 impl GitTree {
-    /// Git's id of the tree.
-    pub fn id(&self) -> &[u8] {
-        self.top.id.as_bytes()
-    }
-
-    /// The tree of a folder below; `None` when no folder is there.
-    ///
-    /// # Errors
-    /// When git cannot read one of its trees.
-    pub fn below(&self, path: &str) -> Result<Option<Self>, ReadError> {
-        Ok(match self.walk(path)? {
-            Some(Node::Folder(top)) => Some(Self { store: Arc::clone(&self.store), top }),
-            _ => None,
-        })
-    }
-
     /// Paths of all recipes of the commit, sorted: what discovery finds in a fresh checkout.
     ///
     /// # Errors
@@ -159,46 +107,6 @@ impl GitTree {
         }
     }
 
-    /// What stands at a path once links are followed.
-    fn walk(&self, path: &str) -> Result<Option<Node>, ReadError> {
-        let error = |error| unreadable(path, &error);
-        let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
-        let mut way = vec![Arc::clone(&self.top)];
-        let mut links = 0;
-        while let Some(part) = rest.pop() {
-            if part.is_empty() || part == "." {
-                continue;
-            }
-            if part == ".." {
-                way.pop();
-                if way.is_empty() {
-                    return Ok(None);
-                }
-                continue;
-            }
-            let Some(entry) = way.last().and_then(|here| here.find(part.as_bytes())) else { return Ok(None) };
-            match entry.kind {
-                FileKind::Folder => {
-                    let next = self.store.folder_of(entry).map_err(error)?;
-                    way.push(next);
-                }
-                FileKind::Link => {
-                    links += 1;
-                    let target = self.store.blob(entry.id).map_err(error)?;
-                    let target = String::from_utf8_lossy(&target).into_owned();
-                    if links > MOST_LINKS || target.starts_with('/') {
-                        return Ok(None);
-                    }
-                    rest.extend(target.split('/').rev().map(str::to_owned));
-                }
-                FileKind::File | FileKind::Special => {
-                    return Ok(rest.is_empty().then(|| Node::Leaf(entry.clone())));
-                }
-            }
-        }
-        Ok(way.pop().map(Node::Folder))
-    }
-
     /// What a selection starts from: the question, and git's ids at the places where its
     /// sources begin. `None` when a link is on the way, for that may lead anywhere.
     fn ways(&self, selection: &Selection) -> Result<Option<ContentHash>, ReadError> {
@@ -244,20 +152,20 @@ impl GitTree {
         let ways = if selection.overlays.is_empty() { self.ways(selection)? } else { None };
         let keys: Vec<ContentHash> = [ways, Some(everything())].into_iter().flatten().collect();
         {
-            let answers = lock(&self.store.answers);
+            let answers = self.store.answers.lock();
             if let Some(known) = keys.iter().find_map(|key| answers.get(key)) {
                 return known.clone();
             }
         }
         let remembered = |key| Some((key, self.store.memory.as_ref()?.answer(&key)?));
         if let Some((key, known)) = keys.into_iter().find_map(remembered) {
-            lock(&self.store.answers).insert(key, Ok(known.clone()));
+            self.store.answers.lock().insert(key, Ok(known.clone()));
             return Ok(known);
         }
         if !selection.overlays.is_empty() {
             let reading = Reading { tree: self, followed: AtomicBool::new(false) };
             let answer = answer::answer(&reading, selection).map_err(error);
-            lock(&self.store.answers).insert(everything(), answer.clone());
+            self.store.answers.lock().insert(everything(), answer.clone());
             return answer;
         }
         if let [only] = selection.reads.sources.as_slice()
@@ -265,7 +173,7 @@ impl GitTree {
             && !only.parents
         {
             let answer = pieces::whole(self, selection);
-            lock(&self.store.answers).insert(ways.unwrap_or_else(everything), answer.clone());
+            self.store.answers.lock().insert(ways.unwrap_or_else(everything), answer.clone());
             return answer;
         }
         let reading = Reading { tree: self, followed: AtomicBool::new(false) };
@@ -278,33 +186,8 @@ impl GitTree {
             let bytes = files.files.iter().map(|file| file.size).sum();
             Ok(Selected { hash: files.hash(), missing, count: files.files.len() as u64, bytes })
         });
-        lock(&self.store.answers).insert(key, answer.clone());
+        self.store.answers.lock().insert(key, answer.clone());
         answer
-    }
-
-    fn facts(&self, folder: &Listing, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
-        let fact = |index: &u32| {
-            let entry = &folder.entries[*index as usize];
-            let name = || String::from_utf8_lossy(&entry.name).into_owned();
-            let error = |error: git2::Error| Trouble::Read(unreadable(&name(), &error));
-            if entry.kind == FileKind::Link {
-                let target = self.store.blob(entry.id).map_err(error)?;
-                let hash = ContentHash::of(&target);
-                let target = String::from_utf8_lossy(&target).into();
-                return Ok(Facts { mode: 0, size: 0, mtime: 0, hash, target });
-            }
-            let (hash, size) = self.store.blob_hash(entry.id).map_err(error)?;
-            Ok(Facts { mode: entry.mode, size, mtime: 0, hash, target: "".into() })
-        };
-        indexes.iter().map(fact).collect()
-    }
-
-    fn folder(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
-        match self.walk(path).map_err(Trouble::Read)? {
-            Some(Node::Folder(listing)) => Ok(listing),
-            Some(Node::Leaf(_)) => Err(Trouble::read(path, "it is not a folder")),
-            None => Err(Trouble::read(path, "there is no such folder")),
-        }
     }
 }
 
@@ -324,11 +207,11 @@ impl SourceTree for GitTree {
             }
             Some(Node::Leaf(entry)) => entry,
         };
-        if let Some(known) = lock(&self.store.texts).get(&entry.id) {
+        if let Some(known) = self.store.texts.lock().get(&entry.id) {
             return Ok(Some(known.to_vec()));
         }
         let bytes = self.store.blob(entry.id).map_err(|error| unreadable(path, &error))?;
-        lock(&self.store.texts).insert(entry.id, bytes.as_slice().into());
+        self.store.texts.lock().insert(entry.id, bytes.as_slice().into());
         Ok(Some(bytes))
     }
 
@@ -395,22 +278,6 @@ impl Folders for Reading<'_> {
         self.followed.store(true, Ordering::Relaxed);
         self.tree.facts(folder, indexes)
     }
-}
-
-fn error(trouble: Trouble) -> ReadError {
-    match trouble {
-        Trouble::Read(error) => error,
-        Trouble::Moved(path) => ReadError { path, why: "there is no such file or folder".into() },
-    }
-}
-
-fn unreadable(path: &str, error: &git2::Error) -> ReadError {
-    ReadError { path: path.to_owned(), why: format!("git says: {}", error.message()) }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these mutexes guard is whole after every statement.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ fn an_answer_is_remembered_until_what_it_rests_on_changes() {
         [&plain, &linked].map(|case| tree.answer(case).unwrap().hash)
     };
     let first = answers("HEAD");
-    let known = || lock(&store.answers).len();
+    let known = || store.answers.lock().len();
     assert_eq!(known(), 2);
     repo.write("app/main.rs", "other");
     repo.commit();

@@ -3,6 +3,7 @@
 mod answer;
 pub mod discover;
 pub mod disk;
+pub mod error;
 mod folders;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use super::git::GitTree;
 use super::tree::{ReadError, Selected, Selection, SourceTree};
@@ -27,7 +29,7 @@ impl MountedTree {
 
     /// Shows a tree at an address.
     pub fn mount(&self, address: &str, tree: GitTree) {
-        self.mounts.write().unwrap_or_else(PoisonError::into_inner).insert(address.to_owned(), tree);
+        self.mounts.write().insert(address.to_owned(), tree);
     }
 
     /// The tree mounted around a path, and the rest of the path.
@@ -35,7 +37,7 @@ impl MountedTree {
         if !path.contains("://") {
             return None;
         }
-        let mounts = self.mounts.read().unwrap_or_else(PoisonError::into_inner);
+        let mounts = self.mounts.read();
         let around = mounts.iter().filter(|(address, _)| is_within(path, address));
         let (address, tree) = around.max_by_key(|(address, _)| address.len())?;
         Some((tree.clone(), path[address.len()..].trim_start_matches('/')))

@@ -9,40 +9,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::folders::find;
-use super::git::GitTree;
-use super::git::foreign::Foreign;
+use super::folders::{ListedFolder, find};
 use super::select::{Facts, Folders, Trouble, join};
-use super::tree::Selection;
+use super::tree::{Overlay, Place, Selection};
 use crate::model::file::FileKind;
 use crate::syntax::glob::is_within;
-
-/// Something at a path of a context.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Overlay {
-    /// Where, below the context; `""` when the whole context is from elsewhere.
-    pub at: String,
-    /// What.
-    pub from: Place,
-}
-
-/// Where files come from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
-    /// A folder or file below the repository's root.
-    Path(String),
-    /// A tree of another repository.
-    Git(GitTree),
-}
-
-impl Overlay {
-    /// The overlay that a path of the context lies in, and the rest of the path.
-    pub fn over<'a, 'b>(overlays: &'a [Self], path: &'b str) -> Option<(&'a Self, &'b str)> {
-        let around = overlays.iter().filter(|overlay| is_within(path, &overlay.at));
-        let nearest = around.max_by_key(|overlay| overlay.at.len())?;
-        Some((nearest, path[nearest.at.len()..].trim_start_matches('/')))
-    }
-}
 
 /// A context with its overlays, as one tree.
 pub struct Layered<'a, D: Folders> {
@@ -55,16 +26,8 @@ pub struct Layered<'a, D: Folders> {
 #[derive(Clone)]
 pub enum Layer<F> {
     Below(F),
-    Git(Arc<InGit>),
+    Tree(Arc<dyn ListedFolder>),
     Merged(Arc<Merged<F>>),
-}
-
-/// A folder of another repository.
-pub struct InGit {
-    tree: GitTree,
-    folder: <Foreign<'static> as Folders>::Folder,
-    /// Its path below this repository's root as the context shows it, for messages.
-    shown: String,
 }
 
 /// A folder with an overlay in it, or on the way to one.
@@ -150,10 +113,8 @@ impl<'a, D: Folders> Layered<'a, D> {
             Some((Overlay { from: Place::Path(from), .. }, rest)) => {
                 Layer::Below(self.below.folder(&join(from, rest))?)
             }
-            Some((Overlay { from: Place::Git(tree), .. }, rest)) => {
-                let shown = join(self.root, path);
-                let folder = Foreign { tree, shown: &shown }.folder(rest)?;
-                Layer::Git(Arc::new(InGit { tree: tree.clone(), folder, shown }))
+            Some((Overlay { from: Place::Tree(tree), .. }, rest)) => {
+                Layer::Tree(tree.listed(rest, &join(self.root, path))?)
             }
         };
         Ok(Some(folder))
@@ -204,7 +165,7 @@ impl<D: Folders> Folders for Layered<'_, D> {
     fn len(folder: &Self::Folder) -> usize {
         match folder {
             Layer::Below(folder) => D::len(folder),
-            Layer::Git(git) => Foreign::len(&git.folder),
+            Layer::Tree(folder) => folder.len(),
             Layer::Merged(merged) => merged.names.len(),
         }
     }
@@ -212,7 +173,7 @@ impl<D: Folders> Folders for Layered<'_, D> {
     fn name(folder: &Self::Folder, index: usize) -> (&[u8], FileKind) {
         match folder {
             Layer::Below(folder) => D::name(folder, index),
-            Layer::Git(git) => Foreign::name(&git.folder, index),
+            Layer::Tree(folder) => folder.name(index),
             Layer::Merged(merged) => {
                 let (name, kind, _) = &merged.names[index];
                 (name, *kind)
@@ -223,7 +184,7 @@ impl<D: Folders> Folders for Layered<'_, D> {
     fn mode_and_mtime(folder: &Self::Folder) -> (u32, i64) {
         match folder {
             Layer::Below(folder) => D::mode_and_mtime(folder),
-            Layer::Git(git) => Foreign::mode_and_mtime(&git.folder),
+            Layer::Tree(folder) => folder.mode_and_mtime(),
             Layer::Merged(merged) => merged.base.as_ref().map_or((0o755, 0), Self::mode_and_mtime),
         }
     }
@@ -231,9 +192,7 @@ impl<D: Folders> Folders for Layered<'_, D> {
     fn facts(&self, folder: &Self::Folder, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
         let merged = match folder {
             Layer::Below(folder) => return self.below.facts(folder, indexes),
-            Layer::Git(git) => {
-                return Foreign { tree: &git.tree, shown: &git.shown }.facts(&git.folder, indexes);
-            }
+            Layer::Tree(folder) => return folder.facts(indexes),
             Layer::Merged(merged) => merged,
         };
         let of_base: Vec<u32> = indexes

@@ -8,8 +8,9 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use rayon::prelude::*;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -167,7 +168,7 @@ impl<'a> Scan<'a> {
     }
 
     fn find(&self, path: &str, flags: OFlags) -> Result<Arc<Folder>, Errno> {
-        let listed = || self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let listed = || self.listed.lock();
         if let Some(folder) = listed().get(path) {
             return Ok(Arc::clone(folder));
         }
@@ -293,7 +294,7 @@ impl Folders for Scan<'_> {
     }
 
     fn facts(&self, folder: &Arc<Folder>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
-        let _looking = folder.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let _looking = folder.looking.lock();
         let mut dir: Option<OwnedFd> = None;
         let mut all = Vec::with_capacity(indexes.len());
         for index in indexes {

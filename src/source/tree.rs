@@ -4,14 +4,20 @@
 //! is a map in memory for tests. Callers never learn which.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::overlay::{Overlay, Place};
+use super::folders::{ListedFolder, Trouble};
 use crate::model::file::UsedFiles;
 use crate::model::hash::ContentHash;
 use crate::model::name::join;
+use crate::syntax::glob::is_within;
 use crate::syntax::reads::Reads;
+
+pub use super::error::ReadError;
 
 /// A question to a tree: which files of the context at `root` do these reads touch?
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +30,84 @@ pub struct Selection {
     pub reads: Reads,
     /// What is put over the context.
     pub overlays: Vec<Overlay>,
+}
+
+/// Something at a path of a context.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Overlay {
+    /// Where, below the context; `""` when the whole context is from elsewhere.
+    pub at: String,
+    /// Where its files come from.
+    pub from: Place,
+}
+
+/// Where files come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A folder or file below the repository's root.
+    Path(String),
+    /// A tree of another repository.
+    Tree(SharedTree),
+}
+
+impl Overlay {
+    /// The overlay that a path of the context lies in, and the rest of the path.
+    pub fn over<'a, 'b>(overlays: &'a [Self], path: &'b str) -> Option<(&'a Self, &'b str)> {
+        let around = overlays.iter().filter(|overlay| is_within(path, &overlay.at));
+        let nearest = around.max_by_key(|overlay| overlay.at.len())?;
+        Some((nearest, path[nearest.at.len()..].trim_start_matches('/')))
+    }
+}
+
+/// A tree that stands in another's context. It is known by its content and not by where it is from.
+pub trait OverlayTree: SourceTree {
+    /// Tells it from every other tree, wherever it was read.
+    fn id(&self) -> &[u8];
+
+    /// Lists a folder of it, which messages call `shown`.
+    ///
+    /// # Errors
+    /// When it cannot be listed, or holds something that no image can be made of.
+    fn listed(&self, path: &str, shown: &str) -> Result<Arc<dyn ListedFolder>, Trouble>;
+}
+
+/// An [`OverlayTree`] that many selections share. Two with one id are the same.
+#[derive(Clone)]
+pub struct SharedTree(Arc<dyn OverlayTree>);
+
+impl SharedTree {
+    /// Shares a tree.
+    pub fn new(tree: impl OverlayTree + 'static) -> Self {
+        Self(Arc::new(tree))
+    }
+}
+
+impl Deref for SharedTree {
+    type Target = dyn OverlayTree;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl PartialEq for SharedTree {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for SharedTree {}
+
+impl Hash for SharedTree {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+impl fmt::Debug for SharedTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SharedTree").field(&self.id()).finish()
+    }
 }
 
 /// The answer to a [`Selection`]: what its files are, as one hash. The list
@@ -39,24 +123,6 @@ pub struct Selected {
     /// Bytes of all regular files.
     pub bytes: u64,
 }
-
-/// Why something in the repository could not be read. An absent file is not
-/// one of these where absence is an answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReadError {
-    /// What was read, below the repository's root.
-    pub path: String,
-    /// Why it failed, in the system's words or ours.
-    pub why: String,
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot read `{}`: {}", self.path, self.why)
-    }
-}
-
-impl std::error::Error for ReadError {}
 
 /// The files of one repository at one moment.
 pub trait SourceTree: Send + Sync {
@@ -85,7 +151,7 @@ pub trait SourceTree: Send + Sync {
         match Overlay::over(&selection.overlays, path) {
             None => self.open(&join(&selection.root, path)),
             Some((Overlay { from: Place::Path(from), .. }, rest)) => self.open(&join(from, rest)),
-            Some((Overlay { from: Place::Git(tree), .. }, rest)) => tree.open(rest),
+            Some((Overlay { from: Place::Tree(tree), .. }, rest)) => tree.open(rest),
         }
     }
 

@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use notify::event::{AccessKind, AccessMode};
 use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use parking_lot::Mutex;
 
 /// So long nothing must come before what came is told.
 const QUIET: Duration = Duration::from_millis(75);
@@ -96,7 +97,7 @@ impl Watcher {
         let passed: Arc<Mutex<Passed>> = Arc::default();
         let (to, judge) = (sender.clone(), Arc::clone(&passed));
         let told = move |event: notify::Result<Event>| {
-            let passed = judge.lock().unwrap_or_else(PoisonError::into_inner);
+            let passed = judge.lock();
             let paths = match event {
                 // Something was lost: whatever it was, it is looked for.
                 Err(_) => vec![PathBuf::new()],
@@ -136,7 +137,7 @@ impl Watcher {
         if let Some(git) = &git {
             wanted.extend([git.clone(), git.join("logs")]);
         }
-        *self.passed.lock().unwrap_or_else(PoisonError::into_inner) = Passed { state, git };
+        *self.passed.lock() = Passed { state, git };
         let stand = |path: PathBuf| {
             let there = fs::metadata(&path).ok().filter(std::fs::Metadata::is_dir)?;
             Some((path, (there.dev(), there.ino())))
@@ -189,7 +190,7 @@ impl Watcher {
     }
 
     fn is_checking_out(&self) -> bool {
-        let passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = self.passed.lock();
         passed.git.as_ref().is_some_and(|git| git.join("index.lock").exists())
     }
 }

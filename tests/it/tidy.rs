@@ -87,7 +87,7 @@ fn imports_run_downward_only() {
 }
 
 /// Rooms in which files still use each other in a circle. To be shortened, never to be lengthened.
-const CIRCULAR: &[&str] = &["cli", "source", "state"];
+const CIRCULAR: &[&str] = &["cli", "state"];
 
 #[test]
 fn no_file_uses_itself_through_others() {

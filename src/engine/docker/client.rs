@@ -2,9 +2,10 @@
 //!
 //! Knows nothing of what is asked.
 
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use bollard::{BollardRequest, ClientVersion, Docker};
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
 use super::known::{Builder, Known};

@@ -7,7 +7,6 @@
 //! asked again before anything is built.
 
 use std::os::unix::fs::MetadataExt;
-use std::sync::PoisonError;
 
 use super::client::DockerEngine;
 use super::known::{Known, Source, introduce};
@@ -23,7 +22,7 @@ impl DockerEngine {
     /// Who it is, from one of these sources; asks when what is known is from another.
     pub(super) fn known_from(&self, sources: &[Source]) -> Result<Known, EngineError> {
         // Held while asking, so that many threads ask once.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if let Some(known) = known.as_ref().filter(|known| sources.contains(&known.source)) {
             return Ok(known.clone());
         }
@@ -59,7 +58,7 @@ impl DockerEngine {
 
     /// The inventory was complete: it is who it is remembered to be.
     pub(super) fn recognize(&self) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if let Some(known) = known.as_mut().filter(|known| known.source == Source::Remembered) {
             known.source = Source::Recognized;
         }
@@ -67,14 +66,14 @@ impl DockerEngine {
 
     /// It has so many images.
     pub(super) fn count(&self, images: usize) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if let Some(known) = known.as_mut() {
             known.images = images;
         }
     }
 
     pub(super) fn assume(&self, cached: &CachedIdentity) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         let mark = self.mark();
         if known.is_none() && mark.as_ref() == Some(&cached.mark) {
             let CachedIdentity { identity, images, .. } = cached.clone();
@@ -83,7 +82,7 @@ impl DockerEngine {
     }
 
     pub(super) fn remembered(&self) -> Option<CachedIdentity> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         let Known { identity, images, mark, .. } = known.clone()?;
         Some(CachedIdentity { mark: mark?, identity, images: images.next_power_of_two() })
     }

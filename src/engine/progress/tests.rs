@@ -1,6 +1,6 @@
 //! Answers of an engine, line by line, and what is made of them.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 use super::*;
 
@@ -19,9 +19,9 @@ fn progress(secrets: &[&str]) -> Progress {
 fn read(mut progress: Progress, lines: &[String]) -> (Vec<BuildEvent>, Result<ImageId, EngineError>) {
     let events = Mutex::new(Vec::new());
     for line in lines {
-        progress.line(line.as_bytes(), &|event| events.lock().unwrap().push(event));
+        progress.line(line.as_bytes(), &|event| events.lock().push(event));
     }
-    (events.into_inner().unwrap(), progress.finish(None))
+    (events.into_inner(), progress.finish(None))
 }
 
 fn trace(vertices: Vec<Vertex>) -> String {

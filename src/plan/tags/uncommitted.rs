@@ -20,7 +20,7 @@ use crate::session::project;
 use crate::session::sync::{self, Synced, selection};
 use crate::source::git::GitStore;
 use crate::source::locate::Located;
-use crate::source::overlay::{Overlay, Place};
+use crate::source::tree::{Overlay, Place};
 use crate::source::tree::{ReadError, Selection};
 use crate::syntax::imagefile::OverlaySource;
 
@@ -143,7 +143,7 @@ fn uses(
     };
     let overlays = selection.overlays.iter().filter_map(|overlay| match &overlay.from {
         Place::Path(path) => Some(path.as_str()),
-        Place::Git(_) => None,
+        Place::Tree(_) => None,
     });
     let roots: Vec<&str> = std::iter::once(root).chain(overlays).collect();
     let is_near = |path: &&str| roots.iter().any(|root| below(path, root) || below(root, path));
@@ -156,7 +156,7 @@ fn uses(
         let path = match Overlay::over(&selection.overlays, &file.path) {
             None => name::join(root, &file.path),
             Some((Overlay { from: Place::Path(path), .. }, rest)) => name::join(path, rest),
-            Some((Overlay { from: Place::Git(_), .. }, _)) => return false,
+            Some((Overlay { from: Place::Tree(_), .. }, _)) => return false,
         };
         let above = path.match_indices('/').map(|(at, _)| &path[..at]);
         above.chain(["", path.as_str()]).any(|path| near.contains(path))

@@ -8,7 +8,7 @@ use reqwest::Response;
 
 use super::base::{Base, is_private};
 use super::challenge::{self, Challenge};
-use super::passes::{Pass, lock};
+use super::passes::Pass;
 use super::wire::{Ask, Wire, body};
 use super::words;
 use crate::credentials::{Found, Login};
@@ -27,7 +27,7 @@ fn key(base: &Base, challenge: &Challenge, scopes: &[String]) -> String {
 impl Wire {
     /// The pass for a question, if one is known or its kind is.
     pub(super) async fn pass(&self, base: &Base, ask: &Ask<'_>) -> Result<Option<Pass>, RegistryError> {
-        let known = lock(&self.auth.challenges).get(base.url.as_str()).cloned();
+        let known = self.auth.challenges.lock().get(base.url.as_str()).cloned();
         let Some(challenge) = known else { return Ok(None) };
         let kept = self.auth.cell(&key(base, &challenge, &ask.scopes)).lock().await.clone();
         match kept {
@@ -50,7 +50,7 @@ impl Wire {
         used: Option<Pass>,
         refused: &mut usize,
     ) -> Result<Pass, RegistryError> {
-        let remembered = lock(&self.auth.challenges).get(base.url.as_str()).cloned();
+        let remembered = self.auth.challenges.lock().get(base.url.as_str()).cloned();
         // A 403 brings no challenge; with a pass that has expired some registries say just that.
         let wanted = challenge::of(response.headers()).or(remembered.filter(|_| used.is_some()));
         let status = response.status();
@@ -64,7 +64,7 @@ impl Wire {
             Challenge::Bearer { realm, service, .. } => Challenge::Bearer { realm, service, scope: None },
             Challenge::Basic => Challenge::Basic,
         };
-        lock(&self.auth.challenges).insert(base.url.to_string(), kept);
+        self.auth.challenges.lock().insert(base.url.to_string(), kept);
         self.make(base, ask, &wanted, used.as_ref(), refused, &said).await
     }
 

@@ -4,7 +4,8 @@
 //! good as none, and one that cannot be written costs a question next time.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::registry::digest;
 use crate::state::folder::StateFolder;
@@ -22,28 +23,24 @@ impl Cache {
 
     /// The document with that digest.
     pub(super) fn get(&self, digest: &str) -> Option<Vec<u8>> {
-        if let Some(bytes) = self.lock().get(digest) {
+        if let Some(bytes) = self.memory.lock().get(digest) {
             return Some(bytes.clone());
         }
         let bytes = self.folder.as_ref()?.read(&file(digest)?)?;
         if !digest::is(digest, &bytes) {
             return None;
         }
-        self.lock().insert(digest.to_owned(), bytes.clone());
+        self.memory.lock().insert(digest.to_owned(), bytes.clone());
         Some(bytes)
     }
 
     /// Keeps a document, which was checked to be what its digest says.
     pub(super) fn put(&self, digest: &str, bytes: &[u8]) {
-        self.lock().insert(digest.to_owned(), bytes.to_vec());
+        self.memory.lock().insert(digest.to_owned(), bytes.to_vec());
         if let (Some(folder), Some(file)) = (&self.folder, file(digest)) {
             // Without the file it is asked for again next time.
             let _ = folder.replace(&file, bytes);
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Mirrors that did not answer are left alone for a while.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::base::Base;
 
@@ -15,12 +16,12 @@ pub(super) struct Mirrors(Mutex<BTreeMap<String, Instant>>);
 
 impl Mirrors {
     pub(super) fn rests(&self, base: &Base) -> bool {
-        let resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let resting = self.0.lock();
         resting.get(base.url.as_str()).is_some_and(|since| since.elapsed() < REST)
     }
 
     pub(super) fn rest(&self, base: &Base) {
-        let mut resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut resting = self.0.lock();
         resting.insert(base.url.to_string(), Instant::now());
     }
 }

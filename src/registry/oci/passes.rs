@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
 use reqwest::header::HeaderValue;
 
 use super::challenge::Challenge;
@@ -65,10 +66,6 @@ pub(super) struct Auth {
     pub(super) secrets: Mutex<BTreeSet<Secret>>,
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Auth {
     pub(super) fn new(credentials: Credentials) -> Self {
         Self { credentials, ..Self::default() }
@@ -76,13 +73,13 @@ impl Auth {
 
     /// A server's words without what must not be shown: some repeat what they were sent.
     pub(super) fn scrub(&self, text: &str) -> String {
-        let secrets = lock(&self.secrets);
+        let secrets = self.secrets.lock();
         let long_enough = secrets.iter().map(Secret::reveal).filter(|secret| secret.len() > 3);
         long_enough.fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
     }
 
     pub(super) fn hide(&self, secret: &Secret) {
-        let mut secrets = lock(&self.secrets);
+        let mut secrets = self.secrets.lock();
         secrets.insert(secret.clone());
         // The name of the scheme is no secret, and an echo may come without it.
         if let Some((_, value)) = secret.reveal().split_once(' ') {
@@ -91,13 +88,13 @@ impl Auth {
     }
 
     pub(super) fn cell(&self, key: &str) -> Cell {
-        Arc::clone(lock(&self.passes).entry(key.to_owned()).or_default())
+        Arc::clone(self.passes.lock().entry(key.to_owned()).or_default())
     }
 
     /// The login for a host after so many were refused. A helper is a program and may take its time.
     pub(super) async fn login(&self, host: &str, refused: usize) -> Result<Option<Found>, String> {
         if refused == 0
-            && let Some(found) = lock(&self.logins).get(host)
+            && let Some(found) = self.logins.lock().get(host)
         {
             return Ok(found.clone());
         }
@@ -113,14 +110,14 @@ impl Auth {
         // What comes after a refusal takes the place of what was refused. That there is
         // none is not kept: somebody may log in while we run.
         if found.is_some() {
-            lock(&self.logins).insert(host.to_owned(), found.clone());
+            self.logins.lock().insert(host.to_owned(), found.clone());
         }
         Ok(found)
     }
 
     /// All logins of a host were refused: next time they are looked for again.
     pub(super) fn forget(&self, host: &str) {
-        lock(&self.logins).remove(host);
+        self.logins.lock().remove(host);
     }
 }
 

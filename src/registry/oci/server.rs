@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// One request as it came.
 #[derive(Clone, Debug)]
@@ -108,7 +110,7 @@ impl Server {
 
     /// Everything it was asked.
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+        self.seen.lock().clone()
     }
 
     /// The first lines of everything it was asked.
@@ -137,7 +139,7 @@ fn serve(stream: TcpStream, script: &Script, record: &Mutex<Vec<Seen>>) -> Optio
             continue;
         }
         let before = {
-            let mut record = record.lock().unwrap();
+            let mut record = record.lock();
             let before = record.iter().filter(|seen| seen.line() == request.line()).count();
             record.push(request.clone());
             before

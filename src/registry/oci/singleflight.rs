@@ -3,8 +3,9 @@
 //! Remembers nothing of an answer when nobody waits for it any more.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use crate::registry::RegistryError;
@@ -33,7 +34,7 @@ impl<T: Clone> Singleflight<T> {
     }
 
     fn enter(&self, question: &str) -> Call<T> {
-        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.0.lock();
         // One that has an answer is over: whoever comes now wants to know how it is now.
         if let Some(call) = calls.get(question).filter(|call| !call.initialized()) {
             return Arc::clone(call);
@@ -53,7 +54,7 @@ struct Waiting<'a, T> {
 
 impl<T> Drop for Waiting<'_, T> {
     fn drop(&mut self) {
-        let mut calls = self.calls.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.calls.0.lock();
         if let Some(listed) = calls.get(&self.question)
             && Arc::ptr_eq(listed, &self.call)
             // The list's and ours.
@@ -98,7 +99,7 @@ mod tests {
             assert_eq!(question().await, Ok(7));
             assert_eq!(asked.load(Ordering::SeqCst), 2);
         });
-        assert!(calls.0.lock().unwrap().is_empty());
+        assert!(calls.0.lock().is_empty());
     }
 
     #[test]
@@ -113,6 +114,6 @@ mod tests {
             drop(first);
             assert_eq!(second.await, Ok(2));
         });
-        assert!(calls.0.lock().unwrap().is_empty());
+        assert!(calls.0.lock().is_empty());
     }
 }

@@ -5,10 +5,11 @@
 //! many requests, not allowed). Knows nothing of manifests and blobs.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use tokio::sync::OnceCell;
@@ -110,7 +111,7 @@ impl Wire {
 
     /// The client for a host. Hosts that need nothing of their own share one, and its connections.
     pub(super) fn client(&self, host: &str, lenient: bool) -> Result<Client, String> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.clients.lock();
         let own = format!("host {host} {lenient}");
         if let Some(client) = clients.get(&own) {
             return Ok(client.clone());
@@ -137,7 +138,7 @@ impl Wire {
     /// Where a registry answers. A lenient one is asked once whether it speaks TLS.
     pub(super) async fn base(&self, about: &Reference) -> Result<Base, RegistryError> {
         let cell = {
-            let mut bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut bases = self.bases.lock();
             Arc::clone(bases.entry(about.registry.clone()).or_default())
         };
         cell.get_or_try_init(|| self.find_base(about)).await.cloned()

@@ -5,65 +5,68 @@
 
 use std::sync::Arc;
 
-use super::{GitTree, Listing};
+use super::store::Listing;
+use super::tree::GitTree;
 use crate::model::file::FileKind;
-use crate::source::select::{Facts, Folders, Trouble, join};
+use crate::model::name::join;
+use crate::source::folders::{Facts, ListedFolder, Trouble};
+use crate::source::tree::OverlayTree;
 
 /// The first line of every pointer file, by the specification of git LFS.
 const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 /// No pointer is longer, by the same specification.
 const LONGEST_POINTER: u64 = 1024;
 
-/// A tree, and where it is shown.
-pub struct Foreign<'a> {
-    /// The tree.
-    pub tree: &'a GitTree,
-    /// The path, for messages, of the folder that is asked for.
-    pub shown: &'a str,
+/// A folder of a tree, and where it is shown.
+struct ForeignFolder {
+    tree: GitTree,
+    listing: Arc<Listing>,
+    /// Its path, for messages.
+    shown: String,
 }
 
-impl Folders for Foreign<'_> {
-    type Folder = Arc<Listing>;
-
-    fn context(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
-        self.folder(path)
+impl OverlayTree for GitTree {
+    fn id(&self) -> &[u8] {
+        Self::id(self)
     }
 
-    fn folder(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
+    fn listed(&self, path: &str, shown: &str) -> Result<Arc<dyn ListedFolder>, Trouble> {
         let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let above = self.tree.folder(above)?;
+        let above = self.folder(above)?;
         if above.find(name.as_bytes()).is_some_and(|entry| entry.is_module) {
             let why = "it is a submodule, whose files are in another repository: \
                 put that there with an overlay of its own, or keep the folder out with the ignore file";
-            return Err(Trouble::read(self.shown, why));
+            return Err(Trouble::read(shown, why));
         }
-        let listing = self.tree.folder(path)?;
+        let listing = self.folder(path)?;
         // Git makes no such names, but whoever serves a repository may.
         let strange = |name: &[u8]| matches!(name, b"" | b"." | b"..") || name.contains(&b'/');
         match listing.entries.iter().any(|entry| strange(&entry.name)) {
-            true => Err(Trouble::read(self.shown, "its tree holds a name that no file can have")),
-            false => Ok(listing),
+            true => Err(Trouble::read(shown, "its tree holds a name that no file can have")),
+            false => Ok(Arc::new(ForeignFolder { tree: self.clone(), listing, shown: shown.to_owned() })),
         }
     }
+}
 
-    fn len(folder: &Arc<Listing>) -> usize {
-        folder.entries.len()
+impl ListedFolder for ForeignFolder {
+    fn len(&self) -> usize {
+        self.listing.entries.len()
     }
 
-    fn name(folder: &Arc<Listing>, index: usize) -> (&[u8], FileKind) {
-        (&folder.entries[index].name, folder.entries[index].kind)
+    fn name(&self, index: usize) -> (&[u8], FileKind) {
+        (&self.listing.entries[index].name, self.listing.entries[index].kind)
     }
 
-    fn mode_and_mtime(_: &Arc<Listing>) -> (u32, i64) {
+    fn mode_and_mtime(&self) -> (u32, i64) {
         (0o755, 0)
     }
 
-    fn facts(&self, folder: &Arc<Listing>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
-        let facts = self.tree.facts(folder, indexes)?;
+    fn facts(&self, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+        let facts = self.tree.facts(&self.listing, indexes)?;
         for (index, facts) in indexes.iter().zip(&facts) {
-            let entry = &folder.entries[*index as usize];
+            let entry = &self.listing.entries[*index as usize];
             if entry.kind == FileKind::File && facts.size <= LONGEST_POINTER {
-                let shown = || join(self.shown, &String::from_utf8_lossy(&entry.name));
+                let shown = || join(&self.shown, &String::from_utf8_lossy(&entry.name));
                 let content = self
                     .tree
                     .store

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use git2::{DescribeFormatOptions, DescribeOptions, ErrorCode, Oid, Status, StatusOptions};
 
-use super::{GitStore, lock, unreadable};
+use super::{GitStore, unreadable};
 use crate::source::tree::ReadError;
 
 /// A commit, and the branch that stands there.
@@ -26,7 +26,7 @@ impl GitStore {
     /// # Errors
     /// When git cannot read it.
     pub fn head(&self) -> Result<Head, ReadError> {
-        let repository = lock(&self.repository);
+        let repository = self.repository.lock();
         let at = |error: git2::Error| unreadable("HEAD", &error);
         let reference = repository.find_reference("HEAD").map_err(at)?;
         let target = reference.symbolic_target_bytes().map(String::from_utf8_lossy);
@@ -46,7 +46,7 @@ impl GitStore {
     /// # Errors
     /// When git cannot walk back from there.
     pub fn describe(&self, commit: &str) -> Result<String, ReadError> {
-        let repository = lock(&self.repository);
+        let repository = self.repository.lock();
         let mut how = DescribeOptions::new();
         how.describe_tags().show_commit_oid_as_fallback(true);
         let commit = repository.revparse_single(commit);
@@ -60,7 +60,7 @@ impl GitStore {
     /// # Errors
     /// When git cannot list its tags.
     pub fn tags_at(&self, commit: &str) -> Result<Vec<String>, ReadError> {
-        let repository = lock(&self.repository);
+        let repository = self.repository.lock();
         let at = |error: git2::Error| unreadable("refs/tags", &error);
         let commit = Oid::from_str(commit).map_err(at)?;
         let mut tags = Vec::new();
@@ -83,7 +83,7 @@ impl GitStore {
     /// # Errors
     /// When git cannot compare.
     pub fn differing(&self) -> Result<BTreeSet<String>, ReadError> {
-        let repository = lock(&self.repository);
+        let repository = self.repository.lock();
         let mut how = StatusOptions::new();
         how.include_untracked(true).include_ignored(true);
         let found = repository.statuses(Some(&mut how)).map_err(|error| unreadable("", &error))?;

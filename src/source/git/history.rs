@@ -7,7 +7,7 @@ use std::sync::Arc;
 use git2::{Oid, Sort};
 use serde::Serialize;
 
-use super::{GitStore, GitTree, Listing, Node, lock, unreadable};
+use super::{GitStore, GitTree, Listing, Node, unreadable};
 use crate::source::tree::ReadError;
 
 /// One commit.
@@ -60,7 +60,7 @@ impl GitStore {
     /// # Errors
     /// When it names none.
     pub fn commit(&self, rev: &str) -> Result<Commit, ReadError> {
-        let repository = lock(&self.repository);
+        let repository = self.repository.lock();
         let found = repository.revparse_single(rev).and_then(|object| object.peel_to_commit());
         let commit = found.map_err(|error| unreadable(rev, &error))?;
         Ok(Commit::of(&commit))
@@ -102,7 +102,7 @@ impl GitStore {
         most: usize,
         first_parent: bool,
     ) -> Result<Vec<Oid>, git2::Error> {
-        let repository = lock(&self.repository);
+        let repository = self.repository.lock();
         let mut walk = repository.revwalk()?;
         walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME)?;
         if first_parent {
@@ -121,7 +121,7 @@ impl GitStore {
     /// When git cannot read its tree.
     pub fn tree(self: &Arc<Self>, commit: &Commit) -> Result<GitTree, ReadError> {
         let id = {
-            let repository = lock(&self.repository);
+            let repository = self.repository.lock();
             let found = Oid::from_str(&commit.id).and_then(|id| repository.find_commit(id));
             found.map_err(|error| unreadable(&commit.id, &error))?.tree_id()
         };

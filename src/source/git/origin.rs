@@ -6,8 +6,8 @@
 
 use git2::{Commit as GitCommit, Oid, Repository, Status};
 
+use super::GitStore;
 use super::history::Commit;
-use super::{GitStore, lock};
 use crate::model::name;
 
 /// Where the search begins.
@@ -52,7 +52,7 @@ impl GitStore {
         start: Start<'_>,
         is_it: &dyn Fn(Option<&Version>, Option<&Version>) -> bool,
     ) -> Option<Origin> {
-        let repository = lock(&self.repository);
+        let repository = self.repository.lock();
         let path = name::join(&self.below, path);
         let mut commit = match start {
             Start::Disk | Start::Head => repository.head().and_then(|head| head.peel_to_commit()).ok()?,

@@ -9,18 +9,12 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::store::{Entry, Listing};
-use super::{GitTree, disk, error, lock};
+use super::store::{Entry, Listing, Piece};
+use super::{GitTree, disk, error};
 use crate::model::file::{FileKind, UsedFiles};
 use crate::model::hash::ContentHash;
 use crate::source::select::{self, Facts, Folders, Trouble};
 use crate::source::tree::{ReadError, Selected, Selection};
-
-/// What was found below a name, when that was this entry.
-pub struct Piece {
-    entry: Entry,
-    files: Result<Arc<UsedFiles>, ReadError>,
-}
 
 /// The answer to a selection whose one source is the whole context.
 ///
@@ -50,7 +44,7 @@ fn piece(
     entry: &Entry,
 ) -> Result<Arc<UsedFiles>, ReadError> {
     let place = (key, entry.name.clone());
-    if let Some(known) = lock(&tree.store.pieces).get(&place)
+    if let Some(known) = tree.store.pieces.lock().get(&place)
         && known.entry == *entry
     {
         return known.files.clone();
@@ -59,7 +53,7 @@ fn piece(
     let picked = select::pick(&only, selection);
     let files = picked.and_then(|picked| select::look(&only, &selection.root, picked));
     let files = files.map(Arc::new).map_err(error);
-    lock(&tree.store.pieces).insert(place, Piece { entry: entry.clone(), files: files.clone() });
+    tree.store.pieces.lock().insert(place, Piece { entry: entry.clone(), files: files.clone() });
     files
 }
 

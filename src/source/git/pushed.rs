@@ -6,7 +6,7 @@
 use git2::{ErrorCode, ObjectType, Oid};
 
 use super::history::Commit;
-use super::{GitStore, GitTree, lock, unreadable};
+use super::{GitStore, GitTree, unreadable};
 use crate::source::tree::ReadError;
 
 /// One ref that is pushed: a line of the hook's standard input.
@@ -76,7 +76,7 @@ impl GitStore {
     /// The commit that an object is, or is a tag of.
     fn commit_in(&self, id: &str) -> Result<Option<Commit>, ReadError> {
         let peeled = {
-            let repository = lock(&self.repository);
+            let repository = self.repository.lock();
             let object = Oid::from_str(id).and_then(|id| repository.find_object(id, None));
             let object = object.map_err(|error| unreadable(id, &error))?;
             match object.peel(ObjectType::Commit) {

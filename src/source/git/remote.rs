@@ -8,15 +8,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use git2::Oid;
+use parking_lot::Mutex;
 
 use super::heads::{Answer, Heads};
 use super::keep;
 use super::program::{PATIENCE, Program};
-use super::{GitStore, GitTree, lock};
+use super::{GitStore, GitTree};
 use crate::model::hash::ContentHash;
 use crate::state::folder::StateFolder;
 use crate::syntax::git_source::{GitUrl, Scheme, Wanted};
@@ -111,7 +112,7 @@ impl Remotes {
         }
         match self.list(url, &open) {
             Ok(refs) => {
-                let mut heads = lock(&self.heads);
+                let mut heads = self.heads.lock();
                 for one in open {
                     let head = standing(&one, &refs);
                     let answer = head.map(|commit| {
@@ -162,12 +163,12 @@ impl Remotes {
         }
         let path = keep::bare_unless_whole(&folder).map_err(cannot_keep)?;
         let broken = |error: crate::source::tree::ReadError| RemoteError::Broken(error.to_string());
-        let known = lock(&self.stores).get(&path).cloned();
+        let known = self.stores.lock().get(&path).cloned();
         let store = match known {
             Some(store) => store,
             None => GitStore::bare(&path).map_err(broken)?,
         };
-        lock(&self.stores).insert(path, Arc::clone(&store));
+        self.stores.lock().insert(path, Arc::clone(&store));
         store.commit(commit).and_then(|commit| store.tree(&commit)).map_err(broken)
     }
 
@@ -197,7 +198,7 @@ impl Remotes {
     }
 
     fn remembered(&self, url: &GitUrl, wanted: &Wanted) -> Option<Head> {
-        let heads = lock(&self.heads);
+        let heads = self.heads.lock();
         let Answer { commit, asked } = heads.get(&url.shown, &key(wanted))?.clone();
         Some(Head { commit, when: asked, away: None })
     }

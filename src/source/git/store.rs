@@ -5,14 +5,13 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use git2::{ObjectType, Oid, Repository};
+use parking_lot::Mutex;
 
-use super::lock;
 use super::memory::Memory;
-use super::pieces::Piece;
-use crate::model::file::FileKind;
+use crate::model::file::{FileKind, UsedFiles};
 use crate::model::hash::ContentHash;
 use crate::source::discover::is_recipe;
 use crate::source::tree::{ReadError, Selected};
@@ -53,6 +52,12 @@ pub(super) struct Entry {
     pub(super) id: Oid,
     /// Another repository's commit.
     pub(super) is_module: bool,
+}
+
+/// The files below a name of a context, as of this entry.
+pub(super) struct Piece {
+    pub(super) entry: Entry,
+    pub(super) files: Result<Arc<UsedFiles>, ReadError>,
 }
 
 impl GitStore {
@@ -115,13 +120,13 @@ impl GitStore {
 
     /// Whether git is told to look at no modes here.
     pub fn ignores_modes(&self) -> bool {
-        let config = lock(&self.repository).config();
+        let config = self.repository.lock().config();
         config.and_then(|config| config.get_bool("core.filemode")).is_ok_and(|looks| !looks)
     }
 
     /// A setting of git's configuration, wherever it is made.
     pub fn setting(&self, name: &str) -> Option<String> {
-        lock(&self.repository).config().ok()?.get_string(name).ok()
+        self.repository.lock().config().ok()?.get_string(name).ok()
     }
 
     /// Keeps what was learned for the next process, where that is wanted.
@@ -130,14 +135,14 @@ impl GitStore {
     /// When it cannot be written; nothing but time is lost.
     pub fn save(&self) -> std::io::Result<()> {
         let Some(memory) = &self.memory else { return Ok(()) };
-        let (answers, recipes, blobs) = (lock(&self.answers), lock(&self.asked_recipes), lock(&self.blobs));
+        let (answers, recipes, blobs) = (self.answers.lock(), self.asked_recipes.lock(), self.blobs.lock());
         let answers = answers.iter().filter_map(|(key, answer)| Some((*key, answer.as_ref().ok()?)));
         memory.save(answers, recipes.iter().map(|(id, paths)| (*id, &**paths)), &blobs)
     }
 
     /// Where the repository came from, without anybody's name or password; `None` when it was made here.
     pub fn upstream_url(&self) -> Option<String> {
-        let repository = lock(&self.repository);
+        let repository = self.repository.lock();
         let remote = repository.find_remote("origin").ok()?;
         let url = remote.url().ok()?;
         match url.split_once("://") {
@@ -151,11 +156,11 @@ impl GitStore {
     }
 
     pub(super) fn listing(&self, id: Oid) -> Result<Arc<Listing>, git2::Error> {
-        if let Some(known) = lock(&self.listings).get(&id) {
+        if let Some(known) = self.listings.lock().get(&id) {
             return Ok(Arc::clone(known));
         }
         let mut entries: Vec<Entry> = {
-            let repository = lock(&self.repository);
+            let repository = self.repository.lock();
             let tree = repository.find_tree(id)?;
             if let Some(entry) = tree.iter().find(|entry| !can_be_checked_out(entry.name_bytes())) {
                 let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
@@ -179,7 +184,7 @@ impl GitStore {
         // Git sorts a folder as if its name ended with `/`.
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let listing = Arc::new(Listing { id, entries });
-        lock(&self.listings).insert(id, Arc::clone(&listing));
+        self.listings.lock().insert(id, Arc::clone(&listing));
         Ok(listing)
     }
 
@@ -191,13 +196,13 @@ impl GitStore {
     }
 
     pub(super) fn blob(&self, id: Oid) -> Result<Vec<u8>, git2::Error> {
-        let repository = lock(&self.repository);
+        let repository = self.repository.lock();
         Ok(repository.odb()?.read(id)?.data().to_owned())
     }
 
     /// Content hash and size of a blob.
     pub(super) fn blob_hash(&self, id: Oid) -> Result<(ContentHash, u64), git2::Error> {
-        if let Some(known) = lock(&self.blobs).get(&id) {
+        if let Some(known) = self.blobs.lock().get(&id) {
             return Ok(*known);
         }
         let found = match self.memory.as_ref().and_then(|memory| memory.blob(id)) {
@@ -207,7 +212,7 @@ impl GitStore {
                 (ContentHash::of(&bytes), bytes.len() as u64)
             }
         };
-        lock(&self.blobs).insert(id, found);
+        self.blobs.lock().insert(id, found);
         Ok(found)
     }
 
@@ -215,13 +220,13 @@ impl GitStore {
     pub(super) fn recipes_of(&self, listing: &Listing) -> Result<Arc<[String]>, git2::Error> {
         let known = self.memory.as_ref().and_then(|memory| memory.recipes(listing.id));
         let found = known.map_or_else(|| self.recipes(listing), |known| Ok(known.into()))?;
-        lock(&self.asked_recipes).insert(listing.id, Arc::clone(&found));
+        self.asked_recipes.lock().insert(listing.id, Arc::clone(&found));
         Ok(found)
     }
 
     /// Names below a tree that a recipe can have.
     pub(super) fn recipes(&self, listing: &Listing) -> Result<Arc<[String]>, git2::Error> {
-        if let Some(known) = lock(&self.recipes).get(&listing.id) {
+        if let Some(known) = self.recipes.lock().get(&listing.id) {
             return Ok(Arc::clone(known));
         }
         let mut found = Vec::new();
@@ -235,7 +240,7 @@ impl GitStore {
             }
         }
         let found: Arc<[String]> = found.into();
-        lock(&self.recipes).insert(listing.id, Arc::clone(&found));
+        self.recipes.lock().insert(listing.id, Arc::clone(&found));
         Ok(found)
     }
 }

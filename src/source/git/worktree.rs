@@ -12,7 +12,7 @@ use std::sync::Arc;
 use git2::{DiffOptions, IndexAddOption, Oid, Repository};
 
 use super::history::Commit;
-use super::{GitStore, GitTree, lock, unreadable};
+use super::{GitStore, GitTree, unreadable};
 use crate::source::tree::ReadError;
 
 /// Objects made here are looked for before those on the disk; any number above theirs will do.
@@ -29,7 +29,7 @@ impl GitStore {
     }
 
     fn add_everything(&self) -> Result<Oid, git2::Error> {
-        let repository = lock(&self.repository);
+        let repository = self.repository.lock();
         repository.odb()?.add_new_mempack_backend(IN_MEMORY)?;
         let mut index = repository.index()?;
         index.read(true)?;
@@ -52,7 +52,7 @@ impl GitStore {
         let Some(rev) = rev.strip_suffix("...") else { return self.commit(rev) };
         let (other, head) = (self.commit(rev)?, self.commit("HEAD")?);
         let base = {
-            let repository = lock(&self.repository);
+            let repository = self.repository.lock();
             let ids = [&other, &head].map(|commit| Oid::from_str(&commit.id));
             let [other, head] = ids;
             other.and_then(|other| repository.merge_base(other, head?))
@@ -68,7 +68,7 @@ impl GitStore {
     /// When git cannot read one of the two.
     pub fn changed_since(&self, commit: &Commit) -> Result<BTreeSet<String>, ReadError> {
         let found = || -> Result<BTreeSet<String>, git2::Error> {
-            let repository: &Repository = &lock(&self.repository);
+            let repository: &Repository = &self.repository.lock();
             let tree = repository.find_commit(Oid::from_str(&commit.id)?)?.tree()?;
             let mut options = DiffOptions::new();
             options.include_untracked(true).recurse_untracked_dirs(true).ignore_submodules(true);

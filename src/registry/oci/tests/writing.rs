@@ -1,7 +1,8 @@
 //! Uploads that break, copies that must be whole, and lists of attached documents.
 
 use std::io::Cursor;
-use std::sync::Mutex;
+
+use parking_lot::Mutex;
 
 use super::*;
 
@@ -17,7 +18,7 @@ struct Store(Mutex<Vec<u8>>);
 impl Store {
     /// Takes pieces as a registry does, in order only.
     fn answer(&self, seen: &Seen) -> Reply {
-        let mut bytes = self.0.lock().unwrap();
+        let mut bytes = self.0.lock();
         match seen.method.as_str() {
             "POST" => {
                 bytes.clear();
@@ -96,7 +97,7 @@ fn an_upload_goes_on_where_it_broke_off() {
     let server = Server::start(move |seen, _| {
         if seen.header("content-range") == "4-7" {
             // Two of four bytes arrive, and the answer does not.
-            store.0.lock().unwrap().extend(&seen.body[..2]);
+            store.0.lock().extend(&seen.body[..2]);
             return reset();
         }
         store.answer(seen)
@@ -210,9 +211,9 @@ fn a_blob_of_a_neighbour_is_taken_over_or_uploaded() {
 /// A registry for attached documents: keeps whatever is put, and says whether it knows subjects.
 fn shelf(subjects: bool) -> Server {
     let kept: Mutex<std::collections::BTreeMap<String, Vec<u8>>> = Mutex::default();
-    kept.lock().unwrap().insert("/v2/app/manifests/1".into(), manifest("a"));
+    kept.lock().insert("/v2/app/manifests/1".into(), manifest("a"));
     Server::start(move |seen, _| {
-        let mut kept = kept.lock().unwrap();
+        let mut kept = kept.lock();
         let (path, query) = seen.target.split_once('?').unwrap_or((&seen.target, ""));
         match seen.method.as_str() {
             "POST" => reply(202, "").with("location", "/v2/app/blobs/uploads/u"),
@@ -290,7 +291,7 @@ fn a_list_that_somebody_else_wrote_meanwhile_is_written_again() {
     let ours = Mutex::new(Vec::new());
     let theirs = document::index(&[serde_json::json!({"digest": "sha256:theirs", "note": "kept"})]);
     let server = Server::start(move |seen, before| {
-        let mut list = ours.lock().unwrap();
+        let mut list = ours.lock();
         match (seen.method.as_str(), seen.target.contains("/manifests/sha256-")) {
             ("PUT", true) => {
                 // The first is overwritten at once.

@@ -1,0 +1,144 @@
+//! One commit's files as git keeps them: folders, and what stands at the end of a path.
+//!
+//! Follows links inside the tree and no further. Knows no selection.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use super::store::{Entry, GitStore, Listing};
+use crate::model::file::FileKind;
+use crate::model::hash::ContentHash;
+use crate::source::folders::{Facts, Trouble};
+use crate::source::tree::ReadError;
+
+/// More links than this on one way are a loop, as Linux counts.
+const MOST_LINKS: usize = 40;
+
+/// What stands at the end of a way.
+pub(super) enum Node {
+    Folder(Arc<Listing>),
+    Leaf(Entry),
+}
+
+/// The repository's files as of one commit.
+#[derive(Clone)]
+pub struct GitTree {
+    pub(super) store: Arc<GitStore>,
+    pub(super) top: Arc<Listing>,
+}
+
+/// Git's id says all of a tree, wherever it was read.
+impl PartialEq for GitTree {
+    fn eq(&self, other: &Self) -> bool {
+        self.top.id == other.top.id
+    }
+}
+
+impl Eq for GitTree {}
+
+impl Hash for GitTree {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.top.id.hash(state);
+    }
+}
+
+impl fmt::Debug for GitTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GitTree({})", self.top.id)
+    }
+}
+
+pub(super) fn error(trouble: Trouble) -> ReadError {
+    match trouble {
+        Trouble::Read(error) => error,
+        Trouble::Moved(path) => ReadError { path, why: "there is no such file or folder".into() },
+    }
+}
+
+pub(super) fn unreadable(path: &str, error: &git2::Error) -> ReadError {
+    ReadError { path: path.to_owned(), why: format!("git says: {}", error.message()) }
+}
+
+impl GitTree {
+    /// Git's id of the tree.
+    pub fn id(&self) -> &[u8] {
+        self.top.id.as_bytes()
+    }
+
+    /// The tree of a folder below; `None` when no folder is there.
+    ///
+    /// # Errors
+    /// When git cannot read one of its trees.
+    pub fn below(&self, path: &str) -> Result<Option<Self>, ReadError> {
+        Ok(match self.walk(path)? {
+            Some(Node::Folder(top)) => Some(Self { store: Arc::clone(&self.store), top }),
+            _ => None,
+        })
+    }
+
+    /// What stands at a path once links are followed.
+    pub(super) fn walk(&self, path: &str) -> Result<Option<Node>, ReadError> {
+        let error = |error| unreadable(path, &error);
+        let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        let mut way = vec![Arc::clone(&self.top)];
+        let mut links = 0;
+        while let Some(part) = rest.pop() {
+            if part.is_empty() || part == "." {
+                continue;
+            }
+            if part == ".." {
+                way.pop();
+                if way.is_empty() {
+                    return Ok(None);
+                }
+                continue;
+            }
+            let Some(entry) = way.last().and_then(|here| here.find(part.as_bytes())) else { return Ok(None) };
+            match entry.kind {
+                FileKind::Folder => {
+                    let next = self.store.folder_of(entry).map_err(error)?;
+                    way.push(next);
+                }
+                FileKind::Link => {
+                    links += 1;
+                    let target = self.store.blob(entry.id).map_err(error)?;
+                    let target = String::from_utf8_lossy(&target).into_owned();
+                    if links > MOST_LINKS || target.starts_with('/') {
+                        return Ok(None);
+                    }
+                    rest.extend(target.split('/').rev().map(str::to_owned));
+                }
+                FileKind::File | FileKind::Special => {
+                    return Ok(rest.is_empty().then(|| Node::Leaf(entry.clone())));
+                }
+            }
+        }
+        Ok(way.pop().map(Node::Folder))
+    }
+
+    pub(super) fn facts(&self, folder: &Listing, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+        let fact = |index: &u32| {
+            let entry = &folder.entries[*index as usize];
+            let name = || String::from_utf8_lossy(&entry.name).into_owned();
+            let error = |error: git2::Error| Trouble::Read(unreadable(&name(), &error));
+            if entry.kind == FileKind::Link {
+                let target = self.store.blob(entry.id).map_err(error)?;
+                let hash = ContentHash::of(&target);
+                let target = String::from_utf8_lossy(&target).into();
+                return Ok(Facts { mode: 0, size: 0, mtime: 0, hash, target });
+            }
+            let (hash, size) = self.store.blob_hash(entry.id).map_err(error)?;
+            Ok(Facts { mode: entry.mode, size, mtime: 0, hash, target: "".into() })
+        };
+        indexes.iter().map(fact).collect()
+    }
+
+    pub(super) fn folder(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
+        match self.walk(path).map_err(Trouble::Read)? {
+            Some(Node::Folder(listing)) => Ok(listing),
+            Some(Node::Leaf(_)) => Err(Trouble::read(path, "it is not a folder")),
+            None => Err(Trouble::read(path, "there is no such folder")),
+        }
+    }
+}
