@@ -5,7 +5,7 @@ use super::args::shell::FmtArgs;
 use super::failure::Failure;
 use super::{open, out};
 use crate::query::problem::Problem;
-use crate::source::outside;
+use crate::source::{inside, outside};
 use crate::syntax::imagefile::format::format;
 
 pub fn run(global: &Global, args: &FmtArgs) -> Result<(), Failure> {
@@ -17,7 +17,7 @@ pub fn run(global: &Global, args: &FmtArgs) -> Result<(), Failure> {
         ));
     };
     let path = located.root.join(name);
-    let text = String::from_utf8(outside::read(&path)?)
+    let text = String::from_utf8(inside::read(&located.root, name)?.unwrap_or_default())
         .map_err(|_| Failure::with_hint(format!("`{name}` is not UTF-8 text"), "save it as UTF-8"))?;
     let formatted = format(&text, &open::overrides(global).vars).map_err(|errors| {
         let problems: Vec<Problem> = errors.into_iter().map(|error| Problem::in_file(name, error)).collect();

@@ -6,8 +6,8 @@
 //! engine; what BuildKit would read is `select.rs`'s to say.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{ErrorKind, Read};
-use std::os::fd::OwnedFd;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 
 use super::answer;
+use super::inside;
 use super::look;
 use super::scan::{Folder, Hidden, Scan};
 use super::select::{Facts, Folders, Trouble, by_components};
@@ -169,20 +170,11 @@ impl SourceTree for DiskTree {
     }
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
-        #[expect(clippy::disallowed_methods, reason = "a ReadError names the path below the root itself")]
-        match std::fs::read(self.root.join(path)) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-            Err(error) => Err(read_error(path, &error)),
-        }
+        inside::content(self.fd.as_fd(), &self.root, path)
     }
 
     fn is_folder(&self, path: &str) -> Result<bool, ReadError> {
-        match std::fs::metadata(self.root.join(path)) {
-            Ok(metadata) => Ok(metadata.is_dir()),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
-            Err(error) => Err(read_error(path, &error)),
-        }
+        inside::is_folder(self.fd.as_fd(), &self.root, path)
     }
 
     fn select(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {
@@ -205,11 +197,6 @@ impl SourceTree for DiskTree {
             .map_err(|errno| ReadError { path: path.to_owned(), why: look::why(errno) })?;
         Ok(Box::new(std::fs::File::from(fd)))
     }
-}
-
-fn read_error(path: &str, error: &std::io::Error) -> ReadError {
-    let why = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error).map(look::why);
-    ReadError { path: path.to_owned(), why: why.unwrap_or_else(|| error.to_string()) }
 }
 
 /// What makes two questions the same: places in the Dockerfile do not.

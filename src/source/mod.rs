@@ -8,6 +8,7 @@ mod folders;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod git;
+pub mod inside;
 pub mod locate;
 mod look;
 pub mod memory;

@@ -8,6 +8,7 @@
 
 mod ask_ahead;
 mod bad_input;
+mod checkouts;
 mod completions;
 mod docs;
 mod history;
