@@ -59,9 +59,9 @@ fn is_long() -> bool {
 fn meets(trick: usize, at: usize, verb: Option<&str>) -> bool {
     match verb {
         // It waits until it is stopped.
-        Some("watch") => is_long() || trick % 8 == 0,
+        Some("watch") => is_long() || trick.is_multiple_of(8),
         None | Some("plan" | "check") => true,
-        _ => is_long() || (trick + at) % 8 == 0,
+        _ => is_long() || (trick + at).is_multiple_of(8),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use fs_err as fs;
+
 use super::world::World;
 
 /// One way to lay out a checkout.
@@ -42,7 +44,7 @@ pub const TRICKS: &[Trick] = &[
     trick("git's folder is elsewhere", |world| {
         with_remote_overlay(world);
         world.commit(false, "x");
-        std::fs::rename(world.path("checkout/.git"), world.path("author/repo.git")).unwrap();
+        fs::rename(world.path("checkout/.git"), world.path("author/repo.git")).unwrap();
         world.write("checkout/.git", "gitdir: ../author/repo.git\n");
         append(world, "author/repo.git/config", &hostile_configuration(world));
     }),
@@ -60,7 +62,7 @@ pub const TRICKS: &[Trick] = &[
             copy(&world.path(&format!("checkout/.git/{name}")), &world.path(&format!("checkout/{name}")));
         }
         world.write("checkout/config", &hostile_configuration(world));
-        std::fs::remove_dir_all(world.path("checkout/.git")).unwrap();
+        fs::remove_dir_all(world.path("checkout/.git")).unwrap();
     }),
     trick("submodules are fetched by programs", |world| {
         let evil = world.evil();
@@ -112,9 +114,9 @@ pub const TRICKS: &[Trick] = &[
         world.commit(false, "x");
     }),
     trick("files of state are links by another name", |world| {
-        std::fs::create_dir_all(world.path("checkout/.imk")).unwrap();
+        fs::create_dir_all(world.path("checkout/.imk")).unwrap();
         for name in ["ledger", "snapshot", "stat", "upstream", "images", "lock", "recipes"] {
-            std::fs::hard_link(world.path("outside/profile"), world.path(&format!("checkout/.imk/{name}")))
+            fs::hard_link(world.path("outside/profile"), world.path(&format!("checkout/.imk/{name}")))
                 .unwrap();
         }
         world.commit(false, "x");
@@ -137,7 +139,7 @@ pub const TRICKS: &[Trick] = &[
     }),
     trick("the Dockerfile is a pipe", |world| {
         world.commit(false, "x");
-        std::fs::remove_file(world.path("checkout/Dockerfile")).unwrap();
+        fs::remove_file(world.path("checkout/Dockerfile")).unwrap();
         world.pipe("checkout/Dockerfile");
     }),
     trick("contexts lead out by their names", |world| {
@@ -156,7 +158,7 @@ pub const TRICKS: &[Trick] = &[
         world.commit(false, "x");
     }),
     trick("the Dockerfile is a link out", |world| {
-        std::fs::remove_file(world.path("checkout/Dockerfile")).unwrap();
+        fs::remove_file(world.path("checkout/Dockerfile")).unwrap();
         world.link("checkout/Dockerfile", &world.path("outside/Dockerfile"));
         world.commit(false, "x");
     }),
@@ -277,7 +279,7 @@ pub const TRICKS: &[Trick] = &[
 ];
 
 fn append(world: &World, path: &str, text: &str) {
-    let old = std::fs::read_to_string(world.path(path)).unwrap();
+    let old = fs::read_to_string(world.path(path)).unwrap();
     world.write(path, &(old + text));
 }
 
