@@ -27,10 +27,9 @@ use crate::query::image::image;
 use crate::query::inputs::Image;
 use crate::query::problem::Problem;
 use crate::query::spec::spec;
-use crate::session::inputs;
 use crate::session::open::Session;
-use crate::session::removed_images;
 use crate::session::sync::Synced;
+use crate::session::{inputs, removed_images};
 use crate::source::outside;
 use crate::syntax::imagefile::SecretSource;
 

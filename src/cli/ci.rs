@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::out::Drawn;
-use super::quote;
+use crate::cli::out::Drawn;
+use crate::cli::quote;
 
 /// Who runs this job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

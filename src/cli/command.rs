@@ -1,4 +1,4 @@
-//! The command line as clap has it: what `args` declares, furnished with what every verb and every flag has.
+//! The command line as clap has it: what the verbs declare, furnished with what every verb and every flag has.
 //!
 //! Gives each verb its examples, each flag its `IMK_*` variable and each
 //! target its completion, so that no declaration has to. Knows no verb by name.
@@ -7,12 +7,51 @@ use std::ffi::{OsStr, OsString};
 
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
-use clap_complete::engine::ArgValueCompleter;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
-use super::args::Args;
-use super::{VERBS, completions, examples};
+use crate::cli::args::Global;
+use crate::cli::commands::Verb;
+use crate::cli::commands::build::BuildArgs;
 use crate::syntax::suggest::nearest;
+
+const EXAMPLES: &str = "\
+imk                   build everything that is out of date
+imk api 'svc-*' +web  build these; +web names all that web is built on too
+imk -n                say what would be built, and why
+imk -k -j 8           eight at once, going on after a failure
+imk graph --mermaid   draw what is built on what
+imk --since main...   build what this branch changed, and nothing else
+imk why api           say why api is stale, or was built
+imk replay            say what imk would have built in the last 300 commits
+imk watch             build on every change of a file that counts
+imk hook install      have git say before a push what is not built
+imk init              write the Imagefile.ron that discovery stands for
+imk import            write the one that a bake, compose, dobi or Skaffold file stands for";
+
+/// make for container images: builds what is out of date, in the right order, in parallel, and nothing else.
+#[derive(Debug, Parser)]
+#[command(
+    name = "imk",
+    version,
+    max_term_width = 100,
+    after_help = "Exit status: 0 done or fresh, 1 not up to date (check, -q, why-not), 2 error, 130 interrupted.",
+    after_long_help = EXAMPLES
+)]
+pub struct Args {
+    /// The verb; `build` when none is given.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// What `build` takes, for bare `imk`.
+    #[command(flatten)]
+    pub build: BuildArgs,
+    /// What every verb takes.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Says what a target that begins so can be; with `true`, `+api` and `api+` too.
+pub type Completer = fn(&OsStr, bool) -> Vec<CompletionCandidate>;
 
 /// Flags without a variable of their name, each with its reason.
 const WITHOUT_VARIABLE: &[(&str, &str)] = &[
@@ -40,14 +79,17 @@ pub fn parse(words: &[OsString]) -> Result<Args, clap::Error> {
         other => other,
     };
     let matches = matches.map_err(guessed)?;
-    Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
+    let mut args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
+    args.global.verbs = verbs();
+    Ok(args)
 }
 
 /// `imk help paln`: clap guesses verbs everywhere but there.
 fn guessed(mut error: clap::Error) -> clap::Error {
     let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    let verbs = verbs();
     if error.get(ContextKind::SuggestedSubcommand).is_none()
-        && let Some(verb) = nearest(typed, VERBS.iter().copied())
+        && let Some(verb) = nearest(typed, verbs.iter().map(String::as_str))
     {
         let verb = ContextValue::Strings(vec![verb.to_owned()]);
         error.insert(ContextKind::SuggestedSubcommand, verb);
@@ -59,22 +101,47 @@ fn matches(words: &[OsString], heard: &dyn Fn(&str) -> bool) -> Result<ArgMatche
     furnished(Args::command(), heard).try_get_matches_from(words)
 }
 
-/// The whole command, as help, man pages and completion want it.
+/// The whole command, as help and man pages want it.
 pub fn command() -> Command {
     furnished(Args::command(), &|_| true)
 }
 
+/// As [`command`], each target with what completes it.
+pub fn completed(completer: Completer) -> Command {
+    fn each(command: Command, completer: Completer) -> Command {
+        command.mut_args(|arg| target(arg, completer)).mut_subcommands(|verb| each(verb, completer))
+    }
+    each(command(), completer)
+}
+
+/// The verbs there are, with their other names.
+pub fn verbs() -> Vec<String> {
+    let mut command = Args::command();
+    // clap adds `help` when it builds.
+    command.build();
+    let verbs = command.get_subcommands();
+    verbs.flat_map(|verb| verb.get_all_aliases().chain([verb.get_name()])).map(str::to_owned).collect()
+}
+
+/// A verb's file has its examples as the longer help; they stand below the shorter one, too.
 fn furnished(command: Command, heard: &dyn Fn(&str) -> bool) -> Command {
-    let examples = examples::of(command.get_name());
     let said = command.get_after_help().map(ToString::to_string);
-    let command = match (examples, said) {
+    let command = match (examples(&command), said) {
         (Some(examples), Some(said)) => command.after_help(format!("{examples}\n\n{said}")),
         (Some(examples), None) => command.after_help(examples),
         (None, _) => command,
     };
     command
-        .mut_args(|arg| completed(with_variable(arg, heard)))
+        .after_long_help(Resettable::Reset)
+        .mut_args(|arg| with_variable(arg, heard))
         .mut_subcommands(|verb| furnished(verb, heard))
+}
+
+/// The examples of a verb, as help shows them.
+fn examples(command: &Command) -> Option<String> {
+    let text = command.get_after_long_help()?.to_string();
+    let lines: String = text.lines().map(|line| format!("\n  {line}")).collect();
+    Some(format!("Examples:{lines}"))
 }
 
 /// Gives a flag the variable of its name. One that docker or BuildKit named
@@ -123,16 +190,16 @@ fn flag(text: &str) -> Result<bool, &'static str> {
 }
 
 /// Words that mean images are completed with them.
-fn completed(arg: Arg) -> Arg {
+fn target(arg: Arg, completer: Completer) -> Arg {
     let is_word = |word: &str| {
         arg.is_positional()
             && arg.get_value_names().unwrap_or_default().iter().any(|name| name.contains(word))
     };
     if is_word("TARGET") {
-        return arg.add(ArgValueCompleter::new(|typed: &OsStr| completions::targets(typed, true)));
+        return arg.add(ArgValueCompleter::new(move |typed: &OsStr| completer(typed, true)));
     }
     if is_word("IMAGE") || is_word("NAME") {
-        return arg.add(ArgValueCompleter::new(|typed: &OsStr| completions::targets(typed, false)));
+        return arg.add(ArgValueCompleter::new(move |typed: &OsStr| completer(typed, false)));
     }
     arg
 }

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use super::failure::Failure;
-use super::open::credentials;
+use crate::cli::failure::Failure;
+use crate::cli::registries::credentials;
 use crate::engine::{DockerEngine, Endpoint, Engine, EngineError, EnginePool, Environment, NoEngine, Node};
 use crate::session::project::Project;
 use crate::syntax::imagefile::{DeclaredEngine, EngineAddress};

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::out::Drawn;
-use super::{ci, quote};
+use crate::cli::out::Drawn;
+use crate::cli::{ci, quote};
 use crate::engine::EngineError;
 use crate::query::problem::Problem;
 use crate::session::open::{OpenError, Session};
@@ -113,7 +113,7 @@ pub fn open_error(error: OpenError, text_of: impl Fn(&str) -> Option<String>) ->
 }
 
 /// Targets that mean nothing, or images built on each other.
-pub fn sync_error(error: SyncError, session: &Session, verbs: &[&str]) -> Failure {
+pub fn sync_error(error: SyncError, session: &Session, verbs: &[String]) -> Failure {
     match error {
         SyncError::Unknown(unknown) => unknown_words(&unknown, verbs),
         SyncError::Cycles(problems) | SyncError::Unlocked(problems) | SyncError::SharedTags(problems) => {
@@ -122,11 +122,11 @@ pub fn sync_error(error: SyncError, session: &Session, verbs: &[&str]) -> Failur
     }
 }
 
-fn unknown_words(unknown: &[Unknown], verbs: &[&str]) -> Failure {
+fn unknown_words(unknown: &[Unknown], verbs: &[String]) -> Failure {
     let mut text = Drawn::default();
     for Unknown { word, hint } in unknown {
-        let verb = crate::syntax::suggest::did_you_mean(word, verbs.iter().copied());
-        let verb = if verbs.contains(&word.as_str()) {
+        let verb = crate::syntax::suggest::did_you_mean(word, verbs.iter().map(String::as_str));
+        let verb = if verbs.contains(word) {
             Some(format!("`{word}` is a verb, and a verb comes first: `imk {word} …`"))
         } else {
             verb

@@ -1,98 +1,34 @@
-//! The face: reads the command line, asks the driver, makes words. The only floor that prints.
+//! The face: reads the command line, has the rooms below answer, makes words. The only floor that prints.
 //!
 //! Results go to standard output, progress and trouble to standard error.
 
-mod affected;
 pub mod args;
-mod build;
-mod check;
 mod ci;
-mod clean;
-mod command;
-mod completions;
-mod diff;
-mod doctor;
+pub mod command;
+mod commands;
+mod complete;
 mod engines;
-mod examples;
 mod failure;
-mod fmt;
-mod gc;
-mod graph;
-mod hook;
-mod import;
-mod init;
-mod inputs;
-mod keys;
-mod list;
-mod log;
-mod man;
+mod locate;
 mod open;
 mod out;
-mod plan;
-mod pre_push;
+mod overrides;
 mod progress;
-mod pull;
 mod quote;
 mod records;
-mod replay;
-mod schema;
+mod registries;
+mod synced;
 mod table;
-mod tags;
-mod update;
-mod watch;
-mod what_if;
-mod who_uses;
-mod why;
-mod why_not;
 mod words;
 
 use std::ffi::OsString;
 
-use args::Verb;
 pub use failure::Failure;
 use out::Drawn;
 
-/// What may be typed where a target may stand, for "did you mean".
-const VERBS: &[&str] = &[
-    "build",
-    "plan",
-    "check",
-    "hook",
-    "watch",
-    "why",
-    "why-not",
-    "log",
-    "diff",
-    "what-if",
-    "who-uses",
-    "affected",
-    "replay",
-    "graph",
-    "inputs",
-    "list",
-    "clean",
-    "gc",
-    "doctor",
-    "tags",
-    "update",
-    "outdated",
-    "push",
-    "pull",
-    "init",
-    "import",
-    "keys",
-    "help",
-    "status",
-    "ls",
-    "completions",
-    "man",
-    "schema",
-    "fmt",
-];
-
 /// Runs the command line of this process; the number is its exit status.
 pub fn main() -> u8 {
-    if completions::answered() {
+    if complete::answered() {
         return 0;
     }
     let words: Vec<_> = std::env::args_os().collect();
@@ -107,38 +43,8 @@ pub fn main() -> u8 {
     };
     let global = &args.global;
     let done = match &args.verb {
-        None => build::run(global, &args.build),
-        Some(Verb::Build(build)) => build::run(global, build),
-        Some(Verb::Plan(plan)) => plan::run(global, plan),
-        Some(Verb::Check(check)) => check::run(global, check),
-        Some(Verb::Hook(hook)) => hook::run(global, hook),
-        Some(Verb::Watch(watch)) => watch::run(global, watch),
-        Some(Verb::Why(why)) => why::run(global, why),
-        Some(Verb::WhyNot(why_not)) => why_not::run(global, why_not),
-        Some(Verb::Log(log)) => log::run(global, log),
-        Some(Verb::Diff(diff)) => diff::run(global, diff),
-        Some(Verb::WhatIf(what_if)) => what_if::run(global, what_if),
-        Some(Verb::WhoUses(who_uses)) => who_uses::run(global, who_uses),
-        Some(Verb::Affected(affected)) => affected::run(global, affected),
-        Some(Verb::Replay(replay)) => replay::run(global, replay),
-        Some(Verb::Graph(graph)) => graph::run(global, graph),
-        Some(Verb::Inputs(inputs)) => inputs::run(global, inputs),
-        Some(Verb::List(list)) => list::run(global, list),
-        Some(Verb::Clean(clean)) => clean::run(global, clean),
-        Some(Verb::Gc(gc)) => gc::run(global, gc),
-        Some(Verb::Doctor(doctor)) => doctor::run(global, doctor),
-        Some(Verb::Tags(tags)) => tags::run(global, tags),
-        Some(Verb::Update(update)) => update::run(global, update),
-        Some(Verb::Outdated(outdated)) => update::outdated(global, outdated),
-        Some(Verb::Push(build)) => build::run(global, &args::BuildArgs { push: true, ..build.clone() }),
-        Some(Verb::Pull(pull)) => pull::run(global, pull),
-        Some(Verb::Init(init)) => init::run(global, init),
-        Some(Verb::Import(import)) => import::run(global, import),
-        Some(Verb::Keys) => keys::run(),
-        Some(Verb::Completions(completions)) => completions::run(completions),
-        Some(Verb::Man(man)) => man::run(global, man),
-        Some(Verb::Schema) => schema::run(),
-        Some(Verb::Fmt(fmt)) => fmt::run(global, fmt),
+        None => commands::build::run(global, &args.build),
+        Some(verb) => commands::run(global, verb, command::command),
     };
     out::status(match done {
         Ok(()) => 0,

@@ -16,7 +16,7 @@ use anstyle::Style;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::quote;
+use crate::cli::quote;
 
 /// One line, all of it quoted but imk's own colours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

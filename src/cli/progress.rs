@@ -16,12 +16,10 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::args;
-use super::ci::{Ci, Row};
-use super::out::{self, Line};
-use super::quote;
-use super::words;
 use crate::build::run::{Ending, Event, Summary};
+use crate::cli::ci::{Ci, Row};
+use crate::cli::out::{self, Line};
+use crate::cli::{args, quote, words};
 use crate::engine::{BuildEvent, ImageId};
 use crate::exec::executor::JobEvent;
 use crate::model::reason::Reason;

@@ -3,18 +3,29 @@
 //! Written after a build that succeeded, whole or not at all. A file of the
 //! build before would be taken for this one's, so an id file goes first.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args as Group;
 use serde_json::{Map, Value, json};
 
-use super::args::Global;
-use super::args::shell::RecordArgs;
-use super::failure::Failure;
-use super::open;
 use crate::build::publish::Shelved;
 use crate::build::run::{Ending, Summary};
+use crate::cli::args::Global;
+use crate::cli::failure::Failure;
+use crate::cli::locate;
 use crate::session::sync::Synced;
 use crate::source::outside;
+
+/// Where a build leaves word for scripts.
+#[derive(Clone, Debug, Default, Group)]
+pub struct RecordArgs {
+    /// Write what was built to this file, in the layout of `docker buildx bake`
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+    /// Write the image's id to this file; for one target
+    #[arg(long, value_name = "FILE")]
+    pub iidfile: Option<PathBuf>,
+}
 
 /// Before anything is built: refuses what cannot be written afterwards.
 pub fn prepare(global: &Global, args: &RecordArgs, synced: &Synced) -> Result<(), Failure> {
@@ -25,7 +36,7 @@ pub fn prepare(global: &Global, args: &RecordArgs, synced: &Synced) -> Result<()
             "name one target; --metadata-file holds any number",
         ));
     }
-    outside::remove(&open::place(global, path))?;
+    outside::remove(&locate::place(global, path))?;
     Ok(())
 }
 
@@ -33,11 +44,11 @@ pub fn prepare(global: &Global, args: &RecordArgs, synced: &Synced) -> Result<()
 pub fn write(global: &Global, args: &RecordArgs, synced: &Synced, summary: &Summary) -> Result<(), Failure> {
     if let Some(path) = &args.metadata_file {
         let text = format!("{:#}\n", metadata(summary));
-        outside::write(&open::place(global, path), text.as_bytes())?;
+        outside::write(&locate::place(global, path), text.as_bytes())?;
     }
     let result = synced.targets.first().and_then(|target| summary.results.get(target));
     if let (Some(path), Some(built)) = (&args.iidfile, result) {
-        write_id(&open::place(global, path), &built.id.0)?;
+        write_id(&locate::place(global, path), &built.id.0)?;
     }
     Ok(())
 }

@@ -4,8 +4,8 @@
 
 use anstyle::Style;
 
-use super::out::Line;
-use super::quote;
+use crate::cli::out::Line;
+use crate::cli::quote;
 
 /// Below so many columns a text says nothing any more.
 const LEAST: usize = 6;

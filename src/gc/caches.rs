@@ -5,8 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::session::open::Session;
-use crate::session::overlays;
-use crate::session::removed_images;
+use crate::session::{overlays, removed_images};
 use crate::state::files::StateFile;
 
 /// Why a file of the state goes.

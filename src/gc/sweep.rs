@@ -15,8 +15,7 @@
 use super::caches;
 use crate::gc::caches::Unused;
 use crate::plan::tags::tagging;
-use crate::session::inputs;
-use crate::session::removed_images;
+use crate::session::{inputs, removed_images};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

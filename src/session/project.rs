@@ -17,8 +17,7 @@ use crate::syntax::imagefile::{
     self, Declaration, DeclaredCaches, DeclaredEngine, DeclaredOverlay, SecretSource, Word,
 };
 use crate::syntax::lockfile::{self, Lockfile};
-use crate::syntax::reference::normalized;
-use crate::syntax::reference::{self, Reference};
+use crate::syntax::reference::{self, Reference, normalized};
 use crate::syntax::tag::{TagRule, Template};
 
 /// What content tags begin with unless the Imagefile says otherwise.

@@ -41,11 +41,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use git2::Oid;
 use rayon::prelude::*;
 
-use super::answer;
-use super::disk;
 use super::locate::{IMAGEFILE, Located};
 use super::select::{self, Facts, Folders, Trouble, join};
 use super::tree::{ReadError, Selected, Selection, SourceTree};
+use super::{answer, disk};
 use crate::model::file::{FileKind, UsedFiles};
 use crate::model::hash::{ContentHash, FieldHasher};
 use crate::syntax::glob;

@@ -9,10 +9,9 @@
 //! below `.imk`, and overwrites ours, is seen by the next run. Where a file system keeps no moment of birth
 //! no mark holds, and every run looks itself.
 
-use std::fmt;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use git2::{ErrorCode, Repository};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxFlags};

@@ -18,7 +18,7 @@ use world::{Ended, OUTSIDE, PASSWORD, World};
 
 /// Verbs as they are called; `None` is imk without any.
 fn verbs() -> Vec<Option<String>> {
-    let command = imk::cli::args::Args::command();
+    let command = imk::cli::command::Args::command();
     let names = command.get_subcommands().map(|verb| Some(verb.get_name().to_owned()));
     [None].into_iter().chain(names).collect()
 }

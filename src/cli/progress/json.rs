@@ -5,8 +5,8 @@
 
 use serde_json::{Value, json};
 
-use super::words;
 use crate::build::run::{Ending, Summary};
+use crate::cli::progress::words;
 use crate::engine::{BuildEvent, EngineError, ImageId};
 use crate::model::reason::Reason;
 use crate::query::effect::BuildError;

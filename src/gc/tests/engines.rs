@@ -6,8 +6,7 @@ use crate::engine::{EngineError, EnginePool, Node};
 use crate::gc::clean::{self, Extent};
 use crate::gc::sweep::{self, GcOptions, Sweep};
 use crate::gc::tests::publish::Wire;
-use crate::plan::ready;
-use crate::plan::verdicts;
+use crate::plan::{ready, verdicts};
 use crate::query::problem::Problem;
 
 /// `base`, and two that are built on it; one of them on an engine with a label.

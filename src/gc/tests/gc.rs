@@ -16,8 +16,7 @@ use crate::gc::tests::publish::{machine, push};
 use crate::gc::tests::random::{Dice, Model};
 use crate::gc::tests::{Lab, REPOSITORY};
 use crate::plan::overview::{self, Standing};
-use crate::plan::ready;
-use crate::plan::verdicts;
+use crate::plan::{ready, verdicts};
 use crate::registry::FakeRegistry;
 use crate::session::removed_images;
 

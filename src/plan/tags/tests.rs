@@ -1,7 +1,6 @@
 //! Tags over a real git repository and an engine that only pretends.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -20,8 +19,7 @@ use crate::plan::tags::tagging::*;
 use crate::plan::verdicts::{self, Plan, Verdict};
 use crate::registry::FakeRegistry;
 use crate::registry::fake::Trouble;
-use crate::session::open::Session;
-use crate::session::open::{OpenError, Opening};
+use crate::session::open::{OpenError, Opening, Session};
 use crate::session::project::Overrides;
 use crate::session::sync::SyncError;
 use crate::session::upstream::Asking;

@@ -4,9 +4,8 @@ use std::io::Cursor;
 
 use super::*;
 use crate::engine::{FakeEngine, ImageId};
-use crate::registry::document;
 use crate::registry::fake::Trouble;
-use crate::registry::{Descriptor, FakeRegistry, Manifest, digest};
+use crate::registry::{Descriptor, FakeRegistry, Manifest, digest, document};
 
 const HOUR: u64 = 3600;
 

@@ -4,12 +4,12 @@
 //! and goes on; expands nothing.
 
 use super::flags::Takes;
-use super::heredoc;
 use super::lines::{Lines, Logical, is_blank};
 use super::parts::{Errors, Parts, split};
 use super::words::{self, Json};
 use super::{
-    Argument, Body, Command, Instruction, KEYWORDS, Pair, Run, Stage, Word, healthcheck, mount, transfer,
+    Argument, Body, Command, Instruction, KEYWORDS, Pair, Run, Stage, Word, healthcheck, heredoc, mount,
+    transfer,
 };
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::suggest;

@@ -5,9 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::flags::Takes;
-use super::heredoc;
 use super::parts::{Errors, Parts};
-use super::{Heredoc, Transfer};
+use super::{Heredoc, Transfer, heredoc};
 use crate::syntax::error::SyntaxError;
 
 const COPY_FLAGS: &[(&str, Takes)] = &[

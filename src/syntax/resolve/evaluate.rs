@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::globals::{self, Globals, cannot_expand};
-use super::mounts;
 use super::names::{Heads, Source};
 use super::reach::{Reached, inherited, of_base, only_describes, own_triggers};
 use super::scope::Scope;
-use super::sources;
-use super::{BaseUse, CanonicalInstruction, How, ReachedStage, Recipe, Request, StageBase, Target};
+use super::{
+    BaseUse, CanonicalInstruction, How, ReachedStage, Recipe, Request, StageBase, Target, mounts, sources,
+};
 use crate::syntax::dockerfile::{
     Argument, Body, Command, Dockerfile, Frontend, Healthcheck, Instruction, Pair, Run, Word, heredoc_of,
 };

@@ -1,0 +1,332 @@
+//! `imk` and `imk build`: builds what is out of date.
+
+mod outcome;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args as Group;
+use clap::builder::FalseyValueParser;
+use outcome::{failures, summary_line, verdict};
+
+use crate::build::jobserver::{Jobserver, Makeflags};
+use crate::build::run::{self, BuildOptions, Ending, Event};
+use crate::cli::args::{self, Global, Targets};
+use crate::cli::commands::plan::{self, PlanArgs};
+use crate::cli::failure::Failure;
+use crate::cli::progress::Progress;
+use crate::cli::records::{self, RecordArgs};
+use crate::cli::{ci, engines, open, out, synced};
+use crate::engine::{Caches, Cancel, EngineError};
+use crate::query::effect::BuildError;
+use crate::session::open::Session;
+use crate::session::sync::Synced;
+use crate::source::outside;
+use crate::syntax::imagefile;
+
+const EXAMPLES: &str = "\
+imk build                         build everything that is out of date; `imk` alone does the same
+imk build api 'svc-*'             these images, with what they are built on
+imk build -k -j 8                 eight at once, going on after a failure
+imk build --metadata-file m.json  and leave word of the results";
+
+/// Build what is out of date (the default)
+#[derive(Clone, Debug, Default, Group)]
+#[command(after_long_help = EXAMPLES)]
+pub struct BuildArgs {
+    /// Which images.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// Build so many images at once [default: the number of processors]
+    #[arg(short, long, value_name = "N", env = "IMK_JOBS", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub jobs: Option<u16>,
+    /// Go on with what does not depend on a failure
+    #[arg(short, long, env = "IMK_KEEP_GOING", value_parser = FalseyValueParser::new())]
+    pub keep_going: bool,
+    /// Only say what would be done, as `imk plan`
+    #[arg(short = 'n', long, env = "IMK_DRY_RUN", value_parser = FalseyValueParser::new())]
+    pub dry_run: bool,
+    /// Say nothing; exit 1 when something is out of date
+    #[arg(short, long, env = "IMK_QUESTION", conflicts_with = "dry_run", value_parser = FalseyValueParser::new())]
+    pub question: bool,
+    /// Build the targets though they are fresh
+    #[arg(short = 'B', long, env = "IMK_ALWAYS_MAKE", value_parser = FalseyValueParser::new())]
+    pub always_make: bool,
+    /// As -B, and have the engine forget its own cache
+    #[arg(long, env = "IMK_NO_CACHE", value_parser = FalseyValueParser::new())]
+    pub no_cache: bool,
+    /// Publish the results: everything by its key, the targets under their tags
+    #[arg(long, env = "IMK_PUSH", value_parser = FalseyValueParser::new())]
+    pub push: bool,
+    /// Fetch the targets that only their registry or another engine has
+    #[arg(long, env = "IMK_LOAD", value_parser = FalseyValueParser::new())]
+    pub load: bool,
+    /// An image in a registry whose layers may serve, as docker spells it: type=registry,ref=NAME
+    #[arg(long = "cache-from", value_name = "CACHE", env = "IMK_CACHE_FROM", value_delimiter = ' ')]
+    pub cache_from: Vec<String>,
+    /// Where layers are left for others: type=inline, into the image itself
+    #[arg(long = "cache-to", value_name = "CACHE", env = "IMK_CACHE_TO", value_delimiter = ' ')]
+    pub cache_to: Vec<String>,
+    /// How to show progress
+    #[arg(long, value_enum, default_value = "auto", value_name = "HOW", env = "BUILDKIT_PROGRESS")]
+    pub progress: args::Progress,
+    /// As --progress quiet
+    #[arg(short = 's', long, env = "IMK_QUIET", value_parser = FalseyValueParser::new())]
+    pub quiet: bool,
+    /// As --progress json; with -n, the plan as JSON
+    #[arg(long, env = "IMK_JSON")]
+    pub json: bool,
+    /// Tell every cause, not the first alone
+    #[arg(long, env = "IMK_TRACE", value_parser = FalseyValueParser::new())]
+    pub trace: bool,
+    /// What is left behind for scripts.
+    #[command(flatten)]
+    pub records: RecordArgs,
+}
+
+pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
+    let make = Makeflags::read(&std::env::var("MAKEFLAGS").unwrap_or_default());
+    // `make -n` still runs the lines of a recipe that begin with `+`, and nothing is to be built by them.
+    if args.dry_run || make.dry_run {
+        let plan = PlanArgs {
+            targets: args.targets.clone(),
+            always_make: args.always_make || args.no_cache,
+            trace: args.trace,
+            json: args.json,
+            rev: None,
+        };
+        return plan::run(global, &plan);
+    }
+    if args.question {
+        return plan::question(global, &args.targets, args.always_make);
+    }
+    let started = Instant::now();
+    let (jobs, jobserver) = at_once(args.jobs, &make);
+    let at_exit = jobserver.clone();
+    let cancel = cancel_on_signals(move || at_exit.iter().for_each(|jobserver| jobserver.give_back()))?;
+    let mut session = open::session(global, true, &cancel)?;
+    let synced = synced::synced(global, &mut session, &args.targets.words)?;
+    if cancel.is_cancelled() {
+        return Err(Failure::silent(130));
+    }
+    caches(args)?;
+    let going = Going { jobs, jobserver, ..Going::new(global, args) };
+    go(&mut session, &synced, &going, started)
+}
+
+/// How a build is gone about, beside what was typed.
+pub struct Going<'a> {
+    /// What was typed for every verb.
+    pub global: &'a Global,
+    /// What was typed.
+    pub args: &'a BuildArgs,
+    /// How many images at once, where that is said.
+    pub jobs: Option<usize>,
+    /// Who else has a say in it.
+    pub jobserver: Option<Arc<Jobserver>>,
+    /// What is kept of it for the next run.
+    pub keep: Keep,
+    /// Is told what the display is told.
+    pub tell: Arc<dyn Fn(&Event) + Send + Sync>,
+    /// It is tried again when files change: then that is no failure, and nothing is said of it.
+    pub retries: bool,
+}
+
+impl<'a> Going<'a> {
+    /// As `imk build` goes about it.
+    pub fn new(global: &'a Global, args: &'a BuildArgs) -> Self {
+        let jobs = args.jobs.map(usize::from);
+        let tell: Arc<dyn Fn(&Event) + Send + Sync> = Arc::new(|_| {});
+        Self { global, args, jobs, jobserver: None, keep: Keep::Everything, tell, retries: false }
+    }
+}
+
+/// What a build leaves behind beside its results.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// All that the next run can use.
+    Everything,
+    /// What was read: the rest would be taken for the work tree's.
+    Files,
+}
+
+impl Keep {
+    fn save(self, session: &mut Session) -> std::io::Result<()> {
+        match self {
+            Self::Everything => session.save(),
+            Self::Files => session.executor.tree.save().and_then(|()| session.upstream.save()),
+        }
+    }
+}
+
+/// Builds what a session was brought up to date for, and tells how it went.
+pub fn go(
+    session: &mut Session,
+    synced: &Synced,
+    going: &Going<'_>,
+    started: Instant,
+) -> Result<(), Failure> {
+    let args = going.args;
+    if let Err(error) = &synced.engine {
+        return Err(no_engine(session, synced, error));
+    }
+    let cache = caches(args)?;
+    records::prepare(going.global, &args.records, synced)?;
+    let problems = run::problems(session, synced, args.always_make || args.no_cache);
+    if !problems.is_empty() && !args.keep_going {
+        let all = problems.values().flatten();
+        let failure = Failure::problems(all, |path| session.text(path));
+        // What was read is worth keeping though nothing was built.
+        let _ = going.keep.save(session);
+        return Err(failure);
+    }
+    plan::warnings(session, synced);
+    let how = match (args.quiet, args.json) {
+        (true, _) => args::Progress::Quiet,
+        (false, true) => args::Progress::Json,
+        (false, false) => args.progress,
+    };
+    let progress = Arc::new(Progress::new(how, args.trace, session.state().clone()));
+    let (shown, told, retries) = (Arc::clone(&progress), Arc::clone(&going.tell), going.retries);
+    let tell: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| {
+        told(&event);
+        let retried =
+            matches!(&event, Event::Ended(_, Ending::Failed(error), _) if retries && is_passing(error));
+        if !retried {
+            shown.event(event);
+        }
+    });
+    let options = BuildOptions {
+        jobs: going.jobs.unwrap_or_else(|| engines::jobs(&session.executor.pool())),
+        keep_going: args.keep_going,
+        always: args.always_make || args.no_cache,
+        no_cache: args.no_cache,
+        push: args.push,
+        load: args.load,
+        cache,
+        epoch: epoch()?,
+        jobserver: going.jobserver.clone(),
+    };
+    let mut summary = run::build(session, synced, &options, &tell);
+    if let Err(error) = going.keep.save(session) {
+        out::warning(format_args!(
+            "what imk learned could not be kept: {error}; the next run will be slower"
+        ));
+    }
+    if going.retries {
+        for ending in summary.endings.values_mut() {
+            if matches!(ending, Ending::Failed(error) if is_passing(error)) {
+                *ending = Ending::Skipped;
+            }
+        }
+    }
+    let took = started.elapsed();
+    let line = summary_line(&summary, took);
+    progress.summary(&summary, took);
+    if let (Some(rows), Some(file)) = (progress.rows(&summary), std::env::var_os("GITHUB_STEP_SUMMARY")) {
+        // A summary that cannot be written is no reason to fail a job whose images are built.
+        let _ = outside::append(Path::new(&file), ci::summary(&rows, &line).as_bytes());
+    }
+    // Programs were told already.
+    if !progress.is_for_programs() {
+        failures(session, &summary, &progress);
+        synced::silent(session);
+        plan::skipped_tags(&summary.skipped_tags);
+        if how != args::Progress::Quiet {
+            out::line(format_args!("{line}"));
+        }
+    }
+    match verdict(&summary) {
+        0 => records::write(going.global, &args.records, synced, &summary),
+        code => Err(Failure::silent(code)),
+    }
+}
+
+/// A failure that says only that the world went on, or that somebody asked to stop.
+fn is_passing(error: &BuildError) -> bool {
+    matches!(
+        error,
+        BuildError::FilesChanged
+            | BuildError::Engine(EngineError::FileChanged { .. } | EngineError::Interrupted)
+    )
+}
+
+/// The time that published images bear: SOURCE_DATE_EPOCH (reproducible-builds.org), else now.
+fn epoch() -> Result<i64, Failure> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => text.trim().parse().map_err(|_| {
+            let hint = "it is a number of seconds since 1970; unset it to use the time of the run";
+            Failure::with_hint(format!("SOURCE_DATE_EPOCH is `{text}`"), hint)
+        }),
+        Err(_) => Ok(jiff::Timestamp::now().as_second()),
+    }
+}
+
+/// How many images at once, where that is said, and who else has a say in it.
+fn at_once(typed: Option<u16>, make: &Makeflags) -> (Option<usize>, Option<Arc<Jobserver>>) {
+    let warn = |text: &str| out::warning(format_args!("{text}"));
+    match (typed, &make.jobserver) {
+        (typed, None) => (typed.map(usize::from), None),
+        (Some(jobs), Some(_)) => {
+            warn(&format!("-j{jobs} given: make's jobserver is not asked"));
+            (Some(usize::from(jobs)), None)
+        }
+        (None, Some(address)) => match Jobserver::open(address) {
+            Ok(jobserver) => (make.jobs, Some(Arc::new(jobserver))),
+            Err(_) => {
+                warn(
+                    "make's jobserver is not available: using -j1; add `+` to the line of the parent make's rule",
+                );
+                (Some(1), None)
+            }
+        },
+    }
+}
+
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The layer caches of the command line.
+fn caches(args: &BuildArgs) -> Result<Caches, Failure> {
+    let refused = |(message, hint): (String, String)| Failure::with_hint(message, hint);
+    let from = args.cache_from.iter().map(|text| imagefile::cache_source(text).map_err(refused));
+    for text in &args.cache_to {
+        imagefile::cache_target(text).map_err(refused)?;
+    }
+    Ok(Caches { from: from.collect::<Result<_, _>>()?, inline: !args.cache_to.is_empty() })
+}
+
+/// Ctrl-C and a polite kill stop the engine's builds; a second one ends imk at once, after `at_exit`.
+pub fn cancel_on_signals(at_exit: impl Fn() + Send + 'static) -> Result<Cancel, Failure> {
+    let cancel = Cancel::default();
+    let mut signals = signal_hook::iterator::Signals::new([
+        signal_hook::consts::SIGINT,
+        signal_hook::consts::SIGTERM,
+        signal_hook::consts::SIGHUP,
+    ])?;
+    let asked = cancel.clone();
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if asked.is_cancelled() {
+                at_exit();
+                #[expect(clippy::exit, reason = "a second Ctrl-C does not wait for anybody")]
+                std::process::exit(130);
+            }
+            asked.cancel();
+        }
+    });
+    Ok(cancel)
+}
+
+/// Mistakes in the files are told before the engine's absence: they can be mended without one.
+fn no_engine(session: &Session, synced: &Synced, error: &EngineError) -> Failure {
+    let problems = run::problems(session, synced, false);
+    let mut failure = Failure::engine(error);
+    if !problems.is_empty() {
+        let mistakes = Failure::problems(problems.values().flatten(), |path| session.text(path));
+        failure = mistakes.and(&failure);
+    }
+    failure
+}

@@ -1,0 +1,164 @@
+//! How a build went, in words: failures one after the other, the summary line, the exit status.
+
+use crate::build::publish::Shelved;
+use crate::build::run::{Ending, Summary};
+use crate::cli::failure::Failure;
+use crate::cli::progress::Progress;
+use crate::cli::{ci, out, words};
+use crate::engine::EngineError;
+use crate::query::effect::BuildError;
+use crate::session::open::Session;
+
+/// What went wrong, one image after the other, with the end of its log.
+pub fn failures(session: &Session, summary: &Summary, progress: &Progress) {
+    for (name, ending) in &summary.endings {
+        let Ending::Failed(error) = ending else { continue };
+        if let BuildError::Invalid(problems) = error {
+            out::drawn(&Failure::problems(problems, |path| session.text(path)).text);
+            continue;
+        }
+        let place = place(session, name, error);
+        let line = place.as_ref().map(|(line, _)| (*line, None));
+        let about = format!("image `{name}` failed: {}", words::build_error(error));
+        out::ci(&ci::annotation(path(session, name), line, &about));
+        let at = place.map(|(line, text)| format!(" at {}:{line}: {text}", path(session, name)));
+        let message =
+            format!("image `{name}` failed{}: {}", at.unwrap_or_default(), words::build_error(error));
+        let (tail, log) = progress.tail(name);
+        let told = match hint(error) {
+            Some(hint) => Failure::with_hint(message, hint),
+            None => Failure::error(message),
+        };
+        out::drawn(&told.text);
+        if let BuildError::Engine(EngineError::Failed(_)) = error {
+            for line in &tail {
+                out::note(format_args!("  | {line}"));
+            }
+            if let Some(log) = log {
+                let log = log.strip_prefix(&session.project.root).unwrap_or(&log);
+                out::note(format_args!("  the whole log: {}", log.display()));
+            }
+        }
+    }
+    for (name, error) in &summary.unpublished {
+        let hint = "what was built is kept; the next `imk push` goes on from there";
+        out::drawn(&Failure::with_hint(format!("image `{name}` was not published: {error}"), hint).text);
+    }
+    for (name, shelved) in &summary.shelved {
+        if *shelved == Shelved::Nowhere {
+            let hint =
+                "give it a registry: `prefix: \"registry.example/team/\"` in Imagefile.ron, or --prefix";
+            let message = format!("image `{name}` cannot be published: its name has no registry");
+            out::drawn(&Failure::with_hint(message, hint).text);
+        }
+    }
+    for (name, error) in &summary.unfetched {
+        out::drawn(&Failure::error(format!("image `{name}` was not fetched: {error}")).text);
+    }
+    for (tag, error) in &summary.untagged {
+        out::drawn(&Failure::error(format!("`{tag}` could not be set: {error}")).text);
+    }
+}
+
+/// What to do about a failure that is the world's rather than the Dockerfile's.
+fn hint(error: &BuildError) -> Option<&'static str> {
+    let BuildError::Engine(EngineError::Failed(failure)) = error else { return None };
+    let text = [failure.step.as_str(), failure.message.as_str()].join(" ");
+    if text.contains("resolve image config for") {
+        return Some(
+            "the `# syntax` line makes the engine fetch a frontend; without a network, leave the line out",
+        );
+    }
+    let no_network = ["no such host", "connection refused", "i/o timeout", "network is unreachable"];
+    if text.contains("load metadata for") && no_network.iter().any(|why| text.contains(why)) {
+        return Some(
+            "the engine cannot reach the base's registry; check the network, or pull the base first",
+        );
+    }
+    if text.contains("load metadata for") {
+        return Some("is the base's name right, and are you logged in to its registry (`docker login`)?");
+    }
+    None
+}
+
+fn path<'a>(session: &'a Session, name: &str) -> &'a str {
+    session.project.images.get(name).map_or("", |image| image.paths.dockerfile.as_str())
+}
+
+/// The instruction of the Dockerfile that a failed step stands for. The engine
+/// names a step by its number and its text: `[build 2/3] RUN make`.
+fn place(session: &Session, name: &str, error: &BuildError) -> Option<(usize, String)> {
+    let BuildError::Engine(EngineError::Failed(failure)) = error else { return None };
+    let (_, step) = failure.step.split_once("] ")?;
+    let text = session.text(path(session, name))?;
+    let squeeze = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let wanted = squeeze(step);
+    let lines: Vec<&str> = text.lines().collect();
+    (0..lines.len()).find_map(|at| {
+        // A step's text is its lines joined; the first line is enough to know it by.
+        let first = squeeze(lines[at].trim_end_matches('\\'));
+        let mut words = first.splitn(2, ' ');
+        let keyword = words.next()?.to_uppercase();
+        let rest = words.next().unwrap_or_default();
+        let candidate = format!("{keyword} {rest}");
+        let whole = !lines[at].trim_end().ends_with('\\');
+        let found =
+            !rest.is_empty() && if whole { wanted == candidate } else { wanted.starts_with(&candidate) };
+        found.then(|| (at + 1, candidate))
+    })
+}
+
+/// `12 fresh, 2 built, 1 retagged, 0 failed in 3.1s`.
+pub fn summary_line(summary: &Summary, took: std::time::Duration) -> String {
+    let count = |wanted: fn(&Ending) -> bool| summary.endings.values().filter(|e| wanted(e)).count();
+    let fresh = count(|ending| matches!(ending, Ending::Fresh | Ending::Reused));
+    let built = count(|ending| matches!(ending, Ending::Built { .. }));
+    let failed = count(|ending| matches!(ending, Ending::Failed(_)));
+    let skipped = count(|ending| matches!(ending, Ending::Skipped));
+    let retagged = summary.retagged.len();
+    let mut line = format!("{} fresh, {built} built", fresh - retagged.min(fresh));
+    if retagged > 0 {
+        line += &format!(", {retagged} retagged");
+    }
+    let there = count(|ending| matches!(ending, Ending::Found));
+    if there > 0 {
+        line += &format!(", {there} in the registry");
+    }
+    let moved = summary.shelved.values().filter_map(|shelved| match shelved {
+        Shelved::There { moved, .. } => Some(moved.len()),
+        Shelved::Elsewhere | Shelved::Nowhere => None,
+    });
+    let (published, moved) = moved.fold((0, 0), |(images, tags), moved| (images + 1, tags + moved));
+    if published > 0 {
+        line += &format!(", {published} published ({moved} tags moved)");
+    }
+    line += &format!(", {failed} failed");
+    if skipped > 0 {
+        line += &format!(", {skipped} skipped");
+    }
+    line += &format!(" in {}", duration(took));
+    if !summary.kept.is_empty() {
+        let images = if summary.kept.len() == 1 { "image" } else { "images" };
+        line += &format!(" (base rebuilt, same result: {} {images} kept)", summary.kept.len());
+    }
+    if summary.interrupted {
+        line += ", interrupted";
+    }
+    line
+}
+
+/// A no-op is told in milliseconds: that is its point.
+fn duration(took: std::time::Duration) -> String {
+    if took.as_millis() < 1000 { format!("{}ms", took.as_millis()) } else { words::duration(took) }
+}
+
+pub fn verdict(summary: &Summary) -> u8 {
+    let failed = summary.endings.values().any(|ending| matches!(ending, Ending::Failed(_)));
+    let nowhere = summary.shelved.values().any(|shelved| *shelved == Shelved::Nowhere);
+    let lacking = nowhere || !summary.unpublished.is_empty() || !summary.unfetched.is_empty();
+    match (summary.interrupted, failed || lacking || !summary.untagged.is_empty()) {
+        (true, _) => 130,
+        (false, true) => 2,
+        (false, false) => 0,
+    }
+}

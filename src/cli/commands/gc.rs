@@ -1,0 +1,149 @@
+//! `imk gc`: removes what nothing reaches, and says why.
+
+use clap::Args as Group;
+use clap::builder::FalseyValueParser;
+use serde_json::{Value, json};
+
+use crate::cli::args::Global;
+use crate::cli::commands::clean;
+use crate::cli::failure::Failure;
+use crate::cli::{open, out, synced, table};
+use crate::engine::Cancel;
+use crate::gc::caches::Unused;
+use crate::gc::clean::at_most;
+use crate::gc::sweep::{self, GcOptions, Sweep, Why};
+use crate::plan::{overview, verdicts};
+use crate::session::open::Session;
+use crate::session::{project, removed_images};
+
+const EXAMPLES: &str = "\
+imk gc -n             say what nothing needs any more, how big it is, and why
+imk gc                remove it
+imk gc --keep 0       keep no past builds beside what is current
+imk gc --published    let go of current results too that a registry has";
+
+/// Remove images and records that nothing reaches any more
+#[derive(Clone, Debug, Default, Group)]
+#[command(after_long_help = EXAMPLES)]
+pub struct GcArgs {
+    /// How many past builds of each image stay
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub keep: usize,
+    /// Let go of current results too that their registry has; the next run that needs one fetches it
+    #[arg(long)]
+    pub published: bool,
+    /// Only say what would go, and why
+    #[arg(short = 'n', long, env = "IMK_DRY_RUN", value_parser = FalseyValueParser::new())]
+    pub dry_run: bool,
+    /// As JSON
+    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
+    pub json: bool,
+}
+
+pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
+    // What is current is what a plain `imk` would make, not another stage of it.
+    let global = &Global { target: None, ..global.clone() };
+    let mut session = open::session(global, !args.dry_run, &Cancel::default())?;
+    let all: Vec<String> = project::names(&session.project).into_iter().collect();
+    let synced = synced::synced(global, &mut session, &all)?;
+    overview::take_stock(&session, &synced);
+    let plan = verdicts::plan(&session, &synced, false);
+    synced::silent(&session);
+    removed_images::forget_gone(&session, &plan.keys).map_err(|why| synced::state_error(&session, &why))?;
+    let options = GcOptions { keep: args.keep, published: args.published };
+    let sweep = sweep::sweep(&session, &synced, &plan, &options);
+    let sweep = if args.dry_run {
+        sweep
+    } else {
+        sweep::carry_out(&mut session, &synced, sweep).map_err(|why| synced::state_error(&session, &why))?
+    };
+    for (_, error) in &sweep.unseen {
+        out::warning(format_args!("{error}; its images were not looked at"));
+    }
+    if args.json {
+        out::json(&document(&session, &sweep, args.dry_run));
+    } else {
+        tell(&session, &sweep, if args.dry_run { "would be removed" } else { "removed" });
+    }
+    Ok(())
+}
+
+fn tell(session: &Session, sweep: &Sweep, would: &str) {
+    let place = synced::shown_state(session);
+    for (held, why) in &sweep.images {
+        let (image, size, why) = (clean::image(held), clean::size(held), reason(*why));
+        out::line(format_args!("{image} {would}, up to {size}: {why}"));
+    }
+    for (engine, name) in &sweep.names {
+        let on = clean::on(engine);
+        out::line(format_args!("`{name}`{on} {would}: imk gave it for a moment, and was killed"));
+    }
+    clean::stays(&sweep.stays);
+    for (file, why) in &sweep.files {
+        // What commits take shows when git has swept.
+        let size = if file.size > 0 { format!(", {}", table::size(file.size)) } else { String::new() };
+        out::line(format_args!("{place}/{} {would}{size}: {}", file.name, unused(*why)));
+    }
+    let images = sweep.images.iter().map(|(held, _)| held);
+    let state: u64 = sweep.files.iter().map(|(file, _)| file.size).sum();
+    let mut line = format!(
+        "{would}: {} images of up to {}, {} of state",
+        sweep.images.len(),
+        table::size(at_most(images)),
+        table::size(state)
+    );
+    for (number, what) in [(sweep.builds, "builds"), (sweep.answers, "answers of registries")] {
+        if number > 0 {
+            line += &format!(", {number} {what}");
+        }
+    }
+    if !sweep.stays.is_empty() {
+        line += &format!("; {} stay", sweep.stays.len());
+    }
+    out::line(line);
+}
+
+fn reason(why: Why) -> &'static str {
+    match why {
+        Why::Superseded => "newer builds took its place",
+        Why::Undeclared => "its image is not in the Imagefile any more",
+        Why::Published => "its registry has it",
+    }
+}
+
+fn unused(why: Unused) -> &'static str {
+    match why {
+        Unused::Log => "its image is not in the Imagefile any more",
+        Unused::Evidence => "it explains a build that is not remembered",
+        Unused::Document => "not fetched for a month",
+        Unused::Repository => "no image uses that repository",
+        Unused::Commits => "commits that no image uses",
+    }
+}
+
+fn document(session: &Session, sweep: &Sweep, dry_run: bool) -> Value {
+    let place = synced::shown_state(session);
+    let images = sweep.images.iter().map(|(held, why)| {
+        json!({
+            "engine": held.engine, "id": held.id.0, "images": held.images, "tags": held.tags, "size_at_most": held.size,
+            "why": reason(*why),
+        })
+    });
+    let stays = sweep.stays.iter().map(
+        |(held, _)| json!({"engine": held.engine, "id": held.id.0, "images": held.images, "tags": held.tags}),
+    );
+    let files = sweep.files.iter().map(
+        |(file, why)| json!({"path": format!("{place}/{}", file.name), "size": file.size, "why": unused(*why)}),
+    );
+    json!({
+        "dry_run": dry_run,
+        "engine": sweep.unseen.is_empty(),
+        "images": images.collect::<Vec<_>>(),
+        "names": sweep.names.iter().map(|(_, name)| name).collect::<Vec<_>>(),
+        "stays": stays.collect::<Vec<_>>(),
+        "files": files.collect::<Vec<_>>(),
+        "builds": sweep.builds,
+        "answers": sweep.answers,
+        "size_at_most": at_most(sweep.images.iter().map(|(held, _)| held)),
+    })
+}

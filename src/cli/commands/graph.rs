@@ -1,0 +1,180 @@
+//! `imk graph`: what is built on what, as a tree, for Graphviz, for Mermaid, as JSON, for bake.
+
+mod bake;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use clap::Args as Group;
+use clap::builder::FalseyValueParser;
+use serde_json::json;
+
+use crate::cli::args::{Global, Targets};
+use crate::cli::failure::{Failure, sync_error};
+use crate::cli::{open, out, synced};
+use crate::engine::Cancel;
+use crate::query::graph::{Bases, Order, bases};
+use crate::query::recipe::recipe;
+use crate::session::open::Session;
+use crate::session::sync;
+use crate::syntax::resolve::How;
+
+const EXAMPLES: &str = "\
+imk graph                        a tree
+imk graph +web --mermaid         what web is built on, as GitHub and GitLab draw it
+imk graph --dot | dot -Tsvg      as a picture
+imk graph --bake > docker-bake.json   for a day on which bake must build";
+
+/// Show what is built on what
+#[derive(Clone, Debug, Default, Group)]
+#[command(after_long_help = EXAMPLES)]
+pub struct GraphArgs {
+    /// Which images, with all they are built on.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// In Graphviz' language
+    #[arg(long, group = "form")]
+    pub dot: bool,
+    /// In Mermaid's language, as GitHub and GitLab draw it
+    #[arg(long, group = "form")]
+    pub mermaid: bool,
+    /// As a stable JSON document
+    #[arg(long, group = "form", env = "IMK_JSON", value_parser = FalseyValueParser::new())]
+    pub json: bool,
+    /// As the docker-bake.json that builds the same images
+    #[arg(long, group = "form")]
+    pub bake: bool,
+}
+
+pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
+    let mut session = open::session(global, false, &Cancel::default())?;
+    let order = sync::order(&mut session, &args.targets.words)
+        .map_err(|error| sync_error(error, &session, &global.verbs))?;
+    synced::away(&session);
+    let problems = sync::dockerfile_problems(&session, &order);
+    if !problems.is_empty() {
+        return Err(Failure::problems(&problems, |path| session.text(path)));
+    }
+    let groups =
+        if args.bake { bake::groups(&mut session, &args.targets.words) } else { Ok(BTreeMap::new()) };
+    let groups = groups.map_err(|error| sync_error(error, &session, &global.verbs))?;
+    let edges = |name: &str| -> Bases {
+        session.input(name).map(|image| bases(session.db(), image).clone()).unwrap_or_default()
+    };
+    let text = if args.json {
+        out::json(&document(&session, &order, &edges));
+        return Ok(());
+    } else if args.bake {
+        bake::file(&session, &order, &groups, &edges)
+    } else if args.dot {
+        dot(&order, &edges)
+    } else if args.mermaid {
+        mermaid(&order, &edges)
+    } else {
+        tree(&order)
+    };
+    out::text(format_args!("{text}"));
+    Ok(())
+}
+
+/// The stable document of `--json`.
+fn document(session: &Session, order: &Order, edges: &dyn Fn(&str) -> Bases) -> serde_json::Value {
+    let images = order.names.iter().filter_map(|name| {
+        let image = session.input(name)?;
+        let recipe = recipe(session.db(), image).as_ref().ok()?;
+        let options = image.options(session.db());
+        let paths = image.paths(session.db());
+        let bases = edges(name);
+        let inside: Vec<_> = bases
+            .inside
+            .iter()
+            .map(|edge| json!({"image": edge.base, "reference": edge.reference, "how": how(edge.how)}))
+            .collect();
+        Some(json!({
+            "name": name,
+            "dockerfile": paths.dockerfile,
+            "context": paths.context,
+            "target": options.target,
+            "args": recipe.args,
+            "bases": inside,
+            "external": external(&bases),
+        }))
+    });
+    json!({ "images": images.collect::<Vec<_>>() })
+}
+
+/// The references, each once: two platforms of one base are one name here.
+fn external(bases: &Bases) -> BTreeSet<&str> {
+    bases.outside.iter().map(|base| base.reference.as_str()).collect()
+}
+
+fn how(how: How) -> &'static str {
+    match how {
+        How::From => "from",
+        How::Copy => "copy",
+        How::Mount => "mount",
+    }
+}
+
+fn dot(order: &Order, edges: &dyn Fn(&str) -> Bases) -> String {
+    let mut text = String::from("digraph images {\n    rankdir=LR;\n    node [shape=box];\n");
+    for name in &order.names {
+        let _ = writeln!(text, "    {name:?};");
+        for edge in edges(name).inside {
+            let style = if edge.how == How::From { "" } else { " [style=dashed]" };
+            let _ = writeln!(text, "    {:?} -> {name:?}{style};", edge.base);
+        }
+    }
+    text + "}\n"
+}
+
+fn mermaid(order: &Order, edges: &dyn Fn(&str) -> Bases) -> String {
+    let number = |name: &str| order.names.iter().position(|other| other == name).unwrap_or_default();
+    let mut text = String::from("graph LR\n");
+    for name in &order.names {
+        let _ = writeln!(text, "    i{}[\"{name}\"]", number(name));
+        for edge in edges(name).inside {
+            let arrow = if edge.how == How::From { "-->" } else { "-.->" };
+            let _ = writeln!(text, "    i{} {arrow} i{}", number(&edge.base), number(name));
+        }
+    }
+    text
+}
+
+/// Every image below the bases it is built on; one with several bases stands
+/// below each, and what is below it only the first time.
+fn tree(order: &Order) -> String {
+    let mut text = String::new();
+    let mut shown = BTreeSet::new();
+    let roots: Vec<&String> =
+        order.names.iter().filter(|name| order.bases.get(*name).is_none_or(BTreeSet::is_empty)).collect();
+    for root in roots {
+        let _ = writeln!(text, "{root}");
+        branch(order, root, "", &mut shown, &mut text);
+    }
+    text
+}
+
+fn branch(order: &Order, name: &str, indent: &str, shown: &mut BTreeSet<String>, text: &mut String) {
+    if !shown.insert(name.to_owned()) {
+        return;
+    }
+    let users: Vec<&String> =
+        order.names.iter().filter(|user| order.bases.get(*user).is_some_and(|b| b.contains(name))).collect();
+    for (at, user) in users.iter().enumerate() {
+        let last = at + 1 == users.len();
+        let again = shown.contains(*user) && users_of(order, user) > 0;
+        let _ = writeln!(
+            text,
+            "{indent}{} {user}{}",
+            if last { "└──" } else { "├──" },
+            if again { " (see above)" } else { "" }
+        );
+        let deeper = format!("{indent}{}", if last { "    " } else { "│   " });
+        branch(order, user, &deeper, shown, text);
+    }
+}
+
+fn users_of(order: &Order, name: &str) -> usize {
+    order.bases.values().filter(|bases| bases.contains(name)).count()
+}

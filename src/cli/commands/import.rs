@@ -1,0 +1,166 @@
+//! `imk import`: writes the Imagefile that another builder's file stands for.
+//!
+//! Finds the file and hands in the environment; what the file means is for `syntax/import`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args as Group;
+use fs_err as fs;
+
+use crate::cli::args::Global;
+use crate::cli::failure::Failure;
+use crate::cli::{locate, out};
+use crate::model::name;
+use crate::query::problem::Problem;
+use crate::source::discover::named;
+use crate::source::disk::DiskTree;
+use crate::source::locate::{IMAGEFILE, Located};
+use crate::source::tree::{ReadError, SourceTree};
+use crate::syntax::import::{Imported, KNOWN_NAMES, NoteKind, Source, import};
+
+const EXAMPLES: &str = "\
+imk import                       read the one of the known files that is there
+imk import compose.yaml          read this one
+imk import --print               show the Imagefile.ron, and write nothing";
+
+const IMPORT_HELP: &str = "\
+Reads docker-bake.hcl and .json, compose.yaml, .shipwright.json, dobi.yaml, skaffold.yaml, and a
+builder's list, `images: {name: {path: folder}}`. What a file is shows in its keys, whatever its name is.
+What could not be carried over is told line by line on standard error; the exit status is 0.
+`imk graph --bake` goes the other way.";
+
+/// Write the Imagefile.ron that a bake, compose, Shipwright, dobi or Skaffold file stands for
+#[derive(Clone, Debug, Default, Group)]
+#[command(after_help = IMPORT_HELP, after_long_help = EXAMPLES)]
+pub struct ImportArgs {
+    /// The file to read; the one of a known name when none is given
+    #[arg(value_name = "FILE")]
+    pub source: Option<PathBuf>,
+    /// Write over an Imagefile.ron that is there
+    #[arg(long)]
+    pub force: bool,
+    /// Print it instead of writing it
+    #[arg(long)]
+    pub print: bool,
+}
+
+pub fn run(global: &Global, args: &ImportArgs) -> Result<(), Failure> {
+    let located = locate::located(global)?;
+    let target = located.root.join(IMAGEFILE);
+    if target.exists() && !args.force && !args.print {
+        return Err(Failure::with_hint(
+            format!("there is an {IMAGEFILE} in `{}` already", located.root.display()),
+            "`imk import --print` shows what would be written, --force writes over it",
+        ));
+    }
+    let tree = DiskTree::open(&located.root, &locate::state(global, &located)?)?;
+    let path = match &args.source {
+        Some(file) => named_source(global, &located, file)?,
+        None => known_source(&located, &tree)?,
+    };
+    let text = read(&tree, &path)?;
+    let imported = imported(&located, &tree, &path, &text)?;
+    for note in &imported.notes {
+        let (line, _) = note.span.line_and_column(&text);
+        let kind = match note.kind {
+            NoteKind::Lost => "not carried over",
+            NoteKind::Changed => "changed",
+        };
+        out::note(format_args!("{kind}: {path}:{line}: {}", note.text));
+    }
+    if let Some(other) = override_of(&path)
+        && tree.read(&other)?.is_some()
+    {
+        out::note(format_args!(
+            "not carried over: {other}: it would be merged into {path}; one file is imported"
+        ));
+    }
+    if args.print {
+        out::text(format_args!("{}", imported.imagefile));
+        return Ok(());
+    }
+    fs::write(&target, &imported.imagefile)?;
+    let images = if imported.images == 1 { "image" } else { "images" };
+    out::line(format_args!("wrote {IMAGEFILE} with {} {images} of {path}", imported.images));
+    Ok(())
+}
+
+fn imported(located: &Located, tree: &DiskTree, path: &str, text: &str) -> Result<Imported, Failure> {
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let dotenv = tree.read(&name::join(folder, ".env"))?.and_then(|bytes| String::from_utf8(bytes).ok());
+    let variables = std::env::vars_os();
+    let environment: BTreeMap<String, String> = variables
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let dockerfiles = if path.ends_with(".json") {
+        named(&located.root, |name| name.starts_with("Dockerfile"))?
+    } else {
+        Vec::new()
+    };
+    let repository =
+        located.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let source = Source {
+        path,
+        text,
+        environment: &environment,
+        dotenv: dotenv.as_deref(),
+        dockerfiles: &dockerfiles,
+        repository: &repository,
+    };
+    import(&source).map_err(|errors| {
+        let problems: Vec<Problem> = errors.into_iter().map(|error| Problem::in_file(path, error)).collect();
+        Failure::problems(&problems, |_| Some(text.to_owned()))
+    })
+}
+
+/// The path below the root of a file that the person named.
+fn named_source(global: &Global, located: &Located, file: &Path) -> Result<String, Failure> {
+    let start = global.directory.as_deref().unwrap_or(Path::new("."));
+    let gone = |_| ReadError { path: file.display().to_string(), why: "it is not there".into() };
+    let whole = fs::canonicalize(start.join(file)).map_err(gone)?;
+    let below = whole.strip_prefix(&located.root).ok().and_then(Path::to_str);
+    below.map(str::to_owned).ok_or_else(|| {
+        Failure::with_hint(
+            format!("`{}` is not in the repository `{}`", file.display(), located.root.display()),
+            "the Imagefile's paths start at its folder: copy the file there, or name the repository with -C DIR",
+        )
+    })
+}
+
+/// The one file of a known name at the repository's root.
+fn known_source(located: &Located, tree: &DiskTree) -> Result<String, Failure> {
+    let mut found = Vec::new();
+    for name in KNOWN_NAMES {
+        if tree.read(name)?.is_some() {
+            found.push(*name);
+        }
+    }
+    match found.as_slice() {
+        [one] => Ok((*one).to_owned()),
+        [] => Err(Failure::with_hint(
+            format!("there is none of {} in `{}`", KNOWN_NAMES.join(", "), located.root.display()),
+            "name a file: `imk import FILE`; without one `imk init` writes what it finds",
+        )),
+        several => Err(Failure::with_hint(
+            format!("there are several files to import: {}", several.join(", ")),
+            format!("name one: `imk import {}`", several[0]),
+        )),
+    }
+}
+
+/// The file that bake and compose would merge into this one.
+fn override_of(path: &str) -> Option<String> {
+    let (stem, extension) = path.rsplit_once('.')?;
+    let name = stem.rsplit('/').next().unwrap_or(stem);
+    matches!(name, "docker-bake" | "compose" | "docker-compose")
+        .then(|| format!("{stem}.override.{extension}"))
+}
+
+fn read(tree: &DiskTree, path: &str) -> Result<String, Failure> {
+    let gone = || ReadError { path: path.to_owned(), why: "it is not there".into() };
+    let bytes = tree.read(path)?.ok_or_else(gone)?;
+    String::from_utf8(bytes).map_err(|_| {
+        Failure::with_hint(format!("cannot read `{path}`: it is not UTF-8 text"), "save it as UTF-8")
+    })
+}

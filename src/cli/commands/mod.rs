@@ -1,0 +1,116 @@
+//! The verbs: a file each, with what the verb takes, its examples and what it does.
+
+pub mod affected;
+pub mod build;
+pub mod check;
+pub mod clean;
+pub mod completions;
+pub mod diff;
+pub mod doctor;
+pub mod fmt;
+pub mod gc;
+pub mod graph;
+pub mod hook;
+pub mod import;
+pub mod init;
+pub mod inputs;
+pub mod keys;
+pub mod list;
+pub mod log;
+pub mod man;
+pub mod outdated;
+pub mod plan;
+pub mod pull;
+pub mod push;
+pub mod replay;
+pub mod schema;
+pub mod tags;
+pub mod update;
+pub mod watch;
+pub mod what_if;
+pub mod who_uses;
+pub mod why;
+pub mod why_not;
+
+use clap::{Command, Subcommand};
+
+use crate::cli::args::Global;
+use crate::cli::failure::Failure;
+
+/// A verb. Its file says what help says of it.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Build(build::BuildArgs),
+    #[command(visible_alias = "status")]
+    Plan(plan::PlanArgs),
+    Check(check::CheckArgs),
+    Hook(hook::HookArgs),
+    Watch(watch::WatchArgs),
+    Why(why::WhyArgs),
+    WhyNot(why_not::WhyNotArgs),
+    Log(log::LogArgs),
+    Diff(diff::DiffArgs),
+    WhatIf(what_if::WhatIfArgs),
+    WhoUses(who_uses::WhoUsesArgs),
+    Affected(affected::AffectedArgs),
+    Replay(replay::ReplayArgs),
+    Graph(graph::GraphArgs),
+    Inputs(inputs::InputsArgs),
+    #[command(visible_alias = "ls")]
+    List(list::ListArgs),
+    Clean(clean::CleanArgs),
+    Gc(gc::GcArgs),
+    Doctor(doctor::DoctorArgs),
+    Tags(tags::TagsArgs),
+    Update(update::UpdateArgs),
+    Outdated(outdated::OutdatedArgs),
+    Push(push::PushArgs),
+    Pull(pull::PullArgs),
+    Init(init::InitArgs),
+    Import(import::ImportArgs),
+    Keys(keys::KeysArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+    Schema(schema::SchemaArgs),
+    Fmt(fmt::FmtArgs),
+}
+
+/// Does what a verb says; `command` is the whole command line, for verbs that tell of it.
+///
+/// # Errors
+/// What is told before the program ends, and its exit status.
+pub fn run(global: &Global, verb: &Verb, command: fn() -> Command) -> Result<(), Failure> {
+    match verb {
+        Verb::Build(build) => build::run(global, build),
+        Verb::Plan(plan) => plan::run(global, plan),
+        Verb::Check(check) => check::run(global, check),
+        Verb::Hook(hook) => hook::run(global, hook),
+        Verb::Watch(watch) => watch::run(global, watch),
+        Verb::Why(why) => why::run(global, why),
+        Verb::WhyNot(why_not) => why_not::run(global, why_not),
+        Verb::Log(log) => log::run(global, log),
+        Verb::Diff(diff) => diff::run(global, diff),
+        Verb::WhatIf(what_if) => what_if::run(global, what_if),
+        Verb::WhoUses(who_uses) => who_uses::run(global, who_uses),
+        Verb::Affected(affected) => affected::run(global, affected),
+        Verb::Replay(replay) => replay::run(global, replay),
+        Verb::Graph(graph) => graph::run(global, graph),
+        Verb::Inputs(inputs) => inputs::run(global, inputs),
+        Verb::List(list) => list::run(global, list),
+        Verb::Clean(clean) => clean::run(global, clean),
+        Verb::Gc(gc) => gc::run(global, gc),
+        Verb::Doctor(doctor) => doctor::run(global, doctor, &command()),
+        Verb::Tags(tags) => tags::run(global, tags),
+        Verb::Update(update) => update::run(global, update),
+        Verb::Outdated(outdated) => outdated::run(global, outdated),
+        Verb::Push(push) => push::run(global, push),
+        Verb::Pull(pull) => pull::run(global, pull),
+        Verb::Init(init) => init::run(global, init),
+        Verb::Import(import) => import::run(global, import),
+        Verb::Keys(_) => keys::run(),
+        Verb::Completions(completions) => completions::run(completions),
+        Verb::Man(man) => man::run(global, man, command),
+        Verb::Schema(_) => schema::run(),
+        Verb::Fmt(fmt) => fmt::run(global, fmt),
+    }
+}

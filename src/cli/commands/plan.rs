@@ -1,0 +1,179 @@
+//! `imk plan`, `-n` and `-q`: what would be built, and why.
+
+use clap::Args as Group;
+use clap::builder::FalseyValueParser;
+use serde_json::json;
+
+use crate::cli::args::{Global, Targets};
+use crate::cli::failure::Failure;
+use crate::cli::{open, out, synced, words};
+use crate::engine::Cancel;
+use crate::plan::tags::tagging::{Skipped, together};
+use crate::plan::verdicts::{self, Plan, Verdict};
+use crate::plan::warnings;
+use crate::session::open::Session;
+use crate::session::sync::Synced;
+
+const EXAMPLES: &str = "\
+imk plan                         what would be built, and why
+imk plan base+                   what an edit of base would set off
+imk plan --json                  the same for a script
+imk plan --rev v1.2              what that commit would build here";
+
+/// Say what would be built and why, and touch nothing
+#[derive(Clone, Debug, Default, Group)]
+#[command(after_long_help = EXAMPLES)]
+pub struct PlanArgs {
+    /// Which images.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// Plan as if the targets were stale
+    #[arg(short = 'B', long, env = "IMK_ALWAYS_MAKE", value_parser = FalseyValueParser::new())]
+    pub always_make: bool,
+    /// Tell every cause, not the first alone
+    #[arg(long, env = "IMK_TRACE", value_parser = FalseyValueParser::new())]
+    pub trace: bool,
+    /// As JSON
+    #[arg(long, env = "IMK_JSON", value_parser = FalseyValueParser::new())]
+    pub json: bool,
+    /// Plan the files of this commit instead of those on the disk
+    ///
+    /// Nothing is checked out. Modes are those that git knows, 0644 and 0755, as a checkout under the
+    /// umask 022 makes them, so keys agree with the work tree's. Under another umask the disk has others, and every image that copies files shows as stale.
+    /// Files that git does not track are not there, submodules are empty folders.
+    #[arg(long, value_name = "REV")]
+    pub rev: Option<String>,
+}
+
+pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
+    let (session, synced, plan) = planned(global, &args.targets, args.always_make, args.rev.as_deref())?;
+    if args.json {
+        let document = json!({
+            "images": plan.jobs.iter().map(|(name, verdict)| json_job(name, verdict)).collect::<Vec<_>>(),
+        });
+        out::json(&document);
+        return mistakes(&session, &plan);
+    }
+    warnings(&session, &synced);
+    skipped_tags(&plan.skipped_tags);
+    for (name, verdict) in &plan.jobs {
+        if let Some(text) = sentence(verdict, args.trace) {
+            out::line(format_args!("{name}: {text}"));
+        }
+    }
+    let count = |wanted: fn(&Verdict) -> bool| plan.jobs.iter().filter(|(_, v)| wanted(v)).count();
+    let mut line = format!(
+        "{} fresh, {} to build",
+        count(|verdict| *verdict == Verdict::Fresh),
+        count(|verdict| matches!(verdict, Verdict::Stale(_)))
+    );
+    for (number, what) in [
+        (count(|verdict| matches!(verdict, Verdict::Waits(_))), "waiting for a base"),
+        (count(|verdict| matches!(verdict, Verdict::Retag(_))), "to retag"),
+        (count(|verdict| matches!(verdict, Verdict::Invalid(_))), "with mistakes"),
+    ] {
+        if number > 0 {
+            line += &format!(", {number} {what}");
+        }
+    }
+    out::line(format_args!("{line}"));
+    mistakes(&session, &plan)
+}
+
+/// `imk -q`: nothing is said; 0 when everything is fresh, 1 when not.
+pub fn question(global: &Global, targets: &Targets, always: bool) -> Result<(), Failure> {
+    let (session, _, plan) = planned(global, targets, always, None)?;
+    mistakes(&session, &plan)?;
+    if plan.is_fresh() { Ok(()) } else { Err(Failure::silent(1)) }
+}
+
+/// With `rev`, the plan of that commit's files by the same ledger.
+pub fn planned(
+    global: &Global,
+    targets: &Targets,
+    always: bool,
+    rev: Option<&str>,
+) -> Result<(Session, Synced, Plan), Failure> {
+    let mut session = match rev {
+        Some(rev) => open::session_at(global, rev)?,
+        None => open::session(global, false, &Cancel::default())?,
+    };
+    let synced = synced::synced(global, &mut session, &targets.words)?;
+    if let Err(error) = &synced.engine {
+        out::warning(format_args!("{error}"));
+        out::warning(format_args!(
+            "the plan believes what imk wrote down; the engine may have lost some of it"
+        ));
+    }
+    let plan = verdicts::plan(&session, &synced, always);
+    // What was read of the files and heard from registries serves the next run; a plan changes nothing else.
+    let _ = session.executor.tree.save();
+    let _ = session.upstream.save();
+    Ok((session, synced, plan))
+}
+
+pub fn mistakes(session: &Session, plan: &Plan) -> Result<(), Failure> {
+    let problems: Vec<_> = plan
+        .jobs
+        .iter()
+        .filter_map(|(_, verdict)| match verdict {
+            Verdict::Invalid(problems) => Some(problems),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::problems(problems, |path| session.text(path)))
+}
+
+pub fn sentence(verdict: &Verdict, trace: bool) -> Option<String> {
+    let quoted = |names: &[String]| names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    match verdict {
+        Verdict::Fresh => None,
+        Verdict::Retag(tags) => Some(format!("fresh, lacks the tag {}", quoted(tags))),
+        Verdict::Stale(reasons) if trace && !reasons.is_empty() => {
+            let all: Vec<String> = reasons.iter().map(words::reason).collect();
+            Some(format!("stale, {}", all.join("; ")))
+        }
+        Verdict::Stale(reasons) => Some(format!("stale, {}", words::first_reason(reasons))),
+        Verdict::Waits(bases) => {
+            Some(format!("waits for {}: stale unless that comes out the same", quoted(bases)))
+        }
+        Verdict::Invalid(_) => Some("has mistakes".into()),
+    }
+}
+
+fn json_job(name: &str, verdict: &Verdict) -> serde_json::Value {
+    match verdict {
+        Verdict::Fresh => json!({"name": name, "verdict": "fresh"}),
+        Verdict::Retag(tags) => json!({"name": name, "verdict": "retag", "tags": tags}),
+        Verdict::Stale(reasons) => json!({"name": name, "verdict": "stale", "reasons": reasons}),
+        Verdict::Waits(bases) => json!({"name": name, "verdict": "waits", "bases": bases}),
+        Verdict::Invalid(problems) => {
+            let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+            json!({"name": name, "verdict": "invalid", "mistakes": messages})
+        }
+    }
+}
+
+/// Tags that images are not given, each told once for all its images.
+pub fn skipped_tags(skipped: &[(String, Skipped)]) {
+    for (skipped, images) in together(skipped.iter().map(|(image, skipped)| (image.as_str(), skipped))) {
+        let images = images.into_iter().collect::<Vec<_>>().join(", ");
+        let why = words::missing(&skipped.why);
+        out::warning(format_args!("{images}: the tag `{}` is left out: {why}", skipped.template));
+    }
+}
+
+/// What a Dockerfile does that its author may not want.
+pub fn warnings(session: &Session, synced: &Synced) {
+    for warning in warnings::warnings(session, synced) {
+        let about = match warning.images.is_empty() {
+            true => String::new(),
+            false => warning.images.join(", ") + ": ",
+        };
+        out::warning(format_args!("{about}{}", warning.message));
+    }
+}

@@ -1,0 +1,134 @@
+//! `imk tags`: the names that images are given, and the newest of those with a time.
+
+use clap::Args as Group;
+use serde_json::{Value, json};
+
+use crate::cli::args::{Global, Targets};
+use crate::cli::commands::plan;
+use crate::cli::failure::Failure;
+use crate::cli::{open, out, synced, words};
+use crate::engine::Cancel;
+use crate::plan::tags::newest::{self, Newest};
+use crate::plan::tags::tagging::{self, Skipped, Tagging};
+use crate::plan::verdicts::{Plan, Verdict};
+
+const EXAMPLES: &str = "\
+imk tags                         what every image is called now
+imk tags api --newest            its newest tag with a time
+imk tags --json                  the same for a script";
+
+/// List the names that images are given, or tell the newest tag with a time
+#[derive(Clone, Debug, Default, Group)]
+#[command(after_long_help = EXAMPLES)]
+pub struct TagsArgs {
+    /// Which images.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// Tell of each image the newest tag with a time, by name, of the engine's and its registry's
+    #[arg(long)]
+    pub newest: bool,
+    /// As JSON
+    #[arg(long, env = "IMK_JSON")]
+    pub json: bool,
+}
+
+pub fn run(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
+    if args.newest {
+        return newest(global, args);
+    }
+    let (session, synced, planned) = plan::planned(global, &args.targets, false, None)?;
+    plan::mistakes(&session, &planned)?;
+    let tagging = tagging::tagging(&session, &synced);
+    let targets = || synced.targets.iter();
+    if args.json {
+        let images: Vec<Value> = targets().map(|name| json_image(&planned, &tagging, name)).collect();
+        out::json(&json!({ "images": images }));
+        return Ok(());
+    }
+    let told: Vec<(String, Skipped)> = targets()
+        .flat_map(|name| {
+            let skipped = tagging.of(name, planned.keys.get(name)).skipped;
+            skipped.into_iter().map(|skipped| (name.clone(), skipped))
+        })
+        .collect();
+    plan::skipped_tags(&told);
+    let width = targets().map(String::len).max().unwrap_or_default();
+    for name in targets() {
+        for reference in references(&planned, &tagging, name) {
+            out::line(format_args!("{name:<width$}  {reference}"));
+        }
+    }
+    Ok(())
+}
+
+/// What an image is called after a build: with the time that a fresh one has, or with now.
+fn references(planned: &Plan, tagging: &Tagging, name: &str) -> Vec<String> {
+    let key = planned.keys.get(name);
+    let fresh = planned
+        .jobs
+        .iter()
+        .any(|(job, verdict)| job == name && matches!(verdict, Verdict::Fresh | Verdict::Retag(_)));
+    match planned.results.get(name).filter(|_| fresh) {
+        Some(found) => tagging.references(name, &found.id, &found.key),
+        None => tagging.of(name, key).given.into_iter().map(|tag| tag.reference).collect(),
+    }
+}
+
+fn json_image(planned: &Plan, tagging: &Tagging, name: &str) -> Value {
+    let verdict = planned.jobs.iter().find(|(job, _)| job == name).map(|(_, verdict)| verdict);
+    let lacks = |reference: &String| match verdict {
+        Some(Verdict::Fresh) => false,
+        Some(Verdict::Retag(lacks)) => lacks.contains(reference),
+        _ => true,
+    };
+    let tags = tagging.of(name, planned.keys.get(name));
+    let given = references(planned, tagging, name).into_iter().zip(&tags.given).map(|(reference, tag)| {
+        json!({"reference": reference, "template": tag.template, "lacks": lacks(&reference)})
+    });
+    let skipped = tags
+        .skipped
+        .iter()
+        .map(|skipped| json!({"template": skipped.template, "why": words::missing(&skipped.why)}));
+    let (given, skipped): (Vec<Value>, Vec<Value>) = (given.collect(), skipped.collect());
+    json!({"name": name, "tags": given, "skipped": skipped})
+}
+
+fn newest(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
+    let mut session = open::session(global, false, &Cancel::default())?;
+    let synced = synced::synced(global, &mut session, &args.targets.words)?;
+    let (mut found, mut none) = (Vec::new(), Vec::new());
+    for name in &synced.targets {
+        let told = newest::newest(&session, &synced, name);
+        let troubles = [told.engine.map(|it| it.to_string()), told.registry.map(|it| it.to_string())];
+        for trouble in troubles.iter().flatten() {
+            out::warning(format_args!("{name}: {trouble}; it may have a newer tag"));
+        }
+        match told.newest {
+            Some(newest) => found.push((name, newest)),
+            None => none.push(format!("`{name}`")),
+        }
+    }
+    if args.json {
+        let image = |(name, newest): &(&String, Newest)| {
+            json!({
+                "name": name,
+                "reference": newest.reference,
+                "time": newest.time,
+                "on_engine": newest.on_engine,
+                "in_registry": newest.in_registry,
+            })
+        };
+        out::json(&json!({ "images": found.iter().map(image).collect::<Vec<_>>() }));
+    } else {
+        for (_, newest) in &found {
+            out::line(&newest.reference);
+        }
+    }
+    if none.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::with_hint(
+        format!("there is no tag with a time of {}", none.join(", ")),
+        "an image gets one from a tag such as `{time}` in its Imagefile",
+    ))
+}

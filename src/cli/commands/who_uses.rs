@@ -1,0 +1,93 @@
+//! `imk who-uses`: the instructions that read a file, or all that is built on an image.
+
+use clap::Args as Group;
+use serde_json::json;
+
+use crate::cli::args::Global;
+use crate::cli::failure::Failure;
+use crate::cli::words::rule;
+use crate::cli::{locate, open, out};
+use crate::explain::tree_state::States;
+use crate::explain::who_uses::{self, Reading};
+
+const EXAMPLES: &str = "\
+imk who-uses lib/util.py   the instructions that read it, line by line
+imk who-uses base          what is built on the image base, directly or not";
+
+/// Say which instructions read a file, or what is built on an image
+#[derive(Clone, Debug, Default, Group)]
+#[command(after_help = "\
+A word with a slash in it is a path, any other an image if there is one of that name.")]
+#[command(after_long_help = EXAMPLES)]
+pub struct WhoUsesArgs {
+    /// A file or folder, from where you are, or an image
+    #[arg(value_name = "PATH|IMAGE")]
+    pub what: String,
+    /// As JSON
+    #[arg(long, env = "IMK_JSON")]
+    pub json: bool,
+}
+
+pub fn run(global: &Global, args: &WhoUsesArgs) -> Result<(), Failure> {
+    let located = locate::located(global)?;
+    let states = open::states_of_disk(global, &located)?;
+    for (name, why) in states.images.iter().filter_map(|(name, state)| Some((name, state.mistake.as_ref()?)))
+    {
+        out::warning(format_args!("`{name}` has mistakes, and what it uses is not known: {why}"));
+    }
+    let is_image = !args.what.contains('/') && states.images.contains_key(&args.what);
+    match is_image {
+        true => image(&states, args),
+        false => file(&states, args, &locate::path(global, &located, &args.what)?),
+    }
+    .map(|any| {
+        if !any && !args.json {
+            out::line(format_args!("nothing uses `{}`", args.what));
+        }
+    })
+}
+
+fn image(states: &States, args: &WhoUsesArgs) -> Result<bool, Failure> {
+    let users = who_uses::users(&states.session, &states.synced, &args.what);
+    if args.json {
+        out::json(&json!({"image": args.what, "users": users}));
+    } else {
+        for user in &users {
+            let by = user.by.as_ref().map(|by| format!(": {}", rule::place(by))).unwrap_or_default();
+            out::line(format_args!("{}{by}", user.way.join(" ← ")));
+        }
+    }
+    Ok(!users.is_empty())
+}
+
+fn file(states: &States, args: &WhoUsesArgs, path: &str) -> Result<bool, Failure> {
+    let readers = Reading::new(&states.session, &states.synced).readers(path)?;
+    if args.json {
+        let with = readers.iter().map(|reader| {
+            let users = who_uses::users(&states.session, &states.synced, &reader.image);
+            let users: Vec<String> = users.into_iter().map(|user| user.image).collect();
+            json!({"image": reader.image, "read_by": reader.by, "users": users})
+        });
+        out::json(&json!({"path": path, "readers": with.collect::<Vec<_>>()}));
+        return Ok(true);
+    }
+    for reader in &readers {
+        if reader.by.is_empty() {
+            out::line(format_args!("{}: it is its Dockerfile", reader.image));
+        }
+        for place in &reader.by {
+            out::line(format_args!("{}: {}", reader.image, rule::place(place)));
+        }
+    }
+    let direct = |name: &str| readers.iter().any(|reader| reader.image == name);
+    let mut told: Vec<String> = Vec::new();
+    for user in
+        readers.iter().flat_map(|reader| who_uses::users(&states.session, &states.synced, &reader.image))
+    {
+        if !direct(&user.image) && !told.contains(&user.image) {
+            out::line(format_args!("{}", user.way.join(" ← ")));
+            told.push(user.image);
+        }
+    }
+    Ok(!readers.is_empty())
+}

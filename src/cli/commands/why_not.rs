@@ -1,0 +1,85 @@
+//! `imk why-not IMAGE`: files that do not count, and the rule that says so.
+
+use std::collections::BTreeSet;
+
+use clap::Args as Group;
+use serde_json::{Value, json};
+
+use crate::cli::args::{Global, Targets};
+use crate::cli::commands::plan;
+use crate::cli::failure::Failure;
+use crate::cli::words::rule;
+use crate::cli::{locate, out};
+use crate::explain::why_not::{self, Bearing};
+use crate::source::git::GitStore;
+
+const EXAMPLES: &str = "\
+imk why-not api                 the files that differ from HEAD and do not count for api
+imk why-not api README.md       this one
+imk why-not api --since v1.0    all that was changed since v1.0";
+
+/// Tell why files do not count for an image: which rule leaves them out
+#[derive(Clone, Debug, Default, Group)]
+#[command(after_help = "\
+Exit status: 0 when none of the files counts, 1 when one does and api is not built with it, 2 error.")]
+#[command(after_long_help = EXAMPLES)]
+pub struct WhyNotArgs {
+    /// The image, or a word that means several
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// Files and folders, from where you are; without, those that differ from HEAD or from --since
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// As JSON
+    #[arg(long, env = "IMK_JSON")]
+    pub json: bool,
+}
+
+pub fn run(global: &Global, args: &WhyNotArgs) -> Result<(), Failure> {
+    let located = locate::located(global)?;
+    let rev = global.since.as_deref().unwrap_or("HEAD");
+    let paths: BTreeSet<String> = if args.paths.is_empty() {
+        let git = GitStore::open(&located.root).map_err(|_| {
+            let message = "which files are to be told? There is no git repository that knows what changed";
+            Failure::with_hint(message, format!("name them: `imk why-not {} PATH`", args.image))
+        })?;
+        git.changed_since(&git.since(rev)?)?
+    } else {
+        args.paths.iter().map(|typed| locate::path(global, &located, typed)).collect::<Result<_, _>>()?
+    };
+    // Here --since says which files, not which images.
+    let global = Global { since: None, ..global.clone() };
+    let targets = Targets { words: vec![args.image.clone()] };
+    let (session, synced, planned) = plan::planned(&global, &targets, false, None)?;
+    plan::mistakes(&session, &planned)?;
+    let mut counts = false;
+    for image in &synced.targets {
+        let found = why_not::bearings(&session, &synced, image, &paths)?;
+        counts |= found.values().any(|bearing| matches!(bearing, Bearing::Counts { .. }));
+        if args.json {
+            let files: Vec<Value> =
+                found.iter().map(|(path, bearing)| document(image, path, bearing)).collect();
+            out::json(&json!({"image": image, "files": files}));
+            continue;
+        }
+        if found.is_empty() {
+            out::line(format_args!("{image}: no file differs from {rev}"));
+        }
+        for (path, bearing) in found {
+            out::line(format_args!("{image}: `{path}` {}", rule::bearing(image, &bearing)));
+        }
+    }
+    if counts { Err(Failure::silent(1)) } else { Ok(()) }
+}
+
+fn document(image: &str, path: &str, bearing: &Bearing) -> Value {
+    let sentence = rule::bearing(image, bearing);
+    match bearing {
+        Bearing::DoesNotCount(rule) => {
+            json!({"path": path, "counts": false, "rule": rule::code(rule), "sentence": sentence})
+        }
+        Bearing::Counts { image, by, reason } => json!({
+            "path": path, "counts": true, "image": image, "read_by": by, "cause": reason, "sentence": sentence,
+        }),
+    }
+}

@@ -1,0 +1,25 @@
+//! What the command line and the environment add to an Imagefile.
+
+use crate::cli::args::Global;
+use crate::session::project::Overrides;
+
+/// What the command line and the environment add to the Imagefile.
+pub fn overrides(global: &Global) -> Overrides {
+    let pairs = |prefix: &str, typed: &[(String, String)]| {
+        let from_env = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.to_str()?.strip_prefix(prefix)?.to_owned();
+            Some((name, value.to_str()?.to_owned()))
+        });
+        // The later of two wins: what was typed.
+        from_env.chain(typed.iter().cloned()).collect()
+    };
+    Overrides {
+        vars: pairs("IMK_VAR_", &global.vars),
+        args: pairs("IMK_BUILD_ARG_", &global.build_args),
+        platform: global.platform.clone(),
+        prefix: global.prefix.clone(),
+        target: global.target.clone(),
+        build_number: global.build_number.clone(),
+        commit: None,
+    }
+}

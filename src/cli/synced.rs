@@ -1,0 +1,66 @@
+//! Brings a session up to date, and tells on the way what a person should know: silent engines,
+//! registries and git servers.
+
+use crate::cli::args::Global;
+use crate::cli::failure::{Failure, sync_error};
+use crate::cli::{out, words};
+use crate::plan::ready;
+use crate::session::open::Session;
+use crate::session::overlays;
+use crate::session::sync::Synced;
+
+/// Brings the inputs up to date, and tells what a person should know of the bases outside.
+pub fn synced(global: &Global, session: &mut Session, words: &[String]) -> Result<Synced, Failure> {
+    let synced = ready::sync(session, words).map_err(|error| sync_error(error, session, &global.verbs))?;
+    for line in words::notes(&session.upstream.take_notes()) {
+        out::warning(format_args!("{line}"));
+    }
+    away(session);
+    gone(session);
+    Ok(synced)
+}
+
+/// Tells which engines do not answer, each once.
+fn gone(session: &Session) {
+    for (name, error) in session.executor.pool().take_gone() {
+        out::warning(format_args!("engine `{name}` is left out: {error}"));
+    }
+}
+
+/// Tells which registries did not say whether they have an image, and which engines are gone.
+pub fn silent(session: &Session) {
+    gone(session);
+    for error in session.executor.remote_cache.take_silent() {
+        out::warning(format_args!("{error}; nobody knows whether it has what was built here or elsewhere"));
+    }
+}
+
+/// Says which branches and tags could not be asked about, and what is used instead.
+pub fn away(session: &Session) {
+    for away in overlays::away(session) {
+        let when = i64::try_from(away.when).ok().and_then(|when| jiff::Timestamp::from_second(when).ok());
+        let when = when.map_or_else(String::new, |when| when.strftime(" of %F %H:%M UTC").to_string());
+        let commit = &away.commit[..12.min(away.commit.len())];
+        out::warning(format_args!(
+            "`{}` cannot be asked where `{}` stands: {}; imk goes on with the last answer,{when}: commit {commit}",
+            away.url, away.name, away.why
+        ));
+    }
+}
+
+/// Where the state is, as people are told: below the repository's root, or the whole path.
+pub fn shown_state(session: &Session) -> String {
+    let path = session.state().path().unwrap_or_default();
+    path.strip_prefix(&session.project.root).unwrap_or(&path).display().to_string()
+}
+
+/// The state could not be changed.
+pub fn state_error(session: &Session, why: &std::io::Error) -> Failure {
+    Failure::with_hint(
+        format!(
+            "cannot change what imk keeps in `{}`: {why}",
+            session.state().shown("").trim_end_matches('/')
+        ),
+        "imk must be able to write there; what was removed before stays removed",
+    )
+}
