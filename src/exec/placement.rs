@@ -124,11 +124,21 @@ impl Executor {
                 }
                 Exact::Unknown => None,
             };
+            if exact.is_none() && base.own && self.is_ours(node, &base.reference)? {
+                let why = "the name leads to imk's own result there, and no registry was found to have the image that bore it before; `docker pull` it";
+                return Err(self.stuck(&base.reference, node, why));
+            }
             if let Some(exact) = exact {
                 substitutions.outside.insert((base.reference.clone(), base.platform.clone()), exact);
             }
         }
         Ok(substitutions)
+    }
+
+    /// Whether an engine has one of imk's own results under a name.
+    fn is_ours(&self, node: &Node, reference: &str) -> Result<bool, BuildError> {
+        let info = node.engine.inspect(reference).map_err(BuildError::Engine)?;
+        Ok(info.is_some_and(|info| self.ledger.newest(|record| record.id == info.id.0).is_some()))
     }
 
     /// A name that nothing else moves, for an image that this engine has.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::names;
 use crate::query::graph::bases;
 use crate::query::recipe::recipe;
 use crate::session::open::Session;
@@ -46,7 +47,9 @@ pub fn warnings(session: &Session, synced: &Synced) -> Vec<Warning> {
         let own = own
             .chain(undeclared.map(|name| format!("the argument `{name}` is given, and nothing declares it")));
         let hidden = hidden(recipe, synced.selections.get(name).and_then(|it| it.ignore.as_deref()));
-        for message in own.chain(hidden).chain(brought(session, image, recipe)) {
+        for message in
+            own.chain(hidden).chain(brought(session, image, recipe)).chain(names::remarks(session, image))
+        {
             let warning = Warning { images: vec![name.clone()], message };
             if !warnings.contains(&warning) {
                 warnings.push(warning);

@@ -13,7 +13,7 @@ use super::edge::Edge;
 use super::inputs::{Image, OutsideBase, Workspace};
 use super::names::{Found, find};
 use super::problem::Problem;
-use super::recipe::recipe;
+use super::recipe::{base_of, recipe};
 
 /// Every base of an image, inside the repository and outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,9 +42,7 @@ pub fn bases(db: &dyn Db, image: Image) -> Bases {
                     }
                 }
                 Found::Outside => {
-                    let (reference, platform) = (base.reference.clone(), base.platform.clone());
-                    let policy = image.options(db).upstream;
-                    bases.outside.insert(OutsideBase { reference, platform, policy });
+                    bases.outside.insert(base_of(db, image, base));
                 }
             }
         }

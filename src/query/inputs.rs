@@ -3,7 +3,7 @@
 //! Coarse on purpose: a context is one hash, not a hundred thousand inputs. The
 //! driver compares before it sets, since salsa counts every setting as a change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,9 @@ pub struct Image {
     /// The places that accompany it: nothing here is ever a part of a key.
     #[returns(ref)]
     pub paths: Paths,
+    /// The tags under which it may be a base: nothing here is ever a part of a key.
+    #[returns(ref)]
+    pub answers: Answers,
     /// The text of its Dockerfile. One that is absent is an input too.
     #[returns(ref)]
     pub dockerfile: Text,
@@ -43,6 +46,15 @@ pub struct Paths {
     pub dockerfile: String,
     /// Its context folder.
     pub context: String,
+}
+
+/// The tags of an image's name that mean it where it is a base, beside `latest`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Answers {
+    /// Those it declares as text or by variables.
+    pub tags: BTreeSet<String>,
+    /// Any other too.
+    pub any: bool,
 }
 
 /// The declared options that define an image. `spec.rs` takes this type apart field by field, so whoever
@@ -126,6 +138,8 @@ pub struct OutsideBase {
     pub platform: String,
     /// How its user follows it: two users may see two images behind one name.
     pub policy: Policy,
+    /// Whether its user bears this name itself: what imk tags so later is not the base.
+    pub own: bool,
 }
 
 /// What is known of a base outside the repository.

@@ -10,7 +10,7 @@ pub mod effect;
 pub mod graph;
 pub mod image;
 pub mod inputs;
-mod names;
+pub mod names;
 pub mod problem;
 pub mod recipe;
 pub mod snapshot;

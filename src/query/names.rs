@@ -1,9 +1,11 @@
 //! Where a reference in a Dockerfile leads: to an image of the repository, or out of it.
 //!
-//! Knows what images are called, and reads no Dockerfile.
+//! To Docker name and tag are one reference, and no tag is `latest`. Knows what images are
+//! called, and reads no Dockerfile.
 
 use super::Db;
 use super::inputs::{Image, Workspace};
+use crate::syntax::reference::{self, Reference};
 
 /// Where a reference leads.
 pub(super) enum Found {
@@ -13,26 +15,68 @@ pub(super) enum Found {
     Outside,
 }
 
-/// Finds the image that a reference in `user`'s Dockerfile means. The prefix
-/// and a tag may be given or left out; a reference by digest is outside, and so
-/// is an image's own name: `FROM nginx:1.25` in the image `nginx` is the
-/// official one.
+/// How a reference stands to the images of the repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// It is this image.
+    Image(Image),
+    /// It bears the name of its own user, whatever the tag: `FROM nginx:1.25` in the image `nginx`
+    /// is the official one. An image never is its own base.
+    Own,
+    /// It bears the name of this image, and a tag that the image does not answer to.
+    OtherTag(Image, String),
+    /// No image here is called so.
+    Stranger,
+}
+
+/// Finds the image that a reference in `user`'s Dockerfile means.
 pub(super) fn find(db: &dyn Db, user: Image, reference: &str) -> Found {
-    let workspace = Workspace::get(db);
-    let images = workspace.images(db);
-    if reference.contains('@') {
-        return Found::Outside;
-    }
-    // A colon after the last slash begins a tag; one before it a registry's port.
-    let name_at = reference.rfind('/').map_or(0, |slash| slash + 1);
-    let untagged = match reference[name_at..].find(':') {
-        Some(colon) => &reference[..name_at + colon],
-        None => reference,
-    };
-    let bare = workspace.prefixes(db).iter().filter_map(|prefix| untagged.strip_prefix(prefix.as_str()));
-    let found = std::iter::once(untagged).chain(bare).find_map(|name| images.get(name));
-    match found {
-        Some(image) if *image != user => Found::Image(*image),
-        _ => Found::Outside,
+    match meaning(db, user, reference) {
+        Meaning::Image(image) => Found::Image(image),
+        Meaning::Own | Meaning::OtherTag(..) | Meaning::Stranger => Found::Outside,
     }
 }
+
+/// How a reference in `user`'s Dockerfile stands to the images here. A prefix and the names of
+/// Docker Hub's registry may be given or left out; a reference by digest is outside.
+pub fn meaning(db: &dyn Db, user: Image, reference: &str) -> Meaning {
+    let Ok(parsed) = reference::parse(reference) else { return Meaning::Stranger };
+    let (Some(tag), None) = (&parsed.tag, &parsed.digest) else { return Meaning::Stranger };
+    let workspace = Workspace::get(db);
+    let (images, prefixes) = (workspace.images(db), workspace.prefixes(db));
+    let spellings = spellings(&parsed);
+    let bare = spellings.iter().map(String::as_str);
+    let behind = |prefix: &String| {
+        spellings.iter().filter_map(|name| name.strip_prefix(prefix.as_str())).collect::<Vec<_>>()
+    };
+    let called = bare.chain(prefixes.iter().flat_map(behind));
+    let called: Vec<Image> = called.filter_map(|name| images.get(name).copied()).collect();
+    if called.contains(&user) {
+        return Meaning::Own;
+    }
+    let answers = |image: &&Image| {
+        let answers = image.answers(db);
+        tag == "latest" || answers.any || answers.tags.contains(tag)
+    };
+    match (called.iter().find(answers), called.first()) {
+        (Some(image), _) => Meaning::Image(*image),
+        (None, Some(image)) => Meaning::OtherTag(*image, tag.clone()),
+        (None, None) => Meaning::Stranger,
+    }
+}
+
+/// The names, without a tag, that docker takes for the same one, the shortest first.
+fn spellings(reference: &Reference) -> Vec<String> {
+    let path = &reference.repository;
+    if reference.registry != "docker.io" {
+        return vec![reference.name()];
+    }
+    let official = path.strip_prefix("library/").filter(|name| !name.contains('/'));
+    let paths = || official.into_iter().chain([path.as_str()]);
+    let hosts = ["", "docker.io/", "index.docker.io/"];
+    hosts.iter().flat_map(|host| paths().map(move |path| format!("{host}{path}"))).collect()
+}
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;

@@ -35,8 +35,10 @@ pub fn outline(db: &dyn Db, image: Image) -> Result<Outline, Vec<Problem>> {
     Ok(Outline { bases: recipe.bases.iter().map(base).collect(), ground, triggers: recipe.triggers })
 }
 
-fn base_of(db: &dyn Db, image: Image, base: &BaseUse) -> OutsideBase {
+/// A base as one outside the repository.
+pub(super) fn base_of(db: &dyn Db, image: Image, base: &BaseUse) -> OutsideBase {
     OutsideBase {
+        own: names::meaning(db, image, &base.reference) == names::Meaning::Own,
         reference: base.reference.clone(),
         platform: base.platform.clone(),
         policy: image.options(db).upstream,

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::ImkDb;
 use super::effect::{BuildError, BuildJob, BuildOutcome, Built, Effect};
 use super::image::image;
-use super::inputs::{Context, Image, Options, Paths, Text, Workspace};
+use super::inputs::{Answers, Context, Image, Options, Paths, Text, Workspace};
 use super::spec::{KEY_VERSION, action_key, spec};
 use crate::engine::ImageId;
 use crate::model::hash::ContentHash;
@@ -39,7 +39,8 @@ fn repository(dockerfiles: &[(&str, &str)]) -> (ImkDb, Arc<Fake>) {
     let images = dockerfiles.iter().map(|(name, text)| {
         let paths = Paths { dockerfile: format!("{name}/Dockerfile"), context: (*name).to_owned() };
         let text = Text::Is((*text).to_owned());
-        let image = Image::new(&db, (*name).to_owned(), Options::default(), paths, text, Context::Unread, 0);
+        let (options, answers) = (Options::default(), Answers::default());
+        let image = Image::new(&db, (*name).to_owned(), options, paths, answers, text, Context::Unread, 0);
         ((*name).to_owned(), image)
     });
     let images: BTreeMap<String, Image> = images.collect();

@@ -26,10 +26,11 @@ pub(crate) fn sync_images(session: &mut Session) {
             None => read_text(&*session.executor.tree, &declared.paths.dockerfile),
         };
         let (options, paths) = (declared.options.clone(), declared.paths.clone());
+        let answers = declared.answers();
         let image = match old.get(name) {
             None => {
                 session.changed = true;
-                Image::new(&session.db, name.clone(), options, paths, text, Context::Unread, 0)
+                Image::new(&session.db, name.clone(), options, paths, answers, text, Context::Unread, 0)
             }
             Some(image) => {
                 if *image.options(&session.db) != options {
@@ -39,6 +40,10 @@ pub(crate) fn sync_images(session: &mut Session) {
                 if *image.paths(&session.db) != paths {
                     session.changed = true;
                     image.set_paths(&mut session.db).to(paths);
+                }
+                if *image.answers(&session.db) != answers {
+                    session.changed = true;
+                    image.set_answers(&mut session.db).to(answers);
                 }
                 if *image.dockerfile(&session.db) != text {
                     session.changed = true;

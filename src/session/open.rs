@@ -139,13 +139,12 @@ impl Session {
         let trouble = |why| OpenError::State { path: state.path().unwrap_or_default(), why };
         let lock = if exclusive { Some(Lock::take(&state, waiting).map_err(trouble)?) } else { None };
         let others = Others::new(&located.root, &state, &environment, asking.offline, tree);
-        let ledger = Ledger::open(&state).map_err(trouble)?;
+        let ledger = Arc::new(Ledger::open(&state).map_err(trouble)?);
         let evidence = EvidenceStore::new(state.sub("evidence"));
         let repositories = project::repositories(&project);
         let remote_cache =
             RemoteCache::new(Arc::clone(&registry), repositories, &project.content_tag, asking.offline);
-        let executor =
-            Arc::new(Executor::new(engine, Arc::new(ledger), evidence, others.tree(), remote_cache, cancel));
+        let executor = Arc::new(Executor::new(engine, ledger, evidence, others.tree(), remote_cache, cancel));
         let kept = kept.take().unwrap_or_else(|| {
             let effect: Arc<dyn Effect> = executor.clone();
             let (db, memory) = snapshot::load(&state, &effect);
@@ -156,7 +155,7 @@ impl Session {
         let target = overrides.target.clone();
         let (lock_file, locked) = (project.lock.clone(), asking.locked);
         let upstream = Upstream::new(registry, lock_file.clone(), asking, state.clone());
-        let upstream = Arc::new(upstream);
+        let upstream = Arc::new(upstream.beside(Arc::clone(&executor.ledger)));
         let mut session = Self {
             project,
             executor,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::model::name;
-use crate::query::inputs::{Options, Paths};
+use crate::query::inputs::{Answers, Options, Paths};
 use crate::query::problem::Problem;
 use crate::source::locate::{IMAGEFILE, Located};
 use crate::source::tree::{ReadError, SourceTree};
@@ -57,6 +57,8 @@ pub struct Declared {
     pub repository: String,
     /// Tags it is given.
     pub tags: Vec<TagRule>,
+    /// Whether any tag of its name means this image where it is a base.
+    pub any_tag: bool,
     /// Where its secrets come from.
     pub secrets: BTreeMap<String, SecretSource>,
     /// The repository that its context is from, if it is from another.
@@ -73,6 +75,15 @@ pub struct Declared {
     pub description: Option<String>,
     /// Its place in the Imagefile.
     pub place: Option<Span>,
+}
+
+impl Declared {
+    /// The tags under which it may be a base. A rule's condition does not matter, and a tag made
+    /// of facts is none: the graph is the same on every branch, day and machine.
+    pub fn answers(&self) -> Answers {
+        let tags = self.tags.iter().filter_map(|rule| rule.template.fixed()).collect();
+        Answers { tags, any: self.any_tag }
+    }
 }
 
 /// What the caller adds to the Imagefile.
@@ -219,6 +230,7 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         },
         repository: format!("{prefix}{name}"),
         tags: declaration.tags.clone(),
+        any_tag: declaration.any_tag,
         secrets: declaration.secrets.clone(),
         git: declaration.git.clone(),
         context_place: Some(declaration.context.span),
@@ -278,6 +290,7 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
                     template: Template::plain("latest"),
                     span: Span::default(),
                 }],
+                any_tag: false,
                 secrets: BTreeMap::new(),
                 git: None,
                 context_place: None,

@@ -10,8 +10,10 @@
 //! With `--locked` every name is `Locked`; with `--offline` no registry is asked. An
 //! image that only the engine has, because somebody built it there, is that image. A
 //! registry that does not answer is no absence: what was known last serves, and is told.
+//! What imk itself tagged or published under a base's name is not that base (`own_name`).
 
 mod memory;
+mod own_name;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -24,6 +26,7 @@ use crate::query::inputs::{Brings, Exact, Outside, OutsideBase};
 use crate::registry::document::Document;
 use crate::registry::{OciRegistry, Options, Registry, RegistryError, by_digest, place_of};
 use crate::state::folder::StateFolder;
+use crate::state::ledger::Ledger;
 use crate::syntax::imagefile::Policy;
 use crate::syntax::lockfile::Lockfile;
 use crate::syntax::reference::{self, Reference};
@@ -80,13 +83,28 @@ pub struct Upstream {
     state: StateFolder,
     memory: Mutex<Memory>,
     notes: Mutex<BTreeSet<Note>>,
+    /// What imk built here, to tell its own tags from those of others.
+    ledger: Option<Arc<Ledger>>,
 }
 
 impl Upstream {
     /// Remembers in `state`, which may not exist yet.
     pub fn new(registry: Arc<dyn Registry>, lock: Lockfile, asking: Asking, state: StateFolder) -> Self {
         let memory = Mutex::new(Memory::read(&state));
-        Self { registry, lock: RwLock::new(lock), asking, state, memory, notes: Mutex::default() }
+        Self {
+            registry,
+            lock: RwLock::new(lock),
+            asking,
+            state,
+            memory,
+            notes: Mutex::default(),
+            ledger: None,
+        }
+    }
+
+    /// Knows imk's own results by this ledger: they are no bases of the images whose names they bear.
+    pub fn beside(self, ledger: Arc<Ledger>) -> Self {
+        Self { ledger: Some(ledger), ..self }
     }
 
     /// Asks nobody and remembers nothing: for looks at what might be.
@@ -185,10 +203,13 @@ impl Upstream {
             return self.pinned(engine, &name, digest);
         }
         let info = engine.inspect(&base.reference).ok().flatten();
+        let info = if base.own { self.before_ours(engine, &name, base, info) } else { info };
         if info.as_ref().is_some_and(|info| info.repo_digests.is_empty()) {
             return here(info);
         }
-        match self.floating(&name, base) {
+        let answer = self.floating(&name, base);
+        let answer = if base.own { answer.map(|found| self.not_ours(&name, base, found)) } else { answer };
+        match answer {
             Ok(Some(digest)) => self.pinned(engine, &name, digest),
             Ok(None) => here(info),
             Err(why) => {

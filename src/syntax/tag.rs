@@ -217,6 +217,11 @@ impl Template {
         self.parts.iter().filter_map(|part| if let Part::Fact(fact, _) = part { Some(fact) } else { None })
     }
 
+    /// The tag, if it is the same on every branch, day and machine: no fact is in it.
+    pub fn fixed(&self) -> Option<String> {
+        self.fill(|_| Err(())).ok().map(|filled| filled.tag)
+    }
+
     /// The tag with every fact filled in, spelled as a tag can be.
     ///
     /// # Errors

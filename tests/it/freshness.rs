@@ -124,6 +124,13 @@ const ROWS: &[Row] = &[
     ("the base", true, |s| {
         s.append("base/Dockerfile", "ENV X=1\n");
     }),
+    ("the base's name, spelled in full", false, |s| {
+        replace(s, "app/Dockerfile", "FROM base AS app", "FROM docker.io/library/base:latest AS app");
+    }),
+    ("any tag of the base", false, |s| {
+        replace(s, "Imagefile.ron", "\"base\": ()", "\"base\": (any_tag: true)")
+    }),
+    ("another tag of the same base", false, |s| replace(s, "app/Dockerfile", "base:latest", "base:7")),
     ("the base's comments", false, |s| {
         s.append("base/Dockerfile", "# x\n");
     }),

@@ -13,6 +13,7 @@ use crate::cli::args::{Global, Targets};
 use crate::cli::failure::{Failure, sync_error};
 use crate::cli::{open, out, synced};
 use crate::engine::Cancel;
+use crate::plan::names;
 use crate::query::graph::{Bases, Order, bases};
 use crate::query::recipe::recipe;
 use crate::session::open::Session;
@@ -54,6 +55,11 @@ pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
     let problems = sync::dockerfile_problems(&session, &order);
     if !problems.is_empty() {
         return Err(Failure::problems(&problems, |path| session.text(path)));
+    }
+    for name in &order.names {
+        for remark in session.input(name).into_iter().flat_map(|image| names::remarks(&session, image)) {
+            out::warning(format_args!("{name}: {remark}"));
+        }
     }
     let groups =
         if args.bake { bake::groups(&mut session, &args.targets.words) } else { Ok(BTreeMap::new()) };

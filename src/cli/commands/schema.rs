@@ -88,6 +88,7 @@ fn shape(kind: Kind) -> Value {
         Kind::Policy => json!({"oneOf": [{"enum": ["Locked", "Float"]}, named("Every")]}),
         Kind::Engines => by_name(object(ENGINE_KEYS, ENGINE_KINDS)),
         Kind::Number => json!({"type": "integer", "minimum": 1}),
+        Kind::Flag => json!({"type": "boolean"}),
         Kind::Image => image(),
         Kind::ImageByName => by_name(image()),
     }

@@ -25,6 +25,12 @@ pub struct Memory {
     /// Files on the web, by address.
     #[serde(default)]
     files: BTreeMap<String, Heard>,
+    /// Where an image bears its base's name: the id that the name had on the engine before imk's own tag.
+    #[serde(default)]
+    engine_before: BTreeMap<String, String>,
+    /// Likewise the digest that the name had in its registry.
+    #[serde(default)]
+    registry_before: BTreeMap<String, String>,
     /// Registries that did not answer, by host.
     silent: BTreeMap<String, Silence>,
     #[serde(skip)]
@@ -149,5 +155,27 @@ impl Memory {
     pub fn learn(&mut self, digest: &str, brings: &Brings) {
         self.configurations.insert(digest.to_owned(), brings.clone());
         self.changed = true;
+    }
+
+    /// The engine has this id under a name, and imk did not make it.
+    pub fn stands(&mut self, name: &Reference, platform: &str, id: &str) {
+        let before = self.engine_before.insert(key(name, platform), id.to_owned());
+        self.changed |= before.as_deref() != Some(id);
+    }
+
+    /// The id that [`Self::stands`] told last.
+    pub fn stood(&self, name: &Reference, platform: &str) -> Option<String> {
+        self.engine_before.get(&key(name, platform)).cloned()
+    }
+
+    /// The registry has this digest under a name, and imk did not publish it.
+    pub fn is_published(&mut self, name: &Reference, platform: &str, digest: &str) {
+        let before = self.registry_before.insert(key(name, platform), digest.to_owned());
+        self.changed |= before.as_deref() != Some(digest);
+    }
+
+    /// The digest that [`Self::is_published`] told last.
+    pub fn published_before(&self, name: &Reference, platform: &str) -> Option<String> {
+        self.registry_before.get(&key(name, platform)).cloned()
     }
 }

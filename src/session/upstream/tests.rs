@@ -36,8 +36,12 @@ impl Lab {
         let state = StateFolder::at(self.folder.path());
         let registry = Arc::clone(&self.registry) as Arc<dyn Registry>;
         let upstream = Upstream::new(registry, self.lock.clone(), self.asking.clone(), state);
-        let base =
-            OutsideBase { reference: "r.example/base:1".into(), platform: "linux/amd64".into(), policy };
+        let base = OutsideBase {
+            reference: "r.example/base:1".into(),
+            platform: "linux/amd64".into(),
+            policy,
+            own: false,
+        };
         let found = upstream.look(&self.engine, &BTreeSet::from([base.clone()]));
         upstream.save().unwrap();
         (found[&base].clone(), self.registry.count("platform"), upstream.take_notes())
@@ -130,6 +134,7 @@ fn a_name_that_must_be_locked_and_is_not_is_told() {
         reference: reference.into(),
         platform: "linux/amd64".into(),
         policy,
+        own: false,
     };
     let digest = format!("x@sha256:{}", "a".repeat(64));
     let all = [

@@ -60,6 +60,8 @@ pub struct Declaration {
     pub labels: BTreeMap<String, String>,
     /// Tags it is given, without the name; `latest` when none is declared.
     pub tags: Vec<TagRule>,
+    /// Whether any tag of its name means this image where it is a base.
+    pub any_tag: bool,
     /// Secrets by id.
     pub secrets: BTreeMap<String, SecretSource>,
     /// The network of `RUN` steps: `none`, `host` or the engine's default.

@@ -134,6 +134,7 @@ impl Reader {
             "platform" => image.platform = reader.text(value),
             "labels" => image.labels = reader.map(value, "label", Self::text),
             "tags" => image.tags = Some(reader.tags(value)),
+            "any_tag" => image.any_tag = reader.flag(value),
             "secrets" => image.secrets = reader.map(value, "secret", Self::secret),
             "network" => image.network = reader.text(value),
             "upstream" => image.upstream = reader.policy(value),
@@ -180,6 +181,16 @@ impl Reader {
             } else {
                 seen.push(name);
                 take(self, name, &field.value);
+            }
+        }
+    }
+
+    fn flag(&mut self, value: &Expr<'_>) -> Option<bool> {
+        match value {
+            Expr::Bool(flag) => Some(flag.value),
+            other => {
+                self.expected("`true` or `false`", other);
+                None
             }
         }
     }

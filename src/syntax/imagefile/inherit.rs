@@ -100,6 +100,7 @@ fn merge(into: &mut RawImage, from: &RawImage) {
     replace(&mut into.target, &from.target);
     replace(&mut into.platform, &from.platform);
     replace(&mut into.tags, &from.tags);
+    replace(&mut into.any_tag, &from.any_tag);
     replace(&mut into.network, &from.network);
     replace(&mut into.upstream, &from.upstream);
     replace(&mut into.needs, &from.needs);
@@ -148,6 +149,7 @@ impl Scope<'_> {
                 Some(tags) => self.tags(tags),
                 None => vec![TagRule { when: None, template: Template::plain("latest"), span: name.span }],
             },
+            any_tag: image.any_tag.unwrap_or_default(),
             secrets: image.secrets.into_iter().map(|(id, source)| (id.text, source)).collect(),
             network: image.network.map(|word| self.fill(&word).text),
             upstream: image.upstream.unwrap_or_default(),

@@ -40,6 +40,10 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
         "tags",
         "tags it is given, such as [\"{git.sha:12}\", When(branch: \"main\", tag: \"latest\")]; else [\"latest\"]",
     ),
+    (
+        "any_tag",
+        "true: any tag of its name in FROM, COPY --from or --mount=from means this image; else latest and the tags it declares",
+    ),
     ("secrets", "{\"token\": Env(\"TOKEN\")} or File(\"path\"): for RUN --mount=type=secret,id=token"),
     ("network", "network of RUN steps: \"none\", \"host\"; else the engine's default"),
     (

@@ -21,6 +21,8 @@ pub enum Kind {
     Tags,
     /// `4`.
     Number,
+    /// `true` or `false`.
+    Flag,
     /// `{"name": "text"}`.
     TextByName,
     /// `{"name": ["text"]}`.
@@ -70,6 +72,7 @@ pub const IMAGE_KINDS: &[(&str, Kind)] = &[
     ("platform", Kind::Text),
     ("labels", Kind::TextByName),
     ("tags", Kind::Tags),
+    ("any_tag", Kind::Flag),
     ("secrets", Kind::Secrets),
     ("network", Kind::Text),
     ("upstream", Kind::Policy),
@@ -102,7 +105,7 @@ mod tests {
         (r#"{"x": (context: "y")}"#, &[Kind::ImageByName, Kind::Engines]),
         (r#"{"x": (host: "unix:///y", labels: ["z"], jobs: 4)}"#, &[Kind::Engines]),
         ("7", &[Kind::Number]),
-        ("true", &[]),
+        ("true", &[Kind::Flag]),
     ];
 
     #[track_caller]

@@ -32,6 +32,7 @@ pub(super) struct RawImage {
     pub platform: Option<Word>,
     pub labels: Pairs<Word>,
     pub tags: Option<Vec<RawTag>>,
+    pub any_tag: Option<bool>,
     pub secrets: Pairs<SecretSource>,
     pub network: Option<Word>,
     pub upstream: Option<Policy>,
