@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -136,7 +137,7 @@ impl World {
         command.env("DOCKER_HOST", format!("unix://{}", self.path("no.sock").display()));
         command.env("IMK_REGISTRY_USER", "robot").env("IMK_REGISTRY_PASSWORD", PASSWORD);
         command.env("IMK_REGISTRY_HOST", "r.example").env("IMK_GIT_TOKEN_R_EXAMPLE", PASSWORD);
-        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).process_group(0);
         fs::create_dir_all(self.path("tmp")).unwrap();
         let mut child = command.spawn().unwrap();
         let end = Instant::now() + patience;
@@ -145,10 +146,10 @@ impl World {
                 break status.code();
             }
             if Instant::now() > end {
-                // strace passes it on, and imk ends as on Ctrl-C.
-                let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-                std::thread::sleep(Duration::from_millis(300));
-                let _ = child.kill();
+                // All of its group: strace alone would leave imk behind.
+                if let Some(group) = rustix::process::Pid::from_raw(child.id().cast_signed()) {
+                    let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+                }
                 let _ = child.wait();
                 break None;
             }
