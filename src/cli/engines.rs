@@ -2,14 +2,17 @@
 //!
 //! Connects to none.
 
+pub mod user_config;
+
 use std::sync::Arc;
 
 use crate::cli::failure::Failure;
 use crate::cli::registries::credentials;
 use crate::engine::{DockerEngine, Endpoint, Engine, EngineError, EnginePool, Environment, NoEngine, Node};
 use crate::session::project::Project;
-use crate::syntax::imagefile::{DeclaredEngine, EngineAddress};
+use crate::syntax::imagefile::DeclaredEngine;
 use crate::syntax::resolve::platform;
+use user_config::{Own, endpoint_of};
 
 /// An engine as typed.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,27 +23,41 @@ struct Typed {
     jobs: Option<usize>,
 }
 
-/// The engines of a run: those that were typed, else docker's own and those of the Imagefile.
+/// The engines of a run: those that were typed, else docker's own and those of the Imagefile, of
+/// which the user's own file says who is trusted. A mistake in that file is one whether it is needed or not.
 pub fn engine_pool(
     typed: &[String],
     project: &Project,
     environment: &Environment,
 ) -> Result<EnginePool, Failure> {
+    pool(typed, project, environment, &user_config::read(&project.root)?)
+}
+
+fn pool(
+    typed: &[String],
+    project: &Project,
+    environment: &Environment,
+    own: &Own,
+) -> Result<EnginePool, Failure> {
     if typed.iter().all(|text| text.trim().is_empty()) {
-        return declared(project, environment);
+        return declared(project, environment, own);
     }
     let mut nodes: Vec<Node> = Vec::new();
     for one in parse(typed)? {
-        let mut node = match project.engines.get(&one.place) {
-            Some(engine) => {
-                // Typed, it is the user's own choice, whoever wrote down where it is.
-                let endpoint = endpoint_of(engine, environment).map_err(|error| Failure::engine(&error))?;
-                dressed(Node::new(&one.place, docker(endpoint)?), engine)
+        let declared = project.engines.get(&one.place);
+        let there = declared.map(|engine| endpoint_of(&engine.address, environment, IMAGEFILE));
+        let mut node = match (declared, there, endpoint(&one.place, environment)) {
+            // A name that is the user's own context means that: an Imagefile takes no name from docker.
+            (Some(engine), Some(Ok(there)), Ok(context)) if there.address == context.address => {
+                dressed(Node::new(&one.place, docker(context)?), engine)
             }
-            None => {
-                let endpoint = endpoint(&one.place, environment).map_err(|error| Failure::engine(&error))?;
-                Node::new(&one.place, docker(endpoint)?)
+            (_, _, Ok(context)) => Node::new(&one.place, docker(context)?),
+            // Typed, it is the user's own choice, whoever wrote down where it is.
+            (Some(engine), Some(there), Err(_)) => {
+                let there = there.map_err(|error| Failure::engine(&error))?;
+                dressed(Node::new(&one.place, docker(there)?), engine)
             }
+            (_, _, Err(error)) => return Err(Failure::engine(&error)),
         };
         node.labels.extend(one.labels);
         node.platforms.extend(one.platforms);
@@ -54,20 +71,26 @@ pub fn engine_pool(
     let mut nodes = nodes.into_iter();
     match nodes.next() {
         Some(home) => Ok(EnginePool::new(home, nodes.collect())),
-        None => declared(project, environment),
+        None => declared(project, environment, own),
     }
 }
 
+/// How the origin of an address is told.
+const IMAGEFILE: &str = "by the Imagefile";
+
 /// Docker's own engine, and those of the Imagefile. One of these that is docker's own says more of it.
-fn declared(project: &Project, environment: &Environment) -> Result<EnginePool, Failure> {
-    let own = Endpoint::resolve(environment).map_err(|error| Failure::engine(&error))?;
+fn declared(project: &Project, environment: &Environment, own: &Own) -> Result<EnginePool, Failure> {
+    let default = Endpoint::resolve(environment).map_err(|error| Failure::engine(&error))?;
     let mut home: Option<Node> = None;
     let mut others = Vec::new();
     let mut unknown = Vec::new();
     for (name, engine) in &project.engines {
-        match endpoint_of(engine, environment) {
-            Ok(endpoint) if endpoint.address == own.address && home.is_none() => {
-                home = Some(dressed(Node::new(name, docker(own.clone())?), engine));
+        match endpoint_of(&engine.address, environment, IMAGEFILE) {
+            Ok(endpoint) if endpoint.address == default.address && home.is_none() => {
+                home = Some(dressed(Node::new(name, docker(default.clone())?), engine));
+            }
+            Ok(endpoint) if own.trusts(project, &endpoint, environment)? => {
+                others.push(dressed(Node::new(name, docker(endpoint)?), engine));
             }
             // The checkout's author names it: no login and no secret goes there.
             Ok(endpoint) => {
@@ -81,10 +104,10 @@ fn declared(project: &Project, environment: &Environment) -> Result<EnginePool, 
             }
         }
     }
-    let name = if project.engines.is_empty() { String::new() } else { own.address.to_string() };
+    let name = if project.engines.is_empty() { String::new() } else { default.address.to_string() };
     let home = match home {
         Some(home) => home,
-        None => Node::new(&name, docker(own)?),
+        None => Node::new(&name, docker(default)?),
     };
     let pool = EnginePool::new(home, others);
     for (name, error) in unknown {
@@ -100,13 +123,6 @@ fn dressed(mut node: Node, engine: &DeclaredEngine) -> Node {
     node.platforms.extend(engine.platforms.iter().cloned());
     node.jobs = engine.jobs;
     node
-}
-
-fn endpoint_of(engine: &DeclaredEngine, environment: &Environment) -> Result<Endpoint, EngineError> {
-    match &engine.address {
-        EngineAddress::Host(host) => Endpoint::of_host(environment, host, "from the Imagefile"),
-        EngineAddress::Context(name) => Endpoint::of_context(environment, name, "named by the Imagefile"),
-    }
 }
 
 fn endpoint(place: &str, environment: &Environment) -> Result<Endpoint, EngineError> {
@@ -165,6 +181,7 @@ pub fn jobs(pool: &EnginePool) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syntax::imagefile::EngineAddress;
 
     fn parsed(text: &str) -> Vec<Typed> {
         parse(&[text.to_owned()]).unwrap()
@@ -199,11 +216,11 @@ mod tests {
         let project = Project { engines: engines.into_iter().collect(), ..Project::default() };
         let environment =
             Environment { docker_host: Some("unix:///x.sock".into()), ..Environment::default() };
-        let pool = engine_pool(&[], &project, &environment).unwrap();
+        let pool = pool(&[], &project, &environment, &Own::Nowhere).unwrap();
         let names: Vec<&str> = pool.nodes().iter().map(|node| node.name.as_str()).collect();
         assert_eq!((names, pool.default_node().jobs), (vec!["here", "there"], Some(2)));
         // Typed, they are those that were typed, and no others.
-        let pool = super::engine_pool(&["there,labels=big".into()], &project, &environment).unwrap();
+        let pool = super::pool(&["there,labels=big".into()], &project, &environment, &Own::Nowhere).unwrap();
         assert!(pool.is_one() && pool.default_node().labels.len() == 2);
     }
 }

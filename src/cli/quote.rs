@@ -208,6 +208,41 @@ mod tests {
         assert_eq!(text("a\n\tb\u{1b}c\n"), "a\n\tb\\u{1b}c\n");
     }
 
+    /// A name for a person, what an attacker writes, and what is shown where one line is.
+    const TRICKS: [(&str, &str, &str); 12] = [
+        ("the clipboard", "x\u{1b}]52;c;aGk=\u{7}y", "x\\u{1b}]52;c;aGk=\\u{7}y"),
+        ("the clipboard in C1", "x\u{9d}52;c;aGk=\u{9c}y", "x\\u{9d}52;c;aGk=\\u{9c}y"),
+        ("a window's title", "x\u{1b}]0;owned\u{1b}\\y", "x\\u{1b}]0;owned\\u{1b}\\y"),
+        ("a link", "x\u{1b}]8;;http://h.invalid\u{1b}\\y", "x\\u{1b}]8;;http://h.invalid\\u{1b}\\y"),
+        ("an erased screen", "x\u{1b}[2J\u{1b}[Hy", "x\\u{1b}[2J\\u{1b}[Hy"),
+        ("hidden text", "x\u{1b}[8my", "x\\u{1b}[8my"),
+        ("a line", "x\nforged: fresh\ry", "x\\nforged: fresh\\ry"),
+        ("a line of Unicode", "x\u{85}y\u{2028}z\u{2029}", "x\\u{85}y\\u{2028}z\\u{2029}"),
+        ("an erased character", "x\u{8}\u{7f}y", "x\\u{8}\\u{7f}y"),
+        ("turned text", "x\u{202e}y\u{2066}", "x\\u{202e}y\\u{2066}"),
+        ("what is not seen", "x\u{200b}y\u{feff}", "x\\u{200b}y\\u{feff}"),
+        ("a tag nobody sees", "x\u{e0041}y", "x\\u{e0041}y"),
+    ];
+
+    #[test]
+    fn each_trick_alone_is_shown_and_does_nothing() {
+        for (trick, written, shown) in TRICKS {
+            assert_eq!(line(written), shown, "{trick}");
+            assert_eq!(part(written), shown, "{trick}");
+            let several = text(written);
+            assert!(several.chars().all(|c| c == '\n' || is_plain(c)), "{trick}: {several:?}");
+            let left = output(written.as_bytes());
+            assert!(left.chars().all(is_plain), "{trick}: {left:?}");
+            let value = serde_json::json!({ written: [written] });
+            let quoted = json(&value.to_string());
+            assert!(quoted.chars().all(is_plain), "{trick}: {quoted:?}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&quoted).unwrap(), value, "{trick}");
+            let (beside, span) = excerpt(written, 0..written.len());
+            assert!(beside.chars().all(|c| matches!(c, '\n' | '\t') || is_plain(c)), "{trick}: {beside:?}");
+            assert_eq!(span, 0..beside.len(), "{trick}");
+        }
+    }
+
     #[test]
     fn an_address_shows_without_its_password() {
         assert_eq!(line("ADD https://u:pw@h/x /"), "ADD https://****@h/x /");

@@ -149,7 +149,7 @@ impl Engine for DockerEngine {
             return Err(EngineError::Interrupted);
         }
         if self.credentials.withheld && !request.secrets.is_empty() {
-            let why = "the Imagefile names this engine, so it gets no secrets; `--engine NAME` is your word that it may";
+            let why = "the Imagefile names this engine, so it gets no secrets; `--engine NAME`, or a line in your own config.ron, is your word that it may";
             return Err(session::refused(request, why.into()));
         }
         let known = self.confirmed()?;

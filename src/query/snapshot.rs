@@ -13,10 +13,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::effect::Effect;
+use super::inputs::{Image, Text, Workspace};
 use super::{Db, ImkDb};
 use crate::engine::{CachedIdentity, ImageId};
 use crate::model::hash::ContentHash;
 use crate::state::folder::StateFolder;
+use crate::syntax::git_source;
 
 /// The name in the state folder.
 const FILE: &str = "snapshot";
@@ -92,11 +94,15 @@ fn prime(db: &ImkDb) {
     super::image::prime(db, db.zalsa());
 }
 
-/// Writes the database so that a crash leaves the old file or the new one.
+/// Writes the database so that a crash leaves the old file or the new one. One that was told an
+/// address with a password is not kept: the texts of Dockerfiles are in it.
 ///
 /// # Errors
 /// When it cannot be written; nothing but time is lost.
 pub fn save(state: &StateFolder, db: &mut ImkDb, memory: &Memory) -> std::io::Result<()> {
+    if tells_a_password(db) {
+        return state.remove(FILE);
+    }
     let memory = rmp_serde::to_vec(memory).map_err(std::io::Error::other)?;
     let queries =
         rmp_serde::to_vec(&<dyn salsa::Database>::as_serialize(db)).map_err(std::io::Error::other)?;
@@ -105,6 +111,19 @@ pub fn save(state: &StateFolder, db: &mut ImkDb, memory: &Memory) -> std::io::Re
     payload.extend(queries);
 
     state.replace(FILE, &envelope(&payload))
+}
+
+/// Whether an address with a password is in what the driver told the queries.
+fn tells_a_password(db: &ImkDb) -> bool {
+    let Some(workspace) = Workspace::try_get(db) else { return false };
+    let has = |text: &str| text.contains("://") && text.contains('@') && git_source::masked(text) != text;
+    let in_image = |image: &Image| {
+        let in_text = matches!(image.dockerfile(db), Text::Is(text) if has(text));
+        in_text || has(&format!("{:?} {:?}", image.options(db), image.paths(db)))
+    };
+    workspace.images(db).values().any(in_image)
+        || workspace.remotes(db).keys().any(|address| has(address))
+        || has(&format!("{:?}", workspace.outside(db)))
 }
 
 pub(crate) fn envelope(payload: &[u8]) -> Vec<u8> {

@@ -57,12 +57,15 @@ impl Trust {
         Self { users: [user, 0].into_iter().chain(caller).collect(), safe: safe_directories() }
     }
 
-    /// The owner of a path or, for a link, of either end, if that is nobody trusted here.
-    fn stranger(&self, path: &Path, folder: &Path) -> Option<u32> {
+    /// The owner of a path or, for a link, of either end, if that is nobody whose files are the person's own.
+    pub fn foreign_owner(&self, path: &Path) -> Option<u32> {
         let owners = [fs::symlink_metadata(path), fs::metadata(path)];
-        let strange = |owner: &u32| !self.users.contains(owner);
-        let owner = owners.into_iter().flatten().map(|it| it.uid()).find(strange)?;
-        (!self.is_safe(folder)).then_some(owner)
+        owners.into_iter().flatten().map(|it| it.uid()).find(|owner| !self.users.contains(owner))
+    }
+
+    /// As [`Self::foreign_owner`], unless the user calls the folder safe.
+    fn stranger(&self, path: &Path, folder: &Path) -> Option<u32> {
+        self.foreign_owner(path).filter(|_| !self.is_safe(folder))
     }
 
     /// git's rule: `*` is everything, `/path/*` all below, anything else a folder itself.

@@ -248,8 +248,9 @@ pub fn masked(text: &str) -> String {
         let (before, after) = rest.split_at(at + 3);
         out.push_str(before);
         let end = after.find(|c: char| c.is_whitespace() || "/\"'`#".contains(c)).unwrap_or(after.len());
+        let scheme = before.trim_end_matches("://").to_ascii_lowercase();
         let (shown, secret) = match after[..end].rfind('@') {
-            Some(secret) if before.ends_with("http://") || before.ends_with("https://") => (0, secret),
+            Some(secret) if scheme.ends_with("http") || scheme.ends_with("https") => (0, secret),
             Some(secret) => (after[..secret].find(':').map_or(secret, |colon| colon + 1), secret),
             None => (0, 0),
         };

@@ -5,7 +5,7 @@
 
 mod caches;
 mod declaration;
-mod decode;
+pub(in crate::syntax) mod decode;
 mod engines;
 pub mod format;
 mod inherit;

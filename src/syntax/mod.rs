@@ -21,3 +21,4 @@ mod shell_pattern;
 pub mod suggest;
 pub mod tag;
 mod text;
+pub mod user_config;

@@ -195,6 +195,8 @@ impl Sandbox {
             .env_remove("GITLAB_CI")
             .env_remove("MAKEFLAGS")
             .env("NO_COLOR", "1")
+            // The file of whoever runs the tests is none of theirs.
+            .env("XDG_CONFIG_HOME", "/nowhere")
             .env("IMK_PREFIX", &self.prefix);
         if let Some(engine) = &self.engine {
             command.env("DOCKER_HOST", engine).env_remove("DOCKER_CONTEXT");

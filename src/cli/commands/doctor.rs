@@ -42,6 +42,7 @@ pub fn run(global: &Global, args: &DoctorArgs, command: &Command) -> Result<(), 
     let mut checks = Vec::new();
     let located = locate::located(global)?;
     checks.push(settings::repository(global, &located));
+    checks.push(settings::user_config(&located));
     // Opening may mend what is looked at here.
     let files = state::files(global, &located);
     let opened = open::session(&quiet, false, &Cancel::default());

@@ -36,6 +36,15 @@ pub(super) enum Way {
     Direct,
 }
 
+/// What a client does when a server sends it elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Redirects {
+    /// Goes there; a header with a login stays behind at another host, a body does not.
+    Follow,
+    /// Stays: its body is for the server that was asked and for no other.
+    Refuse,
+}
+
 impl Files {
     /// Those for a host (`r.example:5000`); none without its folder.
     pub(super) fn of(folder: &Path, host: &str) -> Self {
@@ -70,7 +79,7 @@ pub(super) fn client(
     options: &Options,
     system: &RootCertStore,
     files: &Files,
-    way: Way,
+    (way, redirects): (Way, Redirects),
 ) -> Result<Client, String> {
     let mut store = system.clone();
     for file in &files.authorities {
@@ -88,14 +97,17 @@ pub(super) fn client(
             builder.with_client_auth_cert(certificates(ours)?, key).map_err(|error| bad(&error))?
         }
     };
-    finish(options, config, way)
+    finish(options, config, way, redirects)
 }
 
 /// A client that takes any certificate.
-pub(super) fn lenient_client(options: &Options, way: Way) -> Result<Client, String> {
+pub(super) fn lenient_client(
+    options: &Options,
+    (way, redirects): (Way, Redirects),
+) -> Result<Client, String> {
     let verifier = Arc::new(Anybody(ring::default_provider()));
     let config = builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-    finish(options, config, way)
+    finish(options, config, way, redirects)
 }
 
 fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, String> {
@@ -104,9 +116,14 @@ fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
         .map_err(|error| error.to_string())
 }
 
-fn finish(options: &Options, mut config: ClientConfig, way: Way) -> Result<Client, String> {
+fn finish(
+    options: &Options,
+    mut config: ClientConfig,
+    way: Way,
+    redirects: Redirects,
+) -> Result<Client, String> {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let redirects = redirect::Policy::custom(|attempt| {
+    let follow = redirect::Policy::custom(|attempt| {
         let secure = attempt.previous().first().is_some_and(|url| url.scheme() == "https");
         if attempt.previous().len() > 10 {
             attempt.error("it sends us round in circles")
@@ -122,7 +139,12 @@ fn finish(options: &Options, mut config: ClientConfig, way: Way) -> Result<Clien
     };
     builder
         .tls_backend_preconfigured(config)
-        .redirect(redirects)
+        .redirect(match redirects {
+            Redirects::Follow => follow,
+            Redirects::Refuse => redirect::Policy::none(),
+        })
+        // An address may hold a token in its query, which is not for where a redirect leads.
+        .referer(false)
         .connect_timeout(options.connect_timeout)
         .user_agent(concat!("imk/", env!("CARGO_PKG_VERSION")))
         .build()
@@ -201,13 +223,21 @@ mod tests {
         let file = folder.path().join("ca.crt");
         fs_err::write(&file, "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").unwrap();
         let files = Files { authorities: vec![file], ours: None };
-        let text = client(&Options::default(), &RootCertStore::empty(), &files, Way::Proxy).unwrap_err();
+        let text =
+            client(&Options::default(), &RootCertStore::empty(), &files, (Way::Proxy, Redirects::Follow))
+                .unwrap_err();
         assert!(text.contains("ca.crt"), "{text}");
     }
 
     #[test]
     fn clients_are_made_without_a_provider_for_the_process() {
-        client(&Options::default(), &RootCertStore::empty(), &Files::default(), Way::Proxy).unwrap();
-        lenient_client(&Options::default(), Way::Direct).unwrap();
+        client(
+            &Options::default(),
+            &RootCertStore::empty(),
+            &Files::default(),
+            (Way::Proxy, Redirects::Follow),
+        )
+        .unwrap();
+        lenient_client(&Options::default(), (Way::Direct, Redirects::Follow)).unwrap();
     }
 }

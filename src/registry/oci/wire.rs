@@ -19,7 +19,7 @@ use tokio_rustls::rustls::RootCertStore;
 use super::base::{Base, is_loopback};
 use super::fault::Fault;
 use super::passes::Auth;
-use super::tls::{self, Way};
+use super::tls::{self, Redirects, Way};
 use super::{retry, words};
 use crate::registry::RegistryError;
 use crate::registry::options::Options;
@@ -111,21 +111,31 @@ impl Wire {
 
     /// The client for a host. Hosts that need nothing of their own share one, and its connections.
     pub(super) fn client(&self, host: &str, lenient: bool) -> Result<Client, String> {
+        self.client_that(Redirects::Follow, host, lenient)
+    }
+
+    /// As [`Self::client`], for one that follows redirects or does not.
+    pub(super) fn client_that(
+        &self,
+        redirects: Redirects,
+        host: &str,
+        lenient: bool,
+    ) -> Result<Client, String> {
         let mut clients = self.clients.lock();
-        let own = format!("host {host} {lenient}");
+        let own = format!("host {host} {lenient} {redirects:?}");
         if let Some(client) = clients.get(&own) {
             return Ok(client.clone());
         }
         let way = if is_loopback(host) { Way::Direct } else { Way::Proxy };
         let files = tls::Files::of(&self.options.certificates, host);
-        let shared = format!("{way:?} {lenient}");
+        let shared = format!("{way:?} {lenient} {redirects:?}");
         let known = clients.get(&shared).filter(|_| files.is_empty()).cloned();
         let client = match known {
             Some(client) => client,
-            None if lenient && files.is_empty() => tls::lenient_client(&self.options, way)?,
+            None if lenient && files.is_empty() => tls::lenient_client(&self.options, (way, redirects))?,
             None => {
                 let system = self.authorities.get_or_init(tls::system_authorities);
-                tls::client(&self.options, system, &files, way)?
+                tls::client(&self.options, system, &files, (way, redirects))?
             }
         };
         if files.is_empty() {

@@ -21,10 +21,21 @@ const MOST_BRACKETS: usize = 64;
 
 /// Reads what can be read and tells everything that can't.
 pub(super) fn decode(text: &str) -> (RawFile, Vec<SyntaxError>) {
+    let mut file = RawFile::default();
+    let empty = "an Imagefile holds one value in parentheses: (images: {…})";
+    let errors = read_value(text, Some(empty), |reader, value| reader.file(value, &mut file));
+    (file, errors)
+}
+
+/// Hands the one value of a text to `take`. `empty` is what a text without one is told, where that is a mistake.
+pub(in crate::syntax) fn read_value(
+    text: &str,
+    empty: Option<&str>,
+    take: impl FnOnce(&mut Reader, &Expr<'_>),
+) -> Vec<SyntaxError> {
     if let Some(span) = too_deep(text) {
         let message = format!("more than {MOST_BRACKETS} brackets stand open here");
-        let error = SyntaxError::new(span, message).hint("an Imagefile needs five at the most; close them");
-        return (RawFile::default(), vec![error]);
+        return vec![SyntaxError::new(span, message).hint("five are enough for anything; close them")];
     }
     let (document, broken) = parse_document_lossy(text);
     let mut reader = Reader { errors: Vec::new() };
@@ -33,15 +44,15 @@ pub(super) fn decode(text: &str) -> (RawFile, Vec<SyntaxError>) {
         let span = Span::new(error.span().start_offset, error.span().end_offset);
         reader.errors.push(SyntaxError::new(span, format!("not valid RON: {}", error.kind())));
     }
-    let mut file = RawFile::default();
     match &document.value {
-        None if reader.errors.is_empty() => {
-            reader.wrong(Span::first_of(text), "an Imagefile holds one value in parentheses: (images: {…})");
+        None => {
+            if let Some(empty) = empty.filter(|_| reader.errors.is_empty()) {
+                reader.wrong(Span::first_of(text), empty);
+            }
         }
-        None => {}
-        Some(value) => reader.file(value, &mut file),
+        Some(value) => take(&mut reader, value),
     }
-    (file, reader.errors)
+    reader.errors
 }
 
 /// The bracket that is one too many. A bracket that closes another kind closes nothing, as in the parser.
@@ -70,11 +81,11 @@ fn too_deep(text: &str) -> Option<Span> {
     None
 }
 
-pub(super) struct Reader {
-    pub(super) errors: Vec<SyntaxError>,
+pub(in crate::syntax) struct Reader {
+    pub(in crate::syntax) errors: Vec<SyntaxError>,
 }
 
-pub(super) fn span_of(expr: &Expr<'_>) -> Span {
+pub(in crate::syntax) fn span_of(expr: &Expr<'_>) -> Span {
     Span::new(expr.span().start_offset, expr.span().end_offset)
 }
 
@@ -97,11 +108,11 @@ fn kind_of(expr: &Expr<'_>) -> &'static str {
 }
 
 impl Reader {
-    pub(super) fn wrong(&mut self, span: Span, message: impl Into<String>) {
+    pub(in crate::syntax) fn wrong(&mut self, span: Span, message: impl Into<String>) {
         self.errors.push(SyntaxError::new(span, message));
     }
 
-    pub(super) fn expected(&mut self, what: &str, expr: &Expr<'_>) {
+    pub(in crate::syntax) fn expected(&mut self, what: &str, expr: &Expr<'_>) {
         // The parser has told of this one already.
         if !matches!(expr, Expr::Error(_)) {
             self.wrong(span_of(expr), format!("expected {what}, found {}", kind_of(expr)));
@@ -147,7 +158,7 @@ impl Reader {
     }
 
     /// The fields of a set in parentheses; unknown and repeated ones are told, the others handed on.
-    pub(super) fn fields(
+    pub(in crate::syntax) fn fields(
         &mut self,
         value: &Expr<'_>,
         owner: &str,
@@ -195,7 +206,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn text(&mut self, value: &Expr<'_>) -> Option<Word> {
+    pub(in crate::syntax) fn text(&mut self, value: &Expr<'_>) -> Option<Word> {
         match value {
             Expr::String(text) => Some(Word { text: text.value.clone(), span: span_of(value) }),
             Expr::Option(option) => match &option.value {

@@ -120,7 +120,7 @@ fn a_key_held_down_on_a_bracket_does_not_take_all_memory() {
     let text = format!("(images: {{\"a\": {}]\n", "(".repeat(300));
     assert_eq!(
         mistakes(&text),
-        "1:78 more than 64 brackets stand open here (an Imagefile needs five at the most; close them)"
+        "1:78 more than 64 brackets stand open here (five are enough for anything; close them)"
     );
     assert!(mistakes(&"(]".repeat(500)).contains("more than 64"));
     let spread = "(images: {\"a\": (description: \"((((\")}) // (((".to_owned() + &"(".repeat(100);

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use clap::Command;
 
-use super::check::Check;
+use super::check::{Check, first_line};
 use crate::cli::args::Global;
+use crate::cli::engines::user_config::{self, Own};
 use crate::source::git::GitStore;
 use crate::source::locate::Located;
 use crate::source::outside;
@@ -33,6 +34,30 @@ pub(super) fn repository(global: &Global, located: &Located) -> Check {
         (None, None) => format!("the Dockerfiles below `{root}`: there is no Imagefile.ron upward"),
     };
     Check::ok("Imagefile", why)
+}
+
+/// Which file of the user's own is read.
+pub(super) fn user_config(located: &Located) -> Check {
+    const SECTION: &str = "configuration";
+    match user_config::read(&located.root) {
+        Ok(Own::Read(path, config)) => {
+            let engines = match config.engines.len() {
+                0 => "it trusts no engine of an Imagefile".to_owned(),
+                number => format!("engines that an Imagefile may name: {number}"),
+            };
+            Check::ok(SECTION, format!("`{}` is read: {engines}", path.display()))
+        }
+        Ok(Own::Absent(path)) => Check::ok(SECTION, format!("there is no `{}`: defaults", path.display())),
+        Ok(Own::Nowhere) => {
+            Check::ok(SECTION, "neither XDG_CONFIG_HOME nor HOME says where config.ron is: defaults")
+        }
+        Ok(Own::InCheckout(path)) => Check::warn(
+            SECTION,
+            format!("`{}` is inside the repository and is not read: defaults", path.display()),
+            "what a checkout can bring decides nothing; keep the file elsewhere",
+        ),
+        Err(failure) => Check::fail(SECTION, first_line(&failure), "imk stops at it: mend the file"),
+    }
 }
 
 /// Limits and settings of this machine that make a difference.

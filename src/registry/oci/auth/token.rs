@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::super::base::{Base, authority, is_lenient, is_private};
 use super::super::passes::{MARGIN, Pass};
+use super::super::tls::Redirects;
 use super::super::wire::{Ask, Wire, body};
 use super::super::words;
 use crate::credentials::{Found, Login, Secret};
@@ -56,7 +57,11 @@ impl Wire {
             return Ok(Err("it wants the login sent in plain words to another server".into()));
         }
         let host = authority(&url).unwrap_or_default();
-        let client = self.client(&host, is_lenient(&host, &self.options.insecure)).map_err(wrong)?;
+        let in_a_form = matches!(found.map(|found| &found.login), Some(Login::Identity(_)));
+        // A 307 or 308 has the form said again wherever it points.
+        let redirects = if in_a_form { Redirects::Refuse } else { Redirects::Follow };
+        let lenient = is_lenient(&host, &self.options.insecure);
+        let client = self.client_that(redirects, &host, lenient).map_err(wrong)?;
         let mut pairs: Vec<(&str, String)> =
             scopes(ask, wanted).into_iter().map(|scope| ("scope", scope)).collect();
         pairs.extend(wanted.service.map(|service| ("service", service.to_owned())));
@@ -94,6 +99,9 @@ impl Wire {
         };
         let response = self.patient(ask.about, ask.tries, self.options.answer_timeout, build).await?;
         let status = response.status();
+        if in_a_form && status.is_redirection() {
+            return Ok(Err("its server of tokens sends the login on, and it is not taken there".into()));
+        }
         let bytes = body(response, TOKEN, self.options.answer_timeout).await;
         let bytes =
             bytes.map_err(|fault| wrong(fault.map_or("its token is too long".into(), |fault| fault.why)))?;

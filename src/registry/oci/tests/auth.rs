@@ -275,3 +275,120 @@ fn another_server_behind_a_redirect_gets_no_pass() {
     assert!(!text.contains("hunter3"), "{text}");
     assert!(storage.seen().iter().all(|seen| seen.header("authorization").is_empty()));
 }
+
+/// A server that answers with tokens to whoever asks, and keeps what it was told.
+fn gullible() -> Server {
+    Server::start(|_, _| reply(200, r#"{"token":"stolen","access_token":"stolen"}"#))
+}
+
+#[test]
+fn an_identity_token_stays_with_the_server_that_was_asked() {
+    for status in [301, 302, 303, 307, 308] {
+        let thief = gullible();
+        let place = thief.host().replace("127.0.0.1", "localhost");
+        let server = Server::start(move |seen, _| match seen.target.starts_with("/token") {
+            true => reply(status, "").with("location", format!("http://{place}/token")),
+            false => challenge(seen, "app"),
+        });
+        let (_folder, options) = docker(&server, r#"{"identitytoken": "hunter2"}"#);
+        let error = OciRegistry::new(options).head(&at(&server, "app:1")).unwrap_err();
+        assert!(matches!(error, RegistryError::Denied { login: Some(_), .. }), "{status}: {error:?}");
+        assert!(error.to_string().contains("sends the login on"), "{status}: {error}");
+        assert_eq!(thief.lines(), [""; 0], "{status}");
+    }
+}
+
+#[test]
+fn a_password_for_a_token_stays_with_the_server_that_was_asked() {
+    for status in [301, 302, 303, 307, 308] {
+        // Another name, and the same name at another port.
+        for name in ["localhost", "127.0.0.1"] {
+            let thief = gullible();
+            let place = thief.host().replace("127.0.0.1", name);
+            let server = Server::start(move |seen, _| match seen.target.starts_with("/token") {
+                true => reply(status, "").with("location", format!("http://{place}/token")),
+                false => challenge(seen, "app"),
+            });
+            let registry = OciRegistry::new(given("hunter2", server.host()));
+            registry.head(&at(&server, "app:1")).unwrap_err();
+            for seen in thief.seen() {
+                assert_eq!(seen.header("authorization"), "", "{status} {name}");
+                assert!(!String::from_utf8_lossy(&seen.body).contains("hunter2"), "{status} {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_question_carries_a_pass_to_another_server() {
+    for status in [301, 302, 303, 307, 308] {
+        for name in ["localhost", "127.0.0.1"] {
+            for bearer in [true, false] {
+                let other = Server::start(|_, _| reply(404, ""));
+                let place = other.host().replace("127.0.0.1", name);
+                let server = Server::start(move |seen, _| match seen.header("authorization") {
+                    "" if seen.target.starts_with("/token") => reply(200, r#"{"token":"t"}"#),
+                    _ if seen.target.starts_with("/token") => reply(200, r#"{"token":"t"}"#),
+                    "" if bearer => challenge(seen, "app"),
+                    "" => reply(401, "").with("www-authenticate", "Basic"),
+                    _ => reply(status, "").with("location", format!("http://{place}{}", seen.target)),
+                });
+                let registry = OciRegistry::new(given("hunter2", server.host()));
+                let name = at(&server, "app:1");
+                let _ = registry.head(&name);
+                let _ = registry.manifest(&name);
+                let _ = registry.blob(&name, &digest::of(b"abc"));
+                let _ = registry.tags(&name);
+                let _ = registry.put_manifest(&name, &Manifest::new(MANIFEST, manifest("a")));
+                let _ = registry.has_blob(&name, &digest::of(b"abc"));
+                let _ = registry.mount(&name, &digest::of(b"abc"), &at(&server, "other"));
+                let seen = other.seen();
+                assert!(!seen.is_empty(), "{status}: the questions went there");
+                for seen in seen {
+                    assert_eq!(seen.header("authorization"), "", "{status} {}", seen.line());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mirror_gets_neither_the_login_nor_the_token_of_the_registry() {
+    let server = Server::start(|seen, _| match seen.header("authorization") {
+        _ if seen.target.starts_with("/token") => reply(200, r#"{"token":"t"}"#),
+        "Bearer t" => found(&manifest("a"), MANIFEST),
+        _ => challenge(seen, "app"),
+    });
+    for wants in ["Basic realm=\"x\"", "Bearer realm=\"/token\",service=\"r.example\""] {
+        let mirror = Server::start(move |seen, _| match seen.target.contains("/token") {
+            true => reply(401, ""),
+            false => reply(401, "").with("www-authenticate", wants),
+        });
+        let mut options = given("hunter2", server.host());
+        options.mirrors.insert(server.host(), vec![format!("http://{}", mirror.host())]);
+        let registry = OciRegistry::new(options);
+        assert!(registry.head(&at(&server, "app:1")).unwrap().is_some());
+        assert!(
+            registry.head(&at(&server, "app:2")).unwrap().is_some(),
+            "with a token of the registry known"
+        );
+        assert!(!mirror.seen().is_empty());
+        for seen in mirror.seen() {
+            assert_eq!(seen.header("authorization"), "", "{wants}: {}", seen.line());
+        }
+    }
+}
+
+#[test]
+fn where_a_redirect_leads_nobody_learns_what_stood_in_the_address_before() {
+    let other = Server::start(|_, _| reply(200, "abc").with("etag", "1"));
+    let place = other.host().replace("127.0.0.1", "localhost");
+    let server = Server::start(move |_, _| reply(302, "").with("location", format!("http://{place}/x")));
+    let url = format!("http://me:hunter2@{}/x?private_token=hunter3", server.host());
+    registry().web(&url).unwrap();
+    assert!(server.seen().iter().all(|seen| seen.header("authorization").starts_with("Basic")));
+    assert!(!other.seen().is_empty());
+    for seen in other.seen() {
+        assert_eq!((seen.header("authorization"), seen.header("referer")), ("", ""));
+    }
+}
