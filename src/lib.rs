@@ -50,6 +50,7 @@
 pub mod build;
 pub mod cli;
 pub mod credentials;
+pub mod embedded;
 pub mod engine;
 pub mod exec;
 pub mod explain;

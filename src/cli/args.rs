@@ -34,14 +34,23 @@ pub struct Global {
     /// The number of this build, for {build} in tags; else that of CI (BUILD_NUMBER, GITHUB_RUN_NUMBER, …)
     #[arg(long, value_name = "N", global = true, env = "IMK_BUILD_NUMBER")]
     pub build_number: Option<String>,
-    /// Build on these engines: a docker context, unix://, tcp:// or ssh://HOST, or one of the
-    /// Imagefile's `engines`, with ,labels=A+B ,platforms=linux/amd64+linux/arm64 ,jobs=N as needed
+    /// Build on these engines: a docker context, unix://, tcp:// or ssh://HOST, `embedded` for imk's own
+    /// builder, or one of the Imagefile's `engines`, with ,labels=A+B ,platforms=linux/amd64+linux/arm64 ,jobs=N as needed
     ///
     /// May be repeated. The first is home: it decides what is built where nothing is said of the platform,
     /// and --load brings targets there. In the variable IMK_ENGINE, spaces or commas stand between
     /// engines. Without any, docker's own rules lead to home, and the Imagefile declares the others.
     #[arg(long = "engine", value_name = "ENGINE", global = true, env = "IMK_ENGINE")]
     pub engines: Vec<String>,
+    /// Keep the images of `--engine embedded` in this folder, and not in ~/.local/share/imk/store
+    #[arg(long, value_name = "DIR", global = true, env = "IMK_STORE")]
+    pub store: Option<PathBuf>,
+    /// How `--engine embedded` keeps commands apart from the machine: `namespaces`, or `chroot`, which does not
+    #[arg(long, value_name = "HOW", global = true, env = "IMK_ISOLATION")]
+    pub isolation: Option<String>,
+    /// Let `RUN --mount=type=ssh` of `--engine embedded` use the agent of SSH_AUTH_SOCK
+    #[arg(long, global = true, env = "IMK_SSH", value_parser = FalseyValueParser::new())]
+    pub ssh: bool,
     /// Build for this platform
     #[arg(long, value_name = "OS/ARCH", global = true, env = "DOCKER_DEFAULT_PLATFORM")]
     pub platform: Option<String>,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::cli::failure::Failure;
 use crate::cli::registries::credentials;
+use crate::embedded::NAME;
 use crate::engine::{DockerEngine, Endpoint, Engine, EngineError, EnginePool, Environment, NoEngine, Node};
 use crate::session::project::Project;
 use crate::syntax::imagefile::DeclaredEngine;
@@ -25,28 +26,35 @@ struct Typed {
 
 /// The engines of a run: those that were typed, else docker's own and those of the Imagefile, of
 /// which the user's own file says who is trusted. A mistake in that file is one whether it is needed or not.
+///
+/// Where nobody has said which engine, and none listens where docker's own would, `embedded` makes one.
 pub fn engine_pool(
     typed: &[String],
     project: &Project,
     environment: &Environment,
+    embedded: &dyn Fn() -> Arc<dyn Engine>,
 ) -> Result<EnginePool, Failure> {
-    pool(typed, project, environment, &user_config::read(&project.root)?)
+    pool(typed, project, environment, (&user_config::read(&project.root)?, embedded))
 }
 
 fn pool(
     typed: &[String],
     project: &Project,
     environment: &Environment,
-    own: &Own,
+    (own, embedded): (&Own, &dyn Fn() -> Arc<dyn Engine>),
 ) -> Result<EnginePool, Failure> {
     if typed.iter().all(|text| text.trim().is_empty()) {
-        return declared(project, environment, own);
+        return match project.engines.is_empty() && !environment.names_an_engine() {
+            true => Ok(EnginePool::new(Node::new(NAME, embedded()), Vec::new())),
+            false => declared(project, environment, own),
+        };
     }
     let mut nodes: Vec<Node> = Vec::new();
     for one in parse(typed)? {
         let declared = project.engines.get(&one.place);
         let there = declared.map(|engine| endpoint_of(&engine.address, environment, IMAGEFILE));
         let mut node = match (declared, there, endpoint(&one.place, environment)) {
+            (None, _, _) if one.place == NAME => Node::new(NAME, embedded()),
             // A name that is the user's own context means that: an Imagefile takes no name from docker.
             (Some(engine), Some(Ok(there)), Ok(context)) if there.address == context.address => {
                 dressed(Node::new(&one.place, docker(context)?), engine)
@@ -216,11 +224,13 @@ mod tests {
         let project = Project { engines: engines.into_iter().collect(), ..Project::default() };
         let environment =
             Environment { docker_host: Some("unix:///x.sock".into()), ..Environment::default() };
-        let pool = pool(&[], &project, &environment, &Own::Nowhere).unwrap();
+        let none = || -> Arc<dyn Engine> { Arc::new(NoEngine) };
+        let pool = pool(&[], &project, &environment, (&Own::Nowhere, &none)).unwrap();
         let names: Vec<&str> = pool.nodes().iter().map(|node| node.name.as_str()).collect();
         assert_eq!((names, pool.default_node().jobs), (vec!["here", "there"], Some(2)));
         // Typed, they are those that were typed, and no others.
-        let pool = super::pool(&["there,labels=big".into()], &project, &environment, &Own::Nowhere).unwrap();
+        let pool = super::pool(&["there,labels=big".into()], &project, &environment, (&Own::Nowhere, &none))
+            .unwrap();
         assert!(pool.is_one() && pool.default_node().labels.len() == 2);
     }
 }

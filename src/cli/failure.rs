@@ -73,7 +73,7 @@ impl Failure {
             EngineError::Interrupted => Self::silent(130),
             EngineError::Unreachable { .. } => Self::with_hint(
                 error.to_string(),
-                "`sudo systemctl start docker` starts one; `imk plan` needs none",
+                "`sudo systemctl start docker` starts one, `--engine embedded` builds without; `imk plan` needs none",
             ),
             other => Self::error(other.to_string()),
         }

@@ -7,6 +7,7 @@ mod ci;
 pub mod command;
 mod commands;
 mod complete;
+mod embedded;
 mod engines;
 mod failure;
 mod locate;
@@ -28,6 +29,10 @@ use out::Drawn;
 
 /// Runs the command line of this process; the number is its exit status.
 pub fn main() -> u8 {
+    // A process that runs commands of an image is imk itself, called by imk.
+    if let Some(status) = crate::embedded::answered() {
+        return status;
+    }
     if complete::answered() {
         return 0;
     }

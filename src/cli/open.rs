@@ -7,11 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cli::args::Global;
 use crate::cli::failure::{Failure, open_error};
-use crate::cli::{engines, locate, out, overrides, registries};
+use crate::cli::{embedded, engines, locate, out, overrides, registries};
+use crate::embedded::NAME;
 use crate::engine::{Cancel, Environment, NoEngine};
 use crate::explain::affected::{Affected, affected};
 use crate::explain::tree_state::{Asked, States, StatesError};
-use crate::registry::OciRegistry;
+use crate::registry::{OciRegistry, Registry};
 use crate::session::open::{Kept, OpenError, Opening, Session};
 use crate::session::overlays;
 use crate::session::project::Overrides;
@@ -150,13 +151,14 @@ fn open<Recipes: FnOnce() -> Result<Vec<String>, ReadError>>(
 ) -> Result<Session, Failure> {
     let Files { located, state, tree, recipes } = files;
     let environment = Environment::from_lookup(|name| std::env::var(name).ok());
-    let registry = Arc::new(OciRegistry::new(registries::registries(global, &state, cancel)?));
+    let registry: Arc<dyn Registry> =
+        Arc::new(OciRegistry::new(registries::registries(global, &state, cancel)?));
     let opening = Opening {
         located,
         overrides,
         // Which engines there are is known when the Imagefile has been read.
         engine: Arc::new(NoEngine),
-        registry,
+        registry: Arc::clone(&registry),
         asking: asking(global),
         tree: Arc::clone(&tree),
         cancel: cancel.clone(),
@@ -170,7 +172,18 @@ fn open<Recipes: FnOnce() -> Result<Vec<String>, ReadError>>(
     };
     let mut session = Session::open_with(opening, recipes, waiting, kept)
         .map_err(|error| open_error(error, |path| locate::text(&*tree, path)))?;
-    session.executor.enlist(engines::engine_pool(&global.engines, &session.project, &environment)?);
+    let maker = embedded::Maker::new(global, registry)?;
+    let pool = engines::engine_pool(&global.engines, &session.project, &environment, &|| maker.engine())?;
+    let chosen = global.engines.is_empty() && pool.default_node().name == NAME;
+    session.executor.enlist(pool);
+    if exclusive {
+        if chosen {
+            out::note(format_args!(
+                "note: no engine is configured here, so imk builds by itself; `--engine` names one"
+            ));
+        }
+        embedded::tell_of_switch(&session);
+    }
     overlays::on_fetch(&mut session, Arc::new(|url: &str| out::note(format_args!("fetching from {url}"))));
     Ok(session)
 }

@@ -257,4 +257,10 @@ pub trait Engine: Send + Sync {
 
     /// Fetches an image from the registry in its name; `None` when the registry has no such image.
     fn pull(&self, reference: &str, cancel: &Cancel) -> Result<Option<ImageId>, EngineError>;
+
+    /// Frees what none of its images needs any more, and says how many bytes that was. An engine that
+    /// is not imk's alone frees nothing: that is for its owner to ask.
+    fn collect(&self) -> Result<u64, EngineError> {
+        Ok(0)
+    }
 }

@@ -47,6 +47,19 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// Whether somebody has said which engine is meant, or one has its socket where docker's default is. One
+    /// that is named and does not answer is still the one that is meant.
+    pub fn names_an_engine(&self) -> bool {
+        let named = |name: &str| !name.is_empty() && name != "default";
+        self.docker_host.is_some()
+            || self.docker_context.as_deref().is_some_and(named)
+            // A configuration that cannot be read may name one.
+            || current_context(self).map_or(true, |context| context.as_deref().is_some_and(named))
+            || Path::new(DEFAULT_SOCKET).exists()
+    }
+}
+
 /// An engine's address, and where the choice came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {

@@ -59,7 +59,7 @@ impl Traffic {
 }
 
 /// A file's bytes, which turn into an error when they are not the announced ones.
-pub(super) struct CheckedFile<'a> {
+pub(crate) struct CheckedFile<'a> {
     file: &'a UsedFile,
     source: Box<dyn Read + Send>,
     hasher: blake3::Hasher,
@@ -126,7 +126,7 @@ pub(super) fn engine_error(error: &io::Error) -> Option<EngineError> {
 }
 
 /// Names the first file that no image can hold.
-pub(super) fn refuse_special(files: &UsedFiles) -> Result<(), EngineError> {
+pub(crate) fn refuse_special(files: &UsedFiles) -> Result<(), EngineError> {
     match files.files.iter().find(|file| file.kind == FileKind::Special) {
         None => Ok(()),
         Some(file) => Err(EngineError::Refused {

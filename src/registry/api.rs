@@ -3,7 +3,7 @@
 //! Knows no registry of any kind, and no HTTP.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +74,15 @@ pub trait Registry: Send + Sync {
     /// A small blob, such as an image's configuration, checked against its digest. A missing one is an error.
     fn blob(&self, repository: &Reference, digest: &str) -> Result<Vec<u8>, RegistryError>;
 
+    /// Writes a blob of any size into `into` as it comes, and fails in the end when its digest is another
+    /// one: what was written is worth something only after that. A missing one is an error.
+    fn download(
+        &self,
+        repository: &Reference,
+        digest: &str,
+        into: &mut dyn Write,
+    ) -> Result<(), RegistryError>;
+
     /// Whether a repository has a blob.
     fn has_blob(&self, repository: &Reference, digest: &str) -> Result<bool, RegistryError>;
 
@@ -95,6 +104,9 @@ pub trait Registry: Send + Sync {
     /// where the server has none. `None` when there is no such file. No registry's business, but
     /// one door to the network is enough.
     fn web(&self, url: &str) -> Result<Option<String>, RegistryError>;
+
+    /// Writes a file of the web into `into`. `false` when there is no such file.
+    fn fetch(&self, url: &str, into: &mut dyn Write) -> Result<bool, RegistryError>;
 
     /// All tags of a repository, sorted; none for a repository the registry does not know.
     fn tags(&self, repository: &Reference) -> Result<Vec<String>, RegistryError>;

@@ -7,6 +7,7 @@
 //! of clients serve all threads; both are made by the first question.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -138,6 +139,20 @@ impl Registry for OciRegistry {
 
     fn blob(&self, repository: &Reference, digest: &str) -> Result<Vec<u8>, RegistryError> {
         self.wait(repository, self.client.blob(repository, digest))
+    }
+
+    fn download(
+        &self,
+        repository: &Reference,
+        digest: &str,
+        into: &mut dyn Write,
+    ) -> Result<(), RegistryError> {
+        self.wait(repository, self.client.download(repository, digest, into))
+    }
+
+    fn fetch(&self, url: &str, into: &mut dyn Write) -> Result<bool, RegistryError> {
+        let about = place_of(url);
+        self.wait(&about, self.client.fetch(&about, url, into))
     }
 
     fn has_blob(&self, repository: &Reference, digest: &str) -> Result<bool, RegistryError> {

@@ -5,16 +5,16 @@
 //! of stages and stages not reached do not count. Knows no files, no digests and
 //! no image configuration beyond what the request brings.
 
-mod evaluate;
-mod globals;
-mod mounts;
-mod names;
+pub(crate) mod evaluate;
+pub(crate) mod globals;
+pub(crate) mod mounts;
+pub(crate) mod names;
 mod pin;
 pub mod platform;
-mod reach;
+pub(crate) mod reach;
 mod recipe;
-mod scope;
-mod sources;
+pub(crate) mod scope;
+pub(crate) mod sources;
 mod transfer;
 
 use std::collections::BTreeMap;
@@ -24,10 +24,11 @@ use super::error::{Span, SyntaxError};
 use super::reads::Reads;
 use super::suggest::did_you_mean;
 use super::text::quoted;
-use recipe::Target;
 use scope::Scope;
 
-pub use recipe::{BaseUse, CanonicalInstruction, How, ReachedStage, Recipe, Remote, Request, StageBase};
+pub use recipe::{
+    BaseUse, CanonicalInstruction, How, ReachedStage, Recipe, Remote, Request, StageBase, Target,
+};
 
 /// Works out what a target is made of. Every mistake is reported.
 ///
@@ -94,7 +95,7 @@ fn sorted(mut errors: Vec<SyntaxError>) -> Vec<SyntaxError> {
 }
 
 /// By name in any case, or by number (`findStateByName`; the number is imk's own).
-fn target(file: &Dockerfile, wanted: Option<&str>) -> Result<Target, SyntaxError> {
+pub(crate) fn target(file: &Dockerfile, wanted: Option<&str>) -> Result<Target, SyntaxError> {
     let found = match wanted {
         None => file.stages.len().checked_sub(1),
         Some(wanted) => {

@@ -37,6 +37,7 @@ mod chain;
 mod ci;
 mod diff;
 mod differential;
+mod embedded;
 mod engine;
 mod engines;
 mod events;

@@ -15,6 +15,7 @@ pub struct Sandbox {
     folder: tempfile::TempDir,
     prefix: String,
     engine: Option<String>,
+    store: Option<tempfile::TempDir>,
 }
 
 /// How one run of `imk` ended.
@@ -66,7 +67,7 @@ impl Sandbox {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = tempfile::Builder::new().prefix("imk-test-").tempdir().unwrap();
         let prefix = format!("imk-test/{}-{number}/", std::process::id());
-        Self { folder, prefix, engine: None }
+        Self { folder, prefix, engine: None, store: None }
     }
 
     /// A repository with these files: `//- path` headings, each followed by its text.
@@ -96,6 +97,17 @@ impl Sandbox {
     pub fn without_engine(mut self) -> Self {
         self.engine = Some("unix:///nowhere/docker.sock".into());
         self
+    }
+
+    /// Builds without an engine, in a store of its own.
+    pub fn embedded(mut self) -> Self {
+        self.store = Some(tempfile::Builder::new().prefix("imk-test-store-").tempdir().unwrap());
+        self
+    }
+
+    /// The store of [`Self::embedded`].
+    pub fn store(&self) -> PathBuf {
+        self.store.as_ref().expect("it is embedded").path().join("store")
     }
 
     /// Names its images so.
@@ -201,6 +213,9 @@ impl Sandbox {
         if let Some(engine) = &self.engine {
             command.env("DOCKER_HOST", engine).env_remove("DOCKER_CONTEXT");
         }
+        if self.store.is_some() {
+            command.env("IMK_ENGINE", "embedded").env("IMK_STORE", self.store());
+        }
         command
     }
 
@@ -267,7 +282,7 @@ fn times(line: &str) -> String {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        if self.engine.is_some() || std::env::var_os("IMK_TEST_NO_ENGINE").is_some() {
+        if self.engine.is_some() || self.store.is_some() || std::env::var_os("IMK_TEST_NO_ENGINE").is_some() {
             return;
         }
         let filter = format!("reference={}*", self.prefix);

@@ -1,7 +1,7 @@
 //! How the fake registry answers: the trait, over what it keeps in memory.
 
 use std::collections::BTreeMap;
-use std::io::SeekFrom;
+use std::io::{SeekFrom, Write};
 
 use super::super::document::{CREATED, MANIFEST, artifact, is_index};
 use super::super::{Content, by_digest, place_of};
@@ -139,6 +139,25 @@ impl Registry for FakeRegistry {
                 .cloned()
                 .ok_or_else(|| RegistryError::refused(repository, format!("blob {digest}"), "blob unknown"))
         })
+    }
+
+    fn download(
+        &self,
+        repository: &Reference,
+        digest: &str,
+        into: &mut dyn Write,
+    ) -> Result<(), RegistryError> {
+        let bytes = self.blob(repository, digest)?;
+        into.write_all(&bytes)
+            .map_err(|error| RegistryError::refused(repository, "fetching a blob", error.to_string()))
+    }
+
+    /// The file's content is what tells its states apart.
+    fn fetch(&self, url: &str, into: &mut dyn Write) -> Result<bool, RegistryError> {
+        let Some(state) = self.web(url)? else { return Ok(false) };
+        let kept = into.write_all(state.as_bytes());
+        kept.map_err(|error| RegistryError::refused(&place_of(url), "fetching a file", error.to_string()))?;
+        Ok(true)
     }
 
     fn has_blob(&self, repository: &Reference, digest: &str) -> Result<bool, RegistryError> {

@@ -3,7 +3,7 @@
 //! Gives them piece by piece and can begin again. What comes from a registry is
 //! checked against its digest before the last piece is given.
 
-use std::io::{Read, SeekFrom};
+use std::io::{Read, SeekFrom, Write};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{Response, StatusCode};
@@ -70,6 +70,13 @@ impl<'a> Source<'a> {
     }
 }
 
+/// What a piece that was written at once is not larger than.
+const PIECE: usize = 1 << 20;
+
+fn kept(from: &Reference, what: &str, error: &std::io::Error) -> RegistryError {
+    RegistryError::refused(from, format!("fetching {what}"), format!("it cannot be kept: {error}"))
+}
+
 fn read(content: &mut dyn Content, size: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     content.take(size as u64).read_to_end(&mut bytes)?;
@@ -109,6 +116,23 @@ impl Download<'_> {
 }
 
 impl Client {
+    /// Writes a blob into `into`, piece by piece.
+    pub(super) async fn download(
+        &self,
+        from: &Reference,
+        digest: &str,
+        into: &mut dyn Write,
+    ) -> Result<(), RegistryError> {
+        let mut source = Source::download(self, from, digest);
+        loop {
+            let piece = source.next(from, PIECE).await?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            into.write_all(&piece).map_err(|error| kept(from, digest, &error))?;
+        }
+    }
+
     /// A blob's bytes as they come, not checked yet.
     async fn blob_stream(&self, from: &Reference, digest: &str) -> Result<Response, RegistryError> {
         let what = format!("the question for blob {digest}");

@@ -4,6 +4,8 @@
 //! `Last-Modified` with the length); a server that says neither makes us read the file.
 //! BuildKit asks for the same before every build. No login is sent anywhere.
 
+use std::io::Write;
+
 use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap, LAST_MODIFIED};
 use reqwest::{Method, StatusCode, Url};
 
@@ -39,6 +41,37 @@ impl Client {
             }
         }
         Ok(None)
+    }
+
+    /// Writes a file into `into`. `false` when there is no such file.
+    pub(super) async fn fetch(
+        &self,
+        about: &Reference,
+        url: &str,
+        into: &mut dyn Write,
+    ) -> Result<bool, RegistryError> {
+        let no = |why: String| RegistryError::refused(about, "fetching a file", why);
+        let url: Url = url.parse().map_err(|error| no(format!("`{url}` is no address: {error}")))?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let client = self.wire.client(&host, is_loopback(&host)).map_err(no)?;
+        let options = &self.wire.options;
+        let build = || client.get(url.clone());
+        let mut answer = self.wire.patient(about, options.retry.tries, options.answer_timeout, build).await?;
+        match answer.status() {
+            StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(false),
+            status if !status.is_success() => return Err(no(format!("the server says {status}"))),
+            _ => {}
+        }
+        loop {
+            let piece = tokio::time::timeout(options.answer_timeout, answer.chunk()).await;
+            let piece = piece.map_err(|_| RegistryError::unreachable(about, "the file stops coming"))?;
+            match piece.map_err(|error| RegistryError::unreachable(about, error.without_url().to_string()))? {
+                Some(bytes) => {
+                    into.write_all(&bytes).map_err(|error| no(format!("it cannot be kept: {error}")))?
+                }
+                None => return Ok(true),
+            }
+        }
     }
 
     async fn read_through(

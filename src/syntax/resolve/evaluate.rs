@@ -363,7 +363,7 @@ fn form(command: &Command) -> &'static str {
 }
 
 /// What the shell is given (`dispatchRun`): a lone heredoc is the script itself.
-fn command_line(run: &Run) -> Vec<String> {
+pub fn command_line(run: &Run) -> Vec<String> {
     let (Some(first), [line]) = (run.heredocs.first(), run.command.args.as_slice()) else {
         return run.command.args.clone();
     };

@@ -70,6 +70,23 @@ impl Scope {
         Some(environment)
     }
 
+    /// Every variable that a command sees, arguments included.
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        let mut all = BTreeMap::new();
+        let mut take = |variables: &BTreeMap<String, Variable>| {
+            for (name, variable) in variables {
+                all.entry(name.clone()).or_insert_with(|| variable.value.clone());
+            }
+        };
+        take(&self.own);
+        let mut layer = self.below.as_deref();
+        while let Some(current) = layer {
+            take(&current.variables);
+            layer = current.below.as_deref();
+        }
+        all
+    }
+
     fn find(&self, name: &str) -> Option<&Variable> {
         if let Some(found) = self.own.get(name) {
             return Some(found);

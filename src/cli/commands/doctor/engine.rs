@@ -57,6 +57,9 @@ fn checks_of(engine: &dyn Engine, name: &str) -> Vec<Check> {
     ));
     let (builder, store) = identity.builder.split_once('/').unwrap_or((&identity.builder, &about.store));
     checks.push(match builder {
+        crate::embedded::NAME => {
+            Check::ok(SECTION, format!("{name}builder imk's own, images in a content store"))
+        }
         "buildkit" => Check::ok(SECTION, format!("{name}builder BuildKit, store {store}")),
         _ => Check::warn(
             SECTION,

@@ -1,0 +1,74 @@
+//! imk's own builder as the command line asks for it, and where nobody asked for any other.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::args::Global;
+use super::failure::Failure;
+use super::out;
+use crate::embedded::{EmbeddedEngine, Isolation, NAME};
+use crate::engine::Engine;
+use crate::registry::Registry;
+use crate::session::open::Session;
+
+/// Makes the engine, when there is to be one.
+pub struct Maker {
+    store: PathBuf,
+    isolation: Isolation,
+    registry: Arc<dyn Registry>,
+    agent: Option<PathBuf>,
+}
+
+impl Maker {
+    /// With the registries of this run.
+    pub fn new(global: &Global, registry: Arc<dyn Registry>) -> Result<Self, Failure> {
+        let isolation = match global.isolation.as_deref() {
+            None | Some("namespaces") => Isolation::Namespaces,
+            Some("chroot") => Isolation::Chroot,
+            Some(other) => {
+                let hint = "it is `namespaces` or `chroot`";
+                return Err(Failure::with_hint(format!("there is no isolation `{other}`"), hint));
+            }
+        };
+        let agent = if global.ssh { std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from) } else { None };
+        Ok(Self { store: store(global), isolation, registry, agent })
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> Arc<dyn Engine> {
+        let engine = EmbeddedEngine::new(self.store.clone(), Arc::clone(&self.registry));
+        Arc::new(engine.isolated(self.isolation).with_agent(self.agent.clone()))
+    }
+}
+
+/// The folder of the image store: one a user, since images of many repositories share their layers.
+pub fn store(global: &Global) -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let own = || {
+        let data = variable("XDG_DATA_HOME").filter(|path| path.is_absolute());
+        let data = data.or_else(|| variable("HOME").map(|home| home.join(".local/share")));
+        data.unwrap_or_else(|| PathBuf::from("/var/lib")).join("imk/store")
+    };
+    global.store.clone().unwrap_or_else(own)
+}
+
+/// Says that images will be built anew because another kind of builder made the last ones, in one line.
+pub fn tell_of_switch(session: &Session) {
+    let own = |engine: &str| engine.starts_with(NAME);
+    let pool = session.executor.pool();
+    let is_own = pool.default_node().name == NAME;
+    let records = session.executor.ledger.records();
+    let (ours, theirs): (Vec<_>, Vec<_>) = records.iter().partition(|record| own(&record.engine));
+    let switched =
+        if is_own { ours.is_empty() && !theirs.is_empty() } else { theirs.is_empty() && !ours.is_empty() };
+    if switched {
+        let (now, before) = if is_own {
+            ("imk's own builder", "another engine")
+        } else {
+            ("this engine", "imk's own builder")
+        };
+        out::note(format_args!(
+            "note: {before} built these images until now; {now} builds each of them anew, once"
+        ));
+    }
+}

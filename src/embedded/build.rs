@@ -1,0 +1,297 @@
+//! One build from its request to its image: stage by stage, instruction by instruction.
+//!
+//! A stage is its configuration and its layers. Which file of a stage is where is asked of the layers'
+//! headers, and only when an instruction wants to know.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::config::Config;
+use super::context::Context;
+use super::images::Images;
+use super::layer::TIME;
+use super::patch::Making;
+use super::plan::{Plan, base};
+use super::run::Runner;
+use super::trouble::{Result, refusal};
+use super::view::View;
+use crate::engine::{BuildEvent, BuildFailure, BuildRequest, Cancel, ContextFiles, EngineError};
+use crate::syntax::dockerfile::Instruction;
+use crate::syntax::expand::Expansion;
+use crate::syntax::resolve::names::Source;
+use crate::syntax::resolve::scope::Scope;
+
+/// A stage on its way.
+pub struct Stage {
+    /// What it says of itself, and its layers.
+    pub config: Config,
+    /// Its variables.
+    pub scope: Scope,
+    /// For which platform.
+    pub platform: String,
+    view: Option<View>,
+}
+
+/// Finds the files of a git repository, by what `ADD` says of it. The error is a sentence.
+pub type Repositories =
+    dyn Fn(&str) -> std::result::Result<std::sync::Arc<dyn ContextFiles>, String> + Send + Sync;
+
+/// One build under way.
+pub struct Build<'a> {
+    /// What is asked for.
+    pub request: &'a BuildRequest,
+    /// Where images are.
+    pub images: &'a Images<'a>,
+    /// What runs commands.
+    pub runner: &'a Runner<'a>,
+    /// The Dockerfile.
+    pub plan: Plan,
+    /// The files that were sent.
+    pub context: Context,
+    /// The platform of the image.
+    pub platform: String,
+    /// Seconds since 1970 that files and image bear.
+    pub time: u64,
+    /// Told what happens.
+    pub events: &'a (dyn Fn(BuildEvent) + Sync),
+    /// Set to stop.
+    pub cancel: &'a Cancel,
+    /// Stages that are done, by number.
+    pub done: RefCell<BTreeMap<usize, Stage>>,
+    /// Where `ADD` of a git repository finds its files.
+    pub repositories: Option<&'a Repositories>,
+    /// The socket of an ssh agent, for commands that ask for one.
+    pub agent: Option<std::path::PathBuf>,
+    /// Counts the sources of instructions.
+    pub sources: std::cell::Cell<u64>,
+}
+
+/// Where an instruction stands: which step of how many.
+struct Place<'t> {
+    stage: &'t str,
+    number: u32,
+    total: u32,
+    /// The text its spans are about.
+    text: &'t str,
+}
+
+/// How an instruction ended.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// The layer that it gave.
+    pub layer: Option<String>,
+    /// Nothing had to be done for it.
+    pub cached: bool,
+}
+
+impl Outcome {
+    /// Of an instruction that only says something of the image.
+    pub const NOTHING: Self = Self { layer: None, cached: true };
+}
+
+impl<'a> Build<'a> {
+    /// Prepares a build.
+    pub fn new(
+        request: &'a BuildRequest,
+        images: &'a Images<'a>,
+        runner: &'a Runner<'a>,
+        native: &str,
+        events: &'a (dyn Fn(BuildEvent) + Sync),
+        cancel: &'a Cancel,
+    ) -> Result<Self> {
+        let platform = request.platform.clone().unwrap_or_else(|| native.to_owned());
+        let time = match request.args.get("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) {
+            None => TIME,
+            Some(text) => text.parse().map_err(|_| {
+                refusal(
+                    format!("building `{}`", request.image),
+                    format!("SOURCE_DATE_EPOCH is `{text}`, and not a number of seconds"),
+                )
+            })?,
+        };
+        Ok(Self {
+            request,
+            images,
+            runner,
+            plan: Plan::of(request, &platform, native, images)?,
+            context: Context::new(std::sync::Arc::clone(&request.files))?,
+            platform,
+            time,
+            events,
+            cancel,
+            done: RefCell::default(),
+            repositories: None,
+            agent: None,
+            sources: std::cell::Cell::new(0),
+        })
+    }
+
+    /// Builds all that is needed; answers with the image's id.
+    pub fn run(&self) -> Result<String> {
+        for (index, triggers) in &self.plan.reached {
+            let stage = self.stage(*index, triggers)?;
+            self.done.borrow_mut().insert(*index, stage);
+        }
+        let mut done = self.done.borrow_mut();
+        let stage = done.remove(&self.plan.target.index);
+        let mut config = stage.map(|stage| stage.config).ok_or_else(|| {
+            refusal(format!("building `{}`", self.request.image), "its target stage was not reached")
+        })?;
+        for (name, value) in &self.request.labels {
+            config.set_label(name, value);
+        }
+        let created = i64::try_from(self.time).ok().and_then(|time| jiff::Timestamp::from_second(time).ok());
+        let created = created.unwrap_or_default().to_string();
+        self.images.keep(&config.to_bytes(&created))
+    }
+
+    fn stage(&self, index: usize, triggers: &[Instruction]) -> Result<Stage> {
+        let (stage, head) = (&self.plan.file.stages[index], &self.plan.heads.stages[index]);
+        let mut here = self.begin(index)?;
+        let name = stage.name.as_ref().map_or_else(|| format!("stage-{index}"), |name| name.text.clone());
+        let name =
+            if self.plan.file.stages.len() == 1 && stage.name.is_none() { String::new() } else { name };
+        let total = u32::try_from(triggers.len() + stage.instructions.len() + 1).unwrap_or(u32::MAX);
+        let mut place = Place { stage: &name, number: 1, total, text: &self.request.dockerfile };
+        let from = match &head.source {
+            Source::Scratch => "scratch",
+            Source::Stage(_) => stage.base.text.as_str(),
+            Source::Image(name) | Source::Context(name) => name,
+        };
+        self.tell(&place, &format!("FROM {from}"), |_| Ok(Outcome::NOTHING))?;
+        let texts = here.config.begin();
+        for (at, trigger) in triggers.iter().enumerate() {
+            place.number += 1;
+            place.text = texts.get(at).map_or("", String::as_str);
+            self.step(&place, trigger, &mut here)?;
+        }
+        place.text = &self.request.dockerfile;
+        for instruction in &stage.instructions {
+            place.number += 1;
+            self.step(&place, instruction, &mut here)?;
+        }
+        Ok(here)
+    }
+
+    /// What a stage begins with.
+    fn begin(&self, index: usize) -> Result<Stage> {
+        let head = &self.plan.heads.stages[index];
+        let platform = head.platform.clone().unwrap_or_else(|| self.platform.clone());
+        match &head.source {
+            Source::Stage(base) => {
+                let mut done = self.done.borrow_mut();
+                let base = done.get_mut(base).ok_or_else(|| {
+                    refusal(format!("building `{}`", self.request.image), "a stage it needs was not built")
+                })?;
+                let (config, scope) = (base.config.clone(), base.scope.child());
+                Ok(Stage { config, scope, platform: base.platform.clone(), view: base.view.clone() })
+            }
+            Source::Scratch => {
+                let config = Config::scratch(&platform);
+                let scope = Scope::of_base(Some(&BTreeMap::new()));
+                Ok(Stage { config, scope, platform, view: Some(View::default()) })
+            }
+            Source::Image(name) | Source::Context(name) => {
+                let config = self.plan.bases.get(&(name.clone(), platform.clone())).cloned();
+                let config = config.ok_or_else(|| {
+                    refusal(format!("beginning with `{name}`"), "its configuration was not looked up")
+                })?;
+                let pairs = config.list("Env");
+                let pairs = pairs.iter().filter_map(|pair| pair.split_once('='));
+                let environment = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+                let scope = Scope::of_base(Some(&environment));
+                Ok(Stage { config, scope, platform, view: None })
+            }
+        }
+    }
+
+    /// The files of an image that is no stage.
+    pub fn image(&self, name: &str) -> Result<View> {
+        let config = base(self.images, name, &self.platform)?;
+        self.images.layers.view(&config.diff_ids)
+    }
+
+    fn step(&self, place: &Place<'_>, instruction: &Instruction, here: &mut Stage) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            return Err(EngineError::Interrupted);
+        }
+        let text = place.text.get(instruction.span.start..instruction.span.end).unwrap_or_default();
+        let shown = one_line(text);
+        self.tell(place, &shown, |id| {
+            let outcome = self.instruction(instruction, here, id)?;
+            here.config.record(&shown, outcome.layer.as_deref());
+            if let (Some(view), Some(diff_id)) = (&mut here.view, &outcome.layer) {
+                let index = self.images.layers.index(diff_id)?;
+                view.push(super::view::Origin::Layer(diff_id.clone()), index);
+            }
+            Ok(outcome)
+        })
+    }
+
+    /// Tells of a step that begins, and how it ends.
+    fn tell(&self, place: &Place<'_>, text: &str, work: impl FnOnce(&str) -> Result<Outcome>) -> Result<()> {
+        let Place { stage, number, total, .. } = *place;
+        let gap = if stage.is_empty() { "" } else { " " };
+        let name = format!("[{stage}{gap}{number}/{total}] {text}");
+        let id = format!("{stage}-{number}");
+        (self.events)(BuildEvent::Step {
+            id: id.clone(),
+            name: name.clone(),
+            number: Some(number),
+            total: Some(total),
+        });
+        let started = Instant::now();
+        let done = work(&id);
+        let cached = done.as_ref().is_ok_and(|outcome| outcome.cached);
+        let error = done.as_ref().err().map(EngineError::to_string);
+        (self.events)(BuildEvent::StepDone { id, cached, error, took: Some(started.elapsed()) });
+        match done {
+            Ok(_) => Ok(()),
+            // Which step it was is half of the answer.
+            Err(EngineError::Refused { what, why }) => {
+                let message = format!("{what}: {why}");
+                Err(EngineError::Failed(BuildFailure { step: name, message, exit_code: None }))
+            }
+            Err(EngineError::Failed(failure)) if failure.step.is_empty() => {
+                Err(EngineError::Failed(BuildFailure { step: name, ..failure }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The files of a stage, looked up when somebody asks.
+    pub fn view<'s>(&self, stage: &'s mut Stage) -> Result<&'s View> {
+        if stage.view.is_none() {
+            stage.view = Some(self.images.layers.view(&stage.config.diff_ids)?);
+        }
+        stage.view.as_ref().ok_or_else(|| refusal("looking into a stage", "it has no files"))
+    }
+
+    /// What it takes to write a layer.
+    pub fn making<'m>(&'m self, stop: &'m dyn Fn() -> bool) -> Making<'m> {
+        Making {
+            layers: self.images.layers,
+            context: &self.context,
+            time: self.time,
+            anew: self.request.no_cache,
+            stop,
+        }
+    }
+
+    /// A word with its variables replaced.
+    pub fn expand(&self, text: &str, here: &Stage) -> Result<Expansion> {
+        let expanded = self.plan.globals.lexer.expand(text, &here.scope);
+        expanded.map_err(|why| refusal(format!("reading `{text}`"), why))
+    }
+}
+
+/// A text of several lines as one, for a person.
+fn one_line(text: &str) -> String {
+    let joined: Vec<&str> = text
+        .lines()
+        .map(|line| line.trim_end().trim_end_matches(['\\', '`']).trim())
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    joined.join(" ")
+}

@@ -1,0 +1,107 @@
+//! Caches of `RUN --mount=type=cache`: folders that stay, locked as `sharing` says.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fs_err as fs;
+use rustix::fs::{FlockOperation, flock};
+
+use super::store::Store;
+use super::trouble::{During, Result, refused};
+use crate::engine::{Cancel, EngineError};
+use crate::model::hash::ContentHash;
+
+/// How often somebody who waits looks again.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A cache in use; it is free again when this is dropped.
+pub struct Lock {
+    folder: PathBuf,
+    _file: fs::File,
+}
+
+impl Lock {
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// Takes a cache. `shared` has many users at once, `locked` one after the other, and with `private` each
+/// user has one of its own.
+pub fn take(
+    store: &Store,
+    (id, uid, gid, mode): (&str, u32, u32, Option<u32>),
+    sharing: &str,
+    cancel: &Cancel,
+) -> Result<Lock> {
+    store.prepare()?;
+    let how = match sharing {
+        "shared" => FlockOperation::NonBlockingLockShared,
+        "locked" | "private" => FlockOperation::NonBlockingLockExclusive,
+        other => {
+            return refused(
+                "mounting a cache",
+                format!("`sharing={other}` is none of shared, private and locked"),
+            );
+        }
+    };
+    let name = ContentHash::of(id.as_bytes()).short(24);
+    let mut number = 0;
+    loop {
+        if cancel.is_cancelled() {
+            return Err(EngineError::Interrupted);
+        }
+        let name = if number == 0 { name.clone() } else { format!("{name}-{number}") };
+        let folder = store.root().join("caches").join(&name);
+        let what = || format!("taking the cache `{id}`");
+        let open = || -> io::Result<fs::File> {
+            let lock = store.root().join("caches").join(format!("{name}.lock"));
+            fs::OpenOptions::new().create(true).append(true).open(lock)
+        };
+        let file = open().during(what)?;
+        match flock(&file, how) {
+            Ok(()) => {
+                ready(&folder, uid, gid, mode).during(what)?;
+                return Ok(Lock { folder: std::path::absolute(&folder).unwrap_or(folder), _file: file });
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) if sharing == "private" => number += 1,
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(TICK),
+            Err(error) => return Err(error).during(what),
+        }
+    }
+}
+
+fn ready(folder: &Path, uid: u32, gid: u32, mode: Option<u32>) -> io::Result<()> {
+    if !folder.exists() {
+        fs::create_dir(folder)?;
+        fs::set_permissions(folder, std::fs::Permissions::from_mode(mode.unwrap_or(0o755)))?;
+        if (uid, gid) != (0, 0) {
+            std::os::unix::fs::chown(folder, Some(uid), Some(gid))?;
+        }
+    }
+    // It counts as new for the collector.
+    let now = std::time::SystemTime::now();
+    fs::File::open(folder)?.into_parts().0.set_modified(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sharing_says_who_waits_and_who_has_one_of_his_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::at(folder.path().to_owned());
+        let cancel = Cancel::default();
+        let of = |sharing| take(&store, ("a", 0, 0, None), sharing, &cancel);
+        let (one, two) = (of("shared").unwrap(), of("shared").unwrap());
+        assert_eq!(one.folder(), two.folder());
+        let own = of("private").unwrap();
+        assert_ne!(own.folder(), one.folder());
+        cancel.cancel();
+        assert!(matches!(of("locked"), Err(EngineError::Interrupted)));
+    }
+}

@@ -1,0 +1,58 @@
+//! The files that were sent with a build, as one tree.
+//!
+//! Names come from the list behind the key and nothing else; contents are checked on their way.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use super::index::{Entry, Index, Kind};
+use super::trouble::Result;
+use super::view::{Origin, View};
+use crate::engine::{CheckedFile, ContextFiles, refuse_special};
+use crate::model::file::FileKind;
+
+/// A context of a build.
+pub struct Context {
+    files: Arc<dyn ContextFiles>,
+    index: Arc<Index>,
+}
+
+impl Context {
+    /// The tree of what was sent.
+    pub fn new(files: Arc<dyn ContextFiles>) -> Result<Self> {
+        let list = files.list();
+        refuse_special(list)?;
+        let entries = list.files.iter().enumerate().map(|(at, file)| Entry {
+            path: file.path.clone().into_bytes(),
+            kind: match file.kind {
+                FileKind::File | FileKind::Special => {
+                    Kind::File { size: file.size, hash: file.hash, at: at as u64 }
+                }
+                FileKind::Folder => Kind::FOLDER,
+                FileKind::Link => Kind::Link(file.target.clone().into_bytes()),
+            },
+            mode: if file.kind == FileKind::Link { 0o777 } else { file.mode },
+            uid: 0,
+            gid: 0,
+            xattrs: BTreeMap::new(),
+        });
+        let index = Arc::new(Index::new(entries));
+        Ok(Self { files, index })
+    }
+
+    /// As a tree to copy from.
+    pub fn view(&self) -> View {
+        View::new(vec![(Origin::Context, Arc::clone(&self.index))])
+    }
+
+    /// A file by its place in the list. It turns into an error when it is not the one in the key.
+    pub fn open(&self, at: u64) -> Result<Box<dyn Read + '_>> {
+        let list = &self.files.list().files;
+        let file = usize::try_from(at).ok().and_then(|at| list.get(at));
+        match file {
+            Some(file) => Ok(Box::new(CheckedFile::open(&*self.files, file)?)),
+            None => super::trouble::refused("reading a file of the context", "it is not in the list"),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The embedded builder as an engine like every other.
+//!
+//! Its identity is its store's; an image's id is the digest of its configuration, as it is on a Docker
+//! engine, so the same image has the same id on every machine. It runs no containers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::build::{Build, Repositories};
+use super::collect;
+use super::images::{Image, Images, Note};
+use super::layers::Layers;
+use super::push;
+use super::run::{Isolation, Runner};
+use super::store::{Shelf, Store};
+use super::trouble::{Result, refused};
+use crate::engine::{
+    About, BuildEvent, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo,
+    Inventory,
+};
+use crate::model::content;
+use crate::registry::Registry;
+use crate::syntax::reference::{self, Reference, normalized};
+
+/// The word that asks for this engine, and the kind of builder that keys name.
+pub const NAME: &str = "embedded";
+
+/// What builds without a daemon.
+pub struct EmbeddedEngine {
+    store: Store,
+    registry: Arc<dyn Registry>,
+    isolation: Isolation,
+    repositories: Option<Box<Repositories>>,
+    agent: Option<std::path::PathBuf>,
+}
+
+impl EmbeddedEngine {
+    /// Keeps its images in a folder, which is made by the first build, and takes bases from registries.
+    pub fn new(store: std::path::PathBuf, registry: Arc<dyn Registry>) -> Self {
+        let (store, isolation) = (Store::at(store), Isolation::Namespaces);
+        Self { store, registry, isolation, repositories: None, agent: None }
+    }
+
+    /// How commands are kept apart from the machine.
+    pub fn isolated(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
+    /// Where `ADD` of a git repository finds its files.
+    pub fn with_repositories(mut self, repositories: Box<Repositories>) -> Self {
+        self.repositories = Some(repositories);
+        self
+    }
+
+    /// Lets commands that ask for an ssh agent use the one at this socket.
+    pub fn with_agent(mut self, socket: Option<std::path::PathBuf>) -> Self {
+        self.agent = socket;
+        self
+    }
+
+    /// Where its images are.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Images<'_>) -> Result<T>) -> Result<T> {
+        let layers = Layers::new(&self.store, &*self.registry);
+        work(&Images::new(&layers, &*self.registry))
+    }
+
+    fn native() -> String {
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            "x86" => "386",
+            "powerpc64" => "ppc64le",
+            other => other,
+        };
+        format!("linux/{architecture}")
+    }
+
+    fn info(&self, image: &Image, tags: Vec<String>) -> ImageInfo {
+        let note: Note = self.store.noted(Shelf::Images, &image.id).unwrap_or_default();
+        let pairs = image.config.list("Env");
+        let pairs = pairs.iter().filter_map(|pair| pair.split_once('='));
+        let layers = Layers::new(&self.store, &*self.registry);
+        let size = |diff_id: &String| {
+            let plain = self.store.blob(diff_id).and_then(|path| path.metadata().ok()).map(|it| it.len());
+            plain.or_else(|| layers.forms(diff_id).first().map(|form| form.size)).unwrap_or_default()
+        };
+        ImageInfo {
+            id: ImageId(image.id.clone()),
+            platform: image.config.platform(),
+            repo_digests: note.digests.into_iter().collect(),
+            tags,
+            onbuild: image.config.list("OnBuild"),
+            environment: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            size: image.config.diff_ids.iter().map(size).sum(),
+            content: content::text(&image.config.diff_ids, &image.config.settings()),
+        }
+    }
+}
+
+impl Engine for EmbeddedEngine {
+    fn identity(&self) -> Result<EngineIdentity> {
+        Ok(EngineIdentity {
+            id: format!("{NAME}-{}", self.store.identity()?),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            builder: format!("{NAME}/store"),
+            platform: Self::native(),
+        })
+    }
+
+    fn about(&self) -> Result<About> {
+        Ok(About {
+            place: format!("imk's own builder, with its images in `{}`", self.store.root().display()),
+            api: "none".into(),
+            time: String::new(),
+            images: self.store.names(Shelf::Images)?.len(),
+            store: "content store".into(),
+        })
+    }
+
+    fn inventory(&self, ids: &BTreeSet<ImageId>) -> Result<Inventory> {
+        if ids.is_empty() {
+            return Ok(Inventory::new());
+        }
+        let there =
+            |id: &&ImageId| self.store.noted::<Note>(Shelf::Images, &id.0).is_some() && self.store.has(&id.0);
+        let mut inventory: Inventory =
+            ids.iter().filter(there).map(|id| (id.clone(), BTreeSet::new())).collect();
+        for (name, id) in self.with(|images| images.tags())? {
+            if let Some(tags) = inventory.get_mut(&ImageId(id)) {
+                tags.insert(familiar(&name));
+            }
+        }
+        Ok(inventory)
+    }
+
+    fn references(&self, repositories: &BTreeSet<String>) -> Result<BTreeMap<String, ImageId>> {
+        let wanted: BTreeSet<String> = repositories.iter().map(|name| normalized(name)).collect();
+        let tags = self.with(|images| images.tags())?.into_iter();
+        let named = tags.filter(|(name, _)| {
+            let repository = reference::parse(name).map(|it| normalized(&it.name()));
+            repository.is_ok_and(|repository| wanted.contains(&repository))
+        });
+        Ok(named.map(|(name, id)| (familiar(&name), ImageId(id))).collect())
+    }
+
+    fn inspect(&self, reference: &str) -> Result<Option<ImageInfo>> {
+        let Some(image) = self.with(|images| images.find(reference))? else { return Ok(None) };
+        let tags = self.with(|images| images.tags())?.into_iter();
+        let tags = tags.filter(|(_, id)| *id == image.id).map(|(name, _)| familiar(&name)).collect();
+        Ok(Some(self.info(&image, tags)))
+    }
+
+    fn build(
+        &self,
+        request: &BuildRequest,
+        events: &(dyn Fn(BuildEvent) + Sync),
+        cancel: &Cancel,
+    ) -> Result<ImageId> {
+        if cancel.is_cancelled() {
+            return Err(EngineError::Interrupted);
+        }
+        let _held = self.store.hold(false)?;
+        let runner = Runner::new(&self.store, self.isolation, cancel);
+        let native = Self::native();
+        self.with(|images| {
+            let mut build = Build::new(request, images, &runner, &native, events, cancel)?;
+            build.repositories = self.repositories.as_deref();
+            build.agent = self.agent.clone();
+            build.run().map(ImageId)
+        })
+    }
+
+    fn tag(&self, id: &ImageId, reference: &str) -> Result<()> {
+        self.with(|images| match images.find(&id.0)? {
+            Some(image) => images.name(&image.id, reference),
+            None => refused(format!("tagging {id} as `{reference}`"), "there is no such image in the store"),
+        })
+    }
+
+    fn untag(&self, reference: &str) -> Result<()> {
+        self.store.forget(Shelf::Names, &normalized(reference))
+    }
+
+    fn remove(&self, id: &ImageId) -> Result<()> {
+        let tags = self.with(|images| images.tags())?;
+        if let Some((name, _)) = tags.iter().find(|(_, other)| *other == id.0) {
+            return refused(format!("removing {id}"), format!("it bears the name `{}`", familiar(name)));
+        }
+        self.store.forget(Shelf::Images, &id.0)
+    }
+
+    fn containers(&self) -> Result<BTreeMap<ImageId, BTreeSet<String>>> {
+        Ok(BTreeMap::new())
+    }
+
+    fn push(&self, reference: &str, cancel: &Cancel) -> Result<String> {
+        let _held = self.store.hold(false)?;
+        self.with(|images| push::push(images, reference, cancel))
+    }
+
+    fn pull(&self, reference: &str, cancel: &Cancel) -> Result<Option<ImageId>> {
+        if cancel.is_cancelled() {
+            return Err(EngineError::Interrupted);
+        }
+        let _held = self.store.hold(false)?;
+        let pulled = self.with(|images| {
+            let pulled = images.pull(reference, &Self::native())?;
+            if let Some(image) = &pulled
+                && reference::parse(reference).is_ok_and(|at| at.digest.is_none())
+            {
+                images.name(&image.id, reference)?;
+            }
+            Ok(pulled)
+        })?;
+        Ok(pulled.map(|image| ImageId(image.id)))
+    }
+
+    fn collect(&self) -> Result<u64> {
+        collect::collect(&self.store)
+    }
+}
+
+/// A name as people write it.
+fn familiar(name: &str) -> String {
+    match reference::parse(name) {
+        Ok(at) => {
+            let tag = at.tag.clone().unwrap_or_else(|| "latest".into());
+            format!("{}:{tag}", Reference { tag: None, digest: None, ..at }.familiar())
+        }
+        Err(_) => name.to_owned(),
+    }
+}

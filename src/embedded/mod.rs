@@ -1,0 +1,37 @@
+//! A builder without a daemon: images made by imk alone, behind the same seam as every engine.
+//!
+//! A stage is a list of layers, and what its layers hold is known by indexes of their headers, so
+//! that files are looked up without any being unpacked. `COPY`, `ADD` and `WORKDIR` write a layer from
+//! such indexes; only `RUN` has folders. Never decides whether an image is built, never opens the
+//! repository's files (it is handed them), and never runs anything in the root it runs in.
+
+mod archive;
+mod build;
+mod caches;
+mod chmod;
+mod collect;
+mod compress;
+mod config;
+mod context;
+mod copy;
+mod engine;
+mod images;
+mod index;
+mod instructions;
+mod layer;
+mod layers;
+mod patch;
+mod plan;
+mod push;
+mod remote;
+mod run;
+mod scan;
+mod store;
+mod tarball;
+mod transfer;
+mod trouble;
+mod users;
+mod view;
+
+pub use engine::{EmbeddedEngine, NAME};
+pub use run::{Isolation, answered, machine};

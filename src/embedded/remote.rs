@@ -1,0 +1,146 @@
+//! What `ADD` fetches: a file of the web, or the tree of a git repository.
+
+use std::io::{self, Write};
+
+use fs_err as fs;
+
+use super::archive;
+use super::build::Build;
+use super::copy::{self, Rules, Target};
+use super::index::{Entry, Kind};
+use super::patch::{Content, Patch};
+use super::transfer::Scraps;
+use super::trouble::{During, Result, refusal, refused};
+use crate::model::hash::ContentHash;
+use crate::registry::digest::Sum;
+use crate::syntax::dockerfile::Transfer;
+use crate::syntax::git_source;
+
+impl Build<'_> {
+    /// A file of the web, checked against its checksum when there is one.
+    pub(super) fn fetched(
+        &self,
+        patch: &mut Patch<'_>,
+        (url, checksum): (&str, &str),
+        unpack: bool,
+        (to, rules): (&Target, &Rules),
+        scraps: &mut Scraps,
+    ) -> Result<()> {
+        let what = || format!("fetching `{}`", git_source::masked(url));
+        let store = self.images.layers.store;
+        let file = tempfile::NamedTempFile::new_in(store.root().join("drafts")).during(what)?;
+        let mut counted = Counted { file, hasher: blake3::Hasher::new(), sum: Sum::like(checksum), size: 0 };
+        if !checksum.is_empty() && counted.sum.is_none() {
+            return refused(what(), format!("`{checksum}` is no checksum such as `sha256:…`"));
+        }
+        let found = self.images.registry().fetch(url, &mut counted);
+        if !found.map_err(|error| refusal(what(), error.to_string()))? {
+            return refused(what(), "the server has no such file");
+        }
+        let Counted { file, hasher, sum, size } = counted;
+        if let Some(sum) = sum {
+            let came = sum.finish();
+            if came != checksum {
+                return refused(what(), format!("what came is {came}, and {checksum} was asked for"));
+            }
+        }
+        let path = file.into_temp_path();
+        if unpack && archive::is_one(&mut fs::File::open(&path).during(what)?).unwrap_or(false) {
+            let spot = archive::spread(store, &mut fs::File::open(&path).during(what)?)?;
+            archive::unpack(patch, &spot, to, rules)?;
+            scraps.push(spot);
+            return Ok(());
+        }
+        let hash = ContentHash(*hasher.finalize().as_bytes());
+        let kind = Kind::File { size, hash, at: 0 };
+        let entry = Entry { kind, ..Entry::folder(file_name(url).as_bytes(), 0o600) };
+        let content = Content::Spot(path.to_path_buf(), 0);
+        scraps.push(path);
+        copy::file(patch, entry, content, to, rules)
+    }
+
+    /// The tree of a git repository at a commit.
+    pub(super) fn cloned(
+        &self,
+        patch: &mut Patch<'_>,
+        word: &str,
+        transfer: &Transfer,
+        (to, rules): (&Target, &Rules),
+    ) -> Result<()> {
+        let what = || format!("fetching `{}`", git_source::masked(word));
+        if transfer.keep_git_dir == Some(true) {
+            return refused(
+                what(),
+                "--keep-git-dir wants a clone with its `.git`, which is never the same twice; the embedded builder takes the tree alone",
+            );
+        }
+        let tree = self
+            .repositories
+            .ok_or_else(|| refusal(what(), "this build has no access to git repositories"))?;
+        let tree = tree(word).map_err(|why| refusal(what(), why))?;
+        let context = super::context::Context::new(tree)?;
+        let store = self.images.layers.store;
+        // A layer of its own, so that the files have a place from which they can be copied.
+        let view = context.view();
+        let nothing = super::view::View::default();
+        let mut whole = Patch::over(&nothing);
+        let root = Target { path: Vec::new(), folder: true };
+        copy::copy(&mut whole, &view, b"", &root, &Rules::default())?;
+        let stop = || self.cancel.is_cancelled();
+        let making = super::patch::Making { context: &context, ..self.making(&stop) };
+        if let (Some(diff_id), _) = whole.into_layer(&making)? {
+            debug_assert!(store.has(&diff_id));
+            let from = self.images.layers.view(&[diff_id])?;
+            copy::copy(patch, &from, b"", to, rules)?;
+        }
+        Ok(())
+    }
+}
+
+/// The last part of an address's path, as BuildKit names what it fetches.
+fn file_name(url: &str) -> String {
+    let path = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let name = path.split_once('/').map_or("", |(_, path)| path).rsplit('/').next().unwrap_or_default();
+    if name.is_empty() || name == "." || name == ".." { "__unnamed__".to_owned() } else { name.to_owned() }
+}
+
+struct Counted {
+    file: tempfile::NamedTempFile,
+    hasher: blake3::Hasher,
+    sum: Option<Sum>,
+    size: u64,
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        if let Some(sum) = &mut self.sum {
+            sum.update(&bytes[..count]);
+        }
+        self.size += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fetched_file_is_named_by_its_address() {
+        for (url, name) in [
+            ("https://x/a/b.tar.gz?q=/c", "b.tar.gz"),
+            ("https://x/", "__unnamed__"),
+            ("https://x", "__unnamed__"),
+            ("https://x/..", "__unnamed__"),
+        ] {
+            assert_eq!(file_name(url), name, "{url}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What a command finds in its root beside its files: devices, the machine's names, and `--mount`.
+//!
+//! As Docker gives them, and nothing of them gets into a layer: what is made to mount on is noted, and
+//! removed again. Every target is found within the root, whatever links the image has.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use fs_err as fs;
+use rustix::mount::{MountFlags, mount, mount_bind, mount_bind_recursive, mount_remount};
+
+use super::job::{Job, Mount, MountKind};
+use super::keeper::overlay;
+use super::root::{Root, Spot};
+use super::rung::Rung;
+use super::trees;
+use crate::embedded::patch::absolute;
+use crate::embedded::store::Store;
+use crate::embedded::trouble::{During, Result};
+
+/// What every command may use of the machine's devices.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+const LINKS: [(&str, &str); 6] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+    ("core", "/proc/kcore"),
+];
+
+/// Puts everything over the root. Answers with the places where changes are none of the image's.
+pub fn place(job: &Job, store: &Store, root: &mut Root) -> Result<Vec<Vec<u8>>> {
+    let mut aside: Vec<Vec<u8>> = Vec::new();
+    // Where a base lacks these they stay in its layer, empty: so it is with docker.
+    for folder in ["dev", "proc", "sys"] {
+        root.folder(folder, false).during(|| format!("making /{folder}"))?;
+    }
+    devices(job, root).during(|| "giving the command its devices".into())?;
+    system(job, root).during(|| "giving the command its /sys".into())?;
+    for (path, text) in [("/etc/resolv.conf", &job.resolv), ("/etc/hosts", &job.hosts)] {
+        let file = job.work.join(path.rsplit('/').next().unwrap_or_default());
+        let mut put = || -> io::Result<()> {
+            fs::write(&file, text)?;
+            fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644))?;
+            let spot = root.file(path)?;
+            mount_bind(&file, spot.path())?;
+            Ok(())
+        };
+        put().during(|| format!("giving the command its {path}"))?;
+    }
+    for (number, one) in job.mounts.iter().enumerate() {
+        one_mount(job, store, root, number, one).during(|| format!("mounting on `{}`", one.target))?;
+        aside.push(absolute("/", &one.target));
+    }
+    let system = ["dev", "proc", "sys", "etc/resolv.conf", "etc/hosts"];
+    aside.extend(system.iter().map(|path| path.as_bytes().to_vec()));
+    Ok(aside)
+}
+
+fn devices(job: &Job, root: &mut Root) -> io::Result<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    let dev = job.work.join("dev");
+    fs::create_dir(&dev)?;
+    mount("dev", &dev, "tmpfs", flags, Some(c"mode=755,size=64k"))?;
+    for device in DEVICES {
+        // One that is mounted works where one that is made would not: the folder itself has no devices.
+        fs::write(dev.join(device), "")?;
+        mount_bind(Path::new("/dev").join(device), dev.join(device))?;
+    }
+    for (name, target) in LINKS {
+        symlink(target, dev.join(name))?;
+    }
+    for folder in ["pts", "shm", "mqueue"] {
+        fs::create_dir(dev.join(folder))?;
+    }
+    let quiet = MountFlags::NOSUID | MountFlags::NOEXEC;
+    let pts = |options| mount("devpts", dev.join("pts"), "devpts", quiet, Some(options));
+    // The group of terminals may not be mapped.
+    pts(c"newinstance,ptmxmode=0666,mode=0620,gid=5")
+        .or_else(|_| pts(c"newinstance,ptmxmode=0666,mode=0620"))?;
+    mount("shm", dev.join("shm"), "tmpfs", quiet | MountFlags::NODEV, Some(c"mode=1777,size=67108864"))?;
+    // Message queues are not everywhere.
+    let _ = mount("mqueue", dev.join("mqueue"), "mqueue", quiet | MountFlags::NODEV, None);
+    mount_bind_recursive(&dev, root.folder("dev", false)?.path())?;
+    Ok(())
+}
+
+fn system(job: &Job, root: &mut Root) -> io::Result<()> {
+    let at = root.folder("sys", false)?;
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    match mount("sysfs", at.path(), "sysfs", flags, None) {
+        // Whoever shares the machine's network as a mapped user has no `/sys` of its own.
+        Err(_) if job.rung == Rung::User => Ok(()),
+        done => Ok(done?),
+    }
+}
+
+fn one_mount(job: &Job, store: &Store, root: &mut Root, number: usize, one: &Mount) -> io::Result<()> {
+    match &one.kind {
+        MountKind::Memory(size) => {
+            let size = size.map_or(String::new(), |size| format!(",size={size}"));
+            let options = CString::new(format!("mode=1777{size}")).map_err(io::Error::other)?;
+            let at = root.folder(&one.target, true)?;
+            let flags = MountFlags::NOSUID | MountFlags::NODEV;
+            mount("tmpfs", at.path(), "tmpfs", flags, Some(options.as_c_str()))?;
+        }
+        MountKind::Cache(folder) => put(root, folder, &one.target, one.read_only)?,
+        MountKind::Socket(socket) => put(root, socket, &one.target, false)?,
+        MountKind::Secret { value, mode, uid, gid } => {
+            let folder = job.work.join(format!("secret{number}"));
+            fs::create_dir(&folder)?;
+            // In memory: it is never on the disk.
+            mount("secret", &folder, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=700"))?;
+            let file = folder.join("value");
+            fs::write(&file, value)?;
+            fs::set_permissions(&file, std::fs::Permissions::from_mode(*mode))?;
+            std::os::unix::fs::chown(&file, Some(*uid), Some(*gid))?;
+            put(root, &file, &one.target, true)?;
+        }
+        MountKind::Tree { layers, path } => tree(job, store, root, number, (layers, path), one)?,
+    }
+    Ok(())
+}
+
+/// A folder or file of other layers, which what is written to never reaches.
+fn tree(
+    job: &Job,
+    store: &Store,
+    root: &mut Root,
+    number: usize,
+    (layers, path): (&[String], &Path),
+    one: &Mount,
+) -> io::Result<()> {
+    let work = job.work.join(format!("tree{number}"));
+    let folder = |name: &str| -> io::Result<std::path::PathBuf> {
+        let folder = work.join(name);
+        fs::create_dir_all(&folder)?;
+        Ok(folder)
+    };
+    let at = folder("at")?;
+    let mut names = trees::ready(store, job.rung, layers, job.time).map_err(io::Error::other)?;
+    if names.is_empty() {
+        names.push(folder("nothing")?.display().to_string());
+    }
+    let (upper, over) = (folder("upper")?, folder("work")?);
+    fs::set_permissions(&upper, std::fs::Permissions::from_mode(0o755))?;
+    if overlay(job, &names, Some((&upper, &over)), &at).is_err() {
+        let view = super::keeper::view(store, layers).map_err(io::Error::other)?;
+        trees::spread_all(store, job.rung, &view, &at, job.time).map_err(io::Error::other)?;
+    }
+    let source = Root::open(&at)?.find(&path.display().to_string())?;
+    put(root, Path::new(&source.path()), &one.target, one.read_only)
+}
+
+/// Binds a folder or a file of ours onto a place in the root.
+fn put(root: &mut Root, source: &Path, target: &str, read_only: bool) -> io::Result<()> {
+    let is_folder = source.metadata()?.is_dir();
+    let at: Spot = if is_folder { root.folder(target, true)? } else { root.file(target)? };
+    mount_bind(source, at.path())?;
+    if read_only {
+        // What is mounted there now, not what was below.
+        let at = root.find(target)?;
+        let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID;
+        mount_remount(at.path(), flags, "")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! A folder that is somebody else's root: every path in it is resolved by the kernel within it.
+//!
+//! A hostile image has links that lead out, and paths of the keeper's own making must not follow them:
+//! so all goes through `openat2` with `RESOLVE_IN_ROOT`, or with no links at all.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, mkdirat, open, openat, openat2, unlinkat};
+
+/// A root of a command, seen from outside.
+pub struct Root {
+    fd: OwnedFd,
+    /// Where it is.
+    at: PathBuf,
+    /// What was made for mounts, below it: gone again afterwards.
+    made: Vec<PathBuf>,
+}
+
+/// Something inside a root, to be mounted on.
+pub struct Spot(OwnedFd);
+
+impl Spot {
+    /// A path that means exactly this, whatever links there are.
+    pub fn path(&self) -> String {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd())
+    }
+
+    /// Whether it is a folder.
+    pub fn is_folder(&self) -> io::Result<bool> {
+        let stat = rustix::fs::fstat(&self.0)?;
+        Ok(rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir())
+    }
+}
+
+impl Root {
+    /// The root at a folder of the keeper's own.
+    pub fn open(at: &Path) -> io::Result<Self> {
+        let fd = open(at, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self { fd, at: at.to_owned(), made: Vec::new() })
+    }
+
+    /// What stands at a path, links followed within the root.
+    pub fn find(&self, path: &str) -> io::Result<Spot> {
+        let path = if path.trim_matches('/').is_empty() { "." } else { path };
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        Ok(Spot(openat2(&self.fd, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?))
+    }
+
+    /// A folder at a path; it is made where it is missing, and with `passing` removed again afterwards.
+    pub fn folder(&mut self, path: &str, passing: bool) -> io::Result<Spot> {
+        if path.split('/').any(|part| part == "..") {
+            return Err(io::Error::other(format!("`{path}` has a `..` in it")));
+        }
+        let mut so_far = String::new();
+        let mut spot = self.find("")?;
+        for part in path.split('/').filter(|part| !matches!(*part, "" | ".")) {
+            let above = format!("/{so_far}");
+            so_far = if so_far.is_empty() { part.to_owned() } else { format!("{so_far}/{part}") };
+            spot = match self.find(&so_far) {
+                Ok(spot) => spot,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let parent = self.find(&above)?;
+                    mkdirat(&parent.0, part, Mode::from_raw_mode(0o755))?;
+                    if passing {
+                        self.remember(&parent, part)?;
+                    }
+                    self.find(&so_far)?
+                }
+                Err(error) => return Err(error),
+            };
+        }
+        match spot.is_folder()? {
+            true => Ok(spot),
+            false => Err(io::Error::other(format!("`{path}` is no folder"))),
+        }
+    }
+
+    /// A file at a path; an empty one is made where it is missing, and removed again afterwards.
+    pub fn file(&mut self, path: &str) -> io::Result<Spot> {
+        match self.find(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found,
+        }
+        let (folder, name) = path.trim_end_matches('/').rsplit_once('/').unwrap_or(("", path));
+        let parent = self.folder(folder, true)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+        openat(&reopened(&parent)?, name, flags, Mode::from_raw_mode(0o644))?;
+        self.remember(&parent, name)?;
+        self.find(path)
+    }
+
+    /// Where a new name really is, links of its folder aside.
+    fn remember(&mut self, parent: &Spot, name: &str) -> io::Result<()> {
+        let real = fs_err::read_link(parent.path())?;
+        let inside =
+            real.strip_prefix(&self.at).map_err(|_| io::Error::other("a path lies outside of its root"))?;
+        self.made.push(inside.join(OsStr::from_bytes(name.as_bytes())));
+        Ok(())
+    }
+
+    /// What was made for mounts, the innermost first.
+    pub fn into_made(self) -> Vec<PathBuf> {
+        let mut made = self.made;
+        made.reverse();
+        made
+    }
+}
+
+/// An `O_PATH` of a folder, opened for use.
+fn reopened(spot: &Spot) -> io::Result<OwnedFd> {
+    Ok(openat(&spot.0, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Removes from a folder what was made for mounts and is still empty; no link is followed.
+pub fn clear(folder: &Path, made: &[PathBuf]) -> io::Result<()> {
+    let root = open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    for path in made {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let Ok(parent) = openat2(&root, parent, flags, Mode::empty(), within) else { continue };
+        let Ok(stat) = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
+        // A folder that is not empty stays, and so does a file that somebody wrote to.
+        if kind.is_dir() {
+            let _ = unlinkat(&parent, name, AtFlags::REMOVEDIR);
+        } else if kind.is_file() && stat.st_size == 0 {
+            let _ = unlinkat(&parent, name, AtFlags::empty());
+        }
+    }
+    Ok(())
+}
+
+/// Opens a file of a folder for reading; no link is followed, and nothing outside is found.
+pub fn open_within(folder: &OwnedFd, path: &[u8]) -> io::Result<fs_err::File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let fd = openat2(folder, OsStr::from_bytes(path), flags, Mode::empty(), within)?;
+    Ok(fs_err::File::from_parts(std::fs::File::from(fd), PathBuf::from(OsStr::from_bytes(path))))
+}
+
+/// Opens a folder of the keeper's own.
+pub fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    Ok(openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_of_an_image_lead_nowhere_outside_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, out) = (folder.path().join("root"), folder.path().join("out"));
+        fs_err::create_dir_all(root.join("etc")).unwrap();
+        fs_err::create_dir_all(&out).unwrap();
+        symlink(&out, root.join("run")).unwrap();
+        symlink("../../../../out", root.join("up")).unwrap();
+        symlink("/etc", root.join("conf")).unwrap();
+        let mut view = Root::open(&root).unwrap();
+        // `/run` leads to a path that is not there in the root: no file is made outside.
+        assert!(view.file("/run/secrets/x").is_err());
+        assert!(view.folder("/up/x", true).is_err());
+        view.file("/conf/hosts").unwrap();
+        assert!(root.join("etc/hosts").exists());
+        assert_eq!(fs_err::read_dir(&out).unwrap().count(), 0);
+        assert!(view.folder("/a/../../b", true).is_err());
+        let made = view.into_made();
+        assert_eq!(made, [PathBuf::from("etc/hosts")]);
+        clear(&root, &made).unwrap();
+        assert!(!root.join("etc/hosts").exists() && root.join("etc").exists());
+    }
+
+    #[test]
+    fn what_was_made_for_a_mount_goes_unless_somebody_used_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let mut view = Root::open(&root).unwrap();
+        view.file("/a/b/c").unwrap();
+        view.folder("/x/y", true).unwrap();
+        fs_err::write(root.join("x/z"), "1").unwrap();
+        let made = view.into_made();
+        clear(&root, &made).unwrap();
+        assert!(!root.join("a").exists() && root.join("x").exists() && !root.join("x/y").exists());
+    }
+}

@@ -1,0 +1,250 @@
+//! Reading a layer's headers into its index.
+//!
+//! A layer may come from anybody: names that lead out of the root, more entries than any image has,
+//! and files larger than announced are refused by name. Nothing is written to the disk but the index.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use tar::EntryType;
+
+use super::index::{Entry, Index, Kind, join, name, parent};
+use super::store::{Shelf, Store};
+use super::tarball::{self, Head, Tarball};
+use super::trouble::Result;
+use crate::model::hash::ContentHash;
+
+/// More entries than this has no layer that anybody needs.
+const MOST_ENTRIES: usize = 4_000_000;
+/// No path is longer; the kernel takes no longer ones.
+const LONGEST_PATH: usize = 4096;
+/// Attributes that layers keep: what a file may do when it is run. Engines keep no others.
+const KEPT: &str = "security.capability";
+const MARK: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// Keeps the index of a layer.
+pub fn keep_index(store: &Store, diff_id: &str, index: &Index) -> Result<()> {
+    store.place_bytes(Shelf::Index, diff_id, &index.to_bytes())
+}
+
+/// The index of a layer, if it was ever made.
+pub fn kept_index(store: &Store, diff_id: &str) -> Option<Index> {
+    Index::from_bytes(&store.placed_bytes(Shelf::Index, diff_id)?)
+}
+
+/// A kept index, shared.
+pub fn shared(store: &Store, diff_id: &str) -> Option<Arc<Index>> {
+    kept_index(store, diff_id).map(Arc::new)
+}
+
+/// Reads a layer to its end; `most` is how many bytes it may hold.
+///
+/// # Errors
+/// What is wrong with it, as a sentence.
+pub fn scan(layer: &mut dyn Read, most: u64) -> std::result::Result<Index, String> {
+    let mut tarball = Tarball::new(Limited { inner: layer, left: most });
+    let mut entries = Vec::new();
+    while let Some(head) = tarball.next().map_err(wrong)? {
+        entries.extend(entry(&head, &mut tarball)?);
+        if entries.len() > MOST_ENTRIES {
+            return Err(format!("it has more than {MOST_ENTRIES} entries"));
+        }
+    }
+    // The digest is one of all bytes, those behind the end included.
+    io::copy(&mut tarball.into_inner(), &mut io::sink()).map_err(wrong)?;
+    Ok(Index::new(entries))
+}
+
+fn wrong(error: io::Error) -> String {
+    format!("it is no layer: {error}")
+}
+
+/// One entry, whose content is read for its hash; none for what means nothing in a layer.
+///
+/// # Errors
+/// What is wrong with it, as a sentence.
+pub fn entry(head: &Head, content: &mut dyn Read) -> std::result::Result<Option<Entry>, String> {
+    let path = clean(&head.path)?;
+    if name(&path).starts_with(MARK) {
+        return Ok(mark(&path));
+    }
+    let header = &head.header;
+    let owner = |key: &str, own: io::Result<u64>| -> std::result::Result<u32, String> {
+        let value = match tarball::number(&head.records, key).map_err(wrong)? {
+            Some(value) => value,
+            None => own.map_err(wrong)?,
+        };
+        u32::try_from(value).map_err(|_| format!("`{value}` is no {key}"))
+    };
+    let (uid, gid) = (owner("uid", header.uid())?, owner("gid", header.gid())?);
+    let mode = header.mode().map_err(wrong)? & 0o7777;
+    let attribute = head.records.get(&format!("SCHILY.xattr.{KEPT}"));
+    let xattrs = attribute.map(|value| (KEPT.to_owned(), value.clone())).into_iter().collect();
+    let device = |character| -> std::result::Result<Kind, String> {
+        let number = |it: io::Result<Option<u32>>| it.map_err(wrong).map(Option::unwrap_or_default);
+        let (major, minor) = (number(header.device_major())?, number(header.device_minor())?);
+        Ok(Kind::Device { character, major, minor })
+    };
+    let kind = match header.entry_type() {
+        EntryType::Directory => Kind::FOLDER,
+        EntryType::Symlink => Kind::Link(head.target.clone()),
+        EntryType::Link => Kind::Hard(clean(&head.target)?),
+        EntryType::Char => device(true)?,
+        EntryType::Block => device(false)?,
+        EntryType::Fifo => Kind::Pipe,
+        EntryType::Regular | EntryType::Continuous
+            if head.records.keys().all(|key| !key.starts_with("GNU.sparse")) =>
+        {
+            // Old archives mark a folder by the end of its name.
+            if head.path.ends_with(b"/") {
+                Kind::FOLDER
+            } else {
+                let hash = hash(content, head.size).map_err(wrong)?;
+                Kind::File { size: head.size, hash, at: head.at }
+            }
+        }
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+            let shown = String::from_utf8_lossy(&path).into_owned();
+            return Err(format!("`{shown}` is kept with holes (tar -S), which layers are not"));
+        }
+        // Notes for the whole archive, and kinds that no engine unpacks.
+        _ => return Ok(None),
+    };
+    Ok(Some(Entry { path, kind, mode, uid, gid, xattrs }))
+}
+
+/// What a name that begins with `.wh.` says (OCI image specification, "Representing Changes").
+fn mark(path: &[u8]) -> Option<Entry> {
+    let folder = parent(path);
+    if name(path) == OPAQUE {
+        let kind = Kind::Folder { opaque: true, implied: true };
+        return Some(Entry { kind, ..Entry::folder(folder, 0o755) });
+    }
+    let rest = &name(path)[MARK.len()..];
+    // `.wh..wh.…` are notes of old unions and name nothing.
+    if rest.is_empty() || rest.starts_with(MARK) || rest == b"." || rest == b".." {
+        return None;
+    }
+    Some(Entry { kind: Kind::Gone, mode: 0, ..Entry::folder(&join(folder, rest), 0) })
+}
+
+fn hash(content: &mut dyn Read, size: u64) -> io::Result<ContentHash> {
+    let (mut hasher, mut left, mut buffer) = (blake3::Hasher::new(), size, vec![0; 64 << 10]);
+    while left > 0 {
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        match content.read(&mut buffer[..most])? {
+            0 => return Err(io::Error::other("a file ends before its announced size")),
+            read => {
+                hasher.update(&buffer[..read]);
+                left -= read as u64;
+            }
+        }
+    }
+    Ok(ContentHash(*hasher.finalize().as_bytes()))
+}
+
+/// A path below the root, without dots.
+///
+/// # Errors
+/// When it leads out of the root.
+fn clean(path: &[u8]) -> std::result::Result<Vec<u8>, String> {
+    let shown = || String::from_utf8_lossy(path).chars().take(200).collect::<String>();
+    if path.len() > LONGEST_PATH || path.contains(&0) {
+        return Err(format!("`{}…` is no path", shown()));
+    }
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                if parts.pop().is_none() {
+                    return Err(format!("`{}` leads out of the root", shown()));
+                }
+            }
+            part => parts.push(part),
+        }
+    }
+    Ok(parts.join(&b'/'))
+}
+
+/// A reader that ends with an error when it gives more than it may: a small archive can hold a very large one.
+struct Limited<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
+            io::Error::other("it holds more bytes than any layer may, or than it was said to hold")
+        })?;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive(entries: &[(&str, EntryType, &str)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (path, kind, text) in entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            let gnu = header.as_gnu_mut().unwrap();
+            gnu.name[..path.len()].copy_from_slice(path.as_bytes());
+            let body = if *kind == EntryType::Regular { text.as_bytes() } else { b"" };
+            if *kind != EntryType::Regular {
+                gnu.linkname[..text.len()].copy_from_slice(text.as_bytes());
+            }
+            header.set_size(body.len() as u64);
+            header.set_cksum();
+            builder.append(&header, body).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn scanned(entries: &[(&str, EntryType, &str)]) -> std::result::Result<Index, String> {
+        scan(&mut archive(entries).as_slice(), 1 << 20)
+    }
+
+    #[test]
+    fn names_that_lead_out_are_refused_and_absolute_ones_are_below_the_root() {
+        for path in ["../x", "a/../../x", "/.."] {
+            assert!(scanned(&[(path, EntryType::Regular, "")]).unwrap_err().contains("leads out"), "{path}");
+        }
+        assert!(scanned(&[("a", EntryType::Link, "../../etc/shadow")]).is_err());
+        let index = scanned(&[("/etc//./x", EntryType::Regular, "1")]).unwrap();
+        assert!(index.get(b"etc/x").is_some());
+    }
+
+    #[test]
+    fn whiteouts_are_read_and_old_notes_are_not() {
+        let index = scanned(&[
+            ("a/.wh.b", EntryType::Regular, ""),
+            ("c/.wh..wh..opq", EntryType::Regular, ""),
+            (".wh..wh.plnk", EntryType::Directory, ""),
+            ("d/.wh.", EntryType::Regular, ""),
+            ("d/.wh...", EntryType::Regular, ""),
+        ])
+        .unwrap();
+        let paths: Vec<_> = index.entries().iter().map(|it| (it.path.as_slice(), it.kind.clone())).collect();
+        let implied = |opaque| Kind::Folder { opaque, implied: true };
+        assert_eq!(paths, [(b"a".as_slice(), implied(false)), (b"a/b", Kind::Gone), (b"c", implied(true)),]);
+    }
+
+    #[test]
+    fn a_layer_that_is_cut_off_or_too_large_is_an_error() {
+        let whole = archive(&[("a", EntryType::Regular, &"x".repeat(2000))]);
+        assert!(scan(&mut &whole[..1000], 1 << 20).is_err());
+        assert!(scan(&mut whole.as_slice(), 1000).is_err());
+        assert!(
+            scan(&mut &b"no archive at all, but long enough to be one block of it"[..], 1 << 20).is_err()
+        );
+    }
+}
