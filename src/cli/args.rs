@@ -2,6 +2,8 @@
 //!
 //! Knows no verb. What one verb alone takes stands in its own file below `commands/`.
 
+pub mod embedded;
+
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
@@ -42,15 +44,9 @@ pub struct Global {
     /// engines. Without any, docker's own rules lead to home, and the Imagefile declares the others.
     #[arg(long = "engine", value_name = "ENGINE", global = true, env = "IMK_ENGINE")]
     pub engines: Vec<String>,
-    /// Keep the images of `--engine embedded` in this folder, and not in ~/.local/share/imk/store
-    #[arg(long, value_name = "DIR", global = true, env = "IMK_STORE")]
-    pub store: Option<PathBuf>,
-    /// How `--engine embedded` keeps commands apart from the machine: `namespaces`, or `chroot`, which does not
-    #[arg(long, value_name = "HOW", global = true, env = "IMK_ISOLATION")]
-    pub isolation: Option<String>,
-    /// Let `RUN --mount=type=ssh` of `--engine embedded` use the agent of SSH_AUTH_SOCK
-    #[arg(long, global = true, env = "IMK_SSH", value_parser = FalseyValueParser::new())]
-    pub ssh: bool,
+    /// imk's own builder.
+    #[command(flatten)]
+    pub embedded: embedded::EmbeddedArgs,
     /// Build for this platform
     #[arg(long, value_name = "OS/ARCH", global = true, env = "DOCKER_DEFAULT_PLATFORM")]
     pub platform: Option<String>,

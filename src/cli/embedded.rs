@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::args::Global;
-use super::failure::Failure;
-use super::out;
+use crate::cli::args::Global;
+use crate::cli::failure::Failure;
+use crate::cli::out;
 use crate::embedded::{EmbeddedEngine, Isolation, NAME};
 use crate::engine::Engine;
 use crate::registry::Registry;
@@ -22,7 +22,7 @@ pub struct Maker {
 impl Maker {
     /// With the registries of this run.
     pub fn new(global: &Global, registry: Arc<dyn Registry>) -> Result<Self, Failure> {
-        let isolation = match global.isolation.as_deref() {
+        let isolation = match global.embedded.isolation.as_deref() {
             None | Some("namespaces") => Isolation::Namespaces,
             Some("chroot") => Isolation::Chroot,
             Some(other) => {
@@ -30,7 +30,8 @@ impl Maker {
                 return Err(Failure::with_hint(format!("there is no isolation `{other}`"), hint));
             }
         };
-        let agent = if global.ssh { std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from) } else { None };
+        let agent =
+            if global.embedded.ssh { std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from) } else { None };
         Ok(Self { store: store(global), isolation, registry, agent })
     }
 
@@ -49,7 +50,7 @@ pub fn store(global: &Global) -> PathBuf {
         let data = data.or_else(|| variable("HOME").map(|home| home.join(".local/share")));
         data.unwrap_or_else(|| PathBuf::from("/var/lib")).join("imk/store")
     };
-    global.store.clone().unwrap_or_else(own)
+    global.embedded.store.clone().unwrap_or_else(own)
 }
 
 /// Says that images will be built anew because another kind of builder made the last ones, in one line.

@@ -98,7 +98,11 @@ fn put(
                 ));
             };
             patch.replace(&path, there.as_ref(), false);
-            patch.put(Entry { path, ..named.0 }, named.1, named.2);
+            // A name of a file has a header of its own, and the last header counts for the file.
+            let (mode, uid, gid) = (entry.mode, entry.uid, entry.gid);
+            let file = Entry { mode, uid, gid, ..named.0 };
+            patch.put(Entry { path: at, ..file.clone() }, named.1.clone(), named.2.clone());
+            patch.put(Entry { path, ..file }, named.1, named.2);
             return Ok(());
         }
         _ => {}

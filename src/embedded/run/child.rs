@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::job::Job;
 use super::rung::Rung;
-use super::{keeper, root::Root, wire};
+use super::{apart, root::Root, wire};
 
 /// The name of the machine that commands believe to be on, as BuildKit has it.
 const HOST: &str = "buildkitsandbox";
@@ -87,7 +87,7 @@ impl Orders {
 /// Becomes the command of whoever is at the other end of standard input.
 pub fn main() -> u8 {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    let Some(mut line) = keeper::line() else { return 2 };
+    let Some(mut line) = apart::line() else { return 2 };
     let Ok(orders) = wire::receive::<Orders>(&mut line) else { return 2 };
     let why = become_command(&orders);
     let _ = wire::send(&mut line, &why);
@@ -126,7 +126,7 @@ fn enter(orders: &Orders) -> io::Result<()> {
         return Ok(chdir("/")?);
     }
     // The keeper must keep the root that it has, so this one goes away from it.
-    keeper::leave(UnshareFlags::NEWNS)?;
+    apart::leave(UnshareFlags::NEWNS)?;
     rustix::system::sethostname(HOST.as_bytes())?;
     if !orders.network {
         // Without it a command cannot speak to itself either; some do.

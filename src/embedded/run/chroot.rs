@@ -12,7 +12,7 @@ use rustix::fs::{FileType, Mode, OFlags, makedev, mknodat, openat};
 use super::job::{Job, Mount, MountKind, Outcome};
 use super::root::{Root, Spot};
 use super::snapshot::Snapshot;
-use super::{keeper, trees};
+use super::{start, trees};
 use crate::embedded::patch::absolute;
 use crate::embedded::store::Store;
 use crate::embedded::trouble::{During, Result};
@@ -48,7 +48,7 @@ pub fn run(job: &Job, store: &Store, view: &View) -> Result<Outcome> {
     }
     // Whatever the command leaves running becomes this process's, and ends with it.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-    let ran = keeper::child(job, &root);
+    let ran = start::child(job, &root);
     end_all();
     let status = ran?;
     for (cache, spot) in &borrowed {
@@ -128,7 +128,7 @@ fn lay(
             borrowed.push((cache.clone(), root.folder(&one.target, true)?));
         }
         MountKind::Tree { layers, path } => {
-            let view = keeper::view(store, layers).map_err(io::Error::other)?;
+            let view = trees::view(store, layers).map_err(io::Error::other)?;
             let copy = tempfile::tempdir_in(&job.work)?;
             trees::spread_all(store, job.rung, &view, copy.path(), job.time).map_err(io::Error::other)?;
             let source = Root::open(copy.path())?.find(&path.display().to_string())?;

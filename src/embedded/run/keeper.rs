@@ -2,39 +2,32 @@
 //!
 //! Runs as a process of its own and dies with the one that called it; its mounts die with it.
 
-use std::ffi::CString;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use fs_err as fs;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
-use rustix::process::{Signal, chdir, set_parent_process_death_signal};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::UnshareFlags;
 
-use super::child::Orders;
 use super::job::{Job, Outcome, Task};
 use super::mounts;
 use super::root::{self, Root};
 use super::rung::Rung;
 use super::snapshot::Snapshot;
-use super::{chroot, diff, trees, wire};
-use crate::embedded::scan;
+use super::{apart, chroot, diff, overlay, start, trees, wire};
 use crate::embedded::store::Store;
-use crate::embedded::trouble::{During, Result, refusal};
-use crate::embedded::view::{Origin, View};
+use crate::embedded::trouble::{During, Result};
 use crate::engine::EngineError;
 
 /// Does one task for whoever is at the other end of standard input.
 pub fn main(rung: Option<&str>) -> u8 {
     let Some(rung) = rung.and_then(Rung::of_word) else { return 2 };
-    let Some(mut line) = line() else { return 2 };
+    let Some(mut line) = apart::line() else { return 2 };
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     if rung == Rung::User {
-        if let Err(error) = leave(UnshareFlags::NEWUSER) {
+        if let Err(error) = apart::leave(UnshareFlags::NEWUSER) {
             let why = format!("this machine gives no user namespace: {error}");
             return u8::from(wire_trouble(&mut line, "setting a command apart", &why).is_err());
         }
@@ -58,30 +51,18 @@ pub fn main(rung: Option<&str>) -> u8 {
     u8::from(wire::send(&mut line, &outcome).is_err())
 }
 
-/// Standard input as the line to the caller.
-pub fn line() -> Option<UnixStream> {
-    let fd: OwnedFd = io::stdin().as_fd().try_clone_to_owned().ok()?;
-    Some(UnixStream::from(fd))
-}
-
 /// Before anything else can be said, the caller waits for one byte.
 fn wire_trouble(line: &mut UnixStream, what: &str, why: &str) -> io::Result<()> {
     line.write_all(b"e")?;
     wire::send(line, &Outcome::Trouble { what: what.into(), why: why.into() })
 }
 
-/// Leaves namespaces for new ones.
-#[expect(deprecated, reason = "only the flag FILES, which is never given, can break what others rely on")]
-pub fn leave(flags: UnshareFlags) -> io::Result<()> {
-    Ok(rustix::thread::unshare(flags)?)
-}
-
-fn apart(network: bool) -> Result<()> {
+fn namespaces(network: bool) -> Result<()> {
     let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS | UnshareFlags::NEWPID;
     if !network {
         flags |= UnshareFlags::NEWNET;
     }
-    leave(flags).during(|| "making namespaces for a command".into())?;
+    apart::leave(flags).during(|| "making namespaces for a command".into())?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).during(|| "making mounts private".into())
 }
@@ -91,7 +72,7 @@ fn probe(rung: Rung, store: &Path) -> Result<()> {
     if rung == Rung::Chroot {
         return Ok(());
     }
-    apart(true)?;
+    namespaces(true)?;
     let folder = tempfile::tempdir().during(|| "making a folder".into())?;
     let what = || "mounting a folder in memory".to_owned();
     mount("imk", folder.path(), "tmpfs", MountFlags::NODEV, None).during(what)?;
@@ -101,12 +82,12 @@ fn probe(rung: Rung, store: &Path) -> Result<()> {
 
 fn run(job: &Job) -> Result<Outcome> {
     let store = Store::at(job.store.clone());
-    let view = view(&store, &job.layers)?;
+    let view = trees::view(&store, &job.layers)?;
     if job.rung == Rung::Chroot {
         return chroot::run(job, &store, &view);
     }
     let mut names = trees::ready(&store, job.rung, &job.layers, job.time)?;
-    apart(job.network)?;
+    namespaces(job.network)?;
     let root = job.work.join("root");
     let upper = job.work.join("upper");
     for folder in [&root, &upper, &job.work.join("work")] {
@@ -120,7 +101,7 @@ fn run(job: &Job) -> Result<Outcome> {
         fs::create_dir_all(job.work.join("nothing")).during(|| "making the folders of a command".into())?;
         names.push(job.work.join("nothing").display().to_string());
     }
-    let copied = match overlay(job, &names, Some((&upper, &job.work.join("work"))), &root) {
+    let copied = match overlay::overlay(job, &names, Some((&upper, &job.work.join("work"))), &root) {
         Ok(()) => None,
         // The store lies on something that carries no overlay, such as another overlay: then a copy serves.
         Err(_) => {
@@ -136,7 +117,7 @@ fn run(job: &Job) -> Result<Outcome> {
         Some(()) => Some(Snapshot::take(&root)?),
         None => None,
     };
-    let status = child(job, &root)?;
+    let status = start::child(job, &root)?;
     unmount(&root, UnmountFlags::DETACH).during(|| "unmounting the root of a command".into())?;
     let made = inside.into_made();
     let layer = match (status, before) {
@@ -150,69 +131,6 @@ fn run(job: &Job) -> Result<Outcome> {
         _ => None,
     };
     Ok(Outcome::Ran { status, layer })
-}
-
-/// The tree of a stage, from headers that were read before.
-pub fn view(store: &Store, layers: &[String]) -> Result<View> {
-    let layer = |diff_id: &String| {
-        let index = scan::shared(store, diff_id);
-        let index =
-            index.ok_or_else(|| refusal(format!("reading layer {diff_id}"), "its headers are not known"))?;
-        Ok((Origin::Layer(diff_id.clone()), index))
-    };
-    layers.iter().map(layer).collect::<Result<_>>().map(View::new)
-}
-
-/// Mounts layers above each other; `top` is what is written to, and the overlay's own folder.
-pub fn overlay(job: &Job, names: &[String], top: Option<(&Path, &Path)>, at: &Path) -> Result<()> {
-    let what = || "mounting the layers of a stage".to_owned();
-    // Names are short below this folder: the kernel takes no more than a page of them.
-    chdir(job.store.join("trees")).during(what)?;
-    let lower: Vec<&str> = names.iter().rev().map(String::as_str).collect();
-    let mut options = format!("lowerdir={}", lower.join(":"));
-    if let Some((upper, work)) = top {
-        options += &format!(",upperdir={},workdir={}", escaped(upper), escaped(work));
-    }
-    options += ",index=off,metacopy=off,redirect_dir=off";
-    if job.rung == Rung::User {
-        options = options.replace(",metacopy=off,redirect_dir=off", ",userxattr");
-    }
-    let mounted = |more: &str| {
-        let options = CString::new(format!("{options}{more}")).map_err(io::Error::other)?;
-        let done = mount("overlay", at, "overlay", MountFlags::NODEV, Some(options.as_c_str()));
-        done.map_err(io::Error::from)
-    };
-    // Nothing that a command writes need be on the disk before the layer is.
-    let fast = if top.is_some() { mounted(",volatile") } else { mounted("") };
-    let done = fast.or_else(|_| mounted("")).during(what);
-    chdir("/").during(what)?;
-    done
-}
-
-/// A path as a mount option has it.
-fn escaped(path: &Path) -> String {
-    path.display().to_string().replace('\\', "\\\\").replace(',', "\\,").replace(':', "\\:")
-}
-
-/// Starts the child, which becomes the command, and waits for its end.
-pub fn child(job: &Job, root: &Path) -> Result<i32> {
-    let what = || "starting the command".to_owned();
-    let (mut ours, theirs) = UnixStream::pair().during(what)?;
-    let mut command = Command::new("/proc/self/exe");
-    let spawned = command.arg0("imk").arg(super::CHILD).stdin(Stdio::from(OwnedFd::from(theirs))).spawn();
-    drop(command);
-    let mut child = spawned.during(what)?;
-    let orders = Orders::of(job, root);
-    let told = wire::send(&mut ours, &orders).and_then(|()| match wire::receive::<String>(&mut ours) {
-        // It became the command, and its end of the line is closed.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        said => said.map(Some),
-    });
-    let status = child.wait().during(what)?;
-    if let Ok(Some(why)) = told {
-        return Err(refusal("starting the command", why));
-    }
-    Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
 }
 
 /// The folder of what a command changed serves the next one as that layer, unpacked.

@@ -4,48 +4,36 @@
 //! what it has. So imk calls itself: a *keeper* makes the namespaces and the folders and waits, and a
 //! *child* of it goes into the root and becomes the command. Both die with imk. No code here is unsafe.
 
+mod apart;
+mod ask;
 mod child;
 mod chroot;
 mod command;
 mod diff;
 mod job;
 mod keeper;
+mod machine;
 mod mounts;
+mod overlay;
 mod root;
 mod rung;
 mod snapshot;
+mod start;
 mod trees;
 mod wire;
 
-use std::io::{self, Read};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
+use ask::ask;
 pub use job::Job;
 use job::{Outcome, Task};
-pub use rung::{Rung, machine};
+pub use machine::machine;
+pub use rung::{Isolation, Rung};
 
 use super::store::Store;
-use super::trouble::{During, Result, refusal, refused};
-use crate::engine::{Cancel, EngineError};
-
-/// The first word with which imk calls itself.
-pub const KEEPER: &str = "__embedded-keeper";
-/// The first word of the process that becomes a command.
-pub const CHILD: &str = "__embedded-child";
-
-/// How commands are kept apart from the machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Isolation {
-    /// By namespaces; what a machine that gives none cannot run is refused.
-    #[default]
-    Namespaces,
-    /// By a changed root and nothing else: never chosen unless somebody asks for it.
-    Chroot,
-}
+use super::trouble::{Result, refusal, refused};
+use crate::engine::Cancel;
 
 /// Runs commands of one build.
 pub struct Runner<'a> {
@@ -84,86 +72,14 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Calls imk as a keeper and hands it a task.
-fn ask(rung: Rung, task: &Task, heard: &dyn Fn(&[u8]), cancel: &Cancel) -> Result<Outcome> {
-    let what = || "starting the process that runs commands".to_owned();
-    let (ours, theirs) = UnixStream::pair().during(what)?;
-    let (mut reader, writer) = io::pipe().during(what)?;
-    let mut command = Command::new("/proc/self/exe");
-    std::os::unix::process::CommandExt::arg0(&mut command, "imk");
-    let child = command
-        .args([KEEPER, rung.word()])
-        .env_clear()
-        .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
-        .stdout(writer.try_clone().during(what)?)
-        .stderr(writer)
-        .spawn();
-    // What `command` holds of the pipe must go, or its end never comes.
-    drop(command);
-    let mut child = child.during(what)?;
-    let pid = child.id();
-    let over = AtomicBool::new(false);
-    let over = &over;
-    let answer = std::thread::scope(|scope| {
-        let conversation = scope.spawn(move || -> io::Result<Outcome> {
-            let _end = OnEnd(over);
-            let mut wire = ours;
-            if rung == Rung::User {
-                let mut word = [0];
-                wire.read_exact(&mut word)?;
-                rung::map(pid)?;
-            }
-            wire::send(&mut wire, task)?;
-            wire::receive(&mut wire)
-        });
-        let stopper = scope.spawn(move || {
-            while !over.load(Ordering::SeqCst) {
-                if cancel.is_cancelled() {
-                    rung::kill(pid);
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        });
-        let mut buffer = [0; 16 << 10];
-        loop {
-            match reader.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => heard(&buffer[..count]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        let _ = stopper.join();
-        conversation.join().unwrap_or_else(|_| Err(io::Error::other("the conversation broke off")))
-    });
-    let status = child.wait().during(what)?;
-    if cancel.is_cancelled() {
-        return Err(EngineError::Interrupted);
-    }
-    answer.map_err(|error| {
-        let hint = format!("the process that keeps commands apart ended ({status}): {error}");
-        refusal("running a command", hint)
-    })
-}
-
-/// Says that a conversation is over, however it ends.
-struct OnEnd<'a>(&'a AtomicBool);
-
-impl Drop for OnEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
 /// Does what imk called itself for, if it did: the exit status then.
 pub fn answered() -> Option<u8> {
     let mut words = std::env::args_os().skip(1);
     let first = words.next()?;
-    if first == KEEPER {
+    if first == ask::KEEPER {
         return Some(keeper::main(words.next().and_then(|word| word.into_string().ok()).as_deref()));
     }
-    (first == CHILD).then(child::main)
+    (first == start::CHILD).then(child::main)
 }
 
 /// The name of an unpacked layer's folder, by its diff id.

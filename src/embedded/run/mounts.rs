@@ -12,7 +12,7 @@ use fs_err as fs;
 use rustix::mount::{MountFlags, mount, mount_bind, mount_bind_recursive, mount_remount};
 
 use super::job::{Job, Mount, MountKind};
-use super::keeper::overlay;
+use super::overlay::overlay;
 use super::root::{Root, Spot};
 use super::rung::Rung;
 use super::trees;
@@ -148,7 +148,7 @@ fn tree(
     let (upper, over) = (folder("upper")?, folder("work")?);
     fs::set_permissions(&upper, std::fs::Permissions::from_mode(0o755))?;
     if overlay(job, &names, Some((&upper, &over)), &at).is_err() {
-        let view = super::keeper::view(store, layers).map_err(io::Error::other)?;
+        let view = trees::view(store, layers).map_err(io::Error::other)?;
         trees::spread_all(store, job.rung, &view, &at, job.time).map_err(io::Error::other)?;
     }
     let source = Root::open(&at)?.find(&path.display().to_string())?;

@@ -15,9 +15,15 @@ use rustix::process::{Pid, Signal, getegid, geteuid, kill_process};
 use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
-use super::Isolation;
-use super::job::{Outcome, Task};
-use crate::engine::Cancel;
+/// How commands are kept apart from the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// By namespaces; what a machine that gives none cannot run is refused.
+    #[default]
+    Namespaces,
+    /// By a changed root and nothing else: never chosen unless somebody asks for it.
+    Chroot,
+}
 
 /// How commands are kept apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +78,8 @@ pub fn of(isolation: Isolation) -> Result<Rung, String> {
     }
 }
 
-fn way_out() -> &'static str {
+/// What to do where there is no rung.
+pub fn way_out() -> &'static str {
     match has(CapabilitySet::SYS_CHROOT) {
         true => "`--isolation chroot` runs commands in a copy of the root, without any wall around them",
         false => "a Docker engine runs them (`--engine`)",
@@ -97,45 +104,8 @@ fn refusal() -> Option<String> {
     None
 }
 
-/// What a person should know of this machine: the rung by name and whether it holds, tried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Machine {
-    /// The rung; none when there is none.
-    pub rung: Option<Rung>,
-    /// What it gives, or why there is none.
-    pub text: String,
-    /// What it lacks, and what to do about it.
-    pub lacks: Option<String>,
-}
-
-/// Looks the machine over, by trying.
-pub fn machine(isolation: Isolation, store: &std::path::Path) -> Machine {
-    let none = |text: String| Machine { rung: None, text, lacks: Some(way_out().to_owned()) };
-    let rung = match of(isolation) {
-        Ok(rung) => rung,
-        Err(why) => return none(format!("rung none: images with RUN are refused: {why}")),
-    };
-    let tried = super::ask(rung, &Task::Probe(store.to_owned()), &|_| {}, &Cancel::default());
-    match tried {
-        Ok(Outcome::Done) => {}
-        Ok(Outcome::Trouble { what, why }) => return none(format!("rung none: {what}: {why}")),
-        Ok(Outcome::Ran { .. }) => return none("rung none: the keeper answered something else".into()),
-        Err(error) => return none(format!("rung none: {error}")),
-    }
-    let text = match rung {
-        Rung::Root => "rung root: RUN has namespaces of its own and an overlay",
-        Rung::User => "rung user: RUN has namespaces of its own and an overlay, with this user as root",
-        Rung::Chroot => "rung chroot: RUN has a copy of the root and nothing else: no /proc, and no wall",
-    };
-    let lacks = (rung == Rung::User && ranges().is_none()).then(|| {
-        "only one user is mapped, so chown and USER fail in RUN: install newuidmap (Debian: uidmap) and give this user a range in /etc/subuid and /etc/subgid"
-            .to_owned()
-    });
-    Machine { rung: Some(rung), text: text.into(), lacks }
-}
-
 /// The first range of ids that this user may use, for users and for groups: first id and count.
-fn ranges() -> Option<((u32, u32), (u32, u32))> {
+pub fn ranges() -> Option<((u32, u32), (u32, u32))> {
     let uid = geteuid().as_raw();
     let name = name_of(uid).unwrap_or_default();
     let first = |path: &str| {

@@ -72,6 +72,17 @@ pub fn ready(store: &Store, rung: Rung, layers: &[String], time: u64) -> Result<
     Ok(names)
 }
 
+/// The tree of a stage, from headers that were read before.
+pub fn view(store: &Store, layers: &[String]) -> Result<View> {
+    let layer = |diff_id: &String| {
+        let index = scan::shared(store, diff_id);
+        let index =
+            index.ok_or_else(|| refusal(format!("reading layer {diff_id}"), "its headers are not known"))?;
+        Ok((Origin::Layer(diff_id.clone()), index))
+    };
+    layers.iter().map(layer).collect::<Result<_>>().map(View::new)
+}
+
 /// A folder that was used counts as new for the collector.
 fn touch(place: &Path) {
     let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };

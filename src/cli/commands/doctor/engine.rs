@@ -1,5 +1,7 @@
 //! The engines: which, why those, what they can do, and their clocks.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 
 use super::check::{Check, clock};
@@ -58,7 +60,13 @@ fn checks_of(engine: &dyn Engine, name: &str) -> Vec<Check> {
     let (builder, store) = identity.builder.split_once('/').unwrap_or((&identity.builder, &about.store));
     checks.push(match builder {
         crate::embedded::NAME => {
-            Check::ok(SECTION, format!("{name}builder imk's own, images in a content store"))
+            let machine = crate::embedded::machine(crate::embedded::Isolation::default(), Path::new("/"));
+            match machine.lacks {
+                None => Check::ok(SECTION, format!("{name}imk's own builder, {}", machine.text)),
+                Some(lacks) => {
+                    Check::warn(SECTION, format!("{name}imk's own builder, {}", machine.text), lacks)
+                }
+            }
         }
         "buildkit" => Check::ok(SECTION, format!("{name}builder BuildKit, store {store}")),
         _ => Check::warn(

@@ -1,0 +1,19 @@
+//! What may be said of imk's own builder.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+
+/// What every verb takes of it.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct EmbeddedArgs {
+    /// Keep the images of `--engine embedded` in this folder, and not in ~/.local/share/imk/store
+    #[arg(long, value_name = "DIR", global = true, env = "IMK_STORE")]
+    pub store: Option<PathBuf>,
+    /// How `--engine embedded` keeps commands apart from the machine: `namespaces`, or `chroot`, which does not
+    #[arg(long, value_name = "HOW", global = true, env = "IMK_ISOLATION")]
+    pub isolation: Option<String>,
+    /// Let `RUN --mount=type=ssh` of `--engine embedded` use the agent of SSH_AUTH_SOCK
+    #[arg(long, global = true, env = "IMK_SSH", value_parser = FalseyValueParser::new())]
+    pub ssh: bool,
+}
