@@ -3,7 +3,9 @@
 //! Decides nothing about staleness: the `image` query does. Never prints: it reports events.
 
 pub mod jobserver;
+pub mod local_names;
 pub mod publish;
+mod rounds;
 pub mod run;
 pub mod schedule;
 pub mod summary;

@@ -8,15 +8,17 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::build::jobserver::{Jobserver, Turn};
+use crate::build::local_names;
 use crate::build::publish::{self, Shelved, publish};
+use crate::build::rounds::Rounds;
 use crate::build::schedule::{Schedule, State};
 use crate::build::summary::kept;
 pub use crate::build::summary::{Ending, Event, Summary};
 use crate::engine::{Caches, SecretValue};
-use crate::exec::executor::{Executor, JobEvent, Run};
+use crate::exec::executor::{Changed, Executor, JobEvent, Run};
 use crate::exec::push::PublishError;
 use crate::model::reason::Reason;
 use crate::plan::requirements;
@@ -28,13 +30,11 @@ use crate::query::inputs::Image;
 use crate::query::problem::Problem;
 use crate::query::spec::spec;
 use crate::session::open::Session;
+use crate::session::provisional::provisional;
 use crate::session::sync::Synced;
 use crate::session::{inputs, removed_images};
 use crate::source::outside;
 use crate::syntax::imagefile::SecretSource;
-
-/// How often a run begins again because a registry was not as it was thought to be.
-const ROUNDS: usize = 2;
 
 /// What a caller may choose of a build.
 #[derive(Clone, Debug, Default)]
@@ -122,27 +122,33 @@ pub fn build(
             true => synced.order.names.iter().cloned().collect(),
             false => BTreeSet::new(),
         },
+        provisional: provisional(session, synced),
         annotations: match options.push {
             true => publish::annotations(session, synced, options.epoch),
             false => BTreeMap::new(),
         },
         secrets: secrets(session),
-        nonce: share[..12].to_owned(),
+        nonce: session.nonce().trim_start_matches('-').to_owned(),
         share,
+        machine: session.machine(),
         needs: requirements::needs(session),
         caches: requirements::caches(session, &options.cache),
         report: Some(Arc::new(report)),
     });
     let mut summary = demand(session, synced, options, tell, &told);
-    // What a registry had is gone from there, or another machine was faster: once more, with that known.
-    for _ in 0..ROUNDS {
-        let again = session.executor.take_again();
-        if again.is_empty() || summary.interrupted {
+    // The world was not as it was thought to be: once more, with that known.
+    let mut rounds = Rounds::default();
+    while !summary.interrupted {
+        let again = rounds.next(session.executor.take_again());
+        if again.is_empty() {
             break;
         }
         again.iter().for_each(|name| inputs::ask_again(session, name));
         let later = demand(session, synced, options, tell, &told);
         summary.follow(later);
+    }
+    for (name, ending) in summary.give_up() {
+        tell(Event::Ended(name, ending, Duration::ZERO));
     }
     session.executor.release_pins();
     remember_results(session, &summary);
@@ -289,34 +295,6 @@ impl Work<'_> {
         });
     }
 
-    /// Gives a result the tags its image declares. A fresh image is only tagged.
-    fn tag(&self, name: &str, built: &Built, summary: &mut Summary) {
-        // What only a registry has is given its tags there, when it is pushed, or here, when it is fetched.
-        // What is on an engine that is gone keeps those it has there.
-        match self.executor.has(&built.id) {
-            Ok(false) => return,
-            Err(_) if !self.executor.pool().is_one() => return,
-            _ => {}
-        }
-        let names = self.tagging.references(name, &built.id, &built.key);
-        // An engine that does not say is asked for each tag, and says then what is wrong.
-        let lacks = self.tagging.lacks(self.executor, name, &built.id, &built.key);
-        let lacks = lacks.unwrap_or_else(|_| names.clone());
-        summary.names.insert(name.to_owned(), names);
-        let skipped = self.tagging.of(name, Some(&built.key)).skipped.into_iter();
-        summary.skipped_tags.extend(skipped.map(|skipped| (name.to_owned(), skipped)));
-        let is_new = lock(self.told).get(name).is_some_and(|told| told.built.is_some());
-        for tag in lacks {
-            match self.executor.tag(&built.id, &tag) {
-                Ok(()) if is_new => {}
-                Ok(()) => {
-                    summary.retagged.insert(name.to_owned());
-                }
-                Err(error) => summary.untagged.push((tag, error)),
-            }
-        }
-    }
-
     /// Publishes a result, if that is asked for. Takes its time, so no lock is held meanwhile.
     fn shelve(
         &self,
@@ -334,7 +312,7 @@ impl Work<'_> {
         };
         let shelved = publish(db, self.executor, image, built, &tags);
         if shelved == Ok(Shelved::Elsewhere) {
-            self.executor.ask_again(name);
+            self.executor.ask_again(name, Changed::Elsewhere);
         }
         Some(shelved)
     }
@@ -349,7 +327,7 @@ impl Work<'_> {
         }
         let fetched = self.executor.pull_to_default(name, built)?;
         if fetched.is_none() {
-            self.executor.ask_again(name);
+            self.executor.ask_again(name, Changed::Gone);
         }
         Ok(fetched.map(|id| Built { id, ..built.clone() }))
     }
@@ -401,7 +379,12 @@ impl Work<'_> {
                     None
                 });
                 // At once, and before its pin goes: a result must never be without a name.
-                self.tag(&name, here.as_ref().unwrap_or(&built), &mut summary);
+                let is_new = lock(self.told).get(&name).is_some_and(|told| told.built.is_some());
+                let result = here.as_ref().unwrap_or(&built);
+                local_names::give(self.executor, &self.tagging, &name, result, is_new, &mut summary);
+                if !self.executor.ledger.knows(&built.key) {
+                    self.executor.ask_again(&name, Changed::Unrecorded);
+                }
                 summary.results.insert(name.clone(), built);
                 let told = lock(self.told).remove(&name).unwrap_or_default();
                 let ending = match told.built {
@@ -411,6 +394,11 @@ impl Work<'_> {
                     None => Ending::Fresh,
                 };
                 (ending, schedule.done(&name))
+            }
+            // No failure yet: only what is built on it has to wait for another round.
+            Err(error @ BuildError::BaseGone(_)) => {
+                schedule.put_off(&name);
+                (Ending::Failed(error), 0)
             }
             Err(error) => {
                 schedule.failed(&name);

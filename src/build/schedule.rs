@@ -105,6 +105,12 @@ impl Schedule {
         if self.keep_going { self.skip_users(name) } else { self.stop() }
     }
 
+    /// A job has none yet, for no fault of its own: what is built on it is skipped, and nothing else.
+    pub fn put_off(&mut self, name: &str) {
+        self.states.insert(name.to_owned(), State::Failed);
+        self.skip_users(name);
+    }
+
     /// Nothing more starts.
     pub fn stop(&mut self) {
         self.ready.clear();

@@ -47,6 +47,27 @@ pub enum Ending {
     Skipped,
 }
 
+/// A name that was taken from an image which this repository does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The name.
+    pub tag: String,
+    /// The image that bore it.
+    pub from: ImageId,
+    /// The name that it was given instead, when it had no other.
+    pub kept_as: Option<String>,
+}
+
+/// A name that is on another image, an older result most of the time, because the current one is in a
+/// registry alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// The image of the repository.
+    pub image: String,
+    /// The name.
+    pub tag: String,
+}
+
 /// What a build came to.
 #[derive(Debug, Default)]
 pub struct Summary {
@@ -60,6 +81,10 @@ pub struct Summary {
     pub names: BTreeMap<String, Vec<String>>,
     /// Tags that results were not given, and why not.
     pub skipped_tags: Vec<(String, Skipped)>,
+    /// Names that images bore which this repository does not know.
+    pub taken: Vec<Taken>,
+    /// Names that older results bear, because the current ones are in a registry alone.
+    pub behind: Vec<Behind>,
     /// Tags that the engine refused.
     pub untagged: Vec<(String, EngineError)>,
     /// What became of each result at its registry.
@@ -89,11 +114,40 @@ impl Summary {
         }
         self.results.extend(later.results);
         self.retagged.extend(later.retagged);
+        self.names.extend(later.names);
+        let told: BTreeSet<_> = self.skipped_tags.drain(..).chain(later.skipped_tags).collect();
+        self.skipped_tags = told.into_iter().collect();
         self.untagged.extend(later.untagged);
+        self.taken.extend(later.taken);
+        self.behind = later.behind;
         self.shelved.extend(later.shelved);
         self.unpublished.extend(later.unpublished);
         self.unfetched.extend(later.unfetched);
         self.interrupted |= later.interrupted;
+    }
+
+    /// How many results are at their registries.
+    pub fn published(&self) -> usize {
+        self.shelved.values().filter(|shelved| matches!(shelved, Shelved::There { .. })).count()
+    }
+
+    /// How many results were to be published and are not.
+    pub fn not_published(&self) -> usize {
+        let nowhere = self.shelved.values().filter(|shelved| **shelved == Shelved::Nowhere).count();
+        self.unpublished.len() + nowhere
+    }
+
+    /// Calls that a failure which waited for another round that does not come, and says which those are.
+    pub(super) fn give_up(&mut self) -> Vec<(String, Ending)> {
+        let waited = |ending: &Ending| matches!(ending, Ending::Failed(BuildError::BaseGone(_)));
+        for (name, _) in self.shelved.extract_if(.., |_, shelved| *shelved == Shelved::Elsewhere) {
+            self.unpublished.insert(name, PublishError::Overtaken);
+        }
+        self.endings
+            .iter()
+            .filter(|(_, ending)| waited(ending))
+            .map(|(n, e)| (n.clone(), e.clone()))
+            .collect()
     }
 }
 

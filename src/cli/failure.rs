@@ -101,6 +101,7 @@ pub fn open_error(error: OpenError, text_of: impl Fn(&str) -> Option<String>) ->
             format!("there is neither an Imagefile.ron nor a Dockerfile in `{}` or above", root.display()),
             "write a Dockerfile, or name the place with -C DIR or -f FILE",
         ),
+        OpenError::State { why, .. } if why.kind() == std::io::ErrorKind::Interrupted => Failure::silent(130),
         OpenError::State { path, why } => {
             let hint = match why.kind() {
                 std::io::ErrorKind::StorageFull => "free some room on the disk",

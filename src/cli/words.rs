@@ -5,6 +5,7 @@ pub mod rule;
 
 use std::collections::BTreeMap;
 
+use crate::build::summary::{Behind, Taken};
 use crate::engine::EngineError;
 use crate::model::reason::{Code, Reason};
 use crate::plan::tags::missing::Missing;
@@ -101,6 +102,29 @@ fn labels(needs: &[String]) -> String {
     needs.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(" and ")
 }
 
+/// That a name was taken from an image which is not known here.
+pub fn taken(taken: &Taken) -> String {
+    let Taken { tag, from, kept_as } = taken;
+    let kept =
+        kept_as.as_ref().map_or(String::new(), |other| format!(", and that image is kept as `{other}`"));
+    format!(
+        "`{tag}` named the image {from}, which this repository does not know: it names the result here now{kept}"
+    )
+}
+
+/// That a name is on an older result.
+pub fn behind(behind: &Behind) -> String {
+    let Behind { image, tag } = behind;
+    format!(
+        "`{tag}` is another image here, an older one perhaps: the current result is in its registry alone, and `imk pull {image}` fetches it"
+    )
+}
+
+/// That an image cannot be published, in one line.
+pub fn no_registry(image: &str) -> String {
+    format!("image `{image}` cannot be published: its name has no registry")
+}
+
 /// Why an image has no result, in one line.
 pub fn build_error(error: &BuildError) -> String {
     match error {
@@ -109,7 +133,9 @@ pub fn build_error(error: &BuildError) -> String {
             [first, ..] => first.message.clone(),
         },
         BuildError::Base(base) => format!("its base `{base}` has no result"),
-        BuildError::BaseGone(base) => format!("its base `{base}` is gone from its registry"),
+        BuildError::BaseGone(base) => format!(
+            "the result of its base `{base}` was lost again while it was needed: neither an engine nor a registry has it"
+        ),
         BuildError::Engine(error) => engine_error(error),
         BuildError::NoEngine { platform, needs, engines } => {
             let needs = if needs.is_empty() { String::new() } else { format!(" with {}", labels(needs)) };

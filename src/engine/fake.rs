@@ -107,6 +107,11 @@ impl FakeEngine {
         state.images.insert(info.id.clone(), info);
     }
 
+    /// Has somebody else move tags that begin so, just before they are pushed, so many times.
+    pub fn cross(&self, tag: &str, times: usize) {
+        self.state().crossed = Some((tag.to_owned(), times));
+    }
+
     /// Makes a container of an image.
     pub fn run_container(&self, id: &ImageId, name: &str) {
         self.state().containers.entry(id.clone()).or_default().insert(name.to_owned());
@@ -364,7 +369,8 @@ impl Engine for FakeEngine {
     }
 
     fn push(&self, reference: &str, _: &Cancel) -> Result<String, EngineError> {
-        let image = self.inspect(reference)?.ok_or_else(|| no_registry("pushing", reference))?;
+        let mut image = self.inspect(reference)?.ok_or_else(|| no_registry("pushing", reference))?;
+        made::cross(&mut self.state(), reference, &mut image);
         let store = self.state().store.clone();
         store.ok_or_else(|| no_registry("pushing", reference))?.put(reference, &image)
     }

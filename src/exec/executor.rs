@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
+use super::doubt::Doubt;
 use super::remote_cache::RemoteCache;
 use crate::engine::{
     BuildEvent, Caches, Cancel, Engine, EngineError, EnginePool, ImageId, Node, SecretValue,
@@ -38,8 +39,8 @@ pub struct Executor {
     run: RwLock<Run>,
     /// Names that results bear for a moment, while they travel.
     passing: Mutex<BTreeSet<String>>,
-    /// Images whose published result turned out to be gone, or to be another machine's: to be asked for again.
-    again: Mutex<BTreeSet<String>>,
+    /// Images to be asked for again within this run, and why.
+    again: Mutex<BTreeSet<Again>>,
     /// The engine that has each result, by name. Others may have fetched it to build on it.
     placed: Mutex<BTreeMap<ImageId, String>>,
     /// One base travels at a time, so that it travels once.
@@ -59,10 +60,14 @@ pub struct Run {
     pub secrets: BTreeMap<String, BTreeMap<String, Result<SecretValue, String>>>,
     /// Marks the names that this repository gives for a moment. Its lock keeps a second run away.
     pub nonce: String,
+    /// Stands for this repository on this machine and no other.
+    pub machine: String,
     /// Names this repository and user to the engine's cache of sent files.
     pub share: String,
     /// Images to publish as soon as they are built.
     pub publish: BTreeSet<String>,
+    /// Images whose keys other machines may not compute, and why.
+    pub provisional: BTreeMap<String, BTreeSet<Doubt>>,
     /// What their manifests say beside what they are.
     pub annotations: BTreeMap<String, BTreeMap<String, String>>,
     /// What engines must be good for, by image.
@@ -71,6 +76,28 @@ pub struct Run {
     pub caches: BTreeMap<String, Caches>,
     /// Told what happens.
     pub report: Option<Report>,
+}
+
+/// A query that is to run again though no input changed: the world was not as it was thought to be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Again {
+    /// The image.
+    pub image: String,
+    /// What was found.
+    pub why: Changed,
+}
+
+/// How the world was not as it was thought to be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Changed {
+    /// Its result is nowhere any more.
+    Gone,
+    /// The result of this base of its is nowhere any more.
+    BaseGone(String),
+    /// Its result is remembered and not in the ledger.
+    Unrecorded,
+    /// Its registry has another machine's result of the same key.
+    Elsewhere,
 }
 
 /// Is told what happens to which image.
@@ -125,13 +152,13 @@ impl Executor {
     }
 
     /// The images whose queries are to run again though no input changed. Empty afterwards.
-    pub fn take_again(&self) -> BTreeSet<String> {
+    pub fn take_again(&self) -> BTreeSet<Again> {
         std::mem::take(&mut self.again.lock())
     }
 
     /// Has the query of an image run again.
-    pub fn ask_again(&self, image: &str) {
-        self.again.lock().insert(image.to_owned());
+    pub fn ask_again(&self, image: &str, why: Changed) {
+        self.again.lock().insert(Again { image: image.to_owned(), why });
     }
 
     /// A name that is to be taken away when the run ends.
@@ -234,7 +261,7 @@ impl Executor {
     }
 
     /// As [`Executor::holder`]; of an image that nobody has, the default engine says that it is not there.
-    pub(super) fn holder_or_default(&self, id: &ImageId) -> Result<Arc<Node>, EngineError> {
+    pub fn holder_or_default(&self, id: &ImageId) -> Result<Arc<Node>, EngineError> {
         let pool = self.pool();
         if pool.is_one() {
             return Ok(Arc::clone(pool.default_node()));

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::base_substitutions::BaseSubstitutions;
-use super::executor::{Executor, JobEvent};
+use super::executor::{Changed, Executor, JobEvent};
+use super::provisional::Offer;
 use super::push::PublishError;
 use crate::engine::pool::{EnginePool, Slot, Unplaced, Wanted};
 use crate::engine::{EngineError, ImageId, Node};
@@ -103,11 +104,22 @@ impl Executor {
         node: &Arc<Node>,
     ) -> Result<BaseSubstitutions, BuildError> {
         let mut substitutions = BaseSubstitutions::default();
+        let mut gone = None;
         for part in job.on {
-            let reference = self.pin(job, part, node)?;
+            let reference = match self.pin(job, part, node) {
+                // The others are looked at all the same, so that the next try finds all of them.
+                Err(error @ BuildError::BaseGone(_)) => {
+                    gone.get_or_insert(error);
+                    continue;
+                }
+                pinned => pinned?,
+            };
             for edge in job.edges.iter().filter(|edge| edge.base == part.name) {
                 substitutions.inside.insert(edge.reference.clone(), reference.clone());
             }
+        }
+        if let Some(gone) = gone {
+            return Err(gone);
         }
         for (base, exact) in &job.outside {
             let exact = match exact {
@@ -178,21 +190,25 @@ impl Executor {
                     continue;
                 }
                 match self.send_off(&pool, other, record, node, &base.name)? {
-                    Some(at) => match self.bring(job, record, &at, node)? {
-                        Some(reference) => return Ok(reference),
-                        None => continue,
-                    },
+                    Some(offer) => {
+                        let brought = self.bring(job, record, &offer.at, node);
+                        offer.journey.iter().for_each(|journey| self.leave_no_trace(journey));
+                        match brought? {
+                            Some(reference) => return Ok(reference),
+                            None => continue,
+                        }
+                    }
                     None => break,
                 }
             }
         }
         // It was there when it was last looked at: the next try builds it, and this image on it.
-        self.ask_again(&base.name);
-        self.ask_again(job.name);
+        self.ask_again(&base.name, Changed::Gone);
+        self.ask_again(job.name, Changed::BaseGone(base.name.clone()));
         Err(BuildError::BaseGone(base.name.clone()))
     }
 
-    /// Publishes a base from the engine that has it, and says where. None when it is of no use any
+    /// Has the engine that has a base send it to its registry, and says where it is. None when it is of no use any
     /// more: the engine is gone, or another machine published another result of the same key.
     fn send_off(
         &self,
@@ -201,10 +217,10 @@ impl Executor {
         record: &Record,
         to: &Node,
         base: &str,
-    ) -> Result<Option<String>, BuildError> {
+    ) -> Result<Option<Offer>, BuildError> {
         let built = Built { key: record.key, id: ImageId(record.id.clone()), content: record.content };
-        match self.publish_from(Some(from), &record.image, &built) {
-            Ok(Some(there)) if there.content == built.content => Ok(Some(there.at.to_string())),
+        match self.offer(from, &record.image, &built) {
+            Ok(Some(offer)) if offer.content == built.content => Ok(Some(offer)),
             Ok(Some(_)) => Ok(None),
             Ok(None) => Err(self.stuck(base, to, "its name has no registry")),
             Err(PublishError::Engine(error)) if pool.died(from, &error) => {
@@ -237,7 +253,7 @@ impl Executor {
                 at: now(),
                 took_ms: 0,
                 reasons: Vec::new(),
-                published: Some(at.to_owned()),
+                published: self.doubts(&record.image).is_empty().then(|| at.to_owned()),
                 ..record.clone()
             };
             // Only saves a journey: what cannot be written down travels again.

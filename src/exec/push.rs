@@ -1,29 +1,27 @@
 //! Results on their way to a registry and back.
 //!
-//! A key is published once: whoever comes second takes what is there. The
-//! engine sends the layers, under a name that only serves the journey; the
+//! A key is published once: whoever comes second takes what is there. How the
+//! engine sends the layers is in `journey.rs`; the
 //! manifest that everybody sees is ours, since an engine writes none with annotations.
 //! Knows no tags that people choose; the driver gives those.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::doubt::{self, Doubt};
 use super::executor::{Executor, JobEvent};
 use super::remote_cache::Published;
 use crate::engine::{EngineError, ImageId, Node};
 use crate::model::hash::ContentHash;
 use crate::query::effect::Built;
 use crate::registry::document::{self, Document};
-use crate::registry::{Manifest, RegistryError, by_digest, by_tag};
+use crate::registry::{Manifest, RegistryError};
 use crate::state::ledger::Record;
 use crate::syntax::reference::Reference;
-
-/// The tag of the journey. One a repository, so that none pile up.
-pub const STAGING: &str = "imk-staging";
 
 /// How often a journey is begun that broke off. The layers that arrived are not sent again.
 const TRIES: u32 = 4;
@@ -37,6 +35,10 @@ pub enum PublishError {
     Registry(RegistryError),
     /// It was put there and is not there.
     Lost(Reference),
+    /// Its key is provisional: these parts of it nobody confirmed.
+    Provisional(BTreeSet<Doubt>),
+    /// Other machines publish other results of the same inputs there, faster than they can be taken.
+    Overtaken,
 }
 
 impl fmt::Display for PublishError {
@@ -45,6 +47,12 @@ impl fmt::Display for PublishError {
             Self::Engine(error) => error.fmt(f),
             Self::Registry(error) => error.fmt(f),
             Self::Lost(name) => write!(f, "`{name}` was put into the registry and is not there now"),
+            Self::Provisional(doubts) => {
+                write!(f, "its key is provisional, for {}", doubt::told(doubts))
+            }
+            Self::Overtaken => f.write_str(
+                "another machine published another result of the same inputs again while the first was being taken",
+            ),
         }
     }
 }
@@ -79,6 +87,10 @@ impl Executor {
         built: &Built,
     ) -> Result<Option<Published>, PublishError> {
         let Some(tag) = self.remote_cache.content_tag(image, &built.key) else { return Ok(None) };
+        let doubts = self.doubts(image);
+        if !doubts.is_empty() {
+            return Err(PublishError::Provisional(doubts));
+        }
         let there = match self.remote_cache.look(&tag)? {
             Some(there) => there,
             None => {
@@ -87,13 +99,10 @@ impl Executor {
                     Some(node) => Arc::clone(node),
                     None => self.holder_or_default(&built.id)?,
                 };
-                let sent = self.send(&holder, &tag, &built.id)?;
-                let manifest = annotated(&sent, &self.annotations(image));
-                // Layers take their time: somebody may have been faster.
-                if self.remote_cache.look(&tag)?.is_none() {
-                    self.remote_cache.registry().put_manifest(&tag, &manifest)?;
-                }
-                self.remote_cache.look(&tag)?.ok_or(PublishError::Lost(tag))?
+                let arrived = self.send(&holder, image, &tag, built)?;
+                let named = self.name_arrived(image, &tag, &arrived.manifest);
+                self.leave_no_trace(&arrived);
+                named?
             }
         };
         let at = there.at.to_string();
@@ -138,17 +147,18 @@ impl Executor {
     pub fn pull_to_default(&self, image: &str, built: &Built) -> Result<Option<ImageId>, PublishError> {
         let records = self.ledger.results(&built.key).into_iter();
         let mut at = records.filter(|record| record.content == built.content).find_map(|it| it.published);
+        let mut journey = None;
         if at.is_none() && self.has(&built.id)? {
-            let there = self.publish(image, built)?.ok_or_else(|| EngineError::Refused {
+            let offer = self.offer(&self.holder_or_default(&built.id)?, image, built)?;
+            let offer = offer.ok_or_else(|| EngineError::Refused {
                 what: format!("fetching `{image}` from another engine"),
                 why: "its name has no registry to travel through".into(),
             })?;
-            at = Some(there.at.to_string());
+            (at, journey) = (Some(offer.at), offer.journey);
         }
-        match at {
-            Some(at) => Ok(self.fetch(image, &at, &built.key)?),
-            None => Ok(None),
-        }
+        let fetched = at.map_or(Ok(None), |at| self.fetch(image, &at, &built.key));
+        journey.iter().for_each(|journey| self.leave_no_trace(journey));
+        Ok(fetched?)
     }
 
     /// As [`Executor::fetch`], into any engine.
@@ -173,25 +183,14 @@ impl Executor {
         Ok(fetched)
     }
 
-    /// Has the engine send an image, and fetches the manifest that it wrote.
-    fn send(&self, node: &Node, near: &Reference, id: &ImageId) -> Result<Manifest, PublishError> {
-        let staging = by_tag(near, STAGING);
-        let push = |name: &Reference| {
-            let name = name.to_string();
-            node.tag(id, &name)?;
-            self.passes(&name);
-            self.again_and_again(|| node.engine.push(&name, &self.cancel))
-        };
-        let digest = match push(&staging) {
-            // A registry that never lets a tag move: then each journey has one of its own.
-            Err(EngineError::Refused { why, .. }) if why.contains("immutable") => {
-                let hex = id.0.rsplit(':').next().unwrap_or_default();
-                push(&by_tag(near, &format!("{STAGING}-{}", &hex[..hex.len().min(16)])))?
-            }
-            pushed => pushed?,
-        };
-        let sent = by_digest(near, &digest);
-        self.remote_cache.registry().manifest(&sent)?.ok_or(PublishError::Lost(sent))
+    /// Has a key's tag stand for what arrived, and says what it stands for.
+    fn name_arrived(&self, image: &str, tag: &Reference, sent: &Manifest) -> Result<Published, PublishError> {
+        let manifest = annotated(sent, &self.annotations(image));
+        // Layers take their time: somebody may have been faster.
+        if self.remote_cache.look(tag)?.is_none() {
+            self.remote_cache.registry().put_manifest(tag, &manifest)?;
+        }
+        self.remote_cache.look(tag)?.ok_or_else(|| PublishError::Lost(tag.clone()))
     }
 
     fn annotations(&self, image: &str) -> BTreeMap<String, String> {
@@ -199,7 +198,7 @@ impl Executor {
     }
 
     /// Tries again what may go better a moment later.
-    fn again_and_again<T>(
+    pub(super) fn again_and_again<T>(
         &self,
         mut attempt: impl FnMut() -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {

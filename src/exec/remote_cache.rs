@@ -58,6 +58,8 @@ pub struct RemoteCache {
     offline: bool,
     /// Why a registry, or one repository of it, is not asked any more in this run.
     silent: Mutex<BTreeMap<String, RegistryError>>,
+    /// Whether registries take tags away, by host.
+    untagging: Mutex<BTreeMap<String, bool>>,
     /// What was answered, so that a key is asked for once.
     found: Mutex<BTreeMap<(String, ContentHash), Option<Published>>>,
 }
@@ -71,7 +73,15 @@ impl RemoteCache {
         offline: bool,
     ) -> Self {
         let tag = tag.to_owned();
-        Self { registry, repositories, tag, offline, silent: Mutex::default(), found: Mutex::default() }
+        Self {
+            registry,
+            repositories,
+            tag,
+            offline,
+            silent: Mutex::default(),
+            untagging: Mutex::default(),
+            found: Mutex::default(),
+        }
     }
 
     /// The registries.
@@ -133,7 +143,22 @@ impl RemoteCache {
         }
     }
 
-    fn read(&self, tag: &Reference, manifest: &Manifest) -> Result<Option<Published>, RegistryError> {
+    /// Whether a registry takes tags away; `ask` is called when that is not known yet.
+    pub(super) fn takes_tags_away(&self, host: &str, ask: impl FnOnce() -> bool) -> bool {
+        let known = self.untagging.lock().get(host).copied();
+        known.unwrap_or_else(|| {
+            let answer = ask();
+            self.untagging.lock().insert(host.to_owned(), answer);
+            answer
+        })
+    }
+
+    /// The image that a manifest near a tag describes.
+    pub(super) fn read(
+        &self,
+        tag: &Reference,
+        manifest: &Manifest,
+    ) -> Result<Option<Published>, RegistryError> {
         // What is no image of one platform was put there by somebody else, and answers no key.
         let document: Option<Document> = serde_json::from_slice(&manifest.bytes).ok();
         let Some(configuration) = document.and_then(|document| document.config) else { return Ok(None) };

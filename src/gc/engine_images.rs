@@ -99,7 +99,7 @@ pub(crate) fn may_go(
         return Err(Stays::Used(users.clone()));
     }
     let ours = project::repositories_of(&session.project, &held.images);
-    let nonce = nonce(session);
+    let nonce = session.nonce();
     let is_ours = |tag: &&String| {
         let repository = tag.rsplit_once(':').map_or(tag.as_str(), |(repository, _)| repository);
         ours.contains(&normalized(repository)) || tag.starts_with(PIN) && tag.ends_with(&nonce)
@@ -128,9 +128,4 @@ pub(crate) fn let_go(session: &Session, held: &Held) -> Result<(), Stays> {
     }
     node.know(&BTreeSet::from([held.id.clone()]), &BTreeMap::new());
     Ok(())
-}
-
-/// What marks the names that this repository gives for a moment.
-pub(crate) fn nonce(session: &Session) -> String {
-    format!("-{}", &session.share()[..12])
 }

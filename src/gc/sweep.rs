@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::engine::{EngineError, ImageId, Node};
 use crate::exec::executor::PIN;
-use crate::exec::push::STAGING;
+use crate::exec::journey::is_of_journey;
 use crate::exec::remote_cache::CacheLookup;
 use crate::gc::engine_images::{self, Held, Stays};
 use crate::model::hash::ContentHash;
@@ -286,12 +286,11 @@ fn left_behind(session: &Session, node: &Node, kept: &BTreeSet<ImageId>) -> Resu
     let mut repositories: BTreeSet<String> =
         session.project.images.values().map(|image| image.repository.clone()).collect();
     repositories.insert(PIN.to_owned());
-    let nonce = engine_images::nonce(session);
+    let (nonce, share) = (session.nonce(), session.share());
     let passing = |name: &str| {
         let tag = name.rsplit_once(':').map_or("", |(_, tag)| tag);
         name.starts_with(PIN) && name.ends_with(&nonce)
-            || tag == STAGING
-            || tag.starts_with(&format!("{STAGING}-"))
+            || is_of_journey(tag, [nonce.trim_start_matches('-'), &share[..12]])
     };
     let named = node.engine.references(&repositories)?;
     let ids: BTreeSet<ImageId> =

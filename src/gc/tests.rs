@@ -24,8 +24,10 @@ use crate::source::memory::MemoryTree;
 use crate::source::tree::{ReadError, Selected, Selection, SourceTree};
 use crate::state::folder::StateFolder;
 
+mod damage;
 mod engines;
 mod gc;
+mod machines;
 mod publish;
 mod random;
 
@@ -497,9 +499,9 @@ fn a_process_killed_while_building_leaves_names_that_the_next_takes_away() {
     lab.run("base");
     let id = lab.id("base");
     let session = lab.open().unwrap();
-    let share = session.share();
+    let nonce = session.nonce();
     drop(session);
-    lab.engine.tag(&id, &format!("imk.invalid/base:leftover-{}", &share[..12])).unwrap();
+    lab.engine.tag(&id, &format!("imk.invalid/base:leftover{nonce}")).unwrap();
     lab.run("");
     assert!(!lab.engine.tags().keys().any(|tag| tag.starts_with("imk.invalid")), "{:?}", lab.engine.tags());
 }

@@ -32,7 +32,7 @@ pub enum BuildError {
     Invalid(Vec<Problem>),
     /// This base has no result.
     Base(String),
-    /// A registry had this base when it was last looked at, and has it no more.
+    /// This base had a result when it was last looked at, and neither an engine nor a registry has it now.
     BaseGone(String),
     /// The engine failed.
     Engine(EngineError),

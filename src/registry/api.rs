@@ -95,6 +95,9 @@ pub trait Registry: Send + Sync {
     /// Puts a manifest under the reference's tag, or under its digest when it has no tag. What the manifest names must be there.
     fn put_manifest(&self, reference: &Reference, manifest: &Manifest) -> Result<(), RegistryError>;
 
+    /// Takes a tag away, and nothing but the tag. `false` when the registry does not do that, or not for us; a tag that is not there is taken away.
+    fn untag(&self, tag: &Reference) -> Result<bool, RegistryError>;
+
     /// Copies a manifest and all it names to another name, an index with its manifests,
     /// and says what the new name stands for. Blobs the target has are not sent; the
     /// manifest comes last. A target that already stands for the same is left alone.

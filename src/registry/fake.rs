@@ -51,6 +51,7 @@ struct State {
     troubles: BTreeMap<String, (Trouble, Option<usize>)>,
     delays: BTreeMap<String, Duration>,
     immutable: BTreeSet<String>,
+    keeping: BTreeSet<String>,
     questions: Vec<Question>,
     running: usize,
     most_at_once: usize,
@@ -104,6 +105,11 @@ impl FakeRegistry {
         self.state().immutable.insert(host.to_owned());
     }
 
+    /// Makes a host take no tag away.
+    pub fn keep_tags(&self, host: &str) {
+        self.state().keeping.insert(host.to_owned());
+    }
+
     /// Puts an image of one layer there and gives its digest. The same content gives the same digest.
     pub fn add_image(&self, name: &str, content: &str) -> String {
         let at = parsed(name);
@@ -153,6 +159,11 @@ impl FakeRegistry {
         self.state().files.insert(url.to_owned(), state.to_owned());
     }
 
+    /// Takes everything away.
+    pub fn clear(&self) {
+        self.state().repositories.clear();
+    }
+
     /// Takes a tag or a manifest away.
     pub fn remove(&self, name: &str) {
         let at = parsed(name);
@@ -169,6 +180,13 @@ impl FakeRegistry {
         let at = parsed(name);
         let state = self.state();
         state.repositories.get(&at.name())?.find(&at).map(|manifest| manifest.digest.clone())
+    }
+
+    /// The tags of a repository, without asking.
+    pub fn tags_of(&self, name: &str) -> Vec<String> {
+        let state = self.state();
+        let found = state.repositories.get(&parsed(name).name());
+        found.map(|it| it.tags.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// Every question asked, in order.

@@ -171,6 +171,10 @@ impl Registry for OciRegistry {
         self.wait(reference, async { self.client.put(reference, manifest).await.map(drop) })
     }
 
+    fn untag(&self, tag: &Reference) -> Result<bool, RegistryError> {
+        self.wait(tag, self.client.untag(tag))
+    }
+
     fn copy(&self, from: &Reference, to: &Reference) -> Result<Descriptor, RegistryError> {
         self.wait(to, self.client.copy(from, to))
     }

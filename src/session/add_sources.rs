@@ -28,8 +28,15 @@ pub(crate) fn set_remotes(session: &mut Session, order: &Order) {
         remotes.extend(state.map(|state| (url.clone(), state)));
     }
     for url in repositories {
-        let commit = git_source::parse(&url).ok().and_then(|source| session.others.commit(&source));
-        remotes.extend(commit.map(|commit| (url, commit)));
+        let head = git_source::parse(&url).ok().and_then(|source| session.others.head(&source));
+        let doubt = match &head {
+            None => Some("nobody says where it stands"),
+            Some(head) => head.away.as_deref(),
+        };
+        if let Some(why) = doubt {
+            session.upstream.doubts().doubt_address(&url, why);
+        }
+        remotes.extend(head.map(|head| (url, head.commit)));
     }
     if remotes != *session.workspace().remotes(&session.db) {
         session.changed = true;

@@ -128,14 +128,20 @@ impl Others {
         standing
     }
 
-    /// The commit that a source stands for, as far as it is known without fetching anything.
-    pub(crate) fn commit(&self, source: &GitSource) -> Option<String> {
+    /// Where a source stands, as far as that is known without fetching anything.
+    pub(crate) fn head(&self, source: &GitSource) -> Option<Head> {
         if let Some(commit) = self.pinned.get(&(source.url.shown.clone(), key(&source.wanted))) {
-            return Some(commit.clone());
+            return Some(Head { commit: commit.clone(), when: 0, away: None });
         }
         let wanted = BTreeSet::from([source.wanted.clone()]);
         let heads = self.remotes.heads(&source.url, &wanted, &self.asking);
-        heads.into_values().next()?.ok().map(|head| head.commit)
+        heads.into_values().next()?.ok()
+    }
+
+    /// Where a source was found to stand in this session.
+    pub(crate) fn found_head(&self, source: &GitSource) -> Option<&Head> {
+        let found = self.found.get(&(source.url.shown.clone(), source.wanted.clone()))?;
+        Some(&found.as_ref().ok()?.head)
     }
 
     /// From now on, what is remembered must do.

@@ -4,6 +4,7 @@
 //! spoken to, home excepted. Knows nothing of keys.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::engine::{EngineError, EngineIdentity, EnginePool, ImageId, Inventory};
 use crate::query::inputs::{Outside, OutsideBase};
@@ -101,7 +102,11 @@ pub(crate) fn mark_lost(session: &mut Session, has: &BTreeMap<String, Inventory>
     };
     let results = session.memory.results.iter();
     let lost: BTreeSet<String> = results.filter(|(_, id)| gone(id)).map(|(name, _)| name.clone()).collect();
-    for name in &lost {
+    // What the ledger does not know does not count, however well it is remembered.
+    let ledger = Arc::clone(&session.executor.ledger);
+    let results = session.memory.results.iter().filter(|(name, id)| !ledger.has_id(name, &id.0));
+    let unrecorded: Vec<String> = results.map(|(name, _)| name.clone()).collect();
+    for name in lost.iter().chain(&unrecorded) {
         inputs::ask_again(session, name);
     }
     lost

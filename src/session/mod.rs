@@ -9,6 +9,7 @@ pub mod inventory;
 pub mod open;
 pub mod overlays;
 pub mod project;
+pub mod provisional;
 pub mod removed_images;
 pub mod select;
 pub mod sync;

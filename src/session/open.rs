@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::session::git_sources::Others;
 use crate::session::project::{self, Overrides, Project, ProjectError};
 use crate::session::upstream::{Asking, Upstream};
 use crate::source::locate::Located;
+use crate::source::outside;
 use crate::source::tree::{ReadError, SourceTree};
 use crate::state::evidence::EvidenceStore;
 use crate::state::folder::StateFolder;
@@ -137,7 +139,11 @@ impl Session {
         } = opening;
         let project = project::read(&located, &*tree, discover, &overrides).map_err(OpenError::Project)?;
         let trouble = |why| OpenError::State { path: state.path().unwrap_or_default(), why };
-        let lock = if exclusive { Some(Lock::take(&state, waiting).map_err(trouble)?) } else { None };
+        let lock = if exclusive {
+            Some(Lock::take(&state, || cancel.is_cancelled(), waiting).map_err(trouble)?)
+        } else {
+            None
+        };
         let others = Others::new(&located.root, &state, &environment, asking.offline, tree);
         let ledger = Arc::new(Ledger::open(&state).map_err(trouble)?);
         let evidence = EvidenceStore::new(state.sub("evidence"));
@@ -261,6 +267,30 @@ impl Session {
         let hash: ContentHash =
             FieldHasher::new("imk repository v1").number(u64::from(user)).field(root).finish();
         hash.to_string()
+    }
+
+    /// Marks the names that this repository gives for a moment. Containers that use one engine may
+    /// each have a folder of the same name, so that of the machine counts.
+    pub(crate) fn nonce(&self) -> String {
+        let host = rustix::system::uname();
+        let hash =
+            FieldHasher::new("imk nonce v1").field(self.share()).field(host.nodename().to_bytes()).finish();
+        format!("-{}", hash.short(12))
+    }
+
+    /// Stands for this repository on this machine and no other: another machine may have a folder of the
+    /// same name, and a user of the same number.
+    pub(crate) fn machine(&self) -> String {
+        let uname = rustix::system::uname();
+        let boot = outside::read(Path::new("/proc/sys/kernel/random/boot_id")).unwrap_or_default();
+        let state = self.state.path().unwrap_or_default().into_os_string();
+        let mut machine = FieldHasher::new("imk machine v1");
+        machine
+            .field(self.share())
+            .field(state.as_encoded_bytes())
+            .field(boot)
+            .field(uname.nodename().to_bytes());
+        machine.finish().to_string()
     }
 
     /// Writes what the next process can use. A no-op writes nothing.

@@ -9,9 +9,11 @@
 //!
 //! With `--locked` every name is `Locked`; with `--offline` no registry is asked. An
 //! image that only the engine has, because somebody built it there, is that image. A
-//! registry that does not answer is no absence: what was known last serves, and is told.
+//! registry that does not answer is no absence: what was known last serves, and is told. A key that
+//! rests on such an answer is provisional: it is built with, and never published (`doubts`).
 //! What imk itself tagged or published under a base's name is not that base (`own_name`).
 
+mod doubts;
 mod memory;
 mod own_name;
 
@@ -30,6 +32,7 @@ use crate::state::ledger::Ledger;
 use crate::syntax::imagefile::Policy;
 use crate::syntax::lockfile::Lockfile;
 use crate::syntax::reference::{self, Reference};
+use doubts::Doubts;
 use memory::Memory;
 
 /// Seconds for which a registry's answer to a floating name holds, so that a second run stays offline.
@@ -37,6 +40,9 @@ pub const TTL: u64 = 3600;
 
 /// Seconds for which a registry that did not answer is left in peace.
 const PATIENCE: u64 = 60;
+
+/// Why nothing is sure of what had to be asked for with `--offline`.
+const NOT_ASKED: &str = "nobody was to be asked (`--offline`)";
 
 /// What a caller may choose of the questions.
 #[derive(Clone, Debug, Default)]
@@ -85,21 +91,15 @@ pub struct Upstream {
     notes: Mutex<BTreeSet<Note>>,
     /// What imk built here, to tell its own tags from those of others.
     ledger: Option<Arc<Ledger>>,
+    doubts: Doubts,
 }
 
 impl Upstream {
     /// Remembers in `state`, which may not exist yet.
     pub fn new(registry: Arc<dyn Registry>, lock: Lockfile, asking: Asking, state: StateFolder) -> Self {
         let memory = Mutex::new(Memory::read(&state));
-        Self {
-            registry,
-            lock: RwLock::new(lock),
-            asking,
-            state,
-            memory,
-            notes: Mutex::default(),
-            ledger: None,
-        }
+        let (lock, notes, doubts) = (RwLock::new(lock), Mutex::default(), Doubts::default());
+        Self { registry, lock, asking, state, memory, notes, ledger: None, doubts }
     }
 
     /// Knows imk's own results by this ledger: they are no bases of the images whose names they bear.
@@ -122,6 +122,11 @@ impl Upstream {
     /// The time of the run in seconds since 1970, one for all that is done in it.
     pub fn now(&self) -> u64 {
         self.asking.now
+    }
+
+    /// The answers that nobody confirmed.
+    pub(super) fn doubts(&self) -> &Doubts {
+        &self.doubts
     }
 
     /// What is to be told, once.
@@ -187,6 +192,7 @@ impl Upstream {
     }
 
     fn one(&self, engine: &dyn Engine, base: &OutsideBase) -> Outside {
+        self.doubts.forget(base);
         let Ok(name) = reference::parse(&base.reference) else {
             // Not a name that a registry could know; the engine may all the same.
             return here(engine.inspect(&base.reference).ok().flatten());
@@ -200,7 +206,7 @@ impl Upstream {
             _ => None,
         };
         if let Some(digest) = digest {
-            return self.pinned(engine, &name, digest);
+            return self.pinned(engine, base, &name, digest);
         }
         let info = engine.inspect(&base.reference).ok().flatten();
         let info = if base.own { self.before_ours(engine, &name, base, info) } else { info };
@@ -210,9 +216,15 @@ impl Upstream {
         let answer = self.floating(&name, base);
         let answer = if base.own { answer.map(|found| self.not_ours(&name, base, found)) } else { answer };
         match answer {
-            Ok(Some(digest)) => self.pinned(engine, &name, digest),
-            Ok(None) => here(info),
+            Ok(Some(digest)) => self.pinned(engine, base, &name, digest),
+            Ok(None) => {
+                if info.is_none() {
+                    self.doubts.doubt(base, "neither its registry nor the engine has it");
+                }
+                here(info)
+            }
             Err(why) => {
+                self.doubts.doubt(base, why.as_str());
                 let last = lock(&self.memory).last(&name, &base.platform);
                 let instead = match (&last, &info) {
                     (Some(_), _) => Instead::LastKnown,
@@ -220,7 +232,7 @@ impl Upstream {
                     (None, None) => Instead::Name,
                 };
                 self.note(&name, why, instead);
-                last.map_or_else(|| here(info), |digest| self.pinned(engine, &name, digest))
+                last.map_or_else(|| here(info), |digest| self.pinned(engine, base, &name, digest))
             }
         }
     }
@@ -236,6 +248,9 @@ impl Upstream {
         {
             let memory = lock(&self.memory);
             if self.asking.offline {
+                if memory.holding(name, &base.platform, holds).is_none() {
+                    self.doubts.doubt(base, NOT_ASKED);
+                }
                 return Ok(memory.last(name, &base.platform));
             }
             if !self.asking.anew
@@ -277,20 +292,27 @@ impl Upstream {
         let holds = |at: u64| at <= now && now - at < TTL;
         {
             let memory = lock(&self.memory);
-            let last = memory.file(url, |_| true);
-            if self.asking.offline || (!self.asking.anew && memory.file(url, holds).is_some()) {
+            let (last, holding) = (memory.file(url, |_| true), memory.file(url, holds));
+            if self.asking.offline && holding.is_none() {
+                self.doubts.doubt_address(url, NOT_ASKED);
+            }
+            if self.asking.offline || (!self.asking.anew && holding.is_some()) {
                 return last;
             }
         }
         match self.registry.web(url) {
             Ok(state) => {
                 lock(&self.memory).saw_file(url, state.as_deref(), now);
+                if state.is_none() {
+                    self.doubts.doubt_address(url, "its server has no such file");
+                }
                 state
             }
             Err(error) => {
                 let last = lock(&self.memory).file(url, |_| true);
                 let instead = if last.is_some() { Instead::LastKnown } else { Instead::Name };
                 let reference = format!("{}/{}", place.registry, place.repository);
+                self.doubts.doubt_address(url, error.to_string());
                 lock(&self.notes).insert(Note { reference, why: error.to_string(), instead });
                 last
             }
@@ -298,16 +320,20 @@ impl Upstream {
     }
 
     /// A base by its digest, with what its configuration brings.
-    fn pinned(&self, engine: &dyn Engine, name: &Reference, digest: String) -> Outside {
+    fn pinned(&self, engine: &dyn Engine, base: &OutsideBase, name: &Reference, digest: String) -> Outside {
         let known = lock(&self.memory).configuration(&digest);
         let brings = known.or_else(|| {
             let exact = by_digest(name, &digest);
             let brings = match engine.inspect(&exact.to_string()) {
                 Ok(Some(info)) => Some(brings(info)),
-                _ if self.asking.offline => None,
+                _ if self.asking.offline => {
+                    self.doubts.doubt(base, NOT_ASKED);
+                    None
+                }
                 _ => match configuration(&*self.registry, &exact) {
                     Ok(brings) => brings,
                     Err(error) => {
+                        self.doubts.doubt(base, error.to_string());
                         self.note(name, error.to_string(), Instead::NoConfiguration);
                         None
                     }

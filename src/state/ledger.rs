@@ -196,6 +196,20 @@ impl Ledger {
         of_key.map(|(_, index)| state.records[*index].clone()).collect()
     }
 
+    /// Whether some engine ever had a result of `key`.
+    pub fn knows(&self, key: &ContentHash) -> bool {
+        let state = self.state();
+        let mut of_key = state.by_key.range((*key, String::new())..);
+        of_key.next().is_some_and(|((of, _), _)| of == key) || state.gone.iter().any(|it| it.key == *key)
+    }
+
+    /// Whether an image was recorded with this id. The newest of its records is looked at first.
+    pub fn has_id(&self, image: &str, id: &str) -> bool {
+        self.newest_of(image).is_some_and(|record| record.id == id)
+            || self.newest(|record| record.id == id).is_some()
+            || self.state().gone.iter().any(|record| record.id == id)
+    }
+
     /// The newest build of an image, on whatever engine.
     pub fn newest_of(&self, image: &str) -> Option<Record> {
         let state = self.state();

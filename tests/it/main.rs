@@ -29,6 +29,7 @@ mod strangers;
 mod tags;
 mod terminal;
 mod tidy;
+mod trouble;
 mod warnings;
 mod watch;
 

@@ -17,7 +17,7 @@ use crate::cli::commands::plan::{self, PlanArgs};
 use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
 use crate::cli::records::{self, RecordArgs};
-use crate::cli::{ci, engines, open, out, synced};
+use crate::cli::{ci, engines, open, out, synced, words};
 use crate::engine::{Caches, Cancel, EngineError};
 use crate::query::effect::BuildError;
 use crate::session::open::Session;
@@ -233,6 +233,8 @@ pub fn go(
         failures(session, &summary, &progress);
         synced::silent(session);
         plan::skipped_tags(&summary.skipped_tags);
+        summary.taken.iter().for_each(|taken| out::warning(words::taken(taken)));
+        summary.behind.iter().for_each(|behind| out::warning(words::behind(behind)));
         if how != args::Progress::Quiet {
             out::line(format_args!("{line}"));
         }

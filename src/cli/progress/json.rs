@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use crate::build::publish::Shelved;
 use crate::build::run::{Ending, Summary};
 use crate::cli::progress::words;
 use crate::engine::{BuildEvent, EngineError, ImageId};
@@ -98,7 +99,32 @@ fn failure(error: &BuildError) -> Value {
     }
 }
 
-/// The end: what was only tagged or not tried, then one line about everything.
+/// What became of results at their registries, an object an image.
+fn publications(summary: &Summary) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (image, shelved) in &summary.shelved {
+        match shelved {
+            Shelved::There { at, moved } => {
+                lines.push(line("published", json!({"image": image, "at": at, "tags": moved})));
+            }
+            Shelved::Nowhere => {
+                let message = words::no_registry(image);
+                lines.push(line("not-published", json!({"image": image, "message": message})));
+            }
+            // Told below, by why it stayed so.
+            Shelved::Elsewhere => {}
+        }
+    }
+    for (image, error) in &summary.unpublished {
+        lines.push(line("not-published", json!({"image": image, "message": error.to_string()})));
+    }
+    for (image, error) in &summary.unfetched {
+        lines.push(line("not-fetched", json!({"image": image, "message": error.to_string()})));
+    }
+    lines
+}
+
+/// The end: what was only tagged, published or not tried, then one line about everything.
 pub fn summary(summary: &Summary, took: std::time::Duration) -> Vec<String> {
     let count = |wanted: fn(&Ending) -> bool| summary.endings.values().filter(|e| wanted(e)).count();
     let mut lines: Vec<String> =
@@ -106,6 +132,15 @@ pub fn summary(summary: &Summary, took: std::time::Duration) -> Vec<String> {
     for (tag, error) in &summary.untagged {
         lines.push(line("not-tagged", json!({"tag": tag, "message": error.to_string()})));
     }
+    for taken in &summary.taken {
+        let message = words::taken(taken);
+        lines.push(line("name-taken", json!({"tag": taken.tag, "from": taken.from, "message": message})));
+    }
+    for behind in &summary.behind {
+        let message = words::behind(behind);
+        lines.push(line("behind", json!({"image": behind.image, "tag": behind.tag, "message": message})));
+    }
+    lines.extend(publications(summary));
     for (image, ending) in &summary.endings {
         if *ending == Ending::Skipped {
             lines.push(line("skipped", json!({ "image": image })));
@@ -117,7 +152,12 @@ pub fn summary(summary: &Summary, took: std::time::Duration) -> Vec<String> {
             "fresh": count(|ending| matches!(ending, Ending::Fresh)),
             "reused": count(|ending| matches!(ending, Ending::Reused)),
             "built": count(|ending| matches!(ending, Ending::Built { .. })),
+            "found": count(|ending| matches!(ending, Ending::Found)),
             "retagged": summary.retagged.len(),
+            "published": summary.published(),
+            "not_published": summary.not_published(),
+            "not_fetched": summary.unfetched.len(),
+            "not_tagged": summary.untagged.len(),
             "failed": count(|ending| matches!(ending, Ending::Failed(_))),
             "skipped": count(|ending| matches!(ending, Ending::Skipped)),
             "kept": summary.kept.len(),
@@ -130,4 +170,38 @@ pub fn summary(summary: &Summary, took: std::time::Duration) -> Vec<String> {
 
 fn milliseconds(took: std::time::Duration) -> u64 {
     u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::push::PublishError;
+
+    #[test]
+    fn each_failed_publication_has_an_event_with_a_text_and_is_counted() {
+        let mut told = Summary::default();
+        told.shelved.insert("nowhere".into(), Shelved::Nowhere);
+        let there =
+            Shelved::There { at: "r.example/web@sha256:1".into(), moved: vec!["r.example/web:1".into()] };
+        told.shelved.insert("web".into(), there);
+        told.unpublished.insert("api".into(), PublishError::Overtaken);
+        told.unfetched.insert("db".into(), PublishError::Overtaken);
+        let lines: Vec<Value> = summary(&told, std::time::Duration::ZERO)
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let of = |event: &str, image: &str| {
+            lines.iter().find(|line| line["event"] == event && line["image"] == image).cloned().unwrap()
+        };
+        assert_eq!(of("published", "web")["tags"][0], "r.example/web:1");
+        for (event, image) in [("not-published", "api"), ("not-published", "nowhere"), ("not-fetched", "db")]
+        {
+            assert!(!of(event, image)["message"].as_str().unwrap().is_empty(), "{event} {image}");
+        }
+        let last = lines.last().unwrap();
+        assert_eq!(
+            (&last["published"], &last["not_published"], &last["not_fetched"]),
+            (&json!(1), &json!(2), &json!(1))
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::state::{State, full_name};
-use crate::engine::{BuildRequest, ImageId, ImageInfo};
+use crate::engine::{BuildRequest, ImageId, ImageInfo, docker};
 use crate::model::content;
 use crate::model::hash::FieldHasher;
 
@@ -36,5 +36,14 @@ pub(super) fn made(state: &State, request: &BuildRequest) -> ImageInfo {
         environment: BTreeMap::new(),
         size: request.files.list().files.iter().map(|file| file.size).sum(),
         content: content::text(&[layer], &serde_json::Value::Null),
+    }
+}
+
+/// Has somebody else's image in place of one that is about to be pushed, where a test wants that.
+pub(super) fn cross(state: &mut State, reference: &str, image: &mut ImageInfo) {
+    let Some((tag, times)) = &mut state.crossed else { return };
+    if *times > 0 && docker::split_tag(reference).1.starts_with(tag.as_str()) {
+        *times -= 1;
+        image.content = content::text(&["of somebody else".to_owned()], &serde_json::Value::Null);
     }
 }

@@ -57,6 +57,8 @@ pub(super) struct State {
     pub(super) most_at_once: usize,
     pub(super) store: Option<Arc<dyn ImageStore>>,
     pub(super) containers: BTreeMap<ImageId, BTreeSet<String>>,
+    /// Tags that begin so are moved by somebody else before so many pushes.
+    pub(super) crossed: Option<(String, usize)>,
 }
 
 /// A name as engines keep it: with a tag.

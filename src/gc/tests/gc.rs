@@ -10,7 +10,7 @@ use crate::build::run::{self, BuildOptions};
 use crate::engine::{Engine, ImageId};
 use crate::explain::why;
 use crate::gc::clean::{self, Extent};
-use crate::gc::engine_images::{self, Stays};
+use crate::gc::engine_images::Stays;
 use crate::gc::sweep::{self, GcOptions, Sweep, Why};
 use crate::gc::tests::publish::{machine, push};
 use crate::gc::tests::random::{Dice, Model};
@@ -227,7 +227,7 @@ fn names_that_a_killed_run_left_behind_go_but_never_the_last_of_a_result() {
     let lab = Lab::new(REPOSITORY);
     lab.run("");
     let (base, web) = (lab.id("base"), lab.id("web"));
-    let nonce = engine_images::nonce(&lab.open().unwrap());
+    let nonce = lab.open().unwrap().nonce();
     lab.engine.tag(&base, &format!("imk.invalid/base:0123{nonce}")).unwrap();
     lab.engine.tag(&base, "imk.invalid/base:0123-of-another").unwrap();
     lab.engine.tag(&web, &format!("imk.invalid/base:4567{nonce}")).unwrap();

@@ -193,6 +193,18 @@ impl Registry for FakeRegistry {
         self.answer("put_manifest", reference, |state| state.put(reference, manifest))
     }
 
+    fn untag(&self, tag: &Reference) -> Result<bool, RegistryError> {
+        self.answer("untag", tag, |state| {
+            if state.keeping.contains(&tag.registry) {
+                return Ok(false);
+            }
+            if let Some(repository) = state.repositories.get_mut(&tag.name()) {
+                repository.tags.remove(pointer(tag));
+            }
+            Ok(true)
+        })
+    }
+
     fn copy(&self, from: &Reference, to: &Reference) -> Result<Descriptor, RegistryError> {
         self.answer("copy", to, |state| {
             state.trouble(from)?;

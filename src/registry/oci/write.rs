@@ -9,6 +9,7 @@ use super::base::Base;
 use super::client::Client;
 use super::read::{DIGEST, MANIFEST};
 use super::wire::{Answer, Ask, header};
+use super::words;
 use crate::registry::{Manifest, RegistryError, digest};
 use crate::syntax::reference::Reference;
 
@@ -67,6 +68,26 @@ impl Client {
                 ))
             }
             _ => Ok(answer),
+        }
+    }
+
+    /// Takes a tag away (the distribution specification's "Deleting tags").
+    pub(super) async fn untag(&self, tag: &Reference) -> Result<bool, RegistryError> {
+        let Some(pointer) = tag.tag.as_deref().filter(|_| tag.digest.is_none()) else { return Ok(false) };
+        let what = format!("taking the tag `{pointer}` away");
+        let base = self.wire.base(tag).await?;
+        let url = base.of_repository(&tag.repository, &format!("manifests/{pointer}"));
+        let mut ask = self.order(tag, &what, Method::DELETE, url);
+        ask.scopes = vec![format!("repository:{}:pull,push,delete", tag.repository)];
+        match self.wire.fetch(&base, &ask, MANIFEST).await {
+            Ok(answer) if answer.status.is_success() => Ok(true),
+            Ok(answer) if answer.status == StatusCode::NOT_FOUND => Ok(words::is_absence(&answer.bytes)),
+            // 405 where tags are never taken away, 400 where only a digest will do.
+            Ok(answer) if answer.status.is_client_error() => Ok(false),
+            Ok(answer) => Err(self.wire.refusal(&ask, &answer)),
+            // Who may write may not always delete.
+            Err(RegistryError::Denied { .. }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

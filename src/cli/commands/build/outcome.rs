@@ -6,6 +6,7 @@ use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
 use crate::cli::{ci, out, words};
 use crate::engine::EngineError;
+use crate::exec::push::PublishError;
 use crate::query::effect::BuildError;
 use crate::session::open::Session;
 
@@ -41,14 +42,19 @@ pub fn failures(session: &Session, summary: &Summary, progress: &Progress) {
         }
     }
     for (name, error) in &summary.unpublished {
-        let hint = "what was built is kept; the next `imk push` goes on from there";
+        let hint = match error {
+            PublishError::Provisional(_) => {
+                "what was built is kept; push again when they answer. What Imagefile.lock has (`imk update`) needs no answer"
+            }
+            _ => "what was built is kept; the next `imk push` goes on from there",
+        };
         out::drawn(&Failure::with_hint(format!("image `{name}` was not published: {error}"), hint).text);
     }
     for (name, shelved) in &summary.shelved {
         if *shelved == Shelved::Nowhere {
             let hint =
                 "give it a registry: `prefix: \"registry.example/team/\"` in Imagefile.ron, or --prefix";
-            let message = format!("image `{name}` cannot be published: its name has no registry");
+            let message = words::no_registry(name);
             out::drawn(&Failure::with_hint(message, hint).text);
         }
     }
@@ -131,6 +137,9 @@ pub fn summary_line(summary: &Summary, took: std::time::Duration) -> String {
     let (published, moved) = moved.fold((0, 0), |(images, tags), moved| (images + 1, tags + moved));
     if published > 0 {
         line += &format!(", {published} published ({moved} tags moved)");
+    }
+    if summary.not_published() > 0 {
+        line += &format!(", {} not published", summary.not_published());
     }
     line += &format!(", {failed} failed");
     if skipped > 0 {
