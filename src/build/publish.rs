@@ -10,6 +10,7 @@ use crate::engine::ImageId;
 use crate::exec::executor::Executor;
 use crate::exec::push::PublishError;
 use crate::exec::remote_cache::Published;
+use crate::model::name;
 use crate::model::part::Part;
 use crate::model::reason::Code;
 use crate::plan::tags::tagging::{self, Tagging};
@@ -217,7 +218,8 @@ fn base_of(session: &Session, image: Image) -> Option<(String, Option<String>)> 
     let edge = bases(&session.db, image).inside.iter().find(|edge| edge.reference == ground.reference);
     if let Some(edge) = edge {
         let repository = &session.project.images.get(&edge.base)?.repository;
-        return Some((repository.clone(), None));
+        let tag = name::split(&edge.base).1.map_or_else(String::new, |tag| format!(":{tag}"));
+        return Some((format!("{repository}{tag}"), None));
     }
     let digest = match &session.workspace().outside(&session.db).get(&ground)?.exact {
         Exact::Digest(digest) => Some(digest.clone()),

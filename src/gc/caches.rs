@@ -34,8 +34,9 @@ pub(crate) fn unused_files(session: &Session, declared: &BTreeSet<String>) -> Ve
             unused.push((StateFile { name: format!("{folder}/{}", file.name), ..file }, why));
         }
     };
+    let logs: BTreeSet<String> = declared.iter().map(|image| removed_images::log_name(image)).collect();
     take("logs", Unused::Log, &|file| {
-        file.name.strip_suffix(".log").is_some_and(|image| !declared.contains(image))
+        file.name.ends_with(".log") && !logs.contains(&format!("logs/{}", file.name))
     });
     let keys: BTreeSet<String> =
         session.executor.ledger.records().iter().map(|record| record.key.to_string()).collect();

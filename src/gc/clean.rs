@@ -9,6 +9,7 @@ use crate::engine::EngineError;
 use crate::gc::engine_images::{self, Held, Stays};
 use crate::session::inputs;
 use crate::session::open::Session;
+use crate::session::removed_images;
 use crate::state::files::StateFile;
 use crate::state::ledger::Record;
 
@@ -64,7 +65,7 @@ pub fn to_clean(session: &Session, extent: Extent<'_>, images: bool) -> Result<C
                 .map(|record| record.key.to_string())
                 .collect();
             let evidence = keys.difference(&shared).map(|key| format!("evidence/{key}"));
-            let logs = names.iter().map(|name| format!("logs/{name}.log"));
+            let logs = names.iter().map(|name| removed_images::log_name(name));
             let file = |name: String| {
                 let size = session.state().size(&name);
                 (size > 0).then_some(StateFile { name, size, written: 0 })

@@ -3,6 +3,8 @@
 //! Plain texts with a check rather than types of their own: they come from
 //! people and go to engines, and both speak text.
 
+use super::hash::ContentHash;
+
 /// Whether `name` can be a repository's name, by the rule of the OCI
 /// distribution specification: lower-case letters and digits, separated by
 /// `.`, `_`, `__`, dashes or `/`.
@@ -34,6 +36,41 @@ fn is_path_component(part: &str) -> bool {
             .into_iter()
             .all(|separator| matches!(separator, "." | "_" | "__") || separator.chars().all(|c| c == '-'))
 }
+
+/// The repository and the tag of an image's name: `os` and `alp` of `os:alp`, and no tag of `team/os`.
+pub fn split(name: &str) -> (&str, Option<&str>) {
+    let last = name.rfind('/').map_or(0, |slash| slash + 1);
+    match name[last..].find(':') {
+        Some(colon) => (&name[..last + colon], Some(&name[last + colon + 1..])),
+        None => (name, None),
+    }
+}
+
+/// Whether `name` can name an image here: a repository's name, and a tag where several images share that.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence.
+pub fn check_image(name: &str) -> Result<(), &'static str> {
+    let (repository, tag) = split(name);
+    check(repository)?;
+    tag.map_or(Ok(()), check_tag)
+}
+
+/// An image's name as that of one file: no two names have the same, and none is longer than a file's
+/// name can be.
+pub fn file_name(name: &str) -> String {
+    let escaped = name.replace('%', "%25").replace('/', "%2F").replace(':', "%3A");
+    if escaped.len() <= LONGEST_FILE {
+        return escaped;
+    }
+    let hash = ContentHash::of(name.as_bytes()).to_string();
+    // A cut may part an escape: the hash tells names apart, and `%%` begins no escape.
+    let head: String = escaped.chars().take(LONGEST_FILE / 2).collect();
+    format!("{head}%%{hash}")
+}
+
+/// Bytes of a file's name that are not cut; most file systems take 255, and an ending comes behind.
+const LONGEST_FILE: usize = 200;
 
 /// Whether `tag` can be a tag: up to 128 of letters, digits, `_`, `.` and `-`, not starting with `.` or `-`.
 ///
@@ -105,6 +142,37 @@ mod tests {
         for bad in ["", "A", "-a", "a-", "a..b", "a___b", "a/", "/a", "a b", "a:b", "é"] {
             assert!(check(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_image_is_named_by_repository_and_perhaps_a_tag() {
+        for (name, parts) in [
+            ("os", ("os", None)),
+            ("os:alp", ("os", Some("alp"))),
+            ("team/os:3.12-slim_X", ("team/os", Some("3.12-slim_X"))),
+            ("host:5000/os", ("host:5000/os", None)),
+        ] {
+            assert_eq!(split(name), parts, "{name}");
+        }
+        for good in ["os", "os:alp", "team/os:3.12-slim_X", "a:A"] {
+            assert_eq!(check_image(good), Ok(()), "{good}");
+        }
+        for bad in ["os:", ":alp", "os:-a", "os:a:b", "OS:alp", "host:5000/os", "os:a/b", "os:é"] {
+            assert!(check_image(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_two_images_have_one_file() {
+        assert_eq!(file_name("team/os:alp"), "team%2Fos%3Aalp");
+        assert_eq!(file_name("web"), "web");
+        let long = "a/".repeat(99);
+        let names = ["a/b", "a:b", "a-b", "a%2Fb", "a%3Ab", "a%b", "a/b:c", "a:b/c"].map(str::to_owned);
+        let names = names.into_iter().chain([format!("{long}a"), format!("{long}b"), format!("{long}a:b")]);
+        let files: Vec<String> = names.map(|name| file_name(&name)).collect();
+        let different: std::collections::BTreeSet<&String> = files.iter().collect();
+        assert_eq!(different.len(), files.len(), "{files:?}");
+        assert!(files.iter().all(|file| file.len() <= 240 && !file.contains('/')), "{files:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! Knows names and declared tags. Decides no edge: `query::names` does.
 
+use crate::model::name;
 use crate::query::graph::bases;
 use crate::query::inputs::{Image, OutsideBase};
 use crate::query::names::{Meaning, meaning};
@@ -29,6 +30,11 @@ fn remark(session: &Session, image: Image, base: &OutsideBase) -> Option<String>
 
 /// The base has the name of an image here and another tag: what it means, and the line that would change that.
 fn other_tag(reference: &str, name: &str, tag: &str, ours: &Declared) -> String {
+    if let (repository, Some(_)) = name::split(name) {
+        return format!(
+            "`{reference}` is the image outside, for of the repository `{repository}` there is `{name}` here and no `{repository}:{tag}`; an image of that name in the Imagefile would be meant"
+        );
+    }
     let declared = ours.tags.iter().filter(|rule| rule.when.is_none());
     let tags: Vec<String> =
         declared.map(|rule| &*rule.template.text).chain([tag]).map(|tag| format!("\"{tag}\"")).collect();

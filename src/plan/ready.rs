@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::hash::ContentHash;
-use crate::plan::tags::tagging::facts_of;
+use crate::plan::tags::tagging::{Tagging, facts_of};
 use crate::query::problem::Problem;
 use crate::session::open::Session;
 use crate::session::sync::{self, SyncError, Synced};
@@ -31,22 +31,40 @@ fn shared_tags(session: &Session) -> Vec<Problem> {
         let tagging = facts_of(session, &names);
         let mut owners: BTreeMap<String, &str> = BTreeMap::new();
         for name in &names {
-            // Each has a key of its own.
-            for tag in tagging.of(name, Some(&ContentHash::of(name.as_bytes()))).given {
-                let other = owners.insert(normalized(&tag.reference), name);
+            for (spelled, reference) in may_bear(session, &tagging, name) {
+                let other = owners.insert(reference, name);
                 if let Some(other) = other.filter(|other| other != name) {
-                    problems.push(Problem {
-                        path: session.project.imagefile.clone().unwrap_or_default(),
-                        span: session.project.images.get(name).and_then(|image| image.place),
-                        message: format!(
-                            "the images `{other}` and `{name}` would both be tagged `{}`",
-                            tag.reference
-                        ),
-                        hint: Some("give one of them another tag".into()),
-                    });
+                    problems.push(shared(session, other, name, &spelled));
                 }
             }
         }
     }
     problems
+}
+
+/// What an image may be called: by today's facts, and by the tags that are always the same, whether or
+/// not the conditions of their rules hold today. As written, and in full.
+fn may_bear(session: &Session, tagging: &Tagging, name: &str) -> BTreeMap<String, String> {
+    // Each has a key of its own.
+    let given = tagging.of(name, Some(&ContentHash::of(name.as_bytes()))).given;
+    let given = given.into_iter().map(|tag| tag.reference);
+    let fixed = session.project.images.get(name).into_iter().flat_map(|image| {
+        image.answers().tags.into_iter().map(|tag| format!("{}:{tag}", image.repository)).collect::<Vec<_>>()
+    });
+    given.chain(fixed).map(|spelled| (spelled.clone(), normalized(&spelled))).collect()
+}
+
+fn shared(session: &Session, other: &str, name: &str, reference: &str) -> Problem {
+    let path = session.project.imagefile.clone().unwrap_or_default();
+    let place = |name: &str| session.project.images.get(name).and_then(|image| image.place);
+    let line = place(other).zip(session.text(&path)).map(|(span, text)| {
+        let before = text.get(..span.start).unwrap_or_default();
+        format!("`{other}` is declared at {path}:{}; ", before.matches('\n').count() + 1)
+    });
+    Problem {
+        span: place(name),
+        message: format!("the images `{other}` and `{name}` would both be tagged `{reference}`"),
+        hint: Some(format!("{}give one of them another tag", line.unwrap_or_default())),
+        path,
+    }
 }

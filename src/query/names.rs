@@ -50,7 +50,13 @@ pub fn meaning(db: &dyn Db, user: Image, reference: &str) -> Meaning {
         spellings.iter().filter_map(|name| name.strip_prefix(prefix.as_str())).collect::<Vec<_>>()
     };
     let called = bare.chain(prefixes.iter().flat_map(behind));
-    let called: Vec<Image> = called.filter_map(|name| images.get(name).copied()).collect();
+    let names: Vec<&str> = called.collect();
+    match names.iter().find_map(|name| images.get(&format!("{name}:{tag}"))) {
+        Some(image) if *image == user => return Meaning::Own,
+        Some(image) => return Meaning::Image(*image),
+        None => {}
+    }
+    let called: Vec<Image> = names.iter().filter_map(|name| images.get(*name).copied()).collect();
     if called.contains(&user) {
         return Meaning::Own;
     }
@@ -61,7 +67,13 @@ pub fn meaning(db: &dyn Db, user: Image, reference: &str) -> Meaning {
     match (called.iter().find(answers), called.first()) {
         (Some(image), _) => Meaning::Image(*image),
         (None, Some(image)) => Meaning::OtherTag(*image, tag.clone()),
-        (None, None) => Meaning::Stranger,
+        (None, None) => {
+            let sibling = names.iter().find_map(|name| {
+                let of_name = images.range(format!("{name}:")..format!("{name};"));
+                of_name.map(|(_, image)| *image).find(|image| *image != user)
+            });
+            sibling.map_or(Meaning::Stranger, |image| Meaning::OtherTag(image, tag.clone()))
+        }
     }
 }
 

@@ -243,3 +243,43 @@ fn a_tag_that_is_declared_later_makes_the_edge_and_asks_only_its_users() {
     let ran: Vec<String> = db.take_log().into_iter().filter(|query| query.starts_with("bases")).collect();
     assert_eq!(ran.len(), 1, "{ran:?}");
 }
+
+#[test]
+fn images_of_one_repository_are_told_apart_by_their_tags() {
+    let images =
+        &[("os:alp", ""), ("os:deb=extra", ""), ("os:any=*", ""), ("py", ""), ("py:3.12", ""), ("web", "")];
+    for prefixes in [&[][..], &["acme/"][..], &["localhost:5000/"][..]] {
+        let db = repository(prefixes, images);
+        let prefix = prefixes.first().copied().unwrap_or_default();
+        for (user, reference, expected) in [
+            ("web", "os:alp", "os:alp"),
+            ("web", "os:deb", "os:deb"),
+            ("web", "os:extra", "os:alp but extra"),
+            ("web", "os", "os:alp but latest"),
+            ("web", "os:al", "os:alp but al"),
+            ("web", "py", "py"),
+            ("web", "py:latest", "py"),
+            ("web", "py:3.12", "py:3.12"),
+            ("web", "py:3.13", "py but 3.13"),
+            ("web", "oss:alp", "-"),
+            ("os:alp", "os:alp", "own"),
+            ("os:alp", "os:deb", "os:deb"),
+            ("os:alp", "os", "os:any but latest"),
+            ("py:3.12", "py", "py"),
+            ("py:3.12", "py:3.12", "own"),
+            ("py", "py:3.12", "py:3.12"),
+            ("py", "py", "own"),
+            ("py", "py:3.11", "own"),
+        ] {
+            for host in ["", prefix] {
+                let reference = format!("{host}{reference}");
+                assert_eq!(shown(&db, user, &reference), expected, "{reference} in {user}");
+            }
+        }
+        for host in ["docker.io/", "docker.io/library/", "index.docker.io/"] {
+            assert_eq!(shown(&db, "web", &format!("{host}os:deb")), "os:deb", "{host}");
+        }
+    }
+    let db = repository(&[], &[("os:latest", ""), ("os:old", ""), ("web", "")]);
+    assert_eq!([shown(&db, "web", "os"), shown(&db, "os:old", "os")], ["os:latest", "os:latest"]);
+}

@@ -228,7 +228,7 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
             network: declaration.network.clone(),
             upstream: declaration.upstream,
         },
-        repository: format!("{prefix}{name}"),
+        repository: format!("{prefix}{}", name::split(name).0),
         tags: declaration.tags.clone(),
         any_tag: declaration.any_tag,
         secrets: declaration.secrets.clone(),
@@ -346,7 +346,7 @@ pub fn repositories_of(project: &Project, images: &BTreeSet<String>) -> BTreeSet
         .iter()
         .flat_map(|name| match declared(name) {
             Some(repository) => vec![repository],
-            None => prefixes().map(|prefix| format!("{prefix}{name}")).collect(),
+            None => prefixes().map(|prefix| format!("{prefix}{}", name::split(name).0)).collect(),
         })
         .map(|repository| normalized(&repository))
         .collect()

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::hash::ContentHash;
+use crate::model::name;
 use crate::session::open::Session;
 use crate::state::seal;
 
@@ -107,5 +108,5 @@ fn imagefile(session: &Session) -> &str {
 
 /// The log of an image's last build, below the state folder.
 pub fn log_name(image: &str) -> String {
-    format!("logs/{image}.log")
+    format!("logs/{}.log", name::file_name(image))
 }

@@ -31,7 +31,12 @@ pub const FACTS: &[(&str, &str)] = &[
     ("semver.patch", "1.2.3"),
     ("semver.pre", "rc.1 of v1.2.3-rc.1"),
     ("env.NAME", "a variable of the environment"),
+    (OWN, "the tag in the image's name: alp of os:alp"),
 ];
+
+/// The name between braces that stands for the tag in the image's own name: it is known where the
+/// Imagefile is read, so it is a value and no fact.
+pub const OWN: &str = "tag";
 
 /// The keys of a rule, as [`FACTS`].
 pub const WHEN_KEYS: &[(&str, &str)] = &[
@@ -217,6 +222,11 @@ impl Template {
         self.parts.iter().filter_map(|part| if let Part::Fact(fact, _) = part { Some(fact) } else { None })
     }
 
+    /// Whether it is the time and nothing else.
+    pub fn is_time_alone(&self) -> bool {
+        matches!(self.parts.as_slice(), [Part::Fact(Fact::Time, _)])
+    }
+
     /// The tag, if it is the same on every branch, day and machine: no fact is in it.
     pub fn fixed(&self) -> Option<String> {
         self.fill(|_| Err(())).ok().map(|filled| filled.tag)
@@ -309,6 +319,10 @@ fn fact(text: &str, is_variable: bool) -> Result<Part, Mistake> {
 }
 
 fn no_variable(name: &str, known: &[&str]) -> Mistake {
+    if name == OWN {
+        let hint = "`{tag}` is the tag in the name of an image such as `os:alp`";
+        return ("the image's name has no tag".into(), Some(hint.into()));
+    }
     let facts = FACTS.iter().map(|(fact, _)| *fact);
     let hint = did_you_mean(name, known.iter().copied().chain(facts));
     let hint = hint.unwrap_or_else(|| format!("declare it: vars: {{\"{name}\": \"…\"}}"));

@@ -152,3 +152,21 @@ zpty -d inner
 "#;
     assert_eq!(shell(&sandbox, "", "timeout", &["60", "zsh", "-f", "-c", script]), "completed");
 }
+
+#[test]
+fn a_name_with_a_tag_is_completed_though_bash_parts_words_at_colons() {
+    if !has("bash") {
+        return;
+    }
+    let files = r#"
+    //- Imagefile.ron
+    (images: {"os:alp": (context: "."), "os:deb": (context: "."), "web": (context: ".")})
+    //- Dockerfile
+    FROM scratch
+    "#;
+    let sandbox = Sandbox::with(files);
+    assert_eq!(bash(&sandbox, "", &["imk", "plan", "os"]), "os:alp os:deb");
+    assert_eq!(bash(&sandbox, "", &["imk", "plan", "os", ":"]), "alp deb");
+    assert_eq!(bash(&sandbox, "", &["imk", "plan", "os", ":", "a"]), "alp");
+    assert_eq!(bash(&sandbox, "", &["imk", "plan", "os", ":", "alp", "w"]), "web");
+}

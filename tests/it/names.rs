@@ -101,3 +101,129 @@ fn an_image_on_a_base_of_its_own_name_is_fresh_afterwards_and_never_stacks() {
     assert!(gone.contains("leads to imk's own result"), "{gone}");
     sandbox.docker(&["rmi", "-f", &base_name]);
 }
+
+const TWO_OF_ONE_REPOSITORY: &str = r#"
+    //- Imagefile.ron
+    (
+        images: {
+            "os:alp": (tags: ["{tag}-{V}", "{tag}-{time}"]),
+            "os:deb": (context: "os/debian"),
+            "web": (),
+            "api": (),
+        },
+        vars: {"V": "3"},
+        groups: {"all-os": ["os:*"]},
+    )
+    //- os/alp/Dockerfile
+    FROM scratch
+    LABEL os=alp
+    COPY file /
+    //- os/alp/file
+    1
+    //- os/debian/Dockerfile
+    FROM scratch
+    LABEL os=deb
+    COPY file /
+    //- os/debian/file
+    1
+    //- web/Dockerfile
+    FROM os:alp
+    LABEL web=1
+    //- api/Dockerfile
+    FROM os:deb
+    LABEL api=1
+    "#;
+
+#[test]
+fn images_that_differ_by_tag_are_chosen_as_all_others() {
+    let sandbox = Sandbox::with(TWO_OF_ONE_REPOSITORY).without_engine();
+    insta::assert_snapshot!(sandbox.imk("graph").code(0).out(), @r"
+    os:alp
+    └── web
+    os:deb
+    └── api
+    ");
+    for (words, order) in [
+        ("os:alp", "os:alp"),
+        ("os:*", "os:alp os:deb"),
+        ("all-os", "os:alp os:deb"),
+        ("+web", "os:alp web"),
+        ("os:alp+", "os:alp web"),
+        ("os:?eb+", "os:deb api"),
+    ] {
+        let json = sandbox.imk(&format!("graph --json {words}")).code(0).stdout;
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let names: Vec<&str> =
+            json["images"].as_array().unwrap().iter().map(|image| image["name"].as_str().unwrap()).collect();
+        assert_eq!(names.join(" "), order, "{words}");
+    }
+    let unknown = sandbox.imk("plan os:apl --offline").code(2).err();
+    assert!(unknown.contains("did you mean `os:alp`"), "{unknown}");
+}
+
+#[test]
+fn an_image_with_a_tag_in_its_name_bears_that_and_no_latest() {
+    let Some(sandbox) = engine_or_skip("images that differ by tag") else { return };
+    sandbox.write_all(TWO_OF_ONE_REPOSITORY);
+    let built = sandbox.imk("").code(0).built();
+    assert_eq!(built.len(), 4, "{built:?}");
+    let reference = format!("{}os", sandbox.prefix());
+    let tags = sandbox.docker(&["images", "--format", "{{.Tag}}", &reference]);
+    let mut tags: Vec<&str> = tags.lines().collect();
+    tags.sort_unstable();
+    assert!(
+        matches!(tags.as_slice(), ["alp", time, "alp-3", "deb"] | ["alp", "alp-3", time, "deb"] if time.starts_with("alp-2")),
+        "{tags:?}"
+    );
+    assert_ne!(sandbox.id("os:alp"), sandbox.id("os:deb"));
+    assert_eq!(sandbox.id("os:alp"), sandbox.id("os:alp-3"));
+    assert!(sandbox.imk("tags os:alp --newest").code(0).stdout.contains("os:alp-2"));
+    sandbox.imk("").says("4 fresh, 0 built, 0 failed");
+    assert!(sandbox.path(".imk/logs/os%3Aalp.log").exists());
+
+    sandbox.edit("os/alp/file", "2\n");
+    let mut built = sandbox.imk("").code(0).built();
+    built.sort_unstable();
+    assert_eq!(built, ["os:alp", "web"]);
+    let why = sandbox.imk("log os:alp").code(0).out();
+    assert!(why.contains("file"), "{why}");
+    sandbox.imk("clean os:alp").code(0);
+    assert!(!sandbox.path(".imk/logs/os%3Aalp.log").exists());
+    sandbox.id("os:deb");
+}
+
+#[test]
+fn two_images_that_could_bear_one_tag_are_told_with_both_places() {
+    for (first, second, tag) in [
+        (r#""os": (context: ".", tags: ["alp"])"#, r#""os:alp": (context: ".")"#, "os:alp"),
+        (r#""os:alp": (context: ".", tags: ["x"])"#, r#""os:deb": (context: ".", tags: ["x"])"#, "os:x"),
+        (r#""os": (context: ".")"#, r#""os:latest": (context: ".")"#, "os:latest"),
+        (
+            r#""os:alp": (context: ".", tags: [When(branch: "never", tag: "x")])"#,
+            r#""os:deb": (context: ".", tags: [When(branch: "nowhere", tag: "x")])"#,
+            "os:x",
+        ),
+    ] {
+        let sandbox = Sandbox::with("//- Dockerfile\nFROM scratch\n").without_engine();
+        sandbox.edit("Imagefile.ron", &format!("(images: {{\n{first},\n{second},\n}})\n"));
+        let told = sandbox.imk("plan --offline").code(2).err();
+        assert!(
+            told.contains(&format!("would both be tagged `{tag}`")) || told.contains(&format!("{tag}`")),
+            "{told}"
+        );
+        assert!(told.contains("Imagefile.ron:3:") && told.contains("Imagefile.ron:2"), "{told}");
+    }
+}
+
+#[test]
+fn a_bare_time_does_not_tell_images_of_one_repository_apart() {
+    let sandbox = Sandbox::with("//- Dockerfile\nFROM scratch\n").without_engine();
+    for (image, told) in [
+        (r#""os:alp": (context: ".", tags: ["{time}"])"#, "write `{tag}-{time}`"),
+        (r#""os": (context: ".", tags: ["{tag}-{time}"])"#, "the image's name has no tag"),
+    ] {
+        sandbox.edit("Imagefile.ron", &format!("(images: {{{image}}})\n"));
+        let err = sandbox.imk("plan --offline").code(2).err();
+        assert!(err.contains(told), "{err}");
+    }
+}

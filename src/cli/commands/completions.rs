@@ -48,12 +48,18 @@ impl Shell {
 /// Set by the scripts to the name of their shell.
 pub const VARIABLE: &str = "IMK_COMPLETE";
 
+/// Puts names with a tag together again, which bash parts.
+const COLON: &str = include_str!("completions/colon.bash");
+
 /// Prints the script.
 pub fn run(args: &CompletionsArgs) -> Result<(), Failure> {
     let mut script = Vec::new();
     let shells = Shells::builtins();
     let shell = shells.completer(args.shell.name()).ok_or_else(|| Failure::error("no such shell"))?;
     shell.write_registration(VARIABLE, "imk", "imk", "imk", &mut script)?;
+    if args.shell.name() == "bash" {
+        script.extend(COLON.as_bytes());
+    }
     out::text(String::from_utf8_lossy(&script));
     Ok(())
 }

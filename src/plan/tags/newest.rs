@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::engine::EngineError;
+use crate::model::name;
 use crate::plan::tags::tagging::{self, Tagging, tag_of};
 use crate::registry::RegistryError;
 use crate::session::open::Session;
@@ -85,7 +86,8 @@ impl Tagging {
         let given = self.of(name, None).given.into_iter();
         let mut forms: Vec<_> =
             given.filter_map(|tag| tag.timed).map(|(_, before, behind)| (before, behind)).collect();
-        if forms.is_empty() {
+        // A bare time in a repository that several images share is nobody's.
+        if forms.is_empty() && name::split(name).1.is_none() {
             forms.push((String::new(), String::new()));
         }
         forms

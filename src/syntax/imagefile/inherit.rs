@@ -115,7 +115,7 @@ fn merge(into: &mut RawImage, from: &RawImage) {
 
 /// A name must be usable as a repository's name: the rule of the OCI distribution specification.
 fn check_name(name: &Word, errors: &mut Vec<SyntaxError>) {
-    if let Err(why) = crate::model::name::check(&name.text) {
+    if let Err(why) = crate::model::name::check_image(&name.text) {
         errors.push(SyntaxError::new(name.span, format!("`{}` cannot name an image: {why}", name.text)));
     }
 }
@@ -133,7 +133,8 @@ impl Scope<'_> {
                 let folder = file.text.rsplit_once('/').map_or("", |(folder, _)| folder);
                 Word { text: folder.to_owned(), span: file.span }
             }
-            None => name.clone(),
+            // The folder `os/alp` of the image `os:alp`.
+            None => Word { text: name.text.replace(':', "/"), span: name.span },
         });
         Declaration {
             name: name.clone(),
@@ -145,10 +146,7 @@ impl Scope<'_> {
             args: self.pairs(&image.args),
             platform: image.platform.map(|word| self.fill(&word).text),
             labels: self.pairs(&image.labels),
-            tags: match &image.tags {
-                Some(tags) => self.tags(tags),
-                None => vec![TagRule { when: None, template: Template::plain("latest"), span: name.span }],
-            },
+            tags: self.tags(name, image.tags.as_deref()),
             any_tag: image.any_tag.unwrap_or_default(),
             secrets: image.secrets.into_iter().map(|(id, source)| (id.text, source)).collect(),
             network: image.network.map(|word| self.fill(&word).text),
@@ -159,16 +157,32 @@ impl Scope<'_> {
         }
     }
 
-    fn tags(&mut self, tags: &[RawTag]) -> Vec<TagRule> {
-        let mut rules = Vec::new();
-        for RawTag { text, when } in tags {
+    /// The tag in the image's name and those declared beside it; without either, `latest`.
+    fn tags(&mut self, name: &Word, declared: Option<&[RawTag]>) -> Vec<TagRule> {
+        let own = crate::model::name::split(&name.text).1;
+        let always = if declared.is_none() { own.or(Some("latest")) } else { own };
+        let always =
+            always.map(|tag| TagRule { when: None, template: Template::plain(tag), span: name.span });
+        let mut rules: Vec<TagRule> = always.into_iter().collect();
+        for RawTag { text, when } in declared.unwrap_or_default() {
             let when = when.as_ref().map(|when| When {
                 branch: when.branch.as_ref().map(|globs| self.globs(globs)),
                 git_tag: when.git_tag.as_ref().map(|globs| self.globs(globs)),
             });
             let known: Vec<&str> = self.vars.keys().map(String::as_str).collect();
-            let variable = |name: &str| self.vars.get(name).map(String::as_str);
+            let variable = |name: &str| match (self.vars.get(name), name) {
+                (None, tag::OWN) => own,
+                (value, _) => value.map(String::as_str),
+            };
             match Template::parse(&text.text, variable, &known) {
+                Ok(template) if own.is_some() && template.is_time_alone() => {
+                    let message = format!(
+                        "other images share the repository of `{}`, and a bare `{{time}}` does not tell whose it is",
+                        name.text
+                    );
+                    let hint = "write `{tag}-{time}`: `{tag}` is the tag in the image's name";
+                    self.errors.push(SyntaxError::new(text.span, message).hint(hint));
+                }
                 Ok(template) => rules.push(TagRule { when, template, span: text.span }),
                 Err(mistakes) => {
                     self.errors.extend(mistakes.into_iter().map(|(message, hint)| SyntaxError {
