@@ -3,6 +3,7 @@
 //! The only room that sets salsa inputs. Never decides what is stale, never builds, never prints.
 
 pub mod add_sources;
+pub mod discovered_names;
 pub mod git_sources;
 pub mod inputs;
 pub mod inventory;

@@ -1,6 +1,6 @@
 //! The images of a repository: declared in its Imagefile, or discovered.
 //!
-//! Knows the naming rule of discovered images. Reads no Dockerfile: what an
+//! `discovered_names` has the naming rule of discovered images. Reads no Dockerfile: what an
 //! image is made of is for the queries.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use crate::model::name;
 use crate::query::inputs::{Answers, Options, Paths};
 use crate::query::problem::Problem;
+use crate::session::discovered_names;
 use crate::source::locate::{IMAGEFILE, Located};
 use crate::source::tree::{ReadError, SourceTree};
 use crate::syntax::error::Span;
@@ -242,83 +243,36 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
     }
 }
 
-/// Images for discovered Dockerfiles, given by path.
-///
-/// The naming rule: an image is named after its Dockerfile's folder, the
-/// root's after the repository; `Dockerfile.dev` and `dev.Dockerfile` add
-/// `-dev`. Where two would have one name, both take their whole path, with
-/// dashes for slashes. The context is the Dockerfile's folder.
+/// Images for discovered Dockerfiles, given by path. The context is the Dockerfile's folder.
 fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Result<Project, ProjectError> {
     if paths.is_empty() {
         return Err(ProjectError::Nothing { root: located.root.clone() });
     }
     let root = located.root.file_name().map(|name| name.to_string_lossy().into_owned());
-    let root = root.map(|name| name::from_path(&name)).filter(|name| !name.is_empty());
-    let root = root.unwrap_or_else(|| "image".into());
-    let names: Vec<[String; 2]> = paths.iter().map(|path| names_of(path, &root)).collect();
-    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
-    for [short, _] in &names {
-        *count.entry(short).or_default() += 1;
-    }
+    let names = discovered_names::of(paths, &root.unwrap_or_default());
     let prefix = overrides.prefix.clone().unwrap_or_default();
     let mut project =
         Project { prefixes: vec![prefix.clone()], content_tag: CONTENT_TAG.to_owned(), ..Project::default() };
-    let mut owners: BTreeMap<String, &str> = BTreeMap::new();
-    let mut problems = Vec::new();
-    for (path, [short, long]) in paths.iter().zip(&names) {
-        let name = if count[short.as_str()] > 1 || short.is_empty() { long } else { short };
-        if let Err(why) = name::check(name) {
-            problems.push(Problem::of(
-                path,
-                format!("no image can be named after `{path}`: {why}"),
-                "rename the folder, or name the image in an Imagefile.ron (`imk init` writes one)",
-            ));
-        } else if let Some(other) = owners.insert(name.clone(), path) {
-            problems.push(Problem::of(
-                path,
-                format!("`{other}` and `{path}` would both be the image `{name}`"),
-                "name them in an Imagefile.ron (`imk init` writes one)",
-            ));
-        } else {
-            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-            let declared = Declared {
-                options: Options::default(),
-                paths: Paths { dockerfile: path.clone(), context: folder.to_owned() },
-                repository: format!("{prefix}{name}"),
-                tags: vec![TagRule {
-                    when: None,
-                    template: Template::plain("latest"),
-                    span: Span::default(),
-                }],
-                any_tag: false,
-                secrets: BTreeMap::new(),
-                git: None,
-                context_place: None,
-                overlays: Vec::new(),
-                needs: Vec::new(),
-                cache: DeclaredCaches::default(),
-                description: None,
-                place: None,
-            };
-            project.images.insert(name.clone(), declared);
-        }
+    for (path, name) in paths.iter().zip(names) {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let declared = Declared {
+            options: Options::default(),
+            paths: Paths { dockerfile: path.clone(), context: folder.to_owned() },
+            repository: format!("{prefix}{name}"),
+            tags: vec![TagRule { when: None, template: Template::plain("latest"), span: Span::default() }],
+            any_tag: false,
+            secrets: BTreeMap::new(),
+            git: None,
+            context_place: None,
+            overlays: Vec::new(),
+            needs: Vec::new(),
+            cache: DeclaredCaches::default(),
+            description: None,
+            place: None,
+        };
+        project.images.insert(name, declared);
     }
-    if problems.is_empty() { Ok(project) } else { Err(ProjectError::Mistakes(problems)) }
-}
-
-/// The short and the long name of a discovered Dockerfile.
-fn names_of(path: &str, root: &str) -> [String; 2] {
-    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
-    let variant = ["Dockerfile", "Containerfile"].iter().find_map(|base| {
-        let after = file.strip_prefix(base).and_then(|rest| rest.strip_prefix('.'));
-        after.or_else(|| file.strip_suffix(base).and_then(|rest| rest.strip_suffix('.')))
-    });
-    let last = folder.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(root);
-    let whole = if folder.is_empty() { root } else { folder };
-    [last, whole].map(|base| {
-        let name = variant.map_or_else(|| base.to_owned(), |variant| format!("{base}-{variant}"));
-        name::from_path(&name)
-    })
+    Ok(project)
 }
 
 /// Where images are published: those whose name begins with a registry. A name like `team/app`,
@@ -350,48 +304,4 @@ pub fn repositories_of(project: &Project, images: &BTreeSet<String>) -> BTreeSet
         })
         .map(|repository| normalized(&repository))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(paths: &str, expected: &str) {
-        let located = Located { root: PathBuf::from("/x/My Repo"), imagefile: None };
-        let paths: Vec<String> = paths.split_whitespace().map(str::to_owned).collect();
-        let found = match discovered(&located, &paths, &Overrides::default()) {
-            Ok(project) => {
-                let images = project.images.iter();
-                images
-                    .map(|(name, image)| format!("{name}={}", image.paths.dockerfile))
-                    .collect::<Vec<_>>()
-                    .join(" ")
-            }
-            Err(error) => format!("{error:?}"),
-        };
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn discovered_images_are_named_after_their_folder() {
-        check("api/Dockerfile", "api=api/Dockerfile");
-        check("Dockerfile", "my-repo=Dockerfile");
-        check("services/Web/Containerfile", "web=services/Web/Containerfile");
-        check("Dockerfile.dev", "my-repo-dev=Dockerfile.dev");
-        check("api/dev.Dockerfile", "api-dev=api/dev.Dockerfile");
-    }
-
-    #[test]
-    fn two_of_one_name_take_their_whole_path() {
-        check("a/api/Dockerfile b/api/Dockerfile", "a-api=a/api/Dockerfile b-api=b/api/Dockerfile");
-    }
-
-    #[test]
-    fn discovered_images_that_cannot_be_told_apart_are_a_mistake() {
-        let located = Located { root: PathBuf::from("/x"), imagefile: None };
-        let paths = ["a-b/Dockerfile".to_owned(), "a/b/Dockerfile".to_owned(), "c/b/Dockerfile".to_owned()];
-        let error = discovered(&located, &paths, &Overrides::default()).unwrap_err();
-        assert!(format!("{error:?}").contains("would both be the image `a-b`"), "{error:?}");
-    }
 }

@@ -1,7 +1,6 @@
 //! Finds the recipes of a repository that has no Imagefile.
 //!
-//! A recipe is a file called `Dockerfile`, `Containerfile`, or one of these with
-//! something before or behind a dot, that git tracks or does not ignore. The repository's own
+//! A recipe is a file with a [name](super::recipe_name) of one that git tracks or does not ignore. The repository's own
 //! `.gitignore` and `.git/info/exclude` are heard; a person's global ones are not, since
 //! what is built must not depend on who builds it. What was found holds while every folder that was
 //! walked, and every ignore file, is as it was: a stat for each folder instead of a
@@ -18,6 +17,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::look::{self, Seen};
+use super::recipe_name::is_recipe;
 use super::tree::ReadError;
 use crate::state::clock::Clock;
 use crate::state::folder::StateFolder;
@@ -73,24 +73,14 @@ pub fn named(root: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, 
     Ok(paths)
 }
 
-/// Is this the name of a recipe?
-pub fn is_recipe(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    if lower.ends_with(".dockerignore") {
-        return false;
-    }
-    ["Dockerfile", "Containerfile"].iter().any(|word| {
-        name == *word
-            || name.strip_prefix(word).is_some_and(|rest| rest.len() > 1 && rest.starts_with('.'))
-            || lower
-                .strip_suffix(&word.to_ascii_lowercase())
-                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
-    })
-}
+/// Raised when the rule of names changes: what an older imk found is then looked for again.
+const RULE: u32 = 2;
 
 /// What a walk found, and what it rests on.
 #[derive(Serialize, Deserialize)]
 struct Found {
+    /// The rule of names that it was found by.
+    rule: u32,
     /// Nothing it rests on is so young that it might change unseen.
     settled: bool,
     /// Folders below the root, each with its stamp.
@@ -140,12 +130,13 @@ impl Found {
         if blake3::hash(packed).as_bytes() != check {
             return None;
         }
-        rmp_serde::from_slice(packed).ok()
+        rmp_serde::from_slice(packed).ok().filter(|found: &Self| found.rule == RULE)
     }
 }
 
 fn walk(root: &Path, fd: &OwnedFd, state_dir: Option<PathBuf>, clock: &Clock) -> Result<Found, ReadError> {
     let mut found = Found {
+        rule: RULE,
         settled: true,
         folders: BTreeMap::new(),
         rules: BTreeMap::new(),

@@ -19,6 +19,10 @@ impl Repo {
         fs::write(path, text).unwrap();
     }
 
+    fn write_bytes(&self, path: &str, bytes: &[u8]) {
+        fs::write(self.0.path().join(path), bytes).unwrap();
+    }
+
     /// Three times: the later answers come from the cache.
     fn found(&self) -> String {
         let once =
@@ -35,28 +39,10 @@ impl Repo {
     }
 }
 
-#[test]
-fn names_of_recipes() {
-    for name in [
-        "Dockerfile",
-        "Containerfile",
-        "Dockerfile.dev",
-        "web.Dockerfile",
-        "a.b.Containerfile",
-        "x.dockerfile",
-    ] {
-        assert!(is_recipe(name), "{name}");
-    }
-    for name in [
-        "dockerfile.rs",
-        "Dockerfile.",
-        ".Dockerfile",
-        "Dockerfile.dockerignore",
-        "MyDockerfile",
-        "Dockerfiles",
-    ] {
-        assert!(!is_recipe(name), "{name}");
-    }
+/// What the cache holds of a repository that was looked through.
+fn found_in(repo: &Repo) -> Found {
+    repo.found();
+    Found::unpack(&fs::read(repo.0.path().join(".imk/recipes")).unwrap()).unwrap()
 }
 
 #[test]
@@ -98,6 +84,14 @@ fn every_change_is_seen() {
     assert_eq!(repo.found(), "z/Dockerfile");
     fs::remove_file(repo.0.path().join("z/Dockerfile")).unwrap();
     assert_eq!(repo.found(), "");
+}
+
+#[test]
+fn what_an_older_rule_found_is_looked_for_again() {
+    let repo = Repo::new(&["a/Dockerfile-test"]);
+    let old = Found { rule: RULE - 1, walked: BTreeSet::new(), ..found_in(&repo) };
+    repo.write_bytes(".imk/recipes", &old.pack().unwrap());
+    assert_eq!(repo.found(), "a/Dockerfile-test");
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod mounted;
 pub mod outside;
 pub mod overlay;
+pub mod recipe_name;
 mod scan;
 pub mod select;
 mod stat_cache;

@@ -113,6 +113,7 @@ fn import(path: &str, text: &str, dotenv: Option<&str>) {
     let dockerfiles = ["Dockerfile".to_owned(), "web/Dockerfile".to_owned()];
     let source = Source {
         path,
+        current: "",
         text,
         environment: &environment,
         dotenv,

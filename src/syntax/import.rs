@@ -15,6 +15,7 @@ mod functions;
 mod inline;
 mod interpolate;
 mod place;
+mod read_back;
 mod shape;
 mod shipwright;
 mod skaffold;
@@ -70,9 +71,9 @@ pub fn import(source: &Source<'_>) -> Result<Imported, Vec<SyntaxError>> {
         let documents = tree::read(source.text).map_err(|error| vec![error])?;
         read_tree(&documents, source)?
     };
-    let shaped = shape::shape(drafts);
+    let mut shaped = shape::shape(drafts);
+    let imagefile = read_back::written(&mut shaped, source.path)?;
     let images = shaped.images.len();
-    let imagefile = write::write(&shaped, source.path);
     let mut notes = shaped.notes;
     notes.sort();
     notes.dedup();

@@ -52,10 +52,6 @@ pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
     let order = sync::order(&mut session, &args.targets.words)
         .map_err(|error| sync_error(error, &session, &global.verbs))?;
     synced::away(&session);
-    let problems = sync::dockerfile_problems(&session, &order);
-    if !problems.is_empty() {
-        return Err(Failure::problems(&problems, |path| session.text(path)));
-    }
     for name in &order.names {
         for remark in session.input(name).into_iter().flat_map(|image| names::remarks(&session, image)) {
             out::warning(format_args!("{name}: {remark}"));
@@ -69,7 +65,7 @@ pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
     };
     let text = if args.json {
         out::json(&document(&session, &order, &edges));
-        return Ok(());
+        String::new()
     } else if args.bake {
         bake::file(&session, &order, &groups, &edges)
     } else if args.dot {
@@ -80,7 +76,9 @@ pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
         tree(&order)
     };
     out::text(format_args!("{text}"));
-    Ok(())
+    // The others are shown: a mistake in one Dockerfile says nothing of them.
+    let problems = sync::dockerfile_problems(&session, &order);
+    if problems.is_empty() { Ok(()) } else { Err(Failure::problems(&problems, |path| session.text(path))) }
 }
 
 /// The stable document of `--json`.

@@ -55,12 +55,13 @@ pub fn run(global: &Global, args: &ImportArgs) -> Result<(), Failure> {
         ));
     }
     let tree = DiskTree::open(&located.root, &locate::state(global, &located)?)?;
+    let current = current(global, &located);
     let path = match &args.source {
         Some(file) => named_source(global, &located, file)?,
-        None => known_source(&located, &tree)?,
+        None => known_source(&located, &tree, &current)?,
     };
     let text = read(&tree, &path)?;
-    let imported = imported(&located, &tree, &path, &text)?;
+    let imported = imported(&located, &tree, &current, &path, &text)?;
     for note in &imported.notes {
         let (line, _) = note.span.line_and_column(&text);
         let kind = match note.kind {
@@ -86,7 +87,13 @@ pub fn run(global: &Global, args: &ImportArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn imported(located: &Located, tree: &DiskTree, path: &str, text: &str) -> Result<Imported, Failure> {
+fn imported(
+    located: &Located,
+    tree: &DiskTree,
+    current: &str,
+    path: &str,
+    text: &str,
+) -> Result<Imported, Failure> {
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let dotenv = tree.read(&name::join(folder, ".env"))?.and_then(|bytes| String::from_utf8(bytes).ok());
     let variables = std::env::vars_os();
@@ -102,6 +109,7 @@ fn imported(located: &Located, tree: &DiskTree, path: &str, text: &str) -> Resul
         located.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let source = Source {
         path,
+        current,
         text,
         environment: &environment,
         dotenv: dotenv.as_deref(),
@@ -128,25 +136,44 @@ fn named_source(global: &Global, located: &Located, file: &Path) -> Result<Strin
     })
 }
 
-/// The one file of a known name at the repository's root.
-fn known_source(located: &Located, tree: &DiskTree) -> Result<String, Failure> {
-    let mut found = Vec::new();
-    for name in KNOWN_NAMES {
-        if tree.read(name)?.is_some() {
-            found.push(*name);
+/// The folder that imk was called in, below the root; the root itself where it is elsewhere.
+fn current(global: &Global, located: &Located) -> String {
+    let start = global.directory.as_deref().unwrap_or(Path::new("."));
+    let whole = fs::canonicalize(start).ok();
+    let below = whole.as_deref().and_then(|whole| whole.strip_prefix(&located.root).ok()?.to_str());
+    below.unwrap_or_default().to_owned()
+}
+
+/// The one file of a known name in the current folder, else at the repository's root.
+fn known_source(located: &Located, tree: &DiskTree, current: &str) -> Result<String, Failure> {
+    let mut found: Vec<String> = Vec::new();
+    for folder in if current.is_empty() { vec![""] } else { vec![current, ""] } {
+        for path in KNOWN_NAMES.iter().map(|name| name::join(folder, name)) {
+            if tree.read(&path)?.is_some() {
+                found.push(path);
+            }
+        }
+        if !found.is_empty() {
+            break;
         }
     }
+    let here = if current.is_empty() { String::new() } else { format!("`{current}` or ") };
     match found.as_slice() {
-        [one] => Ok((*one).to_owned()),
+        [one] => Ok(one.clone()),
         [] => Err(Failure::with_hint(
-            format!("there is none of {} in `{}`", KNOWN_NAMES.join(", "), located.root.display()),
+            format!("there is none of {} in {here}`{}`", KNOWN_NAMES.join(", "), located.root.display()),
             "name a file: `imk import FILE`; without one `imk init` writes what it finds",
         )),
         several => Err(Failure::with_hint(
             format!("there are several files to import: {}", several.join(", ")),
-            format!("name one: `imk import {}`", several[0]),
+            format!("name one: `imk import {}`", relative(current, &several[0])),
         )),
     }
+}
+
+/// A path below the root as seen from the current folder, which it is in or above.
+fn relative<'p>(current: &str, path: &'p str) -> &'p str {
+    path.strip_prefix(current).and_then(|path| path.strip_prefix('/')).unwrap_or(path)
 }
 
 /// The file that bake and compose would merge into this one.

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::memory::Memory;
 use crate::model::file::{FileKind, UsedFiles};
 use crate::model::hash::ContentHash;
-use crate::source::discover::is_recipe;
+use crate::source::recipe_name::is_recipe;
 use crate::source::tree::{ReadError, Selected};
 use crate::state::folder::StateFolder;
 

@@ -3,6 +3,7 @@
 //! Follows the bake file reference of docker buildx. A target that only serves
 //! others becomes a template. Knows blocks and values; reads no text.
 
+mod merge;
 mod target;
 
 use target::Keys;
@@ -25,19 +26,19 @@ const MOST_TARGETS: usize = 1000;
 struct Target<'f> {
     name: String,
     span: Span,
-    attrs: Vec<Attr>,
-    scope: Scope<'f>,
+    /// Its blocks, each with the variables that are in force there.
+    blocks: Vec<(Vec<Attr>, Scope<'f>)>,
     inherits: Vec<String>,
 }
 
 /// Makes drafts of a bake file.
 ///
 /// # Errors
-/// Targets that inherit each other, or a matrix without end.
+/// What bake refuses: circles, values of a wrong type, names that are there twice; and a matrix without end.
 pub(super) fn read(file: File, source: &Source<'_>) -> Result<Drafts, Vec<SyntaxError>> {
     let mut drafts = Drafts::default();
     let functions = evaluate::functions(&file, &mut drafts);
-    let scope = Scope::of(&file, &functions, source.environment, &mut drafts);
+    let scope = Scope::of(&file, &functions, source.environment, &mut drafts)?;
     let targets = targets(&file, &scope, &mut drafts)?;
     groups(&file, &scope, &mut drafts);
     let has = |drafts: &Drafts, name: &str| drafts.groups.iter().any(|group| group.name == name);
@@ -57,12 +58,19 @@ pub(super) fn read(file: File, source: &Source<'_>) -> Result<Drafts, Vec<Syntax
 
     let mut own: BTreeMap<&str, Keys> = BTreeMap::new();
     for target in &targets {
-        own.insert(&target.name, keys(target, &mut drafts));
+        own.insert(&target.name, keys(target, &mut drafts)?);
     }
+    no_circle_of_contexts(&targets, &own)?;
     let parents: BTreeMap<&str, &[String]> =
         targets.iter().map(|target| (target.name.as_str(), target.inherits.as_slice())).collect();
     let serving = serving(&targets, &own, &drafts);
     for target in &targets {
+        if own[target.name.as_str()].is_empty() && target.inherits.is_empty() {
+            drafts.lost(
+                target.span,
+                format!("the target `{}`: it says nothing here; what other files or the command line add is not read", target.name),
+            );
+        }
         let mut flat = Keys::new();
         flatten(&target.name, &own, &parents, &mut Vec::new(), &mut flat).map_err(|message| {
             vec![SyntaxError::new(target.span, message).hint("one of these `inherits` must go")]
@@ -87,43 +95,59 @@ fn targets<'f>(
     scope: &Scope<'f>,
     drafts: &mut Drafts,
 ) -> Result<Vec<Target<'f>>, Vec<SyntaxError>> {
-    let mut by_name: Vec<(&str, Vec<&Block>)> = Vec::new();
+    let mut targets: Vec<Target<'f>> = Vec::new();
     for block in &file.blocks {
         match block.kind.as_str() {
-            "target" => match by_name.iter_mut().find(|(name, _)| *name == block.label) {
-                Some((_, blocks)) => blocks.push(block),
-                None => by_name.push((&block.label, vec![block])),
-            },
+            "target" => target_block(block, scope, &mut targets, drafts)?,
             "group" | "variable" | "function" => {}
             other => drafts.lost(block.span, format!("the block `{other}`: bake has none of that kind")),
         }
     }
-    let mut targets = Vec::new();
-    for (label, blocks) in by_name {
-        let (span, attrs) = (blocks[0].span, evaluate::merged(&blocks));
-        let scopes = matrix(&attrs, scope, drafts);
-        if targets.len() + scopes.len() > MOST_TARGETS {
-            let message = format!("the matrices of this file make more than {MOST_TARGETS} targets");
-            return Err(vec![SyntaxError::new(span, message)]);
+    Ok(targets)
+}
+
+/// Adds a block to its target, or to each that its matrix makes.
+fn target_block<'f>(
+    block: &Block,
+    scope: &Scope<'f>,
+    targets: &mut Vec<Target<'f>>,
+    drafts: &mut Drafts,
+) -> Result<(), Vec<SyntaxError>> {
+    let refused = |message: String, hint: &str| Err(vec![SyntaxError::new(block.span, message).hint(hint)]);
+    let scopes = matrix(&block.attrs, scope, drafts);
+    if targets.len() + scopes.len() > MOST_TARGETS {
+        let message = format!("the matrices of this file make more than {MOST_TARGETS} targets");
+        return Err(vec![SyntaxError::new(block.span, message)]);
+    }
+    let is_matrix = block.attr("matrix").is_some();
+    if block.attr("name").is_some() && !is_matrix {
+        return refused(format!("`{}` has a `name` and no `matrix`", block.label), "the label is its name");
+    }
+    let mut members: Vec<String> = Vec::new();
+    for scope in scopes {
+        let named = block.attr("name").and_then(|attr| scope.value(&attr.expr).ok()).and_then(evaluate::text);
+        let name = named.unwrap_or_else(|| block.label.clone());
+        if members.contains(&name) {
+            let message = format!("the matrix of `{}` makes `{name}` twice", block.label);
+            return refused(message, "give it a `name` with every variable of the matrix");
         }
-        let is_matrix = attrs.iter().any(|attr| attr.name == "matrix");
-        let mut members = Vec::new();
-        for scope in scopes {
-            let named = attrs.iter().find(|attr| attr.name == "name").filter(|_| is_matrix);
-            let named = named.and_then(|attr| scope.value(&attr.expr).ok()).and_then(evaluate::text);
-            let name = named.unwrap_or_else(|| label.to_owned());
-            let inherits = attrs.iter().find(|attr| attr.name == "inherits");
-            let inherits = inherits.and_then(|attr| scope.value(&attr.expr).ok());
-            let inherits = inherits.map(|value| texts(&value)).unwrap_or_default();
-            members.push(name.clone());
-            targets.push(Target { name, span, attrs: attrs.clone(), scope, inherits });
-        }
-        if is_matrix {
-            // As in bake, the block's label means all that its matrix makes.
-            drafts.groups.push(Group { name: label.to_owned(), span, members });
+        members.push(name.clone());
+        let inherits = block.attr("inherits").and_then(|attr| scope.value(&attr.expr).ok());
+        let inherits = inherits.map(|value| texts(&value)).unwrap_or_default();
+        let part = (block.attrs.clone(), scope);
+        match targets.iter_mut().find(|target| target.name == name) {
+            Some(target) => {
+                target.blocks.push(part);
+                target.inherits.extend(inherits);
+            }
+            None => targets.push(Target { name, span: block.span, blocks: vec![part], inherits }),
         }
     }
-    Ok(targets)
+    if is_matrix {
+        // As in bake, the block's label means all that its matrix makes.
+        drafts.groups.push(Group { name: block.label.clone(), span: block.span, members });
+    }
+    Ok(())
 }
 
 /// One scope for each choice of values that the matrix offers; one without a matrix.
@@ -163,10 +187,12 @@ fn groups(file: &File, scope: &Scope<'_>, drafts: &mut Drafts) {
             Some(Ok(value)) => texts(&value),
             None => Vec::new(),
         };
-        match drafts.groups.iter_mut().find(|group| group.name == block.label) {
-            Some(group) => group.members.extend(members),
-            None => drafts.groups.push(Group { name: block.label.clone(), span: block.span, members }),
+        if members.is_empty() {
+            drafts.lost(block.span, format!("the group `{}`: it has no targets", block.label));
         }
+        // Of two blocks the later one stands.
+        drafts.groups.retain(|group| group.name != block.label);
+        drafts.groups.push(Group { name: block.label.clone(), span: block.span, members });
     }
 }
 
@@ -177,19 +203,49 @@ fn texts(value: &Value) -> Vec<String> {
         .map_or_else(|| one(value).into_iter().collect(), |items| items.iter().filter_map(one).collect())
 }
 
-/// What a target's own attributes come to.
-fn keys(target: &Target<'_>, drafts: &mut Drafts) -> Keys {
-    let attrs =
-        target.attrs.iter().filter(|attr| !matches!(attr.name.as_str(), "matrix" | "name" | "inherits"));
+/// What a target's own attributes come to, its blocks laid over each other.
+fn keys(target: &Target<'_>, drafts: &mut Drafts) -> Result<Keys, Vec<SyntaxError>> {
     let mut keys = Keys::new();
-    for attr in attrs {
-        keys.insert(attr.name.clone(), (target.scope.carried(attr, drafts), attr.span));
+    for (attrs, scope) in &target.blocks {
+        let mut block = Keys::new();
+        for attr in attrs.iter().filter(|attr| attr.name != "matrix") {
+            let value = scope.carried(attr, drafts);
+            merge::check(&attr.name, &value, attr.span)?;
+            if !matches!(attr.name.as_str(), "name" | "inherits") {
+                block.insert(attr.name.clone(), (value, attr.span));
+            }
+        }
+        merge::lay(&mut keys, &block);
     }
-    keys
+    Ok(keys)
+}
+
+/// Targets that are each other's bases.
+fn no_circle_of_contexts(targets: &[Target<'_>], own: &BTreeMap<&str, Keys>) -> Result<(), Vec<SyntaxError>> {
+    let bases = |name: &str| -> Vec<String> {
+        let Some((Carried::Map(entries), _)) = own.get(name).and_then(|keys| keys.get("contexts")) else {
+            return Vec::new();
+        };
+        let base = |value: &Carried| value.text()?.strip_prefix("target:").map(str::to_owned);
+        entries.iter().filter_map(|(_, value)| base(value)).collect()
+    };
+    for target in targets {
+        let (mut todo, mut seen) = (bases(&target.name), BTreeSet::new());
+        while let Some(name) = todo.pop() {
+            if name == target.name {
+                let message = format!("the contexts of `{name}` lead back to it");
+                let hint = "one of these `target:` must go: bake refuses this file too";
+                return Err(vec![SyntaxError::new(target.span, message).hint(hint)]);
+            }
+            if seen.insert(name.clone()) {
+                todo.extend(bases(&name));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A target's keys over those of its parents, the later parent over the earlier.
-/// Maps are merged key by key, all else is replaced.
 fn flatten(
     name: &str,
     own: &BTreeMap<&str, Keys>,
@@ -210,20 +266,7 @@ fn flatten(
         flatten(parent, own, parents, path, into)?;
     }
     path.pop();
-    for (key, (value, span)) in keys {
-        match (into.get_mut(key), value) {
-            (Some((Carried::Map(old), place)), Carried::Map(new)) => {
-                for (key, value) in new {
-                    old.retain(|(other, _)| other != key);
-                    old.push((key.clone(), value.clone()));
-                }
-                *place = *span;
-            }
-            _ => {
-                into.insert(key.clone(), (value.clone(), *span));
-            }
-        }
-    }
+    merge::lay(into, keys);
     Ok(())
 }
 
@@ -256,7 +299,7 @@ fn serving(targets: &[Target<'_>], own: &BTreeMap<&str, Keys>, drafts: &Drafts) 
         let name = &target.name;
         let helps = inherited.contains(name) && !whole(name) && !drafts.default.is_empty();
         let unused = !grouped(name) && !is_base(name);
-        unused && (name.starts_with('_') || target.attrs.is_empty() || helps)
+        unused && (name.starts_with('_') || target.blocks.iter().all(|(attrs, _)| attrs.is_empty()) || helps)
     };
     targets.iter().filter(serves).map(|target| target.name.clone()).collect()
 }

@@ -6,7 +6,7 @@
 use hcl::expr::{Expression, ObjectKey, TemplateExpr};
 use hcl_edit::structure::{Body, Structure};
 
-use super::tree::{Node, Shared, Value};
+use super::tree::{Key, Node, Shared, Value};
 use crate::syntax::error::{Span, SyntaxError};
 
 /// A bake file as written.
@@ -88,42 +88,49 @@ fn attr(attribute: &hcl_edit::structure::Attribute) -> Attr {
     Attr { name, span: span_of(&attribute.key), expr: attribute.value.clone().into() }
 }
 
-/// Reads the JSON form: `{"target": {"web": {…}}}`. Its texts are templates.
+/// Reads the JSON form: `{"target": {"web": {…}}}`. Its texts are templates, a list of blocks may stand
+/// wherever a block can, and `//` is a comment (HCL's JSON syntax).
 ///
 /// # Errors
 /// Whatever does not have that form.
 pub(super) fn from_tree(root: &Node) -> Result<File, Vec<SyntaxError>> {
     let mut file = File::default();
-    for (kind, value) in root.entries() {
+    for (kind, value) in properties(root) {
         if !matches!(kind.text.as_str(), "target" | "group" | "variable" | "function") {
             file.globals.push(Attr { name: kind.text.clone(), span: kind.span, expr: expression(value) });
             continue;
         }
-        let Value::Map(blocks) = &value.value else {
-            let message = format!("expected `{}` to hold names", kind.text);
-            return Err(vec![SyntaxError::new(value.span, message)]);
-        };
-        for (label, body) in blocks {
-            let attrs = body.entries().iter();
-            let attrs = attrs.map(|(key, value)| Attr {
-                name: key.text.clone(),
-                span: key.span,
-                expr: if kind.text == "function" && key.text == "result" {
-                    code(value)
-                } else {
-                    expression(value)
-                },
-            });
-            file.blocks.push(Block {
-                kind: kind.text.clone(),
-                label: label.text.clone(),
-                span: label.span,
-                attrs: attrs.collect(),
-                inner: Vec::new(),
-            });
+        for named in blocks(value, &format!("expected `{}` to hold names", kind.text))? {
+            for (label, body) in properties(&named) {
+                let message = format!("expected `{}` to hold the keys of a {}", label.text, kind.text);
+                for body in blocks(body, &message)? {
+                    let attrs = properties(&body).map(|(key, value)| {
+                        let is_code = kind.text == "function" && key.text == "result";
+                        let expr = if is_code { code(value) } else { expression(value) };
+                        Attr { name: key.text.clone(), span: key.span, expr }
+                    });
+                    let (kind, label_text, span) = (kind.text.clone(), label.text.clone(), label.span);
+                    let attrs = attrs.collect();
+                    file.blocks.push(Block { kind, label: label_text, span, attrs, inner: Vec::new() });
+                }
+            }
         }
     }
     Ok(file)
+}
+
+/// The entries of a block, without comments.
+fn properties(node: &Node) -> impl Iterator<Item = &(Key, Shared)> {
+    node.entries().iter().filter(|(key, _)| key.text != "//")
+}
+
+/// One block, or each of a list of them.
+fn blocks(node: &Shared, message: &str) -> Result<Vec<Shared>, Vec<SyntaxError>> {
+    let all = if let Value::List(items) = &node.value { items.clone() } else { vec![Shared::clone(node)] };
+    match all.iter().find(|block| !matches!(block.value, Value::Map(_))) {
+        Some(other) => Err(vec![SyntaxError::new(other.span, message)]),
+        None => Ok(all),
+    }
 }
 
 /// A JSON value: a text with `${` or `%{` is a template.

@@ -69,7 +69,7 @@ fn image(name: &str, span: Span, node: &Node, drafts: &mut Drafts, source: &Sour
         }
     }
     let dockerfile = literal(field(&["dockerfile"]).unwrap_or("Dockerfile"));
-    if place::set(&mut draft, drafts, source, (&literal(folder), span), (&dockerfile, span)) {
+    if place::set(&mut draft, drafts, source.folder(), (&literal(folder), span), (&dockerfile, span)) {
         drafts.images.push(draft);
     }
 }

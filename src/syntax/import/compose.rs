@@ -151,7 +151,7 @@ impl Reader<'_> {
         let placed = place::set(
             &mut draft,
             drafts,
-            self.source,
+            self.source.folder(),
             (context.0.as_str(), context.1),
             (dockerfile.0.as_str(), dockerfile.1),
         );
@@ -232,7 +232,7 @@ impl Reader<'_> {
                     (Some(env), _) => Some(SecretSource::Env(self.variables.plain(&env))),
                     (None, Some(path)) => {
                         let path = self.variables.plain(&path);
-                        file_of(self.source, &path).map(SecretSource::File)
+                        file_of(self.source.folder(), &path).map(SecretSource::File)
                     }
                     (None, None) => None,
                 };

@@ -95,7 +95,7 @@ fn image(name: &str, span: Span, node: &Shared, drafts: &mut Drafts, source: &So
     };
     let (context, dockerfile) = (path(context, "."), path(dockerfile, "Dockerfile"));
     let (context, dockerfile) = ((context.0.as_str(), context.1), (dockerfile.0.as_str(), dockerfile.1));
-    if place::set(&mut draft, drafts, source, context, dockerfile) {
+    if place::set(&mut draft, drafts, source.folder(), context, dockerfile) {
         drafts.images.push(draft);
     }
 }

@@ -54,6 +54,9 @@ pub(super) struct Draft {
     pub references: Vec<(String, Span)>,
     pub secrets: BTreeMap<String, SecretSource>,
     pub network: Option<String>,
+    /// Layer caches that an engine can be asked for.
+    pub cache_from: Vec<String>,
+    pub cache_to: Vec<String>,
     pub description: Option<String>,
     /// Templates to take keys from, the later one winning.
     pub like: Vec<String>,

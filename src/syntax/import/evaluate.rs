@@ -11,11 +11,11 @@ use hcl::eval::Context;
 use hcl::expr::{Expression, ObjectKey};
 use hcl::{Identifier, Value};
 
-use super::blocks::{Attr, Block, File};
+use super::blocks::{Attr, File};
 use super::draft::{Drafts, fill, literal};
 use super::functions::{self, LONGEST};
-use super::inline::{Function, Functions};
-use crate::syntax::error::Span;
+use super::inline::{self, Function, Functions};
+use crate::syntax::error::{Span, SyntaxError};
 
 /// Loops in one expression; more of them could run for ever.
 const MOST_LOOPS: usize = 2;
@@ -77,12 +77,15 @@ pub(super) fn functions(file: &File, drafts: &mut Drafts) -> Functions {
 impl<'f> Scope<'f> {
     /// Settles the variables of a file, whatever their order is, the
     /// environment's values before the file's.
+    ///
+    /// # Errors
+    /// Variables that are made of each other.
     pub fn of(
         file: &File,
         functions: &'f Functions,
         environment: &BTreeMap<String, String>,
         drafts: &mut Drafts,
-    ) -> Self {
+    ) -> Result<Self, Vec<SyntaxError>> {
         let mut real = Context::new();
         functions::declare(&mut real);
         let mut scope = Self { functions, marked: real.clone(), real, widest: 1 };
@@ -132,11 +135,26 @@ impl<'f> Scope<'f> {
                 break;
             }
         }
-        for (name, span, attr, _) in waiting {
-            let why = attr.and_then(|attr| scope.value(&attr.expr).err()).unwrap_or_default();
-            drafts.lost(span, format!("the variable `{name}`: {why}"));
+        let why =
+            |attr: &Option<&Attr>| attr.and_then(|attr| scope.value(&attr.expr).err()).unwrap_or_default();
+        let whys: Vec<(&str, Span, String)> =
+            waiting.iter().map(|(name, span, attr, _)| (*name, *span, why(attr))).collect();
+        // Each waits for one that is not there; whoever comes back to itself that way is in a circle.
+        let missing = |name: &str| {
+            let (.., why) = whys.iter().find(|(other, ..)| *other == name)?;
+            whys.iter().map(|(other, ..)| *other).find(|other| *why == inline::no_variable(other))
+        };
+        for (name, span, why) in &whys {
+            let steps = std::iter::successors(missing(name), |at| missing(at)).take(whys.len());
+            if steps.into_iter().any(|at| at == *name) {
+                let message = format!("the variable `{name}` is made of itself");
+                return Err(vec![
+                    SyntaxError::new(*span, message).hint("bake allows no variable in a circle"),
+                ]);
+            }
+            drafts.lost(*span, format!("the variable `{name}`: {why}"));
         }
-        scope
+        Ok(scope)
     }
 
     fn variable(&mut self, name: &str, value: &Value, open: bool, vars: &mut BTreeMap<String, String>) {
@@ -303,14 +321,4 @@ fn carry(real: &Value, marked: Option<&Value>, vars: &BTreeMap<String, String>) 
 /// A text with marks, as a written text.
 fn unmarked(text: &str) -> String {
     literal(text).replace(MARKS[0], "{").replace(MARKS[1], "}")
-}
-
-/// The attributes of several blocks of one name: the later one wins.
-pub(super) fn merged(blocks: &[&Block]) -> Vec<Attr> {
-    let mut attrs: Vec<Attr> = Vec::new();
-    for attr in blocks.iter().flat_map(|block| &block.attrs) {
-        attrs.retain(|other| other.name != attr.name);
-        attrs.push(attr.clone());
-    }
-    attrs
 }

@@ -175,11 +175,16 @@ impl Functions {
     }
 }
 
+/// Why an expression with a variable that is not there comes to nothing.
+pub(super) fn no_variable(name: &str) -> String {
+    format!("there is no variable `{name}`")
+}
+
 /// The reason without the expression: the note that tells it has its place.
 fn why(error: &hcl::eval::Error) -> String {
     use hcl::eval::ErrorKind;
     match error.kind() {
-        ErrorKind::UndefinedVar(name) => format!("there is no variable `{name}`"),
+        ErrorKind::UndefinedVar(name) => no_variable(name),
         ErrorKind::UndefinedFunc(name) => format!("imk does not know the function `{name}`"),
         ErrorKind::FuncCall(name, message) => format!("{name}: {message}"),
         other => other.to_string().lines().next().unwrap_or_default().to_owned(),

@@ -2,7 +2,6 @@
 //!
 //! Knows which words are no paths at all. Never looks whether something is there.
 
-use super::Source;
 use super::draft::{Draft, Drafts};
 use crate::model::name;
 use crate::syntax::error::Span;
@@ -15,17 +14,13 @@ pub(super) enum Elsewhere {
     Outside,
 }
 
-/// The folder a source stands in, below the Imagefile's.
-fn folder<'a>(source: &Source<'a>) -> &'a str {
-    source.path.rsplit_once('/').map_or("", |(folder, _)| folder)
-}
-
-/// A path relative to the source's folder, as one below the Imagefile's.
-pub(super) fn path(source: &Source<'_>, path: &str) -> Result<String, Elsewhere> {
-    below(folder(source), path)
+/// A path relative to a folder, as one below the Imagefile's.
+pub(super) fn path(folder: &str, path: &str) -> Result<String, Elsewhere> {
+    below(folder, path)
 }
 
 fn below(folder: &str, path: &str) -> Result<String, Elsewhere> {
+    let path = path.strip_prefix("cwd://").unwrap_or(path);
     let git = path.starts_with("git@") || path.starts_with("github.com/");
     if git || path.contains("://") || path == "-" {
         return Err(Elsewhere::Remote);
@@ -37,24 +32,29 @@ fn below(folder: &str, path: &str) -> Result<String, Elsewhere> {
     name::clean_path(&whole).ok_or(Elsewhere::Outside)
 }
 
-/// Sets an image's context and Dockerfile, the second relative to the first as
+/// Sets an image's context, relative to `folder`, and its Dockerfile, relative to the context as
 /// every builder here has it. False, with a note, when the image cannot be declared.
 pub(super) fn set(
     draft: &mut Draft,
     drafts: &mut Drafts,
-    source: &Source<'_>,
+    folder: &str,
     context: (&str, Span),
     dockerfile: (&str, Span),
 ) -> bool {
     let name = draft.name.clone();
-    match path(source, context.0) {
+    match below(folder, context.0) {
         Ok(path) => draft.context = path,
         Err(why) => {
             drafts.lost(context.1, format!("the image `{name}`: its context {}", told(context.0, &why)));
             return false;
         }
     }
-    match below(&draft.context, dockerfile.0) {
+    // bake's word for a path that starts where it was called.
+    let (start, file) = match dockerfile.0.strip_prefix("cwd://") {
+        Some(file) => (folder, file),
+        None => (draft.context.as_str(), dockerfile.0),
+    };
+    match below(start, file) {
         Ok(path) => draft.dockerfile = path,
         Err(why) => {
             drafts.lost(

@@ -22,6 +22,28 @@ pub(super) struct Shaped {
     pub notes: Vec<Note>,
 }
 
+impl Shaped {
+    /// Visits every written text.
+    pub fn each_text(&mut self, visit: &mut dyn FnMut(&mut String)) {
+        visit(&mut self.prefix);
+        let images = self.images.iter_mut();
+        for (draft, tags) in images
+            .map(|image| (&mut image.draft, &mut image.tags))
+            .map(|(draft, tags)| (draft, Some(tags)))
+            .chain(self.templates.iter_mut().map(|draft| (draft, None)))
+        {
+            tags.into_iter().flatten().for_each(&mut *visit);
+            visit(&mut draft.context);
+            visit(&mut draft.dockerfile);
+            draft.args.values_mut().chain(draft.labels.values_mut()).for_each(&mut *visit);
+            draft.cache_from.iter_mut().chain(&mut draft.cache_to).for_each(&mut *visit);
+            let optional =
+                [&mut draft.target, &mut draft.platform, &mut draft.network, &mut draft.description];
+            optional.into_iter().flatten().for_each(&mut *visit);
+        }
+    }
+}
+
 /// An image under the name it will have.
 pub(super) struct Image {
     pub name: String,
@@ -87,6 +109,13 @@ pub(super) fn shape(drafts: Drafts) -> Shaped {
     for (old, new) in group_names.iter().filter(|(old, new)| old != new) {
         let text = format!("the group `{old}` is named `{new}`: an image has its name");
         notes.push(Note { span: Span::default(), kind: NoteKind::Changed, text });
+    }
+    let inherited: BTreeSet<&String> =
+        shaped.iter().map(|image| &image.draft).chain(&templates).flat_map(|draft| &draft.like).collect();
+    let unused = |template: &&Draft| !inherited.contains(&template.name) && says_something(template);
+    for template in templates.iter().filter(unused) {
+        let text = format!("the target `{}`: no image takes anything from it", template.name);
+        notes.push(Note { span: template.span, kind: NoteKind::Lost, text });
     }
     let everything = default.len() == shaped.len() && default.iter().all(|name| names.contains(name));
     for image in &mut shaped {
@@ -268,25 +297,43 @@ fn take_from_templates(draft: &mut Draft, templates: &[Draft]) {
         brought.target = template.target.clone().or(brought.target);
         brought.platform = template.platform.clone().or(brought.platform);
         brought.network = template.network.clone().or(brought.network);
+        for (caches, own) in
+            [(&template.cache_from, &mut brought.cache_from), (&template.cache_to, &mut brought.cache_to)]
+        {
+            if !caches.is_empty() {
+                own.clone_from(caches);
+            }
+        }
     }
     let more = brought.args.keys().any(|key| !draft.args.contains_key(key))
         || brought.labels.keys().any(|key| !draft.labels.contains_key(key))
         || brought.secrets.keys().any(|key| !draft.secrets.contains_key(key))
         || (brought.target.is_some() && draft.target.is_none())
         || (brought.platform.is_some() && draft.platform.is_none())
-        || (brought.network.is_some() && draft.network.is_none());
+        || (brought.network.is_some() && draft.network.is_none())
+        || (!brought.cache_from.is_empty() && draft.cache_from.is_empty())
+        || (!brought.cache_to.is_empty() && draft.cache_to.is_empty());
     let nothing = brought.args.is_empty()
         && brought.labels.is_empty()
         && brought.secrets.is_empty()
         && brought.target.is_none()
         && brought.platform.is_none()
-        && brought.network.is_none();
+        && brought.network.is_none()
+        && brought.cache_from.is_empty()
+        && brought.cache_to.is_empty();
     if more || nothing {
         draft.like.clear();
         return;
     }
     draft.args.retain(|key, value| brought.args.get(key) != Some(value));
     draft.labels.retain(|key, value| brought.labels.get(key) != Some(value));
+    for (own, theirs) in
+        [(&mut draft.cache_from, &brought.cache_from), (&mut draft.cache_to, &brought.cache_to)]
+    {
+        if own == theirs {
+            own.clear();
+        }
+    }
     draft.secrets.retain(|key, value| brought.secrets.get(key) != Some(value));
     let scalars = [
         (&mut draft.target, &brought.target),
@@ -300,10 +347,22 @@ fn take_from_templates(draft: &mut Draft, templates: &[Draft]) {
     }
 }
 
+/// Whether a template has anything to give.
+fn says_something(template: &Draft) -> bool {
+    let optional = [&template.target, &template.platform, &template.network];
+    !(template.args.is_empty()
+        && template.labels.is_empty()
+        && template.secrets.is_empty()
+        && template.cache_from.is_empty()
+        && template.cache_to.is_empty()
+        && optional.into_iter().all(Option::is_none))
+}
+
 fn used_vars(prefix: &str, images: &[Image], templates: &[Draft]) -> BTreeSet<String> {
     let mut texts: Vec<&str> = vec![prefix];
     for draft in images.iter().map(|image| &image.draft).chain(templates) {
         texts.extend([draft.context.as_str(), draft.dockerfile.as_str()]);
+        texts.extend(draft.cache_from.iter().chain(&draft.cache_to).map(String::as_str));
         texts.extend(draft.args.values().chain(draft.labels.values()).map(String::as_str));
         let optional = [&draft.target, &draft.platform, &draft.network, &draft.description];
         texts.extend(optional.into_iter().flatten().map(String::as_str));

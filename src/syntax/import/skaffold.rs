@@ -98,7 +98,8 @@ fn artifact(node: &Node, drafts: &mut Drafts, source: &Source<'_>) {
         }
     }
     let (context, dockerfile) = ((literal(&context.0), context.1), (literal(&dockerfile.0), dockerfile.1));
-    if place::set(&mut draft, drafts, source, (&context.0, context.1), (&dockerfile.0, dockerfile.1)) {
+    if place::set(&mut draft, drafts, source.folder(), (&context.0, context.1), (&dockerfile.0, dockerfile.1))
+    {
         drafts.images.push(draft);
     }
 }
@@ -154,7 +155,7 @@ fn secrets(draft: &mut Draft, node: &Node, drafts: &mut Drafts, source: &Source<
         let Some(id) = field("id") else { continue };
         let secret = match (field("env"), field("src")) {
             (Some(env), _) => Some(SecretSource::Env(env.to_owned())),
-            (None, Some(path)) => super::bake::file_of(source, path).map(SecretSource::File),
+            (None, Some(path)) => super::bake::file_of(source.folder(), path).map(SecretSource::File),
             (None, None) => Some(SecretSource::Env(id.to_owned())),
         };
         match secret {

@@ -10,6 +10,8 @@ use crate::syntax::error::Span;
 pub struct Source<'a> {
     /// Its path below the folder that the Imagefile will stand in.
     pub path: &'a str,
+    /// The folder that imk was called in, below the same one: bake's paths start there.
+    pub current: &'a str,
     /// Its text.
     pub text: &'a str,
     /// The environment: bake and compose let it override their variables.
@@ -20,6 +22,13 @@ pub struct Source<'a> {
     pub dockerfiles: &'a [String],
     /// What the repository's folder is called.
     pub repository: &'a str,
+}
+
+impl<'a> Source<'a> {
+    /// The folder that it stands in, where the paths of all formats but bake start.
+    pub(super) fn folder(&self) -> &'a str {
+        self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
 }
 
 /// Something that is not in the Imagefile as it was in the source.

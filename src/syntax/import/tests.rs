@@ -39,8 +39,15 @@ fn imported(source: &Source<'_>) -> String {
 fn with_environment(path: &str, text: &str, environment: &[(&str, &str)]) -> String {
     let environment =
         environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let source =
-        Source { path, text, environment: &environment, dotenv: None, dockerfiles: &[], repository: "shop" };
+    let source = Source {
+        path,
+        current: "",
+        text,
+        environment: &environment,
+        dotenv: None,
+        dockerfiles: &[],
+        repository: "shop",
+    };
     imported(&source)
 }
 

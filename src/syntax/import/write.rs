@@ -90,6 +90,9 @@ fn common(draft: &Draft) -> Vec<String> {
         });
         keys.push(braced("secrets", secrets.collect()));
     }
+    for (key, caches) in [("cache_from", &draft.cache_from), ("cache_to", &draft.cache_to)] {
+        keys.extend((!caches.is_empty()).then(|| format!("{key}: {}", list(caches))));
+    }
     keys.extend(draft.network.as_ref().map(|text| format!("network: {}", quoted(text))));
     keys
 }
@@ -135,7 +138,8 @@ fn list(items: &[String]) -> String {
     format!("[{}]", items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", "))
 }
 
-fn quoted(text: &str) -> String {
+/// A text as RON has it.
+pub(super) fn quoted(text: &str) -> String {
     // RON writes a text as its own crate does; a text can always be written.
     ron::to_string(text).unwrap_or_else(|_| format!("{text:?}"))
 }

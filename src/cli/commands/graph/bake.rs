@@ -89,6 +89,13 @@ fn target(
     // A tag with a key has none here: bake makes images that imk knows nothing of.
     let tags = tagging::facts_of(session, &[name.to_owned()]).of(name, None).given;
     body.insert("tags".into(), tags.iter().map(|tag| text(&tag.reference)).collect());
+    if !image.cache.from.is_empty() {
+        let from = image.cache.from.iter().map(|name| text(&format!("type=registry,ref={name}")));
+        body.insert("cache-from".into(), from.collect());
+    }
+    if image.cache.inline {
+        body.insert("cache-to".into(), json!(["type=inline"]));
+    }
     body.extend(options.platform.as_ref().map(|platform| ("platforms".to_owned(), json!([text(platform)]))));
     if !image.secrets.is_empty() {
         let secrets = image.secrets.iter().map(|(id, source)| match source {

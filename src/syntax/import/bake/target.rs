@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::syntax::error::Span;
-use crate::syntax::imagefile::SecretSource;
+use crate::syntax::imagefile::{SecretSource, cache_source, cache_target};
 use crate::syntax::import::draft::{Draft, Drafts};
 use crate::syntax::import::evaluate::Carried;
 use crate::syntax::import::{Source, place};
@@ -17,8 +17,6 @@ pub(super) type Keys = BTreeMap<String, (Carried, Span)>;
 const LOST: &[(&str, &str)] = &[
     ("annotations", "an Imagefile has no annotations"),
     ("attest", "imk makes no attestations"),
-    ("cache-from", "imk builds what is stale and nothing else; the engine keeps its own cache"),
-    ("cache-to", "imk builds what is stale and nothing else; the engine keeps its own cache"),
     ("call", "imk builds"),
     ("entitlements", "an Imagefile grants nothing"),
     ("extra-hosts", "an Imagefile has no hosts"),
@@ -64,7 +62,12 @@ pub(super) fn draft(
             "labels" => draft.labels = texts(value),
             // Tags and platforms are a template's users' own: notes would come twice.
             "tags" if is_template => {}
-            "tags" => draft.references = value.texts().into_iter().map(|tag| (tag, *span)).collect(),
+            "tags" => {
+                let tags = value.texts().into_iter().filter(|tag| !tag.is_empty());
+                draft.references = tags.map(|tag| (tag, *span)).collect();
+            }
+            "cache-from" => draft.cache_from = caches(key, value, *span, drafts),
+            "cache-to" => draft.cache_to = caches(key, value, *span, drafts),
             "platforms" => draft.platform = platform(name, &value.texts(), *span, drafts),
             "secret" => secrets(&mut draft, value, *span, drafts, source),
             "contexts" if is_template => {}
@@ -76,7 +79,7 @@ pub(super) fn draft(
         return Some(draft);
     }
     let (context, dockerfile) = ((context.0.as_str(), context.1), (dockerfile.0.as_str(), dockerfile.1));
-    (place::set(&mut draft, drafts, source, context, dockerfile) && declared).then_some(draft)
+    (place::set(&mut draft, drafts, source.current, context, dockerfile) && declared).then_some(draft)
 }
 
 /// A map of texts. A value of null says that the key is not set.
@@ -92,6 +95,8 @@ pub(in crate::syntax::import) fn platform(
     span: Span,
     drafts: &mut Drafts,
 ) -> Option<String> {
+    // As in bake, an empty one is none.
+    let platforms: Vec<String> = platforms.iter().filter(|platform| !platform.is_empty()).cloned().collect();
     if platforms.len() > 1 {
         let text = format!(
             "platforms of `{name}`: an image is built for one; `imk --platform P` builds for {}",
@@ -101,6 +106,29 @@ pub(in crate::syntax::import) fn platform(
         return None;
     }
     platforms.first().cloned()
+}
+
+/// The caches that an engine can be asked for; the others are told.
+fn caches(key: &str, value: &Carried, span: Span, drafts: &mut Drafts) -> Vec<String> {
+    let Carried::List(items) = value else { return Vec::new() };
+    let mut found = Vec::new();
+    for item in items {
+        let text = match item {
+            Carried::Text(text) => text.clone(),
+            Carried::Map(entries) => {
+                let pair = |(key, value): &(String, Carried)| Some(format!("{key}={}", value.text()?));
+                entries.iter().filter_map(pair).collect::<Vec<_>>().join(",")
+            }
+            Carried::Null | Carried::List(_) => continue,
+        };
+        let plain = drafts.plain(&text);
+        let known = if key == "cache-from" { cache_source(&plain).map(|_| ()) } else { cache_target(&plain) };
+        match known {
+            Ok(()) => found.push(text),
+            Err((message, hint)) => drafts.lost(span, format!("{key}: {message}: {hint}")),
+        }
+    }
+    found
 }
 
 fn lost(key: &str, value: &Carried, span: Span, drafts: &mut Drafts) {
@@ -138,7 +166,7 @@ fn secrets(draft: &mut Draft, value: &Carried, span: Span, drafts: &mut Drafts, 
         let secret = match (field(&["env"]), file) {
             (Some(env), _) => SecretSource::Env(env),
             (None, Some(name)) if field(&["type"]).as_deref() == Some("env") => SecretSource::Env(name),
-            (None, Some(path)) => match file_of(source, &path) {
+            (None, Some(path)) => match file_of(source.current, &path) {
                 Some(path) => SecretSource::File(path),
                 None => {
                     drafts.lost(
@@ -154,9 +182,9 @@ fn secrets(draft: &mut Draft, value: &Carried, span: Span, drafts: &mut Drafts, 
     }
 }
 
-/// A secret's file: absolute, or below the Imagefile's folder.
-pub(in crate::syntax::import) fn file_of(source: &Source<'_>, path: &str) -> Option<String> {
-    if path.starts_with('/') { Some(path.to_owned()) } else { place::path(source, path).ok() }
+/// A secret's file, relative to `folder`: absolute, or below the Imagefile's folder.
+pub(in crate::syntax::import) fn file_of(folder: &str, path: &str) -> Option<String> {
+    if path.starts_with('/') { Some(path.to_owned()) } else { place::path(folder, path).ok() }
 }
 
 /// Named contexts: a target's is an edge, which imk finds by the name in the Dockerfile.

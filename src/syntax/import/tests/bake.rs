@@ -100,18 +100,14 @@ fn a_bake_file_keeps_its_variables_templates_and_groups() {
                 args: {"BRACES": "a{{b}}", "COLOUR": "RED"},
                 secrets: {"key": File("keys/api.pem"), "token": Env("API_TOKEN")},
             ),
-            "web": (
-                tags: ["{TAG}"],
-                target: "prod",
-                labels: {"org.opencontainers.image.vendor": "Shop"},
-            ),
+            "web": (like: "_common", tags: ["{TAG}"], target: "prod"),
             "tool-lint": (context: "tools/lint", tags: ["{TAG}"], platform: "linux/amd64"),
             "tool-fmt": (context: "tools/fmt", tags: ["{TAG}"], platform: "linux/amd64"),
         },
     )
     - 7: validation of the variable `TAG`: an Imagefile checks no values
     - 26: args.BUILD_DATE: timestamp: it differs from run to run, and would make the image stale each time
-    - 33: cache-from: imk builds what is stale and nothing else; the engine keeps its own cache
+    - 33: cache-from: `type=gha` cannot be asked of an engine: an engine's API takes layers from images in registries (type=registry) and writes them into the image (type=inline); every other cache needs a buildkitd of its own, as `docker buildx` starts one
     - 45: contexts.golang of `api`: write `golang:1.25` in the Dockerfile
     - 56: platforms of `web`: an image is built for one; `imk --platform P` builds for linux/amd64 or linux/arm64
     - 58: output: imk leaves images in the engine
@@ -170,15 +166,15 @@ fn the_json_form_says_the_same() {
         vars: {"TAG": "latest"},
         images: {
             "app": (
-                dockerfile: "build/app.Dockerfile",
+                dockerfile: "app.Dockerfile",
                 tags: ["{TAG}"],
                 args: {"CI": "0", "N": "3", "ON": "true", "VERSION": "{TAG}"},
+                cache_to: ["type=inline"],
                 network: "none",
             ),
-            "db": (context: "build/db", description: "The database"),
+            "db": (description: "The database"),
         },
     )
-    - 10: cache-to: imk builds what is stale and nothing else; the engine keeps its own cache
     "#);
 }
 
@@ -254,6 +250,7 @@ target "docker-metadata-action" {}
         },
     )
     ~ 2: `default` is named `app`
+    - 15: the target `docker-metadata-action`: it says nothing here; what other files or the command line add is not read
     "#);
 }
 
@@ -322,4 +319,147 @@ fn what_is_not_hcl_is_told_with_its_place() {
     insta::assert_snapshot!(plainly("docker-bake.hcl", "target \"a\" {\n  context = = 1\n}\n"), @r#"2:13: not valid HCL: invalid expression; expected `"`, `[`, `{`, `-`, `!`, `(`, `_`, `<`, letter or digit"#);
     let circle = "target \"a\" { inherits = [\"b\"] }\ntarget \"b\" { inherits = [\"a\"] }\n";
     insta::assert_snapshot!(plainly("docker-bake.hcl", circle), @"1:1: targets inherit each other in a circle: `a` -> `b` -> `a`");
+}
+
+/// The line of the Imagefile for this image, and its notes.
+#[track_caller]
+fn line_of(image: &str, text: &str) -> String {
+    let whole = plainly("docker-bake.hcl", text);
+    let begin = format!("\"{image}\": (");
+    let line = whole.lines().find(|line| line.trim_start().starts_with(&begin));
+    line.unwrap_or_else(|| panic!("{whole}")).trim().to_owned()
+}
+
+#[test]
+fn blocks_of_one_target_are_laid_over_each_other_attribute_by_attribute() {
+    let text = r#"
+target "a" {
+  args = { X = "1", Y = "2" }
+  tags = ["a:t1"]
+  secret = ["id=a,env=A"]
+  platforms = ["linux/amd64"]
+}
+target "a" {
+  args = { X = null, Z = "3" }
+  tags = ["a:t2"]
+  secret = ["id=b,env=B", "id=a,env=A"]
+  platforms = ["", "linux/arm64"]
+  context = null
+}
+"#;
+    let whole = plainly("docker-bake.hcl", text);
+    for part in [
+        r#"tags: ["t2"]"#,
+        r#"platform: "linux/arm64""#,
+        r#"args: {"X": "1", "Y": "2", "Z": "3"}"#,
+        r#"secrets: {"a": Env("A"), "b": Env("B")}"#,
+    ] {
+        assert!(whole.contains(part), "{part}: {whole}");
+    }
+}
+
+#[test]
+fn what_is_inherited_in_two_blocks_comes_in_their_order() {
+    let text = "
+target \"a\" { inherits = [\"b\"] }
+target \"a\" { inherits = [\"c\"] }
+target \"b\" {
+  context = \"b\"
+  args = { P = \"b\", Q = \"b\" }
+  tags = [\"b\"]
+}
+target \"c\" {
+  context = \"c\"
+  args = { P = \"c\", Q = null }
+  tags = []
+}
+";
+    assert!(line_of("a", text).contains(r#"args: {"P": "c", "Q": "b"}"#), "{}", line_of("a", text));
+}
+
+#[test]
+fn the_json_form_takes_lists_of_blocks_and_comments() {
+    let text = r#"{
+  "//": "a comment",
+  "target": [
+    {"x": {"args": {"A": "1"}}},
+    {"x": {"args": {"B": "2"}, "//": "another"}},
+    {"y": [{"context": "u"}, {"tags": ["y:1"]}]}
+  ]
+}"#;
+    let whole = plainly("docker-bake.json", text);
+    assert!(whole.contains(r#""x": (context: ".", args: {"A": "1", "B": "2"})"#), "{whole}");
+    assert!(whole.contains(r#""y": (context: "u", tags: ["1"])"#), "{whole}");
+    let wrong = plainly("docker-bake.json", r#"{"target": {"x": [1]}}"#);
+    assert_eq!(wrong, "1:19: expected `x` to hold the keys of a target\n");
+}
+
+#[test]
+fn what_bake_refuses_is_refused_with_its_place() {
+    for (text, expected) in [
+        ("target \"a\" { tags = \"x\" }", "1:14: `tags` must be a list of texts\n"),
+        ("target \"a\" { context = [\"x\"] }", "1:14: `context` must be a text\n"),
+        ("target \"a\" { args = [\"A=1\"] }", "1:14: `args` must be a map of texts\n"),
+        ("target \"a\" { args = { F = [1] } }", "1:14: `args` must be a map of texts\n"),
+        ("target \"a\" { secret = \"id=x\" }", "1:14: `secret` must be a list\n"),
+        ("target \"a\" { name = \"b\" }", "1:1: `a` has a `name` and no `matrix`\n"),
+        ("target \"a\" { matrix = { x = [\"1\", \"2\"] } }", "1:1: the matrix of `a` makes `a` twice\n"),
+        (
+            "variable \"A\" { default = B }\nvariable \"B\" { default = A }\ntarget \"a\" {}\n",
+            "1:1: the variable `A` is made of itself\n",
+        ),
+        (
+            "target \"a\" { contexts = { b = \"target:b\" } }\ntarget \"b\" { contexts = { a = \"target:a\" } }\n",
+            "1:1: the contexts of `a` lead back to it\n",
+        ),
+    ] {
+        assert_eq!(plainly("docker-bake.hcl", text), expected, "{text}");
+    }
+    // A number is a text to bake.
+    assert_eq!(line_of("a", "target \"a\" { context = 5 }"), r#""a": (context: "5"),"#);
+}
+
+#[test]
+fn paths_start_at_the_current_folder() {
+    let text = "target \"a\" { context = \"sub\" }\ntarget \"b\" { dockerfile = \"cwd://b.Dockerfile\" }\n\
+                target \"c\" { context = \"cwd://c\" }\n";
+    let environment = BTreeMap::new();
+    for (current, expected) in [("", "sub b.Dockerfile c"), ("db", "db/sub db/b.Dockerfile db/c")] {
+        let source = Source {
+            path: "db/docker-bake.hcl",
+            current,
+            text,
+            environment: &environment,
+            dotenv: None,
+            dockerfiles: &[],
+            repository: "",
+        };
+        let imagefile = import(&source).unwrap().imagefile;
+        let read = imagefile::read(&imagefile, &BTreeMap::new()).unwrap();
+        let [a, b, c] = read.images.as_slice() else { panic!("{imagefile}") };
+        let dockerfile = b.dockerfile.as_ref().unwrap().text.clone();
+        assert_eq!(format!("{} {dockerfile} {}", a.context.text, c.context.text), expected);
+    }
+}
+
+#[test]
+fn empty_groups_and_unused_targets_are_told() {
+    let text = "group \"default\" { targets = [\"a\"] }\ngroup \"none\" { targets = [] }\n\
+                target \"a\" { context = \"a\" }\ntarget \"_unused\" { args = { A = \"1\" } }\ntarget \"empty\" {}\n";
+    let whole = plainly("docker-bake.hcl", text);
+    for note in [
+        "- 2: the group `none`: it has no targets\n",
+        "- 4: the target `_unused`: no image takes anything from it\n",
+        "- 5: the target `empty`: it says nothing here; what other files or the command line add is not read\n",
+    ] {
+        assert!(whole.contains(note), "{note}{whole}");
+    }
+}
+
+#[test]
+fn an_image_that_an_imagefile_cannot_have_is_left_out_and_told() {
+    let text = "group \"default\" { targets = [\"a\", \"b\"] }\ntarget \"a\" { context = \"a\" }\n\
+                target \"b\" {\n  context = \"b\"\n  platforms = [\"no platform\"]\n}\n";
+    let whole = plainly("docker-bake.hcl", text);
+    assert!(whole.contains("\"a\": ()"), "{whole}");
 }

@@ -117,6 +117,7 @@ fn dotenv_gives_values_that_the_environment_overrides() {
     let environment = BTreeMap::from([("Y".to_owned(), "env".to_owned())]);
     let source = Source {
         path: "deploy/compose.yaml",
+        current: "",
         text,
         environment: &environment,
         dotenv: Some("X=file\nY=file\n"),

@@ -10,6 +10,7 @@ fn shipwright_names_folders() {
     let dockerfiles = ["Dockerfile", "web/Dockerfile", "web/Dockerfile-dev", "tools/lint/Dockerfile"];
     let source = Source {
         path: ".shipwright.json",
+        current: "",
         text,
         environment: &BTreeMap::new(),
         dotenv: None,
