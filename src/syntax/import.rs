@@ -9,6 +9,7 @@ mod blocks;
 mod builder;
 mod compose;
 mod dobi;
+mod dotenv;
 mod draft;
 mod evaluate;
 mod functions;

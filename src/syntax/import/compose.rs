@@ -38,8 +38,12 @@ pub(super) fn read(root: &Node, source: &Source<'_>) -> Result<Drafts, Vec<Synta
     let mut reader = Reader {
         root,
         source,
-        variables: Variables::new(source.environment, source.dotenv),
+        variables: Variables::new(source.environment, source.dotenv).map_err(|why| {
+            let hint = "compose refuses it too";
+            vec![SyntaxError::new(Span::default(), format!("the `.env` beside this file, {why}")).hint(hint)]
+        })?,
         told: BTreeSet::new(),
+        errors: Vec::new(),
     };
     for (key, value) in root.entries() {
         let known = matches!(key.text.as_str(), "services" | "version" | "name" | "secrets");
@@ -56,7 +60,7 @@ pub(super) fn read(root: &Node, source: &Source<'_>) -> Result<Drafts, Vec<Synta
         reader.image(name, &keys, &mut drafts);
     }
     drafts.vars = reader.variables.kept;
-    Ok(drafts)
+    if reader.errors.is_empty() { Ok(drafts) } else { Err(reader.errors) }
 }
 
 struct Reader<'a> {
@@ -65,6 +69,8 @@ struct Reader<'a> {
     variables: Variables,
     /// Variables that a note tells of already.
     told: BTreeSet<String>,
+    /// What compose refuses.
+    errors: Vec<SyntaxError>,
 }
 
 impl Reader<'_> {
@@ -100,18 +106,55 @@ impl Reader<'_> {
         }
         path.pop();
         for (key, value) in service.entries() {
+            let replaces = self.tag(value, drafts);
+            if replaces && key.text == "build" {
+                keys.retain(|other, _| other != "build" && !other.starts_with("build."));
+            } else if replaces {
+                keys.remove(&key.text);
+            }
+            if is_reset(value) {
+                continue;
+            }
+            self.must_be_text(key, value);
             let short = key.text == "build" && value.text().is_some();
             if key.text == "build" && !short {
                 for (inner, value) in value.entries() {
-                    keys.entry(format!("build.{}", inner.text))
-                        .or_default()
-                        .push((inner.span, Rc::clone(value)));
+                    let name = format!("build.{}", inner.text);
+                    if self.tag(value, drafts) {
+                        keys.remove(&name);
+                    }
+                    if is_reset(value) {
+                        continue;
+                    }
+                    self.must_be_text(inner, value);
+                    keys.entry(name).or_default().push((inner.span, Rc::clone(value)));
                 }
             }
             let name = if short { "build.context" } else { key.text.as_str() };
             keys.entry(name.to_owned()).or_default().push((key.span, Rc::clone(value)));
         }
         Ok(())
+    }
+
+    /// Whether a value's tag says that it takes the place of what was there; tags that compose has none of are told.
+    fn tag(&mut self, value: &Node, drafts: &mut Drafts) -> bool {
+        match value.tag.as_deref() {
+            None => false,
+            Some("override" | "reset") => true,
+            Some(other) => {
+                drafts.lost(value.span, format!("the tag `!{other}`: compose has none of that name"));
+                false
+            }
+        }
+    }
+
+    /// compose takes no null where it wants a text; an empty text is as none.
+    fn must_be_text(&mut self, key: &Key, value: &Node) {
+        const TEXTS: &[&str] = &["build", "context", "dockerfile", "dockerfile_inline", "network", "target"];
+        if TEXTS.contains(&key.text.as_str()) && matches!(value.value, Value::Null) {
+            let error = SyntaxError::new(key.span, format!("`{}` is null", key.text));
+            self.errors.push(error.hint("compose refuses it too: leave the key out, or give it a value"));
+        }
     }
 
     fn image(&mut self, name: &Key, keys: &Keys, drafts: &mut Drafts) {
@@ -138,7 +181,9 @@ impl Reader<'_> {
         }
         let text = |reader: &mut Self, key: &str| {
             let (span, node) = last(keys, key)?;
-            Some((reader.written(node.text()?, *span, drafts), *span))
+            // An empty text says as much as none.
+            let written = reader.written(node.text()?, *span, drafts);
+            Some((written, *span)).filter(|(written, _)| !written.is_empty())
         };
         let mut text = text;
         let context = text(self, "build.context").unwrap_or((".".to_owned(), name.span));
@@ -188,6 +233,11 @@ impl Reader<'_> {
         for (_, node) in keys.get(key).into_iter().flatten() {
             let mut found: Vec<(String, Option<String>, Span)> = Vec::new();
             for (key, value) in node.entries() {
+                self.tag(value, drafts);
+                if is_reset(value) {
+                    pairs.remove(&key.text);
+                    continue;
+                }
                 found.push((key.text.clone(), value.text().map(str::to_owned), key.span));
             }
             for item in node.items() {
@@ -299,6 +349,12 @@ impl Reader<'_> {
     /// A text with its variables; what a person should know of them is told.
     fn written(&mut self, text: &str, span: Span, drafts: &mut Drafts) -> String {
         let written = self.variables.written(text);
+        for (name, why) in std::mem::take(&mut self.variables.required) {
+            let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+            let error =
+                SyntaxError::new(span, format!("the variable `{name}` is required and has no value{why}"));
+            self.errors.push(error.hint(format!("give it one: `{name}=… imk import`, or in `.env`")));
+        }
         for name in self.variables.unset.drain(..) {
             drafts.lost(span, format!("${{{name}}}: it has no value now; nothing stands in its place"));
         }
@@ -312,6 +368,10 @@ impl Reader<'_> {
         }
         written
     }
+}
+
+fn is_reset(value: &Node) -> bool {
+    value.tag.as_deref() == Some("reset")
 }
 
 fn last<'k>(keys: &'k Keys, key: &str) -> Option<&'k (Span, Shared)> {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::dotenv;
 use super::draft::{fill, literal};
 
 /// Variables within the defaults of variables.
@@ -19,14 +20,30 @@ pub(super) struct Variables {
     pub unset: Vec<String>,
     /// Names whose value came from the environment or `.env`.
     pub taken: Vec<String>,
+    /// Names that must have a value (`${NAME:?why}`) and have none, with the reason.
+    pub required: Vec<(String, String)>,
 }
 
 impl Variables {
     /// Those of the environment, before those of `.env`.
-    pub fn new(environment: &BTreeMap<String, String>, dotenv: Option<&str>) -> Self {
-        let mut given = dotenv.map(read_dotenv).unwrap_or_default();
+    ///
+    /// # Errors
+    /// What compose would refuse of the `.env`.
+    pub fn new(environment: &BTreeMap<String, String>, dotenv: Option<&str>) -> Result<Self, String> {
+        let mut given = dotenv.map_or_else(|| Ok(BTreeMap::new()), |text| dotenv::read(text, environment))?;
         given.extend(environment.iter().map(|(name, value)| (name.clone(), value.clone())));
-        Self { given, kept: BTreeMap::new(), unset: Vec::new(), taken: Vec::new() }
+        Ok(Self::of(given))
+    }
+
+    /// These and no others.
+    pub fn of(given: BTreeMap<String, String>) -> Self {
+        let (kept, unset) = (BTreeMap::new(), Vec::new());
+        Self { given, kept, unset, taken: Vec::new(), required: Vec::new() }
+    }
+
+    /// Gives a variable a value.
+    pub fn give(&mut self, name: &str, value: &str) {
+        self.given.insert(name.to_owned(), value.to_owned());
     }
 
     /// The value of a variable that is there.
@@ -89,6 +106,12 @@ impl Variables {
                 let written = deeper(self, default);
                 fill(&written, &self.kept)
             }
+            (None, None) if rest.starts_with('?') => {
+                let why = deeper(self, &rest[1..]);
+                let why = fill(&why, &self.kept);
+                self.required.push((name.to_owned(), why));
+                return String::new();
+            }
             (None, None) => {
                 self.unset.push(name.to_owned());
                 return String::new();
@@ -119,19 +142,6 @@ fn braced(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// `NAME=value` lines; quotes around a value and `export` before a name are taken off.
-fn read_dotenv(text: &str) -> BTreeMap<String, String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    let pairs = lines.filter_map(|line| line.strip_prefix("export ").unwrap_or(line).split_once('='));
-    let value = |text: &str| {
-        let text = text.trim();
-        let quoted =
-            ['"', '\''].iter().find_map(|q| text.strip_prefix(*q)?.split_once(*q).map(|(inner, _)| inner));
-        quoted.unwrap_or_else(|| text.split(" #").next().unwrap_or_default().trim_end()).to_owned()
-    };
-    pairs.map(|(name, text)| (name.trim().to_owned(), value(text))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,7 +151,8 @@ mod tests {
         let environment =
             BTreeMap::from([("SET".to_owned(), "s".to_owned()), ("EMPTY".to_owned(), String::new())]);
         let mut variables =
-            Variables::new(&environment, Some("export FILE=\"f # f\"\n# no\nSET=other\nB = b # note\n"));
+            Variables::new(&environment, Some("export FILE=\"f # f\"\n# no\nSET=other\nB = b # note\n"))
+                .unwrap();
         assert_eq!(variables.written(text), written, "{text}");
     }
 

@@ -23,6 +23,8 @@ pub(super) type Shared = Rc<Node>;
 pub(super) struct Node {
     pub span: Span,
     pub value: Value,
+    /// A tag of its own, such as compose's `!override`, without the mark; of YAML's own none.
+    pub tag: Option<String>,
     depth: usize,
 }
 
@@ -111,18 +113,19 @@ struct Open {
     anchor: usize,
     items: Vec<Shared>,
     is_map: bool,
+    tag: Option<String>,
 }
 
 impl Loader {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), SyntaxError> {
         match event {
-            Event::Scalar(text, style, anchor, _) => {
+            Event::Scalar(text, style, anchor, tag) => {
                 let quoted = style != ScalarStyle::Plain;
                 let value = match text.as_ref() {
                     "" | "~" | "null" | "Null" | "NULL" if !quoted => Value::Null,
                     text => Value::Scalar { text: text.to_owned(), quoted },
                 };
-                self.add(Node { span, value, depth: 1 }, anchor)?;
+                self.add(Node { span, value, tag: tag.and_then(|tag| own(&tag)), depth: 1 }, anchor)?;
             }
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor).cloned() else {
@@ -130,19 +133,29 @@ impl Loader {
                 };
                 self.place(node);
             }
-            Event::SequenceStart(_, anchor, _) => self.open(span, anchor, false)?,
-            Event::MappingStart(_, anchor, _) => self.open(span, anchor, true)?,
+            Event::SequenceStart(_, anchor, tag) => {
+                self.open(span, anchor, false, tag.and_then(|tag| own(&tag)))?;
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.open(span, anchor, true, tag.and_then(|tag| own(&tag)))?;
+            }
             Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
             _ => {}
         }
         Ok(())
     }
 
-    fn open(&mut self, span: Span, anchor: usize, is_map: bool) -> Result<(), SyntaxError> {
+    fn open(
+        &mut self,
+        span: Span,
+        anchor: usize,
+        is_map: bool,
+        tag: Option<String>,
+    ) -> Result<(), SyntaxError> {
         if self.open.len() >= DEEPEST {
             return Err(too_deep(span));
         }
-        self.open.push(Open { span, anchor, items: Vec::new(), is_map });
+        self.open.push(Open { span, anchor, items: Vec::new(), is_map, tag });
         Ok(())
     }
 
@@ -160,7 +173,7 @@ impl Loader {
             return Err(too_deep(open.span));
         }
         let span = Span::new(open.span.start, end.end.max(open.span.end));
-        self.add(Node { span, value, depth }, open.anchor)
+        self.add(Node { span, value, tag: open.tag, depth }, open.anchor)
     }
 
     /// Keys and values in turn; what `<<` brings comes after, and only for keys that are not there.
@@ -221,6 +234,11 @@ impl Loader {
             None => self.documents.push(node),
         }
     }
+}
+
+/// A tag that is none of YAML's own, which only say what a value is anyway.
+fn own(tag: &granit_parser::Tag) -> Option<String> {
+    (tag.handle == "!").then(|| tag.suffix.to_string())
 }
 
 fn too_deep(span: Span) -> SyntaxError {

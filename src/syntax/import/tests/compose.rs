@@ -147,3 +147,75 @@ fn what_is_not_yaml_is_told_with_its_place() {
     insta::assert_snapshot!(plainly("compose.yaml", "hello: world\n"), @"1:1: this is none of the files that imk can import");
     insta::assert_snapshot!(plainly("compose.yaml", ""), @"1:1: this is none of the files that imk can import");
 }
+
+#[test]
+fn tags_of_compose_take_the_place_of_what_is_inherited() {
+    let text = "
+services:
+  b: {build: {context: b, args: {A: '1', B: '2'}, target: t, tags: [b]}}
+  a:
+    extends: b
+    build: {args: !override {C: '3'}, target: !reset null, context: a}
+  c:
+    extends: b
+    build: {args: {A: !reset null, D: '4'}, context: c}
+  d:
+    extends: b
+    build: !reset null
+    image: z
+  e: {build: {context: e, args: !other {A: '1'}}}
+";
+    let whole = plainly("compose.yaml", text);
+    let read = imagefile::read(&import_of(text).imagefile, &BTreeMap::new()).unwrap();
+    let args: Vec<String> = read
+        .images
+        .iter()
+        .map(|i| format!("{} {:?} {:?}", i.name.text, i.args, i.target.as_ref().map(|t| &t.text)))
+        .collect();
+    assert_eq!(
+        args,
+        [
+            r#"a {"C": "3"} None"#,
+            r#"b {"A": "1", "B": "2"} Some("t")"#,
+            r#"c {"B": "2", "D": "4"} Some("t")"#,
+            r#"e {"A": "1"} None"#,
+        ]
+    );
+    assert!(whole.contains("the service `d`: it builds nothing, it runs `z`"), "{whole}");
+    assert!(whole.contains("- 14: the tag `!other`: compose has none of that name"), "{whole}");
+}
+
+fn import_of(text: &str) -> Imported {
+    let environment = BTreeMap::new();
+    let source = Source {
+        path: "compose.yaml",
+        current: "",
+        text,
+        environment: &environment,
+        dotenv: None,
+        dockerfiles: &[],
+        repository: "",
+    };
+    import(&source).unwrap()
+}
+
+#[test]
+fn null_is_refused_where_compose_refuses_it_and_an_empty_text_is_none() {
+    for key in ["context", "dockerfile", "network", "target"] {
+        let null = format!("services:\n  a:\n    build: {{{key}: }}\n");
+        assert_eq!(plainly("compose.yaml", &null), format!("3:13: `{key}` is null\n"));
+        let empty = format!("services:\n  a:\n    build: {{{key}: ''}}\n");
+        assert!(plainly("compose.yaml", &empty).contains("\"a\": (context: \".\")"), "{key}");
+    }
+    assert_eq!(plainly("compose.yaml", "services:\n  a: {build: }\n"), "2:7: `build` is null\n");
+}
+
+#[test]
+fn a_required_variable_stays_required() {
+    let text = "services:\n  a: {build: {context: ., args: {A: '${V:?tell which}'}}}\n";
+    assert_eq!(
+        plainly("compose.yaml", text),
+        "2:34: the variable `V` is required and has no value: tell which\n"
+    );
+    assert!(with_environment("compose.yaml", text, &[("V", "1")]).contains("\"V\": \"1\""));
+}
