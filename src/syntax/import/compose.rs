@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::bake::{file_of, platform};
+use super::dotenv;
 use super::draft::{Draft, Drafts};
 use super::interpolate::Variables;
 use super::tree::{Key, Node, Shared, Value};
@@ -38,10 +39,7 @@ pub(super) fn read(root: &Node, source: &Source<'_>) -> Result<Drafts, Vec<Synta
     let mut reader = Reader {
         root,
         source,
-        variables: Variables::new(source.environment, source.dotenv).map_err(|why| {
-            let hint = "compose refuses it too";
-            vec![SyntaxError::new(Span::default(), format!("the `.env` beside this file, {why}")).hint(hint)]
-        })?,
+        variables: Variables::of(given(source)?),
         told: BTreeSet::new(),
         errors: Vec::new(),
     };
@@ -368,6 +366,19 @@ impl Reader<'_> {
         }
         written
     }
+}
+
+/// The values of variables: the environment's before those of `.env`.
+fn given(source: &Source<'_>) -> Result<BTreeMap<String, String>, Vec<SyntaxError>> {
+    let mut given = match source.dotenv {
+        None => BTreeMap::new(),
+        Some(text) => dotenv::read(text, source.environment).map_err(|why| {
+            let message = format!("the `.env` beside this file, {why}");
+            vec![SyntaxError::new(Span::default(), message).hint("compose refuses it too")]
+        })?,
+    };
+    given.extend(source.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
+    Ok(given)
 }
 
 fn is_reset(value: &Node) -> bool {

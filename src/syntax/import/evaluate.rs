@@ -145,8 +145,8 @@ impl<'f> Scope<'f> {
             whys.iter().map(|(other, ..)| *other).find(|other| *why == inline::no_variable(other))
         };
         for (name, span, why) in &whys {
-            let steps = std::iter::successors(missing(name), |at| missing(at)).take(whys.len());
-            if steps.into_iter().any(|at| at == *name) {
+            let mut steps = std::iter::successors(missing(name), |at| missing(at)).take(whys.len());
+            if steps.any(|at| at == *name) {
                 let message = format!("the variable `{name}` is made of itself");
                 return Err(vec![
                     SyntaxError::new(*span, message).hint("bake allows no variable in a circle"),

@@ -1,11 +1,10 @@
-//! `${NAME:-default}` in the texts of a compose file, and the `.env` beside it.
+//! `${NAME:-default}` in the texts of a compose file and of its `.env`.
 //!
 //! A variable stays a variable of the Imagefile where its name alone stands
 //! for its value. Knows no keys.
 
 use std::collections::BTreeMap;
 
-use super::dotenv;
 use super::draft::{fill, literal};
 
 /// Variables within the defaults of variables.
@@ -25,17 +24,7 @@ pub(super) struct Variables {
 }
 
 impl Variables {
-    /// Those of the environment, before those of `.env`.
-    ///
-    /// # Errors
-    /// What compose would refuse of the `.env`.
-    pub fn new(environment: &BTreeMap<String, String>, dotenv: Option<&str>) -> Result<Self, String> {
-        let mut given = dotenv.map_or_else(|| Ok(BTreeMap::new()), |text| dotenv::read(text, environment))?;
-        given.extend(environment.iter().map(|(name, value)| (name.clone(), value.clone())));
-        Ok(Self::of(given))
-    }
-
-    /// These and no others.
+    /// With these values.
     pub fn of(given: BTreeMap<String, String>) -> Self {
         let (kept, unset) = (BTreeMap::new(), Vec::new());
         Self { given, kept, unset, taken: Vec::new(), required: Vec::new() }
@@ -148,11 +137,8 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, written: &str) {
-        let environment =
-            BTreeMap::from([("SET".to_owned(), "s".to_owned()), ("EMPTY".to_owned(), String::new())]);
-        let mut variables =
-            Variables::new(&environment, Some("export FILE=\"f # f\"\n# no\nSET=other\nB = b # note\n"))
-                .unwrap();
+        let given = [("SET", "s"), ("EMPTY", ""), ("FILE", "f # f"), ("B", "b")];
+        let mut variables = Variables::of(given.map(|(name, v)| (name.to_owned(), v.to_owned())).into());
         assert_eq!(variables.written(text), written, "{text}");
     }
 
