@@ -238,7 +238,7 @@ impl Loader {
 
 /// A tag that is none of YAML's own, which only say what a value is anyway.
 fn own(tag: &granit_parser::Tag) -> Option<String> {
-    (tag.handle == "!").then(|| tag.suffix.to_string())
+    (tag.handle() == "!").then(|| tag.suffix().to_string())
 }
 
 fn too_deep(span: Span) -> SyntaxError {
