@@ -97,16 +97,16 @@ mod tests {
     fn several_of_one_name_take_longer_ones() {
         check("a/api/Dockerfile b/api/Dockerfile", "a-api b-api");
         check("a-b/Dockerfile a/b/Dockerfile c/b/Dockerfile", "a-b a/b c-b");
-        check("x/Dockerfile.dev x/dev.Dockerfile", "x/dockerfile.dev x/dev.dockerfile");
-        check("x/Dockerfile x/Containerfile y/Dockerfile", "x/dockerfile x/containerfile y");
-        check("Dockerfile Containerfile", "my-repo/dockerfile my-repo/containerfile");
+        check("x/Dockerfile.dev x/dev.Dockerfile", "x-dockerfile.dev x-dev.dockerfile");
+        check("x/Dockerfile x/Containerfile y/Dockerfile", "x-dockerfile x-containerfile y");
+        check("Dockerfile Containerfile", "my-repo-dockerfile my-repo-containerfile");
     }
 
     #[test]
     fn those_that_no_longer_name_tells_apart_are_numbered() {
-        check("Foo/Dockerfile foo/Dockerfile", "foo/dockerfile foo/dockerfile-2");
-        check("é/Dockerfile ü/Dockerfile a/Dockerfile", "image image-2 a");
-        check("image-2/Dockerfile é/Dockerfile ü/Dockerfile", "image-2 image image-3");
+        check("Foo/Dockerfile foo/Dockerfile", "foo-dockerfile foo-dockerfile-2");
+        check("é/Dockerfile ü/Dockerfile a/Dockerfile", "dockerfile dockerfile-2 a");
+        check("dockerfile-2/Dockerfile é/Dockerfile ü/Dockerfile", "dockerfile-2 dockerfile dockerfile-3");
     }
 
     #[test]
@@ -114,6 +114,6 @@ mod tests {
         let deep = vec!["folder"; 60].join("/");
         let paths =
             vec![format!("{deep}/a/Dockerfile"), format!("{deep}/b/a/Dockerfile"), "a/Dockerfile".into()];
-        assert_eq!(of(&paths, "x"), ["a", "a-2", "a/dockerfile"]);
+        assert_eq!(of(&paths, "x"), ["a", "a-2", "a-dockerfile"]);
     }
 }

@@ -461,7 +461,7 @@ fn what_an_imagefile_cannot_have_is_left_out_and_told() {
     let text = "group \"worker\" { targets = [\"worker\", \"worker-all\"] }\n\
                 target \"worker\" { context = \"a\" }\ntarget \"worker-all\" { context = \"b\" }\n";
     let whole = plainly("docker-bake.hcl", text);
-    assert!(!whole.contains("groups:"), "{whole}");
+    assert!(!whole.contains("groups: {"), "{whole}");
     let note =
         "- 1: the groups: an Imagefile cannot have them: the group `worker-all` has the name of an image\n";
     assert!(whole.contains(note), "{whole}");
