@@ -53,4 +53,5 @@ mod registry_server;
 mod relay;
 mod replay;
 mod second_engine;
+mod trusted_engine;
 mod why;

@@ -1,5 +1,7 @@
 //! Text of others on the screen: whatever it is, a line stays a line and a cursor where it was.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
@@ -268,6 +270,51 @@ fn output_of_a_build_cannot_move_the_cursor_or_speak_to_a_ci() {
         .lines()
         .find(|line| line.trim_start().starts_with("::") && !own.iter().any(|word| line.starts_with(word)));
     assert_eq!(foreign, None, "{}", run.stderr);
+}
+
+/// A server of the tests that says this to everybody, with that status: a registry or an engine, whoever asks.
+fn says(status: &'static str, body: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 16 << 10]);
+            let head = format!(
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+        }
+    });
+    address
+}
+
+#[test]
+fn what_a_registry_and_an_engine_say_of_an_error_is_quoted() {
+    for (trick, text) in tricks() {
+        for status in ["400 Bad Request", "403 Forbidden", "404 Not Found"] {
+            let error = serde_json::json!({"errors": [{"code": text, "message": text, "detail": text}]});
+            for body in [error.to_string(), text.clone(), format!("<html>{text}</html>")] {
+                let registry = says(status, body);
+                let sandbox = Sandbox::with("").without_engine();
+                sandbox.edit("Dockerfile", &format!("FROM {registry}/app:1\nCOPY Dockerfile /\n"));
+                for verb in ["plan", "outdated", "update"] {
+                    clean(&sandbox.imk(verb), &format!("{trick} of a registry in {verb}, {status}"));
+                }
+            }
+        }
+    }
+    for (trick, text) in tricks() {
+        for status in ["400 Bad Request", "500 Internal Server Error"] {
+            let message = serde_json::json!({ "message": text }).to_string();
+            for body in [message, text.clone()] {
+                let sandbox = Sandbox::with(COPY_ALL).on(&format!("tcp://{}", says(status, body)));
+                for verb in ["plan", "build", "doctor --offline", "gc"] {
+                    clean(&sandbox.imk(verb), &format!("{trick} of an engine in {verb}, {status}"));
+                }
+            }
+        }
+    }
 }
 
 #[test]

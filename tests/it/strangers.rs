@@ -109,3 +109,111 @@ fn an_imagefile_of_another_user_is_not_taken_up_unasked() {
     let run = sandbox.run(command.output().unwrap());
     assert!(!run.stdout.contains("web") && run.stderr.is_empty(), "{} {}", run.stdout, run.stderr);
 }
+
+/// A server that gives everybody a file.
+fn giver() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 16 << 10]);
+            let answer = b"HTTP/1.1 200 OK\r\netag: \"1\"\r\ncontent-length: 1\r\nconnection: close\r\n\r\nx";
+            let _ = stream.write_all(answer);
+        }
+    });
+    port
+}
+
+/// All files below a folder; what zlib packed is unpacked.
+fn all_bytes(folder: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs_err::read_dir(folder).unwrap().flatten() {
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(all_bytes(&entry.path()));
+            continue;
+        }
+        let bytes = fs_err::read(entry.path()).unwrap();
+        // The envelope before it has no length that is known here: each place may be the beginning.
+        for at in (0..bytes.len().saturating_sub(1)).filter(|at| bytes[*at] == 0x78) {
+            let mut unpacked = Vec::new();
+            let _ = flate2::read::ZlibDecoder::new(&bytes[at..]).read_to_end(&mut unpacked);
+            found.push((entry.path(), unpacked));
+        }
+        found.push((entry.path(), bytes));
+    }
+    found
+}
+
+#[test]
+fn after_a_build_no_file_and_no_verb_has_the_password_of_an_address() {
+    let name = "after_a_build_no_file_and_no_verb_has_the_password_of_an_address";
+    let Some(sandbox) = crate::sandbox::engine_or_skip(name) else { return };
+    let address = format!("http://me:hunter2hunter2@127.0.0.1:{}/x", giver());
+    sandbox
+        .edit("Imagefile.ron", "(images: {\"web\": (context: \".\"), \"app\": (context: \"app\")})")
+        .edit("Dockerfile", &format!("FROM scratch\nADD {address} /x\nCOPY a /a\n"))
+        .edit("app/Dockerfile", "FROM web\nCOPY b /b\n")
+        .edit("app/b", "b\n")
+        .edit(".gitignore", ".imk\n*.out\n")
+        .edit("a", &format!("{}\n", sandbox.prefix()));
+    let git = |words: &[&str]| {
+        let identity = ["-c", "user.name=t", "-c", "user.email=t@t.invalid", "-c", "commit.gpgsign=false"];
+        let output = std::process::Command::new("git").args(identity).args(words).current_dir(sandbox.root());
+        assert!(output.output().unwrap().status.success(), "{words:?}");
+    };
+    git(&["init", "-q"]);
+    git(&["add", "."]);
+    git(&["commit", "-qm", "one"]);
+    let summary = sandbox.path("summary.out");
+    let run = |words: &str| {
+        let mut command = sandbox.command("", words);
+        let run = sandbox.run(command.env("GITHUB_STEP_SUMMARY", &summary).output().unwrap());
+        for said in [&run.stdout, &run.stderr] {
+            assert!(!said.contains("hunter2"), "{words}: {said}");
+        }
+        run.status
+    };
+    assert_eq!(run("build --progress plain --metadata-file meta.out"), 0);
+    assert_eq!(run("build"), 0, "and once more with nothing to do");
+    fs_err::write(sandbox.path("a"), format!("more {}\n", sandbox.prefix())).unwrap();
+    for words in [
+        "why web",
+        "plan --trace",
+        "plan --json",
+        "inputs web",
+        "inputs web --json",
+        "list --json",
+        "log web",
+        "check",
+        "diff HEAD",
+        "graph --json",
+        "graph --format bake",
+        "tags",
+        "doctor --offline",
+        "replay --html replay.out",
+        "replay --json",
+        "why-not web a",
+        "who-uses a",
+        "gc --dry-run",
+    ] {
+        run(words);
+    }
+    assert_eq!(run("build --progress json --metadata-file meta.out"), 0);
+    git(&["commit", "-qam", "two"]);
+    run("replay --html replay.out");
+    let kept = all_bytes(&sandbox.path(".imk"));
+    assert!(kept.iter().any(|(path, _)| path.ends_with("logs/web.log")), "{:?}", kept.len());
+    let packed = kept.iter().filter(|(path, bytes)| {
+        path.parent().is_some_and(|it| it.ends_with("evidence"))
+            && String::from_utf8_lossy(bytes).contains("ADD http")
+    });
+    assert!(packed.count() > 0, "evidence is looked into");
+    let written = ["meta.out", "replay.out", "summary.out"].map(|name| sandbox.path(name));
+    let written = written
+        .into_iter()
+        .filter(|path| path.exists())
+        .map(|path| (path.clone(), fs_err::read(path).unwrap()));
+    for (path, bytes) in kept.into_iter().chain(written) {
+        assert!(!String::from_utf8_lossy(&bytes).contains("hunter2"), "{}", path.display());
+    }
+}
