@@ -76,6 +76,10 @@ pub fn run(global: &Global, args: &WatchArgs) -> Result<(), Failure> {
     let mut changed = BTreeSet::new();
     loop {
         let again = watch.round(&changed)?;
+        // A round that waited for the lock ends when that is asked for, and must not begin anew.
+        if watch.stop.is_asked() {
+            return Err(Failure::silent(130));
+        }
         if again {
             continue;
         }
