@@ -75,6 +75,7 @@ fn the_one_known_file_is_imported() {
                 args: {"COLOUR": "red", "TEXT": "${{x}} {{y}}"},
                 labels: {"com.example.team": "web"},
                 secrets: {"key": File("keys/id"), "token": Env("TOKEN")},
+                cache_to: ["type=inline"],
                 network: "none",
             ),
             "lint": (context: "tools/lint"),
