@@ -15,6 +15,7 @@ use tokio::runtime::Runtime;
 
 use super::options::Options;
 use super::{Content, Descriptor, Manifest, Registry, RegistryError, place_of};
+use crate::runtime;
 use crate::syntax::reference::Reference;
 
 mod ask;
@@ -98,8 +99,7 @@ impl OciRegistry {
         if let Some(runtime) = self.runtime.get() {
             return Ok(runtime);
         }
-        let made = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let made = made.map_err(|error| {
+        let made = runtime::start().map_err(|error| {
             RegistryError::unreachable(about, format!("this system gives no threads for it ({error})"))
         })?;
         // Two threads may have made one each; the second goes without a sound.

@@ -158,8 +158,9 @@ fn after_a_build_no_file_and_no_verb_has_the_password_of_an_address() {
         .edit("a", &format!("{}\n", sandbox.prefix()));
     let git = |words: &[&str]| {
         let identity = ["-c", "user.name=t", "-c", "user.email=t@t.invalid", "-c", "commit.gpgsign=false"];
-        let output = std::process::Command::new("git").args(identity).args(words).current_dir(sandbox.root());
-        assert!(output.output().unwrap().status.success(), "{words:?}");
+        let mut git = std::process::Command::new("git");
+        let output = git.args(identity).args(words).current_dir(sandbox.root()).output().unwrap();
+        assert!(output.status.success(), "{words:?}");
     };
     git(&["init", "-q"]);
     git(&["add", "."]);

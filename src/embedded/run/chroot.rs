@@ -29,11 +29,13 @@ pub fn run(job: &Job, store: &Store, view: &View) -> Result<Outcome> {
     fs::create_dir_all(&root).during(what)?;
     trees::spread_all(store, job.rung, view, &root, job.time)?;
     let mut inside = Root::open(&root).during(what)?;
+    let before_mounts = Snapshot::take(&root)?;
+    // Where a base lacks these they stay in its layer, empty, as on the other rungs.
     for folder in ["dev", "proc", "sys"] {
         inside.folder(folder, false).during(what)?;
     }
-    let before_mounts = Snapshot::take(&root)?;
-    let mut aside: Vec<Vec<u8>> = vec![b"dev".to_vec()];
+    let mut aside: Vec<Vec<u8>> =
+        DEVICES.iter().map(|(name, ..)| format!("dev/{name}").into_bytes()).collect();
     devices(&mut inside).during(what)?;
     for (path, text) in [("/etc/resolv.conf", &job.resolv), ("/etc/hosts", &job.hosts)] {
         let spot = inside.file(path).during(what)?;

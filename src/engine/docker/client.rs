@@ -12,6 +12,7 @@ use super::known::{Builder, Known};
 use crate::credentials::Credentials;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::{EngineError, sending, transport};
+use crate::runtime;
 
 /// Seconds a small question may take. Builds do not come this way and have no limit.
 const ANSWER_TIMEOUT: u64 = 120;
@@ -59,9 +60,7 @@ impl DockerEngine {
         if let Some(runtime) = self.runtime.get() {
             return Ok(runtime);
         }
-        // Two workers: they only pass bytes on. Files are read on threads of their own.
-        let made = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let made = made.map_err(|error| EngineError::Refused {
+        let made = runtime::start().map_err(|error| EngineError::Refused {
             what: "starting the threads that speak to the engine".into(),
             why: error.to_string(),
         })?;
