@@ -65,7 +65,6 @@ pub mod registry;
 pub mod replay;
 pub mod runtime;
 pub mod session;
-
 pub mod source;
 pub mod state;
 pub mod syntax;
