@@ -72,6 +72,8 @@ pub struct Sweep {
     pub files: Vec<(StateFile, Unused)>,
     /// Answers of registries about bases that no image uses.
     pub answers: usize,
+    /// Bytes that a store of imk's own freed beside the images: layers, steps and caches that nothing needs.
+    pub freed_bytes: u64,
     /// Engines whose images were not looked at, and why.
     pub unseen: Vec<(String, EngineError)>,
 }
@@ -115,6 +117,12 @@ pub fn carry_out(session: &mut Session, synced: &Synced, mut sweep: Sweep) -> st
     let pool = session.executor.pool();
     let untag = |engine: &String, name: &String| pool.named(engine)?.engine.untag(name).ok();
     sweep.names.retain(|(engine, name)| untag(engine, name).is_some());
+    for node in pool.nodes().iter().filter(|node| node.gone().is_none()) {
+        match node.engine.collect() {
+            Ok(bytes) => sweep.freed_bytes += bytes,
+            Err(error) => sweep.unseen.push((node.name.clone(), error)),
+        }
+    }
     session.executor.ledger.drop_records(is_over(session, &sweep, &all_declared(session)))?;
     caches::remove_unused(session, &mut sweep.files)?;
     session.upstream.forget(&inputs::wanted(session, &synced.order));

@@ -97,6 +97,9 @@ fn tell(session: &Session, sweep: &Sweep, would: &str) {
             line += &format!(", {number} {what}");
         }
     }
+    if sweep.freed_bytes > 0 {
+        line += &format!(", {} of imk's own image store", table::size(sweep.freed_bytes));
+    }
     if !sweep.stays.is_empty() {
         line += &format!("; {} stay", sweep.stays.len());
     }
@@ -137,6 +140,7 @@ fn document(session: &Session, sweep: &Sweep, dry_run: bool) -> Value {
     );
     json!({
         "dry_run": dry_run,
+        "freed_bytes": sweep.freed_bytes,
         "engine": sweep.unseen.is_empty(),
         "images": images.collect::<Vec<_>>(),
         "names": sweep.names.iter().map(|(_, name)| name).collect::<Vec<_>>(),
