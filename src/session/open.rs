@@ -145,7 +145,9 @@ impl Session {
             None
         };
         let others = Others::new(&located.root, &state, &environment, asking.offline, tree);
-        let ledger = Arc::new(Ledger::open(&state).map_err(trouble)?);
+        // Without the lock somebody else may be writing to the file, and it stays as it is.
+        let ledger = if exclusive { Ledger::open(&state) } else { Ledger::look(&state) };
+        let ledger = Arc::new(ledger.map_err(trouble)?);
         let evidence = EvidenceStore::new(state.sub("evidence"));
         let repositories = project::repositories(&project);
         let remote_cache =

@@ -19,7 +19,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::beneath::{self, FILE, FOLDER};
-use super::trust::Mark;
+use super::mark::{self, Mark};
 
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # This folder was made by imk. It may be deleted at any time, at the cost of time.\n\
@@ -168,8 +168,10 @@ impl StateFolder {
         let top = Self { top: Arc::clone(&self.top), below: String::new() };
         top.replace(".gitignore", b"*\n")?;
         top.replace("CACHEDIR.TAG", TAG.as_bytes())?;
-        if let Some(mark) = &self.top.mark {
-            mark.leave(&top, &fd)?;
+        if let Some(mark) = &self.top.mark
+            && let Some(text) = mark.text(fd.as_fd())?
+        {
+            top.replace(mark::NAME, text.as_bytes())?;
         }
         Ok(fd)
     }

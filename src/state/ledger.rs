@@ -9,77 +9,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::folder::StateFolder;
 use crate::model::hash::ContentHash;
-use crate::model::reason::Reason;
 use crate::state::seal;
 
-mod gone;
+pub mod gone;
+mod record;
 
-pub use gone::health;
-
-/// One finished build.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// The action key: everything that could change the image.
-    pub key: ContentHash,
-    /// The image's name at the time. Explains, never decides.
-    pub image: String,
-    /// The engine that has the result; ids mean nothing elsewhere.
-    pub engine: String,
-    /// The image id on that engine.
-    pub id: String,
-    /// What users of the image are keyed on: its file-system layers and
-    /// configuration without dates, so that the same image built twice is the same.
-    pub content: ContentHash,
-    /// Seconds since 1970 when the build ended.
-    pub at: u64,
-    /// Milliseconds the engine took.
-    pub took_ms: u64,
-    /// Why it was built, the first cause in front. Empty when an older result served again.
-    pub reasons: Vec<Reason>,
-    /// The exact name under which a registry has it, if it was published or found there:
-    /// `r.example/team/app@sha256:…`. The engine need not have it then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub published: Option<String>,
-    /// It came out with the content of the build before: who uses the image was left alone.
-    /// Ledgers of older imk do not say.
-    #[serde(default)]
-    pub same: bool,
-}
-
-impl Record {
-    /// A result that no engine of ours built just now: found in a registry, fetched, or serving again.
-    pub fn fetched(
-        key: ContentHash,
-        image: &str,
-        engine: String,
-        id: String,
-        content: ContentHash,
-        published: Option<String>,
-    ) -> Self {
-        let (image, reasons) = (image.to_owned(), Vec::new());
-        Self { key, image, engine, id, content, at: now(), took_ms: 0, reasons, published, same: false }
-    }
-
-    /// The same result, but built just now: how long it took, why, and whether its content is the old one.
-    pub fn built(self, took: Duration, reasons: Vec<Reason>, same: bool) -> Self {
-        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        Self { took_ms, reasons, same, ..self }
-    }
-}
-
-/// Seconds since 1970, as records bear it.
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// The ledger's name in the state folder.
-const FILE: &str = "ledger";
+use record::{FILE, Gone, Line, Shelving};
+pub use record::{Record, now};
 
 /// How many builds of one image the ledger remembers when it is compacted.
 const HISTORY: usize = 50;
@@ -88,6 +29,16 @@ const HISTORY: usize = 50;
 pub struct Ledger {
     folder: StateFolder,
     state: Mutex<State>,
+}
+
+/// How the file is to be written anew.
+enum Mend {
+    /// It is whole.
+    None,
+    /// With what is worth keeping.
+    Kept,
+    /// With every record.
+    All,
 }
 
 #[derive(Default)]
@@ -99,31 +50,6 @@ struct State {
     by_key: BTreeMap<(ContentHash, String), usize>,
     /// Index of the newest record of an image on an engine.
     by_image: BTreeMap<(String, String), usize>,
-}
-
-/// A later word on a result: it was published.
-#[derive(Debug, Serialize, Deserialize)]
-struct Shelving {
-    key: ContentHash,
-    engine: String,
-    published: String,
-}
-
-/// A line of the file.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Line {
-    Built(Record),
-    Shelved(Shelving),
-    Gone(gone::Gone),
-}
-
-impl Line {
-    /// A line without its end; `None` when it is torn, damaged or of another version. `unsealed` says that
-    /// the whole ledger is of an imk that wrote no checks.
-    fn read(line: &[u8], unsealed: bool) -> Option<Self> {
-        if unsealed || seal::is_whole(line) { serde_json::from_slice(line).ok() } else { None }
-    }
 }
 
 impl State {
@@ -145,11 +71,31 @@ impl State {
 }
 
 impl Ledger {
-    /// Reads the ledger of a state folder; none there is an empty one.
+    /// Reads the ledger of a state folder and mends its file: for whoever holds the lock of the state. None
+    /// there is an empty one.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read, or not be mended.
+    pub fn open(folder: &StateFolder) -> std::io::Result<Self> {
+        let (ledger, mend) = Self::read(folder)?;
+        match mend {
+            Mend::None => {}
+            Mend::Kept => ledger.rewrite(ledger.kept())?,
+            Mend::All => ledger.rewrite(ledger.records())?,
+        }
+        Ok(ledger)
+    }
+
+    /// Reads the ledger and leaves its file as it is. Somebody else may be writing to it: a file that is
+    /// replaced meanwhile would lose that line.
     ///
     /// # Errors
     /// When the file is there and cannot be read.
-    pub fn open(folder: &StateFolder) -> std::io::Result<Self> {
+    pub fn look(folder: &StateFolder) -> std::io::Result<Self> {
+        Self::read(folder).map(|(ledger, _)| ledger)
+    }
+
+    fn read(folder: &StateFolder) -> std::io::Result<(Self, Mend)> {
         let bytes = folder.try_read(FILE)?.unwrap_or_default();
         let mut state = State::default();
         let mut lines = 0;
@@ -166,13 +112,13 @@ impl Ledger {
         }
         let ledger = Self { folder: folder.clone(), state: Mutex::new(state) };
         let torn = bytes.last().is_some_and(|last| *last != b'\n');
-        if torn || lines > 2 * ledger.kept().len() + 1000 {
-            ledger.rewrite(ledger.kept())?;
-        } else if unsealed && lines > 0 {
+        let mend = match () {
+            () if torn || lines > 2 * ledger.kept().len() + 1000 => Mend::Kept,
             // Among lines with checks those without would be damaged ones.
-            ledger.rewrite(ledger.records())?;
-        }
-        Ok(ledger)
+            () if unsealed && lines > 0 => Mend::All,
+            () => Mend::None,
+        };
+        Ok((ledger, mend))
     }
 
     /// A ledger of nothing, to plan with. Where nothing is built nothing is written.
@@ -363,7 +309,7 @@ impl Ledger {
                 file.write_all(&seal::seal_line(&serde_json::to_vec(record)?))?;
             }
             for record in &gone {
-                file.write_all(&seal::seal_line(&serde_json::to_vec(&gone::Gone::from(record))?))?;
+                file.write_all(&seal::seal_line(&serde_json::to_vec(&Gone::from(record))?))?;
             }
             file.flush()
         })?;

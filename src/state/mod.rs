@@ -9,6 +9,7 @@ pub mod files;
 pub mod folder;
 pub mod ledger;
 pub mod lock;
+mod mark;
 pub mod place;
 pub mod seal;
 mod trust;

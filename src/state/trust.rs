@@ -3,25 +3,19 @@
 //! A checkout can bring files, a stranger's process can bring folders, and a merge overwrites files that git
 //! ignores. So a folder counts when this user owns it and all that is in it, and when git tracks nothing
 //! below it. Both are dear to find out (a walk, and a reading of git's index), so a mark in the
-//! folder remembers them. A checkout cannot bring a mark that holds: it names the folder's inode and the moment
-//! of its birth in nanoseconds, which nobody knows before the folder is there. What git tracks
-//! can only change with git's index, so the mark names the index's stat too: a pull that brings files
-//! below `.imk`, and overwrites ours, is seen by the next run. Where a file system keeps no moment of birth
-//! no mark holds, and every run looks itself.
+//! folder remembers them: see `mark.rs`.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::{fmt, io};
 
 use git2::{ErrorCode, Repository};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx};
 
 use super::beneath::{self, FOLDER};
 use super::folder::StateFolder;
+use super::mark::{self, Mark};
 
-/// The mark's name in the folder.
-const MARK: &str = "mark";
-const FIRST_LINE: &str = "imk marks with this that the folder was found to be its user's own";
 /// Permission bits by which others can write.
 const OTHERS: u32 = 0o022;
 
@@ -57,56 +51,6 @@ impl fmt::Display for Distrust {
     }
 }
 
-/// What lies at one moment behind a name: two equal ones are the same, unchanged file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp(String);
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let wanted = StatxFlags::INO | StatxFlags::SIZE | StatxFlags::MTIME | StatxFlags::CTIME;
-        let stat = rustix::fs::statx(CWD, path, AtFlags::empty(), wanted).ok()?;
-        let (changed, written) = (stat.stx_ctime, stat.stx_mtime);
-        Some(Self(format!(
-            "{} {} {}.{} {}.{}",
-            stat.stx_ino, stat.stx_size, written.tv_sec, written.tv_nsec, changed.tv_sec, changed.tv_nsec
-        )))
-    }
-}
-
-/// Git's index as it was when it said that it tracks nothing of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
-    index: PathBuf,
-    stamp: Option<Stamp>,
-}
-
-impl Mark {
-    fn text(&self, stat: &Statx) -> Option<String> {
-        let index = self.index.to_str().filter(|path| !path.contains('\n'))?;
-        let stamp = self.stamp.as_ref().map_or("none", |stamp| &stamp.0);
-        Some(format!("{FIRST_LINE}\n{}\n{stamp}\n{index}\n", birth(stat)?))
-    }
-
-    /// Leaves the mark in a folder that was found to be ours.
-    pub(super) fn leave(&self, folder: &StateFolder, fd: &OwnedFd) -> io::Result<()> {
-        match self.text(&stat(fd.as_fd())?) {
-            Some(text) => folder.replace(MARK, text.as_bytes()),
-            None => Ok(()),
-        }
-    }
-}
-
-/// What nobody knows of a folder before it is there.
-fn birth(stat: &Statx) -> Option<String> {
-    let known = StatxFlags::from_bits_truncate(stat.stx_mask).contains(StatxFlags::BTIME);
-    let at = stat.stx_btime;
-    known.then(|| format!("{} {}.{} {}", stat.stx_ino, at.tv_sec, at.tv_nsec, stat.stx_uid))
-}
-
-fn stat(fd: BorrowedFd<'_>) -> rustix::io::Result<Statx> {
-    rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS | StatxFlags::BTIME)
-}
-
 /// A repository around a folder, and where the state lies in its work tree.
 pub(super) struct Place<'a> {
     /// The folder that the state lies in, at whatever depth.
@@ -123,7 +67,7 @@ pub(super) fn judge(
     folder: &StateFolder,
 ) -> Result<(), Distrust> {
     let unwritable = |errno: rustix::io::Errno| Distrust::Unwritable(io::Error::from(errno).to_string());
-    let seen = stat(fd.as_fd()).map_err(unwritable)?;
+    let seen = mark::stat(fd.as_fd()).map_err(unwritable)?;
     let me = rustix::process::geteuid().as_raw();
     if seen.stx_uid != me {
         return Err(Distrust::Owner(shown.to_owned(), seen.stx_uid));
@@ -146,7 +90,9 @@ pub(super) fn judge(
     }
     if let Some(mark) = mark {
         // Without it the next run looks again.
-        let _ = mark.leave(folder, fd);
+        let _ = mark
+            .text(fd.as_fd())
+            .and_then(|text| text.map_or(Ok(()), |text| folder.replace(mark::NAME, text.as_bytes())));
     }
     Ok(())
 }
@@ -158,14 +104,8 @@ fn writable(fd: &OwnedFd) -> Result<(), Distrust> {
 
 /// Whether the folder has a mark of ours, and git's index is as it was then.
 fn holds(seen: &Statx, folder: &StateFolder) -> bool {
-    let Some(text) = folder.read(MARK).and_then(|bytes| String::from_utf8(bytes).ok()) else { return false };
-    let mut lines = text.lines().skip(1);
-    let (Some(born), Some(stamp), Some(index)) = (lines.next(), lines.next(), lines.next()) else {
-        return false;
-    };
-    let now = Stamp::of(Path::new(index));
-    // Where no index was, one may have come at another place.
-    birth(seen).is_some_and(|birth| birth == born) && now.is_some_and(|now| now.0 == stamp)
+    let text = folder.read(mark::NAME).and_then(|bytes| String::from_utf8(bytes).ok());
+    text.is_some_and(|text| mark::holds(&text, seen))
 }
 
 /// Whether all below a folder is ours. Folders that others can write are noted in `open`.
@@ -211,7 +151,7 @@ fn walk(fd: BorrowedFd<'_>, shown: &str, me: u32, open: &mut Vec<String>) -> Res
 /// Asks git's index and its last commit whether they have anything at a place.
 pub(super) fn untracked(place: &Place<'_>) -> Result<Mark, Distrust> {
     let unknown = |error: git2::Error| Distrust::Unknown(error.message().to_owned());
-    let none = || Mark { index: place.root.join(".git/index"), stamp: None };
+    let none = || Mark::without_index(place.root.join(".git/index"));
     let Some(top) = place.root.ancestors().find(|folder| exists(&folder.join(".git"))) else {
         return Ok(none());
     };
@@ -227,7 +167,7 @@ pub(super) fn untracked(place: &Place<'_>) -> Result<Mark, Distrust> {
         return Err(Distrust::Unknown("its path is not UTF-8".into()));
     };
     let index = git.join("index");
-    let stamp = Stamp::of(&index);
+    let mark = Mark::of(&index);
     let listed = git2::Index::open(&index);
     let head = || -> Option<bool> {
         let repository = Repository::open(&git).ok()?;
@@ -239,7 +179,7 @@ pub(super) fn untracked(place: &Place<'_>) -> Result<Mark, Distrust> {
         (Ok(Some(found)), _) => Err(Distrust::Tracked(found)),
         (_, Some(true)) => Err(Distrust::Tracked(path.to_owned())),
         // Sparse and split indexes are beyond libgit2; the commit must do.
-        (Ok(None), _) | (Err(_), Some(false)) => Ok(Mark { index, stamp }),
+        (Ok(None), _) | (Err(_), Some(false)) => Ok(mark),
         (Err(error), None) => Err(Distrust::Unknown(error.message().to_owned())),
     }
 }

@@ -5,57 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
-
-use super::{FILE, Ledger, Line, Record};
-use crate::model::hash::ContentHash;
+use super::Ledger;
+use super::record::{FILE, Line, Record};
 use crate::state::folder::StateFolder;
 use crate::state::seal;
-
-/// A result of an image that is gone, as a line of the file.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Gone {
-    /// The image's name at the time.
-    gone: String,
-    key: ContentHash,
-    engine: String,
-    id: String,
-    content: ContentHash,
-    at: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    published: Option<String>,
-}
-
-impl From<&Record> for Gone {
-    fn from(record: &Record) -> Self {
-        Self {
-            gone: record.image.clone(),
-            key: record.key,
-            engine: record.engine.clone(),
-            id: record.id.clone(),
-            content: record.content,
-            at: record.at,
-            published: record.published.clone(),
-        }
-    }
-}
-
-impl From<Gone> for Record {
-    fn from(gone: Gone) -> Self {
-        Self {
-            key: gone.key,
-            image: gone.gone,
-            engine: gone.engine,
-            id: gone.id,
-            content: gone.content,
-            at: gone.at,
-            took_ms: 0,
-            reasons: Vec::new(),
-            published: gone.published,
-            same: false,
-        }
-    }
-}
 
 impl Ledger {
     /// The images that have a history.

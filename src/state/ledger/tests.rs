@@ -2,7 +2,9 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::gone::health;
 use super::*;
+use crate::model::reason::Reason;
 
 fn open(path: &Path) -> std::io::Result<Ledger> {
     Ledger::open(&StateFolder::at(path.parent().unwrap()))
@@ -84,6 +86,18 @@ fn a_ledger_cut_at_any_byte_keeps_every_whole_line() {
         assert_eq!(history(&again, "web").len(), found, "a torn line must not swallow the next");
         assert_eq!(history(&again, "db").len(), 1);
     }
+}
+
+#[test]
+fn a_plan_beside_a_build_leaves_a_torn_ledger_as_it_is() {
+    let (_folder, path) = folder();
+    open(&path).unwrap().record(record("web", 1, "sha256:1")).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend_from_slice(b"{\"key\":");
+    fs::write(&path, &bytes).unwrap();
+    let looked = Ledger::look(&StateFolder::at(path.parent().unwrap())).unwrap();
+    assert_eq!(history(&looked, "web").len(), 1);
+    assert_eq!(fs::read(&path).unwrap(), bytes, "a builder may be in the middle of this line");
 }
 
 #[test]
