@@ -25,6 +25,7 @@ use crate::exec::executor::JobEvent;
 use crate::model::reason::Reason;
 use crate::session::removed_images::log_name;
 use crate::state::folder::StateFolder;
+use crate::syntax::git_source::masked;
 
 /// How much of a failed build's log is shown again at the end.
 const TAIL: usize = 20;
@@ -317,10 +318,14 @@ impl Progress {
 }
 
 impl Job {
+    /// Into its log, passwords of addresses struck out: a step's name is a line of the Dockerfile.
     fn write(&mut self, bytes: &[u8]) {
-        if let Some(log) = &mut self.log {
-            let _ = log.write_all(bytes);
-        }
+        let Some(log) = &mut self.log else { return };
+        // Bytes that are no text have no address that a person could read.
+        let _ = match std::str::from_utf8(bytes) {
+            Ok(text) => log.write_all(masked(text).as_bytes()),
+            Err(_) => log.write_all(bytes),
+        };
     }
 
     fn show(&self, text: &str) {

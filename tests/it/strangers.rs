@@ -206,7 +206,7 @@ fn after_a_build_no_file_and_no_verb_has_the_password_of_an_address() {
     assert!(kept.iter().any(|(path, _)| path.ends_with("logs/web.log")), "{:?}", kept.len());
     let packed = kept.iter().filter(|(path, bytes)| {
         path.parent().is_some_and(|it| it.ends_with("evidence"))
-            && String::from_utf8_lossy(bytes).contains("ADD http")
+            && String::from_utf8_lossy(bytes).contains("ADD [\"http")
     });
     assert!(packed.count() > 0, "evidence is looked into");
     let written = ["meta.out", "replay.out", "summary.out"].map(|name| sandbox.path(name));
