@@ -227,12 +227,12 @@ fn doctor_says_what_is_broken_and_what_to_do() {
     let run = sandbox.run(command.output().unwrap()).code(2);
     let out = run.out();
     for wanted in [
-        "fail  engine      no engine at unix:///nowhere/docker.sock (from DOCKER_HOST)",
+        "fail  engine         no engine at unix:///nowhere/docker.sock (from DOCKER_HOST)",
         "→ start it",
-        "warn  state       ledger: 1 of 1 lines say nothing to this imk",
-        "warn  state       snapshot: damaged, or of another imk, so it counts as none",
-        "warn  variables   IMK_JOB is set, and means nothing to imk",
-        "ok    variables   IMK_REGISTRY_PASSWORD is set: the password for registries",
+        "warn  state          ledger: 1 of 1 lines say nothing to this imk",
+        "warn  state          snapshot: damaged, or of another imk, so it counts as none",
+        "warn  variables      IMK_JOB is set, and means nothing to imk",
+        "ok    variables      IMK_REGISTRY_PASSWORD is set: the password for registries",
     ] {
         assert!(out.contains(wanted), "no {wanted:?} in\n{out}");
     }

@@ -21,7 +21,7 @@ fn a_build_without_an_engine_says_what_was_tried() {
     insta::assert_snapshot!(sandbox.imk("").code(2).err(), @"
     error: no engine at unix:///nowhere/docker.sock (from DOCKER_HOST): the socket `/nowhere/docker.sock` does not exist; is the engine running? Start it, or set DOCKER_HOST or a docker context
      |
-     = help: `sudo systemctl start docker` starts one; `imk plan` needs none
+     = help: `sudo systemctl start docker` starts one, `--engine embedded` builds without; `imk plan` needs none
     ");
 }
 
