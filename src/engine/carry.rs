@@ -142,9 +142,19 @@ fn read(line: &[u8], end: &mut End) {
     if let Some(error) = line["errorDetail"]["message"].as_str().or_else(|| line["error"].as_str()) {
         end.error = Some(error.to_owned());
     }
-    if let Some(digest) = line["aux"]["Digest"].as_str() {
+    let told = line["aux"]["Digest"].as_str().or_else(|| line["status"].as_str().and_then(digest_of));
+    if let Some(digest) = told {
         end.digest = Some(digest.to_owned());
     }
+}
+
+/// The digest in `TAG: digest: sha256:… size: N`. An engine with the containerd image store (seen on Docker
+/// 28.5 and 29.7) says it in this line alone; the older store has an object beside it.
+fn digest_of(status: &str) -> Option<&str> {
+    let (_, rest) = status.split_once("digest: ")?;
+    let digest = rest.split_whitespace().next()?;
+    let hex = digest.strip_prefix("sha256:")?;
+    (hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digest)
 }
 
 /// What `X-Registry-Auth` carries, and whether another try could carry something else.
@@ -201,5 +211,15 @@ mod tests {
         read(br#"{"errorDetail":{"message":"denied"},"error":"denied"}"#, &mut end);
         read(b"not json", &mut end);
         assert_eq!((end.digest.as_deref(), end.error.as_deref()), (Some("sha256:aa"), Some("denied")));
+    }
+
+    #[test]
+    fn a_push_out_of_the_containerd_store_tells_its_digest_in_words_alone() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        let mut end = End::default();
+        read(br#"{"status":"Pushing","id":"0a0a"}"#, &mut end);
+        read(format!(r#"{{"status":"1.2: digest: {digest} size: 525"}}"#).as_bytes(), &mut end);
+        read(br#"{"status":"latest: digest: sha256:short size: 5"}"#, &mut end);
+        assert_eq!(end.digest, Some(digest));
     }
 }
