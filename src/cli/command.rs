@@ -12,7 +12,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
 use crate::cli::args::Global;
 use crate::cli::commands::Verb;
-use crate::cli::commands::build::BuildArgs;
+use crate::cli::commands::make::build::BuildArgs;
 use crate::syntax::suggest::nearest;
 
 const EXAMPLES: &str = "\

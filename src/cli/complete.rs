@@ -12,7 +12,7 @@ use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::Shells;
 
 use crate::cli::args::Global;
-use crate::cli::commands::completions::VARIABLE;
+use crate::cli::commands::shell::completions::VARIABLE;
 use crate::cli::{command, locate, out, quote};
 use crate::session::project::{self, Overrides};
 use crate::source::discover::discover;

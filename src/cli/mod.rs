@@ -48,7 +48,7 @@ pub fn main() -> u8 {
     };
     let global = &args.global;
     let done = match &args.verb {
-        None => commands::build::run(global, &args.build),
+        None => commands::make::build::run(global, &args.build),
         Some(verb) => commands::run(global, verb, command::command),
     };
     out::status(match done {

@@ -1,41 +1,21 @@
 //! The verbs: a file each, with what the verb takes, its examples and what it does.
 
-pub mod affected;
-pub mod build;
-pub mod check;
-pub mod clean;
-pub mod completions;
-pub mod diff;
-pub mod doctor;
-pub mod fmt;
-pub mod gc;
-pub mod graph;
-pub mod hook;
-pub mod import;
-pub mod init;
-pub mod inputs;
-pub mod keys;
-pub mod list;
-pub mod log;
-pub mod man;
-pub mod outdated;
-pub mod plan;
-pub mod pull;
-pub mod push;
-pub mod replay;
-pub mod schema;
-pub mod tags;
-pub mod update;
-pub mod watch;
-pub mod what_if;
-pub mod who_uses;
-pub mod why;
-pub mod why_not;
+pub mod ask;
+pub mod imagefile;
+pub mod keep;
+pub mod make;
+pub mod shell;
 
 use clap::{Command, Subcommand};
 
 use crate::cli::args::Global;
 use crate::cli::failure::Failure;
+
+use ask::{affected, diff, graph, inputs, list, log, replay, tags, what_if, who_uses, why, why_not};
+use imagefile::{fmt, import, init, keys, schema};
+use keep::{clean, doctor, gc, outdated, update};
+use make::{build, check, hook, plan, pull, push, watch};
+use shell::{completions, man};
 
 /// A verb. Its file says what help says of it.
 #[derive(Debug, Subcommand)]

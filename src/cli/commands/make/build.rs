@@ -13,7 +13,7 @@ use outcome::{failures, summary_line, verdict};
 use crate::build::jobserver::{Jobserver, Makeflags};
 use crate::build::run::{self, BuildOptions, Ending, Event};
 use crate::cli::args::{self, Global, Targets};
-use crate::cli::commands::plan::{self, PlanArgs};
+use crate::cli::commands::make::plan::{self, PlanArgs};
 use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
 use crate::cli::records::{self, RecordArgs};

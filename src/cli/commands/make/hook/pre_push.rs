@@ -11,8 +11,8 @@ use clap::Args as Group;
 
 use super::mode::{Mode, mode};
 use crate::cli::args::Global;
-use crate::cli::commands::build::{self, BuildArgs, Going, Keep};
-use crate::cli::commands::plan::{mistakes, sentence as verdict_sentence};
+use crate::cli::commands::make::build::{self, BuildArgs, Going, Keep};
+use crate::cli::commands::make::plan::{mistakes, sentence as verdict_sentence};
 use crate::cli::failure::Failure;
 use crate::cli::{locate, open, out, synced};
 use crate::engine::Cancel;

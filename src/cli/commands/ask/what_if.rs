@@ -7,7 +7,7 @@ use clap::Args as Group;
 use serde_json::{Value, json};
 
 use crate::cli::args::{Global, pair};
-use crate::cli::commands::build;
+use crate::cli::commands::make::build;
 use crate::cli::failure::Failure;
 use crate::cli::{locate, open, out, overrides, words};
 use crate::explain::tree_state::{Asked, Differing};

@@ -4,7 +4,7 @@ use clap::Args as Group;
 use serde_json::{Value, json};
 
 use crate::cli::args::Global;
-use crate::cli::commands::update::{asked, sentence, unanswered};
+use crate::cli::commands::keep::update::{asked, sentence, unanswered};
 use crate::cli::failure::Failure;
 use crate::cli::out;
 use crate::session::update::{After, Move};

@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::build::run::Event;
 use crate::cli::args::{Global, Progress, Targets};
-use crate::cli::commands::build::{self, BuildArgs, Going};
+use crate::cli::commands::make::build::{self, BuildArgs, Going};
 use crate::cli::failure::{Failure, sync_error};
 use crate::cli::out::{self, Drawn};
 use crate::cli::{locate, open, synced};

@@ -5,7 +5,7 @@ use clap::builder::FalseyValueParser;
 use serde_json::{Value, json};
 
 use crate::cli::args::Global;
-use crate::cli::commands::clean;
+use crate::cli::commands::keep::clean;
 use crate::cli::failure::Failure;
 use crate::cli::{open, out, synced, table};
 use crate::engine::Cancel;

@@ -6,7 +6,7 @@ use clap::Args as Group;
 use serde_json::{Value, json};
 
 use crate::cli::args::{Global, Targets};
-use crate::cli::commands::plan;
+use crate::cli::commands::make::plan;
 use crate::cli::failure::Failure;
 use crate::cli::out;
 use crate::cli::words::cause;

@@ -6,7 +6,7 @@ use clap::Args as Group;
 use clap::builder::FalseyValueParser;
 
 use crate::cli::args::{Global, Targets};
-use crate::cli::commands::list::short;
+use crate::cli::commands::ask::list::short;
 use crate::cli::failure::{Failure, sync_error};
 use crate::cli::{open, out, synced, table};
 use crate::engine::Cancel;

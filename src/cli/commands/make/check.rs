@@ -4,7 +4,7 @@ use clap::Args as Group;
 use clap::builder::FalseyValueParser;
 
 use crate::cli::args::{Global, Targets};
-use crate::cli::commands::plan;
+use crate::cli::commands::make::plan;
 use crate::cli::failure::Failure;
 use crate::cli::out;
 

@@ -3,7 +3,7 @@
 use clap::Args as Group;
 
 use crate::cli::args::Global;
-use crate::cli::commands::build::{self, BuildArgs};
+use crate::cli::commands::make::build::{self, BuildArgs};
 use crate::cli::failure::Failure;
 
 const EXAMPLES: &str = "\

@@ -4,7 +4,7 @@ use clap::Args as Group;
 use serde_json::{Value, json};
 
 use crate::cli::args::Global;
-use crate::cli::commands::why::Teller;
+use crate::cli::commands::ask::why::Teller;
 use crate::cli::failure::{Failure, sync_error};
 use crate::cli::{locate, open, out, overrides};
 use crate::engine::Cancel;
