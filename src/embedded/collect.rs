@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use fs_err as fs;
 
 use super::config::Config;
-use super::layers::Form;
+use super::layer::layers::Form;
 use super::store::{Shelf, Store};
 use super::trouble::{During, Result};
 

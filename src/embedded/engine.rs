@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::build::{Build, Repositories};
+use super::assemble::build::{Build, Repositories};
 use super::collect;
 use super::images::{Image, Images, Note};
-use super::layers::Layers;
+use super::layer::layers::Layers;
 use super::push;
 use super::run::{Isolation, Runner};
 use super::store::{Shelf, Store};

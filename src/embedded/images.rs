@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::config::Config;
-use super::layers::{Form, Layers, media_type};
+use super::layer::layers::{Form, Layers, media_type};
 use super::store::Shelf;
 use super::trouble::{Result, refusal, refused};
 use crate::registry::document::Document;

@@ -5,33 +5,16 @@
 //! such indexes; only `RUN` has folders. Never decides whether an image is built, never opens the
 //! repository's files (it is handed them), and never runs anything in the root it runs in.
 
-mod archive;
-mod build;
-mod caches;
-mod chmod;
+mod assemble;
 mod collect;
-mod compress;
 mod config;
-mod context;
-mod copy;
 mod engine;
 mod images;
-mod index;
-mod instructions;
 mod layer;
-mod layers;
-mod patch;
-mod plan;
 mod push;
-mod remote;
 mod run;
-mod scan;
 mod store;
-mod tarball;
-mod transfer;
 mod trouble;
-mod users;
-mod view;
 
 pub use engine::{EmbeddedEngine, NAME};
 pub use run::{Isolation, answered, machine};

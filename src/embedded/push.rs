@@ -4,7 +4,7 @@
 //! layers may never have been on this machine. The manifest comes last.
 
 use super::images::{Image, Images};
-use super::layers::Form;
+use super::layer::layers::Form;
 use super::trouble::{During, Result, refusal};
 use crate::engine::{Cancel, EngineError};
 use crate::registry::document;

@@ -13,10 +13,10 @@ use super::job::{Job, Mount, MountKind, Outcome};
 use super::root::{Root, Spot};
 use super::snapshot::Snapshot;
 use super::{start, trees};
-use crate::embedded::patch::absolute;
+use crate::embedded::assemble::patch::absolute;
+use crate::embedded::layer::view::View;
 use crate::embedded::store::Store;
 use crate::embedded::trouble::{During, Result};
-use crate::embedded::view::View;
 
 /// Devices that a command cannot do without: name, major and minor number.
 const DEVICES: [(&str, u32, u32); 6] =

@@ -6,16 +6,18 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 
+use super::caches;
 use super::job::{Job, Mount, MountKind};
 use super::rung::Rung;
-use crate::embedded::build::{Build, Outcome, Stage};
-use crate::embedded::caches;
-use crate::embedded::copy::{self, Rules, Target};
-use crate::embedded::patch::{Patch, describe, known};
+use crate::embedded::assemble::build::{Build, Outcome, Stage};
+use crate::embedded::assemble::copy::{self, Rules, Target};
+use crate::embedded::assemble::patch::{Content, Patch, absolute, describe, known};
+use crate::embedded::assemble::plan;
+use crate::embedded::assemble::users::Users;
+use crate::embedded::layer::index::{Entry, Kind as EntryKind};
+use crate::embedded::layer::view::View;
 use crate::embedded::store::Shelf;
 use crate::embedded::trouble::{Result, refusal, refused};
-use crate::embedded::users::Users;
-use crate::embedded::view::View;
 use crate::engine::{BuildEvent, BuildFailure, EngineError};
 use crate::model::hash::{ContentHash, FieldHasher};
 use crate::syntax::dockerfile::{Command, Run, heredoc_of};
@@ -216,14 +218,9 @@ impl Build<'_> {
         let nothing = View::default();
         let mut patch = Patch::over(&nothing);
         let bytes: std::sync::Arc<[u8]> = script.as_bytes().into();
-        let kind = crate::embedded::index::Kind::File {
-            size: bytes.len() as u64,
-            hash: ContentHash::of(&bytes),
-            at: 0,
-        };
-        let entry =
-            crate::embedded::index::Entry { kind, ..crate::embedded::index::Entry::folder(b"script", 0o755) };
-        patch.put(entry, Some(crate::embedded::patch::Content::Text(bytes)), None);
+        let kind = EntryKind::File { size: bytes.len() as u64, hash: ContentHash::of(&bytes), at: 0 };
+        let entry = Entry { kind, ..Entry::folder(b"script", 0o755) };
+        patch.put(entry, Some(Content::Text(bytes)), None);
         let stop = || self.cancel.is_cancelled();
         let (layer, _) = patch.into_layer(&self.making(&stop))?;
         Ok(("/dev/pipes/EOF".to_owned(), layer.into_iter().collect()))
@@ -253,7 +250,7 @@ impl Build<'_> {
         };
         let read_only = field("readonly") == Some("true");
         let absolute = |target: &str| {
-            let path = crate::embedded::patch::absolute(here.config.text("WorkingDir"), target);
+            let path = absolute(here.config.text("WorkingDir"), target);
             format!("/{}", String::from_utf8_lossy(&path))
         };
         let target = field("target").map(absolute);
@@ -359,7 +356,7 @@ impl Build<'_> {
                     Source::Scratch => (View::default(), Vec::new()),
                     Source::Stage(index) => (self.stage_view(index)?, self.stage_layers(index)),
                     Source::Image(name) | Source::Context(name) => {
-                        let config = crate::embedded::plan::base(self.images, &name, &self.platform)?;
+                        let config = plan::base(self.images, &name, &self.platform)?;
                         (self.images.layers.view(&config.diff_ids)?, config.diff_ids)
                     }
                 }
@@ -370,10 +367,7 @@ impl Build<'_> {
         describe(&entry, hasher);
         for (_, (layer, entry)) in view.below(&path) {
             match view.file(layer, &entry) {
-                Some((_, file)) => describe(
-                    &crate::embedded::index::Entry { path: entry.path.clone(), ..file.into_owned() },
-                    hasher,
-                ),
+                Some((_, file)) => describe(&Entry { path: entry.path.clone(), ..file.into_owned() }, hasher),
                 None => describe(&entry, hasher),
             }
         }

@@ -16,11 +16,11 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fgetxattr, major, minor, 
 use super::root::{open_folder, open_within};
 use super::rung::Rung;
 use super::trees;
-use crate::embedded::index::{Entry, Kind, join};
-use crate::embedded::layer::LayerWriter;
+use crate::embedded::layer::index::{Entry, Kind, join};
+use crate::embedded::layer::view::View;
+use crate::embedded::layer::writer::LayerWriter;
 use crate::embedded::store::Store;
 use crate::embedded::trouble::{During, Result};
-use crate::embedded::view::View;
 use crate::model::hash::ContentHash;
 
 /// The attribute that layers keep.

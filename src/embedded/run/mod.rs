@@ -6,6 +6,7 @@
 
 mod apart;
 mod ask;
+mod caches;
 mod child;
 mod chroot;
 mod command;

@@ -16,7 +16,7 @@ use super::overlay::overlay;
 use super::root::{Root, Spot};
 use super::rung::Rung;
 use super::trees;
-use crate::embedded::patch::absolute;
+use crate::embedded::assemble::patch::absolute;
 use crate::embedded::store::Store;
 use crate::embedded::trouble::{During, Result};
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::diff::{Found, walk, write};
 use super::root::open_folder;
-use crate::embedded::index::{Entry, Kind, parents};
+use crate::embedded::layer::index::{Entry, Kind, parents};
 use crate::embedded::store::Store;
 use crate::embedded::trouble::{During, Result};
 
@@ -80,7 +80,7 @@ fn is_same(before: &Found, now: &Found) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedded::scan;
+    use crate::embedded::layer::scan;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn paths(store: &Store, layer: Option<String>) -> String {

@@ -18,11 +18,11 @@ use rustix::fs::{
 };
 
 use super::rung::Rung;
-use crate::embedded::index::{Entry, Kind, name as last, parent};
-use crate::embedded::scan;
+use crate::embedded::layer::index::{Entry, Kind, name as last, parent};
+use crate::embedded::layer::scan;
+use crate::embedded::layer::view::{Origin, View};
 use crate::embedded::store::Store;
 use crate::embedded::trouble::{During, Result, refusal};
-use crate::embedded::view::{Origin, View};
 
 /// The name of an unpacked layer.
 pub fn name(diff_id: &str) -> String {

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::config::Config;
-use super::images::Images;
-use super::trouble::{Result, refusal};
+use crate::embedded::config::Config;
+use crate::embedded::images::Images;
+use crate::embedded::trouble::{Result, refusal};
 use crate::engine::{BuildFailure, BuildRequest, EngineError};
 use crate::syntax::dockerfile::{self, Dockerfile};
 use crate::syntax::error::SyntaxError;

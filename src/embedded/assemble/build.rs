@@ -7,15 +7,15 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::config::Config;
 use super::context::Context;
-use super::images::Images;
-use super::layer::TIME;
 use super::patch::Making;
 use super::plan::{Plan, base};
-use super::run::Runner;
-use super::trouble::{Result, refusal};
-use super::view::View;
+use crate::embedded::config::Config;
+use crate::embedded::images::Images;
+use crate::embedded::layer::view::{Origin, View};
+use crate::embedded::layer::writer::TIME;
+use crate::embedded::run::Runner;
+use crate::embedded::trouble::{Result, refusal};
 use crate::engine::{BuildEvent, BuildFailure, BuildRequest, Cancel, ContextFiles, EngineError};
 use crate::syntax::dockerfile::Instruction;
 use crate::syntax::expand::Expansion;
@@ -223,7 +223,7 @@ impl<'a> Build<'a> {
             here.config.record(&shown, outcome.layer.as_deref());
             if let (Some(view), Some(diff_id)) = (&mut here.view, &outcome.layer) {
                 let index = self.images.layers.index(diff_id)?;
-                view.push(super::view::Origin::Layer(diff_id.clone()), index);
+                view.push(Origin::Layer(diff_id.clone()), index);
             }
             Ok(outcome)
         })

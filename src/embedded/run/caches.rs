@@ -8,8 +8,8 @@ use std::time::Duration;
 use fs_err as fs;
 use rustix::fs::{FlockOperation, flock};
 
-use super::store::Store;
-use super::trouble::{During, Result, refused};
+use crate::embedded::store::Store;
+use crate::embedded::trouble::{During, Result, refused};
 use crate::engine::{Cancel, EngineError};
 use crate::model::hash::ContentHash;
 

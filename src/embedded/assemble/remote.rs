@@ -7,10 +7,11 @@ use fs_err as fs;
 use super::archive;
 use super::build::Build;
 use super::copy::{self, Rules, Target};
-use super::index::{Entry, Kind};
 use super::patch::{Content, Patch};
 use super::transfer::Scraps;
-use super::trouble::{During, Result, refusal, refused};
+use crate::embedded::layer::index::{Entry, Kind};
+use crate::embedded::layer::view::View;
+use crate::embedded::trouble::{During, Result, refusal, refused};
 use crate::model::hash::ContentHash;
 use crate::registry::digest::Sum;
 use crate::syntax::dockerfile::Transfer;
@@ -82,7 +83,7 @@ impl Build<'_> {
         let store = self.images.layers.store;
         // A layer of its own, so that the files have a place from which they can be copied.
         let view = context.view();
-        let nothing = super::view::View::default();
+        let nothing = View::default();
         let mut whole = Patch::over(&nothing);
         let root = Target { path: Vec::new(), folder: true };
         copy::copy(&mut whole, &view, b"", &root, &Rules::default())?;

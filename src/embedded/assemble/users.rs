@@ -2,10 +2,10 @@
 
 use std::io::Read;
 
-use super::index::Kind;
-use super::layers::Layers;
-use super::trouble::{During, Result};
-use super::view::{Origin, View};
+use crate::embedded::layer::index::Kind;
+use crate::embedded::layer::layers::Layers;
+use crate::embedded::layer::view::{Origin, View};
+use crate::embedded::trouble::{During, Result};
 
 /// No file of users is larger.
 const LONGEST: u64 = 16 << 20;

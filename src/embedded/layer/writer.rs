@@ -9,8 +9,8 @@ use std::io::{self, Read, Write};
 use tar::{EntryType, Header};
 
 use super::index::{Entry, Index, Kind};
-use super::store::{Draft, Store};
-use super::trouble::{During, Result};
+use crate::embedded::store::{Draft, Store};
+use crate::embedded::trouble::{During, Result};
 use crate::model::hash::ContentHash;
 
 /// Seconds since 1970 that files bear when nobody says otherwise: the second of January 1980, which

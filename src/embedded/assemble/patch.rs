@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::context::Context;
-use super::index::{Entry, Kind, join, parent, parents};
-use super::layer::LayerWriter;
-use super::layers::Layers;
-use super::store::{Shelf, Store};
-use super::trouble::{During, Result, refused};
-use super::view::{View, resolve};
+use crate::embedded::layer::index::{Entry, Kind, join, parent, parents};
+use crate::embedded::layer::layers::Layers;
+use crate::embedded::layer::scan;
+use crate::embedded::layer::view::{Origin, View, resolve};
+use crate::embedded::layer::writer::LayerWriter;
+use crate::embedded::store::{Shelf, Store};
+use crate::embedded::trouble::{During, Result, refusal, refused};
 use crate::model::hash::{ContentHash, FieldHasher};
 
 /// Where the content of a file is.
@@ -75,7 +76,7 @@ impl<'v> Patch<'v> {
     pub fn resolve(&self, path: &[u8]) -> Result<Vec<u8>> {
         let kind = |path: &[u8]| self.get(path).map(|entry| entry.kind);
         let what = || format!("looking up `/{}`", String::from_utf8_lossy(path));
-        resolve(path, kind).map_err(|why| super::trouble::refusal(what(), why))
+        resolve(path, kind).map_err(|why| refusal(what(), why))
     }
 
     /// Makes a folder and those above it that are missing.
@@ -126,8 +127,7 @@ impl<'v> Patch<'v> {
         }
         let (layer, entry) = self.view.get(path)?;
         let (at, file) = self.view.file(layer, &entry)?;
-        let (Kind::File { at: place, .. }, Some(super::view::Origin::Layer(diff_id))) =
-            (&file.kind, self.view.origin(at))
+        let (Kind::File { at: place, .. }, Some(Origin::Layer(diff_id))) = (&file.kind, self.view.origin(at))
         else {
             return None;
         };
@@ -239,7 +239,7 @@ pub fn describe(entry: &Entry, hasher: &mut FieldHasher) {
 /// The layer that a step led to, if it is still there.
 pub fn known(store: &Store, key: &ContentHash) -> Option<String> {
     let diff_id: String = store.noted(Shelf::Steps, &key.to_string())?;
-    if !store.has(&diff_id) || super::scan::kept_index(store, &diff_id).is_none() {
+    if !store.has(&diff_id) || scan::kept_index(store, &diff_id).is_none() {
         return None;
     }
     store.used(Shelf::Steps, &key.to_string());

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use tar::EntryType;
 
 use super::index::{Entry, Index, Kind, join, name, parent};
-use super::store::{Shelf, Store};
 use super::tarball::{self, Head, Tarball};
-use super::trouble::Result;
+use crate::embedded::store::{Shelf, Store};
+use crate::embedded::trouble::Result;
 use crate::model::hash::ContentHash;
 
 /// More entries than this has no layer that anybody needs.

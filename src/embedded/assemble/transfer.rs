@@ -9,10 +9,10 @@ use super::archive;
 use super::build::{Build, Outcome, Stage};
 use super::chmod::Change;
 use super::copy::{self, Rules, Target};
-use super::index::{Entry, Kind, name};
 use super::patch::{Content, Patch, absolute};
-use super::trouble::{Result, refusal};
-use super::view::{Origin, View};
+use crate::embedded::layer::index::{Entry, Kind, name};
+use crate::embedded::layer::view::{Origin, View};
+use crate::embedded::trouble::{Result, refusal};
 use crate::model::hash::ContentHash;
 use crate::syntax::dockerfile::{Heredoc, Transfer};
 use crate::syntax::expand::Lexer;
@@ -105,7 +105,7 @@ impl Build<'_> {
     }
 
     /// The files of a stage that is done.
-    pub(super) fn stage_view(&self, index: usize) -> Result<View> {
+    pub(in crate::embedded) fn stage_view(&self, index: usize) -> Result<View> {
         let mut done = self.done.borrow_mut();
         match done.get_mut(&index) {
             Some(stage) => self.view(stage).cloned(),

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
-use super::index::{Entry, Index, Kind};
-use super::trouble::Result;
-use super::view::{Origin, View};
+use crate::embedded::layer::index::{Entry, Index, Kind};
+use crate::embedded::layer::view::{Origin, View};
+use crate::embedded::trouble::{Result, refused};
 use crate::engine::{CheckedFile, ContextFiles, refuse_special};
 use crate::model::file::FileKind;
 
@@ -52,7 +52,7 @@ impl Context {
         let file = usize::try_from(at).ok().and_then(|at| list.get(at));
         match file {
             Some(file) => Ok(Box::new(CheckedFile::open(&*self.files, file)?)),
-            None => super::trouble::refused("reading a file of the context", "it is not in the list"),
+            None => refused("reading a file of the context", "it is not in the list"),
         }
     }
 }

@@ -9,13 +9,13 @@ use std::io::{self, Read};
 use fs_err as fs;
 
 use super::copy::{Rules, Target};
-use super::index::{Entry, Kind, join, name, parent};
-use super::layers::unpacked;
 use super::patch::{Content, Patch};
-use super::scan;
-use super::store::Store;
-use super::tarball::Tarball;
-use super::trouble::{During, Result, refusal};
+use crate::embedded::layer::index::{Entry, Kind, join, name, parent};
+use crate::embedded::layer::layers::unpacked;
+use crate::embedded::layer::tarball::Tarball;
+use crate::embedded::layer::{compress, scan};
+use crate::embedded::store::Store;
+use crate::embedded::trouble::{During, Result, refusal};
 
 /// No archive has more entries.
 const MOST_ENTRIES: usize = 2_000_000;
@@ -24,7 +24,7 @@ const DEEPEST: usize = 512;
 
 /// Whether bytes begin an archive that docker would unpack.
 pub fn is_one(bytes: &mut dyn Read) -> io::Result<bool> {
-    let (_, plain) = super::compress::plain(bytes)?;
+    let (_, plain) = compress::plain(bytes)?;
     Ok(matches!(Tarball::new(plain).next(), Ok(Some(_))))
 }
 

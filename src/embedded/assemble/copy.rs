@@ -4,10 +4,10 @@
 //! a link, a folder means what it holds, and what is copied replaces what is there, a folder and a file
 //! aside. Reads no content.
 
-use super::index::{Entry, Kind, join, name, parent};
 use super::patch::{Content, Inode, Patch};
-use super::trouble::{Result, refusal, refused};
-use super::view::{Origin, View};
+use crate::embedded::layer::index::{Entry, Kind, join, name, parent};
+use crate::embedded::layer::view::{Origin, View};
+use crate::embedded::trouble::{Result, refusal, refused};
 use crate::syntax::glob;
 use crate::syntax::patterns::Patterns;
 use crate::syntax::resolve::sources;

@@ -6,10 +6,10 @@
 use serde_json::json;
 
 use super::build::{Build, Outcome, Stage};
-use super::index::name;
 use super::patch::{Patch, absolute};
-use super::trouble::{Result, refused};
 use super::users::Users;
+use crate::embedded::layer::index::name;
+use crate::embedded::trouble::{Result, refused};
 use crate::syntax::dockerfile::{Argument, Body, Instruction, Pair, Word};
 
 impl Build<'_> {

@@ -1,0 +1,13 @@
+//! A stage put together: what each instruction of a Dockerfile does to configuration and layers.
+
+mod archive;
+pub(super) mod build;
+mod chmod;
+mod context;
+pub(super) mod copy;
+mod instructions;
+pub(super) mod patch;
+pub(super) mod plan;
+mod remote;
+mod transfer;
+pub(super) mod users;
