@@ -154,7 +154,10 @@ fn everything_printed_goes_through_one_door() {
 fn only_the_door_opens_files_of_the_repository() {
     let own = [
         ("src/cli/commands/imagefile/init.rs", "writes the Imagefile that a person asked for"),
-        ("src/cli/commands/imagefile/import.rs", "reads the file that a person named, and writes the Imagefile"),
+        (
+            "src/cli/commands/imagefile/import.rs",
+            "reads the file that a person named, and writes the Imagefile",
+        ),
         ("src/cli/commands/ask/replay.rs", "writes the page that a person asked for"),
         ("src/cli/progress.rs", "writes logs"),
         ("src/build/jobserver.rs", "make's pipe"),
