@@ -39,9 +39,10 @@ pub struct Global {
     /// Build on these engines: a docker context, unix://, tcp:// or ssh://HOST, `embedded` for imk's own
     /// builder, or one of the Imagefile's `engines`, with ,labels=A+B ,platforms=linux/amd64+linux/arm64 ,jobs=N as needed
     ///
-    /// May be repeated. The first is home: it decides what is built where nothing is said of the platform,
-    /// and --load brings targets there. In the variable IMK_ENGINE, spaces or commas stand between
-    /// engines. Without any, docker's own rules lead to home, and the Imagefile declares the others.
+    /// May be repeated. The first is the default engine: its platform is built where nothing says another, and --load
+    /// brings targets there. In the variable IMK_ENGINE, spaces or commas stand between
+    /// engines. Without any, docker's own rules lead to the default engine, and the
+    /// Imagefile declares the others.
     #[arg(long = "engine", value_name = "ENGINE", global = true, env = "IMK_ENGINE")]
     pub engines: Vec<String>,
     /// imk's own builder.

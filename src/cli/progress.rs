@@ -130,7 +130,10 @@ impl Progress {
                 }
             }
             Event::Job(name, JobEvent::Lost { engine, why }) => {
-                self.line(&name, &format!("lost with engine `{engine}`, another is tried ({why})"));
+                self.line(
+                    &name,
+                    &format!("engine `{engine}` stopped answering, another one builds it ({why})"),
+                );
             }
             Event::Job(_, JobEvent::SameResult | JobEvent::Found) => {}
             Event::Result(name, id) => jobs.entry(name).or_default().id = Some(id),
@@ -179,7 +182,7 @@ impl Progress {
                 }
                 Ending::Failed(error) => ("**failed**", words::build_error(error)),
                 Ending::Skipped => ("skipped", String::new()),
-                Ending::Found => ("in the registry", String::new()),
+                Ending::Found => ("already published", String::new()),
                 Ending::Fresh if summary.retagged.contains(name) => ("retagged", String::new()),
                 Ending::Fresh => return None,
             };

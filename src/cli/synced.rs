@@ -31,7 +31,7 @@ fn gone(session: &Session) {
 pub fn silent(session: &Session) {
     gone(session);
     for error in session.executor.remote_cache.take_silent() {
-        out::warning(format_args!("{error}; nobody knows whether it has what was built here or elsewhere"));
+        out::warning(format_args!("{error}; it may have results that imk does not know of"));
     }
 }
 

@@ -77,7 +77,7 @@ fn a_second_machine_with_no_state_builds_nothing_and_pulls_no_layer() {
     second.edit("base/file", &fs::read_to_string(first.path("base/file")).unwrap());
     let before = registry.requests().len();
     assert_eq!(second.imk("check").code(0).out(), "");
-    second.imk("").says("0 fresh, 0 built, 3 in the registry, 0 failed");
+    second.imk("").says("0 fresh, 0 built, 3 already published, 0 failed");
     second.imk("").says("3 fresh, 0 built, 0 failed");
     let asked = registry.requests()[before..].join("\n");
     for layer in manifest["layers"].as_array().unwrap() {

@@ -110,7 +110,7 @@ pub fn short(id: &str) -> String {
 fn standing(standing: Standing) -> &'static str {
     match standing {
         Standing::Fresh => "fresh",
-        Standing::Shelved => "in the registry",
+        Standing::Shelved => "published",
         Standing::Stale => "stale",
         Standing::Waits => "waits",
         Standing::Mistake => "mistake",

@@ -128,7 +128,7 @@ pub fn summary_line(summary: &Summary, took: std::time::Duration) -> String {
     }
     let there = count(|ending| matches!(ending, Ending::Found));
     if there > 0 {
-        line += &format!(", {there} in the registry");
+        line += &format!(", {there} already published");
     }
     let moved = summary.shelved.values().filter_map(|shelved| match shelved {
         Shelved::There { moved, .. } => Some(moved.len()),
