@@ -131,7 +131,7 @@ pub fn build(
         nonce: session.nonce().trim_start_matches('-').to_owned(),
         share,
         machine: session.machine(),
-        needs: requirements::needs(session),
+        engine_labels: requirements::engine_labels(session),
         caches: requirements::caches(session, &options.cache),
         report: Some(Arc::new(report)),
     });

@@ -98,8 +98,8 @@ pub fn missing(why: &Missing) -> String {
 }
 
 /// `` `gpu` and `jdk17` ``.
-fn labels(needs: &[String]) -> String {
-    needs.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(" and ")
+fn quoted(labels: &[String]) -> String {
+    labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(" and ")
 }
 
 /// That a name was taken from an image which is not known here.
@@ -137,9 +137,9 @@ pub fn build_error(error: &BuildError) -> String {
             "the result of its base `{base}` was lost again while it was needed: neither an engine nor a registry has it"
         ),
         BuildError::Engine(error) => engine_error(error),
-        BuildError::NoEngine { platform, needs, engines } => {
-            let needs = if needs.is_empty() { String::new() } else { format!(" with {}", labels(needs)) };
-            format!("no engine{needs} builds {platform}; there are {}", engines.join(", "))
+        BuildError::NoEngine { platform, labels, engines } => {
+            let with = if labels.is_empty() { String::new() } else { format!(" with {}", quoted(labels)) };
+            format!("no engine{with} builds {platform}; there are {}", engines.join(", "))
         }
         BuildError::Stuck { base, engine, why } => {
             format!("its base `{base}` is on another engine and cannot come to `{engine}`: {why}")

@@ -42,7 +42,7 @@ pub struct Wanted {
     /// Such as `linux/arm64`.
     pub platform: String,
     /// Labels that the engine must have.
-    pub needs: BTreeSet<String>,
+    pub labels: BTreeSet<String>,
     /// The builder that its key names.
     pub builder: String,
     /// How many of its bases each engine has, by place in the list; nothing counts as none.
@@ -189,7 +189,7 @@ impl EnginePool {
     fn fitting(&self, wanted: &Wanted) -> Vec<usize> {
         let allowed = |at: usize| wanted.only.as_ref().is_none_or(|only| only[at]);
         let candidates = self.nodes.iter().enumerate().filter(|(at, node)| {
-            node.gone().is_none() && allowed(*at) && wanted.needs.is_subset(&node.labels)
+            node.gone().is_none() && allowed(*at) && wanted.labels.is_subset(&node.labels)
         });
         if self.is_one() {
             return candidates.map(|(at, _)| at).collect();
@@ -229,7 +229,7 @@ impl EnginePool {
                 || node.platforms.is_empty()
                 || node.platforms.iter().any(|it| same_platform(it, &wanted.platform))
         };
-        self.nodes.iter().any(|node| wanted.needs.is_subset(&node.labels) && builds(node))
+        self.nodes.iter().any(|node| wanted.labels.is_subset(&node.labels) && builds(node))
     }
 
     /// Every engine with what it is for and, where it is so, why it is gone: for messages.

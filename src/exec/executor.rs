@@ -70,8 +70,8 @@ pub struct Run {
     pub provisional: BTreeMap<String, BTreeSet<Doubt>>,
     /// What their manifests say beside what they are.
     pub annotations: BTreeMap<String, BTreeMap<String, String>>,
-    /// What engines must be good for, by image.
-    pub needs: BTreeMap<String, BTreeSet<String>>,
+    /// Labels that an engine must have, by image.
+    pub engine_labels: BTreeMap<String, BTreeSet<String>>,
     /// Layer caches, by image.
     pub caches: BTreeMap<String, Caches>,
     /// Told what happens.

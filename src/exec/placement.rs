@@ -28,7 +28,7 @@ impl Executor {
     ) -> Result<Slot<'f>, BuildError> {
         let mut wanted = Wanted {
             platform: job.platform.to_owned(),
-            needs: self.run().needs.get(job.name).cloned().unwrap_or_default(),
+            labels: self.run().engine_labels.get(job.name).cloned().unwrap_or_default(),
             builder: job.builder.to_owned(),
             ..Wanted::default()
         };
@@ -44,7 +44,7 @@ impl Executor {
             Unplaced::Interrupted => BuildError::Engine(EngineError::Interrupted),
             Unplaced::Nobody => BuildError::NoEngine {
                 platform: wanted.platform,
-                needs: wanted.needs.into_iter().collect(),
+                labels: wanted.labels.into_iter().collect(),
                 engines: pool.described(),
             },
         })

@@ -12,8 +12,8 @@ use crate::session::open::Session;
 use crate::session::project::Declared;
 use crate::session::sync::Synced;
 
-pub(crate) fn needs(session: &Session) -> BTreeMap<String, BTreeSet<String>> {
-    let images = session.project.images.iter().filter(|(_, image)| !image.needs.is_empty());
+pub(crate) fn engine_labels(session: &Session) -> BTreeMap<String, BTreeSet<String>> {
+    let images = session.project.images.iter().filter(|(_, image)| !image.engine_labels.is_empty());
     images.map(|(name, image)| (name.clone(), labels(image))).collect()
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn unplaced(session: &Session, synced: &Synced, always: bool) -> BTre
     let pool = session.executor.pool();
     let wish = |image: &Declared| Wanted {
         platform: image.options.platform.clone().unwrap_or_default(),
-        needs: labels(image),
+        labels: labels(image),
         ..Wanted::default()
     };
     let declared = |name: &String| session.project.images.get(name).map(|image| (name.clone(), image));
@@ -50,13 +50,14 @@ pub(crate) fn unplaced(session: &Session, synced: &Synced, always: bool) -> BTre
     let problem = |image: &Declared, name: &str| {
         let wish = wish(image);
         let missing = |label: &&String| pool.nodes().iter().all(|node| !node.labels.contains(*label));
-        let quoted = wish.needs.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>();
+        let quoted = wish.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>();
         let what = match (quoted.is_empty(), wish.platform.is_empty()) {
             (false, true) => quoted.join(" and "),
             (false, false) => format!("{} for {}", quoted.join(" and "), wish.platform),
             (true, _) => wish.platform,
         };
-        let word = image.needs.iter().find(|word| missing(&&word.text)).or(image.needs.first());
+        let word =
+            image.engine_labels.iter().find(|word| missing(&&word.text)).or(image.engine_labels.first());
         Problem {
             path: session.project.imagefile.clone().unwrap_or_default(),
             span: word.map(|word| word.span).or(image.place),
@@ -72,5 +73,5 @@ pub(crate) fn unplaced(session: &Session, synced: &Synced, always: bool) -> BTre
 }
 
 fn labels(image: &Declared) -> BTreeSet<String> {
-    image.needs.iter().map(|word| word.text.clone()).collect()
+    image.engine_labels.iter().map(|word| word.text.clone()).collect()
 }

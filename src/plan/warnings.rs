@@ -12,6 +12,7 @@ use crate::session::open::Session;
 use crate::session::sync::Synced;
 use crate::syntax::dockerfile::Frontend;
 use crate::syntax::dockerignore;
+use crate::syntax::imagefile::RenamedKey;
 use crate::syntax::resolve::{How, Recipe};
 
 /// One remark, and the images it is about.
@@ -61,7 +62,20 @@ pub fn warnings(session: &Session, synced: &Synced) -> Vec<Warning> {
         images: Vec::new(),
         message: format!("the argument `{name}` is given, and none of the images declares it"),
     }));
+    warnings.extend(renamed_key(session));
     warnings
+}
+
+/// The one remark on keys of the Imagefile that are written by old names. A commit's Imagefile cannot be
+/// changed any more, so it has none.
+fn renamed_key(session: &Session) -> Option<Warning> {
+    let (key, line) = session.project.renamed_key.as_ref()?;
+    let file = session.project.imagefile.as_ref().filter(|_| session.overrides.commit.is_none())?;
+    let RenamedKey { old, new, .. } = key;
+    Some(Warning {
+        images: Vec::new(),
+        message: format!("{file}:{line}: the key `{old}` is called `{new}` now; `imk fmt` rewrites it"),
+    })
 }
 
 /// Images of the repository that only a base's triggers name: there is no word to replace by an exact reference.

@@ -37,7 +37,7 @@ pub enum BuildError {
     /// The engine failed.
     Engine(EngineError),
     /// No engine builds such an image, or none of those is left.
-    NoEngine { platform: String, needs: Vec<String>, engines: Vec<String> },
+    NoEngine { platform: String, labels: Vec<String>, engines: Vec<String> },
     /// This base is on another engine and cannot come to the one that builds.
     Stuck { base: String, engine: String, why: String },
     /// The result could not be written down, so it does not count.

@@ -15,7 +15,7 @@ use crate::source::tree::{ReadError, SourceTree};
 use crate::syntax::error::Span;
 use crate::syntax::git_source::GitSource;
 use crate::syntax::imagefile::{
-    self, Declaration, DeclaredCaches, DeclaredEngine, DeclaredOverlay, SecretSource, Word,
+    self, Declaration, DeclaredCaches, DeclaredEngine, DeclaredOverlay, RenamedKey, SecretSource, Word,
 };
 use crate::syntax::lockfile::{self, Lockfile};
 use crate::syntax::reference::{self, Reference, normalized};
@@ -45,6 +45,8 @@ pub struct Project {
     pub engines: BTreeMap<String, DeclaredEngine>,
     /// The images by name.
     pub images: BTreeMap<String, Declared>,
+    /// The Imagefile's first key that is written by a name it no longer has, with its line.
+    pub renamed_key: Option<(RenamedKey, usize)>,
 }
 
 /// One image as the driver wants it.
@@ -69,7 +71,7 @@ pub struct Declared {
     /// What is put over its context.
     pub overlays: Vec<DeclaredOverlay>,
     /// Labels that an engine must have to build it.
-    pub needs: Vec<Word>,
+    pub engine_labels: Vec<Word>,
     /// Layer caches.
     pub cache: DeclaredCaches,
     /// One sentence about it.
@@ -195,6 +197,7 @@ fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<
         default: texts(&parsed.default),
         groups: parsed.groups.iter().map(|(name, words)| (name.clone(), texts(words))).collect(),
         engines: parsed.engines,
+        renamed_key: parsed.renamed_keys.first().map(|key| (key.clone(), key.span.line_and_column(&text).0)),
         images,
         ..Project::default()
     })
@@ -236,7 +239,7 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         git: declaration.git.clone(),
         context_place: Some(declaration.context.span),
         overlays: declaration.overlays.clone(),
-        needs: declaration.needs.clone(),
+        engine_labels: declaration.engine_labels.clone(),
         cache: declaration.cache.clone(),
         description: declaration.description.clone(),
         place: Some(declaration.name.span),
@@ -265,7 +268,7 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             git: None,
             context_place: None,
             overlays: Vec::new(),
-            needs: Vec::new(),
+            engine_labels: Vec::new(),
             cache: DeclaredCaches::default(),
             description: None,
             place: None,

@@ -23,7 +23,7 @@ pub use declaration::{
     Declaration, DeclaredCaches, DeclaredEngine, DeclaredOverlay, EngineAddress, Imagefile, OverlaySource,
     Policy, SecretSource, Word,
 };
-pub use keys::{ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, TOP_KEYS};
+pub use keys::{ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, RenamedKey, TOP_KEYS};
 
 /// Reads an Imagefile. `vars` override the variables it declares.
 ///

@@ -30,7 +30,7 @@ fn an_image_is_built_where_it_fits_and_its_base_comes_through_the_registry() {
     let sandbox = Sandbox::with(
         "
         //- Imagefile.ron
-        (images: {\"base\": (), \"api\": (needs: [\"big\"]), \"web\": (needs: [\"big\"])})
+        (images: {\"base\": (), \"api\": (engine_labels: [\"big\"]), \"web\": (engine_labels: [\"big\"])})
         //- base/Dockerfile
         FROM scratch
         COPY file /base

@@ -134,7 +134,7 @@ impl Scene {
         )
         .prefixed(&registry.name("team/"));
         let imagefile = format!(
-            "(engines: {{\"theirs\": (host: \"{}\", labels: [\"theirs\"])}},\n defaults: (needs: \"theirs\"),\n \
+            "(engines: {{\"theirs\": (host: \"{}\", labels: [\"theirs\"])}},\n defaults: (engine_labels: \"theirs\"),\n \
              images: {{\"plain\": (), \"pulls\": (), \"secret\": (secrets: {{\"key\": Env(\"KEY\")}})}})",
             recorder.host
         );

@@ -1,5 +1,6 @@
 //! What works and deserves a word.
 
+use crate::history::History;
 use crate::sandbox::Sandbox;
 
 fn told(files: &str) -> String {
@@ -77,4 +78,40 @@ fn an_image_that_only_a_trigger_of_a_base_copies_from() {
     //- web/Dockerfile
     FROM base
     "), @"warning: web: `COPY --from=tool` comes from an ONBUILD trigger of its base: imk builds `tool` first, and the engine takes what bears that name then");
+}
+
+#[test]
+fn an_old_name_of_a_key_is_told_once_in_the_work_tree_and_never_of_a_commit() {
+    let history = History::with(
+        "
+    //- Imagefile.ron
+    (defaults: (needs: \"gpu\"), images: {\"api\": (needs: [\"gpu\"]), \"web\": ()})
+    //- api/Dockerfile
+    FROM scratch
+    //- web/Dockerfile
+    FROM scratch
+    ",
+    );
+    let sandbox = &history.sandbox;
+    let told = |words: &str| {
+        let run = sandbox.imk(words);
+        assert_eq!(run.status, 0, "imk {words}: {}", run.stderr);
+        let err = run.err();
+        err.lines().filter(|line| line.contains("needs")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let once =
+        "warning: Imagefile.ron:1: the key `needs` is called `engine_labels` now; `imk fmt` rewrites it";
+    assert_eq!(told("plan"), [once]);
+    sandbox.imk("fmt --check").code(1);
+    sandbox.imk("fmt").code(0);
+    history.commit("the key's new name");
+    let text = fs_err::read_to_string(sandbox.path("Imagefile.ron")).unwrap();
+    assert!(text.contains("engine_labels") && !text.contains("needs"), "{text}");
+    // The commit before has the old name. Labels never count: nothing differs.
+    let before = ["plan", "plan --rev HEAD~1", "plan --since HEAD~1", "replay HEAD~1..HEAD"];
+    for words in before {
+        assert_eq!(told(words), [""; 0], "imk {words}");
+    }
+    insta::assert_snapshot!(sandbox.imk("diff HEAD~1 HEAD").code(0).out(), @"nothing that counts is different");
+    insta::assert_snapshot!(sandbox.imk("affected --since HEAD~1").code(0).out(), @"");
 }

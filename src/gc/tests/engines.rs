@@ -12,7 +12,7 @@ use crate::query::problem::Problem;
 /// `base`, and two that are built on it; one of them on an engine with a label.
 const FILES: &str = r#"
 //- Imagefile.ron
-(prefix: "r.example/", images: {"base": (), "api": (needs: ["gpu"]), "web": (needs: ["gpu"])})
+(prefix: "r.example/", images: {"base": (), "api": (engine_labels: ["gpu"]), "web": (engine_labels: ["gpu"])})
 //- base/Dockerfile
 FROM scratch
 COPY file /
@@ -203,10 +203,10 @@ fn a_job_that_no_engine_is_left_for_says_which_there_are() {
     let two = Two::new(FILES);
     two.other.die_of("api");
     let summary = two.run("api");
-    let BuildError::NoEngine { needs, engines, .. } = failed(&summary, "api") else {
+    let BuildError::NoEngine { labels, engines, .. } = failed(&summary, "api") else {
         panic!("{:?}", summary.endings)
     };
-    assert_eq!(needs, &["gpu"]);
+    assert_eq!(labels, &["gpu"]);
     assert!(engines[1].starts_with("`other` (gpu; gone: no engine at fake://"), "{engines:?}");
     two.lab.engine.die_of("base");
     two.lab.write("base/file", "2");
@@ -305,10 +305,10 @@ fn when_home_is_away_the_others_go_on_and_build_no_more_than_they_must() {
 #[test]
 fn a_base_whose_name_has_no_registry_keeps_its_users_with_it() {
     let mut two = Two::new(FILES);
-    let plain = |needs: &str| format!(r#"(images: {{"base": ({needs}), "api": (), "web": ()}})"#);
+    let plain = |keys: &str| format!(r#"(images: {{"base": ({keys}), "api": (), "web": ()}})"#);
     two.limits = [None, Some(1)];
     two.lab.jobs = 4;
-    two.lab.write("Imagefile.ron", &plain(r#"needs: ["gpu"]"#));
+    two.lab.write("Imagefile.ron", &plain(r#"engine_labels: ["gpu"]"#));
     two.run("");
     assert_eq!(
         two.built(),
@@ -316,7 +316,7 @@ fn a_base_whose_name_has_no_registry_keeps_its_users_with_it() {
         "one after the other where the base is, though home is free"
     );
     // Forced apart, that is an error which says so.
-    two.lab.write("Imagefile.ron", r#"(images: {"base": (), "api": (needs: ["gpu"]), "web": ()})"#);
+    two.lab.write("Imagefile.ron", r#"(images: {"base": (), "api": (engine_labels: ["gpu"]), "web": ()})"#);
     two.lab.write("base/file", "2");
     two.lab.engine.clear_record();
     let summary = two.run("");
@@ -329,7 +329,7 @@ fn a_base_whose_name_has_no_registry_keeps_its_users_with_it() {
 fn a_wish_that_no_engine_grants_is_a_mistake_with_its_place_before_anything_is_built() {
     let two = Two::new(FILES);
     two.run("");
-    let text = r#"(prefix: "r.example/", images: {"base": (), "api": (needs: ["gpu", "jdk17"]), "web": ()})"#;
+    let text = r#"(prefix: "r.example/", images: {"base": (), "api": (engine_labels: ["gpu", "jdk17"]), "web": ()})"#;
     two.lab.write("Imagefile.ron", text);
     assert_eq!(two.problems(), [], "what is there already needs no engine");
     two.lab.write("api/file", "2");

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::RenamedKey;
 use crate::syntax::error::Span;
 use crate::syntax::git_source::GitSource;
 use crate::syntax::tag::TagRule;
@@ -25,6 +26,8 @@ pub struct Imagefile {
     pub engines: BTreeMap<String, DeclaredEngine>,
     /// The images in the order of their names.
     pub images: Vec<Declaration>,
+    /// Keys written by names they no longer have, in the order of the text.
+    pub renamed_keys: Vec<RenamedKey>,
 }
 
 /// A word of the Imagefile with its place.
@@ -69,7 +72,7 @@ pub struct Declaration {
     /// How its bases outside the repository are followed.
     pub upstream: Policy,
     /// Labels that an engine must have to build it.
-    pub needs: Vec<Word>,
+    pub engine_labels: Vec<Word>,
     /// Layer caches.
     pub cache: DeclaredCaches,
     /// One sentence for `imk list`.

@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use ron2::__internal::Lexer;
 use ron2::ast::{Expr, StructBody, StructField, parse_document_lossy};
 
+use super::keys::renamed;
 use super::raw::{Pairs, RawFile, RawGit, RawImage, RawSource, RawTag, RawWhen};
-use super::{GIT_KEYS, IMAGE_KEYS, Policy, SecretSource, TOP_KEYS, Word};
+use super::{GIT_KEYS, IMAGE_KEYS, Policy, RenamedKey, SecretSource, TOP_KEYS, Word};
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::suggest::did_you_mean;
 use crate::syntax::tag::WHEN_KEYS;
@@ -23,7 +24,10 @@ const MOST_BRACKETS: usize = 64;
 pub(super) fn decode(text: &str) -> (RawFile, Vec<SyntaxError>) {
     let mut file = RawFile::default();
     let empty = "an Imagefile holds one value in parentheses: (images: {…})";
-    let errors = read_value(text, Some(empty), |reader, value| reader.file(value, &mut file));
+    let errors = read_value(text, Some(empty), |reader, value| {
+        reader.file(value, &mut file);
+        file.renamed_keys = std::mem::take(&mut reader.renamed_keys);
+    });
     (file, errors)
 }
 
@@ -38,7 +42,7 @@ pub(in crate::syntax) fn read_value(
         return vec![SyntaxError::new(span, message).hint("five are enough for anything; close them")];
     }
     let (document, broken) = parse_document_lossy(text);
-    let mut reader = Reader { errors: Vec::new() };
+    let mut reader = Reader { errors: Vec::new(), renamed_keys: Vec::new() };
     // What follows the first broken place is mostly its echo.
     for error in broken.iter().take(1) {
         let span = Span::new(error.span().start_offset, error.span().end_offset);
@@ -83,6 +87,7 @@ fn too_deep(text: &str) -> Option<Span> {
 
 pub(in crate::syntax) struct Reader {
     pub(in crate::syntax) errors: Vec<SyntaxError>,
+    renamed_keys: Vec<RenamedKey>,
 }
 
 pub(in crate::syntax) fn span_of(expr: &Expr<'_>) -> Span {
@@ -149,7 +154,7 @@ impl Reader {
             "secrets" => image.secrets = reader.map(value, "secret", Self::secret),
             "network" => image.network = reader.text(value),
             "upstream" => image.upstream = reader.policy(value),
-            "needs" => image.needs = Some(reader.one_or_more(value)),
+            "engine_labels" => image.engine_labels = Some(reader.one_or_more(value)),
             "cache_from" => image.cache_from = Some(reader.one_or_more(value)),
             "cache_to" => image.cache_to = Some(reader.one_or_more(value)),
             _ => image.description = reader.text(value),
@@ -182,13 +187,22 @@ impl Reader {
                 // A key that the parser made up to go on; it has told why.
                 continue;
             }
+            let mut written_as = String::new();
+            let name = match renamed(name, known) {
+                Some((old, new)) => {
+                    self.renamed_keys.push(RenamedKey { span, old, new });
+                    written_as = format!(", here by its old name `{old}`");
+                    new
+                }
+                None => name,
+            };
             let keys = || known.iter().map(|(key, _)| *key);
             if !keys().any(|key| key == name) {
                 let hint = did_you_mean(name, keys())
                     .unwrap_or_else(|| format!("{owner} knows {}", keys().collect::<Vec<_>>().join(", ")));
                 self.errors.push(SyntaxError::new(span, format!("{owner} has no key `{name}`")).hint(hint));
             } else if seen.contains(&name) {
-                self.wrong(span, format!("the key `{name}` stands here twice"));
+                self.wrong(span, format!("the key `{name}` stands here twice{written_as}"));
             } else {
                 seen.push(name);
                 take(self, name, &field.value);

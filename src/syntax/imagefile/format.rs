@@ -2,8 +2,8 @@
 //!
 //! Where a line ends is its author's choice, as with gofmt; how far it is
 //! indented, where spaces and commas stand, and how many empty lines follow
-//! each other is not. Nothing is ever reordered and no comment is lost. Works
-//! on tokens, and knows nothing of what the keys mean.
+//! each other is not. Nothing is ever reordered and no comment is lost; a key
+//! gets the name that it has now. Works on tokens, and knows nothing of what the keys mean.
 
 use super::SyntaxError;
 
@@ -40,8 +40,15 @@ pub fn format(
     text: &str,
     vars: &std::collections::BTreeMap<String, String>,
 ) -> Result<String, Vec<SyntaxError>> {
-    super::read(text, vars)?;
-    Ok(lay_out(&with_commas(&attached(tokens(text)))))
+    let imagefile = super::read(text, vars)?;
+    let mut text = text.to_owned();
+    // From the end, so that the places before a key stay what they are.
+    let mut keys = imagefile.renamed_keys;
+    keys.sort_by_key(|key| std::cmp::Reverse(key.span));
+    for key in keys {
+        text.replace_range(key.span.start..key.span.end, key.new);
+    }
+    Ok(lay_out(&with_commas(&attached(tokens(&text)))))
 }
 
 fn tokens(text: &str) -> Vec<Token<'_>> {

@@ -30,6 +30,12 @@ fn spaces_commas_and_empty_lines_are_put_in_order() {
 }
 
 #[test]
+fn keys_get_the_names_that_they_have_now() {
+    let text = r#"(defaults: (needs: "gpu"), images: {"needs": (args: {"needs": "needs"}, /* needs */ needs: ["a"])})"#;
+    insta::assert_snapshot!(formatted(text), @r#"(defaults: (engine_labels: "gpu"), images: {"needs": (args: {"needs": "needs"}, /* needs */ engine_labels: ["a"])})"#);
+}
+
+#[test]
 fn comments_stay_where_they_are() {
     let text = r#"
 // What we build.

@@ -56,6 +56,7 @@ pub(super) fn inherit(
         default: scope.words(&raw.default),
         groups,
         images,
+        renamed_keys: raw.renamed_keys,
     }
 }
 
@@ -103,7 +104,7 @@ fn merge(into: &mut RawImage, from: &RawImage) {
     replace(&mut into.any_tag, &from.any_tag);
     replace(&mut into.network, &from.network);
     replace(&mut into.upstream, &from.upstream);
-    replace(&mut into.needs, &from.needs);
+    replace(&mut into.engine_labels, &from.engine_labels);
     replace(&mut into.cache_from, &from.cache_from);
     replace(&mut into.cache_to, &from.cache_to);
     replace(&mut into.description, &from.description);
@@ -151,7 +152,7 @@ impl Scope<'_> {
             secrets: image.secrets.into_iter().map(|(id, source)| (id.text, source)).collect(),
             network: image.network.map(|word| self.fill(&word).text),
             upstream: image.upstream.unwrap_or_default(),
-            needs: self.words(&image.needs.unwrap_or_default()),
+            engine_labels: self.words(&image.engine_labels.unwrap_or_default()),
             cache: self.caches(&image.cache_from.unwrap_or_default(), &image.cache_to.unwrap_or_default()),
             description: image.description.map(|word| self.fill(&word).text),
         }

@@ -1,12 +1,14 @@
 //! The keys of an Imagefile and what each is for, in the order in which they are shown.
 
+use crate::syntax::error::Span;
+
 /// Every key an Imagefile can hold, with its meaning: what is accepted, what
 /// is suggested and what `imk help imagefile` explains come from this one table.
 pub const TOP_KEYS: &[(&str, &str)] = &[
     ("prefix", "put before every image's name to make its tag, such as \"registry.example/team/\""),
     (
         "content_tag",
-        "what the tags in the registry begin with that stand for all inputs of an image; else \"imk-\"",
+        "what tags begin with under which images are published, each standing for all inputs of one; else \"imk-\"",
     ),
     ("vars", "variables with their defaults, used as {NAME}; set by IMK_VAR_NAME or --var NAME=VALUE"),
     ("default", "what bare `imk` builds: names, globs, groups; every image when absent"),
@@ -50,7 +52,7 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
         "upstream",
         "how bases outside the repository are followed: Locked, Float or Every(\"7d\"); else Imagefile.lock where it has them",
     ),
-    ("needs", "labels that an engine must have to build it: [\"gpu\"]; they never count"),
+    ("engine_labels", "labels that an engine must have to build it: [\"gpu\"]; they never count"),
     (
         "cache_from",
         "images in registries whose layers may serve: [\"registry.example/web:cache\"]; only saves time, never counts",
@@ -69,7 +71,7 @@ pub const ENGINE_KEYS: &[(&str, &str)] = &[
         "unix://PATH, tcp://HOST:PORT (with TLS as DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say) or ssh://USER@HOST",
     ),
     ("context", "or a docker context by its name, with its certificates"),
-    ("labels", "what it is good for, as `needs` of images says it: [\"jdk17\", \"gpu\"]"),
+    ("labels", "what it is good for, as `engine_labels` of images says it: [\"jdk17\", \"gpu\"]"),
     (
         "platforms",
         "what it builds, and nothing else; when absent, its own platform first, others by emulation",
@@ -85,3 +87,23 @@ pub const GIT_KEYS: &[(&str, &str)] = &[
     ("commit", "take this commit: all forty digits of its id"),
     ("subdir", "take this folder of the repository only"),
 ];
+
+/// Keys by the names they once had. They are read for ever, since commits of any age are.
+const RENAMED_KEYS: &[(&str, &str)] = &[("needs", "engine_labels")];
+
+/// A key that is written by the name it once had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenamedKey {
+    /// Where it stands.
+    pub span: Span,
+    /// As it is written.
+    pub old: &'static str,
+    /// As it is called now.
+    pub new: &'static str,
+}
+
+/// The old and the new name of a key, if `written` is an old name of one of these keys.
+pub(super) fn renamed(written: &str, known: &[(&str, &str)]) -> Option<(&'static str, &'static str)> {
+    let is_known = |name: &str| known.iter().any(|(key, _)| *key == name);
+    RENAMED_KEYS.iter().copied().find(|(old, new)| *old == written && is_known(new))
+}

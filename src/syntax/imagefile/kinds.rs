@@ -76,7 +76,7 @@ pub const IMAGE_KINDS: &[(&str, Kind)] = &[
     ("secrets", Kind::Secrets),
     ("network", Kind::Text),
     ("upstream", Kind::Policy),
-    ("needs", Kind::TextOrTexts),
+    ("engine_labels", Kind::TextOrTexts),
     ("cache_from", Kind::TextOrTexts),
     ("cache_to", Kind::TextOrTexts),
     ("description", Kind::Text),

@@ -1,6 +1,6 @@
 //! An Imagefile as it was written: every key with its place, nothing inherited and nothing filled in.
 
-use super::{Policy, SecretSource, Word};
+use super::{Policy, RenamedKey, SecretSource, Word};
 use crate::syntax::error::Span;
 
 /// Pairs in the order of the text, with the place of each key.
@@ -18,6 +18,7 @@ pub(super) struct RawFile {
     pub groups: Pairs<Vec<Word>>,
     pub engines: Pairs<RawEngine>,
     pub images: Pairs<RawImage>,
+    pub renamed_keys: Vec<RenamedKey>,
 }
 
 /// The keys of one image, of a template or of the defaults, as written.
@@ -36,7 +37,7 @@ pub(super) struct RawImage {
     pub secrets: Pairs<SecretSource>,
     pub network: Option<Word>,
     pub upstream: Option<Policy>,
-    pub needs: Option<Vec<Word>>,
+    pub engine_labels: Option<Vec<Word>>,
     pub cache_from: Option<Vec<Word>>,
     pub cache_to: Option<Vec<Word>>,
     pub description: Option<Word>,

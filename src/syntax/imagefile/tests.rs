@@ -260,8 +260,8 @@ fn engines_and_what_they_are_good_for() {
     let file = read_ok(
         r#"(vars: {"HOST": "box"},
             engines: {"big": (host: "ssh://me@{HOST}", labels: ["gpu"], platforms: "linux/arm64", jobs: 4), "far": (context: "f")},
-            defaults: (needs: "jdk17", cache_from: ["r.example/{HOST}:cache"]),
-            images: {"a": (cache_to: ["type=inline"]), "b": (needs: ["gpu"])})"#,
+            defaults: (engine_labels: "jdk17", cache_from: ["r.example/{HOST}:cache"]),
+            images: {"a": (cache_to: ["type=inline"]), "b": (engine_labels: ["gpu"])})"#,
     );
     let big = DeclaredEngine {
         address: EngineAddress::Host("ssh://me@box".into()),
@@ -272,8 +272,8 @@ fn engines_and_what_they_are_good_for() {
     assert_eq!(file.engines["big"], big);
     assert_eq!(file.engines["far"].address, EngineAddress::Context("f".into()));
     let told = file.images.iter().map(|image| {
-        let needs: Vec<&str> = image.needs.iter().map(|word| word.text.as_str()).collect();
-        format!("{} {needs:?} {:?} {}", image.name.text, image.cache.from, image.cache.inline)
+        let labels: Vec<&str> = image.engine_labels.iter().map(|word| word.text.as_str()).collect();
+        format!("{} {labels:?} {:?} {}", image.name.text, image.cache.from, image.cache.inline)
     });
     insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r#"
     a ["jdk17"] ["r.example/box:cache"] true
@@ -301,4 +301,28 @@ fn mistakes_of_engines_are_told_with_their_place() {
     6:46 `solaris/` is not a platform (write it as "linux/arm64")
     8:33 `type=gha` cannot be asked of an engine (an engine's API takes layers from images in registries (type=registry) and writes them into the image (type=inline); every other cache needs a buildkitd of its own, as `docker buildx` starts one)
     "#);
+}
+
+#[test]
+fn the_old_name_of_a_key_means_the_new_one() {
+    let new =
+        read_ok(r#"(defaults: (engine_labels: "a"), images: {"web": (engine_labels: ["b"]), "db": ()})"#);
+    let old = read_ok(r#"(defaults: (needs: "a"), images: {"web": (needs: ["b"]), "db": ()})"#);
+    let labels = |file: &Imagefile| {
+        let of = |image: &Declaration| image.engine_labels.iter().map(|word| word.text.clone()).collect();
+        file.images.iter().map(of).collect::<Vec<Vec<String>>>()
+    };
+    assert_eq!(labels(&old), labels(&new));
+    assert_eq!(new.renamed_keys, []);
+    let told = old.renamed_keys.iter().map(|key| (key.span.start, key.old, key.new));
+    assert_eq!(told.collect::<Vec<_>>(), [(12, "needs", "engine_labels"), (42, "needs", "engine_labels")]);
+}
+
+#[test]
+fn a_key_by_both_of_its_names_stands_twice_and_is_an_old_name_only_where_the_new_one_is() {
+    insta::assert_snapshot!(mistakes(r#"(images: {"a": (engine_labels: "x", needs: "y")})"#), @"1:37 the key `engine_labels` stands here twice, here by its old name `needs`");
+    insta::assert_snapshot!(mistakes(r#"(needs: "y", images: {"a": ()})"#), @"1:2 an Imagefile has no key `needs` (an Imagefile knows prefix, content_tag, vars, default, defaults, templates, groups, engines, images)");
+    for keys in [TOP_KEYS, IMAGE_KEYS, ENGINE_KEYS, GIT_KEYS] {
+        assert!(keys.iter().all(|(key, _)| *key != "needs"), "shown by `imk keys` and the schema");
+    }
 }

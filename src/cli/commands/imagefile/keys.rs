@@ -37,6 +37,6 @@ pub fn run() -> Result<(), Failure> {
 fn table(title: &str, keys: &[(&str, &str)]) {
     out::line(format_args!("{title}:"));
     for (key, meaning) in keys {
-        out::line(format_args!("  {key:<12} {meaning}"));
+        out::line(format_args!("  {key:<13} {meaning}"));
     }
 }
