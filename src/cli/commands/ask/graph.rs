@@ -1,8 +1,9 @@
 //! `imk graph`: what is built on what, as a tree, for Graphviz, for Mermaid, as JSON, for bake.
 
 mod bake;
+mod tree;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use clap::Args as Group;
@@ -22,6 +23,7 @@ use crate::syntax::resolve::How;
 
 const EXAMPLES: &str = "\
 imk graph                        a tree
+imk graph --depth 1              the images at the bottom and what is right on them
 imk graph +web --mermaid         what web is built on, as GitHub and GitLab draw it
 imk graph --dot | dot -Tsvg      as a picture
 imk graph --bake > docker-bake.json   for a day on which bake must build";
@@ -33,6 +35,9 @@ pub struct GraphArgs {
     /// Which images, with all they are built on.
     #[command(flatten)]
     pub targets: Targets,
+    /// Levels of the tree that are shown; what is further down is counted
+    #[arg(long, value_name = "LEVELS", conflicts_with = "form")]
+    pub depth: Option<usize>,
     /// In Graphviz' language
     #[arg(long, group = "form")]
     pub dot: bool,
@@ -73,7 +78,7 @@ pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
     } else if args.mermaid {
         mermaid(&order, &edges)
     } else {
-        tree(&order)
+        tree::draw(&order, args.depth)
     };
     out::text(format_args!("{text}"));
     // The others are shown: a mistake in one Dockerfile says nothing of them.
@@ -133,7 +138,9 @@ fn dot(order: &Order, edges: &dyn Fn(&str) -> Bases) -> String {
 }
 
 fn mermaid(order: &Order, edges: &dyn Fn(&str) -> Bases) -> String {
-    let number = |name: &str| order.names.iter().position(|other| other == name).unwrap_or_default();
+    let numbers: HashMap<&str, usize> =
+        order.names.iter().enumerate().map(|(number, name)| (name.as_str(), number)).collect();
+    let number = |name: &str| numbers.get(name).copied().unwrap_or_default();
     let mut text = String::from("graph LR\n");
     for name in &order.names {
         let _ = writeln!(text, "    i{}[\"{name}\"]", number(name));
@@ -143,42 +150,4 @@ fn mermaid(order: &Order, edges: &dyn Fn(&str) -> Bases) -> String {
         }
     }
     text
-}
-
-/// Every image below the bases it is built on; one with several bases stands
-/// below each, and what is below it only the first time.
-fn tree(order: &Order) -> String {
-    let mut text = String::new();
-    let mut shown = BTreeSet::new();
-    let roots: Vec<&String> =
-        order.names.iter().filter(|name| order.bases.get(*name).is_none_or(BTreeSet::is_empty)).collect();
-    for root in roots {
-        let _ = writeln!(text, "{root}");
-        branch(order, root, "", &mut shown, &mut text);
-    }
-    text
-}
-
-fn branch(order: &Order, name: &str, indent: &str, shown: &mut BTreeSet<String>, text: &mut String) {
-    if !shown.insert(name.to_owned()) {
-        return;
-    }
-    let users: Vec<&String> =
-        order.names.iter().filter(|user| order.bases.get(*user).is_some_and(|b| b.contains(name))).collect();
-    for (at, user) in users.iter().enumerate() {
-        let last = at + 1 == users.len();
-        let again = shown.contains(*user) && users_of(order, user) > 0;
-        let _ = writeln!(
-            text,
-            "{indent}{} {user}{}",
-            if last { "└──" } else { "├──" },
-            if again { " (see above)" } else { "" }
-        );
-        let deeper = format!("{indent}{}", if last { "    " } else { "│   " });
-        branch(order, user, &deeper, shown, text);
-    }
-}
-
-fn users_of(order: &Order, name: &str) -> usize {
-    order.bases.values().filter(|bases| bases.contains(name)).count()
 }
