@@ -28,7 +28,7 @@ pub(crate) fn set_remotes(session: &mut Session, order: &Order) {
         remotes.extend(state.map(|state| (url.clone(), state)));
     }
     for url in repositories {
-        let head = git_source::parse(&url).ok().and_then(|source| session.others.head(&source));
+        let head = git_source::parse(&url).ok().and_then(|source| session.git_sources.head(&source));
         let doubt = match &head {
             None => Some("nobody says where it stands"),
             Some(head) => head.away.as_deref(),

@@ -25,7 +25,7 @@ use crate::syntax::lockfile::Lockfile;
 const MAX_AGE: Duration = Duration::ZERO;
 
 /// What a session knows of other repositories.
-pub struct Others {
+pub struct GitSources {
     pub(crate) remotes: Remotes,
     pub(crate) tree: Arc<MountedTree>,
     asking: Asking,
@@ -57,7 +57,7 @@ pub struct Away {
     pub why: String,
 }
 
-impl Others {
+impl GitSources {
     pub(crate) fn new(
         root: &Path,
         state: &StateFolder,

@@ -18,7 +18,7 @@ use crate::query::effect::Effect;
 use crate::query::inputs::{Image, Workspace};
 use crate::query::snapshot::{self, Memory};
 use crate::registry::Registry;
-use crate::session::git_sources::Others;
+use crate::session::git_sources::GitSources;
 use crate::session::project::{self, Overrides, Project, ProjectError};
 use crate::session::upstream::{Asking, Upstream};
 use crate::source::locate::Located;
@@ -92,7 +92,7 @@ pub struct Session {
     /// The stage to build of the targets, whatever they declare.
     pub(crate) target: Option<String>,
     /// Other repositories, as far as images use them.
-    pub(crate) others: Others,
+    pub(crate) git_sources: GitSources,
     /// What words can mean at all, when that is narrowed: the images that changed since some commit.
     pub only: Option<BTreeSet<String>>,
     /// Somebody edits meanwhile: what editors leave for a moment does not exist.
@@ -144,7 +144,7 @@ impl Session {
         } else {
             None
         };
-        let others = Others::new(&located.root, &state, &environment, asking.offline, tree);
+        let git_sources = GitSources::new(&located.root, &state, &environment, asking.offline, tree);
         // Without the lock somebody else may be writing to the file, and it stays as it is.
         let ledger = if exclusive { Ledger::open(&state) } else { Ledger::look(&state) };
         let ledger = Arc::new(ledger.map_err(trouble)?);
@@ -152,7 +152,8 @@ impl Session {
         let repositories = project::repositories(&project);
         let remote_cache =
             RemoteCache::new(Arc::clone(&registry), repositories, &project.content_tag, asking.offline);
-        let executor = Arc::new(Executor::new(engine, ledger, evidence, others.tree(), remote_cache, cancel));
+        let executor =
+            Arc::new(Executor::new(engine, ledger, evidence, git_sources.tree(), remote_cache, cancel));
         let kept = kept.take().unwrap_or_else(|| {
             let effect: Arc<dyn Effect> = executor.clone();
             let (db, memory) = snapshot::load(&state, &effect);
@@ -174,13 +175,13 @@ impl Session {
             environment,
             overrides,
             target,
-            others,
+            git_sources,
             only: None,
             editing,
             state,
             lock,
         };
-        session.others.pin_locked(&session.project, &lock_file, locked);
+        session.git_sources.pin_locked(&session.project, &lock_file, locked);
         Ok(session)
     }
 
@@ -188,13 +189,14 @@ impl Session {
     /// asked. For looks at what might be.
     pub(crate) fn detached(located: &Located, tree: Arc<dyn SourceTree>) -> Self {
         let state = StateFolder::nowhere("this is only looked at");
-        let others = Others::new(&located.root, &state, &BTreeMap::new(), true, tree);
+        let git_sources = GitSources::new(&located.root, &state, &BTreeMap::new(), true, tree);
         let evidence = EvidenceStore::new(state.clone());
         let ledger = Arc::new(Ledger::empty());
         let upstream = Upstream::offline();
         let remote_cache = RemoteCache::new(Arc::clone(upstream.registry()), BTreeMap::new(), "", true);
         let (engine, cancel) = (Arc::new(NoEngine), Cancel::default());
-        let executor = Arc::new(Executor::new(engine, ledger, evidence, others.tree(), remote_cache, cancel));
+        let executor =
+            Arc::new(Executor::new(engine, ledger, evidence, git_sources.tree(), remote_cache, cancel));
         Self {
             environment: BTreeMap::new(),
             overrides: Overrides::default(),
@@ -206,7 +208,7 @@ impl Session {
             upstream: Arc::new(upstream),
             memory: Memory::default(),
             changed: false,
-            others,
+            git_sources,
             editing: false,
             state,
             lock: None,

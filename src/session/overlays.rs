@@ -38,7 +38,7 @@ pub struct Origin {
 
 /// The commits in use, by the folder of `.imk/git` that keeps them; none where not all are known.
 pub(crate) fn git_commits(session: &Session) -> BTreeMap<String, BTreeSet<String>> {
-    session.others.commits(session.project.images.values().flat_map(sources))
+    session.git_sources.commits(session.project.images.values().flat_map(sources))
 }
 
 /// Every repository that an image wants something of, by its address as shown, and whether it answers.
@@ -51,19 +51,19 @@ pub fn reach_others(session: &Session) -> BTreeMap<String, Result<(), RemoteErro
         .map(|source| (&source.url.shown, &source.url))
         .collect();
     let urls: Vec<&GitUrl> = urls.into_values().collect();
-    let remotes = &session.others.remotes;
+    let remotes = &session.git_sources.remotes;
     let answers = at_once(&urls, |url| remotes.reach(url));
     urls.into_iter().map(|url| url.shown.clone()).zip(answers).collect()
 }
 
 /// How many commits are kept beside these.
 pub(crate) fn unused_commits(session: &Session, folder: &str, used: &BTreeSet<String>) -> usize {
-    session.others.remotes.unused(folder, used).len()
+    session.git_sources.remotes.unused(folder, used).len()
 }
 
 /// Drops the commits that are kept beside these.
 pub(crate) fn drop_commits(session: &Session, folder: &str, used: &BTreeSet<String>) {
-    session.others.remotes.drop_unused(folder, used);
+    session.git_sources.remotes.drop_unused(folder, used);
 }
 
 /// Where the branches and tags that images use stand now, by address and name.
@@ -72,19 +72,19 @@ pub(crate) fn standing(
     images: &BTreeSet<String>,
 ) -> BTreeMap<(String, String), Result<String, RemoteError>> {
     let declared = images.iter().filter_map(|name| session.project.images.get(name));
-    session.others.standing(declared.flat_map(sources))
+    session.git_sources.standing(declared.flat_map(sources))
 }
 
 /// Has somebody told of every fetch from another repository.
 pub fn on_fetch(session: &mut Session, fetching: Fetching) {
-    session.others.remotes.on_fetch(fetching);
+    session.git_sources.remotes.on_fetch(fetching);
 }
 
 /// Where the parts of an image's context are from that are not its own folder.
 pub fn origins(session: &Session, name: &str) -> Vec<Origin> {
     let Some(declared) = session.project.images.get(name) else { return Vec::new() };
     let git = |at: &str, source: &GitSource| {
-        let found = session.others.found.get(&(source.url.shown.clone(), source.wanted.clone()));
+        let found = session.git_sources.found.get(&(source.url.shown.clone(), source.wanted.clone()));
         let commit = found.and_then(|found| Some(found.as_ref().ok()?.head.commit.clone()));
         Origin { at: at.to_owned(), from: source.shown(), commit }
     };
@@ -100,7 +100,7 @@ pub fn origins(session: &Session, name: &str) -> Vec<Origin> {
 
 /// Branches and tags that are taken as they were when last asked about.
 pub fn away(session: &Session) -> Vec<Away> {
-    let found = session.others.found.iter().filter_map(|((url, wanted), found)| {
+    let found = session.git_sources.found.iter().filter_map(|((url, wanted), found)| {
         let head = &found.as_ref().ok()?.head;
         Some(Away {
             url: url.clone(),
@@ -118,10 +118,10 @@ pub(crate) fn mount_contexts(session: &mut Session) {
     if session.project.images.values().all(|declared| declared.git.is_none()) {
         return;
     }
-    session.others.look_up(session.project.images.values().filter_map(|declared| declared.git.as_ref()));
+    session.git_sources.look_up(session.project.images.values().filter_map(|declared| declared.git.as_ref()));
     for declared in session.project.images.values_mut() {
         let Some(source) = &declared.git else { continue };
-        let Ok(tree) = session.others.source(source) else { continue };
+        let Ok(tree) = session.git_sources.source(source) else { continue };
         let paths = &mut declared.paths;
         if let Some(base) = paths.dockerfile.strip_suffix("/Dockerfile")
             && base == paths.context
@@ -130,13 +130,13 @@ pub(crate) fn mount_contexts(session: &mut Session) {
         {
             paths.dockerfile = format!("{base}/Containerfile");
         }
-        session.others.tree.mount(&paths.context, tree);
+        session.git_sources.tree.mount(&paths.context, tree);
     }
 }
 
 /// Why an image's context is not shown, if it is from git and cannot be had.
 pub(crate) fn not_mounted(session: &Session, declared: &Declared) -> Option<Problem> {
-    let (why, hint) = session.others.source(declared.git.as_ref()?).err()?;
+    let (why, hint) = session.git_sources.source(declared.git.as_ref()?).err()?;
     Some(problem(session, declared.context_place, why, hint))
 }
 
@@ -153,7 +153,7 @@ pub(crate) fn look_up_overlays(session: &mut Session, order: &Order) {
             wanted.extend(git);
         }
     }
-    session.others.look_up(wanted.into_iter());
+    session.git_sources.look_up(wanted.into_iter());
 }
 
 /// What is put over the context of an image.
@@ -164,7 +164,7 @@ pub(crate) fn overlays(session: &Session, name: &str) -> Result<Vec<Overlay>, Pr
     let Some(declared) = session.project.images.get(name) else { return Ok(Vec::new()) };
     let mut overlays = Vec::new();
     if let Some(source) = &declared.git {
-        let tree = session.others.source(source);
+        let tree = session.git_sources.source(source);
         let tree = tree.map_err(|(why, hint)| problem(session, declared.context_place, why, hint))?;
         overlays.push(Overlay { at: String::new(), from: Place::Tree(SharedTree::new(tree)) });
     }
@@ -173,7 +173,7 @@ pub(crate) fn overlays(session: &Session, name: &str) -> Result<Vec<Overlay>, Pr
             OverlaySource::Path(path) => Place::Path(path.clone()),
             OverlaySource::Git(source) => {
                 let tree = session
-                    .others
+                    .git_sources
                     .source(source)
                     .map_err(|(why, hint)| problem(session, Some(overlay.span), why, hint));
                 Place::Tree(SharedTree::new(tree?))

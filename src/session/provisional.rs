@@ -38,7 +38,7 @@ fn own_doubts(session: &Session, name: &str) -> BTreeSet<Doubt> {
     }
     let declared = session.project.images.get(name);
     for source in declared.into_iter().flat_map(git_sources::sources) {
-        let Some(head) = session.others.found_head(source) else { continue };
+        let Some(head) = session.git_sources.found_head(source) else { continue };
         let is_pinned = head.when == 0 || matches!(source.wanted, Wanted::Commit(_));
         let why = match &head.away {
             Some(why) => why.clone(),

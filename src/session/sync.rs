@@ -118,7 +118,7 @@ fn set_target(session: &mut Session, words: &[String]) -> Result<(), SyncError> 
 /// See [`SyncError`].
 pub fn choose(session: &mut Session, words: &[String]) -> Result<BTreeSet<String>, SyncError> {
     // Names are known without asking anybody.
-    session.others.ask_nobody();
+    session.git_sources.ask_nobody();
     inputs::sync_images(session);
     targets(session, words)
 }

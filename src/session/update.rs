@@ -122,7 +122,7 @@ pub fn update(session: &mut Session, words: &[String]) -> Result<Update, SyncErr
     let mut moves: Vec<Move> = moves.into_values().collect();
     moves.extend(update_git(session, words, &mut lock)?);
     session.upstream.relock(lock.clone());
-    session.others.pin_locked(&session.project, &lock, false);
+    session.git_sources.pin_locked(&session.project, &lock, false);
     Ok(Update { moves, lock })
 }
 
