@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::EngineError;
-use crate::gc::engine_images::{self, Held, Stays};
+use crate::gc::engine_images::{self, OwnedImage, Stays};
 use crate::session::inputs;
 use crate::session::open::Session;
 use crate::session::removed_images;
@@ -33,9 +33,9 @@ pub struct Cleaning {
     /// Builds that are forgotten.
     pub builds: usize,
     /// Images on the engines.
-    pub images: Vec<Held>,
+    pub images: Vec<OwnedImage>,
     /// Images that stay, and why.
-    pub stays: Vec<(Held, Stays)>,
+    pub stays: Vec<(OwnedImage, Stays)>,
 }
 
 /// What `clean` would take away.
@@ -86,8 +86,8 @@ pub fn to_clean(session: &Session, extent: Extent<'_>, images: bool) -> Result<C
                 .iter()
                 .filter(concerns)
                 .filter(|record| !others.contains(&(&record.engine, &record.id)));
-            let mut held: Vec<Held> = engine_images::held(node, own)?.into_values().collect();
-            engine_images::weigh(node, &mut held);
+            let mut held: Vec<OwnedImage> = engine_images::owned_images(node, own)?.into_values().collect();
+            engine_images::ask_sizes(node, &mut held);
             let containers = node.engine.containers()?;
             for held in held {
                 match engine_images::may_go(session, &held, &containers) {
@@ -107,7 +107,7 @@ pub fn to_clean(session: &Session, extent: Extent<'_>, images: bool) -> Result<C
 pub fn clean(session: &mut Session, extent: Extent<'_>, mut cleaning: Cleaning) -> std::io::Result<Cleaning> {
     let mut gone = Vec::new();
     for held in std::mem::take(&mut cleaning.images) {
-        match engine_images::let_go(session, &held) {
+        match engine_images::remove_image(session, &held) {
             Ok(()) => gone.push(held),
             Err(why) => cleaning.stays.push((held, why)),
         }
@@ -134,7 +134,7 @@ fn forget_results(session: &mut Session, names: &BTreeSet<String>) {
 }
 
 /// The bytes of some images at most: layers that they share are counted for each.
-pub fn at_most<'h>(images: impl IntoIterator<Item = &'h Held>) -> u64 {
+pub fn at_most<'h>(images: impl IntoIterator<Item = &'h OwnedImage>) -> u64 {
     let sizes: BTreeMap<_, _> =
         images.into_iter().map(|held| ((&held.engine, &held.id), held.size.unwrap_or_default())).collect();
     sizes.values().sum()

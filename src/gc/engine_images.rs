@@ -1,4 +1,4 @@
-//! What imk has on the engines for this repository, and its removal without force.
+//! Images on the engines that imk built for this repository, and their removal without force.
 //!
 //! An image is imk's when the ledger has its id. It goes only when all its names are of imk's
 //! giving and no container uses it; whoever else named it or uses it keeps it. Decides nothing
@@ -19,7 +19,7 @@ const SIZES_AT_ONCE: usize = 4;
 
 /// An image on an engine that imk built here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct OwnedImage {
     /// The engine that has it, by its name.
     pub engine: String,
     /// Its id.
@@ -49,17 +49,17 @@ pub enum Stays {
 ///
 /// # Errors
 /// When the engine does not say.
-pub(crate) fn held<'r>(
+pub(crate) fn owned_images<'r>(
     node: &Node,
     records: impl Iterator<Item = &'r Record>,
-) -> Result<BTreeMap<ImageId, Held>, EngineError> {
+) -> Result<BTreeMap<ImageId, OwnedImage>, EngineError> {
     let engine = node.engine.identity()?.id;
-    let mut held: BTreeMap<ImageId, Held> = BTreeMap::new();
+    let mut held: BTreeMap<ImageId, OwnedImage> = BTreeMap::new();
     for record in records.filter(|record| record.engine == engine) {
         let id = ImageId(record.id.clone());
         let (images, tags) = (BTreeSet::new(), BTreeSet::new());
         let engine = node.name.clone();
-        let new = Held { engine, id: id.clone(), images, tags, size: None, at: 0 };
+        let new = OwnedImage { engine, id: id.clone(), images, tags, size: None, at: 0 };
         let held = held.entry(id).or_insert(new);
         held.images.insert(record.image.clone());
         held.at = held.at.max(record.at);
@@ -76,7 +76,7 @@ pub(crate) fn held<'r>(
 }
 
 /// Asks the engine for sizes, a few at a time, and puts the images in order: by name, the oldest in front.
-pub(super) fn weigh(node: &Node, held: &mut [Held]) {
+pub(super) fn ask_sizes(node: &Node, held: &mut [OwnedImage]) {
     held.sort_by(|a, b| (&a.images, a.at, &a.id).cmp(&(&b.images, b.at, &b.id)));
     let sizes = several_at_once(SIZES_AT_ONCE, held, |held| {
         node.engine.inspect(&held.id.0).ok().flatten().map(|info| info.size)
@@ -92,7 +92,7 @@ pub(super) fn weigh(node: &Node, held: &mut [Held]) {
 /// Who has.
 pub(crate) fn may_go(
     session: &Session,
-    held: &Held,
+    held: &OwnedImage,
     containers: &BTreeMap<ImageId, BTreeSet<String>>,
 ) -> Result<(), Stays> {
     if let Some(users) = containers.get(&held.id) {
@@ -112,7 +112,7 @@ pub(crate) fn may_go(
 ///
 /// # Errors
 /// Why it is still there.
-pub(crate) fn let_go(session: &Session, held: &Held) -> Result<(), Stays> {
+pub(crate) fn remove_image(session: &Session, held: &OwnedImage) -> Result<(), Stays> {
     let pool = session.executor.pool();
     let Some(node) = pool.named(&held.engine) else { return Ok(()) };
     let engine = &node.engine;

@@ -23,7 +23,7 @@ use crate::engine::{EngineError, ImageId, Node};
 use crate::exec::executor::PIN;
 use crate::exec::journey::is_of_journey;
 use crate::exec::remote_cache::CacheLookup;
-use crate::gc::engine_images::{self, Held, Stays};
+use crate::gc::engine_images::{self, OwnedImage, Stays};
 use crate::model::hash::ContentHash;
 use crate::model::reason::Code;
 use crate::plan::verdicts::{Found, Plan, Verdict};
@@ -61,11 +61,11 @@ pub enum Why {
 #[derive(Debug, Default)]
 pub struct Sweep {
     /// Images on the engines.
-    pub images: Vec<(Held, Why)>,
+    pub images: Vec<(OwnedImage, Why)>,
     /// Names that imk gave for a moment and that stayed behind, each after the name of its engine.
     pub names: Vec<(String, String)>,
     /// Images that nothing here needs and that stay, and why.
-    pub stays: Vec<(Held, Stays)>,
+    pub stays: Vec<(OwnedImage, Stays)>,
     /// Builds of images that are no more declared, and whose results are gone.
     pub builds: usize,
     /// Files of the state.
@@ -107,7 +107,7 @@ pub fn sweep(session: &Session, synced: &Synced, plan: &Plan, options: &GcOption
 pub fn carry_out(session: &mut Session, synced: &Synced, mut sweep: Sweep) -> std::io::Result<Sweep> {
     let mut gone = Vec::new();
     for (held, why) in std::mem::take(&mut sweep.images) {
-        match engine_images::let_go(session, &held) {
+        match engine_images::remove_image(session, &held) {
             Ok(()) => gone.push((held, why)),
             Err(stays) => sweep.stays.push((held, stays)),
         }
@@ -151,7 +151,7 @@ fn sweep_engine(
     let engine = node.engine.identity()?.id;
     let (builds, left) = (session.executor.ledger.records(), session.executor.ledger.left());
     let records: Vec<&Record> = builds.iter().chain(&left).filter(|record| record.engine == engine).collect();
-    let mut held = engine_images::held(node, records.iter().copied())?;
+    let mut held = engine_images::owned_images(node, records.iter().copied())?;
     let declared = all_declared(session);
     let released = if options.published { released(session, plan) } else { BTreeSet::new() };
     let mut kept = reached(session, node, synced, plan, &records, &held)?;
@@ -161,8 +161,8 @@ fn sweep_engine(
     let names = left_behind(session, node, &kept)?.into_iter();
     sweep.names.extend(names.map(|name| (node.name.clone(), name)));
     held.retain(|id, _| !kept.contains(id));
-    let mut loose: Vec<Held> = held.into_values().collect();
-    engine_images::weigh(node, &mut loose);
+    let mut loose: Vec<OwnedImage> = held.into_values().collect();
+    engine_images::ask_sizes(node, &mut loose);
     for held in loose {
         let why = match () {
             () if released.contains(&held.id) => Why::Published,
@@ -184,7 +184,7 @@ fn reached(
     synced: &Synced,
     plan: &Plan,
     records: &[&Record],
-    held: &BTreeMap<ImageId, Held>,
+    held: &BTreeMap<ImageId, OwnedImage>,
 ) -> Result<BTreeSet<ImageId>, EngineError> {
     let mut kept: BTreeSet<ImageId> = plan.results.values().map(|found| found.id.clone()).collect();
     let elsewhere = declared_elsewhere(session);

@@ -11,7 +11,7 @@ use crate::cli::failure::{Failure, sync_error};
 use crate::cli::{open, out, synced, table};
 use crate::engine::Cancel;
 use crate::gc::clean::{self, Cleaning, Extent, at_most};
-use crate::gc::engine_images::{Held, Stays};
+use crate::gc::engine_images::{OwnedImage, Stays};
 use crate::session::open::Session;
 use crate::session::sync;
 
@@ -80,7 +80,7 @@ fn tell(session: &Session, cleaning: &Cleaning, would: &str) {
 }
 
 /// `web 0123456789ab (team/web:latest)`.
-pub fn image(held: &Held) -> String {
+pub fn image(held: &OwnedImage) -> String {
     let names = held.images.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     let tags: Vec<&str> = held.tags.iter().map(String::as_str).collect();
     let tags = if tags.is_empty() { "no name".to_owned() } else { tags.join(", ") };
@@ -93,12 +93,12 @@ pub fn on(engine: &str) -> String {
 }
 
 /// What an image takes, at most: layers are shared.
-pub fn size(held: &Held) -> String {
+pub fn size(held: &OwnedImage) -> String {
     held.size.map_or_else(|| "an unknown size".into(), table::size)
 }
 
 /// Images that stay though nothing of imk's needs them.
-pub fn stays(stays: &[(Held, Stays)]) {
+pub fn stays(stays: &[(OwnedImage, Stays)]) {
     for (held, why) in stays {
         let quoted = |names: &mut dyn Iterator<Item = &String>| {
             names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
