@@ -11,7 +11,7 @@ use crate::cli::{embedded, engines, locate, out, overrides, registries};
 use crate::embedded::NAME;
 use crate::engine::{Cancel, Environment, NoEngine};
 use crate::explain::affected::{Affected, affected};
-use crate::explain::tree_state::{Asked, States, StatesError};
+use crate::explain::tree_state::{Asked, TreeState, TreeStateError};
 use crate::registry::{OciRegistry, Registry};
 use crate::session::open::{Kept, OpenError, Opening, Session};
 use crate::session::overlays;
@@ -86,7 +86,7 @@ pub fn since(
     let overrides = overrides::overrides(global);
     let asked = Asked { located, named: global.file.is_some(), overrides: &overrides };
     let before = git.tree(&git.since(rev)?)?;
-    let affected = affected(&asked, &before, after).map_err(|error| states_error(error, after))?;
+    let affected = affected(&asked, &before, after).map_err(|error| tree_state_error(error, after))?;
     if affected.nothing_before.is_some() {
         out::warning(format_args!(
             "nothing can be said of the images at `{rev}`: every image counts as changed"
@@ -96,21 +96,21 @@ pub fn since(
 }
 
 /// The images of the disk, without engine, ledger and state.
-pub fn states_of_disk(global: &Global, located: &Located) -> Result<States, Failure> {
+pub fn tree_state_of_disk(global: &Global, located: &Located) -> Result<TreeState, Failure> {
     let state = locate::state(global, located)?;
     let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &state)?);
     let overrides = overrides::overrides(global);
     let asked = Asked { located, named: global.file.is_some(), overrides: &overrides };
-    States::of(&asked, Arc::clone(&tree), || discover(&located.root, &state))
-        .map_err(|error| states_error(error, &*tree))
+    TreeState::of(&asked, Arc::clone(&tree), || discover(&located.root, &state))
+        .map_err(|error| tree_state_error(error, &*tree))
 }
 
 /// Why nothing can be said of the images of a tree.
-pub fn states_error(error: StatesError, tree: &dyn SourceTree) -> Failure {
+pub fn tree_state_error(error: TreeStateError, tree: &dyn SourceTree) -> Failure {
     let text_of = |path: &str| String::from_utf8(tree.read(path).ok()??).ok();
     match error {
-        StatesError::Project(error) => open_error(OpenError::Project(error), text_of),
-        StatesError::Circles(problems) => Failure::problems(&problems, text_of),
+        TreeStateError::Project(error) => open_error(OpenError::Project(error), text_of),
+        TreeStateError::Circles(problems) => Failure::problems(&problems, text_of),
     }
 }
 

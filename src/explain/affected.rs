@@ -2,30 +2,30 @@
 //!
 //! Knows commits and states; builds nothing and asks nobody.
 
-use crate::explain::tree_state::{Asked, Differing, States, StatesError};
+use crate::explain::tree_state::{Asked, Differing, TreeState, TreeStateError};
 use crate::session::project::ProjectError;
 use crate::source::git::GitTree;
 
 /// What a change concerns.
 pub struct Affected {
     /// The images after it.
-    pub after: States,
+    pub after: TreeState,
     /// Those that are not what they were, in building order.
     pub images: Vec<Differing>,
     /// Why nothing is known of the images before, so that all are concerned: there were none, or with mistakes.
-    pub nothing_before: Option<StatesError>,
+    pub nothing_before: Option<TreeStateError>,
 }
 
 /// The images of `after` that `before` has not, or has as others.
 ///
 /// # Errors
 /// When those of `after` cannot be told. Where those of `before` cannot, every image is concerned.
-pub fn affected(asked: &Asked<'_>, before: &GitTree, after: &GitTree) -> Result<Affected, StatesError> {
-    let after = States::of_git(asked, after)?;
-    let (images, nothing_before) = match States::of_git(asked, before) {
+pub fn affected(asked: &Asked<'_>, before: &GitTree, after: &GitTree) -> Result<Affected, TreeStateError> {
+    let after = TreeState::of_git(asked, after)?;
+    let (images, nothing_before) = match TreeState::of_git(asked, before) {
         Ok(before) => (after.differing(Some(&before)), None),
-        Err(StatesError::Project(ProjectError::Unreadable(error))) => {
-            return Err(StatesError::Project(ProjectError::Unreadable(error)));
+        Err(TreeStateError::Project(ProjectError::Unreadable(error))) => {
+            return Err(TreeStateError::Project(ProjectError::Unreadable(error)));
         }
         Err(error) => (after.differing(None), Some(error)),
     };

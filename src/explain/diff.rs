@@ -1,7 +1,7 @@
 //! Two builds side by side: what went into the one and not into the other.
 //!
 //! A build is named as `IMAGE@3`, by the beginning of its key, or by a tag or id of the
-//! engine. Two commits are compared by their states (`states.rs`). Knows the
+//! engine. Two commits are compared by the states of their trees (`tree_state.rs`). Knows the
 //! ledger and the evidence; makes no words.
 
 use crate::explain::published_builds;

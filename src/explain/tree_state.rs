@@ -1,4 +1,4 @@
-//! What all images are at one tree, without an engine and without the ledger, and how two such states differ.
+//! The state of all images at one tree, without an engine and without the ledger, and how two such states differ.
 //!
 //! Commits, the work tree as git would commit it, and the disk under a
 //! supposition are compared this way. The content of a base is its key: an image
@@ -39,10 +39,10 @@ pub struct Asked<'a> {
 }
 
 /// All images at one tree.
-pub struct States {
+pub struct TreeState {
     /// To ask pure questions of: its inputs are those of the tree.
     pub session: Session,
-    /// What the session was told: names in building order, edges, and where files are.
+    /// The session's view of the tree: names in building order, edges, and where files are.
     pub synced: Synced,
     /// The images.
     pub images: BTreeMap<String, State>,
@@ -53,7 +53,7 @@ pub struct States {
 pub struct State {
     /// Everything that counts, bases included.
     pub key: ContentHash,
-    /// What counts of the image itself.
+    /// The parts of its own key, bases aside.
     pub parts: Vec<Part>,
     /// The keys of its bases.
     pub on: Vec<Part>,
@@ -75,19 +75,19 @@ pub struct Differing {
 
 /// Why there are no states.
 #[derive(Debug)]
-pub enum StatesError {
+pub enum TreeStateError {
     /// The Imagefile, or git.
     Project(ProjectError),
     /// Images in circles.
     Circles(Vec<Problem>),
 }
 
-impl States {
+impl TreeState {
     /// The states of all images of a commit, or of the work tree as git would commit it.
     ///
     /// # Errors
-    /// See [`StatesError`]. An image with mistakes is a state like others.
-    pub fn of_git(asked: &Asked<'_>, tree: &GitTree) -> Result<Self, StatesError> {
+    /// See [`TreeStateError`]. An image with mistakes is a state like others.
+    pub fn of_git(asked: &Asked<'_>, tree: &GitTree) -> Result<Self, TreeStateError> {
         let located = tree.located(asked.located, asked.named).map_err(unreadable)?;
         let shared: Arc<dyn SourceTree> = Arc::new(tree.clone());
         Self::of(&Asked { located: &located, ..asked.clone() }, shared, || tree.recipes())
@@ -96,15 +96,15 @@ impl States {
     /// The states of all images of any tree.
     ///
     /// # Errors
-    /// See [`StatesError`].
+    /// See [`TreeStateError`].
     pub fn of(
         asked: &Asked<'_>,
         tree: Arc<dyn SourceTree>,
         recipes: impl FnOnce() -> Result<Vec<String>, ReadError>,
-    ) -> Result<Self, StatesError> {
+    ) -> Result<Self, TreeStateError> {
         let mut session = Session::detached(asked.located, Arc::clone(&tree));
-        session.project =
-            project::read(asked.located, &*tree, recipes, asked.overrides).map_err(StatesError::Project)?;
+        session.project = project::read(asked.located, &*tree, recipes, asked.overrides)
+            .map_err(TreeStateError::Project)?;
         session.upstream.relock(session.project.lock.clone());
         inputs::sync_images(&mut session);
         let all: Vec<String> = session.project.images.keys().cloned().collect();
@@ -260,15 +260,15 @@ fn first(problems: &[Problem]) -> String {
 }
 
 /// All names are known and nothing must be locked here: circles are what is left.
-fn circles(error: SyncError) -> StatesError {
+fn circles(error: SyncError) -> TreeStateError {
     match error {
         SyncError::Cycles(problems) | SyncError::Unlocked(problems) | SyncError::SharedTags(problems) => {
-            StatesError::Circles(problems)
+            TreeStateError::Circles(problems)
         }
-        SyncError::Unknown(_) => StatesError::Circles(Vec::new()),
+        SyncError::Unknown(_) => TreeStateError::Circles(Vec::new()),
     }
 }
 
-fn unreadable(error: ReadError) -> StatesError {
-    StatesError::Project(ProjectError::Unreadable(error))
+fn unreadable(error: ReadError) -> TreeStateError {
+    TreeStateError::Project(ProjectError::Unreadable(error))
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::build::schedule::Schedule;
-use crate::explain::tree_state::{Asked, Differing, States, StatesError};
+use crate::explain::tree_state::{Asked, Differing, TreeState, TreeStateError};
 use crate::model::part::Part;
 use crate::model::reason::{Code, Reason};
 use crate::query::graph::Order;
@@ -64,14 +64,14 @@ pub fn what_if(
     what: &Suppositions,
     ledger: &Ledger,
     jobs: usize,
-) -> Result<Answer, StatesError> {
+) -> Result<Answer, TreeStateError> {
     let plain: Arc<dyn SourceTree> = Arc::<DiskTree>::clone(disk);
-    let before = States::of(asked, plain, &discover)?;
+    let before = TreeState::of(asked, plain, &discover)?;
     let mut overrides = asked.overrides.clone();
     overrides.args.extend(what.args.clone());
     let supposed: Arc<dyn SourceTree> = Arc::new(Supposed::new(Arc::clone(disk), what.files.clone()));
     let asked = Asked { overrides: &overrides, ..asked.clone() };
-    let mut after = States::of(&asked, supposed, || discovered(&discover()?, &what.files))?;
+    let mut after = TreeState::of(&asked, supposed, || discovered(&discover()?, &what.files))?;
     // A Dockerfile of another content may say anything: all who are built by it are.
     for (name, declared) in &after.session.project.images.clone() {
         let path = &declared.paths.dockerfile;
@@ -126,7 +126,7 @@ fn discovered(found: &[String], files: &Supposition) -> Result<Vec<String>, Read
 }
 
 /// Supposes that a base outside is another image; false when nothing is built on it.
-fn suppose_outside(states: &mut States, wanted: &str) -> bool {
+fn suppose_outside(state: &mut TreeState, wanted: &str) -> bool {
     let is_it = |part: &Part| {
         let reference = part.name.split(" for ").next().unwrap_or_default();
         let name = reference.rsplit_once('@').map_or(reference, |(name, _)| name);
@@ -134,7 +134,7 @@ fn suppose_outside(states: &mut States, wanted: &str) -> bool {
         let untagged = name[slash..].find(':').map_or(name, |colon| &name[..slash + colon]);
         part.code == Code::Upstream && [reference, name, untagged].contains(&wanted)
     };
-    let found: Vec<(String, Part)> = states
+    let found: Vec<(String, Part)> = state
         .images
         .iter()
         .flat_map(|(image, state)| {
@@ -142,7 +142,7 @@ fn suppose_outside(states: &mut States, wanted: &str) -> bool {
         })
         .collect();
     for (image, part) in &found {
-        states.suppose(image, &Part { value: "another image".into(), ..part.clone() });
+        state.suppose(image, &Part { value: "another image".into(), ..part.clone() });
     }
     !found.is_empty()
 }

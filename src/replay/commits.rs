@@ -41,7 +41,7 @@ pub struct Asked {
     pub named: bool,
 }
 
-type States = BTreeMap<String, Arc<ImageState>>;
+type ImageStates = BTreeMap<String, Arc<ImageState>>;
 
 /// Replays history.
 ///
@@ -80,9 +80,9 @@ struct Walk<'a> {
     asked: &'a Asked,
     seen: Seen,
     /// By commit.
-    states: HashMap<String, Arc<States>>,
+    states: HashMap<String, Arc<ImageStates>>,
     /// Of the commit visited last: stands in for parents outside the range.
-    last: Arc<States>,
+    last: Arc<ImageStates>,
     /// Words that have meant nothing so far.
     unknown: BTreeSet<String>,
 }
@@ -98,7 +98,7 @@ struct Seen {
 impl Walk<'_> {
     fn visit(&mut self, store: &Arc<GitStore>, commit: &Commit) -> Step {
         let most = if self.asked.first_parent { 1 } else { usize::MAX };
-        let parents: Vec<Arc<States>> =
+        let parents: Vec<Arc<ImageStates>> =
             commit.parents.iter().take(most).filter_map(|parent| self.states.get(parent).cloned()).collect();
         let parents = if parents.is_empty() { vec![Arc::clone(&self.last)] } else { parents };
         let mut step = Step {
@@ -176,11 +176,11 @@ impl Walk<'_> {
     fn images(
         &mut self,
         step: &mut Step,
-        parents: &[Arc<States>],
+        parents: &[Arc<ImageStates>],
         tree: &Arc<GitTree>,
         synced: &Synced,
-    ) -> States {
-        let mut states = States::new();
+    ) -> ImageStates {
+        let mut states = ImageStates::new();
         for name in &synced.order.names {
             let old = parents.iter().find_map(|states| states.get(name));
             match self.image(step, name, parents, tree, synced, &states) {
@@ -211,10 +211,10 @@ impl Walk<'_> {
         &self,
         step: &Step,
         name: &str,
-        parents: &[Arc<States>],
+        parents: &[Arc<ImageStates>],
         tree: &Arc<GitTree>,
         synced: &Synced,
-        states: &States,
+        states: &ImageStates,
     ) -> Result<ImageState, String> {
         let db = self.session.db();
         let image = self.session.input(name).ok_or("it is not declared")?;

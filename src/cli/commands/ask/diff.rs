@@ -9,7 +9,7 @@ use crate::cli::failure::{Failure, sync_error};
 use crate::cli::{locate, open, out, overrides};
 use crate::engine::Cancel;
 use crate::explain::diff::{self, NoBuild};
-use crate::explain::tree_state::{Asked, Differing, States};
+use crate::explain::tree_state::{Asked, Differing, TreeState};
 use crate::explain::why::Chain;
 use crate::model::reason::Reason;
 use crate::session::open::Session;
@@ -119,9 +119,9 @@ fn revisions(
     let located = locate::located(global)?;
     let overrides = overrides::overrides(global);
     let asked = Asked { located: &located, named: global.file.is_some(), overrides: &overrides };
-    let states = |commit: &Commit| -> Result<States, Failure> {
+    let states = |commit: &Commit| -> Result<TreeState, Failure> {
         let tree = git.tree(commit)?;
-        States::of_git(&asked, &tree).map_err(|error| open::states_error(error, &tree))
+        TreeState::of_git(&asked, &tree).map_err(|error| open::tree_state_error(error, &tree))
     };
     let (old, mut new) = (states(before)?, states(after)?);
     let mut differing = new.differing(Some(&old));

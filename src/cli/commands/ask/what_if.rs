@@ -67,7 +67,7 @@ pub fn run(global: &Global, args: &WhatIfArgs) -> Result<(), Failure> {
     let jobs = args.jobs.map_or_else(build::processors, usize::from);
     let find = || discover(&located.root, &state);
     let answer = what_if(&asked, &disk, find, &what, &ledger, jobs)
-        .map_err(|error| open::states_error(error, &*disk))?;
+        .map_err(|error| open::tree_state_error(error, &*disk))?;
     if let Some(base) = answer.unknown.first() {
         let message = format!("no image is built on `{base}`");
         return Err(Failure::with_hint(message, "`imk graph` shows what is built on what"));

@@ -7,7 +7,7 @@ use crate::cli::args::Global;
 use crate::cli::failure::Failure;
 use crate::cli::words::rule;
 use crate::cli::{locate, open, out};
-use crate::explain::tree_state::States;
+use crate::explain::tree_state::TreeState;
 use crate::explain::who_uses::{self, Reading};
 
 const EXAMPLES: &str = "\
@@ -30,15 +30,14 @@ pub struct WhoUsesArgs {
 
 pub fn run(global: &Global, args: &WhoUsesArgs) -> Result<(), Failure> {
     let located = locate::located(global)?;
-    let states = open::states_of_disk(global, &located)?;
-    for (name, why) in states.images.iter().filter_map(|(name, state)| Some((name, state.mistake.as_ref()?)))
-    {
+    let state = open::tree_state_of_disk(global, &located)?;
+    for (name, why) in state.images.iter().filter_map(|(name, image)| Some((name, image.mistake.as_ref()?))) {
         out::warning(format_args!("`{name}` has mistakes, and what it uses is not known: {why}"));
     }
-    let is_image = !args.what.contains('/') && states.images.contains_key(&args.what);
+    let is_image = !args.what.contains('/') && state.images.contains_key(&args.what);
     match is_image {
-        true => image(&states, args),
-        false => file(&states, args, &locate::path(global, &located, &args.what)?),
+        true => image(&state, args),
+        false => file(&state, args, &locate::path(global, &located, &args.what)?),
     }
     .map(|any| {
         if !any && !args.json {
@@ -47,8 +46,8 @@ pub fn run(global: &Global, args: &WhoUsesArgs) -> Result<(), Failure> {
     })
 }
 
-fn image(states: &States, args: &WhoUsesArgs) -> Result<bool, Failure> {
-    let users = who_uses::users(&states.session, &states.synced, &args.what);
+fn image(state: &TreeState, args: &WhoUsesArgs) -> Result<bool, Failure> {
+    let users = who_uses::users(&state.session, &state.synced, &args.what);
     if args.json {
         out::json(&json!({"image": args.what, "users": users}));
     } else {
@@ -60,11 +59,11 @@ fn image(states: &States, args: &WhoUsesArgs) -> Result<bool, Failure> {
     Ok(!users.is_empty())
 }
 
-fn file(states: &States, args: &WhoUsesArgs, path: &str) -> Result<bool, Failure> {
-    let readers = Reading::new(&states.session, &states.synced).readers(path)?;
+fn file(state: &TreeState, args: &WhoUsesArgs, path: &str) -> Result<bool, Failure> {
+    let readers = Reading::new(&state.session, &state.synced).readers(path)?;
     if args.json {
         let with = readers.iter().map(|reader| {
-            let users = who_uses::users(&states.session, &states.synced, &reader.image);
+            let users = who_uses::users(&state.session, &state.synced, &reader.image);
             let users: Vec<String> = users.into_iter().map(|user| user.image).collect();
             json!({"image": reader.image, "read_by": reader.by, "users": users})
         });
@@ -82,7 +81,7 @@ fn file(states: &States, args: &WhoUsesArgs, path: &str) -> Result<bool, Failure
     let direct = |name: &str| readers.iter().any(|reader| reader.image == name);
     let mut told: Vec<String> = Vec::new();
     for user in
-        readers.iter().flat_map(|reader| who_uses::users(&states.session, &states.synced, &reader.image))
+        readers.iter().flat_map(|reader| who_uses::users(&state.session, &state.synced, &reader.image))
     {
         if !direct(&user.image) && !told.contains(&user.image) {
             out::line(format_args!("{}", user.way.join(" ← ")));
