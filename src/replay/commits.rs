@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::causes::{self, ImageState};
 use super::costs::{Job, Replay, Step};
 use super::rules;
-use super::tree_cursor::Turning;
+use super::tree_cursor::TreeCursor;
 use crate::model::hash::ContentHash;
 use crate::model::part::Part;
 use crate::model::reason::{Code, Reason};
@@ -53,7 +53,7 @@ pub fn replay(located: &Located, overrides: &Overrides, asked: &Asked) -> Result
     let Some(first) = history.start.as_ref().or(history.commits.first()) else {
         return Ok(Replay { start: history.start, steps: Vec::new(), unknown: BTreeSet::new() });
     };
-    let tree = Arc::new(Turning::new(store.tree(first)?));
+    let tree = Arc::new(TreeCursor::new(store.tree(first)?));
     let mut walk = Walk {
         session: Session::detached(located, tree.clone()),
         tree,
@@ -74,7 +74,7 @@ pub fn replay(located: &Located, overrides: &Overrides, asked: &Asked) -> Result
 
 struct Walk<'a> {
     session: Session,
-    tree: Arc<Turning>,
+    tree: Arc<TreeCursor>,
     located: &'a Located,
     overrides: &'a Overrides,
     asked: &'a Asked,
@@ -130,7 +130,7 @@ impl Walk<'_> {
         commit: &Commit,
     ) -> Result<Option<(Arc<GitTree>, Synced)>, String> {
         let tree = Arc::new(store.tree(commit).map_err(|error| error.to_string())?);
-        self.tree.turn(&tree);
+        self.tree.move_to(&tree);
         match self.project_of(&tree) {
             Ok(()) => {}
             Err(ProjectError::Nothing { .. }) => return Ok(None),

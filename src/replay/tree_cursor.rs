@@ -7,17 +7,17 @@ use crate::model::file::UsedFiles;
 use crate::source::git::GitTree;
 use crate::source::tree::{ReadError, Selected, Selection, SourceTree};
 
-/// The files of the commit that it was last turned to.
-pub struct Turning(RwLock<Arc<GitTree>>);
+/// The files of the commit that it was last moved to.
+pub struct TreeCursor(RwLock<Arc<GitTree>>);
 
-impl Turning {
+impl TreeCursor {
     /// Begins at a commit.
     pub fn new(tree: GitTree) -> Self {
         Self(RwLock::new(Arc::new(tree)))
     }
 
-    /// Turns to another.
-    pub fn turn(&self, tree: &Arc<GitTree>) {
+    /// Moves to another commit.
+    pub fn move_to(&self, tree: &Arc<GitTree>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(tree);
     }
 
@@ -26,7 +26,7 @@ impl Turning {
     }
 }
 
-impl SourceTree for Turning {
+impl SourceTree for TreeCursor {
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
         self.now().read(path)
     }
