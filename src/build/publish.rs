@@ -36,13 +36,13 @@ const ROUNDS: usize = 3;
 
 /// What became of an image at its registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shelved {
+pub enum Publication {
     /// It is there, and these tags were moved to it.
-    There { at: String, moved: Vec<String> },
+    Done { at: String, moved: Vec<String> },
     /// Another machine's result of the same key is there: it must be taken first.
-    Elsewhere,
+    Overtaken,
     /// Its name names no registry.
-    Nowhere,
+    NoRegistry,
 }
 
 /// Publishes one result, its inputs and its tags.
@@ -55,13 +55,13 @@ pub(super) fn publish(
     image: Image,
     built: &Built,
     tags: &[String],
-) -> Result<Shelved, PublishError> {
+) -> Result<Publication, PublishError> {
     let name = image.name(db);
-    let Some(mut there) = executor.publish(name, built)? else { return Ok(Shelved::Nowhere) };
+    let Some(mut there) = executor.publish(name, built)? else { return Ok(Publication::NoRegistry) };
     let mut moved = BTreeSet::new();
     for _ in 0..ROUNDS {
         if there.content != built.content {
-            return Ok(Shelved::Elsewhere);
+            return Ok(Publication::Overtaken);
         }
         attach(db, executor, image, built, &there)?;
         moved.extend(give(executor, &there, tags)?);
@@ -72,7 +72,7 @@ pub(super) fn publish(
             _ => break,
         }
     }
-    Ok(Shelved::There { at: there.at.to_string(), moved: moved.into_iter().collect() })
+    Ok(Publication::Done { at: there.at.to_string(), moved: moved.into_iter().collect() })
 }
 
 /// Gives what is there some tags, and says which of them stood for something else.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::build::jobserver::{Jobserver, Turn};
 use crate::build::local_names;
-use crate::build::publish::{self, Shelved, publish};
+use crate::build::publish::{self, Publication, publish};
 use crate::build::rounds::Rounds;
 use crate::build::schedule::{Schedule, State};
 use crate::build::summary::kept;
@@ -296,13 +296,13 @@ impl Work<'_> {
     }
 
     /// Publishes a result, if that is asked for. Takes its time, so no lock is held meanwhile.
-    fn shelve(
+    fn publish(
         &self,
         db: &ImkDb,
         image: Image,
         name: &str,
         built: &Built,
-    ) -> Option<Result<Shelved, PublishError>> {
+    ) -> Option<Result<Publication, PublishError>> {
         if !self.options.push || self.executor.cancel.is_cancelled() {
             return None;
         }
@@ -310,11 +310,11 @@ impl Work<'_> {
             true => self.tagging.references(name, &built.id, &built.key),
             false => Vec::new(),
         };
-        let shelved = publish(db, self.executor, image, built, &tags);
-        if shelved == Ok(Shelved::Elsewhere) {
+        let publication = publish(db, self.executor, image, built, &tags);
+        if publication == Ok(Publication::Overtaken) {
             self.executor.ask_again(name, Changed::Elsewhere);
         }
-        Some(shelved)
+        Some(publication)
     }
 
     /// Fetches a target that home does not have.
@@ -344,8 +344,8 @@ impl Work<'_> {
         let started = Instant::now();
         let demanded = *self.images.get(&name)?;
         let outcome = salsa::Cancelled::catch(AssertUnwindSafe(|| image(db, demanded)));
-        let shelved = match &outcome {
-            Ok(Ok(built)) => self.shelve(db, demanded, &name, built),
+        let publication = match &outcome {
+            Ok(Ok(built)) => self.publish(db, demanded, &name, built),
             _ => None,
         };
         let loaded = match &outcome {
@@ -360,8 +360,8 @@ impl Work<'_> {
         let took = began.unwrap_or(started).elapsed();
         let mut schedule = lock(&self.schedule);
         let mut summary = lock(&self.summary);
-        match shelved {
-            Some(Ok(shelved)) => drop(summary.shelved.insert(name.clone(), shelved)),
+        match publication {
+            Some(Ok(publication)) => drop(summary.publications.insert(name.clone(), publication)),
             Some(Err(error)) => drop(summary.unpublished.insert(name.clone(), error)),
             None => {}
         }

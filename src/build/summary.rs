@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::build::publish::Shelved;
+use crate::build::publish::Publication;
 use crate::engine::{EngineError, ImageId};
 use crate::exec::executor::JobEvent;
 use crate::exec::push::PublishError;
@@ -88,7 +88,7 @@ pub struct Summary {
     /// Tags that the engine refused.
     pub untagged: Vec<(String, EngineError)>,
     /// What became of each result at its registry.
-    pub shelved: BTreeMap<String, Shelved>,
+    pub publications: BTreeMap<String, Publication>,
     /// Results that could not be published.
     pub unpublished: BTreeMap<String, PublishError>,
     /// Targets that could not be fetched.
@@ -120,7 +120,7 @@ impl Summary {
         self.untagged.extend(later.untagged);
         self.taken.extend(later.taken);
         self.behind = later.behind;
-        self.shelved.extend(later.shelved);
+        self.publications.extend(later.publications);
         self.unpublished.extend(later.unpublished);
         self.unfetched.extend(later.unfetched);
         self.interrupted |= later.interrupted;
@@ -128,19 +128,25 @@ impl Summary {
 
     /// How many results are at their registries.
     pub fn published(&self) -> usize {
-        self.shelved.values().filter(|shelved| matches!(shelved, Shelved::There { .. })).count()
+        self.publications
+            .values()
+            .filter(|publication| matches!(publication, Publication::Done { .. }))
+            .count()
     }
 
     /// How many results were to be published and are not.
     pub fn not_published(&self) -> usize {
-        let nowhere = self.shelved.values().filter(|shelved| **shelved == Shelved::Nowhere).count();
+        let nowhere =
+            self.publications.values().filter(|publication| **publication == Publication::NoRegistry).count();
         self.unpublished.len() + nowhere
     }
 
     /// Calls that a failure which waited for another round that does not come, and says which those are.
     pub(super) fn give_up(&mut self) -> Vec<(String, Ending)> {
         let waited = |ending: &Ending| matches!(ending, Ending::Failed(BuildError::BaseGone(_)));
-        for (name, _) in self.shelved.extract_if(.., |_, shelved| *shelved == Shelved::Elsewhere) {
+        for (name, _) in
+            self.publications.extract_if(.., |_, publication| *publication == Publication::Overtaken)
+        {
             self.unpublished.insert(name, PublishError::Overtaken);
         }
         self.endings

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args as Group;
 use serde_json::{Map, Value, json};
 
-use crate::build::publish::Shelved;
+use crate::build::publish::Publication;
 use crate::build::run::{Ending, Summary};
 use crate::cli::args::Global;
 use crate::cli::failure::Failure;
@@ -75,8 +75,8 @@ fn metadata(summary: &Summary) -> Value {
             };
             let names = summary.names.get(name).map(Vec::as_slice).unwrap_or_default();
             // A registry's manifest has a digest of its own.
-            let digest = match summary.shelved.get(name) {
-                Some(Shelved::There { at, .. }) => at.rsplit('@').next().unwrap_or(at),
+            let digest = match summary.publications.get(name) {
+                Some(Publication::Done { at, .. }) => at.rsplit('@').next().unwrap_or(at),
                 _ => &built.id.0,
             };
             let image = json!({

@@ -26,7 +26,7 @@ pub enum Standing {
     /// The engine has its result.
     Fresh,
     /// A registry has its result, and the engine does not.
-    Shelved,
+    Published,
     /// It would be built.
     Stale,
     /// It would be built unless a base comes out the same.
@@ -92,7 +92,7 @@ pub fn overview(session: &Session, synced: &Synced, plan: &Plan) -> Vec<Overview
             Err(_) => None,
         };
         let standing = match verdicts.get(name.as_str()) {
-            Some(Verdict::Fresh | Verdict::Retag(_)) if here == Some(false) => Standing::Shelved,
+            Some(Verdict::Fresh | Verdict::Retag(_)) if here == Some(false) => Standing::Published,
             Some(Verdict::Fresh | Verdict::Retag(_)) => Standing::Fresh,
             Some(Verdict::Waits(_)) => Standing::Waits,
             Some(Verdict::Invalid(_)) => Standing::Mistake,

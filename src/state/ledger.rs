@@ -19,7 +19,7 @@ use crate::state::seal;
 pub mod gone;
 mod record;
 
-use record::{FILE, Gone, Line, Shelving};
+use record::{FILE, Gone, Line, Publication};
 pub use record::{Record, now};
 
 /// How many builds of one image the ledger remembers when it is compacted.
@@ -54,11 +54,11 @@ struct State {
 
 impl State {
     /// Notes it at the newest result of the key; `false` when that was known, or there is none.
-    fn shelve(&mut self, shelving: &Shelving) -> bool {
-        let index = self.by_key.get(&(shelving.key, shelving.engine.clone()));
+    fn note_published(&mut self, publication: &Publication) -> bool {
+        let index = self.by_key.get(&(publication.key, publication.engine.clone()));
         let Some(record) = index.and_then(|index| self.records.get_mut(*index)) else { return false };
-        let news = record.published.as_ref() != Some(&shelving.published);
-        record.published = Some(shelving.published.clone());
+        let news = record.published.as_ref() != Some(&publication.published);
+        record.published = Some(publication.published.clone());
         news
     }
 
@@ -105,7 +105,7 @@ impl Ledger {
             // A line that does not parse is torn or of another version: it only costs a build.
             match Line::read(line, unsealed) {
                 Some(Line::Built(record)) => state.add(record),
-                Some(Line::Shelved(shelving)) => drop(state.shelve(&shelving)),
+                Some(Line::Published(publication)) => drop(state.note_published(&publication)),
                 Some(Line::Gone(gone)) => state.gone.push(gone.into()),
                 None => {}
             }
@@ -224,12 +224,12 @@ impl Ledger {
     /// # Errors
     /// When the line cannot be written or synced; it is then asked for again.
     pub fn published(&self, key: &ContentHash, engine: &str, at: &str) -> std::io::Result<()> {
-        let shelving = Shelving { key: *key, engine: engine.to_owned(), published: at.to_owned() };
+        let publication = Publication { key: *key, engine: engine.to_owned(), published: at.to_owned() };
         let mut state = self.state();
-        if !state.shelve(&shelving) {
+        if !state.note_published(&publication) {
             return Ok(());
         }
-        self.append(&shelving)
+        self.append(&publication)
     }
 
     /// All builds of an image that are remembered, oldest first: the first is `IMAGE@1`.

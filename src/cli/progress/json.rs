@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::build::publish::Shelved;
+use crate::build::publish::Publication;
 use crate::build::run::{Ending, Summary};
 use crate::cli::progress::words;
 use crate::engine::{BuildEvent, EngineError, ImageId};
@@ -102,17 +102,17 @@ fn failure(error: &BuildError) -> Value {
 /// What became of results at their registries, an object an image.
 fn publications(summary: &Summary) -> Vec<String> {
     let mut lines = Vec::new();
-    for (image, shelved) in &summary.shelved {
-        match shelved {
-            Shelved::There { at, moved } => {
+    for (image, publication) in &summary.publications {
+        match publication {
+            Publication::Done { at, moved } => {
                 lines.push(line("published", json!({"image": image, "at": at, "tags": moved})));
             }
-            Shelved::Nowhere => {
+            Publication::NoRegistry => {
                 let message = words::no_registry(image);
                 lines.push(line("not-published", json!({"image": image, "message": message})));
             }
             // Told below, by why it stayed so.
-            Shelved::Elsewhere => {}
+            Publication::Overtaken => {}
         }
     }
     for (image, error) in &summary.unpublished {
@@ -180,10 +180,10 @@ mod tests {
     #[test]
     fn each_failed_publication_has_an_event_with_a_text_and_is_counted() {
         let mut told = Summary::default();
-        told.shelved.insert("nowhere".into(), Shelved::Nowhere);
+        told.publications.insert("nowhere".into(), Publication::NoRegistry);
         let there =
-            Shelved::There { at: "r.example/web@sha256:1".into(), moved: vec!["r.example/web:1".into()] };
-        told.shelved.insert("web".into(), there);
+            Publication::Done { at: "r.example/web@sha256:1".into(), moved: vec!["r.example/web:1".into()] };
+        told.publications.insert("web".into(), there);
         told.unpublished.insert("api".into(), PublishError::Overtaken);
         told.unfetched.insert("db".into(), PublishError::Overtaken);
         let lines: Vec<Value> = summary(&told, std::time::Duration::ZERO)

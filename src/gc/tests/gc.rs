@@ -255,7 +255,10 @@ fn a_current_result_goes_only_when_asked_for_and_when_its_registry_has_it() {
     overview::take_stock(&session, &synced);
     let images = overview::overview(&session, &synced, &verdicts::plan(&session, &synced, false));
     let standing: Vec<_> = images.iter().map(|image| (image.name.as_str(), image.standing)).collect();
-    assert_eq!(standing, [("api", Standing::Shelved), ("base", Standing::Shelved), ("web", Standing::Fresh)]);
+    assert_eq!(
+        standing,
+        [("api", Standing::Published), ("base", Standing::Published), ("web", Standing::Fresh)]
+    );
     drop(session);
     lab.builds("");
 }

@@ -4,7 +4,7 @@
 use super::publish::{machine, push};
 use super::random::Dice;
 use super::*;
-use crate::build::publish::{self as publishing, Pulled, Shelved};
+use crate::build::publish::{self as publishing, Publication, Pulled};
 use crate::gc::sweep::{self as sweeping, GcOptions};
 use crate::query::effect::Built;
 
@@ -57,8 +57,8 @@ impl Machine {
     fn is_published(&self, outcome: &Outcome, registry: &FakeRegistry, at: &str) {
         assert!(outcome.summary.unpublished.is_empty(), "{at}: {:?}", outcome.summary.unpublished);
         for name in IMAGES {
-            let Shelved::There { at: there, .. } = &outcome.summary.shelved[name] else {
-                panic!("{at}: {name} is {:?}", outcome.summary.shelved[name])
+            let Publication::Done { at: there, .. } = &outcome.summary.publications[name] else {
+                panic!("{at}: {name} is {:?}", outcome.summary.publications[name])
             };
             let digest = registry.digest(&format!("r.example/{name}:latest"));
             assert_eq!(digest.as_deref(), there.rsplit_once('@').map(|(_, digest)| digest), "{at}: {name}");
@@ -171,7 +171,13 @@ fn pushes_at_the_same_moment_do_not_fail_each_other() {
         });
         for outcome in outcomes {
             assert!(outcome.summary.unpublished.is_empty(), "{:?}", outcome.summary.unpublished);
-            assert!(!outcome.summary.shelved.values().any(|shelved| *shelved == Shelved::Elsewhere));
+            assert!(
+                !outcome
+                    .summary
+                    .publications
+                    .values()
+                    .any(|publication| *publication == Publication::Overtaken)
+            );
         }
         for lab in &labs {
             lab.builds("");

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::build::publish::{self, INPUTS, Pulled, Shelved};
+use crate::build::publish::{self, INPUTS, Publication, Pulled};
 use crate::engine::EngineError;
 use crate::engine::fake::ImageStore;
 use crate::explain::{diff, published_builds};
@@ -171,7 +171,7 @@ fn a_fresh_image_is_only_given_its_tags() {
     registry.clear_record();
     let outcome = push(&lab, "api");
     assert!(outcome.built.is_empty());
-    let Shelved::There { moved, .. } = &outcome.summary.shelved["api"] else { panic!() };
+    let Publication::Done { moved, .. } = &outcome.summary.publications["api"] else { panic!() };
     assert_eq!(moved, &["r.example/api:2"]);
     assert_eq!(registry.digest("r.example/api:2"), Some(digest));
     assert_eq!(
@@ -215,7 +215,7 @@ fn two_machines_that_race_end_on_one_artifact() {
     );
     for lab in [&first, &second] {
         assert!(
-            matches!(&push(lab, "").summary.shelved["base"], Shelved::There { moved, .. } if moved.is_empty())
+            matches!(&push(lab, "").summary.publications["base"], Publication::Done { moved, .. } if moved.is_empty())
         );
         lab.builds("");
     }
@@ -233,7 +233,7 @@ fn who_builds_and_publishes_at_once_yields_before_anybody_builds_on_the_loser() 
     let options = BuildOptions { push: true, always: true, ..BuildOptions::default() };
     let outcome = second.run_with("base", &options, true);
     assert!(outcome.built.contains("base"));
-    assert!(matches!(outcome.summary.shelved["base"], Shelved::There { .. }));
+    assert!(matches!(outcome.summary.publications["base"], Publication::Done { .. }));
     second.builds("");
     assert_eq!(second.engine.pulls().len(), 0);
 }
@@ -300,7 +300,7 @@ fn a_published_image_carries_everything_that_counted() {
 fn an_image_whose_name_has_no_registry_is_told() {
     let lab = Lab::new(REPOSITORY);
     let outcome = lab.run_with("base", &BuildOptions { push: true, ..BuildOptions::default() }, true);
-    assert_eq!(outcome.summary.shelved["base"], Shelved::Nowhere);
+    assert_eq!(outcome.summary.publications["base"], Publication::NoRegistry);
     assert!(lab.registry.questions().is_empty());
 }
 

@@ -71,7 +71,7 @@ pub(super) const FILE: &str = "ledger";
 
 /// A later word on a result: it was published.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Shelving {
+pub(super) struct Publication {
     pub key: ContentHash,
     pub engine: String,
     pub published: String,
@@ -82,7 +82,7 @@ pub(super) struct Shelving {
 #[serde(untagged)]
 pub(super) enum Line {
     Built(Record),
-    Shelved(Shelving),
+    Published(Publication),
     Gone(Gone),
 }
 

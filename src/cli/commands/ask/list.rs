@@ -110,7 +110,7 @@ pub fn short(id: &str) -> String {
 fn standing(standing: Standing) -> &'static str {
     match standing {
         Standing::Fresh => "fresh",
-        Standing::Shelved => "published",
+        Standing::Published => "published",
         Standing::Stale => "stale",
         Standing::Waits => "waits",
         Standing::Mistake => "mistake",

@@ -1,6 +1,6 @@
 //! How a build went, in words: failures one after the other, the summary line, the exit status.
 
-use crate::build::publish::Shelved;
+use crate::build::publish::Publication;
 use crate::build::run::{Ending, Summary};
 use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
@@ -50,8 +50,8 @@ pub fn failures(session: &Session, summary: &Summary, progress: &Progress) {
         };
         out::drawn(&Failure::with_hint(format!("image `{name}` was not published: {error}"), hint).text);
     }
-    for (name, shelved) in &summary.shelved {
-        if *shelved == Shelved::Nowhere {
+    for (name, publication) in &summary.publications {
+        if *publication == Publication::NoRegistry {
             let hint =
                 "give it a registry: `prefix: \"registry.example/team/\"` in Imagefile.ron, or --prefix";
             let message = words::no_registry(name);
@@ -130,9 +130,9 @@ pub fn summary_line(summary: &Summary, took: std::time::Duration) -> String {
     if there > 0 {
         line += &format!(", {there} already published");
     }
-    let moved = summary.shelved.values().filter_map(|shelved| match shelved {
-        Shelved::There { moved, .. } => Some(moved.len()),
-        Shelved::Elsewhere | Shelved::Nowhere => None,
+    let moved = summary.publications.values().filter_map(|publication| match publication {
+        Publication::Done { moved, .. } => Some(moved.len()),
+        Publication::Overtaken | Publication::NoRegistry => None,
     });
     let (published, moved) = moved.fold((0, 0), |(images, tags), moved| (images + 1, tags + moved));
     if published > 0 {
@@ -163,7 +163,7 @@ fn duration(took: std::time::Duration) -> String {
 
 pub fn verdict(summary: &Summary) -> u8 {
     let failed = summary.endings.values().any(|ending| matches!(ending, Ending::Failed(_)));
-    let nowhere = summary.shelved.values().any(|shelved| *shelved == Shelved::Nowhere);
+    let nowhere = summary.publications.values().any(|publication| *publication == Publication::NoRegistry);
     let lacking = nowhere || !summary.unpublished.is_empty() || !summary.unfetched.is_empty();
     match (summary.interrupted, failed || lacking || !summary.untagged.is_empty()) {
         (true, _) => 130,
