@@ -153,14 +153,14 @@ pub fn pull(session: &mut Session, synced: &Synced) -> BTreeMap<String, Pulled> 
     for name in &synced.targets {
         let outcome = match contents.get(name) {
             None => Pulled::Nowhere,
-            Some(found) => bring(session, name, found, &tagging),
+            Some(found) => pull_image(session, name, found, &tagging),
         };
         pulled.insert(name.clone(), outcome);
     }
     pulled
 }
 
-fn bring(session: &Session, name: &str, found: &Found, tagging: &Tagging) -> Pulled {
+fn pull_image(session: &Session, name: &str, found: &Found, tagging: &Tagging) -> Pulled {
     let executor = &session.executor;
     let here = executor.pool().default_node().has(&found.id).unwrap_or(false);
     let built = Built { key: found.key, id: found.id.clone(), content: found.content };

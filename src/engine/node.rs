@@ -117,12 +117,12 @@ impl Node {
 
     /// Takes the names away that were given for a moment. The last name of an image
     /// stays: an engine removes an image together with it.
-    pub fn release(&self, passing: impl Fn(&str) -> bool) {
+    pub fn release(&self, is_temporary: impl Fn(&str) -> bool) {
         if self.gone().is_some() {
             return;
         }
         for tags in self.present().values_mut().flatten() {
-            let pins: Vec<String> = tags.iter().filter(|tag| passing(tag)).cloned().collect();
+            let pins: Vec<String> = tags.iter().filter(|tag| is_temporary(tag)).cloned().collect();
             if tags.len() > pins.len() {
                 for pin in pins {
                     // A name that stays behind is taken away by the next run.

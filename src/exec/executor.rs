@@ -38,13 +38,13 @@ pub struct Executor {
     pub cancel: Cancel,
     run: RwLock<Run>,
     /// Names that results bear for a moment, while they travel.
-    passing: Mutex<BTreeSet<String>>,
+    temporary_names: Mutex<BTreeSet<String>>,
     /// Images to be asked for again within this run, and why.
     again: Mutex<BTreeSet<Again>>,
     /// The engine that has each result, by name. Others may have fetched it to build on it.
     placed: Mutex<BTreeMap<ImageId, String>>,
     /// One base travels at a time, so that it travels once.
-    journeys: Mutex<BTreeMap<ContentHash, Arc<Mutex<()>>>>,
+    transfers: Mutex<BTreeMap<ContentHash, Arc<Mutex<()>>>>,
 }
 
 /// What holds for one run and is no input.
@@ -144,10 +144,10 @@ impl Executor {
             remote_cache,
             cancel,
             run: RwLock::default(),
-            passing: Mutex::default(),
+            temporary_names: Mutex::default(),
             again: Mutex::default(),
             placed: Mutex::default(),
-            journeys: Mutex::default(),
+            transfers: Mutex::default(),
         }
     }
 
@@ -162,8 +162,8 @@ impl Executor {
     }
 
     /// A name that is to be taken away when the run ends.
-    pub(super) fn passes(&self, name: &str) {
-        self.passing.lock().insert(name.to_owned());
+    pub(super) fn give_temporary_name(&self, name: &str) {
+        self.temporary_names.lock().insert(name.to_owned());
     }
 
     /// Begins a run.
@@ -333,16 +333,16 @@ impl Executor {
     /// built, in this run or in one that was killed.
     pub fn release_pins(&self) {
         let nonce = format!("-{}", self.run().nonce);
-        let passing = std::mem::take(&mut *self.passing.lock());
+        let temporary = std::mem::take(&mut *self.temporary_names.lock());
         let pool = self.pool();
         for node in pool.nodes() {
-            node.release(|tag| tag.starts_with(PIN) && tag.ends_with(&nonce) || passing.contains(tag));
+            node.release(|tag| tag.starts_with(PIN) && tag.ends_with(&nonce) || temporary.contains(tag));
         }
     }
 
     /// Held while a base travels.
-    pub(super) fn journey(&self, content: &ContentHash) -> Arc<Mutex<()>> {
-        Arc::clone(self.journeys.lock().entry(*content).or_default())
+    pub(super) fn transfer(&self, content: &ContentHash) -> Arc<Mutex<()>> {
+        Arc::clone(self.transfers.lock().entry(*content).or_default())
     }
 
     /// Tells what happens to a job.

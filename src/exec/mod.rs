@@ -7,10 +7,10 @@ mod base_substitutions;
 mod build_or_reuse;
 pub mod doubt;
 pub mod executor;
-pub mod journey;
 mod placement;
 pub mod provisional;
 pub mod push;
 pub mod remote_cache;
+pub mod transfer;
 
 pub use executor::Executor;

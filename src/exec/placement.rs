@@ -169,8 +169,8 @@ impl Executor {
     fn pin(&self, job: &BuildJob<'_>, base: &Part, node: &Arc<Node>) -> Result<String, BuildError> {
         let content = content_of(base)?;
         let pool = self.pool();
-        let journey = self.journey(&content);
-        let _turn = journey.lock();
+        let transfer = self.transfer(&content);
+        let _turn = transfer.lock();
         let on = if pool.is_one() { Some(job.engine) } else { None };
         let records = self.ledger.with_content(&content, on);
         for record in &records {
@@ -179,7 +179,7 @@ impl Executor {
                 return Ok(reference);
             }
             let Some(at) = &record.published else { continue };
-            if let Some(reference) = self.bring(job, record, at, node)? {
+            if let Some(reference) = self.pull_base(job, record, at, node)? {
                 return Ok(reference);
             }
         }
@@ -189,10 +189,10 @@ impl Executor {
                 if !self.there(&pool, other, &ImageId(record.id.clone())) {
                     continue;
                 }
-                match self.send_off(&pool, other, record, node, &base.name)? {
+                match self.push_base(&pool, other, record, node, &base.name)? {
                     Some(offer) => {
-                        let brought = self.bring(job, record, &offer.at, node);
-                        offer.journey.iter().for_each(|journey| self.leave_no_trace(journey));
+                        let brought = self.pull_base(job, record, &offer.at, node);
+                        offer.transfer.iter().for_each(|transfer| self.remove_transfer_tag(transfer));
                         match brought? {
                             Some(reference) => return Ok(reference),
                             None => continue,
@@ -210,7 +210,7 @@ impl Executor {
 
     /// Has the engine that has a base send it to its registry, and says where it is. None when it is of no use any
     /// more: the engine is gone, or another machine published another result of the same key.
-    fn send_off(
+    fn push_base(
         &self,
         pool: &EnginePool,
         from: &Arc<Node>,
@@ -236,7 +236,7 @@ impl Executor {
     }
 
     /// Fetches a published base, and pins it.
-    fn bring(
+    fn pull_base(
         &self,
         job: &BuildJob<'_>,
         record: &Record,
@@ -256,7 +256,7 @@ impl Executor {
                 published: self.doubts(&record.image).is_empty().then(|| at.to_owned()),
                 ..record.clone()
             };
-            // Only saves a journey: what cannot be written down travels again.
+            // Only saves a transfer: what cannot be written down travels again.
             let _ = self.ledger.record(arrived);
         }
         self.pin_local(node, &id).map_err(BuildError::Engine)

@@ -2,17 +2,17 @@
 //!
 //! A key is made of what registries, servers and git hosts say. Where one of them is away, imk goes on
 //! with what it knows, and so it should: but the key is then this machine's guess, and so is all that is
-//! built on its result. A guess is built and renodeed here; it is never published, neither under its
+//! built on its result. A guess is built and remembered here; it is never published, neither under its
 //! key, where nobody would look for it, nor under a tag, where everybody would.
-//! Knows no policy of bases: `drive/upstream` says what was not confirmed.
+//! Knows no policy of bases: `session/upstream` says what was not confirmed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::doubt::Doubt;
 use super::executor::Executor;
-use super::journey::Arrived;
 use super::push::PublishError;
+use super::transfer::Arrived;
 use crate::engine::Node;
 use crate::model::hash::ContentHash;
 use crate::query::effect::Built;
@@ -24,8 +24,8 @@ pub(super) struct Offer {
     pub at: String,
     /// The content of what is there.
     pub content: ContentHash,
-    /// The journey that brought it, where nothing but that keeps it.
-    pub journey: Option<Arrived>,
+    /// The transfer that brought it, where nothing but that keeps it.
+    pub transfer: Option<Arrived>,
 }
 
 impl Executor {
@@ -35,7 +35,7 @@ impl Executor {
     }
 
     /// Puts a result where another engine can fetch it: under its key, or when that is provisional under
-    /// the name of its journey alone. `None` when the image's name has no registry.
+    /// the name of its transfer alone. `None` when the image's name has no registry.
     ///
     /// # Errors
     /// See [`PublishError`].
@@ -50,12 +50,12 @@ impl Executor {
             return Ok(there.map(|there| Offer {
                 at: there.at.to_string(),
                 content: there.content,
-                journey: None,
+                transfer: None,
             }));
         }
         let Some(near) = self.remote_cache.repository(image).cloned() else { return Ok(None) };
         let arrived = self.send(node, image, &near, built)?;
         let at = by_digest(&near, &arrived.manifest.digest).to_string();
-        Ok(Some(Offer { at, content: built.content, journey: Some(arrived) }))
+        Ok(Some(Offer { at, content: built.content, transfer: Some(arrived) }))
     }
 }

@@ -1,7 +1,7 @@
 //! Results on their way to a registry and back.
 //!
 //! A key is published once: whoever comes second takes what is there. How the
-//! engine sends the layers is in `journey.rs`; the
+//! engine sends the layers is in `transfer.rs`; the
 //! manifest that everybody sees is ours, since an engine writes none with annotations.
 //! Knows no tags that people choose; the driver gives those.
 
@@ -23,7 +23,7 @@ use crate::registry::{Manifest, RegistryError};
 use crate::state::ledger::Record;
 use crate::syntax::reference::Reference;
 
-/// How often a journey is begun that broke off. The layers that arrived are not sent again.
+/// How often a transfer is begun that broke off. The layers that arrived are not sent again.
 const TRIES: u32 = 4;
 
 /// Why a result was not published.
@@ -101,7 +101,7 @@ impl Executor {
                 };
                 let arrived = self.send(&holder, image, &tag, built)?;
                 let named = self.name_arrived(image, &tag, &arrived.manifest);
-                self.leave_no_trace(&arrived);
+                self.remove_transfer_tag(&arrived);
                 named?
             }
         };
@@ -147,17 +147,17 @@ impl Executor {
     pub fn pull_to_default(&self, image: &str, built: &Built) -> Result<Option<ImageId>, PublishError> {
         let records = self.ledger.results(&built.key).into_iter();
         let mut at = records.filter(|record| record.content == built.content).find_map(|it| it.published);
-        let mut journey = None;
+        let mut transfer = None;
         if at.is_none() && self.has(&built.id)? {
             let offer = self.offer(&self.holder_or_default(&built.id)?, image, built)?;
             let offer = offer.ok_or_else(|| EngineError::Refused {
                 what: format!("fetching `{image}` from another engine"),
                 why: "its name has no registry to travel through".into(),
             })?;
-            (at, journey) = (Some(offer.at), offer.journey);
+            (at, transfer) = (Some(offer.at), offer.transfer);
         }
         let fetched = at.map_or(Ok(None), |at| self.fetch(image, &at, &built.key));
-        journey.iter().for_each(|journey| self.leave_no_trace(journey));
+        transfer.iter().for_each(|transfer| self.remove_transfer_tag(transfer));
         Ok(fetched?)
     }
 

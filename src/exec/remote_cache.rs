@@ -144,7 +144,7 @@ impl RemoteCache {
     }
 
     /// Whether a registry takes tags away; `ask` is called when that is not known yet.
-    pub(super) fn takes_tags_away(&self, host: &str, ask: impl FnOnce() -> bool) -> bool {
+    pub(super) fn deletes_tags(&self, host: &str, ask: impl FnOnce() -> bool) -> bool {
         let known = self.untagging.lock().get(host).copied();
         known.unwrap_or_else(|| {
             let answer = ask();

@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use crate::engine::{EngineError, ImageId, Node};
 use crate::exec::executor::PIN;
-use crate::exec::journey::is_of_journey;
 use crate::exec::remote_cache::CacheLookup;
+use crate::exec::transfer::is_transfer_tag;
 use crate::gc::engine_images::{self, OwnedImage, Stays};
 use crate::model::hash::ContentHash;
 use crate::model::reason::Code;
@@ -201,7 +201,7 @@ fn reached(
     };
     let maybe = maybe_current(session, plan);
     let mut judged: BTreeMap<ContentHash, bool> = BTreeMap::new();
-    // Where a current result is only in a registry, one of the same content spares the journey.
+    // Where a current result is only in a registry, one of the same content spares the transfer.
     let away = plan.results.values().filter(|found| !held.contains_key(&found.id)).map(|found| found.content);
     let away: BTreeSet<ContentHash> = away.collect();
     for record in records {
@@ -295,19 +295,20 @@ fn left_behind(session: &Session, node: &Node, kept: &BTreeSet<ImageId>) -> Resu
         session.project.images.values().map(|image| image.repository.clone()).collect();
     repositories.insert(PIN.to_owned());
     let (nonce, share) = (session.nonce(), session.share());
-    let passing = |name: &str| {
+    let is_temporary = |name: &str| {
         let tag = name.rsplit_once(':').map_or("", |(_, tag)| tag);
         name.starts_with(PIN) && name.ends_with(&nonce)
-            || is_of_journey(tag, [nonce.trim_start_matches('-'), &share[..12]])
+            || is_transfer_tag(tag, [nonce.trim_start_matches('-'), &share[..12]])
     };
     let named = node.engine.references(&repositories)?;
     let ids: BTreeSet<ImageId> =
-        named.iter().filter(|(name, _)| passing(name)).map(|(_, id)| id.clone()).collect();
+        named.iter().filter(|(name, _)| is_temporary(name)).map(|(_, id)| id.clone()).collect();
     let bear = node.engine.inventory(&ids)?;
-    let only_passing = |id: &ImageId| bear.get(id).is_some_and(|tags| tags.iter().all(|tag| passing(tag)));
+    let only_temporary =
+        |id: &ImageId| bear.get(id).is_some_and(|tags| tags.iter().all(|tag| is_temporary(tag)));
     let mut names: Vec<String> = Vec::new();
-    for (name, id) in named.iter().filter(|(name, _)| passing(name)) {
-        if !(only_passing(id) && kept.contains(id)) {
+    for (name, id) in named.iter().filter(|(name, _)| is_temporary(name)) {
+        if !(only_temporary(id) && kept.contains(id)) {
             names.push(name.clone());
         }
     }

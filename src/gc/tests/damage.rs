@@ -264,27 +264,27 @@ fn what_a_lock_file_has_needs_no_answer_to_be_published() {
 }
 
 #[test]
-fn journeys_leave_nothing_behind_and_where_tags_stay_they_do_not_pile_up() {
+fn transfers_leave_nothing_behind_and_where_tags_stay_they_do_not_pile_up() {
     let registry = Arc::new(FakeRegistry::new());
     let lab = publish::machine(&registry);
-    let journeys = || {
+    let transfers = || {
         let of = |name: &&str| registry.tags_of(&format!("r.example/{name}"));
         let tags = ["base", "api", "web"].iter().flat_map(of);
         tags.filter(|tag| tag.contains("staging")).collect::<BTreeSet<String>>()
     };
     publish::push(&lab, "");
-    assert_eq!(journeys(), BTreeSet::new());
+    assert_eq!(transfers(), BTreeSet::new());
     registry.keep_tags("r.example");
     for edit in 0..4 {
         lab.write("base/file", &format!("again {edit}"));
         assert_eq!(unpublished(&publish::push(&lab, "")), []);
     }
-    assert_eq!(journeys().len(), 3, "one an image: {:?}", journeys());
+    assert_eq!(transfers().len(), 3, "one an image: {:?}", transfers());
     assert!(!lab.engine.tags().keys().any(|tag| tag.contains("staging")), "{:?}", lab.engine.tags());
 }
 
 #[test]
-fn a_journey_that_is_crossed_begins_again() {
+fn a_transfer_that_is_crossed_begins_again() {
     let registry = Arc::new(FakeRegistry::new());
     registry.keep_tags("r.example");
     let lab = publish::machine(&registry);
