@@ -24,11 +24,11 @@ use crate::model::reason::Reason;
 use crate::plan::requirements;
 use crate::plan::tags::tagging::{self, Tagging};
 use crate::query::ImkDb;
+use crate::query::action_key::input_hash;
 use crate::query::effect::{BuildError, Built};
 use crate::query::image::image;
 use crate::query::inputs::Image;
 use crate::query::problem::Problem;
-use crate::query::spec::spec;
 use crate::session::open::Session;
 use crate::session::provisional::provisional;
 use crate::session::sync::Synced;
@@ -65,7 +65,7 @@ pub fn problems(session: &Session, synced: &Synced, always: bool) -> BTreeMap<St
     let mut problems = BTreeMap::new();
     for name in &synced.order.names {
         if let Some(image) = session.image(name)
-            && let Err(wrong) = spec(&session.db, image)
+            && let Err(wrong) = input_hash(&session.db, image)
         {
             problems.insert(name.clone(), wrong);
         }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A blake3 hash of 32 bytes: of a file's content, of a spec, of an action key.
+/// A blake3 hash of 32 bytes: of a file's content, of an image's own inputs, of an action key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ContentHash(pub [u8; 32]);
 

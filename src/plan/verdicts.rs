@@ -14,10 +14,10 @@ use crate::model::reason::{Code, Reason};
 use crate::parallel::at_once;
 use crate::plan::tags::missing::Missing;
 use crate::plan::tags::tagging::{self, Skipped, Tagging};
+use crate::query::action_key::{action_key, input_hash, parts};
 use crate::query::graph::bases;
 use crate::query::inputs::Image;
 use crate::query::problem::Problem;
-use crate::query::spec::{action_key, parts, spec};
 use crate::session::open::Session;
 use crate::session::sync::Synced;
 use crate::state::evidence::Evidence;
@@ -122,7 +122,7 @@ fn ask_shelves(session: &Session, wave: &[&str], results: &BTreeMap<String, Foun
         .filter_map(|name| {
             let image = session.image(name)?;
             let on = on(session, image, results);
-            let key = action_key(&spec(&session.db, image).ok()?, &on.parts);
+            let key = action_key(&input_hash(&session.db, image).ok()?, &on.parts);
             let here = known(session, &key).is_some_and(|(_, has)| has.unwrap_or(true));
             (on.waits.is_empty() && !here).then_some((*name, key))
         })
@@ -156,7 +156,7 @@ fn verdict(
     plan: &mut Plan,
 ) -> Result<(Verdict, Found), Verdict> {
     let Some(image) = session.image(name) else { return Err(Verdict::Stale(Vec::new())) };
-    let spec = spec(&session.db, image).map_err(Verdict::Invalid)?;
+    let input_hash = input_hash(&session.db, image).map_err(Verdict::Invalid)?;
     let On { parts: on, waits } = on(session, image, &plan.results);
     let before = session.executor.last_build(name, session.workspace().engine(&session.db));
     let mut now = parts(&session.db, image).map_err(Verdict::Invalid)?;
@@ -171,7 +171,7 @@ fn verdict(
         reasons.retain(|reason| reason.code != Code::Base);
         return Err(if reasons.is_empty() { Verdict::Waits(waits) } else { Verdict::Stale(reasons) });
     }
-    let key = action_key(&spec, &on);
+    let key = action_key(&input_hash, &on);
     plan.keys.insert(name.to_owned(), key);
     let known = known(session, &key);
     if let Some((record, Ok(true) | Err(_))) = &known {
@@ -256,11 +256,11 @@ fn evidence(session: &Session, synced: &Synced, name: &str, parts: Vec<Part>) ->
 /// a plan knows that. Two sessions that see the same files give the same.
 pub fn fingerprints(session: &Session, synced: &Synced, plan: &Plan) -> BTreeMap<String, String> {
     let known = |name: &String| {
-        let spec = spec(&session.db, session.image(name)?);
-        let spec =
-            spec.map_or_else(|problems| format!("{} mistakes", problems.len()), |hash| hash.to_string());
+        let input_hash = input_hash(&session.db, session.image(name)?);
+        let input_hash = input_hash
+            .map_or_else(|problems| format!("{} mistakes", problems.len()), |hash| hash.to_string());
         let key = plan.keys.get(name).map(ToString::to_string).unwrap_or_default();
-        Some((name.clone(), format!("{spec} {key}")))
+        Some((name.clone(), format!("{input_hash} {key}")))
     };
     synced.order.names.iter().filter_map(known).collect()
 }

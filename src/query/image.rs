@@ -1,17 +1,17 @@
 //! An image: the query whose effect is the build.
 //!
 //! Rules it lives by, each paid for by an experiment:
-//! own spec is read first and bases after, since salsa verifies in that order
+//! own input hash is read first and bases after, since salsa verifies in that order
 //! and stops at the first change; a result is in the ledger before it is
 //! returned; a failure is a value, made stale by the image's epoch; an
 //! interrupt is a cancellation and leaves no value at all.
 
 use super::Db;
+use super::action_key::{action_key, input_hash, parts};
 use super::effect::{BuildError, BuildJob, BuildOutcome, Built};
 use super::graph::bases;
 use super::inputs::{Exact, Image, OutsideBase, Workspace};
 use super::recipe::recipe;
-use super::spec::{action_key, parts, spec};
 use crate::engine::EngineError;
 use crate::model::hash::ContentHash;
 use crate::model::part::Part;
@@ -23,7 +23,7 @@ use crate::model::reason::Code;
 /// See [`BuildError`].
 #[salsa::tracked(persist, returns(clone))]
 pub fn image(db: &dyn Db, image: Image) -> Result<Built, BuildError> {
-    let spec = spec(db, image).map_err(BuildError::Invalid)?;
+    let input_hash = input_hash(db, image).map_err(BuildError::Invalid)?;
     image.epoch(db);
     let engine = Workspace::get(db).engine(db).to_owned();
     let images = Workspace::get(db).images(db);
@@ -37,9 +37,9 @@ pub fn image(db: &dyn Db, image: Image) -> Result<Built, BuildError> {
             on.push(part);
         }
     }
-    let key = action_key(&spec, &on);
+    let key = action_key(&input_hash, &on);
 
-    // Pure reads, all of which `spec` has made already: no new edge that could be stale.
+    // Pure reads, all of which `input_hash` has made already: no new edge that could be stale.
     let recipe = recipe(db, image).as_ref().map_err(|problems| BuildError::Invalid(problems.clone()))?;
     let mut parts = parts(db, image).map_err(BuildError::Invalid)?;
     parts.extend(on.iter().cloned());

@@ -57,7 +57,7 @@ pub struct Answers {
     pub any: bool,
 }
 
-/// The declared options that define an image. `spec.rs` takes this type apart field by field, so whoever
+/// The declared options that define an image. `action_key.rs` takes this type apart field by field, so whoever
 /// adds one decides there whether it counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Options {

@@ -4,6 +4,7 @@
 //! Queries are pure but for `image`, whose one effect goes through
 //! [`effect::Effect`] and is in the ledger before it returns.
 
+pub mod action_key;
 pub mod db;
 pub mod edge;
 pub mod effect;
@@ -14,7 +15,6 @@ pub mod names;
 pub mod problem;
 pub mod recipe;
 pub mod snapshot;
-pub mod spec;
 
 pub use db::{Db, ImkDb};
 

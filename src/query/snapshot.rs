@@ -90,7 +90,7 @@ fn prime(db: &ImkDb) {
     let db: &dyn Db = db;
     super::recipe::prime(db, db.zalsa());
     super::graph::prime(db, db.zalsa());
-    super::spec::prime(db, db.zalsa());
+    super::action_key::prime(db, db.zalsa());
     super::image::prime(db, db.zalsa());
 }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::ImkDb;
+use super::action_key::{KEY_VERSION, action_key, input_hash};
 use super::effect::{BuildError, BuildJob, BuildOutcome, Built, Effect};
 use super::image::image;
 use super::inputs::{Answers, Context, Image, Options, Paths, Text, Workspace};
-use super::spec::{KEY_VERSION, action_key, spec};
 use crate::engine::ImageId;
 use crate::model::hash::ContentHash;
 use crate::model::part::Part;
@@ -107,7 +107,7 @@ fn keys_are_those_of_the_last_release_so_that_an_upgrade_builds_nothing() {
         ("app", "FROM lib\nARG A=1\nENV B=$A\n"),
         ("lib", "# a comment\nFROM scratch\nLABEL a=b\n"),
     ]);
-    let of = |name| spec(&db, named(&db, name)).unwrap();
+    let of = |name| input_hash(&db, named(&db, name)).unwrap();
     let on = [Part::new(Code::Base, "lib", ContentHash::of(b"lib").to_string())];
     let keys = [of("lib").to_string(), of("app").to_string(), action_key(&of("app"), &on).to_string()];
     assert_eq!(keys, PINNED, "key version {KEY_VERSION}");

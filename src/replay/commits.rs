@@ -16,9 +16,9 @@ use super::tree_cursor::TreeCursor;
 use crate::model::hash::ContentHash;
 use crate::model::part::Part;
 use crate::model::reason::{Code, Reason};
+use crate::query::action_key::{action_key, input_hash, parts};
 use crate::query::graph::bases;
 use crate::query::problem::Problem;
-use crate::query::spec::{action_key, parts, spec};
 use crate::session::inputs;
 use crate::session::open::Session;
 use crate::session::project::{self, Overrides, ProjectError};
@@ -218,7 +218,7 @@ impl Walk<'_> {
     ) -> Result<ImageState, String> {
         let db = self.session.db();
         let image = self.session.input(name).ok_or("it is not declared")?;
-        let spec = spec(db, image).map_err(|problems| first(&problems))?;
+        let input_hash = input_hash(db, image).map_err(|problems| first(&problems))?;
         let mut on: Vec<Part> = Vec::new();
         let mut bases_here: Vec<&ImageState> = Vec::new();
         for edge in &bases(db, image).inside {
@@ -232,7 +232,7 @@ impl Walk<'_> {
                 bases_here.push(base);
             }
         }
-        let key = action_key(&spec, &on);
+        let key = action_key(&input_hash, &on);
         let asked = rules::Image { session: &self.session, image, tree, commit: &step.commit.id };
         let before: Vec<&rules::Keys> =
             parents.iter().filter_map(|states| states.get(name)).map(|state| &state.rules).collect();

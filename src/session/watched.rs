@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::file::FileKind;
 use crate::model::hash::ContentHash;
 use crate::model::name::join;
+use crate::query::action_key::input_hash;
 use crate::query::problem::Problem;
-use crate::query::spec::spec;
 use crate::session::open::Session;
 use crate::session::project;
 use crate::session::sync::Synced;
@@ -18,12 +18,12 @@ use crate::source::tree::{Overlay, Place};
 use crate::syntax::glob;
 
 /// What each image of an order is made of, its bases aside, or what is wrong with it.
-pub type Specs = BTreeMap<String, Result<ContentHash, Vec<Problem>>>;
+pub type InputHashes = BTreeMap<String, Result<ContentHash, Vec<Problem>>>;
 
-/// The specs of an order.
-pub fn specs(session: &Session, synced: &Synced) -> Specs {
-    let spec = |name: &String| Some((name.clone(), spec(session.db(), session.input(name)?)));
-    synced.order.names.iter().filter_map(spec).collect()
+/// The input hashes of an order.
+pub fn input_hashes(session: &Session, synced: &Synced) -> InputHashes {
+    let input_hash = |name: &String| Some((name.clone(), input_hash(session.db(), session.input(name)?)));
+    synced.order.names.iter().filter_map(input_hash).collect()
 }
 
 /// The folders, below the root, of the Imagefile, of its lock, and of every Dockerfile and context.
@@ -86,7 +86,11 @@ fn add(folders: &mut BTreeSet<String>, path: &str) {
 }
 
 /// The images that are not what they were, in themselves or by a base.
-pub fn reached(before: &Specs, now: &Specs, bases: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+pub fn reached(
+    before: &InputHashes,
+    now: &InputHashes,
+    bases: &BTreeMap<String, BTreeSet<String>>,
+) -> BTreeSet<String> {
     let differs = |name: &&String| now.get(*name) != before.get(*name);
     let mut reached: BTreeSet<String> = before.keys().filter(differs).cloned().collect();
     loop {
@@ -112,13 +116,13 @@ mod tests {
             ("api".to_owned(), set(&["base"])),
             ("other".to_owned(), set(&["base"])),
         ]);
-        let specs = |api: &str| -> Specs {
+        let input_hashes = |api: &str| -> InputHashes {
             let hash = |text: &str| Ok(ContentHash::of(text.as_bytes()));
             let texts = [("base", "b"), ("api", api), ("web", "w"), ("other", "o")];
             texts.into_iter().map(|(name, text)| (name.to_owned(), hash(text))).collect()
         };
-        assert_eq!(reached(&specs("1"), &specs("1"), &bases), set(&[]));
-        assert_eq!(reached(&specs("1"), &specs("2"), &bases), set(&["api", "web"]));
+        assert_eq!(reached(&input_hashes("1"), &input_hashes("1"), &bases), set(&[]));
+        assert_eq!(reached(&input_hashes("1"), &input_hashes("2"), &bases), set(&["api", "web"]));
     }
 
     #[test]

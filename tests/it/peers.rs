@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use imk::engine::{Cancel, Engine, EngineIdentity, FakeEngine, ImageId, ImageInfo};
-use imk::query::spec::spec;
+use imk::query::action_key::input_hash;
 use imk::session::open::{Opening, Session};
 use imk::session::project::Overrides;
 use imk::session::sync;
@@ -75,7 +75,7 @@ impl Peer {
         let mut session =
             Session::open(opening, || Ok(Vec::new()), |_| {}).unwrap_or_else(|_| panic!("opens"));
         sync::sync(&mut session, &[]).unwrap();
-        let key = spec(session.db(), session.input(image).unwrap());
+        let key = input_hash(session.db(), session.input(image).unwrap());
         key.map(|key| key.to_string()).map_err(|problems| problems[0].message.clone())
     }
 

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use crate::engine::EngineIdentity;
 use crate::model::name;
+use crate::query::action_key::known_parts;
 use crate::query::graph::bases;
 use crate::query::recipe::recipe;
-use crate::query::spec::known_parts;
 use crate::session::open::{STATE, Session};
 use crate::session::sync::{self, Synced, selection};
 use crate::session::{inputs, project};

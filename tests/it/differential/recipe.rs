@@ -188,7 +188,7 @@ impl Recipe {
     }
 
     /// What imk counts although no file depends on it: arguments, variables and users of a stage that is
-    /// only copied from, as the table at the head of imk's `query/spec.rs` has it.
+    /// only copied from, as the table at the head of imk's `query/action_key.rs` has it.
     pub fn set_aside(&self) -> String {
         let lines = self.stages.get(&Role::Aux).filter(|_| self.base != Base::Aux);
         let counts = |line: &&Line| matches!(line.body, Body::Arg(..) | Body::Env(..) | Body::User(_));

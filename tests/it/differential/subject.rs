@@ -1,4 +1,4 @@
-//! imk as the one that is judged: a real session over a real disk, with keys from the spec query.
+//! imk as the one that is judged: a real session over a real disk, with keys from the query of input hashes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use imk::engine::{
     BuildEvent, BuildRequest, Cancel, ContextFiles, DockerEngine, Endpoint, Engine, Environment, FakeEngine,
 };
 use imk::model::file::{FileKind, UsedFile, UsedFiles};
-use imk::query::spec::spec;
+use imk::query::action_key::input_hash;
 use imk::session::open::{Opening, Session};
 use imk::session::project::Overrides;
 use imk::session::sync;
@@ -72,7 +72,7 @@ impl Subject {
         let verdict = |recipe: &Recipe| {
             let name = format!("r{}", recipe.number);
             let image = self.session.input(&name).unwrap();
-            let key = match spec(self.session.db(), image) {
+            let key = match input_hash(self.session.db(), image) {
                 Ok(key) => key.to_string(),
                 Err(problems) => {
                     let all: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();

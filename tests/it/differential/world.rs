@@ -266,7 +266,7 @@ impl World {
                 let Some((_, before)) = before else { return };
                 let another = matches!((&before.id, &now.id), (Some(before), Some(now)) if before != now);
                 let respelled = before.spelled != now.spelled && before.meant == now.meant;
-                // A folder that only a wildcard names counts by its name, as the table in `query/spec.rs` has it.
+                // A folder that only a wildcard names counts by its name, as the table in `query/action_key.rs` has it.
                 let renamed =
                     !now.below_wildcards.is_empty() && before.below_wildcards == now.below_wildcards;
                 let chosen = before.told_today != now.told_today

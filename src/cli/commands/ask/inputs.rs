@@ -11,10 +11,10 @@ use crate::engine::Cancel;
 use crate::model::file::{FileKind, UsedFiles};
 use crate::model::part::Part;
 use crate::model::reason::Code;
+use crate::query::action_key::known_parts;
 use crate::query::graph::bases;
 use crate::query::inputs::Context;
 use crate::query::recipe::recipe;
-use crate::query::spec::known_parts;
 use crate::session::open::Session;
 use crate::session::overlays::{self, Origin};
 use crate::session::sync::Synced;
@@ -84,7 +84,7 @@ fn inputs(session: &Session, synced: &Synced, name: &str) -> Result<Inputs, Fail
         }
         Context::Unread => Vec::new(),
         Context::Absent | Context::Unreadable(_) | Context::Refused(_) => {
-            return Err(told(&crate::query::spec::spec(db, image).err().unwrap_or_default()));
+            return Err(told(&crate::query::action_key::input_hash(db, image).err().unwrap_or_default()));
         }
     };
     let files = match synced.selections.get(name) {

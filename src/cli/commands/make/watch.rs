@@ -24,7 +24,7 @@ use crate::exec::executor::JobEvent;
 use crate::plan::{ready, verdicts};
 use crate::session::open::{Kept, Session};
 use crate::session::sync::Synced;
-use crate::session::watched::{self, Specs, reached};
+use crate::session::watched::{self, InputHashes, reached};
 use crate::source::watching::{Waker, WatchError, Watcher};
 
 const EXAMPLES: &str = "\
@@ -141,9 +141,9 @@ struct Watch<'a> {
     stop: Stop,
     kept: Option<Kept>,
     /// The folders that counted, and for which images.
-    seen: Option<(Specs, BTreeSet<String>)>,
+    seen: Option<(InputHashes, BTreeSet<String>)>,
     /// What was built last and did not come out well: it is not tried again as it is.
-    tried: Option<Specs>,
+    tried: Option<InputHashes>,
     /// What is wrong and was told.
     told: Option<Drawn>,
     is_first: bool,
@@ -165,11 +165,11 @@ impl Watch<'_> {
             }
         };
         let plan = verdicts::plan(&session, &synced, false);
-        let specs = watched::specs(&session, &synced);
+        let input_hashes = watched::input_hashes(&session, &synced);
         // A stat cache that cannot be written costs time.
         let _ = session.executor.tree.save();
         self.kept = Some(session.leave());
-        let is_tried = self.tried.as_ref() == Some(&specs);
+        let is_tried = self.tried.as_ref() == Some(&input_hashes);
         if !self.is_first && (plan.is_fresh() || is_tried) {
             if self.args.trace && !changed.is_empty() {
                 let paths: Vec<String> = changed.iter().map(|path| format!("`{}`", path.display())).collect();
@@ -214,15 +214,15 @@ impl Watch<'_> {
                     return Err(Trouble::Wrong(failure));
                 }
             };
-            let specs = watched::specs(&session, &synced);
-            let is_known = specs.values().all(Result::is_ok);
+            let input_hashes = watched::input_hashes(&session, &synced);
+            let is_known = input_hashes.values().all(Result::is_ok);
             let folders = match self.seen.take() {
-                Some((before, folders)) if is_known && before == specs => folders,
+                Some((before, folders)) if is_known && before == input_hashes => folders,
                 _ => watched::folders(&session, &synced),
             };
             let root = session.project.root.clone();
             let is_new = self.watcher.watch(&root, session.state().path(), &folders).map_err(fatal)?;
-            self.seen = Some((specs, folders));
+            self.seen = Some((input_hashes, folders));
             if !is_new {
                 return Ok((session, synced));
             }
@@ -252,7 +252,7 @@ impl Watch<'_> {
                 return Ok(true);
             }
         };
-        let specs = watched::specs(&session, &synced);
+        let input_hashes = watched::input_hashes(&session, &synced);
         let flying: Arc<Mutex<BTreeSet<String>>> = Arc::default();
         let args = BuildArgs {
             targets: self.args.targets.clone(),
@@ -287,7 +287,7 @@ impl Watch<'_> {
                     break;
                 }
                 if !woken.changed.is_empty() && !cancel.is_cancelled() {
-                    let outdated = self.outdated(&specs, &synced, &flying);
+                    let outdated = self.outdated(&input_hashes, &synced, &flying);
                     if !outdated.is_empty() {
                         let names = outdated.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
                         out::note(format_args!("{} changed: its build is stopped", names.join(", ")));
@@ -309,7 +309,7 @@ impl Watch<'_> {
         if cancel.is_cancelled() {
             return Ok(true);
         }
-        self.tried = outcome.is_err().then_some(specs);
+        self.tried = outcome.is_err().then_some(input_hashes);
         match outcome {
             Ok(()) => self.told = None,
             // What failed is told already, or is told once.
@@ -326,7 +326,7 @@ impl Watch<'_> {
     /// Those images that are being built and are not what they were when that began.
     fn outdated(
         &self,
-        before: &Specs,
+        before: &InputHashes,
         synced: &Synced,
         flying: &Mutex<BTreeSet<String>>,
     ) -> BTreeSet<String> {
@@ -335,7 +335,7 @@ impl Watch<'_> {
             let mut session = open::session_with(self.global, false, &Cancel::default(), &mut None).ok()?;
             session.look_past_editors();
             let synced = ready::sync(&mut session, &self.args.targets.words).ok()?;
-            Some(watched::specs(&session, &synced))
+            Some(watched::input_hashes(&session, &synced))
         };
         let Some(now) = now() else { return BTreeSet::new() };
         let reached = reached(before, &now, &synced.order.bases);

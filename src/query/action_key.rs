@@ -48,14 +48,14 @@ pub const KEY_VERSION: &str = "2";
 /// # Errors
 /// Every mistake of its Dockerfile and everything missing from its context.
 #[salsa::tracked(persist, returns(clone))]
-pub fn spec(db: &dyn Db, image: Image) -> Result<ContentHash, Vec<Problem>> {
+pub fn input_hash(db: &dyn Db, image: Image) -> Result<ContentHash, Vec<Problem>> {
     parts(db, image).map(|parts| part::hash("imk spec v1", &parts))
 }
 
-/// The parts behind [`spec`]. Not a query: it is wanted only for a new hash or for an explanation.
+/// The parts behind [`input_hash`]. Not a query: it is wanted only for a new hash or for an explanation.
 ///
 /// # Errors
-/// As [`spec`].
+/// As [`input_hash`].
 pub fn parts(db: &dyn Db, image: Image) -> Result<Vec<Part>, Vec<Problem>> {
     let recipe = recipe(db, image).as_ref().map_err(Clone::clone)?;
     let files = files(db, image, recipe)?;
@@ -195,15 +195,15 @@ fn files(db: &dyn Db, image: Image, recipe: &Recipe) -> Result<ContentHash, Vec<
 }
 
 /// The action key: everything that can change the image, bases included.
-pub fn action_key(spec: &ContentHash, bases: &[Part]) -> ContentHash {
-    let mut parts = vec![Part::new(Code::Config, "spec", spec.to_string())];
+pub fn action_key(input_hash: &ContentHash, bases: &[Part]) -> ContentHash {
+    let mut parts = vec![Part::new(Code::Config, "spec", input_hash.to_string())];
     parts.extend_from_slice(bases);
     part::hash("imk action v1", &parts)
 }
 
 /// See `snapshot.rs`.
 pub(super) fn prime(db: &dyn Db, zalsa: &salsa::plumbing::Zalsa) {
-    let _ = spec::fn_ingredient_(db, zalsa);
+    let _ = input_hash::fn_ingredient_(db, zalsa);
 }
 
 #[cfg(test)]
