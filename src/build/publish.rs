@@ -182,16 +182,18 @@ fn pull_image(session: &Session, name: &str, found: &Found, tagging: &Tagging) -
 }
 
 /// What the manifests of an order say beside what the images are (the image specification's
-/// predefined annotations). `epoch` is SOURCE_DATE_EPOCH, else the time of the run.
+/// predefined annotations). `source_date_epoch_seconds` is SOURCE_DATE_EPOCH, else the time of the run.
 pub(crate) fn annotations(
     session: &Session,
     synced: &Synced,
-    epoch: i64,
+    source_date_epoch_seconds: i64,
 ) -> BTreeMap<String, BTreeMap<String, String>> {
     let store = GitStore::open(&session.project.root).ok();
     let revision = store.as_ref().and_then(|store| store.commit("HEAD").ok()).map(|head| head.id);
     let source = store.as_ref().and_then(|store| store.upstream_url());
-    let created = jiff::Timestamp::from_second(epoch).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string();
+    let created = jiff::Timestamp::from_second(source_date_epoch_seconds)
+        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+        .to_string();
     let mut all = BTreeMap::new();
     for name in &synced.order.names {
         let Some(image) = session.image(name) else { continue };

@@ -54,7 +54,7 @@ pub struct BuildOptions {
     /// Layer caches of every image, beside those it declares.
     pub cache: Caches,
     /// The time that published images bear, seconds since 1970.
-    pub epoch: i64,
+    pub source_date_epoch_seconds: i64,
     /// Who else counts what runs at once: each build waits for its turn there.
     pub jobserver: Option<Arc<Jobserver>>,
 }
@@ -124,7 +124,7 @@ pub fn build(
         },
         provisional: provisional(session, synced),
         annotations: match options.push {
-            true => publish::annotations(session, synced, options.epoch),
+            true => publish::annotations(session, synced, options.source_date_epoch_seconds),
             false => BTreeMap::new(),
         },
         secrets: secrets(session),

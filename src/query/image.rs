@@ -3,7 +3,7 @@
 //! Rules it lives by, each paid for by an experiment:
 //! own input hash is read first and bases after, since salsa verifies in that order
 //! and stops at the first change; a result is in the ledger before it is
-//! returned; a failure is a value, made stale by the image's epoch; an
+//! returned; a failure is a value, made stale by the image's attempt; an
 //! interrupt is a cancellation and leaves no value at all.
 
 use super::Db;
@@ -24,7 +24,7 @@ use crate::model::reason::Code;
 #[salsa::tracked(persist, returns(clone))]
 pub fn image(db: &dyn Db, image: Image) -> Result<Built, BuildError> {
     let input_hash = input_hash(db, image).map_err(BuildError::Invalid)?;
-    image.epoch(db);
+    image.attempt(db);
     let engine = Workspace::get(db).engine(db).to_owned();
     let images = Workspace::get(db).images(db);
 

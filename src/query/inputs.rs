@@ -35,7 +35,7 @@ pub struct Image {
     /// Raised to ask again when no other input has changed: the last build
     /// failed, or its result is gone from the engine.
     #[returns(copy)]
-    pub epoch: u64,
+    pub attempt: u64,
 }
 
 /// Where an image's files are, below the repository's root: for whoever reads them, and for messages. A

@@ -77,7 +77,7 @@ fn a_base_that_comes_out_the_same_leaves_its_users_alone() {
 }
 
 #[test]
-fn a_failure_is_remembered_until_its_epoch_is_raised_and_ends_its_users() {
+fn a_failure_is_remembered_until_its_attempt_is_raised_and_ends_its_users() {
     use salsa::Setter as _;
     let (mut db, fake) = repository(&[("lib", "FROM scratch\nLABEL a=b\n"), ("app", "FROM lib\n")]);
     let lib = named(&db, "lib");
@@ -86,7 +86,7 @@ fn a_failure_is_remembered_until_its_epoch_is_raised_and_ends_its_users() {
         assert_eq!(image(&db, named(&db, "app")), Err(BuildError::Base("lib".into())));
     }
     assert_eq!(*fake.built.lock(), ["lib"]);
-    lib.set_epoch(&mut db).to(1);
+    lib.set_attempt(&mut db).to(1);
     assert_eq!(image(&db, lib), Err(BuildError::FilesChanged));
     assert_eq!(*fake.built.lock(), ["lib", "lib"]);
 }

@@ -132,8 +132,8 @@ pub(crate) fn set_outside(
 pub(crate) fn ask_again(session: &mut Session, name: &str) {
     if let Some(image) = session.image(name) {
         session.changed = true;
-        let epoch = image.epoch(&session.db);
-        image.set_epoch(&mut session.db).to(epoch + 1);
+        let attempt = image.attempt(&session.db);
+        image.set_attempt(&mut session.db).to(attempt + 1);
     }
 }
 

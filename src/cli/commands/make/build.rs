@@ -205,7 +205,7 @@ pub fn go(
         push: args.push,
         load: args.load,
         cache,
-        epoch: epoch()?,
+        source_date_epoch_seconds: source_date_epoch()?,
         jobserver: going.jobserver.clone(),
     };
     let mut summary = run::build(session, synced, &options, &tell);
@@ -255,7 +255,7 @@ fn is_passing(error: &BuildError) -> bool {
 }
 
 /// The time that published images bear: SOURCE_DATE_EPOCH (reproducible-builds.org), else now.
-fn epoch() -> Result<i64, Failure> {
+fn source_date_epoch() -> Result<i64, Failure> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(text) => text.trim().parse().map_err(|_| {
             let hint = "it is a number of seconds since 1970; unset it to use the time of the run";
