@@ -16,7 +16,7 @@ use crate::registry::{OciRegistry, Registry};
 use crate::session::open::{Kept, OpenError, Opening, Session};
 use crate::session::overlays;
 use crate::session::project::Overrides;
-use crate::session::upstream::Asking;
+use crate::session::upstream::LookupOptions;
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
 use crate::source::git::history::Commit;
@@ -159,7 +159,7 @@ fn open<Recipes: FnOnce() -> Result<Vec<String>, ReadError>>(
         // Which engines there are is known when the Imagefile has been read.
         engine: Arc::new(NoEngine),
         registry: Arc::clone(&registry),
-        asking: asking(global),
+        lookups: lookups(global),
         tree: Arc::clone(&tree),
         cancel: cancel.clone(),
         environment: std::env::vars_os().collect(),
@@ -202,7 +202,7 @@ pub fn fresh_session(global: &Global, nowhere: &Path) -> Result<Session, Failure
     Ok(session)
 }
 
-fn asking(global: &Global) -> Asking {
+fn lookups(global: &Global) -> LookupOptions {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    Asking { offline: global.offline, locked: global.locked, anew: global.pull, now }
+    LookupOptions { offline: global.offline, locked: global.locked, anew: global.pull, now }
 }

@@ -18,7 +18,7 @@ use crate::registry::FakeRegistry;
 use crate::session::open::{OpenError, Opening, Session};
 use crate::session::project::Overrides;
 use crate::session::sync::SyncError;
-use crate::session::upstream::Asking;
+use crate::session::upstream::LookupOptions;
 use crate::source::locate::Located;
 use crate::source::memory::MemoryTree;
 use crate::source::tree::{ReadError, Selected, Selection, SourceTree};
@@ -103,7 +103,7 @@ impl Lab {
             engine: Arc::clone(&self.engine) as Arc<dyn Engine>,
             tree: Arc::new(self.tree.clone()),
             registry: Arc::clone(&self.registry) as _,
-            asking: Asking { now: self.now, ..Asking::default() },
+            lookups: LookupOptions { now: self.now, ..LookupOptions::default() },
             cancel: Cancel::default(),
             environment: BTreeMap::new(),
             exclusive: true,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::parallel::at_once;
 use crate::session::project::{Declared, Project};
 use crate::source::git::GitTree;
-use crate::source::git::remote::{Asking, Head, RemoteError, Remotes, key};
+use crate::source::git::remote::{Head, RemoteError, RemoteOptions, Remotes, key};
 use crate::source::mounted::MountedTree;
 use crate::source::tree::SourceTree;
 use crate::state::folder::StateFolder;
@@ -28,7 +28,7 @@ const MAX_AGE: Duration = Duration::ZERO;
 pub struct GitSources {
     pub(crate) remotes: Remotes,
     pub(crate) tree: Arc<MountedTree>,
-    asking: Asking,
+    options: RemoteOptions,
     /// Commits by Imagefile.lock, by address as shown and [`key`] of what is wanted.
     pinned: BTreeMap<(String, String), String>,
     /// What the lock file does not have is an error.
@@ -68,7 +68,7 @@ impl GitSources {
         Self {
             remotes: Remotes::new(root, state, environment.clone()),
             tree: Arc::new(MountedTree::new(tree)),
-            asking: Asking { offline, max_age: MAX_AGE },
+            options: RemoteOptions { offline, max_age: MAX_AGE },
             pinned: BTreeMap::new(),
             locked: false,
             found: BTreeMap::new(),
@@ -112,8 +112,8 @@ impl GitSources {
             }
         }
         let open: Vec<_> = open.into_values().collect();
-        let asking = Asking { offline: false, max_age: Duration::ZERO };
-        let answers = at_once(&open, |(url, wanted)| self.remotes.heads(url, wanted, &asking));
+        let options = RemoteOptions { offline: false, max_age: Duration::ZERO };
+        let answers = at_once(&open, |(url, wanted)| self.remotes.heads(url, wanted, &options));
         let mut standing = BTreeMap::new();
         for ((url, _), heads) in open.iter().zip(answers) {
             for (wanted, head) in heads {
@@ -134,7 +134,7 @@ impl GitSources {
             return Some(Head { commit: commit.clone(), when: 0, away: None });
         }
         let wanted = BTreeSet::from([source.wanted.clone()]);
-        let heads = self.remotes.heads(&source.url, &wanted, &self.asking);
+        let heads = self.remotes.heads(&source.url, &wanted, &self.options);
         heads.into_values().next()?.ok()
     }
 
@@ -146,7 +146,7 @@ impl GitSources {
 
     /// From now on, what is remembered must do.
     pub(crate) fn ask_nobody(&mut self) {
-        self.asking.offline = true;
+        self.options.offline = true;
     }
 
     /// The commits that were looked up of each address, by the folder that keeps them.
@@ -203,17 +203,17 @@ impl GitSources {
         let open: BTreeSet<Wanted> = wanted.iter().filter(|one| pin(one).is_none()).cloned().collect();
         let mut heads = match self.locked {
             true => open.into_iter().filter_map(unlocked).collect(),
-            false => self.remotes.heads(url, &open, &self.asking),
+            false => self.remotes.heads(url, &open, &self.options),
         };
         let fixed = wanted.iter().filter(|one| self.locked && matches!(one, Wanted::Commit(_)));
-        heads.extend(self.remotes.heads(url, &fixed.cloned().collect(), &self.asking));
+        heads.extend(self.remotes.heads(url, &fixed.cloned().collect(), &self.options));
         for one in wanted {
             if let Some(commit) = pin(one) {
                 heads.insert(one.clone(), Ok(Head { commit: commit.clone(), when: 0, away: None }));
             }
         }
         let tree = |one: &Wanted, head: Head| {
-            let tree = self.remotes.tree(url, &head.commit, one, self.asking.offline)?;
+            let tree = self.remotes.tree(url, &head.commit, one, self.options.offline)?;
             Ok(Found { tree, head })
         };
         heads.into_iter().map(|(one, head)| (one.clone(), head.and_then(|head| tree(&one, head)))).collect()

@@ -20,7 +20,7 @@ use crate::query::snapshot::{self, Memory};
 use crate::registry::Registry;
 use crate::session::git_sources::GitSources;
 use crate::session::project::{self, Overrides, Project, ProjectError};
-use crate::session::upstream::{Asking, Upstream};
+use crate::session::upstream::{LookupOptions, Upstream};
 use crate::source::locate::Located;
 use crate::source::outside;
 use crate::source::tree::{ReadError, SourceTree};
@@ -44,7 +44,7 @@ pub struct Opening {
     /// The registries; nothing is asked of them yet.
     pub registry: Arc<dyn Registry>,
     /// How they are asked.
-    pub asking: Asking,
+    pub lookups: LookupOptions,
     /// The repository's files.
     pub tree: Arc<dyn SourceTree>,
     /// Set to stop.
@@ -130,7 +130,7 @@ impl Session {
             overrides,
             engine,
             registry,
-            asking,
+            lookups,
             tree,
             cancel,
             environment,
@@ -144,14 +144,14 @@ impl Session {
         } else {
             None
         };
-        let git_sources = GitSources::new(&located.root, &state, &environment, asking.offline, tree);
+        let git_sources = GitSources::new(&located.root, &state, &environment, lookups.offline, tree);
         // Without the lock somebody else may be writing to the file, and it stays as it is.
         let ledger = if exclusive { Ledger::open(&state) } else { Ledger::look(&state) };
         let ledger = Arc::new(ledger.map_err(trouble)?);
         let evidence = EvidenceStore::new(state.sub("evidence"));
         let repositories = project::repositories(&project);
         let remote_cache =
-            RemoteCache::new(Arc::clone(&registry), repositories, &project.content_tag, asking.offline);
+            RemoteCache::new(Arc::clone(&registry), repositories, &project.content_tag, lookups.offline);
         let executor =
             Arc::new(Executor::new(engine, ledger, evidence, git_sources.tree(), remote_cache, cancel));
         let kept = kept.take().unwrap_or_else(|| {
@@ -162,8 +162,8 @@ impl Session {
         let Kept { db, memory, changed, editing } = kept;
         let db = db.with_effect(Arc::clone(&executor) as Arc<dyn Effect>);
         let target = overrides.target.clone();
-        let (lock_file, locked) = (project.lock.clone(), asking.locked);
-        let upstream = Upstream::new(registry, lock_file.clone(), asking, state.clone());
+        let (lock_file, locked) = (project.lock.clone(), lookups.locked);
+        let upstream = Upstream::new(registry, lock_file.clone(), lookups, state.clone());
         let upstream = Arc::new(upstream.beside(Arc::clone(&executor.ledger)));
         let mut session = Self {
             project,

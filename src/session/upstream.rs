@@ -46,7 +46,7 @@ const NOT_ASKED: &str = "nobody was to be asked (`--offline`)";
 
 /// What a caller may choose of the questions.
 #[derive(Clone, Debug, Default)]
-pub struct Asking {
+pub struct LookupOptions {
     /// Ask no registry.
     pub offline: bool,
     /// Take everything from Imagefile.lock.
@@ -85,7 +85,7 @@ pub enum Instead {
 pub struct Upstream {
     registry: Arc<dyn Registry>,
     lock: RwLock<Lockfile>,
-    asking: Asking,
+    lookups: LookupOptions,
     state: StateFolder,
     memory: Mutex<Memory>,
     notes: Mutex<BTreeSet<Note>>,
@@ -96,10 +96,15 @@ pub struct Upstream {
 
 impl Upstream {
     /// Remembers in `state`, which may not exist yet.
-    pub fn new(registry: Arc<dyn Registry>, lock: Lockfile, asking: Asking, state: StateFolder) -> Self {
+    pub fn new(
+        registry: Arc<dyn Registry>,
+        lock: Lockfile,
+        lookups: LookupOptions,
+        state: StateFolder,
+    ) -> Self {
         let memory = Mutex::new(Memory::read(&state));
         let (lock, notes, doubts) = (RwLock::new(lock), Mutex::default(), Doubts::default());
-        Self { registry, lock, asking, state, memory, notes, ledger: None, doubts }
+        Self { registry, lock, lookups, state, memory, notes, ledger: None, doubts }
     }
 
     /// Knows imk's own results by this ledger: they are no bases of the images whose names they bear.
@@ -109,19 +114,19 @@ impl Upstream {
 
     /// Asks nobody and remembers nothing: for looks at what might be.
     pub fn offline() -> Self {
-        let asking = Asking { offline: true, ..Asking::default() };
+        let lookups = LookupOptions { offline: true, ..LookupOptions::default() };
         let registry = Arc::new(OciRegistry::new(Options::default()));
-        Self::new(registry, Lockfile::default(), asking, StateFolder::nowhere("nobody is asked"))
+        Self::new(registry, Lockfile::default(), lookups, StateFolder::nowhere("nobody is asked"))
     }
 
     /// Whether no registry may be asked.
     pub fn is_offline(&self) -> bool {
-        self.asking.offline
+        self.lookups.offline
     }
 
     /// The time of the run in seconds since 1970, one for all that is done in it.
     pub fn now(&self) -> u64 {
-        self.asking.now
+        self.lookups.now
     }
 
     /// The answers that nobody confirmed.
@@ -174,7 +179,7 @@ impl Upstream {
 
     /// The bases that Imagefile.lock must have under their policy and does not.
     pub fn unlocked<'a>(&self, bases: impl Iterator<Item = &'a OutsideBase>) -> Vec<&'a OutsideBase> {
-        let must = |base: &&OutsideBase| self.asking.locked || base.policy == Policy::Locked;
+        let must = |base: &&OutsideBase| self.lookups.locked || base.policy == Policy::Locked;
         let named =
             |base: &&OutsideBase| reference::parse(&base.reference).is_ok_and(|name| name.digest.is_none());
         bases.filter(must).filter(named).filter(|base| self.locked(base).is_none()).collect()
@@ -198,11 +203,11 @@ impl Upstream {
             return here(engine.inspect(&base.reference).ok().flatten());
         };
         let locked = self.locked(base);
-        let follows_lock = self.asking.locked || matches!(base.policy, Policy::LockedIfAny | Policy::Locked);
+        let follows_lock = self.lookups.locked || matches!(base.policy, Policy::LockedIfAny | Policy::Locked);
         let digest = match (&name.digest, locked) {
             (Some(digest), _) => Some(digest.clone()),
             (None, Some(digest)) if follows_lock => Some(digest),
-            _ if self.asking.locked || base.policy == Policy::Locked => return Outside::default(),
+            _ if self.lookups.locked || base.policy == Policy::Locked => return Outside::default(),
             _ => None,
         };
         if let Some(digest) = digest {
@@ -240,25 +245,25 @@ impl Upstream {
     /// What a floating name stands for: the answer that still holds, or a new one. `None` when
     /// the registry does not have it, or when nothing is known and nobody may be asked.
     fn floating(&self, name: &Reference, base: &OutsideBase) -> Result<Option<String>, String> {
-        let now = self.asking.now;
+        let now = self.lookups.now;
         let holds = |at: u64| match base.policy {
             Policy::Every(period) => at / period == now / period,
             _ => at <= now && now - at < TTL,
         };
         {
             let memory = lock(&self.memory);
-            if self.asking.offline {
+            if self.lookups.offline {
                 if memory.holding(name, &base.platform, holds).is_none() {
                     self.doubts.doubt(base, NOT_ASKED);
                 }
                 return Ok(memory.last(name, &base.platform));
             }
-            if !self.asking.anew
+            if !self.lookups.anew
                 && let Some(digest) = memory.holding(name, &base.platform, holds)
             {
                 return Ok(Some(digest));
             }
-            if !self.asking.anew
+            if !self.lookups.anew
                 && let Some(why) = memory.silent(&name.registry, |at| at <= now && now - at < PATIENCE)
             {
                 return Err(why);
@@ -275,10 +280,10 @@ impl Upstream {
         let answer = self.registry.platform(name, platform);
         let mut memory = lock(&self.memory);
         match &answer {
-            Ok(Some(found)) => memory.heard(name, platform, &found.digest, self.asking.now),
+            Ok(Some(found)) => memory.heard(name, platform, &found.digest, self.lookups.now),
             Ok(None) => memory.absent(name, platform),
             Err(error @ RegistryError::Unreachable { .. }) => {
-                memory.heard_nothing(&name.registry, &error.to_string(), self.asking.now);
+                memory.heard_nothing(&name.registry, &error.to_string(), self.lookups.now);
             }
             Err(_) => {}
         }
@@ -288,15 +293,15 @@ impl Upstream {
     /// The state of a file on the web; what is known of it when its server does not say.
     /// `None` when nothing is, or when there is no such file: the build will say so.
     pub fn file(&self, url: &str) -> Option<String> {
-        let (now, place) = (self.asking.now, place_of(url));
+        let (now, place) = (self.lookups.now, place_of(url));
         let holds = |at: u64| at <= now && now - at < TTL;
         {
             let memory = lock(&self.memory);
             let (last, holding) = (memory.file(url, |_| true), memory.file(url, holds));
-            if self.asking.offline && holding.is_none() {
+            if self.lookups.offline && holding.is_none() {
                 self.doubts.doubt_address(url, NOT_ASKED);
             }
-            if self.asking.offline || (!self.asking.anew && holding.is_some()) {
+            if self.lookups.offline || (!self.lookups.anew && holding.is_some()) {
                 return last;
             }
         }
@@ -326,7 +331,7 @@ impl Upstream {
             let exact = by_digest(name, &digest);
             let brings = match engine.inspect(&exact.to_string()) {
                 Ok(Some(info)) => Some(brings(info)),
-                _ if self.asking.offline => {
+                _ if self.lookups.offline => {
                     self.doubts.doubt(base, NOT_ASKED);
                     None
                 }

@@ -66,7 +66,7 @@ impl Peer {
             engine: Arc::clone(&self.engine) as Arc<dyn Engine>,
             tree: Arc::new(self.tree.clone()) as Arc<dyn SourceTree>,
             registry: Arc::new(imk::registry::FakeRegistry::new()),
-            asking: imk::session::upstream::Asking::default(),
+            lookups: imk::session::upstream::LookupOptions::default(),
             cancel: Cancel::default(),
             environment: Default::default(),
             state: imk::state::folder::StateFolder::at(&self.folder.path().join(".imk")),

@@ -22,7 +22,7 @@ use crate::registry::fake::Trouble;
 use crate::session::open::{OpenError, Opening, Session};
 use crate::session::project::Overrides;
 use crate::session::sync::SyncError;
-use crate::session::upstream::Asking;
+use crate::session::upstream::LookupOptions;
 use crate::source::disk::DiskTree;
 use crate::source::locate::Located;
 use crate::state::folder::StateFolder;
@@ -109,7 +109,7 @@ impl Lab {
             engine: Arc::clone(&self.engine) as _,
             tree: Arc::new(tree),
             registry: Arc::clone(&self.registry) as _,
-            asking: Asking { now: self.now, ..Asking::default() },
+            lookups: LookupOptions { now: self.now, ..LookupOptions::default() },
             cancel: Cancel::default(),
             environment: self.environment.clone(),
             exclusive: true,
@@ -246,7 +246,7 @@ fn a_repository_below_the_top_of_its_work_tree_is_told_by_its_own_files() {
             engine: Arc::new(FakeEngine::new()),
             tree: Arc::new(tree),
             registry: Arc::new(FakeRegistry::new()),
-            asking: Asking::default(),
+            lookups: LookupOptions::default(),
             cancel: Cancel::default(),
             environment: BTreeMap::new(),
             exclusive: true,

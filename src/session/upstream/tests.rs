@@ -14,19 +14,19 @@ struct Lab {
     engine: FakeEngine,
     folder: tempfile::TempDir,
     lock: Lockfile,
-    asking: Asking,
+    lookups: LookupOptions,
 }
 
 impl Lab {
     fn new() -> Self {
-        let asking = Asking { now: 1_000_000 * HOUR, ..Asking::default() };
+        let lookups = LookupOptions { now: 1_000_000 * HOUR, ..LookupOptions::default() };
         let folder = tempfile::tempdir().unwrap();
         let registry = Arc::new(FakeRegistry::new());
-        Self { registry, engine: FakeEngine::new(), folder, lock: Lockfile::default(), asking }
+        Self { registry, engine: FakeEngine::new(), folder, lock: Lockfile::default(), lookups }
     }
 
     fn later(&mut self, seconds: u64) {
-        self.asking.now += seconds;
+        self.lookups.now += seconds;
     }
 
     /// One process: looks at `r.example/base:1` under a policy, and says what it found, how many
@@ -35,7 +35,7 @@ impl Lab {
         self.registry.clear_record();
         let state = StateFolder::at(self.folder.path());
         let registry = Arc::clone(&self.registry) as Arc<dyn Registry>;
-        let upstream = Upstream::new(registry, self.lock.clone(), self.asking.clone(), state);
+        let upstream = Upstream::new(registry, self.lock.clone(), self.lookups.clone(), state);
         let base = OutsideBase {
             reference: "r.example/base:1".into(),
             platform: "linux/amd64".into(),
@@ -82,7 +82,7 @@ fn a_floating_name_is_asked_for_again_when_its_answer_is_an_hour_old() {
     lab.check(Policy::Float, &first, 0);
     lab.later(1);
     lab.check(Policy::Float, &second, 1);
-    lab.asking.anew = true;
+    lab.lookups.anew = true;
     lab.check(Policy::Float, &second, 1);
 }
 
@@ -91,7 +91,7 @@ fn a_clock_that_was_set_back_is_no_reason_to_believe_an_answer_for_years() {
     let mut lab = Lab::new();
     let first = lab.push("one");
     lab.check(Policy::Float, &first, 1);
-    lab.asking.now -= 1000 * HOUR;
+    lab.lookups.now -= 1000 * HOUR;
     lab.check(Policy::Float, &first, 1);
 }
 
@@ -99,7 +99,7 @@ fn a_clock_that_was_set_back_is_no_reason_to_believe_an_answer_for_years() {
 fn a_period_has_one_answer_for_everybody_who_asks_in_it() {
     let mut lab = Lab::new();
     let week = Policy::Every(7 * 24 * HOUR);
-    lab.asking.now = 10 * 7 * 24 * HOUR;
+    lab.lookups.now = 10 * 7 * 24 * HOUR;
     let first = lab.push("one");
     lab.check(week, &first, 1);
     let second = lab.push("two");
@@ -118,7 +118,7 @@ fn a_locked_name_is_never_asked_for() {
     lab.check(Policy::LockedIfAny, &locked, 0);
     lab.check(Policy::Locked, &locked, 0);
     lab.check(Policy::Float, &now, 1);
-    lab.asking.locked = true;
+    lab.lookups.locked = true;
     lab.check(Policy::Float, &locked, 0);
 }
 
@@ -127,8 +127,8 @@ fn a_name_that_must_be_locked_and_is_not_is_told() {
     let mut lab = Lab::new();
     lab.push("one");
     let state = || StateFolder::at(lab.folder.path());
-    let upstream = |asking: &Asking| {
-        Upstream::new(Arc::clone(&lab.registry) as _, lab.lock.clone(), asking.clone(), state())
+    let upstream = |lookups: &LookupOptions| {
+        Upstream::new(Arc::clone(&lab.registry) as _, lab.lock.clone(), lookups.clone(), state())
     };
     let base = |reference: &str, policy| OutsideBase {
         reference: reference.into(),
@@ -143,13 +143,13 @@ fn a_name_that_must_be_locked_and_is_not_is_told() {
         base("c", Policy::LockedIfAny),
         base(&digest, Policy::Locked),
     ];
-    let names = |asking: &Asking| -> Vec<String> {
-        upstream(asking).unlocked(all.iter()).iter().map(|base| base.reference.clone()).collect()
+    let names = |lookups: &LookupOptions| -> Vec<String> {
+        upstream(lookups).unlocked(all.iter()).iter().map(|base| base.reference.clone()).collect()
     };
-    assert_eq!(names(&lab.asking), ["a"]);
-    let locked = Asking { locked: true, ..lab.asking.clone() };
+    assert_eq!(names(&lab.lookups), ["a"]);
+    let locked = LookupOptions { locked: true, ..lab.lookups.clone() };
     assert_eq!(names(&locked), ["a", "b", "c"]);
-    lab.asking.locked = true;
+    lab.lookups.locked = true;
     assert_eq!(lab.look(Policy::Float).1, 0, "with --locked no registry is asked");
 }
 
@@ -218,10 +218,10 @@ fn offline_nothing_is_asked() {
     let known = lab.push("one");
     lab.check(Policy::Float, &known, 1);
     lab.later(HOUR);
-    lab.asking.offline = true;
+    lab.lookups.offline = true;
     lab.check(Policy::Float, &known, 0);
     assert!(lab.registry.questions().is_empty());
-    let fresh = Lab { asking: Asking { offline: true, ..Asking::default() }, ..Lab::new() };
+    let fresh = Lab { lookups: LookupOptions { offline: true, ..LookupOptions::default() }, ..Lab::new() };
     fresh.push("one");
     assert_eq!(fresh.look(Policy::Float).0.exact, Exact::Unknown);
     assert!(fresh.registry.questions().is_empty());

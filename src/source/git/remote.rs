@@ -26,7 +26,7 @@ pub use super::program::RemoteError;
 
 /// How heads are looked up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asking {
+pub struct RemoteOptions {
     /// Ask nobody; what is remembered must do.
     pub offline: bool,
     /// An answer not older than this is as good as a new one.
@@ -83,7 +83,7 @@ impl Remotes {
         &self,
         url: &GitUrl,
         wanted: &BTreeSet<Wanted>,
-        asking: &Asking,
+        options: &RemoteOptions,
     ) -> BTreeMap<Wanted, Result<Head, RemoteError>> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut found = BTreeMap::new();
@@ -95,11 +95,11 @@ impl Remotes {
                     found.insert(one.clone(), Ok(Head { commit: id.clone(), when: now, away: None }));
                 }
                 (_, Some(head))
-                    if asking.offline || now.saturating_sub(head.when) < asking.max_age.as_secs() =>
+                    if options.offline || now.saturating_sub(head.when) < options.max_age.as_secs() =>
                 {
                     found.insert(one.clone(), Ok(head));
                 }
-                (_, None) if asking.offline => {
+                (_, None) if options.offline => {
                     let why =
                         format!("imk is not to ask it, and does not know where `{}` stands", one.shown());
                     found.insert(one.clone(), Err(RemoteError::NotKnown(why)));

@@ -43,8 +43,8 @@ impl Lab {
     }
 
     /// The commit, or what is said instead.
-    fn head(&self, wanted: Wanted, asking: &Asking) -> String {
-        let mut heads = self.remotes().heads(&self.url, &BTreeSet::from([wanted.clone()]), asking);
+    fn head(&self, wanted: Wanted, options: &RemoteOptions) -> String {
+        let mut heads = self.remotes().heads(&self.url, &BTreeSet::from([wanted.clone()]), options);
         match heads.remove(&wanted).unwrap() {
             Ok(head) => head.commit,
             Err(error) => error.to_string(),
@@ -60,13 +60,16 @@ fn main() -> Wanted {
 fn a_head_is_asked_for_remembered_and_believed_as_long_as_allowed() {
     let lab = Lab::new();
     let first = lab.commit("one");
-    let now = Asking::default();
-    let offline = Asking { offline: true, ..now };
+    let now = RemoteOptions::default();
+    let offline = RemoteOptions { offline: true, ..now };
     assert_eq!(lab.head(main(), &offline), "imk is not to ask it, and does not know where `main` stands");
     assert_eq!(lab.head(main(), &now), first);
     let second = lab.commit("two");
     assert_eq!(lab.head(main(), &offline), first);
-    assert_eq!(lab.head(main(), &Asking { offline: false, max_age: Duration::from_secs(3600) }), first);
+    assert_eq!(
+        lab.head(main(), &RemoteOptions { offline: false, max_age: Duration::from_secs(3600) }),
+        first
+    );
     assert_eq!(lab.head(main(), &now), second);
     assert_eq!(lab.head(Wanted::Head, &now), second);
     assert_eq!(lab.head(Wanted::Branch("x".into()), &now), "it has no branch `x`");
@@ -81,12 +84,12 @@ fn a_name_without_a_kind_is_a_tag_before_it_is_a_branch() {
     lab.git(&["tag", "-am", "annotated", "both"]);
     let second = lab.commit("two");
     lab.git(&["branch", "both"]);
-    let any = |name: &str| lab.head(Wanted::Any(name.into()), &Asking::default());
+    let any = |name: &str| lab.head(Wanted::Any(name.into()), &RemoteOptions::default());
     assert_eq!(any("both"), first);
     assert_eq!(any("refs/heads/both"), second);
     assert_eq!(any("main"), second);
-    assert_eq!(lab.head(Wanted::Tag("both".into()), &Asking::default()), first);
-    assert_eq!(lab.head(Wanted::Tag("main".into()), &Asking::default()), "it has no tag `main`");
+    assert_eq!(lab.head(Wanted::Tag("both".into()), &RemoteOptions::default()), first);
+    assert_eq!(lab.head(Wanted::Tag("main".into()), &RemoteOptions::default()), "it has no tag `main`");
 }
 
 #[test]

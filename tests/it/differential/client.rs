@@ -42,7 +42,7 @@ struct Line {
 
 impl Line {
     fn matches(&self, path: &str) -> bool {
-        // Something known of the parent keeps the matcher from asking about it.
+        // Something known of the parent keeps the matcher from lookups about it.
         let (_, nothing) = self.alone.matches_below("\u{1}", &MatchInfo::default());
         self.alone.matches_below(path, &nothing).0
     }

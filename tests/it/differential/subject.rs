@@ -49,7 +49,7 @@ impl Subject {
             engine: Arc::new(FakeEngine::new()),
             tree: Arc::clone(&tree) as Arc<dyn SourceTree>,
             registry: Arc::new(imk::registry::FakeRegistry::new()),
-            asking: imk::session::upstream::Asking::default(),
+            lookups: imk::session::upstream::LookupOptions::default(),
             cancel: Cancel::default(),
             environment: Default::default(),
             state,
