@@ -9,17 +9,17 @@
 
 use std::collections::BTreeSet;
 
-use crate::exec::executor::Again;
+use crate::exec::executor::Rerun;
 
 /// What the rounds of one run have found so far.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
-    found: BTreeSet<Again>,
+    found: BTreeSet<Rerun>,
 }
 
 impl Rounds {
     /// The images to ask again in another round; none when the last round found nothing new.
-    pub fn next(&mut self, found: BTreeSet<Again>) -> BTreeSet<String> {
+    pub fn next(&mut self, found: BTreeSet<Rerun>) -> BTreeSet<String> {
         let is_new = !found.is_subset(&self.found);
         let images = found.iter().map(|again| again.image.clone()).collect();
         self.found.extend(found);
@@ -30,10 +30,10 @@ impl Rounds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec::executor::Changed;
+    use crate::exec::executor::Discrepancy;
 
-    fn gone(image: &str) -> Again {
-        Again { image: image.into(), why: Changed::Gone }
+    fn gone(image: &str) -> Rerun {
+        Rerun { image: image.into(), why: Discrepancy::ResultMissing }
     }
 
     #[test]

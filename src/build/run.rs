@@ -18,7 +18,7 @@ use crate::build::schedule::{Schedule, State};
 use crate::build::summary::kept;
 pub use crate::build::summary::{Ending, Event, Summary};
 use crate::engine::{Caches, SecretValue};
-use crate::exec::executor::{Changed, Executor, JobEvent, Run};
+use crate::exec::executor::{Discrepancy, Executor, JobEvent, Run};
 use crate::exec::push::PublishError;
 use crate::model::reason::Reason;
 use crate::plan::requirements;
@@ -85,7 +85,7 @@ pub fn build(
 ) -> Summary {
     let forced = if options.always { synced.targets.clone() } else { BTreeSet::new() };
     for name in &forced {
-        inputs::ask_again(session, name);
+        inputs::invalidate(session, name);
     }
     let told: Arc<Mutex<BTreeMap<String, Told>>> = Arc::default();
     let share = session.share();
@@ -139,11 +139,11 @@ pub fn build(
     // The world was not as it was thought to be: once more, with that known.
     let mut rounds = Rounds::default();
     while !summary.interrupted {
-        let again = rounds.next(session.executor.take_again());
+        let again = rounds.next(session.executor.take_reruns());
         if again.is_empty() {
             break;
         }
-        again.iter().for_each(|name| inputs::ask_again(session, name));
+        again.iter().for_each(|name| inputs::invalidate(session, name));
         let later = demand(session, synced, options, tell, &told);
         summary.follow(later);
     }
@@ -234,7 +234,7 @@ fn remember_results(session: &mut Session, summary: &Summary) {
             session.memory.results.remove(name);
             // These two become stale by themselves, when what they report changes.
             if !matches!(error, BuildError::Base(_) | BuildError::Invalid(_)) {
-                inputs::ask_again(session, name);
+                inputs::invalidate(session, name);
             }
         }
     }
@@ -312,7 +312,7 @@ impl Work<'_> {
         };
         let publication = publish(db, self.executor, image, built, &tags);
         if publication == Ok(Publication::Overtaken) {
-            self.executor.ask_again(name, Changed::Elsewhere);
+            self.executor.request_rerun(name, Discrepancy::Superseded);
         }
         Some(publication)
     }
@@ -327,7 +327,7 @@ impl Work<'_> {
         }
         let fetched = self.executor.pull_to_default(name, built)?;
         if fetched.is_none() {
-            self.executor.ask_again(name, Changed::Gone);
+            self.executor.request_rerun(name, Discrepancy::ResultMissing);
         }
         Ok(fetched.map(|id| Built { id, ..built.clone() }))
     }
@@ -383,7 +383,7 @@ impl Work<'_> {
                 let result = here.as_ref().unwrap_or(&built);
                 local_names::give(self.executor, &self.tagging, &name, result, is_new, &mut summary);
                 if !self.executor.ledger.knows(&built.key) {
-                    self.executor.ask_again(&name, Changed::Unrecorded);
+                    self.executor.request_rerun(&name, Discrepancy::Unrecorded);
                 }
                 summary.results.insert(name.clone(), built);
                 let told = lock(self.told).remove(&name).unwrap_or_default();
@@ -396,7 +396,7 @@ impl Work<'_> {
                 (ending, schedule.done(&name))
             }
             // No failure yet: only what is built on it has to wait for another round.
-            Err(error @ BuildError::BaseGone(_)) => {
+            Err(error @ BuildError::BaseMissing(_)) => {
                 schedule.put_off(&name);
                 (Ending::Failed(error), 0)
             }
@@ -411,7 +411,7 @@ impl Work<'_> {
             (self.tell)(Event::Result(name.clone(), id));
         }
         // Another round tells how that one ends.
-        if !matches!(ending, Ending::Failed(BuildError::BaseGone(_))) {
+        if !matches!(ending, Ending::Failed(BuildError::BaseMissing(_))) {
             (self.tell)(Event::Ended(name, ending, took));
         }
         Some(newly_ready)

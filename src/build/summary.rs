@@ -143,7 +143,7 @@ impl Summary {
 
     /// Calls that a failure which waited for another round that does not come, and says which those are.
     pub(super) fn give_up(&mut self) -> Vec<(String, Ending)> {
-        let waited = |ending: &Ending| matches!(ending, Ending::Failed(BuildError::BaseGone(_)));
+        let waited = |ending: &Ending| matches!(ending, Ending::Failed(BuildError::BaseMissing(_)));
         for (name, _) in
             self.publications.extract_if(.., |_, publication| *publication == Publication::Overtaken)
         {

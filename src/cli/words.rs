@@ -133,7 +133,7 @@ pub fn build_error(error: &BuildError) -> String {
             [first, ..] => first.message.clone(),
         },
         BuildError::Base(base) => format!("its base `{base}` has no result"),
-        BuildError::BaseGone(base) => format!(
+        BuildError::BaseMissing(base) => format!(
             "the result of its base `{base}` was lost again while it was needed: neither an engine nor a registry has it"
         ),
         BuildError::Engine(error) => engine_error(error),

@@ -40,7 +40,7 @@ pub struct Executor {
     /// Names that results bear for a moment, while they travel.
     temporary_names: Mutex<BTreeSet<String>>,
     /// Images to be asked for again within this run, and why.
-    again: Mutex<BTreeSet<Again>>,
+    reruns: Mutex<BTreeSet<Rerun>>,
     /// The engine that has each result, by name. Others may have fetched it to build on it.
     placed: Mutex<BTreeMap<ImageId, String>>,
     /// One base travels at a time, so that it travels once.
@@ -80,24 +80,24 @@ pub struct Run {
 
 /// A query that is to run again though no input changed: the world was not as it was thought to be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Again {
+pub struct Rerun {
     /// The image.
     pub image: String,
     /// What was found.
-    pub why: Changed,
+    pub why: Discrepancy,
 }
 
 /// How the world was not as it was thought to be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Changed {
+pub enum Discrepancy {
     /// Its result is nowhere any more.
-    Gone,
+    ResultMissing,
     /// The result of this base of its is nowhere any more.
-    BaseGone(String),
+    BaseMissing(String),
     /// Its result is remembered and not in the ledger.
     Unrecorded,
     /// Its registry has another machine's result of the same key.
-    Elsewhere,
+    Superseded,
 }
 
 /// Is told what happens to which image.
@@ -145,20 +145,20 @@ impl Executor {
             cancel,
             run: RwLock::default(),
             temporary_names: Mutex::default(),
-            again: Mutex::default(),
+            reruns: Mutex::default(),
             placed: Mutex::default(),
             transfers: Mutex::default(),
         }
     }
 
     /// The images whose queries are to run again though no input changed. Empty afterwards.
-    pub fn take_again(&self) -> BTreeSet<Again> {
-        std::mem::take(&mut self.again.lock())
+    pub fn take_reruns(&self) -> BTreeSet<Rerun> {
+        std::mem::take(&mut self.reruns.lock())
     }
 
     /// Has the query of an image run again.
-    pub fn ask_again(&self, image: &str, why: Changed) {
-        self.again.lock().insert(Again { image: image.to_owned(), why });
+    pub fn request_rerun(&self, image: &str, why: Discrepancy) {
+        self.reruns.lock().insert(Rerun { image: image.to_owned(), why });
     }
 
     /// A name that is to be taken away when the run ends.

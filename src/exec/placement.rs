@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::base_substitutions::BaseSubstitutions;
-use super::executor::{Changed, Executor, JobEvent};
+use super::executor::{Discrepancy, Executor, JobEvent};
 use super::provisional::Offer;
 use super::push::PublishError;
 use crate::engine::pool::{EnginePool, Slot, Unplaced, Wanted};
@@ -108,7 +108,7 @@ impl Executor {
         for part in job.on {
             let reference = match self.pin(job, part, node) {
                 // The others are looked at all the same, so that the next try finds all of them.
-                Err(error @ BuildError::BaseGone(_)) => {
+                Err(error @ BuildError::BaseMissing(_)) => {
                     gone.get_or_insert(error);
                     continue;
                 }
@@ -203,9 +203,9 @@ impl Executor {
             }
         }
         // It was there when it was last looked at: the next try builds it, and this image on it.
-        self.ask_again(&base.name, Changed::Gone);
-        self.ask_again(job.name, Changed::BaseGone(base.name.clone()));
-        Err(BuildError::BaseGone(base.name.clone()))
+        self.request_rerun(&base.name, Discrepancy::ResultMissing);
+        self.request_rerun(job.name, Discrepancy::BaseMissing(base.name.clone()));
+        Err(BuildError::BaseMissing(base.name.clone()))
     }
 
     /// Has the engine that has a base send it to its registry, and says where it is. None when it is of no use any

@@ -129,7 +129,7 @@ fn forget_results(session: &mut Session, names: &BTreeSet<String>) {
     inputs::sync_images(session);
     for name in names {
         session.memory.results.remove(name);
-        inputs::ask_again(session, name);
+        inputs::invalidate(session, name);
     }
 }
 

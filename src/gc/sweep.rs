@@ -134,7 +134,7 @@ pub fn carry_out(session: &mut Session, synced: &Synced, mut sweep: Sweep) -> st
     let lost: Vec<String> = lost.map(|(name, _)| name.clone()).collect();
     for name in lost {
         session.memory.results.remove(&name);
-        inputs::ask_again(session, &name);
+        inputs::invalidate(session, &name);
     }
     session.save()?;
     Ok(sweep)

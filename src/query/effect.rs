@@ -33,7 +33,7 @@ pub enum BuildError {
     /// This base has no result.
     Base(String),
     /// This base had a result when it was last looked at, and neither an engine nor a registry has it now.
-    BaseGone(String),
+    BaseMissing(String),
     /// The engine failed.
     Engine(EngineError),
     /// No engine builds such an image, or none of those is left.

@@ -129,7 +129,7 @@ pub(crate) fn set_outside(
 }
 
 /// Makes the query of an image run again though no other input changed.
-pub(crate) fn ask_again(session: &mut Session, name: &str) {
+pub(crate) fn invalidate(session: &mut Session, name: &str) {
     if let Some(image) = session.image(name) {
         session.changed = true;
         let attempt = image.attempt(&session.db);

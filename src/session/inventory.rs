@@ -107,7 +107,7 @@ pub(crate) fn mark_lost(session: &mut Session, has: &BTreeMap<String, Inventory>
     let results = session.memory.results.iter().filter(|(name, id)| !ledger.has_id(name, &id.0));
     let unrecorded: Vec<String> = results.map(|(name, _)| name.clone()).collect();
     for name in lost.iter().chain(&unrecorded) {
-        inputs::ask_again(session, name);
+        inputs::invalidate(session, name);
     }
     lost
 }
