@@ -50,7 +50,7 @@ pub fn open(
         engine: Arc::clone(engine) as _,
         tree,
         registry: std::sync::Arc::new(imk::registry::FakeRegistry::new()),
-        asking: imk::session::upstream::Asking::default(),
+        lookups: imk::session::upstream::LookupOptions::default(),
         cancel: Cancel::default(),
         environment: Default::default(),
         exclusive,

@@ -96,7 +96,7 @@ pub fn build(
             match &event {
                 JobEvent::Build(_)
                 | JobEvent::On(_)
-                | JobEvent::Lost { .. }
+                | JobEvent::EngineUnreachable { .. }
                 | JobEvent::Publishing
                 | JobEvent::Yielded => {}
                 JobEvent::Found => lock(&told).entry(name.to_owned()).or_default().found = true,

@@ -120,7 +120,7 @@ fn declared(project: &Project, environment: &Environment, own: &Own) -> Result<E
     let pool = EnginePool::new(home, others);
     for (name, error) in unknown {
         if let Some(node) = pool.named(&name) {
-            pool.lose(node, error);
+            pool.mark_unreachable(node, error);
         }
     }
     Ok(pool)

@@ -129,7 +129,7 @@ impl Progress {
                     self.line(&name, &format!("on engine `{engine}`"));
                 }
             }
-            Event::Job(name, JobEvent::Lost { engine, why }) => {
+            Event::Job(name, JobEvent::EngineUnreachable { engine, why }) => {
                 self.line(
                     &name,
                     &format!("engine `{engine}` stopped answering, another one builds it ({why})"),

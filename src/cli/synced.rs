@@ -1,5 +1,4 @@
-//! Brings a session up to date, and tells on the way what a person should know: silent engines,
-//! registries and git servers.
+//! Sync of a session, with a warning for each engine, registry and git server that did not answer.
 
 use crate::cli::args::Global;
 use crate::cli::failure::{Failure, sync_error};
@@ -15,35 +14,35 @@ pub fn synced(global: &Global, session: &mut Session, words: &[String]) -> Resul
     for line in words::notes(&session.upstream.take_notes()) {
         out::warning(format_args!("{line}"));
     }
-    away(session);
-    gone(session);
+    warn_stale_git(session);
+    warn_unreachable(session);
     Ok(synced)
 }
 
 /// Tells which engines do not answer, each once.
-fn gone(session: &Session) {
-    for (name, error) in session.executor.pool().take_gone() {
+fn warn_unreachable(session: &Session) {
+    for (name, error) in session.executor.pool().take_unreachable() {
         out::warning(format_args!("engine `{name}` is left out: {error}"));
     }
 }
 
-/// Tells which registries did not say whether they have an image, and which engines are gone.
-pub fn silent(session: &Session) {
-    gone(session);
-    for error in session.executor.remote_cache.take_silent() {
+/// Tells which registries did not say whether they have an image, and which engines do not answer.
+pub fn warn_unanswered(session: &Session) {
+    warn_unreachable(session);
+    for error in session.executor.remote_cache.take_unanswered() {
         out::warning(format_args!("{error}; it may have results that imk does not know of"));
     }
 }
 
 /// Says which branches and tags could not be asked about, and what is used instead.
-pub fn away(session: &Session) {
-    for away in overlays::away(session) {
-        let when = i64::try_from(away.when).ok().and_then(|when| jiff::Timestamp::from_second(when).ok());
+pub fn warn_stale_git(session: &Session) {
+    for stale in overlays::stale_answers(session) {
+        let when = i64::try_from(stale.when).ok().and_then(|when| jiff::Timestamp::from_second(when).ok());
         let when = when.map_or_else(String::new, |when| when.strftime(" of %F %H:%M UTC").to_string());
-        let commit = &away.commit[..12.min(away.commit.len())];
+        let commit = &stale.commit[..12.min(stale.commit.len())];
         out::warning(format_args!(
             "`{}` cannot be asked where `{}` stands: {}; imk goes on with the last answer,{when}: commit {commit}",
-            away.url, away.name, away.why
+            stale.url, stale.name, stale.why
         ));
     }
 }

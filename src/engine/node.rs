@@ -25,7 +25,7 @@ pub struct Node {
     /// What it answered for an id: its tags, or that it has no such image.
     present: Mutex<BTreeMap<ImageId, Option<BTreeSet<String>>>>,
     /// Why it is used no more.
-    gone: OnceLock<EngineError>,
+    unreachable: OnceLock<EngineError>,
 }
 
 impl Node {
@@ -38,18 +38,18 @@ impl Node {
             platforms: Vec::new(),
             jobs: None,
             present: Mutex::default(),
-            gone: OnceLock::new(),
+            unreachable: OnceLock::new(),
         }
     }
 
     /// Why it is used no more, if so.
-    pub fn gone(&self) -> Option<&EngineError> {
-        self.gone.get()
+    pub fn unreachable(&self) -> Option<&EngineError> {
+        self.unreachable.get()
     }
 
     /// Uses it no more. True the first time.
-    pub(super) fn lose(&self, error: EngineError) -> bool {
-        self.gone.set(error).is_ok()
+    pub(super) fn mark_unreachable(&self, error: EngineError) -> bool {
+        self.unreachable.set(error).is_ok()
     }
 
     /// Takes over what it was found to have or lack, so that it is not asked again.
@@ -118,7 +118,7 @@ impl Node {
     /// Takes the names away that were given for a moment. The last name of an image
     /// stays: an engine removes an image together with it.
     pub fn release(&self, is_temporary: impl Fn(&str) -> bool) {
-        if self.gone().is_some() {
+        if self.unreachable().is_some() {
             return;
         }
         for tags in self.present().values_mut().flatten() {
@@ -140,7 +140,7 @@ impl Node {
             about.push(self.labels.iter().cloned().collect::<Vec<_>>().join("+"));
         }
         about.extend(Some(self.platforms.join("+")).filter(|platforms| !platforms.is_empty()));
-        about.extend(self.gone().map(|why| format!("gone: {why}")));
+        about.extend(self.unreachable().map(|why| format!("unreachable: {why}")));
         let name = if self.name.is_empty() { "default" } else { &self.name };
         if about.is_empty() {
             format!("`{name}` (no labels)")

@@ -1,7 +1,7 @@
 //! The engines of one run: what each is good for, how much it may do at once, what it was found to have.
 //!
 //! The first is the *default* engine: the one that would be alone without the others. An image goes to a
-//! free engine that fits, near its bases if it can. An engine that does not answer any more is gone
+//! free engine that fits, near its bases if it can. An engine that does not answer any more is unreachable
 //! for the rest of the run. Knows nothing of keys, ledgers and registries.
 
 use std::cmp::Reverse;
@@ -32,8 +32,8 @@ pub struct EnginePool {
     /// Jobs under way, by place in the list.
     running: Mutex<Vec<usize>>,
     freed: Condvar,
-    /// Engines that are gone and of which nobody was told.
-    untold: Mutex<Vec<(String, EngineError)>>,
+    /// Unreachable engines that no warning has named yet.
+    unreported: Mutex<Vec<(String, EngineError)>>,
 }
 
 /// What a job wants of an engine.
@@ -90,7 +90,7 @@ impl EnginePool {
     pub fn new(default: Node, others: Vec<Node>) -> Self {
         let nodes: Vec<Arc<Node>> = std::iter::once(default).chain(others).map(Arc::new).collect();
         let running = Mutex::new(vec![0; nodes.len()]);
-        Self { nodes, running, freed: Condvar::new(), untold: Mutex::default() }
+        Self { nodes, running, freed: Condvar::new(), unreported: Mutex::default() }
     }
 
     /// The engine whose identity is the repository's.
@@ -98,14 +98,14 @@ impl EnginePool {
         &self.nodes[0]
     }
 
-    /// Every engine, the default first, those that are gone included.
+    /// Every engine, the default first, the unreachable ones included.
     pub fn nodes(&self) -> &[Arc<Node>] {
         &self.nodes
     }
 
     /// The engines that answer, as far as is known.
     pub fn alive(&self) -> impl Iterator<Item = &Arc<Node>> {
-        self.nodes.iter().filter(|node| node.gone().is_none())
+        self.nodes.iter().filter(|node| node.unreachable().is_none())
     }
 
     /// Whether there is but one: then nothing is chosen and nothing asked that need not be.
@@ -119,26 +119,26 @@ impl EnginePool {
     }
 
     /// Uses an engine no more. True when it was used until now.
-    pub fn lose(&self, node: &Node, error: EngineError) -> bool {
-        let first = node.lose(error.clone());
+    pub fn mark_unreachable(&self, node: &Node, error: EngineError) -> bool {
+        let first = node.mark_unreachable(error.clone());
         if first {
-            self.untold.lock().push((node.name.clone(), error));
+            self.unreported.lock().push((node.name.clone(), error));
             self.freed.notify_all();
         }
         first
     }
 
-    /// The engines that are gone and that nobody was told of.
-    pub fn take_gone(&self) -> Vec<(String, EngineError)> {
-        std::mem::take(&mut *self.untold.lock())
+    /// The unreachable engines that no warning has named yet.
+    pub fn take_unreachable(&self) -> Vec<(String, EngineError)> {
+        std::mem::take(&mut *self.unreported.lock())
     }
 
     /// Whether an engine that failed a job is there no more; then it is used no more.
-    pub fn died(&self, node: &Node, error: &EngineError) -> bool {
+    pub fn is_unreachable_after(&self, node: &Node, error: &EngineError) -> bool {
         let patience = match error {
             EngineError::Interrupted | EngineError::FileChanged { .. } => return false,
             EngineError::Unreachable { .. } => {
-                self.lose(node, error.clone());
+                self.mark_unreachable(node, error.clone());
                 return true;
             }
             EngineError::Failed(failure) if ends_with_its_engine(&failure.message, failure.exit_code) => {
@@ -149,7 +149,7 @@ impl EnginePool {
         };
         for pause in patience {
             if let Err(error) = node.engine.inspect(NOTHING) {
-                self.lose(node, error);
+                self.mark_unreachable(node, error);
                 return true;
             }
             std::thread::sleep(*pause);
@@ -189,7 +189,7 @@ impl EnginePool {
     fn fitting(&self, wanted: &Wanted) -> Vec<usize> {
         let allowed = |at: usize| wanted.only.as_ref().is_none_or(|only| only[at]);
         let candidates = self.nodes.iter().enumerate().filter(|(at, node)| {
-            node.gone().is_none() && allowed(*at) && wanted.labels.is_subset(&node.labels)
+            node.unreachable().is_none() && allowed(*at) && wanted.labels.is_subset(&node.labels)
         });
         if self.is_one() {
             return candidates.map(|(at, _)| at).collect();
@@ -215,10 +215,10 @@ impl EnginePool {
 
     /// Who an engine is; one that does not say is used no more.
     pub fn identity(&self, node: &Node) -> Option<EngineIdentity> {
-        if node.gone().is_some() {
+        if node.unreachable().is_some() {
             return None;
         }
-        node.engine.identity().map_err(|error| self.lose(node, error)).ok()
+        node.engine.identity().map_err(|error| self.mark_unreachable(node, error)).ok()
     }
 
     /// Whether any engine could ever be given such a job, as far as that shows without asking one.
@@ -232,7 +232,7 @@ impl EnginePool {
         self.nodes.iter().any(|node| wanted.labels.is_subset(&node.labels) && builds(node))
     }
 
-    /// Every engine with what it is for and, where it is so, why it is gone: for messages.
+    /// Every engine with what it is for and, where it is so, why it is unreachable: for messages.
     pub fn described(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.described()).collect()
     }

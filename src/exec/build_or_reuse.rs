@@ -124,9 +124,11 @@ impl Executor {
             }
             match self.build_on(job, files, node) {
                 Ok((id, content)) => return Ok((Arc::clone(node), id, content)),
-                Err(BuildError::Engine(error)) if !pool.is_one() && pool.died(node, &error) => {
-                    let why = node.gone().unwrap_or(&error).to_string();
-                    self.report(job.name, JobEvent::Lost { engine: node.name.clone(), why });
+                Err(BuildError::Engine(error))
+                    if !pool.is_one() && pool.is_unreachable_after(node, &error) =>
+                {
+                    let why = node.unreachable().unwrap_or(&error).to_string();
+                    self.report(job.name, JobEvent::EngineUnreachable { engine: node.name.clone(), why });
                 }
                 Err(error) => return Err(error),
             }

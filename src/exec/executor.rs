@@ -111,7 +111,7 @@ pub enum JobEvent {
     /// Of several engines, this one builds it.
     On(String),
     /// The engine that built it is there no more; it is tried on another.
-    Lost { engine: String, why: String },
+    EngineUnreachable { engine: String, why: String },
     /// The engine reports.
     Build(BuildEvent),
     /// An older result serves again.
@@ -237,9 +237,9 @@ impl Executor {
         let noted = self.place_of(id).and_then(|name| pool.named(&name).cloned());
         let sure = pool.alive().filter(|node| node.surely_has(id)).cloned();
         let asked = noted.into_iter().chain(sure).chain(pool.nodes().iter().cloned());
-        let mut silent = None;
+        let mut unanswered = None;
         for node in asked {
-            let answer = match node.gone() {
+            let answer = match node.unreachable() {
                 Some(why) => Err(why.clone()),
                 None => node.has(id),
             };
@@ -251,13 +251,13 @@ impl Executor {
                 Ok(false) => {}
                 Err(error) => {
                     if matches!(error, EngineError::Unreachable { .. }) {
-                        pool.lose(&node, error.clone());
+                        pool.mark_unreachable(&node, error.clone());
                     }
-                    silent.get_or_insert(error);
+                    unanswered.get_or_insert(error);
                 }
             }
         }
-        silent.map_or(Ok(None), Err)
+        unanswered.map_or(Ok(None), Err)
     }
 
     /// As [`Executor::holder`]; of an image that nobody has, the default engine says that it is not there.
@@ -323,7 +323,7 @@ impl Executor {
                     named.entry(tag).or_insert(id);
                 }),
                 Err(error) if node.name == pool.default_node().name => return Err(error),
-                Err(error) => drop(pool.lose(node, error)),
+                Err(error) => drop(pool.mark_unreachable(node, error)),
             }
         }
         Ok(named)

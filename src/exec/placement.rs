@@ -61,8 +61,9 @@ impl Executor {
         wanted.near = vec![0; nodes.len()];
         let mut only = vec![true; nodes.len()];
         let mut weigh = |ids: &BTreeSet<ImageId>, travels: bool| {
-            let has =
-                |node: &Arc<Node>| node.gone().is_none() && ids.iter().any(|id| self.there(pool, node, id));
+            let has = |node: &Arc<Node>| {
+                node.unreachable().is_none() && ids.iter().any(|id| self.there(pool, node, id))
+            };
             let there: Vec<bool> = nodes.iter().map(has).collect();
             for (near, there) in wanted.near.iter_mut().zip(&there) {
                 *near += usize::from(*there);
@@ -91,7 +92,7 @@ impl Executor {
         match node.has(id) {
             Ok(there) => there,
             Err(error) => {
-                pool.died(node, &error);
+                pool.is_unreachable_after(node, &error);
                 false
             }
         }
@@ -183,7 +184,7 @@ impl Executor {
                 return Ok(reference);
             }
         }
-        let others = |node: &&Arc<Node>| !pool.is_one() && node.gone().is_none();
+        let others = |node: &&Arc<Node>| !pool.is_one() && node.unreachable().is_none();
         for other in pool.nodes().iter().filter(others).filter(|other| other.name != node.name) {
             for record in &records {
                 if !self.there(&pool, other, &ImageId(record.id.clone())) {
@@ -223,9 +224,9 @@ impl Executor {
             Ok(Some(offer)) if offer.content == built.content => Ok(Some(offer)),
             Ok(Some(_)) => Ok(None),
             Ok(None) => Err(self.stuck(base, to, "its name has no registry")),
-            Err(PublishError::Engine(error)) if pool.died(from, &error) => {
+            Err(PublishError::Engine(error)) if pool.is_unreachable_after(from, &error) => {
                 let why = error.to_string();
-                self.report(base, JobEvent::Lost { engine: from.name.clone(), why });
+                self.report(base, JobEvent::EngineUnreachable { engine: from.name.clone(), why });
                 Ok(None)
             }
             Err(PublishError::Engine(EngineError::Interrupted)) => {

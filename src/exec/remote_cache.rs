@@ -57,7 +57,7 @@ pub struct RemoteCache {
     tag: String,
     offline: bool,
     /// Why a registry, or one repository of it, is not asked any more in this run.
-    silent: Mutex<BTreeMap<String, RegistryError>>,
+    unanswered: Mutex<BTreeMap<String, RegistryError>>,
     /// Whether registries take tags away, by host.
     untagging: Mutex<BTreeMap<String, bool>>,
     /// What was answered, so that a key is asked for once.
@@ -78,7 +78,7 @@ impl RemoteCache {
             repositories,
             tag,
             offline,
-            silent: Mutex::default(),
+            unanswered: Mutex::default(),
             untagging: Mutex::default(),
             found: Mutex::default(),
         }
@@ -106,8 +106,8 @@ impl RemoteCache {
         let lookup = |found: Option<Published>| {
             found.map_or(CacheLookup::Miss, |found| CacheLookup::Hit(Box::new(found)))
         };
-        let is_silent = |of: &String| self.silent.lock().contains_key(of);
-        if self.offline || is_silent(&tag.registry) || is_silent(&tag.name()) {
+        let is_unanswered = |of: &String| self.unanswered.lock().contains_key(of);
+        if self.offline || is_unanswered(&tag.registry) || is_unanswered(&tag.name()) {
             return CacheLookup::Unknown;
         }
         let asked = (image.to_owned(), *key);
@@ -122,8 +122,8 @@ impl RemoteCache {
             Err(error) => {
                 let whole =
                     matches!(error, RegistryError::Unreachable { .. } | RegistryError::Throttled { .. });
-                let silent = if whole { tag.registry.clone() } else { tag.name() };
-                self.silent.lock().insert(silent, error);
+                let unanswered = if whole { tag.registry.clone() } else { tag.name() };
+                self.unanswered.lock().insert(unanswered, error);
                 CacheLookup::Unknown
             }
         }
@@ -181,9 +181,9 @@ impl RemoteCache {
     }
 
     /// The registries that did not answer, each told once.
-    pub fn take_silent(&self) -> Vec<RegistryError> {
+    pub fn take_unanswered(&self) -> Vec<RegistryError> {
         let mut told = BTreeSet::new();
-        let silent = self.silent.lock();
-        silent.values().filter(|error| told.insert(error.to_string())).cloned().collect()
+        let unanswered = self.unanswered.lock();
+        unanswered.values().filter(|error| told.insert(error.to_string())).cloned().collect()
     }
 }

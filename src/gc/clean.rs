@@ -80,7 +80,7 @@ pub fn to_clean(session: &Session, extent: Extent<'_>, images: bool) -> Result<C
             .map(|record| (&record.engine, &record.id))
             .collect();
         for node in session.executor.pool().nodes() {
-            node.gone().map_or(Ok(()), |error| Err(error.clone()))?;
+            node.unreachable().map_or(Ok(()), |error| Err(error.clone()))?;
             // One result may serve two images; the one that stays keeps it.
             let own = records
                 .iter()

@@ -82,7 +82,7 @@ pub struct Sweep {
 pub fn sweep(session: &Session, synced: &Synced, plan: &Plan, options: &GcOptions) -> Sweep {
     let mut sweep = Sweep::default();
     for node in session.executor.pool().nodes() {
-        let there = node.gone().or(synced.engine.as_ref().err());
+        let there = node.unreachable().or(synced.engine.as_ref().err());
         let swept = match there {
             Some(error) => Err(error.clone()),
             None => sweep_engine(session, node, synced, plan, options, &mut sweep),
@@ -117,7 +117,7 @@ pub fn carry_out(session: &mut Session, synced: &Synced, mut sweep: Sweep) -> st
     let pool = session.executor.pool();
     let untag = |engine: &String, name: &String| pool.named(engine)?.engine.untag(name).ok();
     sweep.names.retain(|(engine, name)| untag(engine, name).is_some());
-    for node in pool.nodes().iter().filter(|node| node.gone().is_none()) {
+    for node in pool.nodes().iter().filter(|node| node.unreachable().is_none()) {
         match node.engine.collect() {
             Ok(bytes) => sweep.freed_bytes += bytes,
             Err(error) => sweep.unseen.push((node.name.clone(), error)),

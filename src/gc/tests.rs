@@ -529,7 +529,7 @@ fn an_unreachable_engine_is_not_a_lost_result() {
     let mut session = lab.open().unwrap();
     let synced = ready::sync(&mut session, &[]).unwrap();
     assert!(synced.engine.is_err());
-    assert!(synced.lost.is_empty());
+    assert!(synced.missing.is_empty());
     assert!(verdicts::plan(&session, &synced, false).is_fresh());
     session.save().unwrap();
     drop(session);

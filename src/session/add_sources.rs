@@ -31,7 +31,7 @@ pub(crate) fn set_remotes(session: &mut Session, order: &Order) {
         let head = git_source::parse(&url).ok().and_then(|source| session.git_sources.head(&source));
         let doubt = match &head {
             None => Some("nobody says where it stands"),
-            Some(head) => head.away.as_deref(),
+            Some(head) => head.unreachable.as_deref(),
         };
         if let Some(why) = doubt {
             session.upstream.doubts().doubt_address(&url, why);

@@ -44,7 +44,7 @@ pub(crate) struct Found {
 
 /// A branch or tag that could not be asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Away {
+pub struct StaleAnswer {
     /// The repository's address, without secrets.
     pub url: String,
     /// The branch or tag.
@@ -117,7 +117,7 @@ impl GitSources {
         let mut standing = BTreeMap::new();
         for ((url, _), heads) in open.iter().zip(answers) {
             for (wanted, head) in heads {
-                let commit = head.and_then(|head| match head.away {
+                let commit = head.and_then(|head| match head.unreachable {
                     // An answer of an earlier day is no answer to this question.
                     Some(why) => Err(RemoteError::Unreachable(why)),
                     None => Ok(head.commit),
@@ -131,7 +131,7 @@ impl GitSources {
     /// Where a source stands, as far as that is known without fetching anything.
     pub(crate) fn head(&self, source: &GitSource) -> Option<Head> {
         if let Some(commit) = self.pinned.get(&(source.url.shown.clone(), key(&source.wanted))) {
-            return Some(Head { commit: commit.clone(), when: 0, away: None });
+            return Some(Head { commit: commit.clone(), when: 0, unreachable: None });
         }
         let wanted = BTreeSet::from([source.wanted.clone()]);
         let heads = self.remotes.heads(&source.url, &wanted, &self.options);
@@ -209,7 +209,7 @@ impl GitSources {
         heads.extend(self.remotes.heads(url, &fixed.cloned().collect(), &self.options));
         for one in wanted {
             if let Some(commit) = pin(one) {
-                heads.insert(one.clone(), Ok(Head { commit: commit.clone(), when: 0, away: None }));
+                heads.insert(one.clone(), Ok(Head { commit: commit.clone(), when: 0, unreachable: None }));
             }
         }
         let tree = |one: &Wanted, head: Head| {

@@ -44,7 +44,7 @@ pub(super) fn ask(
                         Some((node.name.clone(), has))
                     }
                     Err(error) => {
-                        pool.lose(node, error);
+                        pool.mark_unreachable(node, error);
                         None
                     }
                 })
@@ -73,7 +73,7 @@ pub(super) fn ask(
             && !pool.is_one()
             && let Some(other) = pool.nodes()[1..].iter().find_map(|node| pool.identity(node))
         {
-            pool.lose(home, error.clone());
+            pool.mark_unreachable(home, error.clone());
             identity = Ok(other);
         }
         Answer { identity, has: all, outside }
@@ -95,19 +95,20 @@ pub(crate) fn questions(session: &Session) -> Questions {
 }
 
 /// A result that is gone is an input too: its image must be asked for again.
-pub(crate) fn mark_lost(session: &mut Session, has: &BTreeMap<String, Inventory>) -> BTreeSet<String> {
+pub(crate) fn mark_missing(session: &mut Session, has: &BTreeMap<String, Inventory>) -> BTreeSet<String> {
     let gone = |id: &ImageId| {
         let place = session.executor.place_of(id).unwrap_or_default();
         has.get(&place).is_some_and(|has| !has.contains_key(id))
     };
     let results = session.memory.results.iter();
-    let lost: BTreeSet<String> = results.filter(|(_, id)| gone(id)).map(|(name, _)| name.clone()).collect();
+    let missing: BTreeSet<String> =
+        results.filter(|(_, id)| gone(id)).map(|(name, _)| name.clone()).collect();
     // What the ledger does not know does not count, however well it is remembered.
     let ledger = Arc::clone(&session.executor.ledger);
     let results = session.memory.results.iter().filter(|(name, id)| !ledger.has_id(name, &id.0));
     let unrecorded: Vec<String> = results.map(|(name, _)| name.clone()).collect();
-    for name in lost.iter().chain(&unrecorded) {
+    for name in missing.iter().chain(&unrecorded) {
         inputs::invalidate(session, name);
     }
-    lost
+    missing
 }

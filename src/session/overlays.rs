@@ -12,7 +12,7 @@ use crate::query::graph::Order;
 use crate::query::inputs::Context;
 use crate::query::problem::Problem;
 use crate::query::recipe::recipe;
-use crate::session::git_sources::Away;
+use crate::session::git_sources::StaleAnswer;
 use crate::session::git_sources::sources;
 use crate::session::open::Session;
 use crate::session::project::Declared;
@@ -99,15 +99,15 @@ pub fn origins(session: &Session, name: &str) -> Vec<Origin> {
 }
 
 /// Branches and tags that are taken as they were when last asked about.
-pub fn away(session: &Session) -> Vec<Away> {
+pub fn stale_answers(session: &Session) -> Vec<StaleAnswer> {
     let found = session.git_sources.found.iter().filter_map(|((url, wanted), found)| {
         let head = &found.as_ref().ok()?.head;
-        Some(Away {
+        Some(StaleAnswer {
             url: url.clone(),
             name: wanted.shown().to_owned(),
             commit: head.commit.clone(),
             when: head.when,
-            why: head.away.clone()?,
+            why: head.unreachable.clone()?,
         })
     });
     found.collect()

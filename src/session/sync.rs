@@ -38,7 +38,7 @@ pub struct Synced {
     /// Whether the engine answered, and who it is.
     pub engine: Result<EngineIdentity, EngineError>,
     /// Images whose recorded result is gone from the engine.
-    pub lost: BTreeSet<String>,
+    pub missing: BTreeSet<String>,
 }
 
 /// Why nothing can be said of the targets.
@@ -78,7 +78,7 @@ pub fn sync(session: &mut Session, words: &[String]) -> Result<Synced, SyncError
     let mut answer = answer;
     let known = session.workspace().engine(&session.db);
     if let Ok(identity) = &mut answer.identity
-        && session.executor.pool().default_node().gone().is_some()
+        && session.executor.pool().default_node().unreachable().is_some()
         && !known.is_empty()
     {
         // Home is away: what it built is not asked for again, only for that.
@@ -96,8 +96,8 @@ pub fn sync(session: &mut Session, words: &[String]) -> Result<Synced, SyncError
     }
     all_locked(session, &settled.order)?;
     add_sources::set_remotes(session, &settled.order);
-    let lost = inventory::mark_lost(session, &answer.has);
-    Ok(Synced { engine: answer.identity, lost, ..settled })
+    let missing = inventory::mark_missing(session, &answer.has);
+    Ok(Synced { engine: answer.identity, missing, ..settled })
 }
 
 /// `--target`: the images that are asked for, and not their bases, end at another stage.
@@ -196,7 +196,7 @@ pub(crate) fn settle(session: &mut Session, words: &[String]) -> Result<Synced, 
         }
     }
     let engine = Err(EngineError::Interrupted);
-    Ok(Synced { targets, order, selections, engine, lost: BTreeSet::new() })
+    Ok(Synced { targets, order, selections, engine, missing: BTreeSet::new() })
 }
 
 fn targets(session: &Session, words: &[String]) -> Result<BTreeSet<String>, SyncError> {

@@ -264,7 +264,7 @@ impl Upstream {
                 return Ok(Some(digest));
             }
             if !self.lookups.anew
-                && let Some(why) = memory.silent(&name.registry, |at| at <= now && now - at < PATIENCE)
+                && let Some(why) = memory.unavailable(&name.registry, |at| at <= now && now - at < PATIENCE)
             {
                 return Err(why);
             }
@@ -280,10 +280,10 @@ impl Upstream {
         let answer = self.registry.platform(name, platform);
         let mut memory = lock(&self.memory);
         match &answer {
-            Ok(Some(found)) => memory.heard(name, platform, &found.digest, self.lookups.now),
+            Ok(Some(found)) => memory.record(name, platform, &found.digest, self.lookups.now),
             Ok(None) => memory.absent(name, platform),
             Err(error @ RegistryError::Unreachable { .. }) => {
-                memory.heard_nothing(&name.registry, &error.to_string(), self.lookups.now);
+                memory.record_unavailable(&name.registry, &error.to_string(), self.lookups.now);
             }
             Err(_) => {}
         }

@@ -117,14 +117,14 @@ impl<'a> Layers<'a> {
         if let Some(form) = forms.iter().find(|form| self.store.has(&form.digest)) {
             return Ok(form.clone());
         }
-        let mut silent = None;
+        let mut unanswered = None;
         for form in &forms {
             match self.fetch(form) {
                 Ok(()) => return Ok(form.clone()),
-                Err(error) => silent = Some(error),
+                Err(error) => unanswered = Some(error),
             }
         }
-        Err(silent.unwrap_or_else(|| {
+        Err(unanswered.unwrap_or_else(|| {
             refusal(
                 format!("reading layer {diff_id}"),
                 "the image store has lost it, and no registry is known to have it",

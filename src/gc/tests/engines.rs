@@ -207,7 +207,7 @@ fn a_job_that_no_engine_is_left_for_says_which_there_are() {
         panic!("{:?}", summary.endings)
     };
     assert_eq!(labels, &["gpu"]);
-    assert!(engines[1].starts_with("`other` (gpu; gone: no engine at fake://"), "{engines:?}");
+    assert!(engines[1].starts_with("`other` (gpu; unreachable: no engine at fake://"), "{engines:?}");
     two.lab.engine.die_of("base");
     two.lab.write("base/file", "2");
     let summary = two.run("base");
@@ -238,7 +238,7 @@ fn the_ledger_answers_for_every_engine() {
     two.other.forget(&two.other.tags()["r.example/api:latest"].clone());
     let mut session = two.open();
     let synced = ready::sync(&mut session, &[]).unwrap();
-    assert_eq!(synced.lost, BTreeSet::from(["api".to_owned()]));
+    assert_eq!(synced.missing, BTreeSet::from(["api".to_owned()]));
     drop(session);
     two.run("");
     assert_eq!(two.built(), ["", "api"]);
@@ -265,7 +265,7 @@ fn an_engine_that_is_away_costs_a_warning_when_nothing_is_to_be_built() {
     two.other.set_unreachable(true);
     let mut session = two.open();
     let synced = ready::sync(&mut session, &[]).unwrap();
-    assert!(synced.lost.is_empty(), "an error is not an absence");
+    assert!(synced.missing.is_empty(), "an error is not an absence");
     let summary = run::build(
         &mut session,
         &synced,
@@ -274,7 +274,8 @@ fn an_engine_that_is_away_costs_a_warning_when_nothing_is_to_be_built() {
     );
     assert!(summary.endings.values().all(|ending| *ending == Ending::Fresh), "{:?}", summary.endings);
     assert!(summary.untagged.is_empty());
-    let gone: Vec<String> = session.executor.pool().take_gone().into_iter().map(|(name, _)| name).collect();
+    let gone: Vec<String> =
+        session.executor.pool().take_unreachable().into_iter().map(|(name, _)| name).collect();
     assert_eq!(gone, ["other"]);
     drop(session);
     two.other.set_unreachable(false);

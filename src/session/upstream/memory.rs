@@ -19,12 +19,12 @@ const FILE: &str = "upstream";
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Memory {
     /// By name in full and platform.
-    bases: BTreeMap<String, Heard>,
+    bases: BTreeMap<String, Answer>,
     /// By digest; what a digest stands for never changes.
     configurations: BTreeMap<String, Brings>,
     /// Files on the web, by address.
     #[serde(default)]
-    files: BTreeMap<String, Heard>,
+    files: BTreeMap<String, Answer>,
     /// Where an image bears its base's name: the id that the name had on the engine before imk's own tag.
     #[serde(default)]
     engine_before: BTreeMap<String, String>,
@@ -32,20 +32,21 @@ pub struct Memory {
     #[serde(default)]
     registry_before: BTreeMap<String, String>,
     /// Registries that did not answer, by host.
-    silent: BTreeMap<String, Silence>,
+    #[serde(rename = "silent")]
+    unavailable: BTreeMap<String, Unavailable>,
     #[serde(skip)]
     changed: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Heard {
+struct Answer {
     digest: String,
     /// Seconds since 1970.
     at: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Silence {
+struct Unavailable {
     why: String,
     at: u64,
 }
@@ -72,7 +73,7 @@ impl Memory {
         if !self.changed {
             return Ok(());
         }
-        let used: BTreeSet<&str> = self.bases.values().map(|heard| heard.digest.as_str()).collect();
+        let used: BTreeSet<&str> = self.bases.values().map(|answer| answer.digest.as_str()).collect();
         // Locked digests are in no answer, and few: only a long list is thinned.
         if self.configurations.len() > 2 * used.len() + 200 {
             let used: BTreeSet<String> = used.into_iter().map(str::to_owned).collect();
@@ -85,8 +86,8 @@ impl Memory {
 
     /// The last answer, if it still holds by the time it was given.
     pub fn holding(&self, name: &Reference, platform: &str, holds: impl Fn(u64) -> bool) -> Option<String> {
-        let heard = self.bases.get(&key(name, platform))?;
-        holds(heard.at).then(|| heard.digest.clone())
+        let answer = self.bases.get(&key(name, platform))?;
+        holds(answer.at).then(|| answer.digest.clone())
     }
 
     /// The last answer, however old.
@@ -95,20 +96,23 @@ impl Memory {
     }
 
     /// Why a registry did not answer, if that was not long ago.
-    pub fn silent(&self, host: &str, recent: impl Fn(u64) -> bool) -> Option<String> {
-        self.silent.get(host).filter(|silence| recent(silence.at)).map(|silence| silence.why.clone())
+    pub fn unavailable(&self, host: &str, recent: impl Fn(u64) -> bool) -> Option<String> {
+        self.unavailable
+            .get(host)
+            .filter(|unavailable| recent(unavailable.at))
+            .map(|unavailable| unavailable.why.clone())
     }
 
     /// What told the state of a file, if that answer still holds.
     pub fn file(&self, url: &str, holds: impl Fn(u64) -> bool) -> Option<String> {
-        self.files.get(&address(url)).filter(|heard| holds(heard.at)).map(|heard| heard.digest.clone())
+        self.files.get(&address(url)).filter(|answer| holds(answer.at)).map(|answer| answer.digest.clone())
     }
 
     /// A server told the state of a file, or that there is none.
     pub fn saw_file(&mut self, url: &str, state: Option<&str>, at: u64) {
         match state {
             Some(state) => {
-                self.files.insert(address(url), Heard { digest: state.to_owned(), at });
+                self.files.insert(address(url), Answer { digest: state.to_owned(), at });
                 self.changed = true;
             }
             None => self.changed |= self.files.remove(&address(url)).is_some(),
@@ -116,21 +120,21 @@ impl Memory {
     }
 
     /// A registry answered.
-    pub fn heard(&mut self, name: &Reference, platform: &str, digest: &str, at: u64) {
-        self.bases.insert(key(name, platform), Heard { digest: digest.to_owned(), at });
-        self.silent.remove(&name.registry);
+    pub fn record(&mut self, name: &Reference, platform: &str, digest: &str, at: u64) {
+        self.bases.insert(key(name, platform), Answer { digest: digest.to_owned(), at });
+        self.unavailable.remove(&name.registry);
         self.changed = true;
     }
 
     /// A registry said that it has no such image.
     pub fn absent(&mut self, name: &Reference, platform: &str) {
         self.changed |= self.bases.remove(&key(name, platform)).is_some();
-        self.changed |= self.silent.remove(&name.registry).is_some();
+        self.changed |= self.unavailable.remove(&name.registry).is_some();
     }
 
     /// A registry did not answer.
-    pub fn heard_nothing(&mut self, host: &str, why: &str, at: u64) {
-        self.silent.insert(host.to_owned(), Silence { why: why.to_owned(), at });
+    pub fn record_unavailable(&mut self, host: &str, why: &str, at: u64) {
+        self.unavailable.insert(host.to_owned(), Unavailable { why: why.to_owned(), at });
         self.changed = true;
     }
 

@@ -41,7 +41,7 @@ pub struct Head {
     /// Seconds since 1970 when the repository said so.
     pub when: u64,
     /// Why it could not be asked now, if that was tried in vain.
-    pub away: Option<String>,
+    pub unreachable: Option<String>,
 }
 
 /// All other repositories that one repository uses.
@@ -92,7 +92,7 @@ impl Remotes {
             let known = self.remembered(url, one);
             match (one, known) {
                 (Wanted::Commit(id), _) => {
-                    found.insert(one.clone(), Ok(Head { commit: id.clone(), when: now, away: None }));
+                    found.insert(one.clone(), Ok(Head { commit: id.clone(), when: now, unreachable: None }));
                 }
                 (_, Some(head))
                     if options.offline || now.saturating_sub(head.when) < options.max_age.as_secs() =>
@@ -117,7 +117,7 @@ impl Remotes {
                     let head = standing(&one, &refs);
                     let answer = head.map(|commit| {
                         heads.set(&url.shown, &key(&one), Answer { commit: commit.clone(), asked: now });
-                        Head { commit, when: now, away: None }
+                        Head { commit, when: now, unreachable: None }
                     });
                     found.insert(one, answer);
                 }
@@ -129,7 +129,7 @@ impl Remotes {
                     // Only who does not answer at all is answered for; a refusal is an answer.
                     let answer = match (&error, self.remembered(url, &one)) {
                         (RemoteError::Unreachable(why), Some(head)) => {
-                            Ok(Head { away: Some(why.clone()), ..head })
+                            Ok(Head { unreachable: Some(why.clone()), ..head })
                         }
                         _ => Err(error.clone()),
                     };
@@ -200,7 +200,7 @@ impl Remotes {
     fn remembered(&self, url: &GitUrl, wanted: &Wanted) -> Option<Head> {
         let heads = self.heads.lock();
         let Answer { commit, asked } = heads.get(&url.shown, &key(wanted))?.clone();
-        Some(Head { commit, when: asked, away: None })
+        Some(Head { commit, when: asked, unreachable: None })
     }
 
     /// Ids by full names of refs; a tag's `^{}` is what it points to.

@@ -56,7 +56,7 @@ pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
     let order = sync::order(&mut session, &args.targets.words)
         .map_err(|error| sync_error(error, &session, &global.verbs))?;
-    synced::away(&session);
+    synced::warn_stale_git(&session);
     for name in &order.names {
         for remark in session.input(name).into_iter().flat_map(|image| names::remarks(&session, image)) {
             out::warning(format_args!("{name}: {remark}"));

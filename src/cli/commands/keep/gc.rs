@@ -48,7 +48,7 @@ pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
     let synced = synced::synced(global, &mut session, &all)?;
     overview::take_stock(&session, &synced);
     let plan = verdicts::plan(&session, &synced, false);
-    synced::silent(&session);
+    synced::warn_unanswered(&session);
     removed_images::forget_gone(&session, &plan.keys).map_err(|why| synced::state_error(&session, &why))?;
     let options = GcOptions { keep: args.keep, published: args.published };
     let sweep = sweep::sweep(&session, &synced, &plan, &options);

@@ -231,7 +231,7 @@ pub fn go(
     // Programs were told already.
     if !progress.is_for_programs() {
         failures(session, &summary, &progress);
-        synced::silent(session);
+        synced::warn_unanswered(session);
         plan::skipped_tags(&summary.skipped_tags);
         summary.taken.iter().for_each(|taken| out::warning(words::taken(taken)));
         summary.behind.iter().for_each(|behind| out::warning(words::behind(behind)));

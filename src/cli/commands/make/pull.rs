@@ -27,7 +27,7 @@ pub fn run(global: &Global, args: &PullArgs) -> Result<(), Failure> {
         return Err(Failure::engine(error));
     }
     let pulled = publish::pull(&mut session, &synced);
-    synced::silent(&session);
+    synced::warn_unanswered(&session);
     session.save()?;
     let mut text = out::Drawn::default();
     for (name, outcome) in &pulled {

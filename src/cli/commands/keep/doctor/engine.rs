@@ -26,7 +26,7 @@ pub(super) fn checks(session: Option<&Session>) -> Vec<Check> {
     for node in pool.nodes() {
         let name = if pool.is_one() { String::new() } else { format!("`{}`: ", node.name) };
         let is_home = node.name == pool.default_node().name;
-        let own = match node.gone() {
+        let own = match node.unreachable() {
             Some(error) => vec![Check::fail(SECTION, format!("{name}{error}"), "see `docker context ls`")],
             None => checks_of(&*node.engine, &name),
         };
