@@ -1,35 +1,27 @@
-//! A folder of the state, held open: every file of it is reached through its handle.
+//! A folder of the state, and the files in it: read, replaced whole, made, appended to.
 //!
-//! No link is followed, at no depth, and nothing that is no file is waited on: a pipe, a
-//! device or a folder in a file's place is reported once, counts as absent, and gives way to
-//! the next write. Knows how to keep version control and backups out, and how to replace a file whole. Knows
-//! nothing of what is kept, nor where: see `place.rs`.
+//! Every file is reached through the handle of the state (`top.rs`). No link is followed, at no depth, and
+//! nothing that is no file is waited on: a pipe, a device or a folder in a file's place is reported once, counts
+//! as absent, and gives way to the next write. Knows nothing of what is kept, nor where: see `place.rs`.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::beneath::{self, FILE, FOLDER};
-use super::mark::{self, Mark};
-
-const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
-    # This folder was made by imk. It may be deleted at any time, at the cost of time.\n\
-    # About these tags see https://bford.info/cachedir/\n";
+use super::mark::Mark;
+pub use super::top::Tell;
+use super::top::{self, Top};
 
 /// How often a name is made anew before somebody else's insistence wins.
 const TRIES: usize = 4;
-
-/// Takes a line for a person: something in the state is not as imk leaves it.
-pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A state folder, which may not exist yet, or a folder in it.
 #[derive(Clone)]
@@ -39,22 +31,9 @@ pub struct StateFolder {
     below: String,
 }
 
-/// The state of one repository.
-struct Top {
-    /// Its path, for messages and for programs that take paths; `None` where nothing can be kept, and why.
-    path: Result<PathBuf, String>,
-    /// The handle, once the folder is there.
-    fd: Mutex<Option<Arc<OwnedFd>>>,
-    /// Left in the folder when it is made.
-    mark: Option<Mark>,
-    tell: Tell,
-    /// Lines that were told already.
-    told: Mutex<BTreeSet<String>>,
-}
-
 impl fmt::Debug for StateFolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StateFolder({:?}, {})", self.top.path, self.below)
+        write!(f, "StateFolder({:?}, {})", self.top.path(), self.below)
     }
 }
 
@@ -66,18 +45,16 @@ impl StateFolder {
 
     /// A folder that keeps nothing, and says `why` to whoever must keep something.
     pub fn nowhere(why: impl Into<String>) -> Self {
-        let (fd, told) = (Mutex::default(), Mutex::default());
-        let top = Top { path: Err(why.into()), fd, mark: None, tell: Arc::new(|_| {}), told };
-        Self { top: Arc::new(top), below: String::new() }
+        Self::whole(Top::nowhere(why.into()))
     }
 
     /// The folder at a path that was judged, with its handle if it is there.
     pub(super) fn opened_at(path: PathBuf, fd: Option<OwnedFd>, mark: Option<Mark>, tell: Tell) -> Self {
-        let fd = Mutex::new(fd.map(Arc::new));
-        Self {
-            top: Arc::new(Top { path: Ok(path), fd, mark, tell, told: Mutex::default() }),
-            below: String::new(),
-        }
+        Self::whole(Top::at(path, fd, mark, tell))
+    }
+
+    fn whole(top: Top) -> Self {
+        Self { top: Arc::new(top), below: String::new() }
     }
 
     /// A folder in this one.
@@ -88,8 +65,8 @@ impl StateFolder {
 
     /// Its path, for messages and for programs that take paths; `None` where nothing is kept.
     pub fn path(&self) -> Option<PathBuf> {
-        let top = self.top.path.as_ref().ok()?;
-        Some(if self.below.is_empty() { top.clone() } else { top.join(&self.below) })
+        let top = self.top.path().ok()?;
+        Some(if self.below.is_empty() { top.to_owned() } else { top.join(&self.below) })
     }
 
     /// The path of a name in it, as messages show it.
@@ -136,7 +113,7 @@ impl StateFolder {
             match beneath::folder(dir.as_fd(), name) {
                 Ok(fd) => return Ok(fd),
                 Err(errno @ (Errno::NOTDIR | Errno::LOOP)) => {
-                    self.tell_kind(dir, name, &self.shown(""), "a folder");
+                    self.top.tell_kind(dir, name, &self.shown(""), "a folder");
                     beneath::remove(dir.as_fd(), name.as_bytes())?;
                     last = errno;
                 }
@@ -148,46 +125,17 @@ impl StateFolder {
     }
 
     fn make_top(&self) -> io::Result<Arc<OwnedFd>> {
-        let mut held = lock(&self.top.fd);
-        if let Some(fd) = &*held {
-            return Ok(Arc::clone(fd));
-        }
-        let path = self.top.path.as_ref().map_err(|why| io::Error::other(why.clone()))?;
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        DirBuilder::new().recursive(true).mode(FOLDER.bits()).create(parent)?;
-        let parent =
-            rustix::fs::open(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let name = path.file_name().ok_or(Errno::INVAL)?;
-        match rustix::fs::mkdirat(&parent, name, FOLDER) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(self.error("make", "", errno)),
-        }
-        let fd = Arc::new(open_own(path).map_err(|errno| self.error("open", "", errno))?);
-        *held = Some(Arc::clone(&fd));
-        drop(held);
+        let (fd, notices) = self.top.make()?;
         let top = Self { top: Arc::clone(&self.top), below: String::new() };
-        top.replace(".gitignore", b"*\n")?;
-        top.replace("CACHEDIR.TAG", TAG.as_bytes())?;
-        if let Some(mark) = &self.top.mark
-            && let Some(text) = mark.text(fd.as_fd())?
-        {
-            top.replace(mark::NAME, text.as_bytes())?;
+        for (name, text) in notices {
+            top.replace(name, text.as_bytes())?;
         }
         Ok(fd)
     }
 
-    /// The handle of the top, if it is there. Another imk may have made it meanwhile.
-    fn top_fd(&self) -> Option<Arc<OwnedFd>> {
-        let mut held = lock(&self.top.fd);
-        if held.is_none() {
-            *held = open_own(self.top.path.as_ref().ok()?).ok().map(Arc::new);
-        }
-        held.clone()
-    }
-
     /// The handle of the folder; `None` when it is not there. A link or a file in its place is told.
     pub(super) fn opened(&self) -> io::Result<Option<Arc<OwnedFd>>> {
-        let Some(top) = self.top_fd() else { return Ok(None) };
+        let Some(top) = self.top.fd() else { return Ok(None) };
         if self.below.is_empty() {
             return Ok(Some(top));
         }
@@ -195,7 +143,7 @@ impl StateFolder {
             Ok(fd) => Ok(Some(Arc::new(fd))),
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP) => {
-                self.tell_way(&top, &self.below);
+                self.top.tell_way(&top, &self.below, "a folder");
                 Ok(None)
             }
             Err(errno) => Err(self.error("open", "", errno)),
@@ -220,20 +168,20 @@ impl StateFolder {
     /// # Errors
     /// When it is there and cannot be read.
     pub fn try_read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let Some(top) = self.top_fd() else { return Ok(None) };
+        let Some(top) = self.top.fd() else { return Ok(None) };
         let path = self.sub(name).below;
         let fd = match beneath::open(top.as_fd(), &path, OFlags::RDONLY, Mode::empty()) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => {
-                self.tell_way(&top, &path);
+                self.top.tell_way(&top, &path, "a file");
                 return Ok(None);
             }
             Err(errno) => return Err(self.error("read", name, errno)),
         };
         let stat = rustix::fs::fstat(&fd).map_err(|errno| self.error("read", name, errno))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            self.tell_way(&top, &path);
+            self.top.tell_way(&top, &path, "a file");
             return Ok(None);
         }
         let size = usize::try_from(stat.st_size).unwrap_or_default();
@@ -266,7 +214,7 @@ impl StateFolder {
             let moved = rustix::fs::renameat(&dir, new.as_str(), &dir, last);
             match moved {
                 Err(Errno::ISDIR) => {
-                    self.tell_kind(&dir, last, &self.shown(name), "a file");
+                    self.top.tell_kind(&dir, last, &self.shown(name), "a file");
                     beneath::remove(dir.as_fd(), last.as_bytes())?;
                     Ok(rustix::fs::renameat(&dir, new.as_str(), &dir, last)?)
                 }
@@ -328,7 +276,7 @@ impl StateFolder {
                 Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::NODEV) => {}
                 Err(errno) => return Err(self.error("open", name, errno)),
             }
-            self.tell_kind(&dir, last, &self.shown(name), "a file");
+            self.top.tell_kind(&dir, last, &self.shown(name), "a file");
             beneath::remove(dir.as_fd(), last.as_bytes())?;
         }
         Err(self.error("open", name, Errno::LOOP))
@@ -347,7 +295,7 @@ impl StateFolder {
             match beneath::open(dir.as_fd(), last, flags, FILE) {
                 Ok(fd) => return Ok(File::from(fd)),
                 Err(Errno::EXIST) => {
-                    self.tell_kind(&dir, last, &self.shown(name), "a file");
+                    self.top.tell_kind(&dir, last, &self.shown(name), "a file");
                     beneath::remove(dir.as_fd(), last.as_bytes())?;
                 }
                 Err(errno) => return Err(self.error("make", name, errno)),
@@ -356,57 +304,10 @@ impl StateFolder {
         Err(self.error("make", name, Errno::EXIST))
     }
 
-    /// Tells the first name of a path that is not what it should be.
-    fn tell_way(&self, top: &OwnedFd, path: &str) {
-        let Ok(parts) = beneath::parts(path) else { return };
-        let mut way = String::new();
-        let mut here: Option<OwnedFd> = None;
-        for (at, part) in parts.iter().enumerate() {
-            way = if way.is_empty() { (*part).to_owned() } else { format!("{way}/{part}") };
-            let dir = here.as_ref().unwrap_or(top);
-            let wanted = if at + 1 == parts.len() && path != self.below { "a file" } else { "a folder" };
-            let shown = self.top.path.as_ref().map(|top| top.join(&way).display().to_string());
-            if self.tell_kind(dir, part, &shown.unwrap_or_default(), wanted) {
-                return;
-            }
-            let Ok(next) = beneath::folder(dir.as_fd(), part) else { return };
-            here = Some(next);
-        }
-    }
-
-    /// Tells, once, that a name is not `wanted`; false when it is, or is not there.
-    fn tell_kind(&self, dir: &OwnedFd, name: &str, shown: &str, wanted: &str) -> bool {
-        let Ok(kind) = beneath::kind(dir.as_fd(), name) else { return false };
-        let noun = beneath::noun(kind);
-        if noun == wanted {
-            return false;
-        }
-        let line =
-            format!("`{shown}` is {noun}, where imk keeps {wanted}: it counts as none, and is made anew");
-        if lock(&self.top.told).insert(line.clone()) {
-            (self.top.tell)(&line);
-        }
-        true
-    }
-
     pub(super) fn error(&self, what: &str, name: &str, errno: Errno) -> io::Error {
-        let error = io::Error::from(errno);
-        let shown = if name.is_empty() { self.path().unwrap_or_default() } else { self.shown(name).into() };
-        io::Error::new(error.kind(), format!("cannot {what} `{}`: {error}", shown.display()))
+        let own = || self.path().unwrap_or_default().display().to_string();
+        top::error(what, &if name.is_empty() { own() } else { self.shown(name) }, errno)
     }
-}
-
-/// Opens a folder that was made since it was looked for, by this user or not at all.
-fn open_own(path: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(path, flags, Mode::empty())?;
-    let is_own = rustix::fs::fstat(&fd)?.st_uid == rustix::process::geteuid().as_raw();
-    if is_own { Ok(fd) } else { Err(Errno::PERM) }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these mutexes guard is whole after every statement.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// All bytes of an open file of about this size, from where it stands.

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixListener;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
+use parking_lot::Mutex;
 
 use super::*;
 
@@ -25,7 +26,7 @@ impl Lab {
         fs::write(dir.path().join("out/file"), "precious").unwrap();
         let told: Arc<Mutex<Vec<String>>> = Arc::default();
         let to = Arc::clone(&told);
-        let tell: Tell = Arc::new(move |line| to.lock().unwrap().push(line.to_owned()));
+        let tell: Tell = Arc::new(move |line| to.lock().push(line.to_owned()));
         let folder = StateFolder::opened_at(dir.path().join("state"), None, None, tell);
         folder.make().unwrap();
         Self { dir, folder, told }
@@ -91,15 +92,15 @@ fn whatever_stands_in_a_files_place_is_told_and_gives_way() {
                 let at = lab.path("state").join(name);
                 fs::create_dir_all(at.parent().unwrap()).unwrap();
                 trick(&at);
-                lab.told.lock().unwrap().clear();
-                lock(&lab.folder.top.told).clear();
+                lab.told.lock().clear();
+                lab.folder.top.told.lock().clear();
                 assert_eq!(lab.folder.try_read(name).unwrap(), None, "{noun}");
                 assert_eq!(lab.folder.try_read(name).unwrap(), None, "{noun}");
                 let line = format!(
                     "`{}` is {noun}, where imk keeps a file: it counts as none, and is made anew",
                     at.display()
                 );
-                assert_eq!(*lab.told.lock().unwrap(), [line], "told once");
+                assert_eq!(*lab.told.lock(), [line], "told once");
                 way(&lab.folder, name);
                 assert_eq!(lab.folder.try_read(name).unwrap().unwrap(), b"new");
                 let mode = fs::symlink_metadata(&at).unwrap().mode();
@@ -123,8 +124,8 @@ fn whatever_stands_in_a_folders_place_is_told_and_gives_way() {
                 let at = lab.path("state").join(place);
                 fs::create_dir_all(at.parent().unwrap()).unwrap();
                 trick(&at);
-                lab.told.lock().unwrap().clear();
-                lock(&lab.folder.top.told).clear();
+                lab.told.lock().clear();
+                lab.folder.top.told.lock().clear();
                 assert_eq!(lab.folder.try_read(name).unwrap(), None, "{noun}");
                 assert_eq!(lab.folder.sub("logs/team").list().unwrap(), []);
                 lab.folder.remove(name).unwrap();
@@ -132,7 +133,7 @@ fn whatever_stands_in_a_folders_place_is_told_and_gives_way() {
                     "`{}` is {noun}, where imk keeps a folder: it counts as none, and is made anew",
                     at.display()
                 );
-                assert_eq!(lab.told.lock().unwrap().first(), Some(&line));
+                assert_eq!(lab.told.lock().first(), Some(&line));
                 lab.assert_untouched();
                 lab.folder.replace(name, b"new").unwrap();
                 assert_eq!(lab.folder.try_read(name).unwrap().unwrap(), b"new");

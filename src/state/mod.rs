@@ -12,4 +12,5 @@ pub mod lock;
 mod mark;
 pub mod place;
 pub mod seal;
+mod top;
 mod trust;
