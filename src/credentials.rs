@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use serde::Deserialize;
 
+use crate::model::hub::{HUB_LOGIN, is_hub};
+
 /// A value that must reach no log, error message or debug output.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Secret(String);
@@ -124,10 +126,7 @@ impl Credentials {
     /// What `docker login` keeps.
     fn docker(&self, host: &str) -> Result<Option<Found>, String> {
         // The Hub's logins are kept under a name of their own.
-        let key = match host {
-            "registry-1.docker.io" | "docker.io" => "https://index.docker.io/v1/",
-            other => other,
-        };
+        let key = if is_hub(host) { HUB_LOGIN } else { host };
         let Some(folder) = &self.config_folder else {
             let found = docker_credential::get_credential(key);
             return found_or_anonymous(host, found, "docker's configuration", true);
@@ -146,8 +145,7 @@ impl Credentials {
 
 impl Given {
     fn is_for(&self, host: &str) -> bool {
-        let hub = |host: &str| matches!(host, "docker.io" | "index.docker.io" | "registry-1.docker.io");
-        self.host == host || hub(&self.host) && hub(host)
+        self.host == host || is_hub(&self.host) && is_hub(host)
     }
 
     fn found(&self) -> Found {

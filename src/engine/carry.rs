@@ -18,6 +18,8 @@ use super::session::{message_of, query_string, supervise};
 use super::transport::{self, Reply};
 use super::{Cancel, EngineError};
 use crate::credentials::{Credentials, Login};
+use crate::model::error_chain::error_chain;
+use crate::model::hub::{HUB_LOGIN, is_hub};
 use crate::syntax::reference::{self, Reference};
 
 /// Pushes what bears this tag and answers with the digest of its manifest.
@@ -121,7 +123,7 @@ async fn once(endpoint: &Endpoint, login: &str, path: &str, what: &str) -> Resul
     }
     let (mut end, mut line) = (End::default(), Vec::new());
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| transport::unreachable(endpoint, transport::describe(&error)))?;
+        let frame = frame.map_err(|error| transport::unreachable(endpoint, error_chain(&error)))?;
         let Some(data) = frame.data_ref() else { continue };
         for &byte in data {
             if byte == b'\n' {
@@ -169,7 +171,7 @@ async fn login_header(credentials: &Credentials, host: &str, refused: usize) -> 
     let asked = tokio::task::spawn_blocking(move || {
         let found = credentials.login(&host, refused)?;
         let more = found.is_some();
-        let server = if host == "docker.io" { "https://index.docker.io/v1/".to_owned() } else { host };
+        let server = if is_hub(&host) { HUB_LOGIN.to_owned() } else { host };
         let login = match found.map(|found| found.login) {
             None => json!({}),
             Some(Login::Password { user, password }) => {

@@ -27,6 +27,7 @@ use super::sending::{Traffic, refuse_special};
 use super::transport::{self, Closing, Reply};
 use super::{BuildEvent, BuildRequest, Cancel, EngineError, ImageId};
 use crate::credentials::Credentials;
+use crate::model::error_chain::error_chain;
 use crate::model::hash::FieldHasher;
 
 mod services;
@@ -138,7 +139,7 @@ pub(super) async fn read_answer(
                 }
             }
             Err(error) => {
-                broken = Some(transport::describe(&error));
+                broken = Some(error_chain(&error));
                 break;
             }
         }
@@ -186,7 +187,7 @@ async fn open(
         return Err(refused(request, format!("the engine opens no session: {}", message_of(&bytes))));
     }
     let upgraded = hyper::upgrade::on(response).await;
-    let upgraded = upgraded.map_err(|error| refused(request, transport::describe(&error)))?;
+    let upgraded = upgraded.map_err(|error| refused(request, error_chain(&error)))?;
     let folders = sync::Folders {
         dockerfile: Arc::new(sync::DockerfileOnly::new(&request.dockerfile)),
         context: Arc::clone(&request.files),

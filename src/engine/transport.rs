@@ -27,6 +27,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use super::EngineError;
 use super::endpoint::{Address, Endpoint, Tls};
+use crate::model::error_chain::error_chain;
 
 /// How long a remote engine may take to answer the door.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -80,7 +81,7 @@ where
     let Connection { io, complaint } = connect(endpoint).await?;
     let failed = |error: hyper::Error| {
         let complaint = complaint.lock().trim().to_owned();
-        let why = if complaint.is_empty() { describe(&error) } else { complaint };
+        let why = if complaint.is_empty() { error_chain(&error) } else { complaint };
         unreachable(endpoint, explain_text(&why))
     };
     let (mut sender, connection) =
@@ -298,20 +299,6 @@ pub(super) fn explain_text(why: &str) -> String {
     } else {
         why.to_owned()
     }
-}
-
-/// An error with its causes, since hyper keeps the interesting part in the cause.
-pub(super) fn describe(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 //! Values only. Never opens a file, never knows a room that uses it.
 
 pub mod content;
+pub mod error_chain;
 pub mod file;
 pub mod hash;
+pub mod hub;
 pub mod name;
 pub mod part;
 pub mod reason;

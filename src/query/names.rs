@@ -5,6 +5,7 @@
 
 use super::Db;
 use super::inputs::{Image, Workspace};
+use crate::model::hub::{HUB, OLD_HUB};
 use crate::syntax::reference::{self, Reference};
 
 /// Where a reference leads.
@@ -80,12 +81,12 @@ pub fn meaning(db: &dyn Db, user: Image, reference: &str) -> Meaning {
 /// The names, without a tag, that docker takes for the same one, the shortest first.
 fn spellings(reference: &Reference) -> Vec<String> {
     let path = &reference.repository;
-    if reference.registry != "docker.io" {
+    if reference.registry != HUB {
         return vec![reference.name()];
     }
     let official = path.strip_prefix("library/").filter(|name| !name.contains('/'));
     let paths = || official.into_iter().chain([path.as_str()]);
-    let hosts = ["", "docker.io/", "index.docker.io/"];
+    let hosts = ["".to_owned(), format!("{HUB}/"), format!("{OLD_HUB}/")];
     hosts.iter().flat_map(|host| paths().map(move |path| format!("{host}{path}"))).collect()
 }
 

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::hub::{HUB, OLD_HUB};
+
 /// A name in full.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Reference {
@@ -46,7 +48,7 @@ impl Reference {
             (Some(tag), None) if tag == "latest" => self.name(),
             _ => self.to_string(),
         };
-        let short = full.strip_prefix("docker.io/").unwrap_or(&full);
+        let short = full.strip_prefix(HUB).and_then(|rest| rest.strip_prefix('/')).unwrap_or(&full);
         match short.strip_prefix("library/") {
             Some(bare) if !bare.contains('/') => bare.to_owned(),
             _ => short.to_owned(),
@@ -84,7 +86,7 @@ pub fn parse(name: &str) -> Result<Reference, String> {
         None => (rest, None),
     };
     let repository = match registry {
-        "docker.io" if !repository.contains('/') => format!("library/{repository}"),
+        HUB if !repository.contains('/') => format!("library/{repository}"),
         _ => repository.to_owned(),
     };
     if repository.to_lowercase() != repository {
@@ -119,13 +121,13 @@ pub fn normalized(name: &str) -> String {
 /// `splitDockerDomain`: the first part is a host if it looks like one.
 fn split_registry(name: &str) -> (&str, &str) {
     match name.split_once('/') {
-        Some(("index.docker.io" | "docker.io", rest)) => ("docker.io", rest),
+        Some((HUB | OLD_HUB, rest)) => (HUB, rest),
         Some((host, rest))
             if host == "localhost" || host.contains(['.', ':']) || host.to_lowercase() != host =>
         {
             (host, rest)
         }
-        _ => ("docker.io", name),
+        _ => (HUB, name),
     }
 }
 

@@ -12,6 +12,7 @@ use super::known::{Builder, Known};
 use crate::credentials::Credentials;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::{EngineError, sending, transport};
+use crate::model::error_chain::error_chain;
 use crate::runtime;
 
 /// Seconds a small question may take. Builds do not come this way and have no limit.
@@ -106,7 +107,7 @@ impl DockerEngine {
             }
             _ => {}
         }
-        EngineError::Refused { what: what.to_owned(), why: transport::describe(&error) }
+        EngineError::Refused { what: what.to_owned(), why: error_chain(&error) }
     }
 }
 

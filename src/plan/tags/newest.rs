@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::engine::EngineError;
+use crate::model::hub::HUB;
 use crate::model::name;
 use crate::plan::tags::tagging::{self, Tagging, tag_of};
 use crate::registry::RegistryError;
@@ -56,8 +57,7 @@ pub fn newest(session: &Session, synced: &Synced, name: &str) -> Told {
         })),
         Err(error) => told.engine = Some(error),
     }
-    let bare =
-        |name: &reference::Reference| name.registry == "docker.io" && name.repository.starts_with("library/");
+    let bare = |name: &reference::Reference| name.registry == HUB && name.repository.starts_with("library/");
     if !session.upstream.is_offline()
         && let Some(name) = reference::parse(repository).ok().filter(|name| !bare(name))
     {

@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use reqwest::Url;
 
+use crate::model::hub::{HUB_SERVER, is_hub};
+
 /// An address that answers for a registry: its own, or that of a mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Base {
@@ -23,7 +25,7 @@ pub(super) struct Base {
 impl Base {
     /// A registry's own address, over `https` or `http`.
     pub(super) fn of(host: &str, scheme: &str, insecure: &BTreeSet<String>) -> Result<Self, String> {
-        let place = if host == "docker.io" { "registry-1.docker.io" } else { host };
+        let place = if is_hub(host) { HUB_SERVER } else { host };
         let url = Url::parse(&format!("{scheme}://{place}/")).map_err(|error| error.to_string())?;
         Ok(Self { url, host: host.to_owned(), lenient: is_lenient(host, insecure), mirror: false })
     }

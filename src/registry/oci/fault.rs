@@ -8,6 +8,8 @@ use std::io;
 
 use tokio_rustls::rustls;
 
+use crate::model::error_chain::error_chain;
+
 /// A question without an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -46,7 +48,7 @@ impl From<reqwest::Error> for Fault {
         if no_connection && error.is_timeout() {
             return Self { why: "no connection in time".into(), passing: true, no_connection };
         }
-        Self { why: causes(&error), passing: !error.is_redirect(), no_connection }
+        Self { why: error_chain(&error), passing: !error.is_redirect(), no_connection }
     }
 }
 
@@ -72,20 +74,6 @@ fn tls_trouble(error: &rustls::Error) -> String {
         rustls::Error::InvalidMessage(_) => "it does not speak TLS; if that is meant so, list it as insecure".into(),
         other => format!("no TLS: {other}"),
     }
-}
-
-/// An error with its causes, since the interesting part is the last.
-pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

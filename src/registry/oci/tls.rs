@@ -16,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_rustls::rustls;
 
+use crate::model::error_chain::error_chain;
 use crate::registry::options::Options;
 
 /// Files for one host, as docker keeps them in its folder.
@@ -148,7 +149,7 @@ fn finish(
         .connect_timeout(options.connect_timeout)
         .user_agent(concat!("imk/", env!("CARGO_PKG_VERSION")))
         .build()
-        .map_err(|error| super::fault::causes(&error))
+        .map_err(|error| error_chain(&error))
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
