@@ -22,7 +22,7 @@ use super::scan::{Folder, Hidden, Scan};
 use super::select::{Facts, Folders, Trouble, by_components};
 use super::stat_cache::{Memo, StatCache, Writer};
 use super::tree::{Place, ReadError, Selected, Selection, SourceTree};
-use crate::model::file::{FileKind, UsedFiles};
+use crate::model::file::UsedFiles;
 use crate::model::hash::{ContentHash, FieldHasher};
 use crate::state::folder::StateFolder;
 use crate::state::place::STATE;
@@ -248,15 +248,6 @@ impl Folders for Listing<'_> {
     }
     fn folder(&self, path: &str) -> Result<Arc<Folder>, Trouble> {
         self.scan.folder(path).map(|folder| self.note(folder))
-    }
-    fn len(folder: &Arc<Folder>) -> usize {
-        <Scan<'_> as Folders>::len(folder)
-    }
-    fn name(folder: &Arc<Folder>, index: usize) -> (&[u8], FileKind) {
-        <Scan<'_> as Folders>::name(folder, index)
-    }
-    fn mode_and_mtime(folder: &Arc<Folder>) -> (u32, i64) {
-        <Scan<'_> as Folders>::mode_and_mtime(folder)
     }
     fn facts(&self, folder: &Arc<Folder>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
         self.scan.facts(folder, indexes)

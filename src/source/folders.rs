@@ -5,38 +5,49 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use super::error::ReadError;
 use crate::model::file::FileKind;
 use crate::model::hash::ContentHash;
 
-/// Folders that can be listed. A folder's names are sorted by their bytes.
+/// A folder as it was listed: names sorted by their bytes, and what is said of the folder itself.
+pub trait FolderListing: Send + Sync {
+    /// How many names it holds.
+    fn len(&self) -> usize;
+    /// One of them.
+    fn name(&self, index: usize) -> (&[u8], FileKind);
+    /// Permission bits and modification time of the folder itself.
+    fn mode_and_mtime(&self) -> (u32, i64);
+}
+
+impl<F: FolderListing + ?Sized> FolderListing for Arc<F> {
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+    fn name(&self, index: usize) -> (&[u8], FileKind) {
+        (**self).name(index)
+    }
+    fn mode_and_mtime(&self) -> (u32, i64) {
+        (**self).mode_and_mtime()
+    }
+}
+
+/// Folders that can be listed.
 pub trait Folders: Sync {
     /// A listed folder, cheap to clone.
-    type Folder: Clone + Send + Sync;
+    type Folder: FolderListing + Clone;
 
     /// Lists the context folder itself, through links if need be.
     fn context(&self, path: &str) -> Result<Self::Folder, Trouble>;
     /// Lists the folder at a path below the repository's root, which a listing named.
     fn folder(&self, path: &str) -> Result<Self::Folder, Trouble>;
-    /// How many names it holds.
-    fn len(folder: &Self::Folder) -> usize;
-    /// One of them.
-    fn name(folder: &Self::Folder, index: usize) -> (&[u8], FileKind);
-    /// Permission bits and modification time of the folder itself.
-    fn mode_and_mtime(folder: &Self::Folder) -> (u32, i64);
     /// Looks at some files and links of a folder.
     fn facts(&self, folder: &Self::Folder, indexes: &[u32]) -> Result<Vec<Facts>, Trouble>;
 }
 
 /// A listed folder that can say all of itself: one of a tree that stands in another's context.
-pub trait ListedFolder: Send + Sync {
-    /// How many names it holds.
-    fn len(&self) -> usize;
-    /// One of them; they are sorted by their bytes.
-    fn name(&self, index: usize) -> (&[u8], FileKind);
-    /// Permission bits and modification time of the folder itself.
-    fn mode_and_mtime(&self) -> (u32, i64);
+pub trait ListedFolder: FolderListing {
     /// Looks at some of its files and links.
     fn facts(&self, indexes: &[u32]) -> Result<Vec<Facts>, Trouble>;
 }
@@ -80,11 +91,11 @@ pub fn by_components(a: &str, b: &str) -> Ordering {
 }
 
 /// The place of a name among a folder's sorted names.
-pub(super) fn find<D: Folders>(folder: &D::Folder, name: &[u8]) -> Option<usize> {
-    let (mut low, mut high) = (0, D::len(folder));
+pub(super) fn find(folder: &impl FolderListing, name: &[u8]) -> Option<usize> {
+    let (mut low, mut high) = (0, folder.len());
     while low < high {
         let middle = usize::midpoint(low, high);
-        match D::name(folder, middle).0.cmp(name) {
+        match folder.name(middle).0.cmp(name) {
             Ordering::Less => low = middle + 1,
             Ordering::Greater => high = middle,
             Ordering::Equal => return Some(middle),

@@ -264,15 +264,6 @@ impl Folders for Reading<'_> {
     fn folder(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
         self.tree.folder(path)
     }
-    fn len(folder: &Arc<Listing>) -> usize {
-        folder.entries.len()
-    }
-    fn name(folder: &Arc<Listing>, index: usize) -> (&[u8], FileKind) {
-        (&folder.entries[index].name, folder.entries[index].kind)
-    }
-    fn mode_and_mtime(_: &Arc<Listing>) -> (u32, i64) {
-        (0o755, 0)
-    }
     fn facts(&self, folder: &Arc<Listing>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
         self.followed.store(true, Ordering::Relaxed);
         self.tree.facts(folder, indexes)

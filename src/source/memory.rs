@@ -16,7 +16,7 @@ use std::io::{Cursor, Read};
 use std::sync::Arc;
 
 use super::answer;
-use super::select::{Facts, Folders, Trouble, by_components, join};
+use super::select::{Facts, FolderListing, Folders, Trouble, by_components, join};
 use super::tree::{ReadError, Selected, Selection, SourceTree};
 use crate::model::file::{FileKind, UsedFiles};
 use crate::model::hash::ContentHash;
@@ -221,6 +221,19 @@ pub struct Listed {
     names: Vec<(String, FileKind)>,
 }
 
+impl FolderListing for Listed {
+    fn len(&self) -> usize {
+        self.names.len()
+    }
+    fn name(&self, index: usize) -> (&[u8], FileKind) {
+        let (name, kind) = &self.names[index];
+        (name.as_bytes(), *kind)
+    }
+    fn mode_and_mtime(&self) -> (u32, i64) {
+        (self.mode, self.mtime)
+    }
+}
+
 impl Folders for MemoryTree {
     type Folder = Arc<Listed>;
 
@@ -250,19 +263,6 @@ impl Folders for MemoryTree {
             .collect();
         names.sort();
         Ok(Arc::new(Listed { path: path.to_owned(), mode, mtime, names }))
-    }
-
-    fn len(folder: &Arc<Listed>) -> usize {
-        folder.names.len()
-    }
-
-    fn name(folder: &Arc<Listed>, index: usize) -> (&[u8], FileKind) {
-        let (name, kind) = &folder.names[index];
-        (name.as_bytes(), *kind)
-    }
-
-    fn mode_and_mtime(folder: &Arc<Listed>) -> (u32, i64) {
-        (folder.mode, folder.mtime)
     }
 
     fn facts(&self, folder: &Arc<Listed>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {

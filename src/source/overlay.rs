@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::folders::{ListedFolder, find};
-use super::select::{Facts, Folders, Trouble, join};
+use super::select::{Facts, FolderListing, Folders, Trouble, join};
 use super::tree::{Overlay, Place, Selection};
 use crate::model::file::FileKind;
 use crate::syntax::glob::is_within;
@@ -70,8 +70,8 @@ impl<'a, D: Folders> Layered<'a, D> {
             return base.ok_or_else(|| Trouble::Moved(join(self.root, path)));
         }
         let mut names = Vec::new();
-        for index in 0..base.as_ref().map_or(0, <Self as Folders>::len) {
-            let Some((name, kind)) = base.as_ref().map(|base| <Self as Folders>::name(base, index)) else {
+        for index in 0..base.as_ref().map_or(0, FolderListing::len) {
+            let Some((name, kind)) = base.as_ref().map(|base| base.name(index)) else {
                 break;
             };
             if !std::str::from_utf8(name).is_ok_and(|name| inner.contains_key(name)) {
@@ -98,8 +98,8 @@ impl<'a, D: Folders> Layered<'a, D> {
         if !is_top && is_way {
             let (above, name) = parent(path);
             let Some(above) = self.base(above)? else { return Ok(None) };
-            let Some(index) = find::<Self>(&above, name.as_bytes()) else { return Ok(None) };
-            if <Self as Folders>::name(&above, index).1 != FileKind::Folder {
+            let Some(index) = find(&above, name.as_bytes()) else { return Ok(None) };
+            if above.name(index).1 != FileKind::Folder {
                 let why = "it is no folder, so no overlay can stand in it";
                 return Err(Trouble::read(join(self.root, path), why));
             }
@@ -129,10 +129,10 @@ impl<'a, D: Folders> Layered<'a, D> {
         let (above, name) = parent(from);
         let told = |trouble| missing(trouble, from, &overlay.at);
         let folder = self.below.context(above).map_err(told)?;
-        let Some(index) = find::<D>(&folder, name.as_bytes()) else {
+        let Some(index) = find(&folder, name.as_bytes()) else {
             return Err(told(Trouble::read(from, "there is no such file or folder")));
         };
-        match D::name(&folder, index).1 {
+        match folder.name(index).1 {
             FileKind::Folder => Ok((FileKind::Folder, Origin::Folder)),
             FileKind::Link => match self.below.context(from) {
                 Ok(_) => Ok((FileKind::Folder, Origin::Folder)),
@@ -151,6 +151,35 @@ fn missing(trouble: Trouble, from: &str, at: &str) -> Trouble {
     }
 }
 
+impl<F: FolderListing> FolderListing for Layer<F> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Below(folder) => folder.len(),
+            Self::Tree(folder) => folder.len(),
+            Self::Merged(merged) => merged.names.len(),
+        }
+    }
+
+    fn name(&self, index: usize) -> (&[u8], FileKind) {
+        match self {
+            Self::Below(folder) => folder.name(index),
+            Self::Tree(folder) => folder.name(index),
+            Self::Merged(merged) => {
+                let (name, kind, _) = &merged.names[index];
+                (name, *kind)
+            }
+        }
+    }
+
+    fn mode_and_mtime(&self) -> (u32, i64) {
+        match self {
+            Self::Below(folder) => folder.mode_and_mtime(),
+            Self::Tree(folder) => folder.mode_and_mtime(),
+            Self::Merged(merged) => merged.base.as_ref().map_or((0o755, 0), Self::mode_and_mtime),
+        }
+    }
+}
+
 impl<D: Folders> Folders for Layered<'_, D> {
     type Folder = Layer<D::Folder>;
 
@@ -160,33 +189,6 @@ impl<D: Folders> Folders for Layered<'_, D> {
 
     fn folder(&self, path: &str) -> Result<Self::Folder, Trouble> {
         self.at(path.strip_prefix(self.root).unwrap_or(path).trim_start_matches('/'))
-    }
-
-    fn len(folder: &Self::Folder) -> usize {
-        match folder {
-            Layer::Below(folder) => D::len(folder),
-            Layer::Tree(folder) => folder.len(),
-            Layer::Merged(merged) => merged.names.len(),
-        }
-    }
-
-    fn name(folder: &Self::Folder, index: usize) -> (&[u8], FileKind) {
-        match folder {
-            Layer::Below(folder) => D::name(folder, index),
-            Layer::Tree(folder) => folder.name(index),
-            Layer::Merged(merged) => {
-                let (name, kind, _) = &merged.names[index];
-                (name, *kind)
-            }
-        }
-    }
-
-    fn mode_and_mtime(folder: &Self::Folder) -> (u32, i64) {
-        match folder {
-            Layer::Below(folder) => D::mode_and_mtime(folder),
-            Layer::Tree(folder) => folder.mode_and_mtime(),
-            Layer::Merged(merged) => merged.base.as_ref().map_or((0o755, 0), Self::mode_and_mtime),
-        }
     }
 
     fn facts(&self, folder: &Self::Folder, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {

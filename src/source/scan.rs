@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::look::{self, Look, Seen};
-use super::select::{Facts, Folders, Trouble, join};
+use super::select::{Facts, FolderListing, Folders, Trouble, join};
 use super::stat_cache::StatCache;
 use crate::model::file::FileKind;
 use crate::state::clock::Clock;
@@ -262,6 +262,19 @@ impl<'a> Scan<'a> {
     }
 }
 
+impl FolderListing for Folder {
+    fn len(&self) -> usize {
+        self.slots.len()
+    }
+    fn name(&self, index: usize) -> (&[u8], FileKind) {
+        let slot = &self.slots[index];
+        (&slot.name, slot.kind)
+    }
+    fn mode_and_mtime(&self) -> (u32, i64) {
+        (self.seen.mode & 0o7777, self.seen.mtime)
+    }
+}
+
 impl Folders for Scan<'_> {
     type Folder = Arc<Folder>;
 
@@ -278,19 +291,6 @@ impl Folders for Scan<'_> {
             Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE => Trouble::Moved(path.to_owned()),
             errno => Trouble::read(path, look::why(errno)),
         })
-    }
-
-    fn len(folder: &Arc<Folder>) -> usize {
-        folder.slots.len()
-    }
-
-    fn name(folder: &Arc<Folder>, index: usize) -> (&[u8], FileKind) {
-        let slot = &folder.slots[index];
-        (&slot.name, slot.kind)
-    }
-
-    fn mode_and_mtime(folder: &Arc<Folder>) -> (u32, i64) {
-        (folder.seen.mode & 0o7777, folder.seen.mtime)
     }
 
     fn facts(&self, folder: &Arc<Folder>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {

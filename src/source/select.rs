@@ -9,7 +9,7 @@
 use rayon::prelude::*;
 
 use super::folders::find;
-pub use super::folders::{Facts, Folders, Trouble, by_components};
+pub use super::folders::{Facts, FolderListing, Folders, Trouble, by_components};
 use super::taking::{Taken, Taking};
 use super::tree::Selection;
 use crate::model::file::{FileKind, UsedFile, UsedFiles};
@@ -186,8 +186,8 @@ impl<D: Folders> Walk<'_, D> {
 
     /// Does an ignored folder reach the engine because something below it does?
     fn keeps(&self, place: &Place<D::Folder>) -> Result<bool, Trouble> {
-        for index in 0..D::len(&place.folder) {
-            let (bytes, kind) = D::name(&place.folder, index);
+        for index in 0..place.folder.len() {
+            let (bytes, kind) = place.folder.name(index);
             let path = join(&place.path, &String::from_utf8_lossy(bytes));
             let (ignored, info) = self.ignore.matches_below(&path, &place.info);
             if !ignored {
@@ -212,8 +212,8 @@ impl<D: Folders> Walk<'_, D> {
         found: &mut Vec<(String, FileKind)>,
     ) -> Result<(), Trouble> {
         let [part, rest @ ..] = parts else { return Ok(()) };
-        for index in 0..D::len(&place.folder) {
-            let (bytes, kind) = D::name(&place.folder, index);
+        for index in 0..place.folder.len() {
+            let (bytes, kind) = place.folder.name(index);
             // A name that is not UTF-8 is refused only where a pattern takes it.
             let name = String::from_utf8_lossy(bytes);
             let matched = glob::matches(part, &name).map_err(|_| {
@@ -272,8 +272,8 @@ impl<D: Folders> Walk<'_, D> {
         excluded: &MatchInfo,
         included: &MatchInfo,
     ) -> Result<(), Trouble> {
-        for index in 0..D::len(&place.folder) {
-            let (bytes, kind) = D::name(&place.folder, index);
+        for index in 0..place.folder.len() {
+            let (bytes, kind) = place.folder.name(index);
             let lossy = String::from_utf8_lossy(bytes);
             let path = join(&place.path, &lossy);
             if taking.include.is_some()
@@ -349,8 +349,8 @@ impl<D: Folders> Walk<'_, D> {
                 _ => {}
             }
             let Some(here) = way.last() else { return Ok(None) };
-            let Some(index) = find::<D>(&here.folder, part.as_bytes()) else { return Ok(None) };
-            let (_, kind) = D::name(&here.folder, index);
+            let Some(index) = find(&here.folder, part.as_bytes()) else { return Ok(None) };
+            let (_, kind) = here.folder.name(index);
             let path = join(&here.path, &part);
             let (is_ignored, info) = self.ignore.matches_below(&path, &here.info);
             ignored = is_ignored;
@@ -414,7 +414,7 @@ impl<D: Folders> Walk<'_, D> {
     }
 
     fn pick_folder(&mut self, place: &Place<D::Folder>, counts: bool) {
-        let (mode, mtime) = D::mode_and_mtime(&place.folder);
+        let (mode, mtime) = place.folder.mode_and_mtime();
         self.picks.push(Pick { path: place.path.clone(), counts, what: What::Folder { mode, mtime } });
     }
 

@@ -254,3 +254,61 @@ fn a_wildcard_that_matches_a_link_to_nothing_is_missing() {
     assert_eq!(listed(&tree, &selection(vec![source("a/*")], "")), "(a/) a/f a/l->nothing missing [0]");
     assert_eq!(listed(&tree, &selection(vec![source("a")], "")), "a/ a/f a/l->nothing");
 }
+
+/// A source as `PATTERN -EXCLUDE… -p`, in a context of the paths named: `+` for those that it reads, `-` for those
+/// that it does not. One that is a folder of another is one, and is not asked about.
+#[track_caller]
+fn reads(text: &str, paths: &str) {
+    let mut words = text.split(' ');
+    let mut source = source(words.next().unwrap_or_default());
+    for word in words.filter_map(|word| word.strip_prefix('-')) {
+        match word {
+            "p" => source.parents = true,
+            word => source.exclude.push(word.to_owned()),
+        }
+    }
+    let asked: Vec<(char, &str)> =
+        paths.split_whitespace().map(|path| (path.chars().next().unwrap(), &path[1..])).collect();
+    let is_file = |path: &str| !asked.iter().any(|(_, other)| other.starts_with(&format!("{path}/")));
+    let files = asked.iter().filter(|(_, path)| is_file(path));
+    let fixture = files.clone().fold(String::new(), |text, (_, path)| text + &format!("//- {path}\nx\n"));
+    let read = MemoryTree::new(&fixture).used_files(&selection(vec![source], "")).unwrap();
+    for (sign, path) in files {
+        let is_read = read.files.iter().any(|file| file.path == *path && file.counts);
+        assert_eq!(is_read, *sign == '+', "`{text}` and {path}");
+    }
+}
+
+#[test]
+fn a_source_selects_a_path_and_what_is_below() {
+    reads("a", "+a/b +a/c/d -b -ab -a.txt");
+    reads("a", "+a -b");
+    reads("a/b", "+a/b/c -a/c -a/bc");
+    reads("*.c", "+x.c/y -x.h -a/x.c");
+    reads("a/*.c", "+a/x.c -x.c -a/b/x.c");
+    reads("a/*/c", "+a/b/c/d +a/e/c -a/c -a/b/d");
+    reads("*", "+a/b +c");
+    reads("a/[^b]c", "+a/xc -a/bc");
+}
+
+#[test]
+fn excluded_paths_are_relative_to_the_source() {
+    reads("a -*.o", "+a/x.c -a/x.o +a/b/x.o -x.o");
+    reads("a -**/*.o", "+a/x.c -a/x.o -a/b/x.o");
+    reads("a -b", "-a/b/c +a/c");
+    reads("a -b -!b/keep", "-a/b/x +a/b/keep");
+    // The source itself cannot be excluded (`fsutil/copy`).
+    reads("x.o -*.o", "+x.o");
+    reads("*.o -*.o", "+x.o");
+    reads(" -*.o", "-x.o +a/x.o");
+    reads("d* -*.png", "-d1/x.png +d1/y.txt +d2/e/x.png");
+}
+
+#[test]
+fn parents_read_with_the_pattern_matcher() {
+    reads("a/b -p", "+a/b/c -a/c");
+    reads("a/**/*.c -p", "+a/x.c +a/b/c/x.c -x.c");
+    reads("**/*.c -p", "+x.c +a/b/x.c -a/x.h");
+    reads("a/b -p -a/b/*.o", "+a/b/x.c -a/b/x.o");
+    reads(" -p", "+a/b");
+}

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::answer;
 use super::disk::DiskTree;
-use super::select::{Facts, Folders, Trouble, join};
+use super::select::{Facts, FolderListing, Folders, Trouble, join};
 use super::tree::{ReadError, Selected, Selection, SourceTree};
 use crate::model::file::{FileKind, UsedFiles};
 use crate::model::hash::{ContentHash, FieldHasher};
@@ -122,8 +122,8 @@ impl<D: Folders> Supposing<'_, D> {
             Err(_) if self.what.names_in(path).next().is_some() => None,
             Err(trouble) => return Err(trouble),
         };
-        for at in 0..real.as_ref().map_or(0, D::len) {
-            let Some((name, kind)) = real.as_ref().map(|real| D::name(real, at)) else { continue };
+        for at in 0..real.as_ref().map_or(0, FolderListing::len) {
+            let Some((name, kind)) = real.as_ref().map(|real| real.name(at)) else { continue };
             if !self.what.removes(&join(path, &String::from_utf8_lossy(name))) {
                 names.push(Name { name: name.to_owned(), kind, real: Some(at) });
             }
@@ -138,6 +138,18 @@ impl<D: Folders> Supposing<'_, D> {
     }
 }
 
+impl<F: FolderListing> FolderListing for Listed<F> {
+    fn len(&self) -> usize {
+        self.names.len()
+    }
+    fn name(&self, index: usize) -> (&[u8], FileKind) {
+        (&self.names[index].name, self.names[index].kind)
+    }
+    fn mode_and_mtime(&self) -> (u32, i64) {
+        self.real.as_ref().map_or((0o755, 0), F::mode_and_mtime)
+    }
+}
+
 impl<D: Folders> Folders for Supposing<'_, D> {
     type Folder = Arc<Listed<D::Folder>>;
 
@@ -146,15 +158,6 @@ impl<D: Folders> Folders for Supposing<'_, D> {
     }
     fn folder(&self, path: &str) -> Result<Self::Folder, Trouble> {
         self.listed(path, self.disk.folder(path))
-    }
-    fn len(folder: &Self::Folder) -> usize {
-        folder.names.len()
-    }
-    fn name(folder: &Self::Folder, index: usize) -> (&[u8], FileKind) {
-        (&folder.names[index].name, folder.names[index].kind)
-    }
-    fn mode_and_mtime(folder: &Self::Folder) -> (u32, i64) {
-        folder.real.as_ref().map_or((0o755, 0), D::mode_and_mtime)
     }
     fn facts(&self, folder: &Self::Folder, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
         let names = || indexes.iter().map(|index| &folder.names[*index as usize]);

@@ -16,7 +16,6 @@ pub mod patterns;
 pub mod reads;
 pub mod reference;
 pub mod resolve;
-pub mod selector;
 mod shell_pattern;
 pub mod suggest;
 pub mod tag;

@@ -23,7 +23,7 @@ pub struct ReadSource {
     /// There are `*`, `?` or `[…]` that count (`COPY` and `ADD`); a bind mount's source is literal.
     pub wildcard: bool,
     /// `--exclude` patterns (`patterns.rs`): relative to the path that the source matches, and with
-    /// `--parents` relative to the context's root. `selector::Selector` answers for a path.
+    /// `--parents` relative to the context's root.
     pub exclude: Vec<String>,
     /// `--parents`: where the `./` pivot stands does not matter for what is read.
     pub parents: bool,

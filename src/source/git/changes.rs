@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{Entry, GitTree, Listing, error};
-use crate::model::file::{FileKind, UsedFiles};
+use crate::model::file::UsedFiles;
 use crate::source::answer;
 use crate::source::select::{Facts, Folders, Trouble};
 use crate::source::tree::{ReadError, Selection};
@@ -52,15 +52,6 @@ impl Folders for Side<'_> {
     }
     fn folder(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
         self.differing(path)
-    }
-    fn len(folder: &Arc<Listing>) -> usize {
-        folder.entries.len()
-    }
-    fn name(folder: &Arc<Listing>, index: usize) -> (&[u8], FileKind) {
-        (&folder.entries[index].name, folder.entries[index].kind)
-    }
-    fn mode_and_mtime(_: &Arc<Listing>) -> (u32, i64) {
-        (0o755, 0)
     }
     fn facts(&self, folder: &Arc<Listing>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
         self.this.facts(folder, indexes)

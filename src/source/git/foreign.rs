@@ -9,7 +9,7 @@ use super::store::Listing;
 use super::tree::GitTree;
 use crate::model::file::FileKind;
 use crate::model::name::join;
-use crate::source::folders::{Facts, ListedFolder, Trouble};
+use crate::source::folders::{Facts, FolderListing, ListedFolder, Trouble};
 use crate::source::tree::OverlayTree;
 
 /// The first line of every pointer file, by the specification of git LFS.
@@ -48,19 +48,19 @@ impl OverlayTree for GitTree {
     }
 }
 
-impl ListedFolder for ForeignFolder {
+impl FolderListing for ForeignFolder {
     fn len(&self) -> usize {
-        self.listing.entries.len()
+        self.listing.len()
     }
-
     fn name(&self, index: usize) -> (&[u8], FileKind) {
-        (&self.listing.entries[index].name, self.listing.entries[index].kind)
+        self.listing.name(index)
     }
-
     fn mode_and_mtime(&self) -> (u32, i64) {
-        (0o755, 0)
+        self.listing.mode_and_mtime()
     }
+}
 
+impl ListedFolder for ForeignFolder {
     fn facts(&self, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
         let facts = self.tree.facts(&self.listing, indexes)?;
         for (index, facts) in indexes.iter().zip(&facts) {

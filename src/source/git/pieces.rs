@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::store::{Entry, Listing, Piece};
 use super::{GitTree, disk, error};
-use crate::model::file::{FileKind, UsedFiles};
+use crate::model::file::UsedFiles;
 use crate::model::hash::ContentHash;
 use crate::source::select::{self, Facts, Folders, Trouble};
 use crate::source::tree::{ReadError, Selected, Selection};
@@ -71,15 +71,6 @@ impl Folders for Only<'_> {
     }
     fn folder(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
         self.tree.folder(path)
-    }
-    fn len(folder: &Arc<Listing>) -> usize {
-        folder.entries.len()
-    }
-    fn name(folder: &Arc<Listing>, index: usize) -> (&[u8], FileKind) {
-        (&folder.entries[index].name, folder.entries[index].kind)
-    }
-    fn mode_and_mtime(_: &Arc<Listing>) -> (u32, i64) {
-        (0o755, 0)
     }
     fn facts(&self, folder: &Arc<Listing>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
         self.tree.facts(folder, indexes)

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::memory::Memory;
 use crate::model::file::{FileKind, UsedFiles};
 use crate::model::hash::ContentHash;
+use crate::source::folders::FolderListing;
 use crate::source::recipe_name::is_recipe;
 use crate::source::tree::{ReadError, Selected};
 use crate::state::folder::StateFolder;
@@ -249,6 +250,19 @@ impl GitStore {
 /// lead out of the context.
 fn can_be_checked_out(name: &[u8]) -> bool {
     !matches!(name, b"" | b"." | b"..") && !name.eq_ignore_ascii_case(b".git") && !name.contains(&b'/')
+}
+
+/// Git keeps neither permissions nor times of folders.
+impl FolderListing for Listing {
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+    fn name(&self, index: usize) -> (&[u8], FileKind) {
+        (&self.entries[index].name, self.entries[index].kind)
+    }
+    fn mode_and_mtime(&self) -> (u32, i64) {
+        (0o755, 0)
+    }
 }
 
 impl Listing {
