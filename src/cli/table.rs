@@ -60,30 +60,6 @@ fn length(text: &str) -> usize {
     text.chars().count()
 }
 
-/// `12 B`, `3.4 kB`, `120 MB`: in thousands, as the engine's own client counts.
-pub fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "kB", "MB", "GB"] {
-        if value < 999.5 {
-            let digits = usize::from(value < 9.95 && unit != "B");
-            return format!("{value:.digits$} {unit}");
-        }
-        value /= 1000.0;
-    }
-    format!("{value:.1} TB")
-}
-
-/// `12s ago`, `3h ago`, `5d ago`.
-pub fn ago(seconds: u64) -> String {
-    let (number, unit) = match seconds {
-        0..60 => (seconds, "s"),
-        60..3_600 => (seconds / 60, "m"),
-        3_600..172_800 => (seconds / 3_600, "h"),
-        _ => (seconds / 86_400, "d"),
-    };
-    format!("{number}{unit} ago")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,13 +81,5 @@ mod tests {
         assert!(narrow.iter().all(|line| line.chars().count() <= 40), "{narrow:?}");
         let least = plain(&lines(&["image", "tag", "state"], &rows, &[1], Some(3)));
         assert_eq!(least[1], "a-rather-long-name  regis…  fresh");
-    }
-
-    #[test]
-    fn sizes_and_times_are_short() {
-        let told: Vec<String> = [0, 999, 1_000, 12_345, 999_500, 3_400_000_000].map(size).into();
-        assert_eq!(told, ["0 B", "999 B", "1.0 kB", "12 kB", "1.0 MB", "3.4 GB"]);
-        let told: Vec<String> = [5, 61, 7_200, 172_800].map(ago).into();
-        assert_eq!(told, ["5s ago", "1m ago", "2h ago", "2d ago"]);
     }
 }

@@ -1,6 +1,7 @@
 //! The one place where reasons and errors become words.
 
 pub mod cause;
+pub mod quantity;
 pub mod rule;
 
 use std::collections::BTreeMap;
@@ -168,16 +169,6 @@ pub fn engine_error(error: &EngineError) -> String {
     }
 }
 
-/// `3.1s`, `2m05s`.
-pub fn duration(took: std::time::Duration) -> String {
-    let seconds = took.as_secs_f64();
-    if seconds < 60.0 {
-        return format!("{seconds:.1}s");
-    }
-    let whole = took.as_secs();
-    format!("{}m{:02}s", whole / 60, whole % 60)
-}
-
 /// What a person should know of the bases outside, a line for each registry's trouble.
 pub fn notes(notes: &[Note]) -> Vec<String> {
     let mut by_trouble: BTreeMap<(&str, Instead), Vec<&str>> = BTreeMap::new();
@@ -237,11 +228,5 @@ mod tests {
         let more = [Reason::forced(), Reason::forced(), Reason::forced()];
         assert_eq!(first_reason(&more), "asked for (and 2 more)");
         assert_eq!(first_reason(&[]), "its inputs changed");
-    }
-
-    #[test]
-    fn durations_are_short() {
-        assert_eq!(duration(std::time::Duration::from_millis(3140)), "3.1s");
-        assert_eq!(duration(std::time::Duration::from_secs(125)), "2m05s");
     }
 }

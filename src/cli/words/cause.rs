@@ -126,22 +126,6 @@ fn broken(value: &str) -> String {
     value.lines().map(|line| long(line) + "\n").collect()
 }
 
-/// `12.3 MB`, in powers of ten.
-pub fn bytes(count: u64) -> String {
-    let units = ["bytes", "kB", "MB", "GB", "TB"];
-    let mut value = count as f64;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < units.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    match (unit, count) {
-        (0, 1) => "1 byte".into(),
-        (0, _) => format!("{count} bytes"),
-        _ => format!("{value:.1} {}", units[unit]),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,14 +176,6 @@ mod tests {
                 "+   apt-get install -y curl git &&",
                 "    rm -rf /var/lib/apt/lists/*",
             ]
-        );
-    }
-
-    #[test]
-    fn bytes_are_short() {
-        assert_eq!(
-            [0, 1, 999, 1000, 12_345_678].map(bytes),
-            ["0 bytes", "1 byte", "999 bytes", "1.0 kB", "12.3 MB"]
         );
     }
 }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::cli::args::{Global, Targets};
 use crate::cli::failure::{Failure, sync_error};
-use crate::cli::{open, out, synced, table, words};
+use crate::cli::words::quantity;
+use crate::cli::{open, out, synced, table};
 use crate::engine::Cancel;
 use crate::plan::overview::{self, Overview, Standing};
 use crate::plan::verdicts;
@@ -80,13 +81,13 @@ fn row(session: &Session, image: &Overview) -> Vec<String> {
         [first, rest @ ..] => format!("{} +{}", tag(first), rest.len()),
     };
     let size = match (image.size, record, image.here) {
-        (Some(size), ..) => table::size(size),
+        (Some(size), ..) => quantity::size(size),
         (None, Some(_), None) => "?".into(),
         (None, Some(_), Some(true)) => "?".into(),
         _ => unknown(),
     };
-    let age = |at: u64| table::ago(session.upstream.now().saturating_sub(at));
-    let took = |ms: u64| words::duration(std::time::Duration::from_millis(ms));
+    let age = |at: u64| quantity::ago(session.upstream.now().saturating_sub(at));
+    let took = |ms: u64| quantity::duration(std::time::Duration::from_millis(ms));
     let base = image.base.clone().unwrap_or_else(|| "scratch".into());
     let further = image.bases.iter().filter(|other| **other != base).count();
     vec![

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::args::{Global, Targets};
 use crate::cli::failure::{Failure, sync_error};
+use crate::cli::words::quantity;
 use crate::cli::{open, out, words};
 use crate::engine::Cancel;
 use crate::explain::why;
@@ -63,7 +64,7 @@ pub fn run(global: &Global, args: &LogArgs) -> Result<(), Failure> {
         let at = at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
         let id = record.id.rsplit(':').next().unwrap_or_default();
         let (key, id) = (record.key.short(8), &id[..id.len().min(12)]);
-        let took = words::duration(std::time::Duration::from_millis(record.took_ms));
+        let took = quantity::duration(std::time::Duration::from_millis(record.took_ms));
         out::line(format_args!("{at}  {name:<width$}  {key}  {id}  {took:>6}  {}", why(record)));
     }
     Ok(())

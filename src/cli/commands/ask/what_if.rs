@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::args::{Global, pair};
 use crate::cli::commands::make::build;
 use crate::cli::failure::Failure;
+use crate::cli::words::quantity;
 use crate::cli::{locate, open, out, overrides, words};
 use crate::explain::tree_state::{Asked, Differing};
 use crate::explain::what_if::{Answer, Suppositions, what_if};
@@ -113,8 +114,8 @@ fn summary(answer: &Answer, jobs: usize) -> String {
         1 => "1 image".into(),
         count => format!("{count} images"),
     };
-    let took = words::duration(Duration::from_millis(answer.estimate.wall));
-    let sent = words::cause::bytes(answer.bytes);
+    let took = quantity::duration(Duration::from_millis(answer.estimate.wall));
+    let sent = quantity::bytes(answer.bytes);
     let mut line = format!("{images}, about {took} with {jobs} at once, at most {sent} sent");
     match answer.estimate.guessed.len() {
         0 => {}

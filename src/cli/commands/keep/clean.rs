@@ -8,7 +8,8 @@ use clap::builder::FalseyValueParser;
 use crate::cli::args::{Global, Targets};
 use crate::cli::commands::ask::list::short;
 use crate::cli::failure::{Failure, sync_error};
-use crate::cli::{open, out, synced, table};
+use crate::cli::words::quantity;
+use crate::cli::{open, out, synced};
 use crate::engine::Cancel;
 use crate::gc::clean::{self, Cleaning, Extent, at_most};
 use crate::gc::engine_images::{OwnedImage, Stays};
@@ -64,16 +65,16 @@ pub fn run(global: &Global, args: &CleanArgs) -> Result<(), Failure> {
 fn tell(session: &Session, cleaning: &Cleaning, would: &str) {
     let state = synced::shown_state(session);
     for file in &cleaning.state {
-        out::line(format_args!("{state}/{} {would}, {}", file.name, table::size(file.size)));
+        out::line(format_args!("{state}/{} {would}, {}", file.name, quantity::size(file.size)));
     }
     for held in &cleaning.images {
         out::line(format_args!("{} {would}, up to {}", image(held), size(held)));
     }
     stays(&cleaning.stays);
     let bytes: u64 = cleaning.state.iter().map(|file| file.size).sum();
-    let mut line = format!("{would}: {} of state, {} builds", table::size(bytes), cleaning.builds);
+    let mut line = format!("{would}: {} of state, {} builds", quantity::size(bytes), cleaning.builds);
     if !cleaning.images.is_empty() {
-        let bytes = table::size(at_most(&cleaning.images));
+        let bytes = quantity::size(at_most(&cleaning.images));
         line += &format!(", {} images of up to {bytes}", cleaning.images.len());
     }
     out::line(line);
@@ -94,7 +95,7 @@ pub fn on(engine: &str) -> String {
 
 /// What an image takes, at most: layers are shared.
 pub fn size(held: &OwnedImage) -> String {
-    held.size.map_or_else(|| "an unknown size".into(), table::size)
+    held.size.map_or_else(|| "an unknown size".into(), quantity::size)
 }
 
 /// Images that stay though nothing of imk's needs them.

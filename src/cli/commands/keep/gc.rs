@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::cli::args::Global;
 use crate::cli::commands::keep::clean;
 use crate::cli::failure::Failure;
-use crate::cli::{open, out, synced, table};
+use crate::cli::words::quantity;
+use crate::cli::{open, out, synced};
 use crate::engine::Cancel;
 use crate::gc::caches::Unused;
 use crate::gc::clean::at_most;
@@ -81,7 +82,7 @@ fn tell(session: &Session, sweep: &Sweep, would: &str) {
     clean::stays(&sweep.stays);
     for (file, why) in &sweep.files {
         // What commits take shows when git has swept.
-        let size = if file.size > 0 { format!(", {}", table::size(file.size)) } else { String::new() };
+        let size = if file.size > 0 { format!(", {}", quantity::size(file.size)) } else { String::new() };
         out::line(format_args!("{place}/{} {would}{size}: {}", file.name, unused(*why)));
     }
     let images = sweep.images.iter().map(|(held, _)| held);
@@ -89,8 +90,8 @@ fn tell(session: &Session, sweep: &Sweep, would: &str) {
     let mut line = format!(
         "{would}: {} images of up to {}, {} of state",
         sweep.images.len(),
-        table::size(at_most(images)),
-        table::size(state)
+        quantity::size(at_most(images)),
+        quantity::size(state)
     );
     for (number, what) in [(sweep.builds, "builds"), (sweep.answers, "answers of registries")] {
         if number > 0 {
@@ -98,7 +99,7 @@ fn tell(session: &Session, sweep: &Sweep, would: &str) {
         }
     }
     if sweep.freed_bytes > 0 {
-        line += &format!(", {} of imk's own image store", table::size(sweep.freed_bytes));
+        line += &format!(", {} of imk's own image store", quantity::size(sweep.freed_bytes));
     }
     if !sweep.stays.is_empty() {
         line += &format!("; {} stay", sweep.stays.len());

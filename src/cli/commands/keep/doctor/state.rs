@@ -3,7 +3,8 @@
 use super::check::{Check, clock, first_line};
 use crate::cli::args::Global;
 use crate::cli::failure::Failure;
-use crate::cli::{locate, open, table};
+use crate::cli::words::quantity;
+use crate::cli::{locate, open};
 use crate::plan::{ready, verdicts};
 use crate::query::snapshot::{self, Health};
 use crate::session::open::Session;
@@ -42,8 +43,8 @@ pub(super) fn files(global: &Global, located: &Located) -> Vec<Check> {
         Ok(files) => {
             let big = files.iter().filter(|file| file.size >= 1000 && !file.name.starts_with('.'));
             let told: Vec<String> =
-                big.map(|file| format!("{} {}", file.name, table::size(file.size))).collect();
-            let whole = table::size(files.iter().map(|file| file.size).sum());
+                big.map(|file| format!("{} {}", file.name, quantity::size(file.size))).collect();
+            let whole = quantity::size(files.iter().map(|file| file.size).sum());
             checks.push(Check::ok(
                 SECTION,
                 format!(
@@ -73,7 +74,7 @@ pub(super) fn files(global: &Global, located: &Located) -> Vec<Check> {
         ),
     });
     if let Some(free) = folder.free() {
-        let text = format!("{} free on its disk", table::size(free));
+        let text = format!("{} free on its disk", quantity::size(free));
         checks.push(match free {
             0..FULL => Check::fail(
                 SECTION,

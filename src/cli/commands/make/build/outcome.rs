@@ -4,6 +4,7 @@ use crate::build::publish::Publication;
 use crate::build::run::{Ending, Summary};
 use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
+use crate::cli::words::quantity;
 use crate::cli::{ci, out, words};
 use crate::engine::EngineError;
 use crate::exec::push::PublishError;
@@ -145,7 +146,7 @@ pub fn summary_line(summary: &Summary, took: std::time::Duration) -> String {
     if skipped > 0 {
         line += &format!(", {skipped} skipped");
     }
-    line += &format!(" in {}", duration(took));
+    line += &format!(" in {}", quantity::duration_from_ms(took));
     if !summary.kept.is_empty() {
         let images = if summary.kept.len() == 1 { "image" } else { "images" };
         line += &format!(" (base rebuilt, same result: {} {images} kept)", summary.kept.len());
@@ -154,11 +155,6 @@ pub fn summary_line(summary: &Summary, took: std::time::Duration) -> String {
         line += ", interrupted";
     }
     line
-}
-
-/// A no-op is told in milliseconds: that is its point.
-fn duration(took: std::time::Duration) -> String {
-    if took.as_millis() < 1000 { format!("{}ms", took.as_millis()) } else { words::duration(took) }
 }
 
 pub fn verdict(summary: &Summary) -> u8 {
