@@ -178,10 +178,15 @@ impl Store {
 
     /// A blob in the making.
     pub fn draft(&self) -> Result<Draft<'_>> {
+        self.draft_with(Sum::new())
+    }
+
+    /// A new file with the sums that are wanted of it.
+    pub fn draft_with<S>(&self, sums: S) -> Result<Draft<'_, S>> {
         self.prepare()?;
         let file = tempfile::NamedTempFile::new_in(self.root.join("drafts"))
             .during(|| format!("writing into the image store `{}`", self.root.display()))?;
-        Ok(Draft { store: self, file, sum: Sum::new(), size: 0 })
+        Ok(Draft { store: self, file, sums, size: 0 })
     }
 
     /// A folder in the making, which goes when it is dropped.
@@ -302,12 +307,31 @@ fn unescaped(word: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// A blob in the making: what is written to it is counted and summed up.
-pub struct Draft<'s> {
+/// Sums of bytes that are made as the bytes come.
+pub trait Sums {
+    /// Adds bytes at the end.
+    fn add(&mut self, bytes: &[u8]);
+}
+
+impl Sums for Sum {
+    fn add(&mut self, bytes: &[u8]) {
+        self.update(bytes);
+    }
+}
+
+/// A file in the making: what is written to it is counted and summed up.
+pub struct Draft<'s, S = Sum> {
     store: &'s Store,
     file: tempfile::NamedTempFile,
-    sum: Sum,
+    sums: S,
     size: u64,
+}
+
+impl<S> Draft<'_, S> {
+    /// The file, its sums and its size, for what is no blob.
+    pub fn into_parts(self) -> (tempfile::NamedTempFile, S, u64) {
+        (self.file, self.sums, self.size)
+    }
 }
 
 impl Draft<'_> {
@@ -322,7 +346,7 @@ impl Draft<'_> {
         if let Err(error) = self.file.flush() {
             kept(error)?;
         }
-        let digest = self.sum.finish();
+        let digest = self.sums.finish();
         let Some(path) = self.store.blob(&digest) else {
             return refused("keeping a blob", "it has no digest");
         };
@@ -335,10 +359,10 @@ impl Draft<'_> {
     }
 }
 
-impl Write for Draft<'_> {
+impl<S: Sums> Write for Draft<'_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
-        self.sum.update(&bytes[..count]);
+        self.sums.add(&bytes[..count]);
         self.size += count as u64;
         Ok(count)
     }

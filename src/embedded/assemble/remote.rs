@@ -1,7 +1,5 @@
 //! What `ADD` fetches: a file of the web, or the tree of a git repository.
 
-use std::io::{self, Write};
-
 use fs_err as fs;
 
 use super::archive;
@@ -11,6 +9,7 @@ use super::patch::{Content, Patch};
 use super::transfer::Scraps;
 use crate::embedded::layer::index::{Entry, Kind};
 use crate::embedded::layer::view::View;
+use crate::embedded::store::Sums;
 use crate::embedded::trouble::{During, Result, refusal, refused};
 use crate::model::hash::ContentHash;
 use crate::registry::digest::Sum;
@@ -29,16 +28,16 @@ impl Build<'_> {
     ) -> Result<()> {
         let what = || format!("fetching `{}`", git_source::masked(url));
         let store = self.images.layers.store;
-        let file = tempfile::NamedTempFile::new_in(store.root().join("drafts")).during(what)?;
-        let mut counted = Counted { file, hasher: blake3::Hasher::new(), sum: Sum::like(checksum), size: 0 };
-        if !checksum.is_empty() && counted.sum.is_none() {
+        let wanted = Wanted { content: blake3::Hasher::new(), checksum: Sum::like(checksum) };
+        if !checksum.is_empty() && wanted.checksum.is_none() {
             return refused(what(), format!("`{checksum}` is no checksum such as `sha256:…`"));
         }
-        let found = self.images.registry().fetch(url, &mut counted);
+        let mut draft = store.draft_with(wanted)?;
+        let found = self.images.registry().fetch(url, &mut draft);
         if !found.map_err(|error| refusal(what(), error.to_string()))? {
             return refused(what(), "the server has no such file");
         }
-        let Counted { file, hasher, sum, size } = counted;
+        let (file, Wanted { content, checksum: sum }, size) = draft.into_parts();
         if let Some(sum) = sum {
             let came = sum.finish();
             if came != checksum {
@@ -52,7 +51,7 @@ impl Build<'_> {
             scraps.push(spot);
             return Ok(());
         }
-        let hash = ContentHash(*hasher.finalize().as_bytes());
+        let hash = ContentHash(*content.finalize().as_bytes());
         let kind = Kind::File { size, hash, at: 0 };
         let entry = Entry { kind, ..Entry::folder(file_name(url).as_bytes(), 0o600) };
         let content = Content::Spot(path.to_path_buf(), 0);
@@ -106,26 +105,18 @@ fn file_name(url: &str) -> String {
     if name.is_empty() || name == "." || name == ".." { "__unnamed__".to_owned() } else { name.to_owned() }
 }
 
-struct Counted {
-    file: tempfile::NamedTempFile,
-    hasher: blake3::Hasher,
-    sum: Option<Sum>,
-    size: u64,
+/// What an entry of a layer is known by, and what a person wrote beside the address.
+struct Wanted {
+    content: blake3::Hasher,
+    checksum: Option<Sum>,
 }
 
-impl Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        if let Some(sum) = &mut self.sum {
-            sum.update(&bytes[..count]);
+impl Sums for Wanted {
+    fn add(&mut self, bytes: &[u8]) {
+        self.content.update(bytes);
+        if let Some(sum) = &mut self.checksum {
+            sum.update(bytes);
         }
-        self.size += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }
 
