@@ -8,11 +8,12 @@
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
+use parking_lot::Mutex;
 use rustix::fs::OFlags;
 
 use crate::engine::Cancel;
@@ -137,7 +138,7 @@ impl Jobserver {
 
     /// Takes a turn if there is one: true for our own, false for one of make's.
     fn take(&self) -> Option<bool> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if !state.own_taken {
             state.own_taken = true;
             return Some(true);
@@ -154,7 +155,7 @@ impl Jobserver {
 
     /// Puts back every token at once, before the process ends without dropping its turns.
     pub fn give_back(&self) {
-        let tokens = std::mem::take(&mut lock(&self.state).tokens);
+        let tokens = std::mem::take(&mut self.state.lock().tokens);
         // A make that is gone needs none back.
         let _ = (&self.write).write_all(&tokens);
     }
@@ -162,18 +163,13 @@ impl Jobserver {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut state = lock(&self.jobserver.state);
+        let mut state = self.jobserver.state.lock();
         if self.is_own {
             state.own_taken = false;
         } else if let Some(token) = state.tokens.pop() {
             let _ = (&self.jobserver.write).write_all(&[token]);
         }
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    // Every statement leaves the state whole.
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

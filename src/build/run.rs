@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::build::jobserver::{Jobserver, Turn};
 use crate::build::local_names;
@@ -99,17 +101,17 @@ pub fn build(
                 | JobEvent::EngineUnreachable { .. }
                 | JobEvent::Publishing
                 | JobEvent::Yielded => {}
-                JobEvent::Found => lock(&told).entry(name.to_owned()).or_default().found = true,
+                JobEvent::Found => told.lock().entry(name.to_owned()).or_default().found = true,
                 JobEvent::Started(reasons) => {
                     // The build begins when this returns. One that was cancelled meanwhile ends at once.
                     let turn = jobserver.as_ref().and_then(|jobserver| jobserver.turn(&cancel));
-                    let mut told = lock(&told);
+                    let mut told = told.lock();
                     let told = told.entry(name.to_owned()).or_default();
                     told.built = Some(reasons.clone());
                     (told.turn, told.began) = (turn, Some(Instant::now()));
                 }
-                JobEvent::SameResult => lock(&told).entry(name.to_owned()).or_default().same = true,
-                JobEvent::Reused(_) => lock(&told).entry(name.to_owned()).or_default().reused = true,
+                JobEvent::SameResult => told.lock().entry(name.to_owned()).or_default().same = true,
+                JobEvent::Reused(_) => told.lock().entry(name.to_owned()).or_default().reused = true,
             }
             tell(Event::Job(name.to_owned(), event));
         }
@@ -188,14 +190,14 @@ fn demand(
     match rayon::ThreadPoolBuilder::new().num_threads(jobs).build() {
         Ok(pool) => {
             let db = Mutex::new(session.db.clone());
-            let ready = lock(&work.schedule).ready();
-            pool.scope(|scope| (0..ready).for_each(|_| work.spawn(scope, lock(&db).clone())));
+            let ready = work.schedule.lock().ready();
+            pool.scope(|scope| (0..ready).for_each(|_| work.spawn(scope, db.lock().clone())));
         }
         Err(_) => while work.step(&session.db).is_some() {},
     }
-    let mut summary = work.summary.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut summary = work.summary.into_inner();
     summary.interrupted = session.executor.cancel.is_cancelled();
-    let schedule = work.schedule.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let schedule = work.schedule.into_inner();
     for (name, state) in schedule.states() {
         if matches!(state, State::Skipped | State::Wanted | State::Ready) {
             summary.endings.insert(name.clone(), Ending::Skipped);
@@ -335,7 +337,7 @@ impl Work<'_> {
     /// Runs the most urgent job; tells how many became ready by it, `None` when there was none to run.
     fn step(&self, db: &ImkDb) -> Option<usize> {
         let name = {
-            let mut schedule = lock(&self.schedule);
+            let mut schedule = self.schedule.lock();
             if self.executor.cancel.is_cancelled() {
                 schedule.stop();
             }
@@ -353,13 +355,13 @@ impl Work<'_> {
             _ => Ok(None),
         };
         // Given back when all has been told, and however this ends.
-        let (_turn, began) = match lock(self.told).get_mut(&name) {
+        let (_turn, began) = match self.told.lock().get_mut(&name) {
             Some(told) => (told.turn.take(), told.began),
             None => (None, None),
         };
         let took = began.unwrap_or(started).elapsed();
-        let mut schedule = lock(&self.schedule);
-        let mut summary = lock(&self.summary);
+        let mut schedule = self.schedule.lock();
+        let mut summary = self.summary.lock();
         match publication {
             Some(Ok(publication)) => drop(summary.publications.insert(name.clone(), publication)),
             Some(Err(error)) => drop(summary.unpublished.insert(name.clone(), error)),
@@ -379,14 +381,14 @@ impl Work<'_> {
                     None
                 });
                 // At once, and before its pin goes: a result must never be without a name.
-                let is_new = lock(self.told).get(&name).is_some_and(|told| told.built.is_some());
+                let is_new = self.told.lock().get(&name).is_some_and(|told| told.built.is_some());
                 let result = here.as_ref().unwrap_or(&built);
                 local_names::give(self.executor, &self.tagging, &name, result, is_new, &mut summary);
                 if !self.executor.ledger.knows(&built.key) {
                     self.executor.request_rerun(&name, Discrepancy::Unrecorded);
                 }
                 summary.results.insert(name.clone(), built);
-                let told = lock(self.told).remove(&name).unwrap_or_default();
+                let told = self.told.lock().remove(&name).unwrap_or_default();
                 let ending = match told.built {
                     Some(reasons) => Ending::Built { reasons, same: told.same },
                     None if told.found => Ending::Found,
@@ -416,9 +418,4 @@ impl Work<'_> {
         }
         Some(newly_ready)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A worker that panicked ends the run; what it left is only counted.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

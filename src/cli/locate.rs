@@ -4,7 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::cli::args::Global;
 use crate::cli::failure::Failure;
@@ -56,7 +58,7 @@ fn state_telling(global: &Global, located: &Located, tell: Tell) -> Result<State
 /// Says something on standard error, once a process.
 fn warn(line: &str) {
     static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut said = SAID.lock();
     if said.insert(line.to_owned()) {
         out::warning(line);
     }

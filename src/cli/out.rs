@@ -9,10 +9,10 @@
 use std::fmt::{self, Display};
 use std::io::{self, ErrorKind, IsTerminal as _};
 use std::os::fd::AsFd;
-use std::sync::{Mutex, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::Style;
+use parking_lot::{Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
@@ -192,8 +192,8 @@ enum State {
 
 static STATE: Mutex<State> = Mutex::new(State::Open);
 
-fn state() -> std::sync::MutexGuard<'static, State> {
-    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+fn state() -> MutexGuard<'static, State> {
+    STATE.lock()
 }
 
 fn results(text: &str) {

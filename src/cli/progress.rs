@@ -11,14 +11,15 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 
 use crate::build::run::{Ending, Event, Summary};
 use crate::cli::ci::{Ci, Row};
 use crate::cli::out::{self, Line};
+use crate::cli::words::quantity;
 use crate::cli::{args, quote, words};
 use crate::engine::{BuildEvent, ImageId};
 use crate::exec::executor::JobEvent;
@@ -82,7 +83,7 @@ impl Progress {
 
     /// Something happened.
     pub fn event(&self, event: Event) {
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jobs = self.jobs.lock();
         match event {
             Event::Job(name, JobEvent::Started(reasons)) => {
                 let why = if self.trace {
@@ -151,7 +152,7 @@ impl Progress {
 
     /// The last lines of an image's output, and where all of it is.
     pub fn tail(&self, image: &str) -> (Vec<String>, Option<PathBuf>) {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let jobs = self.jobs.lock();
         let tail = jobs.get(image).map(|job| job.tail.clone()).unwrap_or_default();
         (tail, self.state.path().map(|path| path.join(log_name(image))))
     }
@@ -171,7 +172,7 @@ impl Progress {
     /// Rows for the job's summary, where there is one: all images but the fresh ones.
     pub fn rows(&self, summary: &Summary) -> Option<Vec<Row>> {
         let How::Folded(Ci::GitHub) = self.how else { return None };
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let jobs = self.jobs.lock();
         let row = |(name, ending): (&String, &Ending)| {
             let job = jobs.get(name);
             let (verdict, reason) = match ending {
@@ -187,14 +188,14 @@ impl Progress {
                 Ending::Fresh => return None,
             };
             let was_built = matches!(ending, Ending::Built { .. } | Ending::Failed(_));
-            let took = job.filter(|_| was_built).map(|job| words::duration(job.took)).unwrap_or_default();
+            let took = job.filter(|_| was_built).map(|job| quantity::duration(job.took)).unwrap_or_default();
             Some(Row { image: name.clone(), verdict: verdict.into(), reason, took })
         };
         Some(summary.endings.iter().filter_map(row).collect())
     }
 
     fn ended(&self, name: &str, ending: &Ending, job: &mut Job) {
-        let took = words::duration(job.took);
+        let took = quantity::duration(job.took);
         let text = match ending {
             Ending::Built { same: false, .. } => format!("built in {took}"),
             Ending::Built { same: true, .. } => format!("built in {took}, with the same result as before"),
@@ -236,7 +237,7 @@ impl Progress {
                 let how = match (&error, cached, took) {
                     (Some(error), ..) => format!("failed: {error}"),
                     (None, true, _) => "cached".into(),
-                    (None, false, Some(took)) => format!("done in {}", words::duration(took)),
+                    (None, false, Some(took)) => format!("done in {}", quantity::duration(took)),
                     (None, false, None) => "done".into(),
                 };
                 job.write(format!("{step}: {how}\n").as_bytes());

@@ -1,7 +1,9 @@
 //! A tree that stands at one commit at a time, so that one session can go through all of them.
 
 use std::io::Read;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use crate::model::file::UsedFiles;
 use crate::source::git::GitTree;
@@ -18,11 +20,11 @@ impl TreeCursor {
 
     /// Moves to another commit.
     pub fn move_to(&self, tree: &Arc<GitTree>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(tree);
+        *self.0.write() = Arc::clone(tree);
     }
 
     fn now(&self) -> Arc<GitTree> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.read())
     }
 }
 

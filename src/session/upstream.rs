@@ -18,8 +18,9 @@ mod memory;
 mod own_name;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
 use crate::engine::{Engine, ImageInfo};
@@ -136,32 +137,32 @@ impl Upstream {
 
     /// What is to be told, once.
     pub fn take_notes(&self) -> Vec<Note> {
-        std::mem::take(&mut *lock(&self.notes)).into_iter().collect()
+        std::mem::take(&mut *self.notes.lock()).into_iter().collect()
     }
 
     /// The lock file in force.
     pub fn lock(&self) -> Lockfile {
-        self.lock.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock.read().clone()
     }
 
     /// Puts another lock file in force.
     pub fn relock(&self, lock: Lockfile) {
-        *self.lock.write().unwrap_or_else(PoisonError::into_inner) = lock;
+        *self.lock.write() = lock;
     }
 
     fn locked(&self, base: &OutsideBase) -> Option<String> {
-        let lock = self.lock.read().unwrap_or_else(PoisonError::into_inner);
+        let lock = self.lock.read();
         lock.base(&base.reference, &base.platform).map(str::to_owned)
     }
 
     /// How many remembered answers are about none of these bases.
     pub fn unused(&self, used: &BTreeSet<OutsideBase>) -> usize {
-        lock(&self.memory).unused(&names(used))
+        self.memory.lock().unused(&names(used))
     }
 
     /// Forgets the answers about all but these bases.
     pub fn forget(&self, but: &BTreeSet<OutsideBase>) {
-        lock(&self.memory).keep(&names(but));
+        self.memory.lock().keep(&names(but));
     }
 
     /// The registries.
@@ -174,7 +175,7 @@ impl Upstream {
     /// # Errors
     /// When they cannot be written; the next process asks again.
     pub fn save(&self) -> std::io::Result<()> {
-        lock(&self.memory).save(&self.state)
+        self.memory.lock().save(&self.state)
     }
 
     /// The bases that Imagefile.lock must have under their policy and does not.
@@ -230,7 +231,7 @@ impl Upstream {
             }
             Err(why) => {
                 self.doubts.doubt(base, why.as_str());
-                let last = lock(&self.memory).last(&name, &base.platform);
+                let last = self.memory.lock().last(&name, &base.platform);
                 let instead = match (&last, &info) {
                     (Some(_), _) => Instead::LastKnown,
                     (None, Some(_)) => Instead::Engine,
@@ -251,7 +252,7 @@ impl Upstream {
             _ => at <= now && now - at < TTL,
         };
         {
-            let memory = lock(&self.memory);
+            let memory = self.memory.lock();
             if self.lookups.offline {
                 if memory.holding(name, &base.platform, holds).is_none() {
                     self.doubts.doubt(base, NOT_ASKED);
@@ -278,7 +279,7 @@ impl Upstream {
     /// When the registry does not say: that is not an absence.
     pub fn ask(&self, name: &Reference, platform: &str) -> Result<Option<String>, RegistryError> {
         let answer = self.registry.platform(name, platform);
-        let mut memory = lock(&self.memory);
+        let mut memory = self.memory.lock();
         match &answer {
             Ok(Some(found)) => memory.record(name, platform, &found.digest, self.lookups.now),
             Ok(None) => memory.absent(name, platform),
@@ -296,7 +297,7 @@ impl Upstream {
         let (now, place) = (self.lookups.now, place_of(url));
         let holds = |at: u64| at <= now && now - at < TTL;
         {
-            let memory = lock(&self.memory);
+            let memory = self.memory.lock();
             let (last, holding) = (memory.file(url, |_| true), memory.file(url, holds));
             if self.lookups.offline && holding.is_none() {
                 self.doubts.doubt_address(url, NOT_ASKED);
@@ -307,18 +308,18 @@ impl Upstream {
         }
         match self.registry.web(url) {
             Ok(state) => {
-                lock(&self.memory).saw_file(url, state.as_deref(), now);
+                self.memory.lock().saw_file(url, state.as_deref(), now);
                 if state.is_none() {
                     self.doubts.doubt_address(url, "its server has no such file");
                 }
                 state
             }
             Err(error) => {
-                let last = lock(&self.memory).file(url, |_| true);
+                let last = self.memory.lock().file(url, |_| true);
                 let instead = if last.is_some() { Instead::LastKnown } else { Instead::Name };
                 let reference = format!("{}/{}", place.registry, place.repository);
                 self.doubts.doubt_address(url, error.to_string());
-                lock(&self.notes).insert(Note { reference, why: error.to_string(), instead });
+                self.notes.lock().insert(Note { reference, why: error.to_string(), instead });
                 last
             }
         }
@@ -326,7 +327,7 @@ impl Upstream {
 
     /// A base by its digest, with what its configuration brings.
     fn pinned(&self, engine: &dyn Engine, base: &OutsideBase, name: &Reference, digest: String) -> Outside {
-        let known = lock(&self.memory).configuration(&digest);
+        let known = self.memory.lock().configuration(&digest);
         let brings = known.or_else(|| {
             let exact = by_digest(name, &digest);
             let brings = match engine.inspect(&exact.to_string()) {
@@ -345,7 +346,7 @@ impl Upstream {
                 },
             };
             if let Some(brings) = &brings {
-                lock(&self.memory).learn(&digest, brings);
+                self.memory.lock().learn(&digest, brings);
             }
             brings
         });
@@ -353,7 +354,7 @@ impl Upstream {
     }
 
     fn note(&self, name: &Reference, why: String, instead: Instead) {
-        lock(&self.notes).insert(Note { reference: name.familiar(), why, instead });
+        self.notes.lock().insert(Note { reference: name.familiar(), why, instead });
     }
 }
 
@@ -394,11 +395,6 @@ fn configuration(registry: &dyn Registry, exact: &Reference) -> Result<Option<Br
 
 fn owned((name, value): (&str, &str)) -> (String, String) {
     (name.to_owned(), value.to_owned())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these mutexes guard is whole after every statement.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

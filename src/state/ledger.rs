@@ -8,8 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 use super::folder::StateFolder;
@@ -276,7 +276,7 @@ impl Ledger {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic while the lock was held left whole records behind: `add` is the last step.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The newest record of every key, and of each image the last [`HISTORY`].

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use super::compress::{self, Encoding};
@@ -205,8 +206,8 @@ impl<'a> Layers<'a> {
         Ok(form)
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Index>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Index>>> {
+        self.known.lock()
     }
 }
 

@@ -3,7 +3,7 @@
 //! Once imk has tagged its result, that name leads to the result, on the engine and, after a push, in the
 //! registry. The base stays what the name led to before; else each run would build on the last one.
 
-use super::{Upstream, lock};
+use super::Upstream;
 use crate::engine::{Engine, ImageInfo};
 use crate::query::inputs::OutsideBase;
 use crate::state::ledger::Record;
@@ -20,11 +20,11 @@ impl Upstream {
     ) -> Option<ImageInfo> {
         match info {
             Some(info) if !self.built(|record| record.id == info.id.0) => {
-                lock(&self.memory).stands(name, &base.platform, &info.id.0);
+                self.memory.lock().stands(name, &base.platform, &info.id.0);
                 Some(info)
             }
             _ => {
-                let before = lock(&self.memory).stood(name, &base.platform)?;
+                let before = self.memory.lock().stood(name, &base.platform)?;
                 engine.inspect(&before).ok().flatten()
             }
         }
@@ -40,7 +40,7 @@ impl Upstream {
         let digest = digest?;
         let is_it = |at: &String| at.rsplit_once('@').is_some_and(|(_, published)| published == digest);
         let ours = self.built(|record| record.published.as_ref().is_some_and(is_it));
-        let mut memory = lock(&self.memory);
+        let mut memory = self.memory.lock();
         if ours {
             return memory.published_before(name, &base.platform);
         }

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use clap::Args as Group;
 use clap::builder::FalseyValueParser;
+use parking_lot::Mutex;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::build::run::Event;
@@ -112,7 +113,7 @@ impl Stop {
                     std::process::exit(130);
                 }
                 asked.all.cancel();
-                lock(&asked.current).cancel();
+                asked.current.lock().cancel();
                 waker.wake();
             }
         });
@@ -126,7 +127,7 @@ impl Stop {
     /// For something new; stopped already when imk is to end.
     fn fresh(&self) -> Cancel {
         let fresh = Cancel::default();
-        *lock(&self.current) = fresh.clone();
+        *self.current.lock() = fresh.clone();
         if self.is_asked() {
             fresh.cancel();
         }
@@ -264,8 +265,8 @@ impl Watch<'_> {
         };
         let shared = Arc::clone(&flying);
         let tell = move |event: &Event| match event {
-            Event::Job(name, JobEvent::Started(_)) => drop(lock(&shared).insert(name.clone())),
-            Event::Ended(name, ..) => drop(lock(&shared).remove(name)),
+            Event::Job(name, JobEvent::Started(_)) => drop(shared.lock().insert(name.clone())),
+            Event::Ended(name, ..) => drop(shared.lock().remove(name)),
             Event::Job(..) | Event::Result(..) => {}
         };
         let going = Going { tell: Arc::new(tell), retries: true, ..Going::new(self.global, &args) };
@@ -339,7 +340,7 @@ impl Watch<'_> {
         };
         let Some(now) = now() else { return BTreeSet::new() };
         let reached = reached(before, &now, &synced.order.bases);
-        lock(flying).intersection(&reached).cloned().collect()
+        flying.lock().intersection(&reached).cloned().collect()
     }
 
     /// Tells what is wrong, once.
@@ -377,9 +378,4 @@ fn failure(error: WatchError) -> Failure {
 
 fn waiting() {
     out::note("waiting for changes");
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these mutexes guard is whole after every statement.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
