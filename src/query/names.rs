@@ -86,7 +86,7 @@ fn spellings(reference: &Reference) -> Vec<String> {
     }
     let official = path.strip_prefix("library/").filter(|name| !name.contains('/'));
     let paths = || official.into_iter().chain([path.as_str()]);
-    let hosts = ["".to_owned(), format!("{HUB}/"), format!("{OLD_HUB}/")];
+    let hosts = [String::new(), format!("{HUB}/"), format!("{OLD_HUB}/")];
     hosts.iter().flat_map(|host| paths().map(move |path| format!("{host}{path}"))).collect()
 }
 

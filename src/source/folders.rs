@@ -14,7 +14,7 @@ use crate::model::hash::ContentHash;
 /// A folder as it was listed: names sorted by their bytes, and what is said of the folder itself.
 pub trait FolderListing: Send + Sync {
     /// How many names it holds.
-    fn len(&self) -> usize;
+    fn count(&self) -> usize;
     /// One of them.
     fn name(&self, index: usize) -> (&[u8], FileKind);
     /// Permission bits and modification time of the folder itself.
@@ -22,8 +22,8 @@ pub trait FolderListing: Send + Sync {
 }
 
 impl<F: FolderListing + ?Sized> FolderListing for Arc<F> {
-    fn len(&self) -> usize {
-        (**self).len()
+    fn count(&self) -> usize {
+        (**self).count()
     }
     fn name(&self, index: usize) -> (&[u8], FileKind) {
         (**self).name(index)
@@ -92,7 +92,7 @@ pub fn by_components(a: &str, b: &str) -> Ordering {
 
 /// The place of a name among a folder's sorted names.
 pub(super) fn find(folder: &impl FolderListing, name: &[u8]) -> Option<usize> {
-    let (mut low, mut high) = (0, folder.len());
+    let (mut low, mut high) = (0, folder.count());
     while low < high {
         let middle = usize::midpoint(low, high);
         match folder.name(middle).0.cmp(name) {

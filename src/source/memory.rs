@@ -222,7 +222,7 @@ pub struct Listed {
 }
 
 impl FolderListing for Listed {
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.names.len()
     }
     fn name(&self, index: usize) -> (&[u8], FileKind) {

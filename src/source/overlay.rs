@@ -70,7 +70,7 @@ impl<'a, D: Folders> Layered<'a, D> {
             return base.ok_or_else(|| Trouble::Moved(join(self.root, path)));
         }
         let mut names = Vec::new();
-        for index in 0..base.as_ref().map_or(0, FolderListing::len) {
+        for index in 0..base.as_ref().map_or(0, FolderListing::count) {
             let Some((name, kind)) = base.as_ref().map(|base| base.name(index)) else {
                 break;
             };
@@ -152,10 +152,10 @@ fn missing(trouble: Trouble, from: &str, at: &str) -> Trouble {
 }
 
 impl<F: FolderListing> FolderListing for Layer<F> {
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         match self {
-            Self::Below(folder) => folder.len(),
-            Self::Tree(folder) => folder.len(),
+            Self::Below(folder) => folder.count(),
+            Self::Tree(folder) => folder.count(),
             Self::Merged(merged) => merged.names.len(),
         }
     }

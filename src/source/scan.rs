@@ -263,7 +263,7 @@ impl<'a> Scan<'a> {
 }
 
 impl FolderListing for Folder {
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.slots.len()
     }
     fn name(&self, index: usize) -> (&[u8], FileKind) {

@@ -186,7 +186,7 @@ impl<D: Folders> Walk<'_, D> {
 
     /// Does an ignored folder reach the engine because something below it does?
     fn keeps(&self, place: &Place<D::Folder>) -> Result<bool, Trouble> {
-        for index in 0..place.folder.len() {
+        for index in 0..place.folder.count() {
             let (bytes, kind) = place.folder.name(index);
             let path = join(&place.path, &String::from_utf8_lossy(bytes));
             let (ignored, info) = self.ignore.matches_below(&path, &place.info);
@@ -212,7 +212,7 @@ impl<D: Folders> Walk<'_, D> {
         found: &mut Vec<(String, FileKind)>,
     ) -> Result<(), Trouble> {
         let [part, rest @ ..] = parts else { return Ok(()) };
-        for index in 0..place.folder.len() {
+        for index in 0..place.folder.count() {
             let (bytes, kind) = place.folder.name(index);
             // A name that is not UTF-8 is refused only where a pattern takes it.
             let name = String::from_utf8_lossy(bytes);
@@ -272,7 +272,7 @@ impl<D: Folders> Walk<'_, D> {
         excluded: &MatchInfo,
         included: &MatchInfo,
     ) -> Result<(), Trouble> {
-        for index in 0..place.folder.len() {
+        for index in 0..place.folder.count() {
             let (bytes, kind) = place.folder.name(index);
             let lossy = String::from_utf8_lossy(bytes);
             let path = join(&place.path, &lossy);

@@ -122,7 +122,7 @@ impl<D: Folders> Supposing<'_, D> {
             Err(_) if self.what.names_in(path).next().is_some() => None,
             Err(trouble) => return Err(trouble),
         };
-        for at in 0..real.as_ref().map_or(0, FolderListing::len) {
+        for at in 0..real.as_ref().map_or(0, FolderListing::count) {
             let Some((name, kind)) = real.as_ref().map(|real| real.name(at)) else { continue };
             if !self.what.removes(&join(path, &String::from_utf8_lossy(name))) {
                 names.push(Name { name: name.to_owned(), kind, real: Some(at) });
@@ -139,7 +139,7 @@ impl<D: Folders> Supposing<'_, D> {
 }
 
 impl<F: FolderListing> FolderListing for Listed<F> {
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.names.len()
     }
     fn name(&self, index: usize) -> (&[u8], FileKind) {

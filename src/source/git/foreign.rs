@@ -49,8 +49,8 @@ impl OverlayTree for GitTree {
 }
 
 impl FolderListing for ForeignFolder {
-    fn len(&self) -> usize {
-        self.listing.len()
+    fn count(&self) -> usize {
+        self.listing.count()
     }
     fn name(&self, index: usize) -> (&[u8], FileKind) {
         self.listing.name(index)

@@ -254,7 +254,7 @@ fn can_be_checked_out(name: &[u8]) -> bool {
 
 /// Git keeps neither permissions nor times of folders.
 impl FolderListing for Listing {
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.entries.len()
     }
     fn name(&self, index: usize) -> (&[u8], FileKind) {
