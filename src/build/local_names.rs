@@ -70,7 +70,7 @@ fn make_way(executor: &Executor, name: &str, built: &Built, tag: &str) -> Result
     Ok(Some(Taken { tag: tag.to_owned(), from: bearer.id, kept_as }))
 }
 
-/// Which of these names another image bears at home. State may have been lost since that was built, so
+/// Which of these names another image bears on the default engine. State may have been lost since that was built, so
 /// the engine is asked and not the ledger.
 fn behind(executor: &Executor, name: &str, built: &Built, names: &[String]) -> Vec<Behind> {
     let default = executor.default_engine();

@@ -14,7 +14,7 @@ use crate::model::name;
 use crate::model::part::Part;
 use crate::model::reason::Code;
 use crate::plan::tags::tagging::{self, Tagging};
-use crate::plan::verdicts::{self, Found};
+use crate::plan::verdicts::{self, KnownResult};
 use crate::query::ImkDb;
 use crate::query::action_key::parts;
 use crate::query::effect::Built;
@@ -160,7 +160,7 @@ pub fn pull(session: &mut Session, synced: &Synced) -> BTreeMap<String, Pulled> 
     pulled
 }
 
-fn pull_image(session: &Session, name: &str, found: &Found, tagging: &Tagging) -> Pulled {
+fn pull_image(session: &Session, name: &str, found: &KnownResult, tagging: &Tagging) -> Pulled {
     let executor = &session.executor;
     let here = executor.pool().default_node().has(&found.id).unwrap_or(false);
     let built = Built { key: found.key, id: found.id.clone(), content: found.content };

@@ -208,7 +208,7 @@ fn demand(
 
 /// Remembers results for the next run's question to the engine, and makes failures be tried again.
 fn remember_results(session: &mut Session, summary: &Summary) {
-    let home = session.executor.pool().default_node().name.clone();
+    let default_engine = session.executor.pool().default_node().name.clone();
     for (name, built) in &summary.results {
         // What only a registry has is not looked for on the engine.
         if session.executor.has(&built.id) == Ok(false) {
@@ -219,7 +219,7 @@ fn remember_results(session: &mut Session, summary: &Summary) {
             session.memory.results.insert(name.clone(), built.id.clone());
             session.changed = true;
         }
-        let place = session.executor.place_of(&built.id).filter(|place| *place != home);
+        let place = session.executor.place_of(&built.id).filter(|place| *place != default_engine);
         if session.memory.places.get(name) != place.as_ref() {
             session.changed = true;
             match place {
@@ -319,7 +319,7 @@ impl Work<'_> {
         Some(publication)
     }
 
-    /// Fetches a target that home does not have.
+    /// Fetches a target that the default engine does not have.
     fn load(&self, name: &str, built: &Built) -> Result<Option<Built>, PublishError> {
         if !self.options.load
             || !self.targets.contains(name)

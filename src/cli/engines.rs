@@ -78,7 +78,7 @@ fn pool(
     }
     let mut nodes = nodes.into_iter();
     match nodes.next() {
-        Some(home) => Ok(EnginePool::new(home, nodes.collect())),
+        Some(default_engine) => Ok(EnginePool::new(default_engine, nodes.collect())),
         None => declared(project, environment, own),
     }
 }
@@ -89,13 +89,13 @@ const IMAGEFILE: &str = "by the Imagefile";
 /// Docker's own engine, and those of the Imagefile. One of these that is docker's own says more of it.
 fn declared(project: &Project, environment: &Environment, own: &Own) -> Result<EnginePool, Failure> {
     let default = Endpoint::resolve(environment).map_err(|error| Failure::engine(&error))?;
-    let mut home: Option<Node> = None;
+    let mut default_engine: Option<Node> = None;
     let mut others = Vec::new();
     let mut unknown = Vec::new();
     for (name, engine) in &project.engines {
         match endpoint_of(&engine.address, environment, IMAGEFILE) {
-            Ok(endpoint) if endpoint.address == default.address && home.is_none() => {
-                home = Some(dressed(Node::new(name, docker(default.clone())?), engine));
+            Ok(endpoint) if endpoint.address == default.address && default_engine.is_none() => {
+                default_engine = Some(dressed(Node::new(name, docker(default.clone())?), engine));
             }
             Ok(endpoint) if own.trusts(project, &endpoint, environment)? => {
                 others.push(dressed(Node::new(name, docker(endpoint)?), engine));
@@ -113,11 +113,11 @@ fn declared(project: &Project, environment: &Environment, own: &Own) -> Result<E
         }
     }
     let name = if project.engines.is_empty() { String::new() } else { default.address.to_string() };
-    let home = match home {
-        Some(home) => home,
+    let default_engine = match default_engine {
+        Some(default_engine) => default_engine,
         None => Node::new(&name, docker(default)?),
     };
-    let pool = EnginePool::new(home, others);
+    let pool = EnginePool::new(default_engine, others);
     for (name, error) in unknown {
         if let Some(node) = pool.named(&name) {
             pool.mark_unreachable(node, error);

@@ -26,7 +26,7 @@ use crate::exec::transfer::is_transfer_tag;
 use crate::gc::engine_images::{self, OwnedImage, Stays};
 use crate::model::hash::ContentHash;
 use crate::model::reason::Code;
-use crate::plan::verdicts::{Found, Plan, Verdict};
+use crate::plan::verdicts::{KnownResult, Plan, Verdict};
 use crate::query::action_key::parts;
 use crate::query::graph::bases;
 use crate::query::inputs::Exact;
@@ -128,8 +128,8 @@ pub fn carry_out(session: &mut Session, synced: &Synced, mut sweep: Sweep) -> st
     session.upstream.forget(&inputs::wanted(session, &synced.order));
     let gone: BTreeSet<(&String, &ImageId)> =
         sweep.images.iter().map(|(held, _)| (&held.engine, &held.id)).collect();
-    let home = &pool.default_node().name;
-    let place = |name: &String| session.memory.places.get(name).unwrap_or(home);
+    let default_engine = &pool.default_node().name;
+    let place = |name: &String| session.memory.places.get(name).unwrap_or(default_engine);
     let lost = session.memory.results.iter().filter(|(name, id)| gone.contains(&(place(name), id)));
     let lost: Vec<String> = lost.map(|(name, _)| name.clone()).collect();
     for name in lost {
@@ -279,11 +279,11 @@ fn may_answer(session: &Session, synced: &Synced, maybe: &[&str], record: &Recor
 
 /// Current results that their registry has, by its own word of this moment.
 fn released(session: &Session, plan: &Plan) -> BTreeSet<ImageId> {
-    let on_shelf = |name: &String, found: &Found| {
+    let published_result = |name: &String, found: &KnownResult| {
         matches!(session.executor.remote_cache.find(name, &found.key), CacheLookup::Hit(_))
     };
     let (there, only): (Vec<_>, Vec<_>) =
-        plan.results.iter().partition(|(name, found)| on_shelf(name, found));
+        plan.results.iter().partition(|(name, found)| published_result(name, found));
     let needed: BTreeSet<&ImageId> = only.into_iter().map(|(_, found)| &found.id).collect();
     there.into_iter().map(|(_, found)| found.id.clone()).filter(|id| !needed.contains(id)).collect()
 }

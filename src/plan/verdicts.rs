@@ -44,7 +44,7 @@ pub struct Plan {
     /// Names and verdicts.
     pub jobs: Vec<(String, Verdict)>,
     /// The results that are there, by name.
-    pub results: BTreeMap<String, Found>,
+    pub results: BTreeMap<String, KnownResult>,
     /// The action keys of images that wait for no base.
     pub keys: BTreeMap<String, ContentHash>,
     /// Tags that would not be given, and why not.
@@ -53,7 +53,7 @@ pub struct Plan {
 
 /// A result that is there: on the engine, or in a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct KnownResult {
     /// The action key it answers.
     pub key: ContentHash,
     /// Its id on the engine, or the one it will have there.
@@ -91,7 +91,7 @@ pub fn plan(session: &Session, synced: &Synced, always: bool) -> Plan {
         if wave.is_empty() {
             break;
         }
-        ask_shelves(session, &wave, &plan.results);
+        ask_registries(session, &wave, &plan.results);
         for name in wave {
             let verdict = match verdict(session, synced, name, &tagging, &mut plan) {
                 Ok((verdict, found)) if !(always && synced.targets.contains(name)) => {
@@ -115,7 +115,7 @@ pub fn plan(session: &Session, synced: &Synced, always: bool) -> Plan {
 }
 
 /// Has the registries say which of some keys they have, all at once. The answers are remembered.
-fn ask_shelves(session: &Session, wave: &[&str], results: &BTreeMap<String, Found>) {
+fn ask_registries(session: &Session, wave: &[&str], results: &BTreeMap<String, KnownResult>) {
     let remote_cache = &session.executor.remote_cache;
     let published = wave.iter().filter(|name| remote_cache.repository(name).is_some());
     let unknown: Vec<(&str, ContentHash)> = published
@@ -130,7 +130,7 @@ fn ask_shelves(session: &Session, wave: &[&str], results: &BTreeMap<String, Foun
     at_once(&unknown, |(name, key)| drop(remote_cache.find(name, key)));
 }
 
-fn on(session: &Session, image: Image, results: &BTreeMap<String, Found>) -> On {
+fn on(session: &Session, image: Image, results: &BTreeMap<String, KnownResult>) -> On {
     let mut on = On { parts: Vec::new(), waits: Vec::new() };
     for edge in &bases(&session.db, image).inside {
         match results.get(&edge.base) {
@@ -154,7 +154,7 @@ fn verdict(
     name: &str,
     tagging: &Tagging,
     plan: &mut Plan,
-) -> Result<(Verdict, Found), Verdict> {
+) -> Result<(Verdict, KnownResult), Verdict> {
     let Some(image) = session.image(name) else { return Err(Verdict::Stale(Vec::new())) };
     let input_hash = input_hash(&session.db, image).map_err(Verdict::Invalid)?;
     let On { parts: on, waits } = on(session, image, &plan.results);
@@ -175,7 +175,7 @@ fn verdict(
     plan.keys.insert(name.to_owned(), key);
     let known = known(session, &key);
     if let Some((record, Ok(true) | Err(_))) = &known {
-        let found = Found {
+        let found = KnownResult {
             key,
             id: ImageId(record.id.clone()),
             content: record.content,
@@ -188,7 +188,7 @@ fn verdict(
         };
     }
     let known = known.map(|(record, _)| record);
-    if let Some(found) = on_shelf(session, name, &key, known.as_ref()) {
+    if let Some(found) = published_result(session, name, &key, known.as_ref()) {
         return Ok((Verdict::Fresh, found));
     }
     let reasons = match (known, before) {
@@ -204,8 +204,8 @@ fn verdict(
 
 /// The recorded result of a key, of several the one that an engine has, and whether one has it.
 fn known(session: &Session, key: &ContentHash) -> Option<(Record, Result<bool, EngineError>)> {
-    let home = session.workspace().engine(&session.db);
-    let records = session.executor.results_of(key, home);
+    let default_engine = session.workspace().engine(&session.db);
+    let records = session.executor.results_of(key, default_engine);
     let mut known = None;
     for record in records {
         let has = session.executor.has(&ImageId(record.id.clone()));
@@ -221,16 +221,21 @@ fn known(session: &Session, key: &ContentHash) -> Option<(Record, Result<bool, E
 }
 
 /// A result that a registry has, or had and nobody says that it is gone.
-fn on_shelf(session: &Session, name: &str, key: &ContentHash, known: Option<&Record>) -> Option<Found> {
+fn published_result(
+    session: &Session,
+    name: &str,
+    key: &ContentHash,
+    known: Option<&Record>,
+) -> Option<KnownResult> {
     let builder = session.workspace().builder_kind(&session.db);
     match session.executor.remote_cache.find(name, key) {
-        CacheLookup::Hit(there) => Some(Found {
+        CacheLookup::Hit(there) => Some(KnownResult {
             key: *key,
             id: there.id(builder),
             content: there.content,
             published: Some(there.at.to_string()),
         }),
-        CacheLookup::Unknown => known.filter(|record| record.published.is_some()).map(|record| Found {
+        CacheLookup::Unknown => known.filter(|record| record.published.is_some()).map(|record| KnownResult {
             key: *key,
             id: ImageId(record.id.clone()),
             content: record.content,

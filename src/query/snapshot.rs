@@ -34,10 +34,10 @@ pub struct Memory {
     /// The result of each image as of the run that saved this: what must still
     /// be on the engine for the remembered queries to be true.
     pub results: BTreeMap<String, ImageId>,
-    /// The engine that has it, by its name, where that is another than home.
+    /// The engine that has it, by its name, where that is not the default one.
     pub places: BTreeMap<String, String>,
-    /// Who home was, so that it need not be asked.
-    pub home: Option<CachedIdentity>,
+    /// The identity of the default engine, so that it need not be asked.
+    pub default_identity: Option<CachedIdentity>,
 }
 
 /// Loads what [`save`] wrote; an empty database when that is not possible.

@@ -1,7 +1,7 @@
 //! What the engines still have of the results of earlier runs.
 //!
 //! Each result is asked for where it was, and nowhere else: an engine that has none of them is not
-//! spoken to, home excepted. Knows nothing of keys.
+//! spoken to, the default one excepted. Knows nothing of keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(super) type Questions = BTreeMap<String, BTreeSet<ImageId>>;
 
 /// What one round of questions brought.
 pub(super) struct Answer {
-    /// Who home is; when home is away, what the first of the others that answers is.
+    /// The identity of the default engine; when that is unreachable, of the first other that answers.
     pub identity: Result<EngineIdentity, EngineError>,
     /// What each engine has that answered, by its name.
     pub has: BTreeMap<String, Inventory>,
@@ -32,9 +32,9 @@ pub(super) fn ask(
     questions: &Questions,
     wanted: &BTreeSet<OutsideBase>,
 ) -> Answer {
-    let home = pool.default_node();
+    let default_engine = pool.default_node();
     std::thread::scope(|scope| {
-        let others = pool.alive().filter(|node| node.name != home.name);
+        let others = pool.alive().filter(|node| node.name != default_engine.name);
         let others = others.filter_map(|node| Some((node, questions.get(&node.name)?)));
         let asked: Vec<_> = others
             .map(|(node, ids)| {
@@ -51,21 +51,21 @@ pub(super) fn ask(
             })
             .collect();
         let none = BTreeSet::new();
-        let ids = questions.get(&home.name).unwrap_or(&none);
-        // First, since it may tell who home is without another question.
-        let has = home.engine.inventory(ids);
+        let ids = questions.get(&default_engine.name).unwrap_or(&none);
+        // First, since it may tell who the default engine is without another question.
+        let has = default_engine.engine.inventory(ids);
         let mut identity = match &has {
             Err(error @ EngineError::Unreachable { .. }) => Err(error.clone()),
-            _ => home.engine.identity(),
+            _ => default_engine.engine.identity(),
         };
         // An inventory that fails is "unknown", never "gone": nothing is marked lost by it.
         let has = has.ok().filter(|_| identity.is_ok());
         if let Some(has) = &has {
-            home.know(ids, has);
+            default_engine.know(ids, has);
         }
-        let outside = upstream.look(&*home.engine, wanted);
+        let outside = upstream.look(&*default_engine.engine, wanted);
         let mut all: BTreeMap<String, Inventory> =
-            has.map(|has| (home.name.clone(), has)).into_iter().collect();
+            has.map(|has| (default_engine.name.clone(), has)).into_iter().collect();
         for answer in asked {
             all.extend(answer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
@@ -73,14 +73,14 @@ pub(super) fn ask(
             && !pool.is_one()
             && let Some(other) = pool.nodes()[1..].iter().find_map(|node| pool.identity(node))
         {
-            pool.mark_unreachable(home, error.clone());
+            pool.mark_unreachable(default_engine, error.clone());
             identity = Ok(other);
         }
         Answer { identity, has: all, outside }
     })
 }
 
-/// The results of earlier runs by the engine that has them: home's where no other was noted, or
+/// The results of earlier runs by the engine that has them: the default engine's where no other was noted, or
 /// the one that was noted is none of ours any more.
 pub(crate) fn questions(session: &Session) -> Questions {
     let pool = session.executor.pool();

@@ -305,9 +305,9 @@ impl Session {
         self.state.make()?;
         self.executor.tree.save()?;
         self.upstream.save()?;
-        let home = self.executor.default_engine().cached_identity();
-        if home.is_some() && home != self.memory.home {
-            self.memory.home = home;
+        let identity = self.executor.default_engine().cached_identity();
+        if identity.is_some() && identity != self.memory.default_identity {
+            self.memory.default_identity = identity;
             self.changed = true;
         }
         if self.changed || self.db.computed_anything() {

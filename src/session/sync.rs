@@ -59,8 +59,8 @@ pub enum SyncError {
 /// # Errors
 /// See [`SyncError`].
 pub fn sync(session: &mut Session, words: &[String]) -> Result<Synced, SyncError> {
-    if let Some(home) = &session.memory.home {
-        session.executor.default_engine().assume_identity(home);
+    if let Some(identity) = &session.memory.default_identity {
+        session.executor.default_engine().assume_identity(identity);
     }
     inputs::sync_images(session);
     set_target(session, words)?;
@@ -81,7 +81,7 @@ pub fn sync(session: &mut Session, words: &[String]) -> Result<Synced, SyncError
         && session.executor.pool().default_node().unreachable().is_some()
         && !known.is_empty()
     {
-        // Home is away: what it built is not asked for again, only for that.
+        // The default engine is unreachable: what it built is not asked for again, only for that.
         known.clone_into(&mut identity.id);
     }
     if let Ok(identity) = &answer.identity

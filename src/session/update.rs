@@ -94,8 +94,8 @@ pub fn update(session: &mut Session, words: &[String]) -> Result<Update, SyncErr
             break all;
         }
         let asked: Vec<(Entry, Reference)> = asked.into_iter().collect();
-        let home = session.executor.default_engine();
-        let (upstream, engine) = (&*session.upstream, &*home);
+        let default_engine = session.executor.default_engine();
+        let (upstream, engine) = (&*session.upstream, &*default_engine);
         let answers = at_once(&asked, |(entry, name)| after(upstream, engine, entry, name));
         for ((entry, name), after) in asked.into_iter().zip(answers) {
             match &after {
