@@ -219,18 +219,18 @@ fn remember_results(session: &mut Session, summary: &Summary) {
             session.memory.results.insert(name.clone(), built.id.clone());
             session.changed = true;
         }
-        let place = session.executor.place_of(&built.id).filter(|place| *place != default_engine);
-        if session.memory.places.get(name) != place.as_ref() {
+        let engine = session.executor.engine_of(&built.id).filter(|engine| *engine != default_engine);
+        if session.memory.engines.get(name) != engine.as_ref() {
             session.changed = true;
-            match place {
-                Some(place) => drop(session.memory.places.insert(name.clone(), place)),
-                None => drop(session.memory.places.remove(name)),
+            match engine {
+                Some(engine) => drop(session.memory.engines.insert(name.clone(), engine)),
+                None => drop(session.memory.engines.remove(name)),
             }
         }
     }
     let known = session.project.images.keys().cloned().collect::<BTreeSet<_>>();
     session.memory.results.retain(|name, _| known.contains(name));
-    session.memory.places.retain(|name, _| known.contains(name));
+    session.memory.engines.retain(|name, _| known.contains(name));
     for (name, ending) in &summary.endings {
         if let Ending::Failed(error) = ending {
             session.memory.results.remove(name);

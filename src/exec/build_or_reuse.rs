@@ -98,7 +98,7 @@ impl Executor {
         let record = Record::fetched(job.key, job.name, engine, id.0.clone(), content, None);
         self.write_down(record.built(took, reasons, same))?;
         node.learned(&id);
-        self.place(&id, &node.name);
+        self.note_engine(&id, &node.name);
         let built = Built { key: job.key, id, content };
         // 5. and 6. Before users are built on it: they must be built on the one that everybody will have.
         let published =
@@ -172,7 +172,7 @@ impl Executor {
         let at = published.at.to_string();
         self.fetch_to(node, job.name, &at, &job.key).map_err(BuildError::Engine)?;
         let id = published.id(&node.engine.identity().map_err(BuildError::Engine)?.builder);
-        self.place(&id, &node.name);
+        self.note_engine(&id, &node.name);
         Ok(Built { key: job.key, id, content: published.content })
     }
 

@@ -42,7 +42,7 @@ pub struct Executor {
     /// Images to be asked for again within this run, and why.
     reruns: Mutex<BTreeSet<Rerun>>,
     /// The engine that has each result, by name. Others may have fetched it to build on it.
-    placed: Mutex<BTreeMap<ImageId, String>>,
+    engine_by_image: Mutex<BTreeMap<ImageId, String>>,
     /// One base travels at a time, so that it travels once.
     transfers: Mutex<BTreeMap<ContentHash, Arc<Mutex<()>>>>,
 }
@@ -146,7 +146,7 @@ impl Executor {
             run: RwLock::default(),
             temporary_names: Mutex::default(),
             reruns: Mutex::default(),
-            placed: Mutex::default(),
+            engine_by_image: Mutex::default(),
             transfers: Mutex::default(),
         }
     }
@@ -216,13 +216,13 @@ impl Executor {
     }
 
     /// Notes which engine has a result.
-    pub fn place(&self, id: &ImageId, engine: &str) {
-        self.placed.lock().insert(id.clone(), engine.to_owned());
+    pub fn note_engine(&self, id: &ImageId, engine: &str) {
+        self.engine_by_image.lock().insert(id.clone(), engine.to_owned());
     }
 
     /// The name of the engine that has a result, as far as was noted.
-    pub fn place_of(&self, id: &ImageId) -> Option<String> {
-        self.placed.lock().get(id).cloned()
+    pub fn engine_of(&self, id: &ImageId) -> Option<String> {
+        self.engine_by_image.lock().get(id).cloned()
     }
 
     /// An engine that has an image: the one that was noted, else one that is known to, else one that says so.
@@ -234,7 +234,7 @@ impl Executor {
         if pool.is_one() {
             return Ok(pool.default_node().has(id)?.then(|| Arc::clone(pool.default_node())));
         }
-        let noted = self.place_of(id).and_then(|name| pool.named(&name).cloned());
+        let noted = self.engine_of(id).and_then(|name| pool.named(&name).cloned());
         let sure = pool.alive().filter(|node| node.surely_has(id)).cloned();
         let asked = noted.into_iter().chain(sure).chain(pool.nodes().iter().cloned());
         let mut unanswered = None;
@@ -245,7 +245,7 @@ impl Executor {
             };
             match answer {
                 Ok(true) => {
-                    self.place(id, &node.name);
+                    self.note_engine(id, &node.name);
                     return Ok(Some(node));
                 }
                 Ok(false) => {}

@@ -134,7 +134,7 @@ impl Executor {
         let default = Arc::clone(self.pool().default_node());
         let fetched = self.fetch_to(&default, image, at, key)?;
         if let Some(id) = &fetched {
-            self.place(id, &default.name);
+            self.note_engine(id, &default.name);
         }
         Ok(fetched)
     }

@@ -7,7 +7,7 @@ use crate::syntax::resolve::Recipe;
 
 /// The first line of an instruction.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Place {
+pub struct InstructionLine {
     /// The Dockerfile, below the repository's root.
     pub path: String,
     /// Its number, from 1.
@@ -17,13 +17,13 @@ pub struct Place {
 }
 
 /// The line of the Dockerfile at `path` that a byte stands in.
-pub fn at(path: &str, text: &str, byte: usize) -> Place {
+pub fn at(path: &str, text: &str, byte: usize) -> InstructionLine {
     let (line, text) = line(text, byte);
-    Place { path: path.to_owned(), line, text }
+    InstructionLine { path: path.to_owned(), line, text }
 }
 
 /// The first line of the instruction that a word stands in.
-pub fn around(recipe: &Recipe, path: &str, text: &str, word: Span) -> Place {
+pub fn around(recipe: &Recipe, path: &str, text: &str, word: Span) -> InstructionLine {
     let all = recipe.stages.iter().flat_map(|stage| &stage.instructions);
     let mut around = all.filter(|one| one.span.start <= word.start && word.end <= one.span.end);
     at(path, text, around.next().map_or(word.start, |instruction| instruction.span.start))

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use crate::explain::line::{self, Place};
+use crate::explain::line::{self, InstructionLine};
 use crate::model::file::UsedFiles;
 use crate::query::graph::bases;
 use crate::query::inputs::Text;
@@ -27,7 +27,7 @@ pub struct Reader {
     /// The image.
     pub image: String,
     /// The instructions; none when the file is its Dockerfile.
-    pub by: Vec<Place>,
+    pub by: Vec<InstructionLine>,
 }
 
 /// An image that is built on another.
@@ -38,7 +38,7 @@ pub struct User {
     /// The way down to the base, which comes last; two names when it is named itself.
     pub way: Vec<String>,
     /// The instruction that names the first base of the way.
-    pub by: Option<Place>,
+    pub by: Option<InstructionLine>,
 }
 
 /// Looks at what instructions read, each list of files once.
@@ -75,7 +75,7 @@ impl<'a> Reading<'a> {
     ///
     /// # Errors
     /// When its context cannot be read.
-    pub fn read_by(&self, name: &str, path: &str) -> Result<Vec<Place>, ReadError> {
+    pub fn read_by(&self, name: &str, path: &str) -> Result<Vec<InstructionLine>, ReadError> {
         let db = &self.session.db;
         let (Some(image), Some(selection)) = (self.session.input(name), self.synced.selections.get(name))
         else {
@@ -84,7 +84,7 @@ impl<'a> Reading<'a> {
         let (Ok(recipe), Text::Is(text)) = (recipe(db, image), image.dockerfile(db)) else {
             return Ok(Vec::new());
         };
-        let mut places: Vec<Place> = Vec::new();
+        let mut places: Vec<InstructionLine> = Vec::new();
         for source in &selection.reads.sources {
             let place = line::around(recipe, &image.paths(db).dockerfile, text, source.span);
             if !places.contains(&place) && self.takes(selection, source, path)? {
@@ -142,7 +142,7 @@ pub fn users(session: &Session, synced: &Synced, base: &str) -> Vec<User> {
     users
 }
 
-fn names_base(session: &Session, name: &str, base: &str) -> Option<Place> {
+fn names_base(session: &Session, name: &str, base: &str) -> Option<InstructionLine> {
     let image = session.input(name)?;
     let edge = bases(&session.db, image).inside.iter().find(|edge| edge.base == base)?;
     let recipe = recipe(&session.db, image).as_ref().ok()?;

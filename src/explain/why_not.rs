@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use crate::explain::line::{self, Place};
+use crate::explain::line::{self, InstructionLine};
 use crate::explain::who_uses::Reading;
 use crate::model::reason::{Code, Reason};
 use crate::query::action_key::known_parts;
@@ -32,7 +32,7 @@ pub enum Bearing {
         /// Whose input it is.
         image: String,
         /// The instructions that read it; none for a Dockerfile or an Imagefile.
-        by: Vec<Place>,
+        by: Vec<InstructionLine>,
         /// What is different; `None` before the first build.
         reason: Option<Reason>,
     },
@@ -50,17 +50,17 @@ pub enum Rule {
     /// An ignore file counts by what it lets through, and not by its text.
     IgnoreFile,
     /// `--exclude` of this instruction leaves it out, and nothing else reads it.
-    Excluded { by: Place },
+    Excluded { by: InstructionLine },
     /// Only a stage that the target does not reach reads it.
-    OtherStage { by: Place, stage: String, target: String },
+    OtherStage { by: InstructionLine, stage: String, target: String },
     /// No instruction reads it; this one comes nearest.
-    Unread { nearest: Option<Place> },
+    Unread { nearest: Option<InstructionLine> },
     /// The Dockerfile says what it said at the last build: comments, blanks, joins and stages not reached aside.
     SameRecipe,
     /// The Imagefile, or its lock file, says of this image what it said at the last build.
     SameOptions,
     /// It is read, and content and mode are those of the last build; time and owner do not count.
-    AsBuilt { image: String, by: Vec<Place> },
+    AsBuilt { image: String, by: Vec<InstructionLine> },
 }
 
 /// An image's last build beside what it is now.

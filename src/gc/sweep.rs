@@ -129,7 +129,7 @@ pub fn carry_out(session: &mut Session, synced: &Synced, mut sweep: Sweep) -> st
     let gone: BTreeSet<(&String, &ImageId)> =
         sweep.images.iter().map(|(held, _)| (&held.engine, &held.id)).collect();
     let default_engine = &pool.default_node().name;
-    let place = |name: &String| session.memory.places.get(name).unwrap_or(default_engine);
+    let place = |name: &String| session.memory.engines.get(name).unwrap_or(default_engine);
     let lost = session.memory.results.iter().filter(|(name, id)| gone.contains(&(place(name), id)));
     let lost: Vec<String> = lost.map(|(name, _)| name.clone()).collect();
     for name in lost {

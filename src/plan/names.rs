@@ -38,7 +38,7 @@ fn other_tag(reference: &str, name: &str, tag: &str, ours: &Declared) -> String 
     let declared = ours.tags.iter().filter(|rule| rule.when.is_none());
     let tags: Vec<String> =
         declared.map(|rule| &*rule.template.text).chain([tag]).map(|tag| format!("\"{tag}\"")).collect();
-    let imagefile = if ours.place.is_none() { " in the Imagefile that `imk init` writes" } else { "" };
+    let imagefile = if ours.span.is_none() { " in the Imagefile that `imk init` writes" } else { "" };
     format!(
         "`{reference}` is the image outside, for the image `{name}` here has no tag `{tag}`; if `{name}` is meant, write `tags: [{}]` or `any_tag: true` for it{imagefile}",
         tags.join(", ")

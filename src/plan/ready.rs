@@ -56,7 +56,7 @@ fn may_bear(session: &Session, tagging: &Tagging, name: &str) -> BTreeMap<String
 
 fn shared(session: &Session, other: &str, name: &str, reference: &str) -> Problem {
     let path = session.project.imagefile.clone().unwrap_or_default();
-    let place = |name: &str| session.project.images.get(name).and_then(|image| image.place);
+    let place = |name: &str| session.project.images.get(name).and_then(|image| image.span);
     let line = place(other).zip(session.text(&path)).map(|(span, text)| {
         let before = text.get(..span.start).unwrap_or_default();
         format!("`{other}` is declared at {path}:{}; ", before.matches('\n').count() + 1)

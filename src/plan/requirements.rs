@@ -60,7 +60,7 @@ pub(crate) fn unplaced(session: &Session, synced: &Synced, always: bool) -> BTre
             image.engine_labels.iter().find(|word| missing(&&word.text)).or(image.engine_labels.first());
         Problem {
             path: session.project.imagefile.clone().unwrap_or_default(),
-            span: word.map(|word| word.span).or(image.place),
+            span: word.map(|word| word.span).or(image.span),
             message: format!("image `{name}` needs an engine with {what}, and there is none"),
             hint: Some(format!(
                 "there are {}; say what one is good for: --engine 'HOST,labels=gpu', or `engines` in Imagefile.ron",

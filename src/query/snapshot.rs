@@ -35,7 +35,7 @@ pub struct Memory {
     /// be on the engine for the remembered queries to be true.
     pub results: BTreeMap<String, ImageId>,
     /// The engine that has it, by its name, where that is not the default one.
-    pub places: BTreeMap<String, String>,
+    pub engines: BTreeMap<String, String>,
     /// The identity of the default engine, so that it need not be asked.
     pub default_identity: Option<CachedIdentity>,
 }

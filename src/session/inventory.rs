@@ -86,10 +86,10 @@ pub(crate) fn questions(session: &Session) -> Questions {
     let pool = session.executor.pool();
     let mut questions = Questions::new();
     for (name, id) in &session.memory.results {
-        let noted = session.memory.places.get(name).filter(|place| pool.named(place).is_some());
-        let place = noted.unwrap_or(&pool.default_node().name);
-        session.executor.place(id, place);
-        questions.entry(place.clone()).or_default().insert(id.clone());
+        let noted = session.memory.engines.get(name).filter(|engine| pool.named(engine).is_some());
+        let engine = noted.unwrap_or(&pool.default_node().name);
+        session.executor.note_engine(id, engine);
+        questions.entry(engine.clone()).or_default().insert(id.clone());
     }
     questions
 }
@@ -97,8 +97,8 @@ pub(crate) fn questions(session: &Session) -> Questions {
 /// A result that is gone is an input too: its image must be asked for again.
 pub(crate) fn mark_missing(session: &mut Session, has: &BTreeMap<String, Inventory>) -> BTreeSet<String> {
     let gone = |id: &ImageId| {
-        let place = session.executor.place_of(id).unwrap_or_default();
-        has.get(&place).is_some_and(|has| !has.contains_key(id))
+        let engine = session.executor.engine_of(id).unwrap_or_default();
+        has.get(&engine).is_some_and(|has| !has.contains_key(id))
     };
     let results = session.memory.results.iter();
     let missing: BTreeSet<String> =

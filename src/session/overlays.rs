@@ -19,7 +19,7 @@ use crate::session::project::Declared;
 use crate::source::git::remote::Fetching;
 use crate::source::git::remote::RemoteError;
 use crate::source::tree::SourceTree as _;
-use crate::source::tree::{Overlay, Place, ReadError, SharedTree};
+use crate::source::tree::{Overlay, OverlaySide, ReadError, SharedTree};
 use crate::syntax::error::Span;
 use crate::syntax::git_source::GitSource;
 use crate::syntax::git_source::GitUrl;
@@ -137,7 +137,7 @@ pub(crate) fn mount_contexts(session: &mut Session) {
 /// Why an image's context is not shown, if it is from git and cannot be had.
 pub(crate) fn not_mounted(session: &Session, declared: &Declared) -> Option<Problem> {
     let (why, hint) = session.git_sources.source(declared.git.as_ref()?).err()?;
-    Some(problem(session, declared.context_place, why, hint))
+    Some(problem(session, declared.context_span, why, hint))
 }
 
 /// Looks up what is put over the contexts of an order, as far as their Dockerfiles read them.
@@ -165,18 +165,18 @@ pub(crate) fn overlays(session: &Session, name: &str) -> Result<Vec<Overlay>, Pr
     let mut overlays = Vec::new();
     if let Some(source) = &declared.git {
         let tree = session.git_sources.source(source);
-        let tree = tree.map_err(|(why, hint)| problem(session, declared.context_place, why, hint))?;
-        overlays.push(Overlay { at: String::new(), from: Place::Tree(SharedTree::new(tree)) });
+        let tree = tree.map_err(|(why, hint)| problem(session, declared.context_span, why, hint))?;
+        overlays.push(Overlay { at: String::new(), from: OverlaySide::Tree(SharedTree::new(tree)) });
     }
     for overlay in &declared.overlays {
         let from = match &overlay.from {
-            OverlaySource::Path(path) => Place::Path(path.clone()),
+            OverlaySource::Path(path) => OverlaySide::Path(path.clone()),
             OverlaySource::Git(source) => {
                 let tree = session
                     .git_sources
                     .source(source)
                     .map_err(|(why, hint)| problem(session, Some(overlay.span), why, hint));
-                Place::Tree(SharedTree::new(tree?))
+                OverlaySide::Tree(SharedTree::new(tree?))
             }
         };
         overlays.push(Overlay { at: overlay.at.clone(), from });
@@ -197,7 +197,7 @@ pub(crate) fn unreadable(session: &Session, name: &str, error: ReadError) -> Con
     let overlay = declared.overlays.iter().filter(|overlay| around(&overlay.at));
     let place = match overlay.max_by_key(|overlay| overlay.at.len()) {
         Some(overlay) => Some(overlay.span),
-        None => declared.context_place.filter(|_| declared.git.is_some()),
+        None => declared.context_span.filter(|_| declared.git.is_some()),
     };
     match place {
         Some(_) => {

@@ -67,7 +67,7 @@ pub struct Declared {
     /// The repository that its context is from, if it is from another.
     pub git: Option<GitSource>,
     /// Where its context is declared.
-    pub context_place: Option<Span>,
+    pub context_span: Option<Span>,
     /// What is put over its context.
     pub overlays: Vec<DeclaredOverlay>,
     /// Labels that an engine must have to build it.
@@ -77,7 +77,7 @@ pub struct Declared {
     /// One sentence about it.
     pub description: Option<String>,
     /// Its place in the Imagefile.
-    pub place: Option<Span>,
+    pub span: Option<Span>,
 }
 
 impl Declared {
@@ -237,12 +237,12 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         any_tag: declaration.any_tag,
         secrets: declaration.secrets.clone(),
         git: declaration.git.clone(),
-        context_place: Some(declaration.context.span),
+        context_span: Some(declaration.context.span),
         overlays: declaration.overlays.clone(),
         engine_labels: declaration.engine_labels.clone(),
         cache: declaration.cache.clone(),
         description: declaration.description.clone(),
-        place: Some(declaration.name.span),
+        span: Some(declaration.name.span),
     }
 }
 
@@ -266,12 +266,12 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             any_tag: false,
             secrets: BTreeMap::new(),
             git: None,
-            context_place: None,
+            context_span: None,
             overlays: Vec::new(),
             engine_labels: Vec::new(),
             cache: DeclaredCaches::default(),
             description: None,
-            place: None,
+            span: None,
         };
         project.images.insert(name, declared);
     }

@@ -22,7 +22,7 @@ use crate::session::open::Session;
 use crate::session::overlays;
 use crate::session::project;
 use crate::session::select::{Names, Unknown, select};
-use crate::source::tree::{Overlay, Place};
+use crate::source::tree::{Overlay, OverlaySide};
 use crate::source::tree::{Selection, SourceTree};
 use crate::syntax::reads::Reads;
 
@@ -254,10 +254,10 @@ pub(crate) fn selection(
     let own = tree.read(&format!("{dockerfile}.dockerignore"))?;
     let ignore = match (own, Overlay::over(&overlays, IGNORE)) {
         (Some(text), _) => Some(text),
-        (None, Some((Overlay { from: Place::Path(from), .. }, rest))) => {
+        (None, Some((Overlay { from: OverlaySide::Path(from), .. }, rest))) => {
             tree.read(&name::join(from, rest))?
         }
-        (None, Some((Overlay { from: Place::Tree(git), .. }, rest))) => git.read(rest)?,
+        (None, Some((Overlay { from: OverlaySide::Tree(git), .. }, rest))) => git.read(rest)?,
         (None, None) => tree.read(&name::join(context, IGNORE))?,
     };
     let ignore = ignore.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());

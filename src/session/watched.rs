@@ -14,7 +14,7 @@ use crate::session::open::Session;
 use crate::session::project;
 use crate::session::sync::Synced;
 use crate::source::locate::IMAGEFILE;
-use crate::source::tree::{Overlay, Place};
+use crate::source::tree::{Overlay, OverlaySide};
 use crate::syntax::glob;
 
 /// What each image of an order is made of, its bases aside, or what is wrong with it.
@@ -46,8 +46,8 @@ pub fn folders(session: &Session, synced: &Synced) -> BTreeSet<String> {
     for selection in synced.selections.values() {
         let place = |path: &str| match Overlay::over(&selection.overlays, path) {
             None => Some(join(&selection.root, path)),
-            Some((Overlay { from: Place::Path(from), .. }, rest)) => Some(join(from, rest)),
-            Some((Overlay { from: Place::Tree(_), .. }, _)) => None,
+            Some((Overlay { from: OverlaySide::Path(from), .. }, rest)) => Some(join(from, rest)),
+            Some((Overlay { from: OverlaySide::Tree(_), .. }, _)) => None,
         };
         for source in &selection.reads.sources {
             // What is read may not be there yet: then the folder is watched in which it would be.

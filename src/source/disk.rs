@@ -21,7 +21,7 @@ use super::look;
 use super::scan::{Folder, Hidden, Scan};
 use super::select::{Facts, Folders, Trouble, by_components};
 use super::stat_cache::{Memo, StatCache, Writer};
-use super::tree::{Place, ReadError, Selected, Selection, SourceTree};
+use super::tree::{OverlaySide, ReadError, Selected, Selection, SourceTree};
 use crate::model::file::UsedFiles;
 use crate::model::hash::{ContentHash, FieldHasher};
 use crate::state::folder::StateFolder;
@@ -216,8 +216,8 @@ pub(super) fn key(selection: &Selection) -> ContentHash {
     }
     for overlay in &selection.overlays {
         match &overlay.from {
-            Place::Path(path) => hasher.field(&overlay.at).field("path").field(path),
-            Place::Tree(tree) => hasher.field(&overlay.at).field("git").field(tree.id()),
+            OverlaySide::Path(path) => hasher.field(&overlay.at).field("path").field(path),
+            OverlaySide::Tree(tree) => hasher.field(&overlay.at).field("git").field(tree.id()),
         };
     }
     hasher.finish()

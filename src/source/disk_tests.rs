@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::source::tree::{Overlay, Place};
+use crate::source::tree::{Overlay, OverlaySide};
 use crate::syntax::reads::Reads;
 
 struct Repo {
@@ -405,7 +405,7 @@ fn a_cached_answer_notices_every_change_below_an_overlay_and_none_that_it_hides(
         [("app/a", "1"), ("app/lib/x", "hidden"), ("shared/lib/x", "2"), ("shared/lib/y", "3"), ("f", "4")];
     let repo = Repo::new(&files);
     symlink("shared", repo.path("link")).unwrap();
-    let overlay = |at: &str, from: &str| Overlay { at: at.into(), from: Place::Path(from.into()) };
+    let overlay = |at: &str, from: &str| Overlay { at: at.into(), from: OverlaySide::Path(from.into()) };
     let selection = Selection {
         overlays: vec![overlay("lib", "link/lib"), overlay("new/f", "f")],
         ..reads("app", &["lib/x", "new", "a"])

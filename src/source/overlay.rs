@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::folders::{ListedFolder, find};
 use super::select::{Facts, FolderListing, Folders, Trouble, join};
-use super::tree::{Overlay, Place, Selection};
+use super::tree::{Overlay, OverlaySide, Selection};
 use crate::model::file::FileKind;
 use crate::syntax::glob::is_within;
 
@@ -107,13 +107,13 @@ impl<'a, D: Folders> Layered<'a, D> {
         let folder = match over {
             None if is_top => Layer::Below(self.below.context(self.root)?),
             None => Layer::Below(self.below.folder(&join(self.root, path))?),
-            Some((Overlay { at, from: Place::Path(from) }, "")) => {
+            Some((Overlay { at, from: OverlaySide::Path(from) }, "")) => {
                 Layer::Below(self.below.context(from).map_err(|trouble| missing(trouble, from, at))?)
             }
-            Some((Overlay { from: Place::Path(from), .. }, rest)) => {
+            Some((Overlay { from: OverlaySide::Path(from), .. }, rest)) => {
                 Layer::Below(self.below.folder(&join(from, rest))?)
             }
-            Some((Overlay { from: Place::Tree(tree), .. }, rest)) => {
+            Some((Overlay { from: OverlaySide::Tree(tree), .. }, rest)) => {
                 Layer::Tree(tree.listed(rest, &join(self.root, path))?)
             }
         };
@@ -122,7 +122,7 @@ impl<'a, D: Folders> Layered<'a, D> {
 
     /// What an overlay is in the folder it stands in.
     fn stands_for(&self, overlay: &Overlay) -> Result<(FileKind, Origin<D::Folder>), Trouble> {
-        let Place::Path(from) = &overlay.from else { return Ok((FileKind::Folder, Origin::Folder)) };
+        let OverlaySide::Path(from) = &overlay.from else { return Ok((FileKind::Folder, Origin::Folder)) };
         if from.is_empty() {
             return Ok((FileKind::Folder, Origin::Folder));
         }

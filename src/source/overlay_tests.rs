@@ -36,7 +36,7 @@ fn selection(overlays: &str, patterns: &[&str], ignore: &str) -> Selection {
     };
     let overlay = |text: &str| {
         let (at, from) = text.split_once('=').unwrap();
-        Overlay { at: at.into(), from: Place::Path(from.into()) }
+        Overlay { at: at.into(), from: OverlaySide::Path(from.into()) }
     };
     Selection {
         root: "web".into(),

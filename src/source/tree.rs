@@ -38,12 +38,12 @@ pub struct Overlay {
     /// Where, below the context; `""` when the whole context is from elsewhere.
     pub at: String,
     /// Where its files come from.
-    pub from: Place,
+    pub from: OverlaySide,
 }
 
 /// Where files come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum OverlaySide {
     /// A folder or file below the repository's root.
     Path(String),
     /// A tree of another repository.
@@ -150,8 +150,8 @@ pub trait SourceTree: Send + Sync {
     ) -> Result<Box<dyn std::io::Read + Send>, ReadError> {
         match Overlay::over(&selection.overlays, path) {
             None => self.open(&join(&selection.root, path)),
-            Some((Overlay { from: Place::Path(from), .. }, rest)) => self.open(&join(from, rest)),
-            Some((Overlay { from: Place::Tree(tree), .. }, rest)) => tree.open(rest),
+            Some((Overlay { from: OverlaySide::Path(from), .. }, rest)) => self.open(&join(from, rest)),
+            Some((Overlay { from: OverlaySide::Tree(tree), .. }, rest)) => tree.open(rest),
         }
     }
 

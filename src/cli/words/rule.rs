@@ -1,6 +1,6 @@
 //! Why a file does not count, in words.
 
-use crate::explain::line::Place;
+use crate::explain::line::InstructionLine;
 use crate::explain::why_not::{Bearing, Rule};
 
 /// What a file is to an image, as what follows its name.
@@ -8,14 +8,14 @@ pub fn bearing(image: &str, bearing: &Bearing) -> String {
     match bearing {
         Bearing::DoesNotCount(Rule::AsBuilt { image: whose, by }) => {
             let whose = if whose == image { String::new() } else { format!(" for its base `{whose}`") };
-            let by = by.first().map(|by| format!(" by {}", place(by))).unwrap_or_default();
+            let by = by.first().map(|by| format!(" by {}", instruction(by))).unwrap_or_default();
             format!("is as it was at the last build, read{whose}{by}; time and owner do not count")
         }
         Bearing::DoesNotCount(rule) => format!("does not count: {}", self::rule(rule)),
         Bearing::Counts { image: whose, by, reason } => {
             let how = match by.as_slice() {
                 [] => String::new(),
-                [first, ..] => format!(", read by {}", place(first)),
+                [first, ..] => format!(", read by {}", instruction(first)),
             };
             let whose = if whose == image { String::new() } else { format!(" for its base `{whose}`") };
             let what = match reason {
@@ -34,13 +34,13 @@ fn rule(rule: &Rule) -> String {
         Rule::Outside { context } => format!("it lies outside the context `{context}`"),
         Rule::Ignored { file, line, pattern } => format!("`{pattern}` in {file}:{line} keeps it from the engine"),
         Rule::IgnoreFile => "an ignore file counts by what it lets through, not by its text".into(),
-        Rule::Excluded { by } => format!("--exclude leaves it out of {}, and nothing else reads it", place(by)),
+        Rule::Excluded { by } => format!("--exclude leaves it out of {}, and nothing else reads it", instruction(by)),
         Rule::OtherStage { by, stage, target } => {
-            format!("only stage {stage} reads it ({}), which the target {target} does not reach", place(by))
+            format!("only stage {stage} reads it ({}), which the target {target} does not reach", instruction(by))
         }
         Rule::Unread { nearest: None } => "no instruction reads any file".into(),
         Rule::Unread { nearest: Some(nearest) } => {
-            format!("no instruction reads it; the nearest is {}", place(nearest))
+            format!("no instruction reads it; the nearest is {}", instruction(nearest))
         }
         Rule::SameRecipe => {
             "comments, blank lines, joins, case and stages not reached aside, it says what it said at the last build"
@@ -68,6 +68,6 @@ pub fn code(rule: &Rule) -> &'static str {
 }
 
 /// `` `COPY src/ /app` (api/Dockerfile:4) ``.
-pub fn place(place: &Place) -> String {
-    format!("`{}` ({}:{})", place.text, place.path, place.line)
+pub fn instruction(line: &InstructionLine) -> String {
+    format!("`{}` ({}:{})", line.text, line.path, line.line)
 }

@@ -68,7 +68,7 @@ pub struct Build<'a> {
 }
 
 /// Where an instruction stands: which step of how many.
-struct Place<'t> {
+struct StepPosition<'t> {
     stage: &'t str,
     number: u32,
     total: u32,
@@ -153,7 +153,7 @@ impl<'a> Build<'a> {
         let name =
             if self.plan.file.stages.len() == 1 && stage.name.is_none() { String::new() } else { name };
         let total = u32::try_from(triggers.len() + stage.instructions.len() + 1).unwrap_or(u32::MAX);
-        let mut place = Place { stage: &name, number: 1, total, text: &self.request.dockerfile };
+        let mut place = StepPosition { stage: &name, number: 1, total, text: &self.request.dockerfile };
         let from = match &head.source {
             Source::Scratch => "scratch",
             Source::Stage(_) => stage.base.text.as_str(),
@@ -212,7 +212,7 @@ impl<'a> Build<'a> {
         self.images.layers.view(&config.diff_ids)
     }
 
-    fn step(&self, place: &Place<'_>, instruction: &Instruction, here: &mut Stage) -> Result<()> {
+    fn step(&self, place: &StepPosition<'_>, instruction: &Instruction, here: &mut Stage) -> Result<()> {
         if self.cancel.is_cancelled() {
             return Err(EngineError::Interrupted);
         }
@@ -230,8 +230,13 @@ impl<'a> Build<'a> {
     }
 
     /// Tells of a step that begins, and how it ends.
-    fn tell(&self, place: &Place<'_>, text: &str, work: impl FnOnce(&str) -> Result<Outcome>) -> Result<()> {
-        let Place { stage, number, total, .. } = *place;
+    fn tell(
+        &self,
+        place: &StepPosition<'_>,
+        text: &str,
+        work: impl FnOnce(&str) -> Result<Outcome>,
+    ) -> Result<()> {
+        let StepPosition { stage, number, total, .. } = *place;
         let gap = if stage.is_empty() { "" } else { " " };
         let name = format!("[{stage}{gap}{number}/{total}] {text}");
         let id = format!("{stage}-{number}");

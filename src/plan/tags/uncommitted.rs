@@ -19,7 +19,7 @@ use crate::session::sync::{self, Synced, selection};
 use crate::session::{inputs, project};
 use crate::source::git::GitStore;
 use crate::source::locate::Located;
-use crate::source::tree::{Overlay, Place};
+use crate::source::tree::{Overlay, OverlaySide};
 use crate::source::tree::{ReadError, Selection};
 use crate::syntax::imagefile::OverlaySource;
 
@@ -116,7 +116,7 @@ fn reads(session: &Session, name: &str) -> Option<Result<Selection, ReadError>> 
     let declared = session.project.images.get(name).map(|image| image.overlays.as_slice());
     let paths = declared.unwrap_or_default().iter().filter_map(|overlay| match &overlay.from {
         OverlaySource::Path(path) => {
-            Some(Overlay { at: overlay.at.clone(), from: Place::Path(path.clone()) })
+            Some(Overlay { at: overlay.at.clone(), from: OverlaySide::Path(path.clone()) })
         }
         OverlaySource::Git(_) => None,
     });
@@ -141,8 +141,8 @@ fn uses(
             || path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     let overlays = selection.overlays.iter().filter_map(|overlay| match &overlay.from {
-        Place::Path(path) => Some(path.as_str()),
-        Place::Tree(_) => None,
+        OverlaySide::Path(path) => Some(path.as_str()),
+        OverlaySide::Tree(_) => None,
     });
     let roots: Vec<&str> = std::iter::once(root).chain(overlays).collect();
     let is_near = |path: &&str| roots.iter().any(|root| below(path, root) || below(root, path));
@@ -154,8 +154,8 @@ fn uses(
     used.files.iter().any(|file| {
         let path = match Overlay::over(&selection.overlays, &file.path) {
             None => name::join(root, &file.path),
-            Some((Overlay { from: Place::Path(path), .. }, rest)) => name::join(path, rest),
-            Some((Overlay { from: Place::Tree(_), .. }, _)) => return false,
+            Some((Overlay { from: OverlaySide::Path(path), .. }, rest)) => name::join(path, rest),
+            Some((Overlay { from: OverlaySide::Tree(_), .. }, _)) => return false,
         };
         let above = path.match_indices('/').map(|(at, _)| &path[..at]);
         above.chain(["", path.as_str()]).any(|path| near.contains(path))

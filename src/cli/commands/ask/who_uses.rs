@@ -52,7 +52,7 @@ fn image(state: &TreeState, args: &WhoUsesArgs) -> Result<bool, Failure> {
         out::json(&json!({"image": args.what, "users": users}));
     } else {
         for user in &users {
-            let by = user.by.as_ref().map(|by| format!(": {}", rule::place(by))).unwrap_or_default();
+            let by = user.by.as_ref().map(|by| format!(": {}", rule::instruction(by))).unwrap_or_default();
             out::line(format_args!("{}{by}", user.way.join(" ← ")));
         }
     }
@@ -75,7 +75,7 @@ fn file(state: &TreeState, args: &WhoUsesArgs, path: &str) -> Result<bool, Failu
             out::line(format_args!("{}: it is its Dockerfile", reader.image));
         }
         for place in &reader.by {
-            out::line(format_args!("{}: {}", reader.image, rule::place(place)));
+            out::line(format_args!("{}: {}", reader.image, rule::instruction(place)));
         }
     }
     let direct = |name: &str| readers.iter().any(|reader| reader.image == name);
