@@ -1,6 +1,7 @@
 //! The door: the only floor that opens files of the repository. Knows no engine and no query.
 
 mod answer;
+mod copy_rules;
 pub mod discover;
 pub mod disk;
 pub mod error;
@@ -20,6 +21,5 @@ mod scan;
 pub mod select;
 mod stat_cache;
 pub mod supposed;
-mod taking;
 pub mod tree;
 pub mod watching;

@@ -8,9 +8,9 @@
 
 use rayon::prelude::*;
 
+use super::copy_rules::{CopyOutcome, CopyRules};
 use super::folders::find;
 pub use super::folders::{Facts, FolderListing, Folders, Trouble, by_components};
-use super::taking::{Taken, Taking};
 use super::tree::Selection;
 use crate::model::file::{FileKind, UsedFile, UsedFiles};
 use crate::model::hash::ContentHash;
@@ -56,9 +56,9 @@ pub fn pick<D: Folders>(folders: &D, selection: &Selection) -> Result<Picks<D::F
     let mut missing = Vec::new();
     for (index, source) in selection.reads.sources.iter().enumerate() {
         match walk.source(&top, source)? {
-            Taken::Something => {}
-            Taken::Nothing if !source.required => {}
-            Taken::Nothing | Taken::Broken => missing.push(index),
+            CopyOutcome::Something => {}
+            CopyOutcome::Nothing if !source.required => {}
+            CopyOutcome::Nothing | CopyOutcome::Broken => missing.push(index),
         }
     }
     let mut picks = walk.picks;
@@ -143,29 +143,29 @@ struct Walk<'a, D: Folders> {
 
 impl<D: Folders> Walk<'_, D> {
     /// Picks what one source reads.
-    fn source(&mut self, top: &Place<D::Folder>, source: &ReadSource) -> Result<Taken, Trouble> {
-        let taken = |any| if any { Taken::Something } else { Taken::Nothing };
+    fn source(&mut self, top: &Place<D::Folder>, source: &ReadSource) -> Result<CopyOutcome, Trouble> {
+        let taken = |any| if any { CopyOutcome::Something } else { CopyOutcome::Nothing };
         let compile = |all: &[String]| Patterns::new(all).map_err(|bad| Trouble::read(self.root, bad));
-        let mut taking =
-            Taking { skip: 0, exclude: compile(&source.exclude)?, include: None, prefix: String::new() };
+        let mut rules =
+            CopyRules { skip: 0, exclude: compile(&source.exclude)?, include: None, prefix: String::new() };
         if source.parents && !source.pattern.is_empty() {
-            taking.include = Some(compile(std::slice::from_ref(&source.pattern))?);
-            taking.prefix = glob::static_prefix(&source.pattern).to_owned();
+            rules.include = Some(compile(std::slice::from_ref(&source.pattern))?);
+            rules.prefix = glob::static_prefix(&source.pattern).to_owned();
         }
         if source.pattern.is_empty() || source.parents {
             let before = self.picks.len();
-            self.below(top, &taking, &MatchInfo::default(), &MatchInfo::default())?;
+            self.below(top, &rules, &MatchInfo::default(), &MatchInfo::default())?;
             return Ok(taken(self.picks.len() > before || source.pattern.is_empty()));
         }
         if !(source.wildcard && glob::has_wildcards(&source.pattern)) {
-            return Ok(taken(self.named(&source.pattern, &mut taking)?));
+            return Ok(taken(self.named(&source.pattern, &mut rules)?));
         }
         let prefix = glob::static_prefix(&source.pattern);
         let rest = source.pattern[prefix.len()..].trim_start_matches('/');
         let start = match self.resolve(prefix)? {
             Some(Found::Folder(place, ignored)) if !ignored || self.keeps(&place)? => place,
-            Some(Found::Entry { .. }) => return Ok(Taken::Nothing),
-            _ => return Ok(Taken::Broken),
+            Some(Found::Entry { .. }) => return Ok(CopyOutcome::Nothing),
+            _ => return Ok(CopyOutcome::Broken),
         };
         // The engine must find the folder even where the wildcard finds nothing in it.
         if !start.path.is_empty() {
@@ -176,8 +176,8 @@ impl<D: Folders> Walk<'_, D> {
         self.matching(&start, &parts, &mut matches)?;
         let mut any = false;
         for (path, kind) in matches {
-            match self.named(&path, &mut taking)? {
-                false if kind == FileKind::Link => return Ok(Taken::Broken),
+            match self.named(&path, &mut rules)? {
+                false if kind == FileKind::Link => return Ok(CopyOutcome::Broken),
                 found => any |= found,
             }
         }
@@ -240,7 +240,7 @@ impl<D: Folders> Walk<'_, D> {
     }
 
     /// A source without wildcards: what it is, or what it leads to.
-    fn named(&mut self, path: &str, taking: &mut Taking) -> Result<bool, Trouble> {
+    fn named(&mut self, path: &str, rules: &mut CopyRules) -> Result<bool, Trouble> {
         match self.resolve(path)? {
             None => Ok(false),
             Some(Found::Entry { path, folder, index, kind }) => {
@@ -248,13 +248,13 @@ impl<D: Folders> Walk<'_, D> {
                 Ok(true)
             }
             Some(Found::Folder(place, ignored)) => {
-                taking.skip = if place.path.is_empty() { 0 } else { place.path.len() + 1 };
+                rules.skip = if place.path.is_empty() { 0 } else { place.path.len() + 1 };
                 let before = self.picks.len();
                 if !place.path.is_empty() {
                     self.pick_folder(&place, true);
                 }
                 let start = self.picks.len();
-                self.below(&place, taking, &MatchInfo::default(), &MatchInfo::default())?;
+                self.below(&place, rules, &MatchInfo::default(), &MatchInfo::default())?;
                 if ignored && self.picks.len() == start {
                     self.picks.truncate(before);
                     return Ok(false);
@@ -268,7 +268,7 @@ impl<D: Folders> Walk<'_, D> {
     fn below(
         &mut self,
         place: &Place<D::Folder>,
-        taking: &Taking,
+        rules: &CopyRules,
         excluded: &MatchInfo,
         included: &MatchInfo,
     ) -> Result<(), Trouble> {
@@ -276,8 +276,8 @@ impl<D: Folders> Walk<'_, D> {
             let (bytes, kind) = place.folder.name(index);
             let lossy = String::from_utf8_lossy(bytes);
             let path = join(&place.path, &lossy);
-            if taking.include.is_some()
-                && !(glob::is_within(&path, &taking.prefix) || glob::is_within(&taking.prefix, &path))
+            if rules.include.is_some()
+                && !(glob::is_within(&path, &rules.prefix) || glob::is_within(&rules.prefix, &path))
             {
                 continue;
             }
@@ -288,15 +288,15 @@ impl<D: Folders> Walk<'_, D> {
             if ignored && (kind != FileKind::Folder || self.ignore.can_skip(&path)) {
                 continue;
             }
-            let tail = &path[taking.skip.min(path.len())..];
-            let (out, out_info) = match taking.exclude.is_empty() {
+            let tail = &path[rules.skip.min(path.len())..];
+            let (out, out_info) = match rules.exclude.is_empty() {
                 true => (false, MatchInfo::default()),
-                false => taking.exclude.matches_below(tail, excluded),
+                false => rules.exclude.matches_below(tail, excluded),
             };
-            if out && (kind != FileKind::Folder || !taking.exclude.has_exclusions()) {
+            if out && (kind != FileKind::Folder || !rules.exclude.has_exclusions()) {
                 continue;
             }
-            let (matched, in_info) = match &taking.include {
+            let (matched, in_info) = match &rules.include {
                 None => (true, MatchInfo::default()),
                 Some(include) => include.matches_below(&path, included),
             };
@@ -320,7 +320,7 @@ impl<D: Folders> Walk<'_, D> {
             let inner = Place { path, folder, info };
             let before = self.picks.len();
             self.pick_folder(&inner, true);
-            self.below(&inner, taking, &out_info, &in_info)?;
+            self.below(&inner, rules, &out_info, &in_info)?;
             if !taken && self.picks.len() == before + 1 {
                 self.picks.truncate(before);
             }

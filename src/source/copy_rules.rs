@@ -1,9 +1,9 @@
-//! What one source takes of the folder it names, and what came of it. Knows no files.
+//! Rules of one source of a copy, and what came of it. Knows no files.
 
 use crate::syntax::patterns::Patterns;
 
-/// What came of one source.
-pub(super) enum Taken {
+/// The outcome of one source.
+pub(super) enum CopyOutcome {
     Something,
     /// A wildcard may do that; a name may not.
     Nothing,
@@ -12,8 +12,8 @@ pub(super) enum Taken {
     Broken,
 }
 
-/// What one source takes of the folder it names: `--exclude`, and the pattern of `--parents`.
-pub(super) struct Taking {
+/// The rules by which one source takes from the folder it names: `--exclude`, and the pattern of `--parents`.
+pub(super) struct CopyRules {
     /// Length of the source's path with its slash: excludes are read below it.
     pub skip: usize,
     pub exclude: Patterns,
