@@ -15,9 +15,9 @@ use parking_lot::{Mutex, MutexGuard};
 use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 
-use super::answer;
 use super::inside;
 use super::look;
+use super::resolve_selection;
 use super::scan::{Folder, Hidden, Scan};
 use super::select::{Facts, Folders, Trouble, by_components};
 use super::stat_cache::{Memo, StatCache, Writer};
@@ -113,7 +113,7 @@ impl DiskTree {
             .par_iter()
             .map(|(key, selection)| {
                 let listing = Listing { scan: &scan, used: Mutex::default() };
-                match answer::answer(&listing, selection) {
+                match resolve_selection::resolve(&listing, selection) {
                     Ok(selected) => Ok((**key, Ok((selected, listing.into_used())))),
                     Err(Trouble::Read(error)) => Ok((**key, Err(error))),
                     Err(moved) => Err(moved),
@@ -188,7 +188,7 @@ impl SourceTree for DiskTree {
 
     fn used_files(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
         // Nothing is taken on trust here: every used file is asked for its stat.
-        self.look_at(|scan| answer::list(scan, selection))
+        self.look_at(|scan| resolve_selection::list(scan, selection))
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {

@@ -44,7 +44,7 @@ use rayon::prelude::*;
 use super::locate::{IMAGEFILE, Located};
 use super::select::{self, Facts, Folders, Trouble, join};
 use super::tree::{ReadError, Selected, Selection, SourceTree};
-use super::{answer, disk};
+use super::{disk, resolve_selection};
 use crate::model::file::{FileKind, UsedFiles};
 use crate::model::hash::{ContentHash, FieldHasher};
 use crate::syntax::glob;
@@ -163,7 +163,7 @@ impl GitTree {
         }
         if !selection.overlays.is_empty() {
             let reading = Reading { tree: self, followed: AtomicBool::new(false) };
-            let answer = answer::answer(&reading, selection).map_err(error);
+            let answer = resolve_selection::resolve(&reading, selection).map_err(error);
             self.store.answers.lock().insert(everything(), answer.clone());
             return answer;
         }
@@ -233,7 +233,7 @@ impl SourceTree for GitTree {
 
     fn used_files(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
         let reading = Reading { tree: self, followed: AtomicBool::new(false) };
-        answer::list(&reading, selection).map_err(error)
+        resolve_selection::list(&reading, selection).map_err(error)
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 use std::sync::Arc;
 
-use super::answer;
+use super::resolve_selection;
 use super::select::{Facts, FolderListing, Folders, Trouble, by_components, join};
 use super::tree::{ReadError, Selected, Selection, SourceTree};
 use crate::model::file::{FileKind, UsedFiles};
@@ -191,11 +191,14 @@ impl SourceTree for MemoryTree {
     }
 
     fn select(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {
-        selections.iter().map(|selection| answer::answer(self, selection).map_err(error)).collect()
+        selections
+            .iter()
+            .map(|selection| resolve_selection::resolve(self, selection).map_err(error))
+            .collect()
     }
 
     fn used_files(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
-        answer::list(self, selection).map_err(error)
+        resolve_selection::list(self, selection).map_err(error)
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {

@@ -1,6 +1,5 @@
 //! The door: the only floor that opens files of the repository. Knows no engine and no query.
 
-mod answer;
 mod copy_rules;
 pub mod discover;
 pub mod disk;
@@ -17,6 +16,7 @@ pub mod mounted;
 pub mod outside;
 pub mod overlay;
 pub mod recipe_name;
+mod resolve_selection;
 mod scan;
 pub mod select;
 mod stat_cache;

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
 
-use super::answer;
 use super::disk::DiskTree;
+use super::resolve_selection;
 use super::select::{Facts, FolderListing, Folders, Trouble, join};
 use super::tree::{ReadError, Selected, Selection, SourceTree};
 use crate::model::file::{FileKind, UsedFiles};
@@ -72,7 +72,9 @@ impl SourceTree for Supposed {
 
     fn select(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {
         let one = |selection| {
-            self.disk.look_at(|scan| answer::answer(&Supposing { disk: scan, what: &self.what }, selection))
+            self.disk.look_at(|scan| {
+                resolve_selection::resolve(&Supposing { disk: scan, what: &self.what }, selection)
+            })
         };
         selections.iter().map(one).collect()
     }
@@ -80,7 +82,7 @@ impl SourceTree for Supposed {
     fn used_files(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
         self.disk.look_at(|scan| {
             let supposing = Supposing { disk: scan, what: &self.what };
-            answer::list(&supposing, selection)
+            resolve_selection::list(&supposing, selection)
         })
     }
 

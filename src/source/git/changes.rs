@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Entry, GitTree, Listing, error};
 use crate::model::file::UsedFiles;
-use crate::source::answer;
+use crate::source::resolve_selection;
 use crate::source::select::{Facts, Folders, Trouble};
 use crate::source::tree::{ReadError, Selection};
 
@@ -22,7 +22,7 @@ pub fn only_in(this: &GitTree, other: &GitTree, selection: &Selection) -> Result
         return Ok(UsedFiles::default());
     }
     let side = Side { this, other };
-    answer::list(&side, selection).map_err(error)
+    resolve_selection::list(&side, selection).map_err(error)
 }
 
 /// One of two commits, as far as it differs from the other.

@@ -1,4 +1,4 @@
-//! Answers a selection: through its overlays where it has some, else straight from the folders.
+//! Resolves a selection to its files: through its overlays where it has some, else straight from the folders.
 //!
 //! Knows that there are two ways and nothing of either.
 
@@ -7,15 +7,15 @@ use super::select::{self, Folders, Trouble};
 use super::tree::{Selected, Selection};
 use crate::model::file::UsedFiles;
 
-/// The answer to a selection.
-pub fn answer<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected, Trouble> {
+/// The hash and counts of the files that a selection stands for.
+pub fn resolve<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected, Trouble> {
     match selection.overlays.is_empty() {
         true => summed(folders, selection),
         false => summed(&Layered::new(folders, selection), selection),
     }
 }
 
-/// The list behind it.
+/// The files themselves.
 pub fn list<D: Folders>(folders: &D, selection: &Selection) -> Result<UsedFiles, Trouble> {
     match selection.overlays.is_empty() {
         true => listed(folders, selection),
