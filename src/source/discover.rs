@@ -16,8 +16,8 @@ use rayon::prelude::*;
 use rustix::fs::{CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-use super::look::{self, Seen};
 use super::recipe_name::is_recipe;
+use super::stat::{self, Seen};
 use super::tree::ReadError;
 use crate::state::clock::Clock;
 use crate::state::folder::StateFolder;
@@ -31,7 +31,7 @@ const CHUNK: usize = 64;
 pub fn discover(root: &Path, state: &StateFolder) -> Result<Vec<String>, ReadError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(root, flags, Mode::empty())
-        .map_err(|errno| ReadError { path: root.display().to_string(), why: look::why(errno) })?;
+        .map_err(|errno| ReadError { path: root.display().to_string(), why: stat::why(errno) })?;
     let old = state.read(FILE).and_then(|bytes| Found::unpack(&bytes));
     let walked_before = old.filter(|found| found.settled && found.is_as_it_was(&fd));
     let is_current = walked_before.as_ref().is_some_and(|found| found.index.is_as_it_was());
@@ -112,11 +112,11 @@ impl Found {
         let folders: Vec<_> = self.folders.iter().collect();
         let same = |(path, was): &(&String, &Stamp)| {
             let path = if path.is_empty() { "." } else { path };
-            look::stat(root, path.as_bytes()).is_ok_and(|seen| stamp(&seen) == **was)
+            stat::stat(root, path.as_bytes()).is_ok_and(|seen| stamp(&seen) == **was)
         };
         self.rules
             .iter()
-            .all(|(path, was)| look::stat(root, path.as_bytes()).ok().map(|seen| stamp(&seen)) == *was)
+            .all(|(path, was)| stat::stat(root, path.as_bytes()).ok().map(|seen| stamp(&seen)) == *was)
             && folders.par_chunks(CHUNK).all(|chunk| chunk.iter().all(same))
     }
 
@@ -144,7 +144,7 @@ fn walk(root: &Path, fd: &OwnedFd, state_dir: Option<PathBuf>, clock: &Clock) ->
         index: Index::default(),
     };
     for rules in rules_above(root) {
-        let seen = look::stat(CWD, rules.as_os_str().as_encoded_bytes()).ok();
+        let seen = stat::stat(CWD, rules.as_os_str().as_encoded_bytes()).ok();
         found.settled &= !seen.as_ref().is_some_and(|seen| seen.is_racy(clock));
         found.rules.insert(rules.display().to_string(), seen.as_ref().map(stamp));
     }
@@ -178,7 +178,7 @@ fn walk(root: &Path, fd: &OwnedFd, state_dir: Option<PathBuf>, clock: &Clock) ->
             }
             // The walker lists a folder after this, and has read a `.gitignore` before: a
             // change in between shows in the first, and makes the second too young.
-            let seen = look::stat(fd, if path.is_empty() { b"." } else { path.as_bytes() }).ok();
+            let seen = stat::stat(fd, if path.is_empty() { b"." } else { path.as_bytes() }).ok();
             let mut found = shared.lock();
             if kind.is_dir() || is_rules {
                 found.settled &= seen.is_some_and(|seen| !seen.is_racy(clock));
@@ -216,7 +216,7 @@ struct Index {
 impl Index {
     fn is_as_it_was(&self) -> bool {
         self.file.as_ref().is_none_or(|(path, was)| {
-            was.is_some() && look::stat(CWD, path.as_bytes()).ok().map(|seen| stamp(&seen)) == *was
+            was.is_some() && stat::stat(CWD, path.as_bytes()).ok().map(|seen| stamp(&seen)) == *was
         })
     }
 
@@ -224,7 +224,7 @@ impl Index {
     fn read(root: &Path, clock: &Clock) -> Self {
         let Ok(repository) = git2::Repository::discover(root) else { return Self::default() };
         let file = repository.path().join("index");
-        let seen = look::stat(CWD, file.as_os_str().as_encoded_bytes()).ok();
+        let seen = stat::stat(CWD, file.as_os_str().as_encoded_bytes()).ok();
         // An index too young to be trusted is read again next time; so is one that is not there.
         let was = seen.filter(|seen| !seen.is_racy(clock)).as_ref().map(stamp);
         let file = Some((file.display().to_string(), was));

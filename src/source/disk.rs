@@ -16,10 +16,10 @@ use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 
 use super::inside;
-use super::look;
 use super::resolve_selection;
 use super::scan::{Folder, Hidden, Scan};
 use super::select::{Facts, Folders, Trouble, by_components};
+use super::stat;
 use super::stat_cache::{Memo, StatCache, Writer};
 use super::tree::{OverlaySide, ReadError, Selected, Selection, SourceTree};
 use crate::model::file::UsedFiles;
@@ -57,7 +57,7 @@ impl DiskTree {
     pub fn open(root: &Path, state: &StateFolder) -> Result<Self, ReadError> {
         let error = |why: String| ReadError { path: root.display().to_string(), why };
         let fd = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|errno| error(look::why(errno)))?;
+            .map_err(|errno| error(stat::why(errno)))?;
         let elsewhere = state.path().and_then(|at| {
             let path = at.strip_prefix(root).ok()?;
             let folder = path.parent()?.to_str()?.to_owned();
@@ -138,9 +138,9 @@ impl DiskTree {
     }
 
     /// Looks over the disk with nothing taken on trust, as often as it takes to see it at rest.
-    pub(super) fn look_at<T>(&self, look: impl Fn(&Scan<'_>) -> Result<T, Trouble>) -> Result<T, ReadError> {
+    pub(super) fn with_scan<T>(&self, ask: impl Fn(&Scan<'_>) -> Result<T, Trouble>) -> Result<T, ReadError> {
         let cache = self.cache();
-        self.retry(|| look(&self.scan(&cache)))
+        self.retry(|| ask(&self.scan(&cache)))
     }
 
     fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, ReadError> {
@@ -188,13 +188,13 @@ impl SourceTree for DiskTree {
 
     fn used_files(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
         // Nothing is taken on trust here: every used file is asked for its stat.
-        self.look_at(|scan| resolve_selection::list(scan, selection))
+        self.with_scan(|scan| resolve_selection::list(scan, selection))
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, path, flags, Mode::empty())
-            .map_err(|errno| ReadError { path: path.to_owned(), why: look::why(errno) })?;
+            .map_err(|errno| ReadError { path: path.to_owned(), why: stat::why(errno) })?;
         Ok(Box::new(std::fs::File::from(fd)))
     }
 }
@@ -333,14 +333,14 @@ fn renew(
             Some(folder) => {
                 writer.folder(&folder.path, &folder.seen, folder.racy, folder.slots.len());
                 for slot in &folder.slots {
-                    writer.entry(&slot.name, slot.kind, scan.look_of(folder, slot).as_ref());
+                    writer.entry(&slot.name, slot.kind, scan.hashed(folder, slot).as_ref());
                 }
             }
             None => {
                 let folder = cache.folder(number);
                 writer.folder(folder.path, &folder.seen, folder.racy, folder.entries().len());
                 for entry in folder.entries().map(|number| cache.entry(number)) {
-                    writer.entry(entry.name(), entry.kind(), entry.look(folder.seen.dev).as_ref());
+                    writer.entry(entry.name(), entry.kind(), entry.hashed(folder.seen.dev).as_ref());
                 }
             }
         }

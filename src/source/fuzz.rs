@@ -1,7 +1,7 @@
 //! The stat cache after an accident: see `crate::fuzz`.
 
-use super::look::{Look, Seen};
 use super::select::Facts;
+use super::stat::{HashedEntry, Seen};
 use super::stat_cache::{Memo, StatCache, Writer};
 use super::tree::Selected;
 use crate::model::file::FileKind;
@@ -10,13 +10,13 @@ use crate::model::hash::ContentHash;
 fn sound() -> StatCache {
     let seen = Seen { dev: 1, size: 3, ino: 7, mtime: 5, ctime: 6, mode: 0o100_644 };
     let facts = Facts { mode: 0o644, size: 3, mtime: 5, hash: ContentHash::of(b"abc"), target: "".into() };
-    let look = Look { seen, facts, racy: false };
+    let hashed = HashedEntry { seen, facts, racy: false };
     let mut writer = Writer::default();
     writer.folder("", &seen, false, 2);
-    writer.entry(b"Dockerfile", FileKind::File, Some(&look));
+    writer.entry(b"Dockerfile", FileKind::File, Some(&hashed));
     writer.entry(b"src", FileKind::Folder, None);
     writer.folder("src", &seen, true, 1);
-    writer.entry(b"a.txt", FileKind::File, Some(&look));
+    writer.entry(b"a.txt", FileKind::File, Some(&hashed));
     let selected = Selected { hash: ContentHash::of(b"answer"), missing: vec![1], count: 2, bytes: 3 };
     writer.finish(vec![Memo { key: ContentHash::of(b"question"), selected, age: 1, folders: vec![(0, 2)] }])
 }
@@ -32,7 +32,7 @@ pub(crate) fn stat_cache(bytes: &[u8]) {
     assert!(cache.bytes().is_empty() || cache.bytes() == sound().bytes());
     for number in 0..cache.folders {
         for entry in cache.folder(number).entries() {
-            let _ = (cache.entry(entry).name(), cache.entry(entry).look(1));
+            let _ = (cache.entry(entry).name(), cache.entry(entry).hashed(1));
         }
     }
     let _ = cache.find("src");

@@ -176,12 +176,12 @@ impl GitTree {
             return answer;
         }
         let reading = Reading { tree: self, followed: AtomicBool::new(false) };
-        let picked = select::pick(&reading, selection).map_err(error);
+        let picked = select::list_used(&reading, selection).map_err(error);
         // A wildcard can meet a link that the ways do not show.
         let key = ways.filter(|_| !reading.followed.load(Ordering::Relaxed)).unwrap_or_else(everything);
         let answer = picked.and_then(|mut picked| {
             let missing = std::mem::take(&mut picked.missing);
-            let files = select::look(&reading, &selection.root, picked).map_err(error)?;
+            let files = select::hash_listed(&reading, &selection.root, picked).map_err(error)?;
             let bytes = files.files.iter().map(|file| file.size).sum();
             Ok(Selected { hash: files.hash(), missing, count: files.files.len() as u64, bytes })
         });

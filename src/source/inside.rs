@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::look;
+use super::stat;
 use super::tree::ReadError;
 
 /// The content of a file at a path below `root`; nothing when none is there.
@@ -20,7 +20,7 @@ use super::tree::ReadError;
 /// # Errors
 /// As [`file`], and when it cannot be read.
 pub fn read(root: &Path, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
-    let error = |errno| ReadError { path: path.to_owned(), why: look::why(errno) };
+    let error = |errno| ReadError { path: path.to_owned(), why: stat::why(errno) };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(root, flags, Mode::empty()).map_err(error)?;
     content(fd.as_fd(), root, path)
@@ -41,7 +41,7 @@ pub(super) fn content(fd: BorrowedFd<'_>, root: &Path, path: &str) -> Result<Opt
 /// When it cannot be opened, leads out, or is no file: a pipe would be waited for without end.
 fn file(fd: BorrowedFd<'_>, root: &Path, path: &str) -> Result<Option<File>, ReadError> {
     let Some(found) = open(fd, root, path, OFlags::RDONLY | OFlags::NONBLOCK)? else { return Ok(None) };
-    let error = |errno| ReadError { path: path.to_owned(), why: look::why(errno) };
+    let error = |errno| ReadError { path: path.to_owned(), why: stat::why(errno) };
     match FileType::from_raw_mode(rustix::fs::fstat(&found).map_err(error)?.st_mode) {
         FileType::RegularFile => Ok(Some(File::from(found))),
         FileType::Directory => Err(error(Errno::ISDIR)),
@@ -59,7 +59,7 @@ fn file(fd: BorrowedFd<'_>, root: &Path, path: &str) -> Result<Option<File>, Rea
 pub(super) fn is_folder(fd: BorrowedFd<'_>, root: &Path, path: &str) -> Result<bool, ReadError> {
     let path = if path.is_empty() { "." } else { path };
     let Some(found) = open(fd, root, path, OFlags::PATH)? else { return Ok(false) };
-    let error = |errno| ReadError { path: path.to_owned(), why: look::why(errno) };
+    let error = |errno| ReadError { path: path.to_owned(), why: stat::why(errno) };
     let mode = rustix::fs::fstat(&found).map_err(error)?.st_mode;
     Ok(FileType::from_raw_mode(mode) == FileType::Directory)
 }
@@ -79,7 +79,7 @@ fn open(fd: BorrowedFd<'_>, root: &Path, path: &str, flags: OFlags) -> Result<Op
     match opened {
         Ok(found) => Ok(Some(found)),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-        Err(errno) => Err(ReadError { path: path.to_owned(), why: look::why(errno) }),
+        Err(errno) => Err(ReadError { path: path.to_owned(), why: stat::why(errno) }),
     }
 }
 

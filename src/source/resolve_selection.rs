@@ -24,13 +24,13 @@ pub fn list<D: Folders>(folders: &D, selection: &Selection) -> Result<UsedFiles,
 }
 
 fn listed<D: Folders>(folders: &D, selection: &Selection) -> Result<UsedFiles, Trouble> {
-    select::look(folders, &selection.root, select::pick(folders, selection)?)
+    select::hash_listed(folders, &selection.root, select::list_used(folders, selection)?)
 }
 
 fn summed<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected, Trouble> {
-    let mut picked = select::pick(folders, selection)?;
+    let mut picked = select::list_used(folders, selection)?;
     let missing = std::mem::take(&mut picked.missing);
-    let files = select::look(folders, &selection.root, picked)?;
+    let files = select::hash_listed(folders, &selection.root, picked)?;
     let bytes = files.files.iter().map(|file| file.size).sum();
     Ok(Selected { hash: files.hash(), missing, count: files.files.len() as u64, bytes })
 }

@@ -15,8 +15,8 @@ use rayon::prelude::*;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::look::{self, Look, Seen};
 use super::select::{Facts, FolderListing, Folders, Trouble, join};
+use super::stat::{self, HashedEntry, Seen};
 use super::stat_cache::StatCache;
 use crate::model::file::FileKind;
 use crate::state::clock::Clock;
@@ -82,7 +82,7 @@ pub struct Slot {
     pub kind: FileKind,
     /// Number of its entry in the cache.
     known: Option<u32>,
-    look: OnceLock<Look>,
+    hashed: OnceLock<HashedEntry>,
 }
 
 impl Folder {
@@ -132,17 +132,17 @@ impl<'a> Scan<'a> {
     }
 
     /// What was found of an entry, now or before.
-    pub fn look_of(&self, folder: &Folder, slot: &Slot) -> Option<Look> {
-        slot.look.get().cloned().or_else(|| self.known_look(folder, slot))
+    pub fn hashed(&self, folder: &Folder, slot: &Slot) -> Option<HashedEntry> {
+        slot.hashed.get().cloned().or_else(|| self.known_hashed(folder, slot))
     }
 
     fn compare(&self, number: usize) -> Option<Change> {
         let folder = self.known.folder(number);
         // Links are followed, since a context may be one: another folder shows by its stat.
-        let Ok(fd) = look::open_folder(self.root, folder.path, OFlags::PATH) else {
+        let Ok(fd) = stat::open_folder(self.root, folder.path, OFlags::PATH) else {
             return Some(Change::List);
         };
-        if folder.racy || look::stat_open(&fd) != Ok(folder.seen) {
+        if folder.racy || stat::stat_open(&fd) != Ok(folder.seen) {
             return Some(Change::List);
         }
         let mut changed = Vec::new();
@@ -152,15 +152,15 @@ impl<'a> Scan<'a> {
                 continue;
             }
             let settled = entry.settled(folder.seen.dev);
-            if settled.is_none() || look::stat(&fd, entry.name()).ok() != settled {
+            if settled.is_none() || stat::stat(&fd, entry.name()).ok() != settled {
                 changed.push(position as u32);
             }
         }
         (!changed.is_empty()).then_some(Change::Files(changed))
     }
 
-    fn known_look(&self, folder: &Folder, slot: &Slot) -> Option<Look> {
-        self.known.entry(slot.known? as usize).look(folder.seen.dev)
+    fn known_hashed(&self, folder: &Folder, slot: &Slot) -> Option<HashedEntry> {
+        self.known.entry(slot.known? as usize).hashed(folder.seen.dev)
     }
 
     fn clock(&self) -> &Clock {
@@ -193,15 +193,15 @@ impl<'a> Scan<'a> {
             };
             for (position, slot) in (0u32..).zip(&folder.slots) {
                 if !changed.contains(&position)
-                    && let Some(look) = self.known_look(&folder, slot)
+                    && let Some(hashed) = self.known_hashed(&folder, slot)
                 {
-                    let _ = slot.look.set(look);
+                    let _ = slot.hashed.set(hashed);
                 }
             }
             return Ok(folder);
         }
-        let fd = look::open_folder(self.root, path, OFlags::RDONLY | flags)?;
-        let seen = look::stat_open(&fd)?;
+        let fd = stat::open_folder(self.root, path, OFlags::RDONLY | flags)?;
+        let seen = stat::stat_open(&fd)?;
         if let Some(number) = known
             && change.is_none()
             && !self.known.folder(number).racy
@@ -209,7 +209,7 @@ impl<'a> Scan<'a> {
         {
             return Ok(self.cached(number));
         }
-        let mut names = look::list(&fd)?;
+        let mut names = stat::list(&fd)?;
         for hidden in self.hidden.iter().filter(|hidden| hidden.folder == path) {
             names.retain(|(name, _)| **name != *hidden.name);
         }
@@ -221,7 +221,7 @@ impl<'a> Scan<'a> {
                 entry.name() == &*name && entry.kind() == kind
             };
             let known = old.peek().copied().filter(same).map(|entry| entry as u32);
-            Slot { name, kind, known, look: OnceLock::new() }
+            Slot { name, kind, known, hashed: OnceLock::new() }
         });
         let slots = slots.collect();
         let (fresh, looking) = (AtomicBool::new(true), Mutex::default());
@@ -233,7 +233,7 @@ impl<'a> Scan<'a> {
         let slots = folder.entries().map(|number| {
             let entry = self.known.entry(number);
             let known = Some(number as u32);
-            Slot { name: entry.name().into(), kind: entry.kind(), known, look: OnceLock::new() }
+            Slot { name: entry.name().into(), kind: entry.kind(), known, hashed: OnceLock::new() }
         });
         Folder {
             path: folder.path.to_owned(),
@@ -246,19 +246,19 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn look(&self, folder: &Folder, slot: &Slot, dir: impl AsFd) -> Result<Look, Trouble> {
-        if let Some(known) = self.known_look(folder, slot)
+    fn hash(&self, folder: &Folder, slot: &Slot, dir: impl AsFd) -> Result<HashedEntry, Trouble> {
+        if let Some(known) = self.known_hashed(folder, slot)
             && !known.racy
-            && look::stat(&dir, &slot.name) == Ok(known.seen)
+            && stat::stat(&dir, &slot.name) == Ok(known.seen)
         {
             return Ok(known);
         }
         folder.fresh.store(true, Ordering::Relaxed);
         let path = join(&folder.path, &String::from_utf8_lossy(&slot.name));
-        let mut look = look::look(dir, &slot.name, slot.kind, self.clock(), &path)?;
+        let mut hashed = stat::hash(dir, &slot.name, slot.kind, self.clock(), &path)?;
         // The cache keeps one device for a folder: a file mounted into it is never settled.
-        look.racy |= look.seen.dev != folder.seen.dev;
-        Ok(look)
+        hashed.racy |= hashed.seen.dev != folder.seen.dev;
+        Ok(hashed)
     }
 }
 
@@ -282,14 +282,14 @@ impl Folders for Scan<'_> {
         self.find(path, OFlags::empty()).map_err(|errno| match errno {
             Errno::NOENT => Trouble::read(path, "there is no such folder"),
             Errno::NOTDIR => Trouble::read(path, "it is not a folder"),
-            errno => Trouble::read(path, look::why(errno)),
+            errno => Trouble::read(path, stat::why(errno)),
         })
     }
 
     fn folder(&self, path: &str) -> Result<Arc<Folder>, Trouble> {
         self.find(path, OFlags::NOFOLLOW).map_err(|errno| match errno {
             Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE => Trouble::Moved(path.to_owned()),
-            errno => Trouble::read(path, look::why(errno)),
+            errno => Trouble::read(path, stat::why(errno)),
         })
     }
 
@@ -299,14 +299,14 @@ impl Folders for Scan<'_> {
         let mut all = Vec::with_capacity(indexes.len());
         for index in indexes {
             let slot = &folder.slots[*index as usize];
-            if slot.look.get().is_none() {
+            if slot.hashed.get().is_none() {
                 let dir = match &dir {
                     Some(dir) => dir,
                     None => dir.insert(self.reopen(folder)?),
                 };
-                let _ = slot.look.set(self.look(folder, slot, dir)?);
+                let _ = slot.hashed.set(self.hash(folder, slot, dir)?);
             }
-            all.extend(slot.look.get().map(|look| look.facts.clone()));
+            all.extend(slot.hashed.get().map(|hashed| hashed.facts.clone()));
         }
         Ok(all)
     }
@@ -316,8 +316,8 @@ impl Scan<'_> {
     /// Opens a listed folder once more, if it is still the same.
     fn reopen(&self, folder: &Folder) -> Result<OwnedFd, Trouble> {
         let moved = |_| Trouble::Moved(folder.path.clone());
-        let fd = look::open_folder(self.root, &folder.path, OFlags::PATH).map_err(moved)?;
-        let seen = look::stat_open(&fd).map_err(moved)?;
+        let fd = stat::open_folder(self.root, &folder.path, OFlags::PATH).map_err(moved)?;
+        let seen = stat::stat_open(&fd).map_err(moved)?;
         if (seen.dev, seen.ino) != (folder.seen.dev, folder.seen.ino) {
             return Err(Trouble::Moved(folder.path.clone()));
         }

@@ -24,13 +24,13 @@ use crate::syntax::reads::ReadSource;
 const MOST_LINKS: usize = 255;
 
 /// Used files whose content has not been looked at yet.
-pub struct Picks<F> {
-    picks: Vec<Pick<F>>,
+pub struct Listed<F> {
+    entries: Vec<ListedEntry<F>>,
     /// Indexes of required sources that match nothing.
     pub missing: Vec<usize>,
 }
 
-struct Pick<F> {
+struct ListedEntry<F> {
     path: String,
     counts: bool,
     what: What<F>,
@@ -42,7 +42,7 @@ enum What<F> {
 }
 
 /// Lists what a selection uses.
-pub fn pick<D: Folders>(folders: &D, selection: &Selection) -> Result<Picks<D::Folder>, Trouble> {
+pub fn list_used<D: Folders>(folders: &D, selection: &Selection) -> Result<Listed<D::Folder>, Trouble> {
     let ignore = match &selection.ignore {
         None => Dockerignore::default(),
         Some(text) => dockerignore::parse(text).map_err(|errors| {
@@ -50,7 +50,7 @@ pub fn pick<D: Folders>(folders: &D, selection: &Selection) -> Result<Picks<D::F
             Trouble::read(join(&selection.root, ".dockerignore"), what)
         })?,
     };
-    let mut walk = Walk { folders, root: &selection.root, ignore, picks: Vec::new() };
+    let mut walk = Walk { folders, root: &selection.root, ignore, entries: Vec::new() };
     let top =
         Place { path: String::new(), folder: folders.context(&selection.root)?, info: MatchInfo::default() };
     let mut missing = Vec::new();
@@ -61,34 +61,38 @@ pub fn pick<D: Folders>(folders: &D, selection: &Selection) -> Result<Picks<D::F
             CopyOutcome::Nothing | CopyOutcome::Broken => missing.push(index),
         }
     }
-    let mut picks = walk.picks;
+    let mut entries = walk.entries;
     if selection.reads.sources.len() > 1
         || selection.reads.sources.iter().any(|source| !source.pattern.is_empty())
     {
         // What counts sorts first and stays when another source sent it only on its way.
-        picks.sort_by(|a, b| by_components(&a.path, &b.path).then(b.counts.cmp(&a.counts)));
-        picks.dedup_by(|later, first| later.path == first.path);
+        entries.sort_by(|a, b| by_components(&a.path, &b.path).then(b.counts.cmp(&a.counts)));
+        entries.dedup_by(|later, first| later.path == first.path);
     }
-    Ok(Picks { picks, missing })
+    Ok(Listed { entries, missing })
 }
 
 /// Looks at the files of a list, folder by folder and in parallel.
-pub fn look<D: Folders>(folders: &D, root: &str, picked: Picks<D::Folder>) -> Result<UsedFiles, Trouble> {
-    let mut files: Vec<UsedFile> = Vec::with_capacity(picked.picks.len());
+pub fn hash_listed<D: Folders>(
+    folders: &D,
+    root: &str,
+    listed: Listed<D::Folder>,
+) -> Result<UsedFiles, Trouble> {
+    let mut files: Vec<UsedFile> = Vec::with_capacity(listed.entries.len());
     let mut wanted: Vec<(D::Folder, Vec<u32>, Vec<u32>)> = Vec::new();
     let mut last_parent: Option<String> = None;
-    for (at, pick) in picked.picks.into_iter().enumerate() {
+    for (at, entry) in listed.entries.into_iter().enumerate() {
         let mut file = UsedFile {
-            path: pick.path,
+            path: entry.path,
             kind: FileKind::Folder,
             mode: 0,
             size: 0,
             mtime: 0,
             hash: ContentHash::of(b""),
             target: String::new(),
-            counts: pick.counts,
+            counts: entry.counts,
         };
-        match pick.what {
+        match entry.what {
             What::Folder { mode, mtime } => (file.mode, file.mtime) = (mode, mtime),
             What::Entry { kind: FileKind::Special, .. } => {
                 let why = "it is a device, a socket or a pipe, which no image can hold";
@@ -138,11 +142,11 @@ struct Walk<'a, D: Folders> {
     folders: &'a D,
     root: &'a str,
     ignore: Dockerignore,
-    picks: Vec<Pick<D::Folder>>,
+    entries: Vec<ListedEntry<D::Folder>>,
 }
 
 impl<D: Folders> Walk<'_, D> {
-    /// Picks what one source reads.
+    /// Lists what one source reads.
     fn source(&mut self, top: &Place<D::Folder>, source: &ReadSource) -> Result<CopyOutcome, Trouble> {
         let taken = |any| if any { CopyOutcome::Something } else { CopyOutcome::Nothing };
         let compile = |all: &[String]| Patterns::new(all).map_err(|bad| Trouble::read(self.root, bad));
@@ -153,9 +157,9 @@ impl<D: Folders> Walk<'_, D> {
             rules.prefix = glob::static_prefix(&source.pattern).to_owned();
         }
         if source.pattern.is_empty() || source.parents {
-            let before = self.picks.len();
+            let before = self.entries.len();
             self.below(top, &rules, &MatchInfo::default(), &MatchInfo::default())?;
-            return Ok(taken(self.picks.len() > before || source.pattern.is_empty()));
+            return Ok(taken(self.entries.len() > before || source.pattern.is_empty()));
         }
         if !(source.wildcard && glob::has_wildcards(&source.pattern)) {
             return Ok(taken(self.named(&source.pattern, &mut rules)?));
@@ -244,19 +248,23 @@ impl<D: Folders> Walk<'_, D> {
         match self.resolve(path)? {
             None => Ok(false),
             Some(Found::Entry { path, folder, index, kind }) => {
-                self.picks.push(Pick { path, counts: true, what: What::Entry { folder, index, kind } });
+                self.entries.push(ListedEntry {
+                    path,
+                    counts: true,
+                    what: What::Entry { folder, index, kind },
+                });
                 Ok(true)
             }
             Some(Found::Folder(place, ignored)) => {
                 rules.skip = if place.path.is_empty() { 0 } else { place.path.len() + 1 };
-                let before = self.picks.len();
+                let before = self.entries.len();
                 if !place.path.is_empty() {
                     self.pick_folder(&place, true);
                 }
-                let start = self.picks.len();
+                let start = self.entries.len();
                 self.below(&place, rules, &MatchInfo::default(), &MatchInfo::default())?;
-                if ignored && self.picks.len() == start {
-                    self.picks.truncate(before);
+                if ignored && self.entries.len() == start {
+                    self.entries.truncate(before);
                     return Ok(false);
                 }
                 Ok(true)
@@ -305,7 +313,11 @@ impl<D: Folders> Walk<'_, D> {
                 if taken {
                     self.utf8(bytes, &place.path)?;
                     let (folder, index) = (place.folder.clone(), u32::try_from(index).unwrap_or(u32::MAX));
-                    self.picks.push(Pick { path, counts: true, what: What::Entry { folder, index, kind } });
+                    self.entries.push(ListedEntry {
+                        path,
+                        counts: true,
+                        what: What::Entry { folder, index, kind },
+                    });
                 }
                 continue;
             }
@@ -318,18 +330,18 @@ impl<D: Folders> Walk<'_, D> {
             }
             let folder = self.folders.folder(&join(self.root, &path))?;
             let inner = Place { path, folder, info };
-            let before = self.picks.len();
+            let before = self.entries.len();
             self.pick_folder(&inner, true);
             self.below(&inner, rules, &out_info, &in_info)?;
-            if !taken && self.picks.len() == before + 1 {
-                self.picks.truncate(before);
+            if !taken && self.entries.len() == before + 1 {
+                self.entries.truncate(before);
             }
         }
         Ok(())
     }
 
     /// Walks to a path through links, as containerd's `RootPath` does: absolute
-    /// targets begin at the context, `..` stops there. Picks the links on the way,
+    /// targets begin at the context, `..` stops there. Lists the links on the way,
     /// and the folders, which are sent but do not count.
     fn resolve(&mut self, path: &str) -> Result<Option<Found<D::Folder>>, Trouble> {
         let mut rest: Vec<String> =
@@ -371,7 +383,7 @@ impl<D: Folders> Walk<'_, D> {
                     let folder = here.folder.clone();
                     let facts = self.folders.facts(&folder, &[at])?;
                     self.pick_way(&way);
-                    self.picks.push(Pick {
+                    self.entries.push(ListedEntry {
                         path,
                         counts: true,
                         what: What::Entry { folder, index: at, kind },
@@ -415,7 +427,11 @@ impl<D: Folders> Walk<'_, D> {
 
     fn pick_folder(&mut self, place: &Place<D::Folder>, counts: bool) {
         let (mode, mtime) = place.folder.mode_and_mtime();
-        self.picks.push(Pick { path: place.path.clone(), counts, what: What::Folder { mode, mtime } });
+        self.entries.push(ListedEntry {
+            path: place.path.clone(),
+            counts,
+            what: What::Folder { mode, mtime },
+        });
     }
 
     fn utf8(&self, name: &[u8], folder: &str) -> Result<(), Trouble> {

@@ -8,8 +8,8 @@
 
 use std::sync::Arc;
 
-use super::look::{Look, Seen};
 use super::select::{Facts, by_components};
+use super::stat::{HashedEntry, Seen};
 use super::tree::Selected;
 use crate::model::file::FileKind;
 use crate::model::hash::ContentHash;
@@ -97,7 +97,7 @@ impl<'a> CachedEntry<'a> {
     }
 
     /// What was known of it, if someone used it.
-    pub fn look(&self, dev: u64) -> Option<Look> {
+    pub fn hashed(&self, dev: u64) -> Option<HashedEntry> {
         let flags = self.record[7];
         if flags & KNOWN == 0 {
             return None;
@@ -113,7 +113,7 @@ impl<'a> CachedEntry<'a> {
             hash: ContentHash(hash),
             target: target.into(),
         };
-        Some(Look { seen, facts, racy: flags & RACY != 0 })
+        Some(HashedEntry { seen, facts, racy: flags & RACY != 0 })
     }
 
     /// The stat that goes with what is known; nothing when it cannot be trusted to show a change.
@@ -242,15 +242,15 @@ impl Writer {
     }
 
     /// Adds an entry of the folder last begun.
-    pub fn entry(&mut self, name: &[u8], kind: FileKind, look: Option<&Look>) {
+    pub fn entry(&mut self, name: &[u8], kind: FileKind, hashed: Option<&HashedEntry>) {
         self.entries.extend((self.names.len() as u32).to_le_bytes());
         self.entries.extend((name.len() as u16).to_le_bytes());
         self.names.extend(name);
-        let flags = look.map_or(0, |look| KNOWN | if look.racy { RACY } else { 0 });
+        let flags = hashed.map_or(0, |hashed| KNOWN | if hashed.racy { RACY } else { 0 });
         self.entries.extend([kind as u8, flags]);
-        match look {
+        match hashed {
             None => self.entries.extend([0; ENTRY - 8]),
-            Some(Look { seen, facts, .. }) => {
+            Some(HashedEntry { seen, facts, .. }) => {
                 self.names.extend(facts.target.as_bytes());
                 let size = if kind == FileKind::Link { facts.target.len() as u64 } else { seen.size };
                 for long in [size, seen.ino, seen.mtime.cast_unsigned(), seen.ctime.cast_unsigned()] {

@@ -15,9 +15,9 @@ fn everything_comes_back() {
         hash: ContentHash::of(b"x"),
         target: target.into(),
     };
-    let file = Look { seen: seen(1), facts: facts(""), racy: true };
-    let link = Look { seen: seen(2), facts: facts("there!"), racy: false };
-    let link = Look { seen: Seen { size: 6, ..link.seen }, ..link };
+    let file = HashedEntry { seen: seen(1), facts: facts(""), racy: true };
+    let link = HashedEntry { seen: seen(2), facts: facts("there!"), racy: false };
+    let link = HashedEntry { seen: Seen { size: 6, ..link.seen }, ..link };
     let mut writer = Writer::default();
     writer.folder("", &Seen { size: 0, ..seen(9) }, true, 3);
     writer.entry(b"a", FileKind::File, Some(&file));
@@ -35,11 +35,11 @@ fn everything_comes_back() {
     assert_eq!((cache.find(""), cache.find("d"), cache.find("e")), (Some(0), Some(1), None));
     let folder = cache.folder(0);
     assert_eq!((folder.seen, folder.racy, folder.entries()), (Seen { size: 0, ..seen(9) }, true, 0..3));
-    assert_eq!(cache.entry(0).look(seen(0).dev), Some(file));
+    assert_eq!(cache.entry(0).hashed(seen(0).dev), Some(file));
     assert_eq!(cache.entry(0).settled(seen(0).dev), None);
     assert_eq!((cache.entry(1).name(), cache.entry(1).kind()), (&b"b\xff"[..], FileKind::Special));
-    assert_eq!(cache.entry(1).look(0), None);
-    assert_eq!((cache.entry(2).name(), cache.entry(2).look(seen(0).dev)), (&b"c"[..], Some(link)));
+    assert_eq!(cache.entry(1).hashed(0), None);
+    assert_eq!((cache.entry(2).name(), cache.entry(2).hashed(seen(0).dev)), (&b"c"[..], Some(link)));
     assert_eq!(cache.folder(1).path, "d");
 }
 

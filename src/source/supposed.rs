@@ -72,7 +72,7 @@ impl SourceTree for Supposed {
 
     fn select(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {
         let one = |selection| {
-            self.disk.look_at(|scan| {
+            self.disk.with_scan(|scan| {
                 resolve_selection::resolve(&Supposing { disk: scan, what: &self.what }, selection)
             })
         };
@@ -80,7 +80,7 @@ impl SourceTree for Supposed {
     }
 
     fn used_files(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
-        self.disk.look_at(|scan| {
+        self.disk.with_scan(|scan| {
             let supposing = Supposing { disk: scan, what: &self.what };
             resolve_selection::list(&supposing, selection)
         })
@@ -205,8 +205,10 @@ mod tests {
         let files = |what: &Supposition| {
             let supposing = Supposing { disk: &tree, what };
             let picked =
-                crate::source::select::pick(&supposing, &selection).unwrap_or_else(|_| panic!("picks"));
-            crate::source::select::look(&supposing, "", picked).unwrap_or_else(|_| panic!("looks")).files
+                crate::source::select::list_used(&supposing, &selection).unwrap_or_else(|_| panic!("lists"));
+            crate::source::select::hash_listed(&supposing, "", picked)
+                .unwrap_or_else(|_| panic!("hashes"))
+                .files
         };
         let before = files(&Supposition::default());
         let told: Vec<String> = files(&what)

@@ -1,6 +1,6 @@
 //! A file system's own clock, which says whether a stamp is too young to be trusted.
 //!
-//! The state folder shows the time; `source/look` asks about stamps.
+//! The state folder shows the time; `source/stat` asks about stamps.
 
 use std::io::{self, Write};
 

@@ -50,8 +50,8 @@ fn piece(
         return known.files.clone();
     }
     let only = Only { tree, listing: Arc::new(Listing { id: entry.id, entries: vec![entry.clone()] }) };
-    let picked = select::pick(&only, selection);
-    let files = picked.and_then(|picked| select::look(&only, &selection.root, picked));
+    let picked = select::list_used(&only, selection);
+    let files = picked.and_then(|picked| select::hash_listed(&only, &selection.root, picked));
     let files = files.map(Arc::new).map_err(error);
     tree.store.pieces.lock().insert(place, Piece { entry: entry.clone(), files: files.clone() });
     files

@@ -16,7 +16,7 @@ use crate::model::hash::ContentHash;
 use crate::state::clock::Clock;
 
 /// A file that is written without pause is given up after so many looks.
-const LOOKS: usize = 4;
+const TRIES: usize = 4;
 
 /// What tells whether a name still stands for the same, unchanged thing. The
 /// change time catches edits whose modification time was put back.
@@ -38,7 +38,7 @@ pub struct Seen {
 
 /// A file or link that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct HashedEntry {
     /// Its stat, from before it was read.
     pub seen: Seen,
     /// What was found.
@@ -134,20 +134,26 @@ pub fn list(fd: &OwnedFd) -> Result<Vec<Named>, Errno> {
 }
 
 /// Looks at a file or link. `path` is for messages.
-pub fn look(dir: impl AsFd, name: &[u8], kind: FileKind, clock: &Clock, path: &str) -> Result<Look, Trouble> {
+pub fn hash(
+    dir: impl AsFd,
+    name: &[u8],
+    kind: FileKind,
+    clock: &Clock,
+    path: &str,
+) -> Result<HashedEntry, Trouble> {
     let trouble = |errno: Errno| match errno {
         Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::INVAL | Errno::STALE => {
             Trouble::Moved(path.to_owned())
         }
         errno => Trouble::read(path, why(errno)),
     };
-    for _ in 0..LOOKS {
+    for _ in 0..TRIES {
         let (seen, facts, after) = match kind {
             FileKind::Link => link(&dir, name, path, trouble)?,
             _ => file(&dir, name, path, trouble)?,
         };
         if seen == after {
-            return Ok(Look { racy: seen.is_racy(clock), seen, facts });
+            return Ok(HashedEntry { racy: seen.is_racy(clock), seen, facts });
         }
     }
     Err(Trouble::read(path, "it is being written without pause"))
