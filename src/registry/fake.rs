@@ -17,7 +17,7 @@ mod answers;
 
 /// What a host does instead of answering.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum FakeFault {
     /// Gives no answer.
     Unreachable,
     /// Lets nobody in.
@@ -48,7 +48,7 @@ pub struct FakeRegistry {
 #[derive(Default)]
 struct State {
     repositories: BTreeMap<String, Repository>,
-    troubles: BTreeMap<String, (Trouble, Option<usize>)>,
+    troubles: BTreeMap<String, (FakeFault, Option<usize>)>,
     delays: BTreeMap<String, Duration>,
     immutable: BTreeSet<String>,
     keeping: BTreeSet<String>,
@@ -81,12 +81,12 @@ impl FakeRegistry {
     }
 
     /// Makes a host (`docker.io`, `localhost:5000`) do this from now on.
-    pub fn fail(&self, host: &str, trouble: Trouble) {
+    pub fn fail(&self, host: &str, trouble: FakeFault) {
         self.state().troubles.insert(host.to_owned(), (trouble, None));
     }
 
     /// Makes a host do this for the next so many questions.
-    pub fn fail_times(&self, host: &str, times: usize, trouble: Trouble) {
+    pub fn fail_times(&self, host: &str, times: usize, trouble: FakeFault) {
         self.state().troubles.insert(host.to_owned(), (trouble, Some(times)));
     }
 

@@ -18,7 +18,7 @@ use rustix::fs::{Mode, OFlags};
 use super::inside;
 use super::resolve_selection;
 use super::scan::{Folder, Hidden, Scan};
-use super::select::{Facts, Folders, Trouble, by_components};
+use super::select::{Facts, Folders, ListError, by_components};
 use super::stat;
 use super::stat_cache::{Memo, StatCache, Writer};
 use super::tree::{OverlaySide, ReadError, Selected, Selection, SourceTree};
@@ -92,7 +92,7 @@ impl DiskTree {
     }
 
     /// One attempt to answer all questions.
-    fn answer(&self, asked: &BTreeMap<ContentHash, &Selection>) -> Result<Answers, Trouble> {
+    fn answer(&self, asked: &BTreeMap<ContentHash, &Selection>) -> Result<Answers, ListError> {
         let cache = self.cache();
         let memos: Vec<&Memo> = cache.memos.iter().filter(|memo| asked.contains_key(&memo.key)).collect();
         let mut marked = vec![false; cache.folders];
@@ -115,7 +115,7 @@ impl DiskTree {
                 let listing = Listing { scan: &scan, used: Mutex::default() };
                 match resolve_selection::resolve(&listing, selection) {
                     Ok(selected) => Ok((**key, Ok((selected, listing.into_used())))),
-                    Err(Trouble::Read(error)) => Ok((**key, Err(error))),
+                    Err(ListError::Read(error)) => Ok((**key, Err(error))),
                     Err(moved) => Err(moved),
                 }
             })
@@ -138,18 +138,21 @@ impl DiskTree {
     }
 
     /// Looks over the disk with nothing taken on trust, as often as it takes to see it at rest.
-    pub(super) fn with_scan<T>(&self, ask: impl Fn(&Scan<'_>) -> Result<T, Trouble>) -> Result<T, ReadError> {
+    pub(super) fn with_scan<T>(
+        &self,
+        ask: impl Fn(&Scan<'_>) -> Result<T, ListError>,
+    ) -> Result<T, ReadError> {
         let cache = self.cache();
         self.retry(|| ask(&self.scan(&cache)))
     }
 
-    fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, ReadError> {
+    fn retry<T>(&self, mut attempt: impl FnMut() -> Result<T, ListError>) -> Result<T, ReadError> {
         let mut last = String::new();
         for _ in 0..TRIES {
             match attempt() {
                 Ok(done) => return Ok(done),
-                Err(Trouble::Read(error)) => return Err(error),
-                Err(Trouble::Moved(path)) => last = path,
+                Err(ListError::Read(error)) => return Err(error),
+                Err(ListError::Moved(path)) => last = path,
             }
         }
         Err(ReadError { path: last, why: "it keeps changing while it is looked at".into() })
@@ -243,13 +246,13 @@ impl Listing<'_> {
 impl Folders for Listing<'_> {
     type Folder = Arc<Folder>;
 
-    fn context(&self, path: &str) -> Result<Arc<Folder>, Trouble> {
+    fn context(&self, path: &str) -> Result<Arc<Folder>, ListError> {
         self.scan.context(path).map(|folder| self.note(folder))
     }
-    fn folder(&self, path: &str) -> Result<Arc<Folder>, Trouble> {
+    fn folder(&self, path: &str) -> Result<Arc<Folder>, ListError> {
         self.scan.folder(path).map(|folder| self.note(folder))
     }
-    fn facts(&self, folder: &Arc<Folder>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+    fn facts(&self, folder: &Arc<Folder>, indexes: &[u32]) -> Result<Vec<Facts>, ListError> {
         self.scan.facts(folder, indexes)
     }
 }

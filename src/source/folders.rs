@@ -39,17 +39,17 @@ pub trait Folders: Sync {
     type Folder: FolderListing + Clone;
 
     /// Lists the context folder itself, through links if need be.
-    fn context(&self, path: &str) -> Result<Self::Folder, Trouble>;
+    fn context(&self, path: &str) -> Result<Self::Folder, ListError>;
     /// Lists the folder at a path below the repository's root, which a listing named.
-    fn folder(&self, path: &str) -> Result<Self::Folder, Trouble>;
+    fn folder(&self, path: &str) -> Result<Self::Folder, ListError>;
     /// Looks at some files and links of a folder.
-    fn facts(&self, folder: &Self::Folder, indexes: &[u32]) -> Result<Vec<Facts>, Trouble>;
+    fn facts(&self, folder: &Self::Folder, indexes: &[u32]) -> Result<Vec<Facts>, ListError>;
 }
 
 /// A listed folder that can say all of itself: one of a tree that stands in another's context.
 pub trait ListedFolder: FolderListing {
     /// Looks at some of its files and links.
-    fn facts(&self, indexes: &[u32]) -> Result<Vec<Facts>, Trouble>;
+    fn facts(&self, indexes: &[u32]) -> Result<Vec<Facts>, ListError>;
 }
 
 /// What is to be known of a file or link that is used.
@@ -69,14 +69,14 @@ pub struct Facts {
 
 /// Why a listing came to no end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum ListError {
     /// Something that is used cannot be read.
     Read(ReadError),
     /// What a listing had named was gone or another thing a moment later: look again.
     Moved(String),
 }
 
-impl Trouble {
+impl ListError {
     /// A [`ReadError`] in short.
     pub fn read(path: impl Into<String>, why: impl fmt::Display) -> Self {
         Self::Read(ReadError { path: path.into(), why: why.to_string() })

@@ -42,7 +42,7 @@ use git2::Oid;
 use rayon::prelude::*;
 
 use super::locate::{IMAGEFILE, Located};
-use super::select::{self, Facts, Folders, Trouble, join};
+use super::select::{self, Facts, Folders, ListError, join};
 use super::tree::{ReadError, Selected, Selection, SourceTree};
 use super::{disk, resolve_selection};
 use crate::model::file::{FileKind, UsedFiles};
@@ -258,13 +258,13 @@ struct Reading<'a> {
 impl Folders for Reading<'_> {
     type Folder = Arc<Listing>;
 
-    fn context(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
+    fn context(&self, path: &str) -> Result<Arc<Listing>, ListError> {
         self.tree.folder(path)
     }
-    fn folder(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
+    fn folder(&self, path: &str) -> Result<Arc<Listing>, ListError> {
         self.tree.folder(path)
     }
-    fn facts(&self, folder: &Arc<Listing>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+    fn facts(&self, folder: &Arc<Listing>, indexes: &[u32]) -> Result<Vec<Facts>, ListError> {
         self.followed.store(true, Ordering::Relaxed);
         self.tree.facts(folder, indexes)
     }

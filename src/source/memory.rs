@@ -16,7 +16,7 @@ use std::io::{Cursor, Read};
 use std::sync::Arc;
 
 use super::resolve_selection;
-use super::select::{Facts, FolderListing, Folders, Trouble, by_components, join};
+use super::select::{Facts, FolderListing, Folders, ListError, by_components, join};
 use super::tree::{ReadError, Selected, Selection, SourceTree};
 use crate::model::file::{FileKind, UsedFiles};
 use crate::model::hash::ContentHash;
@@ -209,10 +209,10 @@ impl SourceTree for MemoryTree {
     }
 }
 
-fn error(trouble: Trouble) -> ReadError {
+fn error(trouble: ListError) -> ReadError {
     match trouble {
-        Trouble::Read(error) => error,
-        Trouble::Moved(path) => ReadError { path, why: "there is no such file or folder".into() },
+        ListError::Read(error) => error,
+        ListError::Moved(path) => ReadError { path, why: "there is no such file or folder".into() },
     }
 }
 
@@ -240,20 +240,20 @@ impl FolderListing for Listed {
 impl Folders for MemoryTree {
     type Folder = Arc<Listed>;
 
-    fn context(&self, path: &str) -> Result<Arc<Listed>, Trouble> {
+    fn context(&self, path: &str) -> Result<Arc<Listed>, ListError> {
         let path = match path {
             "" => String::new(),
-            path => self.follow(path).ok_or_else(|| Trouble::read(path, "there is no such folder"))?.0,
+            path => self.follow(path).ok_or_else(|| ListError::read(path, "there is no such folder"))?.0,
         };
         self.folder(&path)
     }
 
-    fn folder(&self, path: &str) -> Result<Arc<Listed>, Trouble> {
+    fn folder(&self, path: &str) -> Result<Arc<Listed>, ListError> {
         let (mode, mtime) = match self.nodes.get(&Key(path.to_owned())) {
             Some(node) if node.kind == FileKind::Folder => (node.mode, node.mtime),
-            Some(_) => return Err(Trouble::read(path, "it is not a folder")),
+            Some(_) => return Err(ListError::read(path, "it is not a folder")),
             None if path.is_empty() => (0o755, 0),
-            None => return Err(Trouble::Moved(path.to_owned())),
+            None => return Err(ListError::Moved(path.to_owned())),
         };
         let below = if path.is_empty() { String::new() } else { format!("{path}/") };
         let mut names: Vec<(String, FileKind)> = self
@@ -268,10 +268,10 @@ impl Folders for MemoryTree {
         Ok(Arc::new(Listed { path: path.to_owned(), mode, mtime, names }))
     }
 
-    fn facts(&self, folder: &Arc<Listed>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+    fn facts(&self, folder: &Arc<Listed>, indexes: &[u32]) -> Result<Vec<Facts>, ListError> {
         let fact = |index: &u32| {
             let path = join(&folder.path, &folder.names[*index as usize].0);
-            let node = self.nodes.get(&Key(path.clone())).ok_or(Trouble::Moved(path))?;
+            let node = self.nodes.get(&Key(path.clone())).ok_or(ListError::Moved(path))?;
             let is_link = node.kind == FileKind::Link;
             Ok(Facts {
                 mode: node.mode,

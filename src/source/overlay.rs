@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::folders::{ListedFolder, find};
-use super::select::{Facts, FolderListing, Folders, Trouble, join};
+use super::select::{Facts, FolderListing, Folders, ListError, join};
 use super::tree::{Overlay, OverlaySide, Selection};
 use crate::model::file::FileKind;
 use crate::syntax::glob::is_within;
@@ -56,7 +56,7 @@ impl<'a, D: Folders> Layered<'a, D> {
     }
 
     /// The folder at a path of the context.
-    fn at(&self, path: &str) -> Result<Layer<D::Folder>, Trouble> {
+    fn at(&self, path: &str) -> Result<Layer<D::Folder>, ListError> {
         let mut inner: BTreeMap<&str, Option<&Overlay>> = BTreeMap::new();
         for overlay in self.overlays.iter().filter(|it| is_within(&it.at, path) && it.at != path) {
             let rest = overlay.at[path.len()..].trim_start_matches('/');
@@ -67,7 +67,7 @@ impl<'a, D: Folders> Layered<'a, D> {
         }
         let base = self.base(path)?;
         if inner.is_empty() {
-            return base.ok_or_else(|| Trouble::Moved(join(self.root, path)));
+            return base.ok_or_else(|| ListError::Moved(join(self.root, path)));
         }
         let mut names = Vec::new();
         for index in 0..base.as_ref().map_or(0, FolderListing::count) {
@@ -91,7 +91,7 @@ impl<'a, D: Folders> Layered<'a, D> {
     }
 
     /// The folder at a path without what deeper overlays put in it; `None` when only those make it be.
-    fn base(&self, path: &str) -> Result<Option<Layer<D::Folder>>, Trouble> {
+    fn base(&self, path: &str) -> Result<Option<Layer<D::Folder>>, ListError> {
         let over = Overlay::over(self.overlays, path);
         let is_top = over.map_or(path.is_empty(), |(overlay, _)| overlay.at == path);
         let is_way = self.overlays.iter().any(|it| it.at != path && is_within(&it.at, path));
@@ -101,7 +101,7 @@ impl<'a, D: Folders> Layered<'a, D> {
             let Some(index) = find(&above, name.as_bytes()) else { return Ok(None) };
             if above.name(index).1 != FileKind::Folder {
                 let why = "it is no folder, so no overlay can stand in it";
-                return Err(Trouble::read(join(self.root, path), why));
+                return Err(ListError::read(join(self.root, path), why));
             }
         }
         let folder = match over {
@@ -121,7 +121,7 @@ impl<'a, D: Folders> Layered<'a, D> {
     }
 
     /// What an overlay is in the folder it stands in.
-    fn stands_for(&self, overlay: &Overlay) -> Result<(FileKind, Origin<D::Folder>), Trouble> {
+    fn stands_for(&self, overlay: &Overlay) -> Result<(FileKind, Origin<D::Folder>), ListError> {
         let OverlaySide::Path(from) = &overlay.from else { return Ok((FileKind::Folder, Origin::Folder)) };
         if from.is_empty() {
             return Ok((FileKind::Folder, Origin::Folder));
@@ -130,13 +130,13 @@ impl<'a, D: Folders> Layered<'a, D> {
         let told = |trouble| missing(trouble, from, &overlay.at);
         let folder = self.below.context(above).map_err(told)?;
         let Some(index) = find(&folder, name.as_bytes()) else {
-            return Err(told(Trouble::read(from, "there is no such file or folder")));
+            return Err(told(ListError::read(from, "there is no such file or folder")));
         };
         match folder.name(index).1 {
             FileKind::Folder => Ok((FileKind::Folder, Origin::Folder)),
             FileKind::Link => match self.below.context(from) {
                 Ok(_) => Ok((FileKind::Folder, Origin::Folder)),
-                Err(_) => Err(told(Trouble::read(from, "it is a link that leads to no folder"))),
+                Err(_) => Err(told(ListError::read(from, "it is a link that leads to no folder"))),
             },
             kind => Ok((kind, Origin::File(folder, u32::try_from(index).unwrap_or(u32::MAX)))),
         }
@@ -144,9 +144,11 @@ impl<'a, D: Folders> Layered<'a, D> {
 }
 
 /// The trouble of an overlay whose source is not there, told of the source.
-fn missing(trouble: Trouble, from: &str, at: &str) -> Trouble {
+fn missing(trouble: ListError, from: &str, at: &str) -> ListError {
     match trouble {
-        Trouble::Read(error) => Trouble::read(from, format!("{}; it is the overlay at `{at}`", error.why)),
+        ListError::Read(error) => {
+            ListError::read(from, format!("{}; it is the overlay at `{at}`", error.why))
+        }
         moved => moved,
     }
 }
@@ -183,15 +185,15 @@ impl<F: FolderListing> FolderListing for Layer<F> {
 impl<D: Folders> Folders for Layered<'_, D> {
     type Folder = Layer<D::Folder>;
 
-    fn context(&self, _: &str) -> Result<Self::Folder, Trouble> {
+    fn context(&self, _: &str) -> Result<Self::Folder, ListError> {
         self.at("")
     }
 
-    fn folder(&self, path: &str) -> Result<Self::Folder, Trouble> {
+    fn folder(&self, path: &str) -> Result<Self::Folder, ListError> {
         self.at(path.strip_prefix(self.root).unwrap_or(path).trim_start_matches('/'))
     }
 
-    fn facts(&self, folder: &Self::Folder, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+    fn facts(&self, folder: &Self::Folder, indexes: &[u32]) -> Result<Vec<Facts>, ListError> {
         let merged = match folder {
             Layer::Below(folder) => return self.below.facts(folder, indexes),
             Layer::Tree(folder) => return folder.facts(indexes),

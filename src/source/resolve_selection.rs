@@ -3,12 +3,12 @@
 //! Knows that there are two ways and nothing of either.
 
 use super::overlay::Layered;
-use super::select::{self, Folders, Trouble};
+use super::select::{self, Folders, ListError};
 use super::tree::{Selected, Selection};
 use crate::model::file::UsedFiles;
 
 /// The hash and counts of the files that a selection stands for.
-pub fn resolve<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected, Trouble> {
+pub fn resolve<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected, ListError> {
     match selection.overlays.is_empty() {
         true => summed(folders, selection),
         false => summed(&Layered::new(folders, selection), selection),
@@ -16,18 +16,18 @@ pub fn resolve<D: Folders>(folders: &D, selection: &Selection) -> Result<Selecte
 }
 
 /// The files themselves.
-pub fn list<D: Folders>(folders: &D, selection: &Selection) -> Result<UsedFiles, Trouble> {
+pub fn list<D: Folders>(folders: &D, selection: &Selection) -> Result<UsedFiles, ListError> {
     match selection.overlays.is_empty() {
         true => listed(folders, selection),
         false => listed(&Layered::new(folders, selection), selection),
     }
 }
 
-fn listed<D: Folders>(folders: &D, selection: &Selection) -> Result<UsedFiles, Trouble> {
+fn listed<D: Folders>(folders: &D, selection: &Selection) -> Result<UsedFiles, ListError> {
     select::hash_listed(folders, &selection.root, select::list_used(folders, selection)?)
 }
 
-fn summed<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected, Trouble> {
+fn summed<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected, ListError> {
     let mut picked = select::list_used(folders, selection)?;
     let missing = std::mem::take(&mut picked.missing);
     let files = select::hash_listed(folders, &selection.root, picked)?;

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::select::{Facts, FolderListing, Folders, Trouble, join};
+use super::select::{Facts, FolderListing, Folders, ListError, join};
 use super::stat::{self, HashedEntry, Seen};
 use super::stat_cache::StatCache;
 use crate::model::file::FileKind;
@@ -246,7 +246,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn hash(&self, folder: &Folder, slot: &Slot, dir: impl AsFd) -> Result<HashedEntry, Trouble> {
+    fn hash(&self, folder: &Folder, slot: &Slot, dir: impl AsFd) -> Result<HashedEntry, ListError> {
         if let Some(known) = self.known_hashed(folder, slot)
             && !known.racy
             && stat::stat(&dir, &slot.name) == Ok(known.seen)
@@ -278,22 +278,22 @@ impl FolderListing for Folder {
 impl Folders for Scan<'_> {
     type Folder = Arc<Folder>;
 
-    fn context(&self, path: &str) -> Result<Arc<Folder>, Trouble> {
+    fn context(&self, path: &str) -> Result<Arc<Folder>, ListError> {
         self.find(path, OFlags::empty()).map_err(|errno| match errno {
-            Errno::NOENT => Trouble::read(path, "there is no such folder"),
-            Errno::NOTDIR => Trouble::read(path, "it is not a folder"),
-            errno => Trouble::read(path, stat::why(errno)),
+            Errno::NOENT => ListError::read(path, "there is no such folder"),
+            Errno::NOTDIR => ListError::read(path, "it is not a folder"),
+            errno => ListError::read(path, stat::why(errno)),
         })
     }
 
-    fn folder(&self, path: &str) -> Result<Arc<Folder>, Trouble> {
+    fn folder(&self, path: &str) -> Result<Arc<Folder>, ListError> {
         self.find(path, OFlags::NOFOLLOW).map_err(|errno| match errno {
-            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE => Trouble::Moved(path.to_owned()),
-            errno => Trouble::read(path, stat::why(errno)),
+            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE => ListError::Moved(path.to_owned()),
+            errno => ListError::read(path, stat::why(errno)),
         })
     }
 
-    fn facts(&self, folder: &Arc<Folder>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+    fn facts(&self, folder: &Arc<Folder>, indexes: &[u32]) -> Result<Vec<Facts>, ListError> {
         let _looking = folder.looking.lock();
         let mut dir: Option<OwnedFd> = None;
         let mut all = Vec::with_capacity(indexes.len());
@@ -314,12 +314,12 @@ impl Folders for Scan<'_> {
 
 impl Scan<'_> {
     /// Opens a listed folder once more, if it is still the same.
-    fn reopen(&self, folder: &Folder) -> Result<OwnedFd, Trouble> {
-        let moved = |_| Trouble::Moved(folder.path.clone());
+    fn reopen(&self, folder: &Folder) -> Result<OwnedFd, ListError> {
+        let moved = |_| ListError::Moved(folder.path.clone());
         let fd = stat::open_folder(self.root, &folder.path, OFlags::PATH).map_err(moved)?;
         let seen = stat::stat_open(&fd).map_err(moved)?;
         if (seen.dev, seen.ino) != (folder.seen.dev, folder.seen.ino) {
-            return Err(Trouble::Moved(folder.path.clone()));
+            return Err(ListError::Moved(folder.path.clone()));
         }
         Ok(fd)
     }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::copy_rules::{CopyOutcome, CopyRules};
 use super::folders::find;
-pub use super::folders::{Facts, FolderListing, Folders, Trouble, by_components};
+pub use super::folders::{Facts, FolderListing, Folders, ListError, by_components};
 use super::tree::Selection;
 use crate::model::file::{FileKind, UsedFile, UsedFiles};
 use crate::model::hash::ContentHash;
@@ -42,12 +42,12 @@ enum What<F> {
 }
 
 /// Lists what a selection uses.
-pub fn list_used<D: Folders>(folders: &D, selection: &Selection) -> Result<Listed<D::Folder>, Trouble> {
+pub fn list_used<D: Folders>(folders: &D, selection: &Selection) -> Result<Listed<D::Folder>, ListError> {
     let ignore = match &selection.ignore {
         None => Dockerignore::default(),
         Some(text) => dockerignore::parse(text).map_err(|errors| {
             let what = errors.first().map_or_else(String::new, |error| error.message.clone());
-            Trouble::read(join(&selection.root, ".dockerignore"), what)
+            ListError::read(join(&selection.root, ".dockerignore"), what)
         })?,
     };
     let mut walk = Walk { folders, root: &selection.root, ignore, entries: Vec::new() };
@@ -77,7 +77,7 @@ pub fn hash_listed<D: Folders>(
     folders: &D,
     root: &str,
     listed: Listed<D::Folder>,
-) -> Result<UsedFiles, Trouble> {
+) -> Result<UsedFiles, ListError> {
     let mut files: Vec<UsedFile> = Vec::with_capacity(listed.entries.len());
     let mut wanted: Vec<(D::Folder, Vec<u32>, Vec<u32>)> = Vec::new();
     let mut last_parent: Option<String> = None;
@@ -96,7 +96,7 @@ pub fn hash_listed<D: Folders>(
             What::Folder { mode, mtime } => (file.mode, file.mtime) = (mode, mtime),
             What::Entry { kind: FileKind::Special, .. } => {
                 let why = "it is a device, a socket or a pipe, which no image can hold";
-                return Err(Trouble::read(join(root, &file.path), why));
+                return Err(ListError::read(join(root, &file.path), why));
             }
             What::Entry { folder, index, kind } => {
                 file.kind = kind;
@@ -113,7 +113,7 @@ pub fn hash_listed<D: Folders>(
         }
         files.push(file);
     }
-    let found: Vec<Result<Vec<Facts>, Trouble>> =
+    let found: Vec<Result<Vec<Facts>, ListError>> =
         wanted.par_iter().map(|(folder, indexes, _)| folders.facts(folder, indexes)).collect();
     for (facts, (_, _, places)) in found.into_iter().zip(&wanted) {
         for (fact, at) in facts?.into_iter().zip(places) {
@@ -147,9 +147,9 @@ struct Walk<'a, D: Folders> {
 
 impl<D: Folders> Walk<'_, D> {
     /// Lists what one source reads.
-    fn source(&mut self, top: &Place<D::Folder>, source: &ReadSource) -> Result<CopyOutcome, Trouble> {
+    fn source(&mut self, top: &Place<D::Folder>, source: &ReadSource) -> Result<CopyOutcome, ListError> {
         let taken = |any| if any { CopyOutcome::Something } else { CopyOutcome::Nothing };
-        let compile = |all: &[String]| Patterns::new(all).map_err(|bad| Trouble::read(self.root, bad));
+        let compile = |all: &[String]| Patterns::new(all).map_err(|bad| ListError::read(self.root, bad));
         let mut rules =
             CopyRules { skip: 0, exclude: compile(&source.exclude)?, include: None, prefix: String::new() };
         if source.parents && !source.pattern.is_empty() {
@@ -189,7 +189,7 @@ impl<D: Folders> Walk<'_, D> {
     }
 
     /// Does an ignored folder reach the engine because something below it does?
-    fn keeps(&self, place: &Place<D::Folder>) -> Result<bool, Trouble> {
+    fn keeps(&self, place: &Place<D::Folder>) -> Result<bool, ListError> {
         for index in 0..place.folder.count() {
             let (bytes, kind) = place.folder.name(index);
             let path = join(&place.path, &String::from_utf8_lossy(bytes));
@@ -214,14 +214,14 @@ impl<D: Folders> Walk<'_, D> {
         place: &Place<D::Folder>,
         parts: &[&str],
         found: &mut Vec<(String, FileKind)>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), ListError> {
         let [part, rest @ ..] = parts else { return Ok(()) };
         for index in 0..place.folder.count() {
             let (bytes, kind) = place.folder.name(index);
             // A name that is not UTF-8 is refused only where a pattern takes it.
             let name = String::from_utf8_lossy(bytes);
             let matched = glob::matches(part, &name).map_err(|_| {
-                Trouble::read(join(self.root, &place.path), format!("bad pattern `{}`", parts.join("/")))
+                ListError::read(join(self.root, &place.path), format!("bad pattern `{}`", parts.join("/")))
             })?;
             if !matched {
                 continue;
@@ -244,7 +244,7 @@ impl<D: Folders> Walk<'_, D> {
     }
 
     /// A source without wildcards: what it is, or what it leads to.
-    fn named(&mut self, path: &str, rules: &mut CopyRules) -> Result<bool, Trouble> {
+    fn named(&mut self, path: &str, rules: &mut CopyRules) -> Result<bool, ListError> {
         match self.resolve(path)? {
             None => Ok(false),
             Some(Found::Entry { path, folder, index, kind }) => {
@@ -279,7 +279,7 @@ impl<D: Folders> Walk<'_, D> {
         rules: &CopyRules,
         excluded: &MatchInfo,
         included: &MatchInfo,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), ListError> {
         for index in 0..place.folder.count() {
             let (bytes, kind) = place.folder.name(index);
             let lossy = String::from_utf8_lossy(bytes);
@@ -343,7 +343,7 @@ impl<D: Folders> Walk<'_, D> {
     /// Walks to a path through links, as containerd's `RootPath` does: absolute
     /// targets begin at the context, `..` stops there. Lists the links on the way,
     /// and the folders, which are sent but do not count.
-    fn resolve(&mut self, path: &str) -> Result<Option<Found<D::Folder>>, Trouble> {
+    fn resolve(&mut self, path: &str) -> Result<Option<Found<D::Folder>>, ListError> {
         let mut rest: Vec<String> =
             path.split('/').rev().filter(|part| !part.is_empty()).map(str::to_owned).collect();
         let mut way = vec![self.top()?];
@@ -378,7 +378,7 @@ impl<D: Folders> Walk<'_, D> {
                 FileKind::Link => {
                     links += 1;
                     if links > MOST_LINKS {
-                        return Err(Trouble::read(join(self.root, &path), "links lead round in a circle"));
+                        return Err(ListError::read(join(self.root, &path), "links lead round in a circle"));
                     }
                     let folder = here.folder.clone();
                     let facts = self.folders.facts(&folder, &[at])?;
@@ -411,7 +411,7 @@ impl<D: Folders> Walk<'_, D> {
         Ok(last.map(|place| Found::Folder(place, ignored)))
     }
 
-    fn top(&self) -> Result<Place<D::Folder>, Trouble> {
+    fn top(&self) -> Result<Place<D::Folder>, ListError> {
         Ok(Place {
             path: String::new(),
             folder: self.folders.context(self.root)?,
@@ -434,12 +434,12 @@ impl<D: Folders> Walk<'_, D> {
         });
     }
 
-    fn utf8(&self, name: &[u8], folder: &str) -> Result<(), Trouble> {
+    fn utf8(&self, name: &[u8], folder: &str) -> Result<(), ListError> {
         match std::str::from_utf8(name) {
             Ok(_) => Ok(()),
             Err(_) => {
                 let path = join(self.root, &join(folder, &String::from_utf8_lossy(name)));
-                Err(Trouble::read(path, "its name is not UTF-8, and BuildKit's file sync sends no other"))
+                Err(ListError::read(path, "its name is not UTF-8, and BuildKit's file sync sends no other"))
             }
         }
     }

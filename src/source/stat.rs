@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
-use super::select::{Facts, Trouble};
+use super::select::{Facts, ListError};
 use crate::model::file::FileKind;
 use crate::model::hash::ContentHash;
 use crate::state::clock::Clock;
@@ -140,12 +140,12 @@ pub fn hash(
     kind: FileKind,
     clock: &Clock,
     path: &str,
-) -> Result<HashedEntry, Trouble> {
+) -> Result<HashedEntry, ListError> {
     let trouble = |errno: Errno| match errno {
         Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::INVAL | Errno::STALE => {
-            Trouble::Moved(path.to_owned())
+            ListError::Moved(path.to_owned())
         }
-        errno => Trouble::read(path, why(errno)),
+        errno => ListError::read(path, why(errno)),
     };
     for _ in 0..TRIES {
         let (seen, facts, after) = match kind {
@@ -156,21 +156,21 @@ pub fn hash(
             return Ok(HashedEntry { racy: seen.is_racy(clock), seen, facts });
         }
     }
-    Err(Trouble::read(path, "it is being written without pause"))
+    Err(ListError::read(path, "it is being written without pause"))
 }
 
 fn file(
     dir: impl AsFd,
     name: &[u8],
     path: &str,
-    trouble: impl Fn(Errno) -> Trouble,
-) -> Result<(Seen, Facts, Seen), Trouble> {
+    trouble: impl Fn(Errno) -> ListError,
+) -> Result<(Seen, Facts, Seen), ListError> {
     // A pipe put in a file's place must not make us wait for its writer.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(&dir, name, flags, Mode::empty()).map_err(&trouble)?);
     let seen = stat_open(&file).map_err(&trouble)?;
     if FileType::from_raw_mode(seen.mode) != FileType::RegularFile {
-        return Err(Trouble::Moved(path.to_owned()));
+        return Err(ListError::Moved(path.to_owned()));
     }
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; usize::try_from(seen.size).unwrap_or(usize::MAX).clamp(512, 128 * 1024) + 1];
@@ -179,7 +179,7 @@ fn file(
             Ok(0) => break,
             Ok(count) => hasher.update(&buffer[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Trouble::read(path, error)),
+            Err(error) => return Err(ListError::read(path, error)),
         };
     }
     let after = stat_open(&file).map_err(&trouble)?;
@@ -197,16 +197,16 @@ fn link(
     dir: impl AsFd,
     name: &[u8],
     path: &str,
-    trouble: impl Fn(Errno) -> Trouble,
-) -> Result<(Seen, Facts, Seen), Trouble> {
+    trouble: impl Fn(Errno) -> ListError,
+) -> Result<(Seen, Facts, Seen), ListError> {
     let seen = stat(&dir, name).map_err(&trouble)?;
     if FileType::from_raw_mode(seen.mode) != FileType::Symlink {
-        return Err(Trouble::Moved(path.to_owned()));
+        return Err(ListError::Moved(path.to_owned()));
     }
     let target = rustix::fs::readlinkat(&dir, name, Vec::new()).map_err(&trouble)?;
     let after = stat(&dir, name).map_err(&trouble)?;
     let target =
-        target.into_string().map_err(|_| Trouble::read(path, "where the link points is not UTF-8"))?;
+        target.into_string().map_err(|_| ListError::read(path, "where the link points is not UTF-8"))?;
     let facts = Facts {
         mode: 0,
         size: 0,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::disk::DiskTree;
 use super::resolve_selection;
-use super::select::{Facts, FolderListing, Folders, Trouble, join};
+use super::select::{Facts, FolderListing, Folders, ListError, join};
 use super::tree::{ReadError, Selected, Selection, SourceTree};
 use crate::model::file::{FileKind, UsedFiles};
 use crate::model::hash::{ContentHash, FieldHasher};
@@ -116,8 +116,8 @@ impl<D: Folders> Supposing<'_, D> {
     fn listed(
         &self,
         path: &str,
-        real: Result<D::Folder, Trouble>,
-    ) -> Result<Arc<Listed<D::Folder>>, Trouble> {
+        real: Result<D::Folder, ListError>,
+    ) -> Result<Arc<Listed<D::Folder>>, ListError> {
         let mut names: Vec<Name> = Vec::new();
         let real = match real {
             Ok(real) => Some(real),
@@ -155,13 +155,13 @@ impl<F: FolderListing> FolderListing for Listed<F> {
 impl<D: Folders> Folders for Supposing<'_, D> {
     type Folder = Arc<Listed<D::Folder>>;
 
-    fn context(&self, path: &str) -> Result<Self::Folder, Trouble> {
+    fn context(&self, path: &str) -> Result<Self::Folder, ListError> {
         self.listed(path, self.disk.context(path))
     }
-    fn folder(&self, path: &str) -> Result<Self::Folder, Trouble> {
+    fn folder(&self, path: &str) -> Result<Self::Folder, ListError> {
         self.listed(path, self.disk.folder(path))
     }
-    fn facts(&self, folder: &Self::Folder, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+    fn facts(&self, folder: &Self::Folder, indexes: &[u32]) -> Result<Vec<Facts>, ListError> {
         let names = || indexes.iter().map(|index| &folder.names[*index as usize]);
         let wanted: Vec<u32> = names().filter_map(|name| u32::try_from(name.real?).ok()).collect();
         let found = match &folder.real {

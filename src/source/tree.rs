@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::folders::{ListedFolder, Trouble};
+use super::folders::{ListError, ListedFolder};
 use crate::model::file::UsedFiles;
 use crate::model::hash::ContentHash;
 use crate::model::name::join;
@@ -68,7 +68,7 @@ pub trait OverlayTree: SourceTree {
     ///
     /// # Errors
     /// When it cannot be listed, or holds something that no image can be made of.
-    fn listed(&self, path: &str, shown: &str) -> Result<Arc<dyn ListedFolder>, Trouble>;
+    fn listed(&self, path: &str, shown: &str) -> Result<Arc<dyn ListedFolder>, ListError>;
 }
 
 /// An [`OverlayTree`] that many selections share. Two with one id are the same.

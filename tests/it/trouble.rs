@@ -1,4 +1,4 @@
-//! Trouble around imk: no room, few files, nobody who listens, a signal while it waits. Each is told
+//! FakeFault around imk: no room, few files, nobody who listens, a signal while it waits. Each is told
 //! or passed over, none is a panic, and what was built is kept.
 
 use std::os::unix::process::CommandExt;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::exec::push::PublishError;
-use crate::registry::fake::Trouble;
+use crate::registry::fake::FakeFault;
 
 /// The files of the state that a run over a tree in memory leaves.
 const STATE: [&str; 5] = ["ledger", "snapshot", "evidence", "upstream", "images"];
@@ -199,7 +199,8 @@ fn unpublished(outcome: &Outcome) -> Vec<(&str, &PublishError)> {
 #[test]
 fn a_key_that_is_this_machines_guess_is_built_and_never_published() {
     let url = "https://files.example/tool.tgz";
-    for trouble in [Trouble::Unreachable, Trouble::Denied, Trouble::Throttled(None), Trouble::Corrupt] {
+    for trouble in [FakeFault::Unreachable, FakeFault::Denied, FakeFault::Throttled(None), FakeFault::Corrupt]
+    {
         // Whether this machine has asked before, and whether its engine has the base.
         for (asked, pulled) in [(false, false), (false, true), (true, false), (true, true)] {
             let at = format!("{trouble:?}, asked before: {asked}, on the engine: {pulled}");
@@ -259,7 +260,7 @@ fn what_a_lock_file_has_needs_no_answer_to_be_published() {
     lab.run("base");
     lab.write("base/Dockerfile", &format!("FROM os.example/os@{digest}\n"));
     lab.run("base");
-    registry.fail("os.example", Trouble::Unreachable);
+    registry.fail("os.example", FakeFault::Unreachable);
     assert_eq!(unpublished(&publish::push(&lab, "base")), []);
 }
 

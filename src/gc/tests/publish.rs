@@ -11,7 +11,7 @@ use crate::engine::fake::ImageStore;
 use crate::explain::{diff, published_builds};
 use crate::plan::{ready, verdicts};
 use crate::registry::document::{self, Document};
-use crate::registry::fake::Trouble;
+use crate::registry::fake::FakeFault;
 use crate::registry::{Descriptor, Manifest, Registry, digest};
 use crate::syntax::reference::{self, Reference};
 
@@ -240,7 +240,8 @@ fn who_builds_and_publishes_at_once_yields_before_anybody_builds_on_the_loser() 
 
 #[test]
 fn a_registry_that_does_not_answer_costs_a_build_and_no_more() {
-    for trouble in [Trouble::Unreachable, Trouble::Denied, Trouble::Throttled(None), Trouble::Corrupt] {
+    for trouble in [FakeFault::Unreachable, FakeFault::Denied, FakeFault::Throttled(None), FakeFault::Corrupt]
+    {
         let registry = Arc::new(FakeRegistry::new());
         push(&machine(&registry), "");
         registry.fail("r.example", trouble.clone());

@@ -18,7 +18,7 @@ use crate::plan::tags::tagging;
 use crate::plan::tags::tagging::*;
 use crate::plan::verdicts::{self, Plan, Verdict};
 use crate::registry::FakeRegistry;
-use crate::registry::fake::Trouble;
+use crate::registry::fake::FakeFault;
 use crate::session::open::{OpenError, Opening, Session};
 use crate::session::project::Overrides;
 use crate::session::sync::SyncError;
@@ -413,7 +413,7 @@ fn the_newest_is_told_by_name_wherever_it_is() {
     let newest = lab.newest("web").newest.unwrap();
     assert_eq!(newest.reference, "r.example/t/web:20190101T000000Z");
     assert!(newest.in_registry && !newest.on_engine);
-    lab.registry.fail("r.example", Trouble::Unreachable);
+    lab.registry.fail("r.example", FakeFault::Unreachable);
     let told = lab.newest("web");
     assert!(told.registry.is_some(), "an error is no absence");
     assert_eq!(told.newest.unwrap().reference, "r.example/t/web:20180923T082316Z");

@@ -6,8 +6,8 @@ use std::io::{SeekFrom, Write};
 use super::super::document::{CREATED, MANIFEST, artifact, is_index};
 use super::super::{Content, by_digest, place_of};
 use super::{
-    Descriptor, Document, FakeRegistry, Manifest, Question, Reference, Registry, RegistryError, State,
-    Trouble, digest, pointer,
+    Descriptor, Document, FakeFault, FakeRegistry, Manifest, Question, Reference, Registry, RegistryError,
+    State, digest, pointer,
 };
 
 impl FakeRegistry {
@@ -68,18 +68,18 @@ impl State {
         }
         let said = "the test said so";
         Err(match trouble {
-            Trouble::Unreachable => RegistryError::unreachable(about, said),
-            Trouble::Denied => RegistryError::Denied {
+            FakeFault::Unreachable => RegistryError::unreachable(about, said),
+            FakeFault::Denied => RegistryError::Denied {
                 host,
                 repository: about.repository.clone(),
                 login: None,
                 why: said.to_owned(),
             },
-            Trouble::Throttled(wait) => {
+            FakeFault::Throttled(wait) => {
                 RegistryError::Throttled { host, repository: about.repository.clone(), wait: *wait }
             }
-            Trouble::Refused(why) => RegistryError::refused(about, "the request", why.clone()),
-            Trouble::Corrupt => RegistryError::corrupt(about, "the request", said),
+            FakeFault::Refused(why) => RegistryError::refused(about, "the request", why.clone()),
+            FakeFault::Corrupt => RegistryError::corrupt(about, "the request", said),
         })
     }
 

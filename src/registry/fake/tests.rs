@@ -22,14 +22,14 @@ fn an_image_is_found_by_tag_and_by_digest_and_nothing_else_is() {
 fn trouble_is_an_error_and_passes() {
     let fake = FakeRegistry::new();
     fake.add_image("r.example/app:1", "one");
-    fake.fail_times("r.example", 1, Trouble::Throttled(Some(7)));
+    fake.fail_times("r.example", 1, FakeFault::Throttled(Some(7)));
     let error = fake.head(&name("r.example/app:1")).unwrap_err();
     assert_eq!(
         error,
         RegistryError::Throttled { host: "r.example".into(), repository: "app".into(), wait: Some(7) }
     );
     assert!(fake.head(&name("r.example/app:1")).unwrap().is_some());
-    fake.fail("r.example", Trouble::Denied);
+    fake.fail("r.example", FakeFault::Denied);
     assert!(matches!(fake.head(&name("r.example/app:1")), Err(RegistryError::Denied { .. })));
     assert!(fake.head(&name("other.example/app:1")).unwrap().is_none());
     fake.mend("r.example");

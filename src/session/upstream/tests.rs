@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use super::*;
 use crate::engine::{FakeEngine, ImageId};
-use crate::registry::fake::Trouble;
+use crate::registry::fake::FakeFault;
 use crate::registry::{Descriptor, FakeRegistry, Manifest, digest, document};
 
 const HOUR: u64 = 3600;
@@ -156,11 +156,11 @@ fn a_name_that_must_be_locked_and_is_not_is_told() {
 #[test]
 fn a_registry_that_does_not_answer_is_no_absence_and_what_was_known_serves() {
     for trouble in [
-        Trouble::Unreachable,
-        Trouble::Denied,
-        Trouble::Throttled(Some(60)),
-        Trouble::Refused("no".into()),
-        Trouble::Corrupt,
+        FakeFault::Unreachable,
+        FakeFault::Denied,
+        FakeFault::Throttled(Some(60)),
+        FakeFault::Refused("no".into()),
+        FakeFault::Corrupt,
     ] {
         let mut lab = Lab::new();
         let known = lab.push("one");
@@ -178,7 +178,7 @@ fn a_registry_that_does_not_answer_is_no_absence_and_what_was_known_serves() {
 #[test]
 fn a_registry_that_is_gone_is_left_in_peace_for_a_minute() {
     let mut lab = Lab::new();
-    lab.registry.fail("r.example", Trouble::Unreachable);
+    lab.registry.fail("r.example", FakeFault::Unreachable);
     let (found, asked, notes) = lab.look(Policy::Float);
     assert_eq!((found.exact, asked), (Exact::Unknown, 1));
     assert_eq!(notes[0].instead, Instead::Name);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Entry, GitTree, Listing, error};
 use crate::model::file::UsedFiles;
 use crate::source::resolve_selection;
-use crate::source::select::{Facts, Folders, Trouble};
+use crate::source::select::{Facts, Folders, ListError};
 use crate::source::tree::{ReadError, Selection};
 
 /// The used files of `this` that `other` does not have in the same state. A
@@ -32,7 +32,7 @@ struct Side<'a> {
 }
 
 impl Side<'_> {
-    fn differing(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
+    fn differing(&self, path: &str) -> Result<Arc<Listing>, ListError> {
         let listing = self.this.folder(path)?;
         let Ok(other) = self.other.folder(path) else { return Ok(listing) };
         if listing.id == other.id {
@@ -47,13 +47,13 @@ impl Side<'_> {
 impl Folders for Side<'_> {
     type Folder = Arc<Listing>;
 
-    fn context(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
+    fn context(&self, path: &str) -> Result<Arc<Listing>, ListError> {
         self.differing(path)
     }
-    fn folder(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
+    fn folder(&self, path: &str) -> Result<Arc<Listing>, ListError> {
         self.differing(path)
     }
-    fn facts(&self, folder: &Arc<Listing>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+    fn facts(&self, folder: &Arc<Listing>, indexes: &[u32]) -> Result<Vec<Facts>, ListError> {
         self.this.facts(folder, indexes)
     }
 }

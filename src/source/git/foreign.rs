@@ -9,7 +9,7 @@ use super::store::Listing;
 use super::tree::GitTree;
 use crate::model::file::FileKind;
 use crate::model::name::join;
-use crate::source::folders::{Facts, FolderListing, ListedFolder, Trouble};
+use crate::source::folders::{Facts, FolderListing, ListError, ListedFolder};
 use crate::source::tree::OverlayTree;
 
 /// The first line of every pointer file, by the specification of git LFS.
@@ -30,19 +30,19 @@ impl OverlayTree for GitTree {
         Self::id(self)
     }
 
-    fn listed(&self, path: &str, shown: &str) -> Result<Arc<dyn ListedFolder>, Trouble> {
+    fn listed(&self, path: &str, shown: &str) -> Result<Arc<dyn ListedFolder>, ListError> {
         let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
         let above = self.folder(above)?;
         if above.find(name.as_bytes()).is_some_and(|entry| entry.is_module) {
             let why = "it is a submodule, whose files are in another repository: \
                 put that there with an overlay of its own, or keep the folder out with the ignore file";
-            return Err(Trouble::read(shown, why));
+            return Err(ListError::read(shown, why));
         }
         let listing = self.folder(path)?;
         // Git makes no such names, but whoever serves a repository may.
         let strange = |name: &[u8]| matches!(name, b"" | b"." | b"..") || name.contains(&b'/');
         match listing.entries.iter().any(|entry| strange(&entry.name)) {
-            true => Err(Trouble::read(shown, "its tree holds a name that no file can have")),
+            true => Err(ListError::read(shown, "its tree holds a name that no file can have")),
             false => Ok(Arc::new(ForeignFolder { tree: self.clone(), listing, shown: shown.to_owned() })),
         }
     }
@@ -61,21 +61,20 @@ impl FolderListing for ForeignFolder {
 }
 
 impl ListedFolder for ForeignFolder {
-    fn facts(&self, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+    fn facts(&self, indexes: &[u32]) -> Result<Vec<Facts>, ListError> {
         let facts = self.tree.facts(&self.listing, indexes)?;
         for (index, facts) in indexes.iter().zip(&facts) {
             let entry = &self.listing.entries[*index as usize];
             if entry.kind == FileKind::File && facts.size <= LONGEST_POINTER {
                 let shown = || join(&self.shown, &String::from_utf8_lossy(&entry.name));
-                let content = self
-                    .tree
-                    .store
-                    .blob(entry.id)
-                    .map_err(|error| Trouble::read(shown(), format!("git says: {}", error.message())))?;
+                let content =
+                    self.tree.store.blob(entry.id).map_err(|error| {
+                        ListError::read(shown(), format!("git says: {}", error.message()))
+                    })?;
                 if content.starts_with(POINTER) {
                     let why = "git LFS keeps its content elsewhere, and imk does not fetch from there: \
                         the image would hold the pointer";
-                    return Err(Trouble::read(shown(), why));
+                    return Err(ListError::read(shown(), why));
                 }
             }
         }

@@ -13,7 +13,7 @@ use super::store::{Entry, Listing, Piece};
 use super::{GitTree, disk, error};
 use crate::model::file::UsedFiles;
 use crate::model::hash::ContentHash;
-use crate::source::select::{self, Facts, Folders, Trouble};
+use crate::source::select::{self, Facts, Folders, ListError};
 use crate::source::tree::{ReadError, Selected, Selection};
 
 /// The answer to a selection whose one source is the whole context.
@@ -66,13 +66,13 @@ struct Only<'a> {
 impl Folders for Only<'_> {
     type Folder = Arc<Listing>;
 
-    fn context(&self, _: &str) -> Result<Arc<Listing>, Trouble> {
+    fn context(&self, _: &str) -> Result<Arc<Listing>, ListError> {
         Ok(Arc::clone(&self.listing))
     }
-    fn folder(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
+    fn folder(&self, path: &str) -> Result<Arc<Listing>, ListError> {
         self.tree.folder(path)
     }
-    fn facts(&self, folder: &Arc<Listing>, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+    fn facts(&self, folder: &Arc<Listing>, indexes: &[u32]) -> Result<Vec<Facts>, ListError> {
         self.tree.facts(folder, indexes)
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::store::{Entry, GitStore, Listing};
 use crate::model::file::FileKind;
 use crate::model::hash::ContentHash;
-use crate::source::folders::{Facts, Trouble};
+use crate::source::folders::{Facts, ListError};
 use crate::source::tree::ReadError;
 
 /// More links than this on one way are a loop, as Linux counts.
@@ -49,10 +49,10 @@ impl fmt::Debug for GitTree {
     }
 }
 
-pub(super) fn error(trouble: Trouble) -> ReadError {
+pub(super) fn error(trouble: ListError) -> ReadError {
     match trouble {
-        Trouble::Read(error) => error,
-        Trouble::Moved(path) => ReadError { path, why: "there is no such file or folder".into() },
+        ListError::Read(error) => error,
+        ListError::Moved(path) => ReadError { path, why: "there is no such file or folder".into() },
     }
 }
 
@@ -117,11 +117,11 @@ impl GitTree {
         Ok(way.pop().map(Node::Folder))
     }
 
-    pub(super) fn facts(&self, folder: &Listing, indexes: &[u32]) -> Result<Vec<Facts>, Trouble> {
+    pub(super) fn facts(&self, folder: &Listing, indexes: &[u32]) -> Result<Vec<Facts>, ListError> {
         let fact = |index: &u32| {
             let entry = &folder.entries[*index as usize];
             let name = || String::from_utf8_lossy(&entry.name).into_owned();
-            let error = |error: git2::Error| Trouble::Read(unreadable(&name(), &error));
+            let error = |error: git2::Error| ListError::Read(unreadable(&name(), &error));
             if entry.kind == FileKind::Link {
                 let target = self.store.blob(entry.id).map_err(error)?;
                 let hash = ContentHash::of(&target);
@@ -134,11 +134,11 @@ impl GitTree {
         indexes.iter().map(fact).collect()
     }
 
-    pub(super) fn folder(&self, path: &str) -> Result<Arc<Listing>, Trouble> {
-        match self.walk(path).map_err(Trouble::Read)? {
+    pub(super) fn folder(&self, path: &str) -> Result<Arc<Listing>, ListError> {
+        match self.walk(path).map_err(ListError::Read)? {
             Some(Node::Folder(listing)) => Ok(listing),
-            Some(Node::Leaf(_)) => Err(Trouble::read(path, "it is not a folder")),
-            None => Err(Trouble::read(path, "there is no such folder")),
+            Some(Node::Leaf(_)) => Err(ListError::read(path, "it is not a folder")),
+            None => Err(ListError::read(path, "there is no such folder")),
         }
     }
 }

@@ -156,8 +156,8 @@ impl Watch<'_> {
         let looked = self.look();
         let (session, synced) = match looked {
             Ok(looked) => looked,
-            Err(Trouble::Fatal(failure)) => return Err(failure),
-            Err(Trouble::Wrong(failure)) => {
+            Err(RoundError::Fatal(failure)) => return Err(failure),
+            Err(RoundError::Wrong(failure)) => {
                 if self.stop.is_asked() {
                     return Err(Failure::silent(130));
                 }
@@ -187,18 +187,18 @@ impl Watch<'_> {
     }
 
     /// Opens the repository and watches what counts in it.
-    fn look(&mut self) -> Result<(Session, Synced), Trouble> {
+    fn look(&mut self) -> Result<(Session, Synced), RoundError> {
         let cancel = self.stop.fresh();
         let opened = open::session_with(self.global, false, &cancel, &mut self.kept);
         let mut session = match opened {
             Ok(session) => session,
             Err(failure) => {
                 // What was watched shows when it is mended, and at first the root must do.
-                let root = locate::located(self.global).map_err(Trouble::Wrong)?.root;
+                let root = locate::located(self.global).map_err(RoundError::Wrong)?.root;
                 let mut folders = self.seen.as_ref().map(|(_, folders)| folders.clone()).unwrap_or_default();
                 folders.insert(String::new());
                 self.watcher.watch(&root, None, &folders).map_err(fatal)?;
-                return Err(Trouble::Wrong(failure));
+                return Err(RoundError::Wrong(failure));
             }
         };
         session.look_past_editors();
@@ -212,7 +212,7 @@ impl Watch<'_> {
                     let root = session.project.root.clone();
                     self.watcher.watch(&root, session.state().path(), &folders).map_err(fatal)?;
                     self.kept = Some(session.leave());
-                    return Err(Trouble::Wrong(failure));
+                    return Err(RoundError::Wrong(failure));
                 }
             };
             let input_hashes = watched::input_hashes(&session, &synced);
@@ -229,7 +229,7 @@ impl Watch<'_> {
             }
         }
         let why = "folders come and go too fast to be watched; start again when they rest";
-        Err(Trouble::Fatal(Failure::error(why)))
+        Err(RoundError::Fatal(Failure::error(why)))
     }
 
     /// Builds what is stale, and stops when what is being built changes. True when something changed meanwhile.
@@ -355,15 +355,15 @@ impl Watch<'_> {
 }
 
 /// Why a round came to no plan.
-enum Trouble {
+enum RoundError {
     /// Something that a person can mend while imk watches.
     Wrong(Failure),
     /// Something that ends the watch.
     Fatal(Failure),
 }
 
-fn fatal(error: WatchError) -> Trouble {
-    Trouble::Fatal(failure(error))
+fn fatal(error: WatchError) -> RoundError {
+    RoundError::Fatal(failure(error))
 }
 
 fn failure(error: WatchError) -> Failure {
