@@ -67,7 +67,7 @@ pub(super) fn publish(
         moved.extend(give(executor, &there, tags)?);
         // Two machines may have put their manifests at the same moment: the later one counts for both.
         let Some(tag) = executor.remote_cache.content_tag(name, &built.key) else { break };
-        match executor.remote_cache.look(&tag)? {
+        match executor.remote_cache.look_up(&tag)? {
             Some(now) if now.at != there.at => there = now,
             _ => break,
         }
@@ -216,16 +216,16 @@ pub(crate) fn annotations(
 
 /// The name of the image that one stands on, and its digest where that is known.
 fn base_of(session: &Session, image: Image) -> Option<(String, Option<String>)> {
-    let ground = outline(&session.db, image).as_ref().ok()?.ground.clone()?;
-    let edge = bases(&session.db, image).inside.iter().find(|edge| edge.reference == ground.reference);
+    let root_base = outline(&session.db, image).as_ref().ok()?.root_base.clone()?;
+    let edge = bases(&session.db, image).inside.iter().find(|edge| edge.reference == root_base.reference);
     if let Some(edge) = edge {
         let repository = &session.project.images.get(&edge.base)?.repository;
         let tag = name::split(&edge.base).1.map_or_else(String::new, |tag| format!(":{tag}"));
         return Some((format!("{repository}{tag}"), None));
     }
-    let digest = match &session.workspace().outside(&session.db).get(&ground)?.exact {
+    let digest = match &session.workspace().outside(&session.db).get(&root_base)?.exact {
         Exact::Digest(digest) => Some(digest.clone()),
         Exact::Local(_) | Exact::Unknown => None,
     };
-    Some((reference::normalized(&ground.reference), digest))
+    Some((reference::normalized(&root_base.reference), digest))
 }

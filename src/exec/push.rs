@@ -91,7 +91,7 @@ impl Executor {
         if !doubts.is_empty() {
             return Err(PublishError::Provisional(doubts));
         }
-        let there = match self.remote_cache.look(&tag)? {
+        let there = match self.remote_cache.look_up(&tag)? {
             Some(there) => there,
             None => {
                 self.report(image, JobEvent::Publishing);
@@ -187,10 +187,10 @@ impl Executor {
     fn name_arrived(&self, image: &str, tag: &Reference, sent: &Manifest) -> Result<Published, PublishError> {
         let manifest = annotated(sent, &self.annotations(image));
         // Layers take their time: somebody may have been faster.
-        if self.remote_cache.look(tag)?.is_none() {
+        if self.remote_cache.look_up(tag)?.is_none() {
             self.remote_cache.registry().put_manifest(tag, &manifest)?;
         }
-        self.remote_cache.look(tag)?.ok_or_else(|| PublishError::Lost(tag.clone()))
+        self.remote_cache.look_up(tag)?.ok_or_else(|| PublishError::Lost(tag.clone()))
     }
 
     fn annotations(&self, image: &str) -> BTreeMap<String, String> {

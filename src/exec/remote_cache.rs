@@ -114,7 +114,7 @@ impl RemoteCache {
         if let Some(known) = self.found.lock().get(&asked) {
             return lookup(known.clone());
         }
-        match self.look(&tag) {
+        match self.look_up(&tag) {
             Ok(found) => {
                 self.found.lock().insert(asked, found.clone());
                 lookup(found)
@@ -133,7 +133,7 @@ impl RemoteCache {
     ///
     /// # Errors
     /// When the registry does not say: that is not an absence.
-    pub fn look(&self, tag: &Reference) -> Result<Option<Published>, RegistryError> {
+    pub fn look_up(&self, tag: &Reference) -> Result<Option<Published>, RegistryError> {
         if self.registry.head(tag)?.is_none() {
             return Ok(None);
         }

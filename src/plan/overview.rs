@@ -57,7 +57,7 @@ pub struct Overview {
 }
 
 /// Has the engine say at once which of the newest results it has, for all questions that follow.
-pub fn take_stock(session: &Session, synced: &Synced) {
+pub fn ask_newest_results(session: &Session, synced: &Synced) {
     if synced.engine.is_err() {
         return;
     }
@@ -139,8 +139,8 @@ fn own_first(session: &Session, name: &str, tags: BTreeSet<String>) -> Vec<Strin
 /// The image of the repository or the reference that the target's stage stands on.
 fn stands_on(session: &Session, name: &str) -> Option<String> {
     let image = session.image(name)?;
-    let ground = outline(&session.db, image).as_ref().ok()?.ground.clone()?;
+    let root_base = outline(&session.db, image).as_ref().ok()?.root_base.clone()?;
     let inside = &bases(&session.db, image).inside;
-    let edge = inside.iter().find(|edge| edge.reference == ground.reference);
-    Some(edge.map_or(ground.reference, |edge| edge.base.clone()))
+    let edge = inside.iter().find(|edge| edge.reference == root_base.reference);
+    Some(edge.map_or(root_base.reference, |edge| edge.base.clone()))
 }

@@ -20,7 +20,7 @@ pub struct Outline {
     /// Bases, as far as they are known without triggers.
     pub bases: Vec<OutsideBase>,
     /// What the target's own stage stands on in the end; `None` for `scratch`.
-    pub ground: Option<OutsideBase>,
+    pub root_base: Option<OutsideBase>,
     /// `ONBUILD` triggers of the image: what those built on it run first.
     pub triggers: Vec<String>,
 }
@@ -31,8 +31,8 @@ pub fn outline(db: &dyn Db, image: Image) -> Result<Outline, Vec<Problem>> {
     let parsed = parse(db, image)?;
     let recipe = resolve_with(db, image, &parsed, Inherited::default())?;
     let base = |base: &BaseUse| base_of(db, image, base);
-    let ground = ground(&recipe).and_then(|place| recipe.bases.get(place)).map(base);
-    Ok(Outline { bases: recipe.bases.iter().map(base).collect(), ground, triggers: recipe.triggers })
+    let root_base = root_base(&recipe).and_then(|place| recipe.bases.get(place)).map(base);
+    Ok(Outline { bases: recipe.bases.iter().map(base).collect(), root_base, triggers: recipe.triggers })
 }
 
 /// A base as one outside the repository.
@@ -46,7 +46,7 @@ pub(super) fn base_of(db: &dyn Db, image: Image, base: &BaseUse) -> OutsideBase 
 }
 
 /// The base below the target's stage and the stages it builds on.
-fn ground(recipe: &Recipe) -> Option<usize> {
+fn root_base(recipe: &Recipe) -> Option<usize> {
     let mut stage = recipe.stages.iter().find(|stage| stage.index == recipe.target.index)?;
     loop {
         match stage.base {
@@ -144,23 +144,23 @@ fn brings<'db>(db: &'db dyn Db, base: &OutsideBase) -> Option<&'db Brings> {
 /// in a circle must reach the search for cycles, which comes later.
 fn environment_of(db: &dyn Db, user: Image, base: &OutsideBase) -> Option<BTreeMap<String, String>> {
     let mut chain: Vec<(Image, &Outline)> = Vec::new();
-    let (mut at, mut ground) = (user, Some(base));
+    let (mut at, mut root_base) = (user, Some(base));
     let mut environment = loop {
-        let Some(base) = ground else { break BTreeMap::new() };
+        let Some(base) = root_base else { break BTreeMap::new() };
         match names::find(db, at, &base.reference) {
             Found::Outside => break brings(db, base)?.environment.clone(),
             Found::Image(image) if chain.iter().any(|(seen, _)| *seen == image) => return None,
             Found::Image(image) => {
                 let outline = outline(db, image).as_ref().ok()?;
                 chain.push((image, outline));
-                (at, ground) = (image, outline.ground.as_ref());
+                (at, root_base) = (image, outline.root_base.as_ref());
             }
         }
     };
     for (image, outline) in chain.into_iter().rev() {
         let mut inherited = Inherited { triggers: triggers(db, image, outline), ..Inherited::default() };
-        if let Some(ground) = &outline.ground {
-            inherited.environments.insert(ground.reference.clone(), environment);
+        if let Some(root_base) = &outline.root_base {
+            inherited.environments.insert(root_base.reference.clone(), environment);
         }
         let parsed = parse(db, image).ok()?;
         environment = resolve::environment(&parsed, &request(db, image, inherited))?;

@@ -112,7 +112,7 @@ pub(crate) fn set_outside(
 ) -> bool {
     let wanted = wanted(session, order);
     let new = wanted.iter().filter(|base| !answers.contains_key(*base)).cloned().collect();
-    answers.extend(session.upstream.look(&*session.executor.default_engine(), &new));
+    answers.extend(session.upstream.resolve(&*session.executor.default_engine(), &new));
     let mut outside = session.workspace().outside(&session.db).clone();
     for (base, answer) in answers.iter().filter(|(base, _)| wanted.contains(*base)) {
         // Nobody could say, perhaps for want of an engine: what was known is believed.

@@ -63,7 +63,7 @@ pub(super) fn ask(
         if let Some(has) = &has {
             default_engine.know(ids, has);
         }
-        let outside = upstream.look(&*default_engine.engine, wanted);
+        let outside = upstream.resolve(&*default_engine.engine, wanted);
         let mut all: BTreeMap<String, Inventory> =
             has.map(|has| (default_engine.name.clone(), has)).into_iter().collect();
         for answer in asked {

@@ -146,7 +146,7 @@ impl Session {
         };
         let git_sources = GitSources::new(&located.root, &state, &environment, lookups.offline, tree);
         // Without the lock somebody else may be writing to the file, and it stays as it is.
-        let ledger = if exclusive { Ledger::open(&state) } else { Ledger::look(&state) };
+        let ledger = if exclusive { Ledger::open(&state) } else { Ledger::open_read_only(&state) };
         let ledger = Arc::new(ledger.map_err(trouble)?);
         let evidence = EvidenceStore::new(state.sub("evidence"));
         let repositories = project::repositories(&project);

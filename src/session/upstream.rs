@@ -187,7 +187,7 @@ impl Upstream {
     }
 
     /// Looks at some bases, several at once.
-    pub fn look(
+    pub fn resolve(
         &self,
         engine: &dyn Engine,
         wanted: &BTreeSet<OutsideBase>,

@@ -91,7 +91,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the file is there and cannot be read.
-    pub fn look(folder: &StateFolder) -> std::io::Result<Self> {
+    pub fn open_read_only(folder: &StateFolder) -> std::io::Result<Self> {
         Self::read(folder).map(|(ledger, _)| ledger)
     }
 

@@ -103,7 +103,7 @@ pub fn walk(
         if matches!(name, b"." | b"..") {
             continue;
         }
-        let Some(found) = look(folder, name, join(path, name), overlay)? else { continue };
+        let Some(found) = compare(folder, name, join(path, name), overlay)? else { continue };
         let is_folder = found.entry.is_folder();
         let path = found.entry.path.clone();
         all.insert(path.clone(), found);
@@ -115,7 +115,7 @@ pub fn walk(
     Ok(())
 }
 
-fn look(folder: &OwnedFd, name: &[u8], path: Vec<u8>, overlay: Option<Rung>) -> io::Result<Option<Found>> {
+fn compare(folder: &OwnedFd, name: &[u8], path: Vec<u8>, overlay: Option<Rung>) -> io::Result<Option<Found>> {
     let word = OsStr::from_bytes(name);
     let stat = statat(folder, word, AtFlags::SYMLINK_NOFOLLOW)?;
     let mut xattrs = BTreeMap::new();

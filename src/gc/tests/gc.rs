@@ -252,7 +252,7 @@ fn a_current_result_goes_only_when_asked_for_and_when_its_registry_has_it() {
     assert!(lab.engine.tags().contains_key("r.example/web:latest"), "nobody else has it");
     let mut session = lab.open().unwrap();
     let synced = ready::sync(&mut session, &[]).unwrap();
-    overview::take_stock(&session, &synced);
+    overview::ask_newest_results(&session, &synced);
     let images = overview::overview(&session, &synced, &verdicts::plan(&session, &synced, false));
     let standing: Vec<_> = images.iter().map(|image| (image.name.as_str(), image.standing)).collect();
     assert_eq!(

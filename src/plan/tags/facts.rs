@@ -42,7 +42,7 @@ pub fn gather(session: &Session, rules: &[&TagRule]) -> Facts {
     let variable = |name: &str| session.environment.get(OsStr::new(name)).and_then(|value| value.to_str());
     let by_git = |fact: &Fact| *fact == Fact::Branch || fact.names_commit();
     let git = match facts().any(by_git) || rules.iter().any(|rule| rule.when.is_some()) {
-        true => Git::look(session, rules, variable),
+        true => Git::read(session, rules, variable),
         false => Err(Missing::Git("it was not asked".into())),
     };
     let named = facts().filter_map(|fact| if let Fact::Env(name) = fact { Some(name) } else { None });
@@ -56,7 +56,7 @@ pub fn gather(session: &Session, rules: &[&TagRule]) -> Facts {
 }
 
 impl Git {
-    fn look<'e>(
+    fn read<'e>(
         session: &Session,
         rules: &[&TagRule],
         variable: impl Fn(&str) -> Option<&'e str>,

@@ -42,7 +42,7 @@ impl Lab {
             policy,
             own: false,
         };
-        let found = upstream.look(&self.engine, &BTreeSet::from([base.clone()]));
+        let found = upstream.resolve(&self.engine, &BTreeSet::from([base.clone()]));
         upstream.save().unwrap();
         (found[&base].clone(), self.registry.count("platform"), upstream.take_notes())
     }

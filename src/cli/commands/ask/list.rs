@@ -48,7 +48,7 @@ pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
         out::warning(format_args!("{error}"));
         out::warning(format_args!("what imk wrote down is believed; the engine may have lost some of it"));
     }
-    overview::take_stock(&session, &synced);
+    overview::ask_newest_results(&session, &synced);
     let plan = verdicts::plan(&session, &synced, false);
     let images = overview::overview(&session, &synced, &plan);
     // As after a plan: what was read and heard serves the next run.

@@ -62,7 +62,7 @@ pub fn run(global: &Global, args: &WhatIfArgs) -> Result<(), Failure> {
     };
     let state = locate::state(global, &located)?;
     let disk = Arc::new(DiskTree::open(&located.root, &state)?);
-    let ledger = Ledger::look(&state)?;
+    let ledger = Ledger::open_read_only(&state)?;
     let overrides = overrides::overrides(global);
     let asked = Asked { located: &located, named: global.file.is_some(), overrides: &overrides };
     let jobs = args.jobs.map_or_else(build::processors, usize::from);

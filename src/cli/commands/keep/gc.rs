@@ -47,7 +47,7 @@ pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
     let mut session = open::session(global, !args.dry_run, &Cancel::default())?;
     let all: Vec<String> = project::names(&session.project).into_iter().collect();
     let synced = synced::synced(global, &mut session, &all)?;
-    overview::take_stock(&session, &synced);
+    overview::ask_newest_results(&session, &synced);
     let plan = verdicts::plan(&session, &synced, false);
     synced::warn_unanswered(&session);
     removed_images::forget_gone(&session, &plan.keys).map_err(|why| synced::state_error(&session, &why))?;

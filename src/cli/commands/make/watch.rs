@@ -153,7 +153,7 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Looks at what is, and builds what is stale. True when it is to look again at once.
     fn round(&mut self, changed: &BTreeSet<PathBuf>) -> Result<bool, Failure> {
-        let looked = self.look();
+        let looked = self.open_round();
         let (session, synced) = match looked {
             Ok(looked) => looked,
             Err(RoundError::Fatal(failure)) => return Err(failure),
@@ -187,7 +187,7 @@ impl Watch<'_> {
     }
 
     /// Opens the repository and watches what counts in it.
-    fn look(&mut self) -> Result<(Session, Synced), RoundError> {
+    fn open_round(&mut self) -> Result<(Session, Synced), RoundError> {
         let cancel = self.stop.fresh();
         let opened = open::session_with(self.global, false, &cancel, &mut self.kept);
         let mut session = match opened {

@@ -91,8 +91,8 @@ fn one_registry(registry: &OciRegistry, credentials: &Credentials, host: &str, i
         Err(why) => Err(why),
     };
     let before = Timestamp::now();
-    let knock = match registry.ping(host) {
-        Ok(knock) => knock,
+    let ping = match registry.ping(host) {
+        Ok(ping) => ping,
         Err(error) => {
             let advice = "check the network, proxies and mirrors; `--offline` goes on with what is known";
             // Without its own registry nothing is published; without another's, what is known serves.
@@ -101,8 +101,8 @@ fn one_registry(registry: &OciRegistry, credentials: &Credentials, host: &str, i
         }
     };
     let after = Timestamp::now();
-    let tls = if knock.tls { "TLS" } else { "plain HTTP" };
-    let mut checks = vec![match (login, knock.status) {
+    let tls = if ping.tls { "TLS" } else { "plain HTTP" };
+    let mut checks = vec![match (login, ping.status) {
         (Err(why), _) => Check::warn(
             SECTION,
             format!("`{host}` answers over {tls}; {why}"),
@@ -115,7 +115,7 @@ fn one_registry(registry: &OciRegistry, credentials: &Credentials, host: &str, i
             "a registry answers with 200 or 401: is this one?",
         ),
     }];
-    let Ok(there) = rfc2822::parse(&knock.date).map(|date| date.timestamp()) else { return checks };
+    let Ok(there) = rfc2822::parse(&ping.date).map(|date| date.timestamp()) else { return checks };
     // HTTP tells whole seconds.
     let milliseconds = match (there.as_second(), before.as_second(), after.as_second()) {
         (there, before, _) if there < before => (there - before) * 1000,
