@@ -83,16 +83,16 @@ pub fn build(
     session: &mut Session,
     synced: &Synced,
     options: &BuildOptions,
-    tell: &Arc<dyn Fn(Event) + Send + Sync>,
+    report_event: &Arc<dyn Fn(Event) + Send + Sync>,
 ) -> Summary {
     let forced = if options.always { synced.targets.clone() } else { BTreeSet::new() };
     for name in &forced {
         inputs::invalidate(session, name);
     }
-    let told: Arc<Mutex<BTreeMap<String, Told>>> = Arc::default();
+    let reports: Arc<Mutex<BTreeMap<String, JobReport>>> = Arc::default();
     let share = session.share();
     let report = {
-        let (told, tell) = (Arc::clone(&told), Arc::clone(tell));
+        let (reports, report_event) = (Arc::clone(&reports), Arc::clone(report_event));
         let (jobserver, cancel) = (options.jobserver.clone(), session.executor.cancel.clone());
         move |name: &str, event: JobEvent| {
             match &event {
@@ -101,19 +101,19 @@ pub fn build(
                 | JobEvent::EngineUnreachable { .. }
                 | JobEvent::Publishing
                 | JobEvent::Yielded => {}
-                JobEvent::Found => told.lock().entry(name.to_owned()).or_default().found = true,
+                JobEvent::Found => reports.lock().entry(name.to_owned()).or_default().found = true,
                 JobEvent::Started(reasons) => {
                     // The build begins when this returns. One that was cancelled meanwhile ends at once.
                     let turn = jobserver.as_ref().and_then(|jobserver| jobserver.turn(&cancel));
-                    let mut told = told.lock();
-                    let told = told.entry(name.to_owned()).or_default();
-                    told.built = Some(reasons.clone());
-                    (told.turn, told.began) = (turn, Some(Instant::now()));
+                    let mut reports = reports.lock();
+                    let reports = reports.entry(name.to_owned()).or_default();
+                    reports.built = Some(reasons.clone());
+                    (reports.turn, reports.began) = (turn, Some(Instant::now()));
                 }
-                JobEvent::SameResult => told.lock().entry(name.to_owned()).or_default().same = true,
-                JobEvent::Reused(_) => told.lock().entry(name.to_owned()).or_default().reused = true,
+                JobEvent::SameResult => reports.lock().entry(name.to_owned()).or_default().same = true,
+                JobEvent::Reused(_) => reports.lock().entry(name.to_owned()).or_default().reused = true,
             }
-            tell(Event::Job(name.to_owned(), event));
+            report_event(Event::Job(name.to_owned(), event));
         }
     };
     session.executor.begin(Run {
@@ -137,7 +137,7 @@ pub fn build(
         caches: requirements::caches(session, &options.cache),
         report: Some(Arc::new(report)),
     });
-    let mut summary = demand(session, synced, options, tell, &told);
+    let mut summary = demand(session, synced, options, report_event, &reports);
     // The world was not as it was thought to be: once more, with that known.
     let mut rounds = Rounds::default();
     while !summary.interrupted {
@@ -146,11 +146,11 @@ pub fn build(
             break;
         }
         again.iter().for_each(|name| inputs::invalidate(session, name));
-        let later = demand(session, synced, options, tell, &told);
+        let later = demand(session, synced, options, report_event, &reports);
         summary.follow(later);
     }
     for (name, ending) in summary.give_up() {
-        tell(Event::Ended(name, ending, Duration::ZERO));
+        report_event(Event::Ended(name, ending, Duration::ZERO));
     }
     session.executor.release_pins();
     remember_results(session, &summary);
@@ -165,8 +165,8 @@ fn demand(
     session: &Session,
     synced: &Synced,
     options: &BuildOptions,
-    tell: &Arc<dyn Fn(Event) + Send + Sync>,
-    told: &Mutex<BTreeMap<String, Told>>,
+    report_event: &Arc<dyn Fn(Event) + Send + Sync>,
+    reports: &Mutex<BTreeMap<String, JobReport>>,
 ) -> Summary {
     let took = |name: &String| session.executor.ledger.newest_of(name).map(|record| record.took_ms);
     let mut known: Vec<u64> = synced.order.names.iter().filter_map(took).filter(|ms| *ms > 0).collect();
@@ -182,8 +182,8 @@ fn demand(
         targets: &synced.targets,
         options,
         tagging: tagging::tagging(session, synced),
-        told,
-        tell,
+        reports,
+        report_event,
     };
     // What is remembered or in the ledger needs no second thread; a pool is made when the first image does.
     let jobs = options.jobs.max(1);
@@ -263,7 +263,7 @@ fn secrets(session: &Session) -> BTreeMap<String, BTreeMap<String, Result<Secret
 
 /// What was told of a job while its query ran; nothing of one that was remembered.
 #[derive(Default)]
-struct Told {
+struct JobReport {
     built: Option<Vec<Reason>>,
     same: bool,
     reused: bool,
@@ -282,8 +282,8 @@ struct Work<'a> {
     targets: &'a BTreeSet<String>,
     options: &'a BuildOptions,
     tagging: Tagging,
-    told: &'a Mutex<BTreeMap<String, Told>>,
-    tell: &'a Arc<dyn Fn(Event) + Send + Sync>,
+    reports: &'a Mutex<BTreeMap<String, JobReport>>,
+    report_event: &'a Arc<dyn Fn(Event) + Send + Sync>,
 }
 
 impl Work<'_> {
@@ -354,9 +354,9 @@ impl Work<'_> {
             Ok(Ok(built)) => self.load(&name, built),
             _ => Ok(None),
         };
-        // Given back when all has been told, and however this ends.
-        let (_turn, began) = match self.told.lock().get_mut(&name) {
-            Some(told) => (told.turn.take(), told.began),
+        // Given back when all has been reported, and however this ends.
+        let (_turn, began) = match self.reports.lock().get_mut(&name) {
+            Some(reports) => (reports.turn.take(), reports.began),
             None => (None, None),
         };
         let took = began.unwrap_or(started).elapsed();
@@ -381,18 +381,18 @@ impl Work<'_> {
                     None
                 });
                 // At once, and before its pin goes: a result must never be without a name.
-                let is_new = self.told.lock().get(&name).is_some_and(|told| told.built.is_some());
+                let is_new = self.reports.lock().get(&name).is_some_and(|reports| reports.built.is_some());
                 let result = here.as_ref().unwrap_or(&built);
                 local_names::give(self.executor, &self.tagging, &name, result, is_new, &mut summary);
                 if !self.executor.ledger.knows(&built.key) {
                     self.executor.request_rerun(&name, Discrepancy::Unrecorded);
                 }
                 summary.results.insert(name.clone(), built);
-                let told = self.told.lock().remove(&name).unwrap_or_default();
-                let ending = match told.built {
-                    Some(reasons) => Ending::Built { reasons, same: told.same },
-                    None if told.found => Ending::Found,
-                    None if told.reused => Ending::Reused,
+                let reports = self.reports.lock().remove(&name).unwrap_or_default();
+                let ending = match reports.built {
+                    Some(reasons) => Ending::Built { reasons, same: reports.same },
+                    None if reports.found => Ending::Found,
+                    None if reports.reused => Ending::Reused,
                     None => Ending::Fresh,
                 };
                 (ending, schedule.done(&name))
@@ -410,11 +410,11 @@ impl Work<'_> {
         summary.endings.insert(name.clone(), ending.clone());
         drop((schedule, summary));
         if let Some(id) = id {
-            (self.tell)(Event::Result(name.clone(), id));
+            (self.report_event)(Event::Result(name.clone(), id));
         }
         // Another round tells how that one ends.
         if !matches!(ending, Ending::Failed(BuildError::BaseMissing(_))) {
-            (self.tell)(Event::Ended(name, ending, took));
+            (self.report_event)(Event::Ended(name, ending, took));
         }
         Some(newly_ready)
     }

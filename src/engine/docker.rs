@@ -63,7 +63,7 @@ impl DockerEngine {
 
 impl Engine for DockerEngine {
     fn identity(&self) -> Result<EngineIdentity, EngineError> {
-        Ok(self.known_from(&[Source::Recognized, Source::Told])?.identity)
+        Ok(self.known_from(&[Source::Recognized, Source::Answered])?.identity)
     }
 
     fn about(&self) -> Result<About, EngineError> {

@@ -12,8 +12,8 @@ pub struct Doubt {
 }
 
 /// Doubts in one line.
-pub(super) fn told(doubts: &BTreeSet<Doubt>) -> String {
-    let told: Vec<String> =
+pub(super) fn in_one_line(doubts: &BTreeSet<Doubt>) -> String {
+    let lines: Vec<String> =
         doubts.iter().map(|doubt| format!("`{}` is not confirmed: {}", doubt.about, doubt.why)).collect();
-    told.join("; ")
+    lines.join("; ")
 }

@@ -48,7 +48,7 @@ impl fmt::Display for PublishError {
             Self::Registry(error) => error.fmt(f),
             Self::Lost(name) => write!(f, "`{name}` was put into the registry and is not there now"),
             Self::Provisional(doubts) => {
-                write!(f, "its key is provisional, for {}", doubt::told(doubts))
+                write!(f, "its key is provisional, for {}", doubt::in_one_line(doubts))
             }
             Self::Overtaken => f.write_str(
                 "another machine published another result of the same inputs again while the first was being taken",

@@ -10,7 +10,7 @@ use crate::query::recipe::of_text;
 use crate::session::open::Session;
 use crate::source::git::GitStore;
 use crate::source::git::origin::{Origin, Start, Version};
-use crate::state::evidence::told;
+use crate::state::evidence::read_shown;
 
 /// Where a cause comes from that makes `image` stale, or made it so once; the cause of
 /// a stale image begins at the disk. `None` where git has nothing to say.
@@ -60,7 +60,7 @@ fn of_instruction(
 }
 
 fn of_file(git: &GitStore, path: &str, cause: &Reason, start: Start<'_>) -> Option<Origin> {
-    let [before, after] = [&cause.before, &cause.after].map(|it| told(it.as_deref()?));
+    let [before, after] = [&cause.before, &cause.after].map(|it| read_shown(it.as_deref()?));
     let executable = |mode: Option<u32>| mode.map(|mode| mode & 0o100 != 0);
     match after {
         // A mode that another umask made is no commit's.

@@ -63,7 +63,7 @@ impl FileEvidence {
 
 /// What a person was shown of a file, read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told<'a> {
+pub struct ShownFile<'a> {
     /// The first hexadecimal digits of its content's hash, or of a link's target's.
     pub hash: &'a str,
     /// Its permission bits; `None` for a link.
@@ -71,11 +71,11 @@ pub struct Told<'a> {
 }
 
 /// Reads what a reason says of a file; `None` for a folder, which has no content, and all else.
-pub fn told(shown: &str) -> Option<Told<'_>> {
+pub fn read_shown(shown: &str) -> Option<ShownFile<'_>> {
     match shown.split_once(' ')? {
         ("folder", _) => None,
-        ("link", hash) => Some(Told { hash, mode: None }),
-        (hash, mode) => Some(Told { hash, mode: Some(u32::from_str_radix(mode, 8).ok()?) }),
+        ("link", hash) => Some(ShownFile { hash, mode: None }),
+        (hash, mode) => Some(ShownFile { hash, mode: Some(u32::from_str_radix(mode, 8).ok()?) }),
     }
 }
 
@@ -238,10 +238,13 @@ mod tests {
     fn what_is_shown_of_a_file_can_be_read_back() {
         let shown = |list| files(list).files.first().map(FileEvidence::shown).unwrap_or_default();
         let file = shown(&[("a", "1")]);
-        assert_eq!(told(&file), Some(Told { hash: &ContentHash::of(b"1").short(8), mode: Some(0o644) }));
-        assert_eq!(told("link a1b2c3d4"), Some(Told { hash: "a1b2c3d4", mode: None }));
-        assert_eq!(told(&shown(&[("a", "")])), None);
-        assert_eq!(told("special"), None);
+        assert_eq!(
+            read_shown(&file),
+            Some(ShownFile { hash: &ContentHash::of(b"1").short(8), mode: Some(0o644) })
+        );
+        assert_eq!(read_shown("link a1b2c3d4"), Some(ShownFile { hash: "a1b2c3d4", mode: None }));
+        assert_eq!(read_shown(&shown(&[("a", "")])), None);
+        assert_eq!(read_shown("special"), None);
     }
 
     #[test]

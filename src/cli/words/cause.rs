@@ -4,7 +4,7 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::model::reason::{Code, Reason};
 use crate::source::git::origin::Origin;
-use crate::state::evidence::told;
+use crate::state::evidence::read_shown;
 
 /// A line longer than this is broken at `&&` before it is compared.
 const LONG: usize = 60;
@@ -39,7 +39,7 @@ fn values(reason: &Reason) -> Option<String> {
     let subject = &reason.subject;
     let (before, after) = (reason.before.as_deref(), reason.after.as_deref());
     match (reason.code, before, after) {
-        (Code::File, Some(before), Some(after)) => Some(match (told(before), told(after)) {
+        (Code::File, Some(before), Some(after)) => Some(match (read_shown(before), read_shown(after)) {
             (Some(old), Some(new)) if old.mode.is_some() == new.mode.is_some() && old.hash != new.hash => {
                 let (from, to) = shortest(old.hash, new.hash);
                 let modes = match (old.mode, new.mode) {
@@ -51,11 +51,11 @@ fn values(reason: &Reason) -> Option<String> {
             (Some(old), Some(new)) if old.hash == new.hash => return None,
             _ => format!("`{subject}` changed: {before} → {after}"),
         }),
-        (Code::File, None, Some(after)) => Some(told(after).map_or_else(
+        (Code::File, None, Some(after)) => Some(read_shown(after).map_or_else(
             || super::reason(reason),
             |new| format!("`{subject}` is new: {}", &new.hash[..4.min(new.hash.len())]),
         )),
-        (Code::File, Some(before), None) => Some(told(before).map_or_else(
+        (Code::File, Some(before), None) => Some(read_shown(before).map_or_else(
             || super::reason(reason),
             |old| format!("`{subject}` is gone: it was {}", &old.hash[..4.min(old.hash.len())]),
         )),

@@ -16,7 +16,7 @@ use crate::engine::{CachedIdentity, EngineError, EngineIdentity};
 impl DockerEngine {
     /// Who it is as far as that is known; asks when nothing is.
     pub(super) fn known(&self) -> Result<Known, EngineError> {
-        self.known_from(&[Source::Remembered, Source::Recognized, Source::Told])
+        self.known_from(&[Source::Remembered, Source::Recognized, Source::Answered])
     }
 
     /// Who it is, from one of these sources; asks when what is known is from another.
@@ -42,7 +42,7 @@ impl DockerEngine {
     /// what is to be built was worked out for that one.
     pub(super) fn confirmed(&self) -> Result<Known, EngineError> {
         let before = self.known()?;
-        let now = self.known_from(&[Source::Told])?;
+        let now = self.known_from(&[Source::Answered])?;
         let same = |known: &Known| {
             let EngineIdentity { id, builder, platform, .. } = known.identity.clone();
             (id, builder, platform)

@@ -36,7 +36,7 @@ pub(super) enum Source {
     /// As before, and it has all that was asked for.
     Recognized,
     /// It said so itself.
-    Told,
+    Answered,
 }
 
 impl Known {
@@ -78,7 +78,7 @@ pub(super) fn introduce(info: &SystemInfo, version: &SystemVersion, builder: Bui
         platform: format!("{os}/{architecture}"),
     };
     let images = info.images.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
-    Known { identity, images, source: Source::Told, mark: None }
+    Known { identity, images, source: Source::Answered, mark: None }
 }
 
 fn api_version(text: &str) -> (u32, u32) {

@@ -6,7 +6,7 @@
 
 /// What a CI system tells of a commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct CiRefs {
     /// The branch that is built.
     pub branch: Option<String>,
     /// Of a pull request: the branch it comes from, which may bear any name in somebody's fork.
@@ -110,20 +110,20 @@ const BUILD_NUMBERS: &[&str] = &[
 ];
 
 /// What CI tells of this commit; nothing of any other.
-pub fn told<'e>(commit: &str, variable: impl Fn(&str) -> Option<&'e str>) -> Told {
+pub fn refs<'e>(commit: &str, variable: impl Fn(&str) -> Option<&'e str>) -> CiRefs {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(str::to_owned);
     let Some(system) = SYSTEMS.iter().find(|system| variable(system.commit) == Some(commit)) else {
-        return Told::default();
+        return CiRefs::default();
     };
     let kind = set(system.kind);
     let of_kind = |wanted: &str| system.kind.is_empty() || kind.as_deref() == Some(wanted);
     let tag = set(system.tag).filter(|_| of_kind("tag"));
     if set(system.pull).is_some_and(|pull| pull != "false") {
-        return Told { source: set(system.source), ..Told::default() };
+        return CiRefs { source: set(system.source), ..CiRefs::default() };
     }
     // Where a tag is built, some tell its name as the branch too.
     let branch = set(system.branch).filter(|_| tag.is_none() && of_kind("branch"));
-    Told { branch, source: None, tag }
+    CiRefs { branch, source: None, tag }
 }
 
 /// The number of a build in CI.
@@ -142,7 +142,7 @@ mod tests {
         let pairs: Vec<(&str, &str)> =
             variables.split_whitespace().filter_map(|p| p.split_once('=')).collect();
         let variable = |name: &str| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        let Told { branch, source, tag } = told("c", variable);
+        let CiRefs { branch, source, tag } = refs("c", variable);
         let found = [branch, source, tag].map(|name| name.unwrap_or_else(|| "-".into()));
         assert_eq!(found.join(" "), expected, "{variables}");
     }

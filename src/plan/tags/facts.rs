@@ -30,7 +30,7 @@ pub struct Facts {
 struct Git {
     store: Arc<GitStore>,
     head: Head,
-    told: ci::Told,
+    ci_refs: ci::CiRefs,
     /// At the commit, or the one that CI builds.
     tags: Result<Vec<String>, Missing>,
     describe: Result<String, Missing>,
@@ -65,9 +65,9 @@ impl Git {
         let needs = |wanted: fn(&Fact) -> bool| rules.iter().any(|rule| rule.template.facts().any(wanted));
         let store = GitStore::open(&session.project.root).map_err(git)?;
         let head = head(session, &store).map_err(git)?;
-        let told = head.id.as_deref().map(|id| ci::told(id, variable)).unwrap_or_default();
+        let ci_refs = head.id.as_deref().map(|id| ci::refs(id, variable)).unwrap_or_default();
         let by_tag = rules.iter().any(|rule| rule.when.as_ref().is_some_and(|when| when.git_tag.is_some()));
-        let tags = match (&head.id, &told.tag) {
+        let tags = match (&head.id, &ci_refs.tag) {
             // A commit may have several tags, and CI builds one of them.
             (_, Some(tag)) => Ok(vec![tag.clone()]),
             (Some(id), None) if by_tag || needs(|f| matches!(f, Fact::GitTag | Fact::Semver(_))) => {
@@ -79,12 +79,12 @@ impl Git {
             Some(id) if needs(|fact| *fact == Fact::Describe) => store.describe(id).map_err(git),
             _ => Err(Missing::NoCommit),
         };
-        Ok(Self { store, head, told, tags, describe })
+        Ok(Self { store, head, ci_refs, tags, describe })
     }
 
     /// The branch that is built; a pull request is built for none.
     fn branch(&self) -> Option<&str> {
-        self.head.branch.as_deref().or(self.told.branch.as_deref())
+        self.head.branch.as_deref().or(self.ci_refs.branch.as_deref())
     }
 }
 
@@ -156,7 +156,7 @@ impl Facts {
             Fact::CommitTime => commit(git()?).and_then(|_| Ok(stamp(git()?.head.time))),
             Fact::Branch => {
                 let git = git()?;
-                let source = git.told.source.as_deref();
+                let source = git.ci_refs.source.as_deref();
                 git.branch().or(source).map(str::to_owned).ok_or(Missing::NoBranch)
             }
             Fact::Describe => git()?.describe.clone(),

@@ -28,22 +28,22 @@ pub struct Newest {
     pub in_registry: bool,
 }
 
-/// What engine and registry told.
+/// The answers of engine and registry.
 #[derive(Debug)]
-pub struct Told {
+pub struct NewestAnswer {
     /// The newest of both.
     pub newest: Option<Newest>,
-    /// Why the engine did not tell.
+    /// Why the engine did not answer.
     pub engine: Option<EngineError>,
-    /// Why the registry did not tell: it may have a newer one.
+    /// Why the registry did not answer: it may have a newer one.
     pub registry: Option<RegistryError>,
 }
 
 /// The newest tag of an image whose form is that of its templates with `{time}`, else the bare time.
 /// No registry is asked when nobody may be, and none for a name that nobody can push to.
-pub fn newest(session: &Session, synced: &Synced, name: &str) -> Told {
-    let mut told = Told { newest: None, engine: None, registry: None };
-    let Some(image) = session.project.images.get(name) else { return told };
+pub fn newest(session: &Session, synced: &Synced, name: &str) -> NewestAnswer {
+    let mut answer = NewestAnswer { newest: None, engine: None, registry: None };
+    let Some(image) = session.project.images.get(name) else { return answer };
     let repository = &image.repository;
     let forms = tagging::tagging(session, synced).forms(name);
     let time = |tag: &str| {
@@ -55,7 +55,7 @@ pub fn newest(session: &Session, synced: &Synced, name: &str) -> Told {
             let tag = tag_of(reference, repository)?;
             Some((time(tag)?, tag.to_owned(), true))
         })),
-        Err(error) => told.engine = Some(error),
+        Err(error) => answer.engine = Some(error),
     }
     let bare = |name: &reference::Reference| name.registry == HUB && name.repository.starts_with("library/");
     if !session.upstream.is_offline()
@@ -65,10 +65,10 @@ pub fn newest(session: &Session, synced: &Synced, name: &str) -> Told {
             Ok(tags) => {
                 found.extend(tags.into_iter().filter_map(|tag| Some((time(&tag)?, tag, false))));
             }
-            Err(error) => told.registry = Some(error),
+            Err(error) => answer.registry = Some(error),
         }
     }
-    told.newest = found.iter().max().map(|(time, tag, _)| {
+    answer.newest = found.iter().max().map(|(time, tag, _)| {
         let on = |engine: bool| found.iter().any(|it| (&it.1, it.2) == (tag, engine));
         Newest {
             reference: format!("{repository}:{tag}"),
@@ -77,7 +77,7 @@ pub fn newest(session: &Session, synced: &Synced, name: &str) -> Told {
             in_registry: on(false),
         }
     });
-    told
+    answer
 }
 
 impl Tagging {

@@ -13,7 +13,7 @@ use crate::engine::{Cancel, Engine, FakeEngine};
 use crate::model::hash::ContentHash;
 use crate::plan::ready;
 use crate::plan::tags::missing::Missing;
-use crate::plan::tags::newest::{self, Told};
+use crate::plan::tags::newest::{self, NewestAnswer};
 use crate::plan::tags::tagging;
 use crate::plan::tags::tagging::*;
 use crate::plan::verdicts::{self, Plan, Verdict};
@@ -138,7 +138,7 @@ impl Lab {
         names.iter().map(|name| name.strip_prefix(&format!("{image}:")).unwrap().to_owned()).collect()
     }
 
-    fn newest(&self, image: &str) -> Told {
+    fn newest(&self, image: &str) -> NewestAnswer {
         let mut session = self.open().unwrap();
         let synced = ready::sync(&mut session, &[]).unwrap();
         newest::newest(&session, &synced, image)

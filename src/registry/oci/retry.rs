@@ -17,8 +17,8 @@ pub(super) fn pause(retry: &Retry, tries: u32) -> Duration {
     doubled / 2 + (doubled / 2).mul_f64(chance as f64 / 1000.0)
 }
 
-/// What `Retry-After` asks for: seconds, or a date, which we compare with the server's own clock if it shows it.
-pub(super) fn told(headers: &HeaderMap) -> Option<Duration> {
+/// The wait that `Retry-After` asks for: seconds, or a date, which we compare with the server's own clock if it shows it.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
@@ -49,15 +49,15 @@ mod tests {
 
     #[test]
     fn a_registry_may_ask_for_seconds_or_until_a_date() {
-        assert_eq!(told(&headers(&[("retry-after", "7")])), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after(&headers(&[("retry-after", "7")])), Some(Duration::from_secs(7)));
         let date = headers(&[
             ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
             ("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT"),
         ]);
-        assert_eq!(told(&date), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after(&date), Some(Duration::from_secs(30)));
         let past = headers(&[("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT")]);
-        assert_eq!(told(&past), Some(Duration::ZERO));
-        assert_eq!(told(&headers(&[("retry-after", "soon")])), None);
-        assert_eq!(told(&headers(&[])), None);
+        assert_eq!(retry_after(&past), Some(Duration::ZERO));
+        assert_eq!(retry_after(&headers(&[("retry-after", "soon")])), None);
+        assert_eq!(retry_after(&headers(&[])), None);
     }
 }

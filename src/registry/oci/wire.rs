@@ -188,7 +188,7 @@ impl Wire {
             let (error, told) = match send(build(), patience).await {
                 Ok(response) if !is_trouble(response.status()) => return Ok(response),
                 Ok(response) => {
-                    let told = retry::told(response.headers());
+                    let told = retry::retry_after(response.headers());
                     (self.trouble(about, response, told).await, told)
                 }
                 Err(fault) if !fault.passing => return Err(RegistryError::unreachable(about, fault.why)),

@@ -45,7 +45,7 @@ pub(super) fn set(
     match below(folder, context.0) {
         Ok(path) => draft.context = path,
         Err(why) => {
-            drafts.lost(context.1, format!("the image `{name}`: its context {}", told(context.0, &why)));
+            drafts.lost(context.1, format!("the image `{name}`: its context {}", in_words(context.0, &why)));
             return false;
         }
     }
@@ -59,7 +59,7 @@ pub(super) fn set(
         Err(why) => {
             drafts.lost(
                 dockerfile.1,
-                format!("the image `{name}`: its Dockerfile {}", told(dockerfile.0, &why)),
+                format!("the image `{name}`: its Dockerfile {}", in_words(dockerfile.0, &why)),
             );
             return false;
         }
@@ -69,10 +69,10 @@ pub(super) fn set(
 
 /// Why a path below the Imagefile's folder is none; nothing when it is one.
 pub(super) fn leads_out(path: &str) -> Option<String> {
-    below("", path).err().map(|why| told(path, &why))
+    below("", path).err().map(|why| in_words(path, &why))
 }
 
-fn told(path: &str, why: &Elsewhere) -> String {
+fn in_words(path: &str, why: &Elsewhere) -> String {
     match why {
         Elsewhere::Remote => format!("`{path}` is not in the repository"),
         Elsewhere::Outside => format!("`{path}` is not below the Imagefile's folder"),

@@ -104,7 +104,7 @@ fn builds(session: &Session, args: &DiffArgs, before: &Record, after: &Record) -
     }
     match chain.causes.is_empty() {
         true => out::line("nothing that counts is different"),
-        false => teller.tell(&chain, "", ""),
+        false => teller.print(&chain, "", ""),
     }
     Ok(())
 }
@@ -157,7 +157,7 @@ fn revisions(
         if is_new(one) {
             out::line(format_args!("  is new"));
         } else if one.chain.images.len() == 1 || !one.chain.images.last().is_some_and(shown) {
-            teller.tell(&one.chain, "  ", "");
+            teller.print(&one.chain, "  ", "");
         }
     }
     for name in gone {

@@ -82,7 +82,7 @@ pub fn run(global: &Global, args: &WhyArgs) -> Result<(), Failure> {
         if args.all {
             for chain in &ways {
                 let below: String = chain.images.iter().skip(1).map(|image| format!("{image} ← ")).collect();
-                teller.tell(chain, "  ", &below);
+                teller.print(chain, "  ", &below);
             }
         }
     }
@@ -103,7 +103,7 @@ impl Teller<'_> {
     }
 
     /// A line for each cause, with the commit behind it and what changed line by line.
-    pub fn tell(&self, chain: &Chain, indent: &str, way: &str) {
+    pub fn print(&self, chain: &Chain, indent: &str, way: &str) {
         if chain.causes.is_empty() {
             out::line(format_args!("{indent}{way}{}", cause::first(&[], None)));
         }

@@ -53,7 +53,7 @@ pub fn run(global: &Global, args: &CleanArgs) -> Result<(), Failure> {
         clean::clean(&mut session, extent, planned).map_err(|why| synced::state_error(&session, &why))?
     };
     let would = if args.dry_run { "would be removed" } else { "removed" };
-    tell(&session, &cleaning, would);
+    print(&session, &cleaning, would);
     if args.images && chosen.is_none() && !cleaning.stays.is_empty() && !args.dry_run {
         out::warning(format_args!(
             "with the state gone imk does not know these images any more; `docker rmi` removes them"
@@ -62,7 +62,7 @@ pub fn run(global: &Global, args: &CleanArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn tell(session: &Session, cleaning: &Cleaning, would: &str) {
+fn print(session: &Session, cleaning: &Cleaning, would: &str) {
     let state = synced::shown_state(session);
     for file in &cleaning.state {
         out::line(format_args!("{state}/{} {would}, {}", file.name, quantity::size(file.size)));

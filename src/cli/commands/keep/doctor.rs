@@ -71,7 +71,7 @@ pub fn run(global: &Global, args: &DoctorArgs, command: &Command) -> Result<(), 
         let lines: Vec<_> = lines.collect();
         out::json(&json!({"checks": lines, "failed": failed, "warned": warned}));
     } else {
-        tell(&checks);
+        print(&checks);
         out::line(format_args!(
             "{failed} failed, {warned} to look at, {} fine",
             checks.len() - failed - warned
@@ -80,7 +80,7 @@ pub fn run(global: &Global, args: &DoctorArgs, command: &Command) -> Result<(), 
     if failed == 0 { Ok(()) } else { Err(Failure::silent(2)) }
 }
 
-fn tell(checks: &[Check]) {
+fn print(checks: &[Check]) {
     let width = checks.iter().map(|check| check.section.len()).max().unwrap_or_default();
     for check in checks {
         let colour = match check.level {

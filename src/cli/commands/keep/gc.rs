@@ -64,12 +64,12 @@ pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
     if args.json {
         out::json(&document(&session, &sweep, args.dry_run));
     } else {
-        tell(&session, &sweep, if args.dry_run { "would be removed" } else { "removed" });
+        print(&session, &sweep, if args.dry_run { "would be removed" } else { "removed" });
     }
     Ok(())
 }
 
-fn tell(session: &Session, sweep: &Sweep, would: &str) {
+fn print(session: &Session, sweep: &Sweep, would: &str) {
     let place = synced::shown_state(session);
     for (held, why) in &sweep.images {
         let (image, size, why) = (clean::image(held), clean::size(held), reason(*why));

@@ -128,7 +128,7 @@ pub struct Going<'a> {
     /// What is kept of it for the next run.
     pub keep: Keep,
     /// Is told what the display is told.
-    pub tell: Arc<dyn Fn(&Event) + Send + Sync>,
+    pub report: Arc<dyn Fn(&Event) + Send + Sync>,
     /// It is tried again when files change: then that is no failure, and nothing is said of it.
     pub retries: bool,
 }
@@ -137,8 +137,8 @@ impl<'a> Going<'a> {
     /// As `imk build` goes about it.
     pub fn new(global: &'a Global, args: &'a BuildArgs) -> Self {
         let jobs = args.jobs.map(usize::from);
-        let tell: Arc<dyn Fn(&Event) + Send + Sync> = Arc::new(|_| {});
-        Self { global, args, jobs, jobserver: None, keep: Keep::Everything, tell, retries: false }
+        let report: Arc<dyn Fn(&Event) + Send + Sync> = Arc::new(|_| {});
+        Self { global, args, jobs, jobserver: None, keep: Keep::Everything, report, retries: false }
     }
 }
 
@@ -188,8 +188,8 @@ pub fn go(
         (false, false) => args.progress,
     };
     let progress = Arc::new(Progress::new(how, args.trace, session.state().clone()));
-    let (shown, told, retries) = (Arc::clone(&progress), Arc::clone(&going.tell), going.retries);
-    let tell: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| {
+    let (shown, told, retries) = (Arc::clone(&progress), Arc::clone(&going.report), going.retries);
+    let report: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| {
         told(&event);
         let retried =
             matches!(&event, Event::Ended(_, Ending::Failed(error), _) if retries && is_passing(error));
@@ -208,7 +208,7 @@ pub fn go(
         source_date_epoch_seconds: source_date_epoch()?,
         jobserver: going.jobserver.clone(),
     };
-    let mut summary = run::build(session, synced, &options, &tell);
+    let mut summary = run::build(session, synced, &options, &report);
     if let Err(error) = going.keep.save(session) {
         out::warning(format_args!(
             "what imk learned could not be kept: {error}; the next run will be slower"

@@ -161,7 +161,7 @@ impl Watch<'_> {
                 if self.stop.is_asked() {
                     return Err(Failure::silent(130));
                 }
-                self.tell(failure);
+                self.print(failure);
                 return Ok(false);
             }
         };
@@ -241,7 +241,7 @@ impl Watch<'_> {
         let mut session = match opened {
             Ok(session) => session,
             Err(failure) => {
-                self.tell(failure);
+                self.print(failure);
                 return Ok(true);
             }
         };
@@ -249,7 +249,7 @@ impl Watch<'_> {
             Ok(synced) => synced,
             Err(failure) => {
                 self.kept = Some(session.leave());
-                self.tell(failure);
+                self.print(failure);
                 return Ok(true);
             }
         };
@@ -264,12 +264,12 @@ impl Watch<'_> {
             ..BuildArgs::default()
         };
         let shared = Arc::clone(&flying);
-        let tell = move |event: &Event| match event {
+        let report = move |event: &Event| match event {
             Event::Job(name, JobEvent::Started(_)) => drop(shared.lock().insert(name.clone())),
             Event::Ended(name, ..) => drop(shared.lock().remove(name)),
             Event::Job(..) | Event::Result(..) => {}
         };
-        let going = Going { tell: Arc::new(tell), retries: true, ..Going::new(self.global, &args) };
+        let going = Going { report: Arc::new(report), retries: true, ..Going::new(self.global, &args) };
         let waker = self.watcher.waker();
         let is_done = AtomicBool::new(false);
         let (outcome, changed) = std::thread::scope(|scope| {
@@ -316,7 +316,7 @@ impl Watch<'_> {
             // What failed is told already, or is told once.
             Err(failure) if failure.text.is_empty() => self.told = Some(Drawn::default()),
             Err(failure) => {
-                self.tell(failure);
+                self.print(failure);
                 return Ok(changed);
             }
         }
@@ -344,7 +344,7 @@ impl Watch<'_> {
     }
 
     /// Tells what is wrong, once.
-    fn tell(&mut self, failure: Failure) {
+    fn print(&mut self, failure: Failure) {
         self.is_first = false;
         if self.told.as_ref() != Some(&failure.text) {
             out::drawn(&failure.text);
