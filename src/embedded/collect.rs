@@ -18,7 +18,7 @@ use fs_err as fs;
 
 use super::config::Config;
 use super::layer::layers::Form;
-use super::store::{Shelf, Store};
+use super::store::{NoteKind, Store};
 use super::trouble::{During, Result};
 
 /// How long what a step made is kept for the next build.
@@ -32,28 +32,28 @@ pub fn collect(store: &Store) -> Result<u64> {
     let Some(_alone) = store.hold(true)? else { return Ok(0) };
     let mut blobs: BTreeSet<String> = BTreeSet::new();
     let mut layers: BTreeSet<String> = BTreeSet::new();
-    for id in store.names(Shelf::Images)? {
+    for id in store.names(NoteKind::Images)? {
         let config = store.read(&id).ok().and_then(|bytes| Config::parse(&bytes).ok());
         // An image whose configuration cannot be read cannot be judged: what it would need is not known.
         let Some(config) = config else { continue };
         layers.extend(config.diff_ids);
         blobs.insert(id);
     }
-    for key in store.names(Shelf::Steps)? {
-        match store.noted::<String>(Shelf::Steps, &key) {
-            Some(diff_id) if store.age(Shelf::Steps, &key) < RECENT => drop(layers.insert(diff_id)),
-            _ => store.forget(Shelf::Steps, &key)?,
+    for key in store.names(NoteKind::Steps)? {
+        match store.noted::<String>(NoteKind::Steps, &key) {
+            Some(diff_id) if store.age(NoteKind::Steps, &key) < RECENT => drop(layers.insert(diff_id)),
+            _ => store.forget(NoteKind::Steps, &key)?,
         }
     }
     for diff_id in &layers {
         blobs.insert(diff_id.clone());
-        let forms: Vec<Form> = store.noted(Shelf::Layers, diff_id).unwrap_or_default();
+        let forms: Vec<Form> = store.noted(NoteKind::Layers, diff_id).unwrap_or_default();
         blobs.extend(forms.into_iter().map(|form| form.digest));
     }
-    for shelf in [Shelf::Index, Shelf::Layers] {
-        for diff_id in store.names(shelf)? {
+    for kind in [NoteKind::Index, NoteKind::Layers] {
+        for diff_id in store.names(kind)? {
             if !layers.contains(&diff_id) {
-                store.forget(shelf, &diff_id)?;
+                store.forget(kind, &diff_id)?;
             }
         }
     }

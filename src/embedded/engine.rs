@@ -12,7 +12,7 @@ use super::images::{Image, Images, Note};
 use super::layer::layers::Layers;
 use super::push;
 use super::run::{Isolation, Runner};
-use super::store::{Shelf, Store};
+use super::store::{NoteKind, Store};
 use super::trouble::{Result, refused};
 use crate::engine::{
     About, BuildEvent, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo,
@@ -81,7 +81,7 @@ impl EmbeddedEngine {
     }
 
     fn info(&self, image: &Image, tags: Vec<String>) -> ImageInfo {
-        let note: Note = self.store.noted(Shelf::Images, &image.id).unwrap_or_default();
+        let note: Note = self.store.noted(NoteKind::Images, &image.id).unwrap_or_default();
         let pairs = image.config.list("Env");
         let pairs = pairs.iter().filter_map(|pair| pair.split_once('='));
         let layers = Layers::new(&self.store, &*self.registry);
@@ -117,7 +117,7 @@ impl Engine for EmbeddedEngine {
             place: format!("imk's own builder, with its images in `{}`", self.store.root().display()),
             api: "none".into(),
             time: String::new(),
-            images: self.store.names(Shelf::Images)?.len(),
+            images: self.store.names(NoteKind::Images)?.len(),
             store: "content store".into(),
         })
     }
@@ -126,8 +126,9 @@ impl Engine for EmbeddedEngine {
         if ids.is_empty() {
             return Ok(Inventory::new());
         }
-        let there =
-            |id: &&ImageId| self.store.noted::<Note>(Shelf::Images, &id.0).is_some() && self.store.has(&id.0);
+        let there = |id: &&ImageId| {
+            self.store.noted::<Note>(NoteKind::Images, &id.0).is_some() && self.store.has(&id.0)
+        };
         let mut inventory: Inventory =
             ids.iter().filter(there).map(|id| (id.clone(), BTreeSet::new())).collect();
         for (name, id) in self.with(|images| images.tags())? {
@@ -183,7 +184,7 @@ impl Engine for EmbeddedEngine {
     }
 
     fn untag(&self, reference: &str) -> Result<()> {
-        self.store.forget(Shelf::Names, &normalized(reference))
+        self.store.forget(NoteKind::Names, &normalized(reference))
     }
 
     fn remove(&self, id: &ImageId) -> Result<()> {
@@ -191,7 +192,7 @@ impl Engine for EmbeddedEngine {
         if let Some((name, _)) = tags.iter().find(|(_, other)| *other == id.0) {
             return refused(format!("removing {id}"), format!("it bears the name `{}`", familiar(name)));
         }
-        self.store.forget(Shelf::Images, &id.0)
+        self.store.forget(NoteKind::Images, &id.0)
     }
 
     fn containers(&self) -> Result<BTreeMap<ImageId, BTreeSet<String>>> {

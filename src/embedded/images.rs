@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::Config;
 use super::layer::layers::{Form, Layers, media_type};
-use super::store::Shelf;
+use super::store::NoteKind;
 use super::trouble::{Result, refusal, refused};
 use crate::registry::document::Document;
 use crate::registry::{Registry, by_digest};
@@ -62,22 +62,22 @@ impl<'a> Images<'a> {
     pub fn id(&self, reference: &str) -> Option<String> {
         let store = self.layers.store;
         if store.blob(reference).is_some() {
-            return store.noted::<Note>(Shelf::Images, reference).map(|_| reference.to_owned());
+            return store.noted::<Note>(NoteKind::Images, reference).map(|_| reference.to_owned());
         }
         let at = reference::parse(reference).ok()?;
         match &at.digest {
             // A digest goes before a tag.
             Some(digest) => {
                 let exact = by_digest(&at, digest).to_string();
-                store.noted(Shelf::Names, &exact)
+                store.noted(NoteKind::Names, &exact)
             }
-            None => store.noted(Shelf::Names, &reference::normalized(reference)),
+            None => store.noted(NoteKind::Names, &reference::normalized(reference)),
         }
     }
 
     fn load(&self, id: &str) -> Result<Option<Image>> {
         let store = self.layers.store;
-        if store.noted::<Note>(Shelf::Images, id).is_none() || !store.has(id) {
+        if store.noted::<Note>(NoteKind::Images, id).is_none() || !store.has(id) {
             return Ok(None);
         }
         let config =
@@ -88,24 +88,24 @@ impl<'a> Images<'a> {
     /// Keeps an image, whose layers are there.
     pub fn keep(&self, configuration: &[u8]) -> Result<String> {
         let id = self.layers.store.put(configuration)?;
-        let note: Note = self.layers.store.noted(Shelf::Images, &id).unwrap_or_default();
-        self.layers.store.note(Shelf::Images, &id, &note)?;
+        let note: Note = self.layers.store.noted(NoteKind::Images, &id).unwrap_or_default();
+        self.layers.store.note(NoteKind::Images, &id, &note)?;
         Ok(id)
     }
 
     /// Gives an image a name.
     pub fn name(&self, id: &str, name: &str) -> Result<()> {
-        self.layers.store.note(Shelf::Names, &reference::normalized(name), &id)
+        self.layers.store.note(NoteKind::Names, &reference::normalized(name), &id)
     }
 
     /// Remembers under which digest a registry has an image.
     pub fn seen_at(&self, id: &str, at: &Reference) -> Result<()> {
         let store = self.layers.store;
-        let mut note: Note = store.noted(Shelf::Images, id).unwrap_or_default();
+        let mut note: Note = store.noted(NoteKind::Images, id).unwrap_or_default();
         if note.digests.insert(at.to_string()) {
-            store.note(Shelf::Images, id, &note)?;
+            store.note(NoteKind::Images, id, &note)?;
         }
-        store.note(Shelf::Names, &at.to_string(), &id)
+        store.note(NoteKind::Names, &at.to_string(), &id)
     }
 
     /// Fetches what a registry says of an image for a platform: not its layers. `None` when there is no such image.
@@ -152,7 +152,7 @@ impl<'a> Images<'a> {
     /// The tags of all images: name and id.
     pub fn tags(&self) -> Result<Vec<(String, String)>> {
         let store = self.layers.store;
-        let names = store.names(Shelf::Names)?.into_iter().filter(|name| !name.contains('@'));
-        Ok(names.filter_map(|name| Some((name.clone(), store.noted(Shelf::Names, &name)?))).collect())
+        let names = store.names(NoteKind::Names)?.into_iter().filter(|name| !name.contains('@'));
+        Ok(names.filter_map(|name| Some((name.clone(), store.noted(NoteKind::Names, &name)?))).collect())
     }
 }

@@ -29,7 +29,7 @@ pub struct Store {
 
 /// A kind of note that the store keeps beside blobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shelf {
+pub enum NoteKind {
     /// Headers of a layer, by diff id.
     Index,
     /// Compressed forms of a layer and where they can be had, by diff id.
@@ -42,7 +42,7 @@ pub enum Shelf {
     Steps,
 }
 
-impl Shelf {
+impl NoteKind {
     /// Every kind.
     pub const ALL: [Self; 5] = [Self::Index, Self::Layers, Self::Images, Self::Names, Self::Steps];
 
@@ -59,7 +59,7 @@ impl Shelf {
 
 /// Held while a build or a collection runs; the system takes it back from whoever dies.
 #[derive(Debug)]
-pub struct Held(#[expect(dead_code, reason = "dropping it is what it is for")] fs::File);
+pub struct StoreLock(#[expect(dead_code, reason = "dropping it is what it is for")] fs::File);
 
 impl Store {
     /// A store in this folder, which is made when something is put there.
@@ -78,7 +78,7 @@ impl Store {
             return Ok(());
         }
         let make = || -> io::Result<()> {
-            let folders = Shelf::ALL.iter().map(|shelf| shelf.folder());
+            let folders = NoteKind::ALL.iter().map(|kind| kind.folder());
             for folder in folders.chain(["blobs/sha256", "drafts", "trees", "caches"]) {
                 fs::create_dir_all(self.root.join(folder))?;
             }
@@ -119,7 +119,7 @@ impl Store {
     }
 
     /// Holds the store together with other builds, or alone. `None` when it is wanted alone and somebody is in it.
-    pub fn hold(&self, alone: bool) -> Result<Option<Held>> {
+    pub fn hold(&self, alone: bool) -> Result<Option<StoreLock>> {
         self.prepare()?;
         let open = || {
             let file = fs::OpenOptions::new().create(true).append(true).open(self.root.join("lock"))?;
@@ -128,7 +128,7 @@ impl Store {
                 false => FlockOperation::LockShared,
             };
             match flock(&file, how) {
-                Ok(()) => Ok(Some(Held(file))),
+                Ok(()) => Ok(Some(StoreLock(file))),
                 Err(rustix::io::Errno::WOULDBLOCK) if alone => Ok(None),
                 Err(error) => Err(io::Error::from(error)),
             }
@@ -199,50 +199,50 @@ impl Store {
     }
 
     /// Keeps a note as JSON.
-    pub fn note(&self, shelf: Shelf, name: &str, value: &impl Serialize) -> Result<()> {
+    pub fn note(&self, kind: NoteKind, name: &str, value: &impl Serialize) -> Result<()> {
         self.prepare()?;
         let bytes = serde_json::to_vec(value).map_err(io::Error::other);
         bytes
-            .and_then(|bytes| self.place(&self.path(shelf, name), &bytes))
+            .and_then(|bytes| self.place(&self.path(kind, name), &bytes))
             .during(|| format!("writing a note of `{name}` into the image store"))
     }
 
     /// A note; `None` when there is none, or none that this version reads: then it is made again.
-    pub fn noted<T: DeserializeOwned>(&self, shelf: Shelf, name: &str) -> Option<T> {
-        serde_json::from_slice(&fs::read(self.path(shelf, name)).ok()?).ok()
+    pub fn noted<T: DeserializeOwned>(&self, kind: NoteKind, name: &str) -> Option<T> {
+        serde_json::from_slice(&fs::read(self.path(kind, name)).ok()?).ok()
     }
 
     /// A note that is of use once more: it counts as new.
-    pub fn used(&self, shelf: Shelf, name: &str) {
+    pub fn used(&self, kind: NoteKind, name: &str) {
         let now = std::time::SystemTime::now();
         // A note that looks old is made again, no more.
         let _ = fs::OpenOptions::new()
             .write(true)
-            .open(self.path(shelf, name))
+            .open(self.path(kind, name))
             .and_then(|file| file.into_parts().0.set_modified(now));
     }
 
     /// How long ago a note was written or of use.
-    pub fn age(&self, shelf: Shelf, name: &str) -> Duration {
-        let written = self.path(shelf, name).metadata().and_then(|data| data.modified()).ok();
+    pub fn age(&self, kind: NoteKind, name: &str) -> Duration {
+        let written = self.path(kind, name).metadata().and_then(|data| data.modified()).ok();
         written.and_then(|at| at.elapsed().ok()).unwrap_or_default()
     }
 
     /// Keeps bytes as they are.
-    pub fn place_bytes(&self, shelf: Shelf, name: &str, bytes: &[u8]) -> Result<()> {
+    pub fn place_bytes(&self, kind: NoteKind, name: &str, bytes: &[u8]) -> Result<()> {
         self.prepare()?;
-        self.place(&self.path(shelf, name), bytes)
+        self.place(&self.path(kind, name), bytes)
             .during(|| format!("writing a note of `{name}` into the image store"))
     }
 
     /// Bytes that were kept.
-    pub fn placed_bytes(&self, shelf: Shelf, name: &str) -> Option<Vec<u8>> {
-        fs::read(self.path(shelf, name)).ok()
+    pub fn placed_bytes(&self, kind: NoteKind, name: &str) -> Option<Vec<u8>> {
+        fs::read(self.path(kind, name)).ok()
     }
 
     /// Takes a note away; none is none.
-    pub fn forget(&self, shelf: Shelf, name: &str) -> Result<()> {
-        match fs::remove_file(self.path(shelf, name)) {
+    pub fn forget(&self, kind: NoteKind, name: &str) -> Result<()> {
+        match fs::remove_file(self.path(kind, name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(error).during(|| format!("removing `{name}` from the image store"))
             }
@@ -251,10 +251,10 @@ impl Store {
     }
 
     /// The names of all notes of a kind.
-    pub fn names(&self, shelf: Shelf) -> Result<Vec<String>> {
+    pub fn names(&self, kind: NoteKind) -> Result<Vec<String>> {
         let read = || -> io::Result<Vec<String>> {
             let mut names = Vec::new();
-            for entry in fs::read_dir(self.root.join(shelf.folder()))? {
+            for entry in fs::read_dir(self.root.join(kind.folder()))? {
                 names.extend(entry?.file_name().to_str().and_then(unescaped));
             }
             names.sort();
@@ -266,8 +266,8 @@ impl Store {
         }
     }
 
-    fn path(&self, shelf: Shelf, name: &str) -> PathBuf {
-        self.root.join(shelf.folder()).join(escaped(name))
+    fn path(&self, kind: NoteKind, name: &str) -> PathBuf {
+        self.root.join(kind.folder()).join(escaped(name))
     }
 
     fn place(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -32,7 +32,7 @@ pub struct Reader {
 
 /// An image that is built on another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct User {
+pub struct Dependent {
     /// The image.
     pub image: String,
     /// The way down to the base, which comes last; two names when it is named itself.
@@ -125,7 +125,7 @@ impl<'a> Reading<'a> {
 }
 
 /// The images built on a base, nearest first.
-pub fn users(session: &Session, synced: &Synced, base: &str) -> Vec<User> {
+pub fn dependents(session: &Session, synced: &Synced, base: &str) -> Vec<Dependent> {
     let mut ways: BTreeMap<&str, Vec<String>> = BTreeMap::from([(base, vec![base.to_owned()])]);
     let mut users = Vec::new();
     // In building order every base is settled before its users are asked.
@@ -136,7 +136,7 @@ pub fn users(session: &Session, synced: &Synced, base: &str) -> Vec<User> {
         let way: Vec<String> = std::iter::once(name).chain(way).cloned().collect();
         ways.insert(name, way.clone());
         let by = names_base(session, name, &way[1]);
-        users.push(User { image: name.clone(), way, by });
+        users.push(Dependent { image: name.clone(), way, by });
     }
     users.sort_by_key(|user| user.way.len());
     users

@@ -3,7 +3,7 @@
 //! The truth about finished builds. A line is on the disk before its build
 //! counts as done; a line that is torn or not as it was written (each ends with a check
 //! of itself) is passed over. Of an image that is gone from the Imagefile the results stay, without
-//! their history: see `ledger/gone.rs`. Knows nothing of queries; whether the engine still has an image
+//! their history: see `ledger/removed_images.rs`. Knows nothing of queries; whether the engine still has an image
 //! is asked elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,10 +16,10 @@ use super::folder::StateFolder;
 use crate::model::hash::ContentHash;
 use crate::state::seal;
 
-pub mod gone;
 mod record;
+pub mod removed_images;
 
-use record::{FILE, Gone, Line, Publication};
+use record::{FILE, Line, Publication, RemovedImage};
 pub use record::{Record, now};
 
 /// How many builds of one image the ledger remembers when it is compacted.
@@ -45,7 +45,7 @@ enum Mend {
 struct State {
     records: Vec<Record>,
     /// Results of images that are gone from the Imagefile.
-    gone: Vec<Record>,
+    removed: Vec<Record>,
     /// Index of the newest record of a key on an engine.
     by_key: BTreeMap<(ContentHash, String), usize>,
     /// Index of the newest record of an image on an engine.
@@ -106,7 +106,7 @@ impl Ledger {
             match Line::read(line, unsealed) {
                 Some(Line::Built(record)) => state.add(record),
                 Some(Line::Published(publication)) => drop(state.note_published(&publication)),
-                Some(Line::Gone(gone)) => state.gone.push(gone.into()),
+                Some(Line::Removed(removed)) => state.removed.push(removed.into()),
                 None => {}
             }
         }
@@ -130,7 +130,7 @@ impl Ledger {
     pub fn lookup(&self, key: &ContentHash, engine: &str) -> Option<Record> {
         let state = self.state();
         let known = state.by_key.get(&(*key, engine.to_owned())).map(|index| &state.records[*index]);
-        let gone = || state.gone.iter().rev().find(|record| record.key == *key && record.engine == engine);
+        let gone = || state.removed.iter().rev().find(|record| record.key == *key && record.engine == engine);
         known.or_else(gone).cloned()
     }
 
@@ -146,14 +146,14 @@ impl Ledger {
     pub fn knows(&self, key: &ContentHash) -> bool {
         let state = self.state();
         let mut of_key = state.by_key.range((*key, String::new())..);
-        of_key.next().is_some_and(|((of, _), _)| of == key) || state.gone.iter().any(|it| it.key == *key)
+        of_key.next().is_some_and(|((of, _), _)| of == key) || state.removed.iter().any(|it| it.key == *key)
     }
 
     /// Whether an image was recorded with this id. The newest of its records is looked at first.
     pub fn has_id(&self, image: &str, id: &str) -> bool {
         self.newest_of(image).is_some_and(|record| record.id == id)
             || self.newest(|record| record.id == id).is_some()
-            || self.state().gone.iter().any(|record| record.id == id)
+            || self.state().removed.iter().any(|record| record.id == id)
     }
 
     /// The newest build of an image, on whatever engine.
@@ -298,23 +298,23 @@ impl Ledger {
 
     /// Replaces the whole file by these records, and the results of images that are gone.
     fn rewrite(&self, kept: Vec<Record>) -> std::io::Result<()> {
-        let gone = self.state().gone.clone();
-        self.write(kept, gone)
+        let removed = self.state().removed.clone();
+        self.write(kept, removed)
     }
 
-    fn write(&self, kept: Vec<Record>, gone: Vec<Record>) -> std::io::Result<()> {
+    fn write(&self, kept: Vec<Record>, removed: Vec<Record>) -> std::io::Result<()> {
         self.folder.replace_with(FILE, true, |file| {
             let mut file = BufWriter::new(file);
             for record in &kept {
                 file.write_all(&seal::seal_line(&serde_json::to_vec(record)?))?;
             }
-            for record in &gone {
-                file.write_all(&seal::seal_line(&serde_json::to_vec(&Gone::from(record))?))?;
+            for record in &removed {
+                file.write_all(&seal::seal_line(&serde_json::to_vec(&RemovedImage::from(record))?))?;
             }
             file.flush()
         })?;
         let mut state = self.state();
-        *state = State { gone, ..State::default() };
+        *state = State { removed, ..State::default() };
         for record in kept {
             state.add(record);
         }

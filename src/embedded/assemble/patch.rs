@@ -14,7 +14,7 @@ use crate::embedded::layer::layers::Layers;
 use crate::embedded::layer::scan;
 use crate::embedded::layer::view::{Origin, View, resolve};
 use crate::embedded::layer::writer::LayerWriter;
-use crate::embedded::store::{Shelf, Store};
+use crate::embedded::store::{NoteKind, Store};
 use crate::embedded::trouble::{During, Result, refusal, refused};
 use crate::model::hash::{ContentHash, FieldHasher};
 
@@ -165,7 +165,7 @@ impl<'v> Patch<'v> {
             }
         }
         let written = layer.keep(store)?;
-        store.note(Shelf::Steps, &key.to_string(), &written.diff_id)?;
+        store.note(NoteKind::Steps, &key.to_string(), &written.diff_id)?;
         Ok((Some(written.diff_id), false))
     }
 
@@ -238,11 +238,11 @@ pub fn describe(entry: &Entry, hasher: &mut FieldHasher) {
 
 /// The layer that a step led to, if it is still there.
 pub fn known(store: &Store, key: &ContentHash) -> Option<String> {
-    let diff_id: String = store.noted(Shelf::Steps, &key.to_string())?;
+    let diff_id: String = store.noted(NoteKind::Steps, &key.to_string())?;
     if !store.has(&diff_id) || scan::kept_index(store, &diff_id).is_none() {
         return None;
     }
-    store.used(Shelf::Steps, &key.to_string());
+    store.used(NoteKind::Steps, &key.to_string());
     Some(diff_id)
 }
 

@@ -14,7 +14,7 @@ use super::compress::{self, Encoding};
 use super::index::Index;
 use super::scan;
 use super::view::{Origin, View};
-use crate::embedded::store::{Shelf, Store};
+use crate::embedded::store::{NoteKind, Store};
 use crate::embedded::trouble::{During, Result, refusal, refused};
 use crate::registry::Registry;
 use crate::registry::digest::Sum;
@@ -63,7 +63,7 @@ impl<'a> Layers<'a> {
 
     /// The compressed forms of a layer that are known.
     pub fn forms(&self, diff_id: &str) -> Vec<Form> {
-        self.store.noted(Shelf::Layers, diff_id).unwrap_or_default()
+        self.store.noted(NoteKind::Layers, diff_id).unwrap_or_default()
     }
 
     /// Remembers a compressed form.
@@ -74,7 +74,7 @@ impl<'a> Layers<'a> {
         }
         forms.retain(|known| known.digest != form.digest || known.from != form.from);
         forms.push(form);
-        self.store.note(Shelf::Layers, diff_id, &forms)
+        self.store.note(NoteKind::Layers, diff_id, &forms)
     }
 
     /// The headers of a layer; it is fetched if that is what it takes.

@@ -10,7 +10,7 @@ use tar::EntryType;
 
 use super::index::{Entry, Index, Kind, join, name, parent};
 use super::tarball::{self, Head, Tarball};
-use crate::embedded::store::{Shelf, Store};
+use crate::embedded::store::{NoteKind, Store};
 use crate::embedded::trouble::Result;
 use crate::model::hash::ContentHash;
 
@@ -25,12 +25,12 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// Keeps the index of a layer.
 pub fn keep_index(store: &Store, diff_id: &str, index: &Index) -> Result<()> {
-    store.place_bytes(Shelf::Index, diff_id, &index.to_bytes())
+    store.place_bytes(NoteKind::Index, diff_id, &index.to_bytes())
 }
 
 /// The index of a layer, if it was ever made.
 pub fn kept_index(store: &Store, diff_id: &str) -> Option<Index> {
-    Index::from_bytes(&store.placed_bytes(Shelf::Index, diff_id)?)
+    Index::from_bytes(&store.placed_bytes(NoteKind::Index, diff_id)?)
 }
 
 /// A kept index, shared.

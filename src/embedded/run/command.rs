@@ -16,7 +16,7 @@ use crate::embedded::assemble::plan;
 use crate::embedded::assemble::users::Users;
 use crate::embedded::layer::index::{Entry, Kind as EntryKind};
 use crate::embedded::layer::view::View;
-use crate::embedded::store::Shelf;
+use crate::embedded::store::NoteKind;
 use crate::embedded::trouble::{Result, refusal, refused};
 use crate::engine::{BuildEvent, BuildFailure, EngineError};
 use crate::model::hash::{ContentHash, FieldHasher};
@@ -96,7 +96,7 @@ impl Build<'_> {
         let job = self.job(here, rung, (words, environment), (folder, &user), network, mounts)?;
         let layer = self.execute(job, id)?;
         let store = self.runner.store();
-        store.note(Shelf::Steps, &key.to_string(), &layer.as_deref().unwrap_or(NOTHING))?;
+        store.note(NoteKind::Steps, &key.to_string(), &layer.as_deref().unwrap_or(NOTHING))?;
         drop(locks);
         Ok(Outcome { layer, cached: false })
     }
@@ -106,9 +106,9 @@ impl Build<'_> {
             return None;
         }
         let store = self.runner.store();
-        match store.noted::<String>(Shelf::Steps, &key.to_string()) {
+        match store.noted::<String>(NoteKind::Steps, &key.to_string()) {
             Some(nothing) if nothing == NOTHING => {
-                store.used(Shelf::Steps, &key.to_string());
+                store.used(NoteKind::Steps, &key.to_string());
                 Some(nothing)
             }
             _ => known(store, key),

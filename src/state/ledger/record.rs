@@ -1,4 +1,4 @@
-//! Lines of the ledger: a build, where its result was published, a result of an image that is gone.
+//! Lines of the ledger: a build, where its result was published, a result of an image that is removed.
 //!
 //! Knows how a line is written and read, not which lines there are.
 
@@ -83,7 +83,7 @@ pub(super) struct Publication {
 pub(super) enum Line {
     Built(Record),
     Published(Publication),
-    Gone(Gone),
+    Removed(RemovedImage),
 }
 
 impl Line {
@@ -96,9 +96,10 @@ impl Line {
 
 /// A result of an image that is gone, as a line of the file.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Gone {
-    /// The image's name at the time.
-    gone: String,
+pub(super) struct RemovedImage {
+    /// The image's name at the time. A line is known by this word.
+    #[serde(rename = "gone")]
+    image: String,
     key: ContentHash,
     engine: String,
     id: String,
@@ -108,10 +109,10 @@ pub(super) struct Gone {
     published: Option<String>,
 }
 
-impl From<&Record> for Gone {
+impl From<&Record> for RemovedImage {
     fn from(record: &Record) -> Self {
         Self {
-            gone: record.image.clone(),
+            image: record.image.clone(),
             key: record.key,
             engine: record.engine.clone(),
             id: record.id.clone(),
@@ -122,18 +123,18 @@ impl From<&Record> for Gone {
     }
 }
 
-impl From<Gone> for Record {
-    fn from(gone: Gone) -> Self {
+impl From<RemovedImage> for Record {
+    fn from(removed: RemovedImage) -> Self {
         Self {
-            key: gone.key,
-            image: gone.gone,
-            engine: gone.engine,
-            id: gone.id,
-            content: gone.content,
-            at: gone.at,
+            key: removed.key,
+            image: removed.image,
+            engine: removed.engine,
+            id: removed.id,
+            content: removed.content,
+            at: removed.at,
             took_ms: 0,
             reasons: Vec::new(),
-            published: gone.published,
+            published: removed.published,
             same: false,
         }
     }

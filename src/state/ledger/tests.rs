@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::gone::health;
+use super::removed_images::health;
 use super::*;
 use crate::model::reason::Reason;
 

@@ -47,7 +47,7 @@ pub fn run(global: &Global, args: &WhoUsesArgs) -> Result<(), Failure> {
 }
 
 fn image(state: &TreeState, args: &WhoUsesArgs) -> Result<bool, Failure> {
-    let users = who_uses::users(&state.session, &state.synced, &args.what);
+    let users = who_uses::dependents(&state.session, &state.synced, &args.what);
     if args.json {
         out::json(&json!({"image": args.what, "users": users}));
     } else {
@@ -63,7 +63,7 @@ fn file(state: &TreeState, args: &WhoUsesArgs, path: &str) -> Result<bool, Failu
     let readers = Reading::new(&state.session, &state.synced).readers(path)?;
     if args.json {
         let with = readers.iter().map(|reader| {
-            let users = who_uses::users(&state.session, &state.synced, &reader.image);
+            let users = who_uses::dependents(&state.session, &state.synced, &reader.image);
             let users: Vec<String> = users.into_iter().map(|user| user.image).collect();
             json!({"image": reader.image, "read_by": reader.by, "users": users})
         });
@@ -81,7 +81,7 @@ fn file(state: &TreeState, args: &WhoUsesArgs, path: &str) -> Result<bool, Failu
     let direct = |name: &str| readers.iter().any(|reader| reader.image == name);
     let mut told: Vec<String> = Vec::new();
     for user in
-        readers.iter().flat_map(|reader| who_uses::users(&state.session, &state.synced, &reader.image))
+        readers.iter().flat_map(|reader| who_uses::dependents(&state.session, &state.synced, &reader.image))
     {
         if !direct(&user.image) && !told.contains(&user.image) {
             out::line(format_args!("{}", user.way.join(" ← ")));

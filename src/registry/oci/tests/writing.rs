@@ -209,7 +209,7 @@ fn a_blob_of_a_neighbour_is_taken_over_or_uploaded() {
 }
 
 /// A registry for attached documents: keeps whatever is put, and says whether it knows subjects.
-fn shelf(subjects: bool) -> Server {
+fn fake_registry(subjects: bool) -> Server {
     let kept: Mutex<std::collections::BTreeMap<String, Vec<u8>>> = Mutex::default();
     kept.lock().insert("/v2/app/manifests/1".into(), manifest("a"));
     Server::start(move |seen, _| {
@@ -270,14 +270,14 @@ fn attach_twice_and_look(server: &Server) {
 
 #[test]
 fn documents_are_found_where_the_registry_lists_them() {
-    let server = shelf(true);
+    let server = fake_registry(true);
     attach_twice_and_look(&server);
     assert_eq!(server.count("PUT /v2/app/manifests/sha256-"), 0);
 }
 
 #[test]
 fn documents_are_found_where_we_keep_the_list() {
-    let server = shelf(false);
+    let server = fake_registry(false);
     attach_twice_and_look(&server);
     assert_eq!(
         server.count("PUT /v2/app/manifests/sha256-"),

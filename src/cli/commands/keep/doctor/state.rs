@@ -55,7 +55,7 @@ pub(super) fn files(global: &Global, located: &Located) -> Vec<Check> {
             ));
         }
     }
-    checks.push(match ledger::gone::health(&folder) {
+    checks.push(match ledger::removed_images::health(&folder) {
         Ok((lines, 0)) => Check::ok(SECTION, format!("ledger: {lines} lines, all whole")),
         Ok((lines, broken)) => Check::warn(
             SECTION,

@@ -23,7 +23,7 @@ impl Ledger {
 
     /// The results that are left of images gone from the Imagefile, oldest first.
     pub fn left(&self) -> Vec<Record> {
-        self.state().gone.clone()
+        self.state().removed.clone()
     }
 
     /// Takes the history of some images away and keeps their results.
@@ -31,14 +31,14 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be written; nothing is changed then.
     pub fn forget(&self, images: &BTreeSet<String>) -> std::io::Result<()> {
-        let (mut kept, mut gone) = (self.records(), self.left());
+        let (mut kept, mut removed) = (self.records(), self.left());
         let before = kept.len();
         for record in kept.iter().filter(|record| images.contains(&record.image)) {
-            gone.retain(|old| old.engine != record.engine || old.id != record.id || old.key != record.key);
-            gone.push(record.clone());
+            removed.retain(|old| old.engine != record.engine || old.id != record.id || old.key != record.key);
+            removed.push(record.clone());
         }
         kept.retain(|record| !images.contains(&record.image));
-        if kept.len() == before { Ok(()) } else { self.write(kept, gone) }
+        if kept.len() == before { Ok(()) } else { self.write(kept, removed) }
     }
 
     /// Hands the history of an image over to the name that it has now.
@@ -58,11 +58,11 @@ impl Ledger {
     /// # Errors
     /// When the file cannot be written; nothing is changed then.
     pub fn drop_records(&self, drop: impl Fn(&Record) -> bool) -> std::io::Result<()> {
-        let (mut kept, mut gone) = (self.records(), self.left());
-        let before = kept.len() + gone.len();
+        let (mut kept, mut removed) = (self.records(), self.left());
+        let before = kept.len() + removed.len();
         kept.retain(|record| !drop(record));
-        gone.retain(|record| !drop(record));
-        if kept.len() + gone.len() == before { Ok(()) } else { self.write(kept, gone) }
+        removed.retain(|record| !drop(record));
+        if kept.len() + removed.len() == before { Ok(()) } else { self.write(kept, removed) }
     }
 }
 
