@@ -5,7 +5,7 @@
 //! no image that this repository does not know is left without a name, since an engine's clean-up
 //! takes those. Knows no templates: `tags` says which names a result should bear.
 
-use crate::build::summary::{Behind, Summary, Taken};
+use crate::build::summary::{OutdatedName, Summary, TakenName};
 use crate::engine::EngineError;
 use crate::exec::executor::Executor;
 use crate::plan::tags::tagging::Tagging;
@@ -27,7 +27,7 @@ pub(super) fn give(
     // What only a registry has is given its tags there, when it is pushed, or here, when it is fetched.
     // What is on an engine that is gone keeps those it has there.
     match executor.has(&built.id) {
-        Ok(false) => return summary.behind.extend(behind(executor, name, built, &names)),
+        Ok(false) => return summary.outdated_names.extend(behind(executor, name, built, &names)),
         Err(_) if !executor.pool().is_one() => return,
         _ => {}
     }
@@ -41,7 +41,7 @@ pub(super) fn give(
         let taken = make_way(executor, name, built, &tag);
         match taken.and_then(|taken| executor.tag(&built.id, &tag).map(|()| taken)) {
             Ok(taken) => {
-                summary.taken.extend(taken);
+                summary.taken_names.extend(taken);
                 if !is_new {
                     summary.retagged.insert(name.to_owned());
                 }
@@ -52,7 +52,12 @@ pub(super) fn give(
 }
 
 /// Sees to it that the image which bears a name has another one, if this repository does not know it.
-fn make_way(executor: &Executor, name: &str, built: &Built, tag: &str) -> Result<Option<Taken>, EngineError> {
+fn make_way(
+    executor: &Executor,
+    name: &str,
+    built: &Built,
+    tag: &str,
+) -> Result<Option<TakenName>, EngineError> {
     let node = executor.holder_or_default(&built.id)?;
     let Some(bearer) = node.engine.inspect(tag)? else { return Ok(None) };
     if bearer.id == built.id || executor.ledger.has_id(name, &bearer.id.0) {
@@ -67,16 +72,20 @@ fn make_way(executor: &Executor, name: &str, built: &Built, tag: &str) -> Result
         node.tag(&bearer.id, &other)?;
         kept_as = Some(other);
     }
-    Ok(Some(Taken { tag: tag.to_owned(), from: bearer.id, kept_as }))
+    Ok(Some(TakenName { tag: tag.to_owned(), from: bearer.id, kept_as }))
 }
 
 /// Which of these names another image bears on the default engine. State may have been lost since that was built, so
 /// the engine is asked and not the ledger.
-fn behind(executor: &Executor, name: &str, built: &Built, names: &[String]) -> Vec<Behind> {
+fn behind(executor: &Executor, name: &str, built: &Built, names: &[String]) -> Vec<OutdatedName> {
     let default = executor.default_engine();
     let on_other = |tag: &&String| {
         let bearer = default.inspect(tag).ok().flatten();
         bearer.is_some_and(|bearer| bearer.id != built.id)
     };
-    names.iter().filter(on_other).map(|tag| Behind { image: name.to_owned(), tag: tag.clone() }).collect()
+    names
+        .iter()
+        .filter(on_other)
+        .map(|tag| OutdatedName { image: name.to_owned(), tag: tag.clone() })
+        .collect()
 }

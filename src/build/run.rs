@@ -101,7 +101,7 @@ pub fn build(
                 | JobEvent::EngineUnreachable { .. }
                 | JobEvent::Publishing
                 | JobEvent::Yielded => {}
-                JobEvent::Found => reports.lock().entry(name.to_owned()).or_default().found = true,
+                JobEvent::AlreadyPublished => reports.lock().entry(name.to_owned()).or_default().found = true,
                 JobEvent::Started(reasons) => {
                     // The build begins when this returns. One that was cancelled meanwhile ends at once.
                     let turn = jobserver.as_ref().and_then(|jobserver| jobserver.turn(&cancel));
@@ -391,7 +391,7 @@ impl Work<'_> {
                 let reports = self.reports.lock().remove(&name).unwrap_or_default();
                 let ending = match reports.built {
                     Some(reasons) => Ending::Built { reasons, same: reports.same },
-                    None if reports.found => Ending::Found,
+                    None if reports.found => Ending::AlreadyPublished,
                     None if reports.reused => Ending::Reused,
                     None => Ending::Fresh,
                 };

@@ -40,7 +40,7 @@ pub enum Ending {
     /// An older result of the same inputs serves again.
     Reused,
     /// A registry has its result: another machine built it.
-    Found,
+    AlreadyPublished,
     /// It has no result.
     Failed(BuildError),
     /// It was not tried.
@@ -49,7 +49,7 @@ pub enum Ending {
 
 /// A name that was taken from an image which this repository does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct TakenName {
     /// The name.
     pub tag: String,
     /// The image that bore it.
@@ -61,7 +61,7 @@ pub struct Taken {
 /// A name that is on another image, an older result most of the time, because the current one is in a
 /// registry alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Behind {
+pub struct OutdatedName {
     /// The image of the repository.
     pub image: String,
     /// The name.
@@ -82,9 +82,9 @@ pub struct Summary {
     /// Tags that results were not given, and why not.
     pub skipped_tags: Vec<(String, Skipped)>,
     /// Names that images bore which this repository does not know.
-    pub taken: Vec<Taken>,
+    pub taken_names: Vec<TakenName>,
     /// Names that older results bear, because the current ones are in a registry alone.
-    pub behind: Vec<Behind>,
+    pub outdated_names: Vec<OutdatedName>,
     /// Tags that the engine refused.
     pub untagged: Vec<(String, EngineError)>,
     /// What became of each result at its registry.
@@ -118,8 +118,8 @@ impl Summary {
         let told: BTreeSet<_> = self.skipped_tags.drain(..).chain(later.skipped_tags).collect();
         self.skipped_tags = told.into_iter().collect();
         self.untagged.extend(later.untagged);
-        self.taken.extend(later.taken);
-        self.behind = later.behind;
+        self.taken_names.extend(later.taken_names);
+        self.outdated_names = later.outdated_names;
         self.publications.extend(later.publications);
         self.unpublished.extend(later.unpublished);
         self.unfetched.extend(later.unfetched);

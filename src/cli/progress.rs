@@ -136,7 +136,7 @@ impl Progress {
                     &format!("engine `{engine}` stopped answering, another one builds it ({why})"),
                 );
             }
-            Event::Job(_, JobEvent::SameResult | JobEvent::Found) => {}
+            Event::Job(_, JobEvent::SameResult | JobEvent::AlreadyPublished) => {}
             Event::Result(name, id) => jobs.entry(name).or_default().id = Some(id),
             Event::Ended(name, ending, took) => {
                 let job = jobs.entry(name.clone()).or_default();
@@ -183,7 +183,7 @@ impl Progress {
                 }
                 Ending::Failed(error) => ("**failed**", words::build_error(error)),
                 Ending::Skipped => ("skipped", String::new()),
-                Ending::Found => ("already published", String::new()),
+                Ending::AlreadyPublished => ("already published", String::new()),
                 Ending::Fresh if summary.retagged.contains(name) => ("retagged", String::new()),
                 Ending::Fresh => return None,
             };
@@ -200,7 +200,7 @@ impl Progress {
             Ending::Built { same: false, .. } => format!("built in {took}"),
             Ending::Built { same: true, .. } => format!("built in {took}, with the same result as before"),
             Ending::Failed(error) => format!("failed: {}", words::build_error(error)),
-            Ending::Found => "its registry has it".to_owned(),
+            Ending::AlreadyPublished => "its registry has it".to_owned(),
             Ending::Fresh | Ending::Reused | Ending::Skipped => return,
         };
         match self.how {

@@ -70,7 +70,7 @@ fn metadata(summary: &Summary) -> Value {
                 Some(Ending::Built { .. }) => "built",
                 _ if summary.retagged.contains(name) => "retagged",
                 Some(Ending::Reused) => "reused",
-                Some(Ending::Found) => "found",
+                Some(Ending::AlreadyPublished) => "found",
                 _ => "fresh",
             };
             let names = summary.names.get(name).map(Vec::as_slice).unwrap_or_default();

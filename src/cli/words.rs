@@ -6,7 +6,7 @@ pub mod rule;
 
 use std::collections::BTreeMap;
 
-use crate::build::summary::{Behind, Taken};
+use crate::build::summary::{OutdatedName, TakenName};
 use crate::engine::EngineError;
 use crate::model::reason::{Code, Reason};
 use crate::plan::tags::missing::Missing;
@@ -104,8 +104,8 @@ fn quoted(labels: &[String]) -> String {
 }
 
 /// That a name was taken from an image which is not known here.
-pub fn taken(taken: &Taken) -> String {
-    let Taken { tag, from, kept_as } = taken;
+pub fn taken(taken: &TakenName) -> String {
+    let TakenName { tag, from, kept_as } = taken;
     let kept =
         kept_as.as_ref().map_or(String::new(), |other| format!(", and that image is kept as `{other}`"));
     format!(
@@ -114,8 +114,8 @@ pub fn taken(taken: &Taken) -> String {
 }
 
 /// That a name is on an older result.
-pub fn behind(behind: &Behind) -> String {
-    let Behind { image, tag } = behind;
+pub fn behind(behind: &OutdatedName) -> String {
+    let OutdatedName { image, tag } = behind;
     format!(
         "`{tag}` is another image here, an older one perhaps: the current result is in its registry alone, and `imk pull {image}` fetches it"
     )

@@ -152,7 +152,7 @@ impl Executor {
 
     /// Another machine has built this key, and the registry has its result.
     fn found(&self, job: &BuildJob<'_>, published: &Published) -> Result<Built, BuildError> {
-        self.report(job.name, JobEvent::Found);
+        self.report(job.name, JobEvent::AlreadyPublished);
         let pool = self.pool();
         let node = pool.alive().next().unwrap_or(pool.default_node());
         let id = published.id(&node.engine.identity().map_err(BuildError::Engine)?.builder);

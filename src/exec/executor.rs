@@ -119,7 +119,7 @@ pub enum JobEvent {
     /// It was built, and the result has the same content as the one before.
     SameResult,
     /// A registry has its result: another machine built it.
-    Found,
+    AlreadyPublished,
     /// Its result is sent to a registry.
     Publishing,
     /// Another machine published a result of the same key first; that one is taken.

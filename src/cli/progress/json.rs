@@ -64,7 +64,7 @@ pub fn ended(
     let took_ms = milliseconds(took);
     match ending {
         Ending::Fresh => line("fresh", json!({"image": image, "id": id})),
-        Ending::Found => line("found", json!({"image": image, "id": id})),
+        Ending::AlreadyPublished => line("found", json!({"image": image, "id": id})),
         Ending::Reused => line("reused", json!({"image": image, "id": id, "reasons": because})),
         Ending::Built { same, .. } => {
             line("built", json!({"image": image, "id": id, "took_ms": took_ms, "same": same}))
@@ -132,11 +132,11 @@ pub fn summary(summary: &Summary, took: std::time::Duration) -> Vec<String> {
     for (tag, error) in &summary.untagged {
         lines.push(line("not-tagged", json!({"tag": tag, "message": error.to_string()})));
     }
-    for taken in &summary.taken {
+    for taken in &summary.taken_names {
         let message = words::taken(taken);
         lines.push(line("name-taken", json!({"tag": taken.tag, "from": taken.from, "message": message})));
     }
-    for behind in &summary.behind {
+    for behind in &summary.outdated_names {
         let message = words::behind(behind);
         lines.push(line("behind", json!({"image": behind.image, "tag": behind.tag, "message": message})));
     }
@@ -152,7 +152,7 @@ pub fn summary(summary: &Summary, took: std::time::Duration) -> Vec<String> {
             "fresh": count(|ending| matches!(ending, Ending::Fresh)),
             "reused": count(|ending| matches!(ending, Ending::Reused)),
             "built": count(|ending| matches!(ending, Ending::Built { .. })),
-            "found": count(|ending| matches!(ending, Ending::Found)),
+            "found": count(|ending| matches!(ending, Ending::AlreadyPublished)),
             "retagged": summary.retagged.len(),
             "published": summary.published(),
             "not_published": summary.not_published(),

@@ -41,7 +41,7 @@ impl Machine {
             };
             assert_eq!(*found, key, "{at}: {name} is {ending:?} and stale");
             let tag = format!("r.example/{name}:latest");
-            let behind = summary.behind.iter().any(|behind| behind.tag == tag);
+            let behind = summary.outdated_names.iter().any(|behind| behind.tag == tag);
             let named = self.lab.engine.tags().get(&tag).cloned();
             if let Some(named) = named
                 && named != *id
@@ -193,7 +193,7 @@ fn two_repositories_with_equal_names_on_one_engine_leave_each_others_results() {
     one.run("");
     let before = one.id("web");
     let outcome = other.run("");
-    let taken = outcome.summary.taken.iter().find(|taken| taken.tag == "web:latest").unwrap();
+    let taken = outcome.summary.taken_names.iter().find(|taken| taken.tag == "web:latest").unwrap();
     assert_eq!(taken.from, before);
     let kept_as = taken.kept_as.clone().unwrap();
     assert_eq!(one.engine.tags()[&kept_as], before, "no clean-up of the engine takes it");
@@ -209,7 +209,10 @@ fn two_repositories_with_equal_names_on_one_engine_leave_each_others_results() {
             sweeping::carry_out(&mut session, &synced, sweep).unwrap();
         }
     }
-    assert!(one.run("").summary.taken.iter().any(|taken| taken.tag == "web:latest"), "it is told each time");
+    assert!(
+        one.run("").summary.taken_names.iter().any(|taken| taken.tag == "web:latest"),
+        "it is told each time"
+    );
 }
 
 #[test]
@@ -221,13 +224,13 @@ fn after_another_machines_push_an_old_local_name_is_told_and_pull_moves_it() {
     push(&first, "");
     second.write("web/file", "2");
     let outcome = second.run("");
-    assert_eq!(outcome.summary.endings["web"], Ending::Found);
-    let told: Vec<&str> = outcome.summary.behind.iter().map(|behind| behind.tag.as_str()).collect();
+    assert_eq!(outcome.summary.endings["web"], Ending::AlreadyPublished);
+    let told: Vec<&str> = outcome.summary.outdated_names.iter().map(|behind| behind.tag.as_str()).collect();
     assert_eq!(told, ["r.example/web:latest"]);
-    assert_eq!(second.run("").summary.behind.len(), 1, "as long as it is so");
+    assert_eq!(second.run("").summary.outdated_names.len(), 1, "as long as it is so");
     let mut session = second.open().unwrap();
     let synced = ready::sync(&mut session, &[]).unwrap();
     publishing::pull(&mut session, &synced);
     drop(session);
-    assert_eq!(second.run("").summary.behind, []);
+    assert_eq!(second.run("").summary.outdated_names, []);
 }

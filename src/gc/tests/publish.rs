@@ -107,7 +107,7 @@ fn a_second_machine_builds_nothing_and_fetches_nothing() {
     assert!(verdicts::plan(&session, &synced, false).is_fresh());
     drop(session);
     let outcome = second.builds("");
-    assert!(outcome.summary.endings.values().all(|ending| *ending == Ending::Found));
+    assert!(outcome.summary.endings.values().all(|ending| *ending == Ending::AlreadyPublished));
     assert_eq!(second.engine.pulls(), [""; 0]);
     registry.clear_record();
     let outcome = second.builds("");
@@ -211,7 +211,7 @@ fn two_machines_that_race_end_on_one_artifact() {
     // On the other's base, which the registry has images on already.
     assert_eq!(
         (&outcome.summary.endings["base"], &outcome.summary.endings["api"]),
-        (&Ending::Found, &Ending::Found)
+        (&Ending::AlreadyPublished, &Ending::AlreadyPublished)
     );
     for lab in [&first, &second] {
         assert!(

@@ -233,8 +233,8 @@ pub fn go(
         failures(session, &summary, &progress);
         synced::warn_unanswered(session);
         plan::skipped_tags(&summary.skipped_tags);
-        summary.taken.iter().for_each(|taken| out::warning(words::taken(taken)));
-        summary.behind.iter().for_each(|behind| out::warning(words::behind(behind)));
+        summary.taken_names.iter().for_each(|taken| out::warning(words::taken(taken)));
+        summary.outdated_names.iter().for_each(|behind| out::warning(words::behind(behind)));
         if how != args::Progress::Quiet {
             out::line(format_args!("{line}"));
         }

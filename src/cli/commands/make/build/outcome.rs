@@ -127,7 +127,7 @@ pub fn summary_line(summary: &Summary, took: std::time::Duration) -> String {
     if retagged > 0 {
         line += &format!(", {retagged} retagged");
     }
-    let there = count(|ending| matches!(ending, Ending::Found));
+    let there = count(|ending| matches!(ending, Ending::AlreadyPublished));
     if there > 0 {
         line += &format!(", {there} already published");
     }
