@@ -21,6 +21,7 @@ use crate::syntax::reference::Reference;
 mod ask;
 mod attach;
 mod auth;
+mod authorizations;
 mod base;
 mod cache;
 mod challenge;
@@ -30,7 +31,6 @@ mod fault;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod mirrors;
-mod passes;
 mod ping;
 mod read;
 mod retry;

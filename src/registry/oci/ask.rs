@@ -1,6 +1,6 @@
-//! Questions with a pass where one is wanted, and whole answers.
+//! Questions with an authorization where one is wanted, and whole answers.
 //!
-//! Stands on `wire`, which sends, and on `auth`, which gets passes. Knows nothing of manifests and blobs.
+//! Stands on `wire`, which sends, and on `auth`, which gets authorizations. Knows nothing of manifests and blobs.
 
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, Response, StatusCode};
@@ -12,14 +12,14 @@ use super::wire::{Answer, Ask, Wire, body};
 use crate::registry::RegistryError;
 
 impl Wire {
-    /// Asks, with a pass where one is wanted. What comes back is an answer to the
+    /// Asks, with an authorization where one is wanted. What comes back is an answer to the
     /// question: not a challenge, not trouble.
     pub(super) async fn ask(&self, base: &Base, ask: &Ask<'_>) -> Result<Response, RegistryError> {
         let client = self.client(&base.host, base.lenient);
         let client = client.map_err(|why| RegistryError::unreachable(ask.about, why))?;
-        // An upload may continue at another server, which gets no pass of this one.
+        // An upload may continue at another server, which gets no authorization of this one.
         let at_home = base.is_home_of(&ask.url);
-        let mut pass = if at_home { self.pass(base, ask).await? } else { None };
+        let mut authorization = if at_home { self.authorization(base, ask).await? } else { None };
         let mut refused = 0;
         loop {
             let build = || {
@@ -30,8 +30,8 @@ impl Wire {
                 for (name, value) in &ask.headers {
                     request = request.header(name, value);
                 }
-                match &pass {
-                    Some(pass) => request.header(AUTHORIZATION, pass.header()),
+                match &authorization {
+                    Some(authorization) => request.header(AUTHORIZATION, authorization.header()),
                     None => request,
                 }
             };
@@ -44,7 +44,7 @@ impl Wire {
             if !denied {
                 return Ok(response);
             }
-            pass = Some(self.renew(base, ask, response, pass, &mut refused).await?);
+            authorization = Some(self.renew(base, ask, response, authorization, &mut refused).await?);
         }
     }
 

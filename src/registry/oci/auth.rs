@@ -1,14 +1,14 @@
-//! Passes: how a question proves who asks.
+//! Authorizations: how a question proves who asks.
 //!
 //! Logins come from `credentials`; a registry's challenge says whether it wants
-//! the login itself or a token for it. Passes are kept in memory (`passes.rs`) until they are
+//! the login itself or a token for it. Authorizations are kept in memory (`authorizations.rs`) until they are
 //! refused. Knows nothing of what is asked.
 
 use reqwest::Response;
 
+use super::authorizations::Authorization;
 use super::base::{Base, is_private};
 use super::challenge::{self, Challenge};
-use super::passes::Pass;
 use super::wire::{Ask, Wire, body};
 use super::words;
 use crate::credentials::{Found, Login};
@@ -16,7 +16,7 @@ use crate::registry::RegistryError;
 
 mod token;
 
-/// Where a pass is kept.
+/// Where an authorization is kept.
 fn key(base: &Base, challenge: &Challenge, scopes: &[String]) -> String {
     match challenge {
         Challenge::Basic => base.url.to_string(),
@@ -25,13 +25,17 @@ fn key(base: &Base, challenge: &Challenge, scopes: &[String]) -> String {
 }
 
 impl Wire {
-    /// The pass for a question, if one is known or its kind is.
-    pub(super) async fn pass(&self, base: &Base, ask: &Ask<'_>) -> Result<Option<Pass>, RegistryError> {
+    /// The authorization for a question, if one is known or its kind is.
+    pub(super) async fn authorization(
+        &self,
+        base: &Base,
+        ask: &Ask<'_>,
+    ) -> Result<Option<Authorization>, RegistryError> {
         let known = self.auth.challenges.lock().get(base.url.as_str()).cloned();
         let Some(challenge) = known else { return Ok(None) };
         let kept = self.auth.cell(&key(base, &challenge, &ask.scopes)).lock().await.clone();
         match kept {
-            Some(pass) if !pass.is_over() => Ok(Some(pass)),
+            Some(authorization) if !authorization.is_over() => Ok(Some(authorization)),
             // A password that was not wanted yet is not shown unasked.
             _ if challenge == Challenge::Basic => Ok(None),
             over => {
@@ -41,23 +45,23 @@ impl Wire {
         }
     }
 
-    /// A new pass after a refusal, `refused` counting how many logins were tried for this question.
+    /// A new authorization after a refusal, `refused` counting how many logins were tried for this question.
     pub(super) async fn renew(
         &self,
         base: &Base,
         ask: &Ask<'_>,
         response: Response,
-        used: Option<Pass>,
+        used: Option<Authorization>,
         refused: &mut usize,
-    ) -> Result<Pass, RegistryError> {
+    ) -> Result<Authorization, RegistryError> {
         let remembered = self.auth.challenges.lock().get(base.url.as_str()).cloned();
-        // A 403 brings no challenge; with a pass that has expired some registries say just that.
+        // A 403 brings no challenge; with an authorization that has expired some registries say just that.
         let wanted = challenge::of(response.headers()).or(remembered.filter(|_| used.is_some()));
         let status = response.status();
         let said = body(response, 64 << 10, self.options.answer_timeout).await.unwrap_or_default();
         let said = self.auth.scrub(&words::of(status, &said));
         let Some(wanted) = wanted else {
-            let login = used.and_then(|pass| pass.login);
+            let login = used.and_then(|authorization| authorization.login);
             return Err(denied(ask, login, said));
         };
         let kept = match wanted.clone() {
@@ -68,28 +72,28 @@ impl Wire {
         self.make(base, ask, &wanted, used.as_ref(), refused, &said).await
     }
 
-    /// Makes a pass that is not `used`, going through the logins there are.
+    /// Makes an authorization that is not `used`, going through the logins there are.
     async fn make(
         &self,
         base: &Base,
         ask: &Ask<'_>,
         challenge: &Challenge,
-        used: Option<&Pass>,
+        used: Option<&Authorization>,
         refused: &mut usize,
         said: &str,
-    ) -> Result<Pass, RegistryError> {
+    ) -> Result<Authorization, RegistryError> {
         let cell = self.auth.cell(&key(base, challenge, &ask.scopes));
         let mut cell = cell.lock().await;
         // Another thread may have been quicker.
-        if let Some(pass) = &*cell
+        if let Some(authorization) = &*cell
             && *refused == 0
-            && !pass.is_over()
-            && used != Some(pass)
+            && !authorization.is_over()
+            && used != Some(authorization)
         {
-            return Ok(pass.clone());
+            return Ok(authorization.clone());
         }
         let mut why = said.to_owned();
-        let mut last = used.and_then(|pass| pass.login.clone());
+        let mut last = used.and_then(|authorization| authorization.login.clone());
         loop {
             let found = self.auth.login(&base.host, *refused).await;
             let found = found.map_err(|why| denied(ask, None, why))?;
@@ -105,7 +109,7 @@ impl Wire {
             *refused += 1;
             let made = match (challenge, &found) {
                 (Challenge::Basic, Some(Found { login: Login::Password { user, password }, source, .. })) => {
-                    Ok(Pass::basic(user, password, source))
+                    Ok(Authorization::basic(user, password, source))
                 }
                 (Challenge::Basic, None) => return Err(denied(ask, None, why)),
                 (Challenge::Basic, Some(_)) => {
@@ -120,11 +124,11 @@ impl Wire {
             last = found.map(|found| found.source);
             match made {
                 // The same password again would be refused again.
-                Ok(pass) if used == Some(&pass) => {}
-                Ok(pass) => {
-                    self.auth.hide(&pass.value);
-                    *cell = Some(pass.clone());
-                    return Ok(pass);
+                Ok(authorization) if used == Some(&authorization) => {}
+                Ok(authorization) => {
+                    self.auth.hide(&authorization.value);
+                    *cell = Some(authorization.clone());
+                    return Ok(authorization);
                 }
                 Err(said) => why = said,
             }

@@ -16,9 +16,9 @@ use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::rustls::RootCertStore;
 
+use super::authorizations::Auth;
 use super::base::{Base, is_loopback};
 use super::fault::Fault;
-use super::passes::Auth;
 use super::tls::{self, Redirects, Way};
 use super::{retry, words};
 use crate::registry::RegistryError;
@@ -67,7 +67,7 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
     headers.get(name)?.to_str().ok()
 }
 
-/// Clients, addresses and passes of all hosts.
+/// Clients, addresses and authorizations of all hosts.
 pub(super) struct Wire {
     pub options: Options,
     pub auth: Auth,

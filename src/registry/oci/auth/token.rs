@@ -10,8 +10,8 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
+use super::super::authorizations::{Authorization, MARGIN};
 use super::super::base::{Base, authority, is_lenient, is_private};
-use super::super::passes::{MARGIN, Pass};
 use super::super::tls::Redirects;
 use super::super::wire::{Ask, Wire, body};
 use super::super::words;
@@ -45,7 +45,7 @@ impl Wire {
         ask: &Ask<'_>,
         wanted: &Wanted<'_>,
         found: Option<&Found>,
-    ) -> Result<Result<Pass, String>, RegistryError> {
+    ) -> Result<Result<Authorization, String>, RegistryError> {
         let wrong = |why: String| RegistryError::unreachable(ask.about, why);
         let mut url = base.url.join(wanted.realm).map_err(|_| {
             RegistryError::corrupt(ask.about, "the question for a token's address", "it is no address")
@@ -113,7 +113,7 @@ impl Wire {
         let token = granted.token.or(granted.access_token).filter(|token| !token.is_empty());
         let token = token.ok_or_else(|| nonsense("there is no token in it"))?;
         let life = Duration::from_secs(granted.expires_in.filter(|life| *life > 0).unwrap_or(SHORT_LIFE));
-        Ok(Ok(Pass {
+        Ok(Ok(Authorization {
             value: Secret::new(format!("Bearer {token}")),
             until: Instant::now().checked_add(life.saturating_sub(MARGIN)),
             login: found.map(|found| found.source.clone()),

@@ -1,4 +1,4 @@
-//! Passes and logins as they are remembered, and what of them must not be shown.
+//! Authorizations and logins as they are remembered, and what of them must not be shown.
 //!
 //! Asks no server: what is remembered is learned in `auth.rs`.
 
@@ -17,7 +17,7 @@ use crate::credentials::{Credentials, Found, Login, Secret};
 
 /// What goes into the `Authorization` header.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Pass {
+pub(super) struct Authorization {
     pub(super) value: Secret,
     /// After this it is worth nothing.
     pub(super) until: Option<Instant>,
@@ -25,7 +25,7 @@ pub(super) struct Pass {
     pub(super) login: Option<String>,
 }
 
-impl Pass {
+impl Authorization {
     /// The header. A value that cannot be one (a registry's token with a line break) is as good as none.
     pub(super) fn header(&self) -> HeaderValue {
         let mut value = HeaderValue::from_str(self.value.reveal()).unwrap_or(HeaderValue::from_static(""));
@@ -43,16 +43,16 @@ impl Pass {
     }
 }
 
-impl fmt::Debug for Pass {
+impl fmt::Debug for Authorization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pass(login {:?}, …)", self.login)
+        write!(f, "Authorization(login {:?}, …)", self.login)
     }
 }
 
-/// One pass; whoever renews it holds the lock, and others wait for what comes.
-pub(super) type Cell = Arc<tokio::sync::Mutex<Option<Pass>>>;
+/// One authorization; whoever renews it holds the lock, and others wait for what comes.
+pub(super) type Cell = Arc<tokio::sync::Mutex<Option<Authorization>>>;
 
-/// What is remembered of logins, challenges and passes.
+/// What is remembered of logins, challenges and authorizations.
 #[derive(Default)]
 pub(super) struct Auth {
     pub(super) credentials: Credentials,
@@ -61,7 +61,7 @@ pub(super) struct Auth {
     /// What a host wanted, so that the next repository's token is fetched unasked.
     pub(super) challenges: Mutex<BTreeMap<String, Challenge>>,
     /// By address and, for tokens, scopes.
-    pub(super) passes: Mutex<BTreeMap<String, Cell>>,
+    pub(super) authorizations: Mutex<BTreeMap<String, Cell>>,
     /// Everything that must not be shown.
     pub(super) secrets: Mutex<BTreeSet<Secret>>,
 }
@@ -88,7 +88,7 @@ impl Auth {
     }
 
     pub(super) fn cell(&self, key: &str) -> Cell {
-        Arc::clone(self.passes.lock().entry(key.to_owned()).or_default())
+        Arc::clone(self.authorizations.lock().entry(key.to_owned()).or_default())
     }
 
     /// The login for a host after so many were refused. A helper is a program and may take its time.
