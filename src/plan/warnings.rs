@@ -47,6 +47,12 @@ pub fn warnings(session: &Session, synced: &Synced) -> Vec<Warning> {
         let undeclared = recipe.undeclared.iter().filter(|name| !typed(name));
         let own = own
             .chain(undeclared.map(|name| format!("the argument `{name}` is given, and nothing declares it")));
+        let declared = session.project.images.get(name).map(|image| &image.own_contexts);
+        let idle_contexts =
+            recipe.idle_contexts.iter().filter(|name| declared.is_some_and(|own| own.contains(*name)));
+        let own = own.chain(idle_contexts.map(|name| {
+            format!("the context `{name}` is declared, and no FROM, COPY --from or --mount=from names it")
+        }));
         let hidden = hidden(recipe, synced.selections.get(name).and_then(|it| it.ignore.as_deref()));
         for message in
             own.chain(hidden).chain(brought(session, image, recipe)).chain(names::remarks(session, image))

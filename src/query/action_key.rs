@@ -12,6 +12,7 @@
 //! | the listing of a copied folder: files added, removed, renamed | files beside it |
 //! | for a base of the repository: its content, that is file-system layers and configuration without dates | its id, its tags, when and why it was built |
 //! | for a base from outside: its reference, and the digest of its platform's manifest (that a registry or the lock file tells), else the id the engine has for it | the digest of an index, which moves when another architecture arrives; bases of stages not reached |
+//! | for a named context: the image that it stands for, as if the Dockerfile named it | its name; contexts that nothing names |
 //! | for `ADD` of an address: its checksum, else the server's validators or the content; of a git repository: the commit | where the bytes came from, when |
 //! | platform, network of `RUN`, labels asked for, builder, version of this table | tags, descriptions, names, today's commit, clock, user, machine |
 //!
@@ -69,8 +70,9 @@ pub fn parts(db: &dyn Db, image: Image) -> Result<Vec<Part>, Vec<Problem>> {
 /// The parts that are known whatever the files are.
 pub fn known_parts(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<Part> {
     let workspace = Workspace::get(db);
-    // Arguments and the target count by what the recipe makes of them, the policy by the image it leads to.
-    let Options { target: _, args: _, labels, platform, network, upstream: _ } = image.options(db);
+    // Arguments, contexts and the target count by what the recipe makes of them, the policy by the image it leads to.
+    let Options { target: _, args: _, contexts: _, labels, platform, network, upstream: _ } =
+        image.options(db);
     let platform = platform.as_deref().unwrap_or(workspace.platform(db));
 
     let mut parts = vec![

@@ -9,7 +9,9 @@ use crate::syntax::resolve::How;
 pub struct Edge {
     /// The image that is used.
     pub base: String,
-    /// The reference as the Dockerfile's words expand to.
+    /// The word of the Dockerfile after expansion.
+    pub word: String,
+    /// The reference that it leads to: the word itself unless it names a context.
     pub reference: String,
     /// `FROM`, `COPY --from` or `RUN --mount=from=`.
     pub how: How,

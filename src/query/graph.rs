@@ -34,6 +34,7 @@ pub fn bases(db: &dyn Db, image: Image) -> Bases {
                 Found::Image(found) => {
                     let edge = Edge {
                         base: found.name(db).to_owned(),
+                        word: base.word.clone(),
                         reference: base.reference.clone(),
                         how: base.how,
                     };

@@ -65,6 +65,8 @@ pub struct Options {
     pub target: Option<String>,
     /// Build arguments given to it.
     pub args: BTreeMap<String, String>,
+    /// References of images that names in its Dockerfile stand for, by name.
+    pub contexts: BTreeMap<String, String>,
     /// Labels asked for.
     pub labels: BTreeMap<String, String>,
     /// The platform asked for.

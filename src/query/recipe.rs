@@ -12,7 +12,7 @@ use super::names::{self, Found};
 use super::problem::Problem;
 use crate::syntax::dockerfile::{self, Dockerfile};
 use crate::syntax::error::SyntaxError;
-use crate::syntax::resolve::{self, BaseUse, Recipe, Request, StageBase};
+use crate::syntax::resolve::{self, BaseUse, NamedContext, Recipe, Request, StageBase};
 
 /// What other images need to know of a Dockerfile before it is resolved in full.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -199,6 +199,8 @@ fn resolve_with(
 fn request(db: &dyn Db, image: Image, inherited: Inherited) -> Request {
     let options = image.options(db);
     let native = Workspace::get(db).platform(db);
+    let context =
+        |(name, reference): (&String, &String)| (name.clone(), NamedContext::Image(reference.clone()));
     Request {
         args: options.args.clone(),
         target: options.target.clone(),
@@ -206,7 +208,7 @@ fn request(db: &dyn Db, image: Image, inherited: Inherited) -> Request {
         build_platform: native.to_owned(),
         triggers: inherited.triggers,
         environments: inherited.environments,
-        ..Request::default()
+        contexts: options.contexts.iter().map(context).collect(),
     }
 }
 

@@ -15,7 +15,8 @@ use crate::source::tree::{ReadError, SourceTree};
 use crate::syntax::error::Span;
 use crate::syntax::git_source::GitSource;
 use crate::syntax::imagefile::{
-    self, Declaration, DeclaredCaches, DeclaredEngine, DeclaredOverlay, RenamedKey, SecretSource, Word,
+    self, Declaration, DeclaredCaches, DeclaredContext, DeclaredEngine, DeclaredOverlay, RenamedKey,
+    SecretSource, Word,
 };
 use crate::syntax::lockfile::{self, Lockfile};
 use crate::syntax::reference::{self, Reference, normalized};
@@ -70,6 +71,8 @@ pub struct Declared {
     pub context_span: Option<Span>,
     /// What is put over its context.
     pub overlays: Vec<DeclaredOverlay>,
+    /// The named contexts that it declares itself.
+    pub own_contexts: BTreeSet<String>,
     /// Labels that an engine must have to build it.
     pub engine_labels: Vec<Word>,
     /// Layer caches.
@@ -227,6 +230,7 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         options: Options {
             target: declaration.target.as_ref().map(|target| target.text.clone()),
             args: declaration.args.clone(),
+            contexts: contexts(declaration, |_| true),
             labels: declaration.labels.clone(),
             platform: declaration.platform.clone(),
             network: declaration.network.clone(),
@@ -239,11 +243,17 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         git: declaration.git.clone(),
         context_span: Some(declaration.context.span),
         overlays: declaration.overlays.clone(),
+        own_contexts: contexts(declaration, |context| context.own).into_keys().collect(),
         engine_labels: declaration.engine_labels.clone(),
         cache: declaration.cache.clone(),
         description: declaration.description.clone(),
         span: Some(declaration.name.span),
     }
+}
+
+fn contexts(declaration: &Declaration, which: impl Fn(&DeclaredContext) -> bool) -> BTreeMap<String, String> {
+    let chosen = declaration.contexts.iter().filter(|(_, context)| which(context));
+    chosen.map(|(name, context)| (name.clone(), context.reference.clone())).collect()
 }
 
 /// Images for discovered Dockerfiles, given by path. The context is the Dockerfile's folder.
@@ -268,6 +278,7 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             git: None,
             context_span: None,
             overlays: Vec::new(),
+            own_contexts: BTreeSet::new(),
             engine_labels: Vec::new(),
             cache: DeclaredCaches::default(),
             description: None,

@@ -4,6 +4,7 @@
 //! Opens no file: whether a Dockerfile exists is for the floors above.
 
 mod caches;
+mod contexts;
 mod declaration;
 pub(in crate::syntax) mod decode;
 mod engines;
@@ -19,9 +20,10 @@ use std::collections::BTreeMap;
 
 use super::error::SyntaxError;
 pub use caches::{source as cache_source, target as cache_target};
+pub use contexts::no_image;
 pub use declaration::{
-    Declaration, DeclaredCaches, DeclaredEngine, DeclaredOverlay, EngineAddress, Imagefile, OverlaySource,
-    Policy, SecretSource, Word,
+    Declaration, DeclaredCaches, DeclaredContext, DeclaredEngine, DeclaredOverlay, EngineAddress, Imagefile,
+    OverlaySource, Policy, SecretSource, Word,
 };
 pub use keys::{ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, RenamedKey, TOP_KEYS};
 

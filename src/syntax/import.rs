@@ -8,6 +8,7 @@ mod bake;
 mod blocks;
 mod builder;
 mod compose;
+mod contexts;
 mod dobi;
 mod dotenv;
 mod draft;

@@ -118,6 +118,13 @@ pub fn normalized(name: &str) -> String {
     parse(name).map_or_else(|_| name.to_owned(), |reference| reference.to_string())
 }
 
+/// The name under which a named context is looked for (`dockerui.NamedContext`): as docker shortens the
+/// reference. None for what is no name, and for `scratch` and `context`, which are never looked for.
+pub fn context_name(name: &str) -> Option<String> {
+    let never = ["scratch", "context"].iter().any(|word| name.eq_ignore_ascii_case(word));
+    parse(name).ok().filter(|_| !never).map(|reference| reference.familiar())
+}
+
 /// `splitDockerDomain`: the first part is a host if it looks like one.
 fn split_registry(name: &str) -> (&str, &str) {
     match name.split_once('/') {

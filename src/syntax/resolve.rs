@@ -16,6 +16,7 @@ mod recipe;
 pub(crate) mod scope;
 pub(crate) mod sources;
 mod transfer;
+mod uses;
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,8 @@ use super::text::quoted;
 use scope::Scope;
 
 pub use recipe::{
-    BaseUse, CanonicalInstruction, How, ReachedStage, Recipe, Remote, Request, StageBase, Target,
+    BaseUse, CanonicalInstruction, How, NamedContext, ReachedStage, Recipe, Remote, Request, StageBase,
+    Target,
 };
 
 /// Works out what a target is made of. Every mistake is reported.
@@ -63,6 +65,15 @@ fn resolved(file: &Dockerfile, request: &Request) -> Result<(Recipe, Option<Scop
     let syntax = syntax.cloned().or_else(|| file.syntax.as_ref().map(|syntax| syntax.text.clone()));
     let frontend = syntax.as_deref().map_or(Frontend::Builtin, Frontend::of);
     if frontend != Frontend::Builtin {
+        if request.contexts.values().any(|context| matches!(context, NamedContext::Image(_))) {
+            let span = file.syntax.as_ref().map(|syntax| syntax.span).unwrap_or_default();
+            let message = format!(
+                "{} reads this Dockerfile, and imk cannot tell it what named contexts stand for",
+                quoted(syntax.as_deref().unwrap_or_default())
+            );
+            let hint = "write the images into the Dockerfile in place of `contexts`, or leave the frontend to docker/dockerfile";
+            return Err(vec![SyntaxError::new(span, message).hint(hint)]);
+        }
         return Ok((foreign(file, request, frontend, syntax), None));
     }
     if file.stages.is_empty() {
@@ -158,15 +169,21 @@ fn foreign(file: &Dockerfile, request: &Request, frontend: Frontend, syntax: Opt
             .collect(),
         bases: Vec::new(),
         reads: Reads::whole(),
-        context_reads: request.contexts.iter().map(|name| (name.clone(), Reads::whole())).collect(),
+        context_reads: request.contexts.keys().map(|name| (name.clone(), Reads::whole())).collect(),
         remotes: Vec::new(),
         triggers: Vec::new(),
         guesses: false,
         warnings: Vec::new(),
         undeclared: Vec::new(),
+        idle_contexts: Vec::new(),
+        rewrites: Vec::new(),
     }
 }
 
 #[cfg(test)]
 #[path = "resolve_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "resolve_contexts_tests.rs"]
+mod contexts_tests;

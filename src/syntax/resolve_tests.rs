@@ -4,7 +4,7 @@ use super::*;
 use crate::syntax::dockerfile::parse;
 
 /// A request in one line: `@target`, `^platform`, `A=1` for an argument,
-/// `base!RUN x` for a trigger, `base?A=1` for its environment, `%name` for a context; `_` is a blank.
+/// `base!RUN x` for a trigger, `base?A=1` for its environment, `%name` for a context of files, `%name=image` for one of an image; `_` is a blank.
 fn request(text: &str) -> Request {
     let mut request = Request::default();
     for word in text.split_whitespace() {
@@ -14,7 +14,11 @@ fn request(text: &str) -> Request {
         } else if let Some(platform) = word.strip_prefix('^') {
             request.platform = platform.to_owned();
         } else if let Some(context) = word.strip_prefix('%') {
-            request.contexts.insert(context.to_owned());
+            let (name, stands_for) = match context.split_once('=') {
+                Some((name, image)) => (name, NamedContext::Image(image.to_owned())),
+                None => (context, NamedContext::Files),
+            };
+            request.contexts.insert(name.to_owned(), stands_for);
         } else if let Some((base, trigger)) = word.split_once('!') {
             request.triggers.entry(base.to_owned()).or_default().push(trigger.to_owned());
         } else if let Some((base, pair)) = word.split_once('?') {
@@ -484,7 +488,7 @@ fn places_of_what_is_read() {
 #[test]
 fn what_is_read_of_other_contexts() {
     let found = recipe(
-        "FROM a AS s\nFROM b\nCOPY --from=Other x /y\nCOPY --from=s p /q\nRUN --mount=from=other,source=m,target=/n r",
+        "FROM a AS s\nFROM b\nCOPY --from=other x /y\nCOPY --from=s p /q\nRUN --mount=from=other,source=m,target=/n r",
         "%other %s",
     );
     let all: Vec<_> =

@@ -17,6 +17,7 @@ mod hostile;
 mod import;
 mod inputs;
 mod manage;
+mod named_contexts;
 mod names;
 mod no_engine;
 mod overlays;

@@ -53,6 +53,8 @@ pub struct Declaration {
     pub git: Option<GitSource>,
     /// What is put over the context, by path.
     pub overlays: Vec<DeclaredOverlay>,
+    /// What names in its Dockerfile stand for, by name as docker shortens it.
+    pub contexts: BTreeMap<String, DeclaredContext>,
     /// The stage to build; the last when `None`.
     pub target: Option<Word>,
     /// Build arguments.
@@ -102,6 +104,15 @@ pub struct DeclaredOverlay {
     pub from: OverlaySource,
     /// The place of its path in the Imagefile.
     pub span: Span,
+}
+
+/// A named context, as an image's Dockerfile can use it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredContext {
+    /// The image that it stands for: the name of one here, or the reference of one outside.
+    pub reference: String,
+    /// The image itself says so, not a template or the defaults.
+    pub own: bool,
 }
 
 /// What an overlay is made of.

@@ -145,6 +145,7 @@ impl Reader {
             "dockerfile" => image.dockerfile = reader.text(value),
             "context" => image.context = reader.source(value),
             "overlays" => image.overlays = reader.map(value, "overlay", Self::source),
+            "contexts" => image.contexts = reader.map(value, "context", Self::text),
             "target" => image.target = reader.text(value),
             "args" => image.args = reader.map(value, "argument", Self::text),
             "platform" => image.platform = reader.text(value),

@@ -28,6 +28,7 @@ pub(super) fn inherit(
     let templates: BTreeMap<&str, &RawImage> =
         raw.templates.iter().map(|(name, image)| (name.text.as_str(), image)).collect();
 
+    let names: BTreeSet<&str> = raw.images.iter().map(|(name, _)| name.text.as_str()).collect();
     let mut images = Vec::new();
     for (name, own) in &raw.images {
         check_name(name, scope.errors);
@@ -35,7 +36,9 @@ pub(super) fn inherit(
         let mut taken = BTreeSet::new();
         take_templates(own, &templates, &mut merged, &mut taken, scope.errors);
         merge(&mut merged, own);
-        images.push(scope.declaration(name, merged));
+        let own: BTreeSet<&str> = own.contexts.iter().map(|(name, _)| name.text.as_str()).collect();
+        let contexts = scope.contexts(name, &merged.contexts, &own, &names);
+        images.push(Declaration { contexts, ..scope.declaration(name, merged) });
     }
     images.sort_by(|a, b| a.name.text.cmp(&b.name.text));
 
@@ -109,6 +112,7 @@ fn merge(into: &mut RawImage, from: &RawImage) {
     replace(&mut into.cache_to, &from.cache_to);
     replace(&mut into.description, &from.description);
     add(&mut into.overlays, &from.overlays);
+    add(&mut into.contexts, &from.contexts);
     add(&mut into.args, &from.args);
     add(&mut into.labels, &from.labels);
     add(&mut into.secrets, &from.secrets);
@@ -143,6 +147,7 @@ impl Scope<'_> {
             context,
             git,
             overlays: self.overlays(&image.overlays),
+            contexts: BTreeMap::new(),
             target: image.target.map(|word| self.fill(&word)),
             args: self.pairs(&image.args),
             platform: image.platform.map(|word| self.fill(&word).text),

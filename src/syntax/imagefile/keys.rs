@@ -34,6 +34,10 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
         "overlays",
         "put over the context: {\"vendor/lib\": \"shared/lib\"} a folder or file of this repository, {\"src\": Git(url: \"https://…\", branch: \"main\", subdir: \"src\")} a tree of another",
     ),
+    (
+        "contexts",
+        "what names in FROM, COPY --from and --mount=from stand for: {\"acme/core\": \"core\"} an image of the repository, {\"acme/base\": \"docker-image://alpine:3.20\"} one outside",
+    ),
     ("target", "the stage to build; else the last"),
     ("args", "build arguments: {\"VERSION\": \"1\"}"),
     ("platform", "such as \"linux/arm64\"; else the engine's own"),

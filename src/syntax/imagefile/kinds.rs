@@ -67,6 +67,7 @@ pub const IMAGE_KINDS: &[(&str, Kind)] = &[
     ("dockerfile", Kind::Text),
     ("context", Kind::Source),
     ("overlays", Kind::SourceByName),
+    ("contexts", Kind::TextByName),
     ("target", Kind::Text),
     ("args", Kind::TextByName),
     ("platform", Kind::Text),

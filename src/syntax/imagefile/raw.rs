@@ -28,6 +28,7 @@ pub(super) struct RawImage {
     pub dockerfile: Option<Word>,
     pub context: Option<RawSource>,
     pub overlays: Pairs<RawSource>,
+    pub contexts: Pairs<Word>,
     pub target: Option<Word>,
     pub args: Pairs<Word>,
     pub platform: Option<Word>,

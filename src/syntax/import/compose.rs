@@ -11,7 +11,7 @@ use super::dotenv;
 use super::draft::{Draft, Drafts};
 use super::interpolate::Variables;
 use super::tree::{Key, Node, Shared, Value};
-use super::{Source, place};
+use super::{Source, contexts, place};
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::imagefile::SecretSource;
 
@@ -301,17 +301,8 @@ impl Reader<'_> {
         for (word, value) in self.pairs(keys, "build.additional_contexts", drafts) {
             let value = super::draft::fill(&value, &self.variables.kept);
             let span = last(keys, "build.additional_contexts").map_or(draft.span, |(span, _)| *span);
-            match value.strip_prefix("service:") {
-                Some(service) => draft.edges.push((word, service.to_owned(), span)),
-                None => {
-                    let image = value.strip_prefix("docker-image://");
-                    let advice = image.map_or_else(
-                        || format!("the Dockerfile's `{word}` would be an image; imk has no named contexts"),
-                        |image| format!("write `{image}` in the Dockerfile"),
-                    );
-                    drafts.lost(span, format!("additional_contexts.{word} of `{}`: {advice}", draft.name));
-                }
-            }
+            let value = super::draft::literal(&value);
+            contexts::take(draft, "additional_contexts", "service:", (&word, &value, span), drafts);
         }
     }
 

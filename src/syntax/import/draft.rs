@@ -60,8 +60,37 @@ pub(super) struct Draft {
     pub description: Option<String>,
     /// Templates to take keys from, the later one winning.
     pub like: Vec<String>,
-    /// Names its Dockerfile uses for other images: the word, the image's name in the source.
-    pub edges: Vec<(String, String, Span)>,
+    /// Named contexts, in the order of the source.
+    pub contexts: Vec<Context>,
+}
+
+/// A named context of a draft.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    /// The name that the Dockerfile has for it.
+    pub word: String,
+    /// The image that it stands for.
+    pub stands_for: StandsFor,
+    pub span: Span,
+}
+
+/// The image that a context stands for.
+#[derive(Clone, Debug)]
+pub(super) enum StandsFor {
+    /// One of the source, by the name it has there.
+    Target(String),
+    /// One outside, by its reference, a written text.
+    Image(String),
+}
+
+/// An image under the name it will have.
+pub(super) struct Image {
+    pub name: String,
+    pub draft: Draft,
+    /// Empty where `latest` is all.
+    pub tags: Vec<String>,
+    /// Named contexts by name; written texts.
+    pub contexts: BTreeMap<String, String>,
 }
 
 impl Drafts {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::draft::fill;
+use super::draft::{Image, fill};
 use super::shape::Shaped;
 use super::{Note, NoteKind, write};
 use crate::syntax::error::{Span, SyntaxError};
@@ -34,7 +34,7 @@ fn leave_out(shaped: &mut Shaped, text: &str, error: &SyntaxError) -> bool {
     let why = &error.message;
     match section {
         "images" => {
-            let named = |image: &super::shape::Image| entry == Some(write::quoted(&image.name));
+            let named = |image: &Image| entry == Some(write::quoted(&image.name));
             let Some(at) = shaped.images.iter().position(named) else { return false };
             let image = shaped.images.remove(at);
             let told = format!("the image `{}`: an Imagefile cannot have it: {why}", image.draft.name);

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::draft::{Draft, Drafts, fill, names_in};
-use super::{Note, NoteKind, place};
+use super::draft::{Draft, Drafts, Image, fill, names_in};
+use super::{Note, NoteKind, contexts, place};
 use crate::model::name;
 use crate::syntax::error::Span;
 
@@ -26,6 +26,7 @@ impl Shaped {
     /// Visits every written text.
     pub fn each_text(&mut self, visit: &mut dyn FnMut(&mut String)) {
         visit(&mut self.prefix);
+        self.images.iter_mut().flat_map(|image| image.contexts.values_mut()).for_each(&mut *visit);
         let images = self.images.iter_mut();
         for (draft, tags) in images
             .map(|image| (&mut image.draft, &mut image.tags))
@@ -44,14 +45,6 @@ impl Shaped {
     }
 }
 
-/// An image under the name it will have.
-pub(super) struct Image {
-    pub name: String,
-    pub draft: Draft,
-    /// Empty where `latest` is all.
-    pub tags: Vec<String>,
-}
-
 /// A reference of a source in two halves; both are written texts.
 struct Reference {
     repository: String,
@@ -68,9 +61,9 @@ pub(super) fn shape(drafts: Drafts) -> Shaped {
     let mut shaped: Vec<Image> = Vec::new();
     for (draft, name) in images.into_iter().zip(&names) {
         let tags = tags(&draft, name, &prefix, &vars, &mut notes);
-        edges(&draft, &names, &shaped, name, &prefix, &vars, &mut notes);
-        shaped.push(Image { name: name.clone(), draft, tags });
+        shaped.push(Image { name: name.clone(), draft, tags, contexts: BTreeMap::new() });
     }
+    contexts::settle(&mut shaped, &prefix, &vars, &mut notes);
     let by_source: BTreeMap<String, String> =
         shaped.iter().map(|image| (image.draft.name.clone(), image.name.clone())).collect();
     let group_names: BTreeMap<String, String> = groups
@@ -260,32 +253,6 @@ fn tags(
     if tags == ["latest"] { Vec::new() } else { tags }
 }
 
-/// imk finds edges by name: a word that stands for an image by declaration only is told.
-fn edges(
-    draft: &Draft,
-    names: &[String],
-    before: &[Image],
-    name: &str,
-    prefix: &str,
-    vars: &BTreeMap<String, String>,
-    notes: &mut Vec<Note>,
-) {
-    for (word, target, span) in &draft.edges {
-        let bare = before.iter().find(|image| image.draft.name == *target).map(|image| image.name.clone());
-        let base = bare
-            .or_else(|| names.iter().find(|name| *name == target).cloned())
-            .unwrap_or_else(|| target.clone());
-        let Some(found) = reference(&super::draft::literal(word), vars) else { continue };
-        let repository = fill(&found.repository, vars);
-        if repository != base && repository != format!("{}{base}", fill(prefix, vars)) {
-            let text = format!(
-                "`{word}` in the Dockerfile of `{name}` meant the image `{base}`: write `{base}` there"
-            );
-            notes.push(Note { span: *span, kind: NoteKind::Lost, text });
-        }
-    }
-}
-
 /// Leaves to an image's templates what they say as it does. An image that would
 /// get more from them than it had has none.
 fn take_from_templates(draft: &mut Draft, templates: &[Draft]) {
@@ -367,6 +334,8 @@ fn used_vars(prefix: &str, images: &[Image], templates: &[Draft]) -> BTreeSet<St
         let optional = [&draft.target, &draft.platform, &draft.network, &draft.description];
         texts.extend(optional.into_iter().flatten().map(String::as_str));
     }
-    texts.extend(images.iter().flat_map(|image| &image.tags).map(String::as_str));
+    texts.extend(
+        images.iter().flat_map(|image| image.tags.iter().chain(image.contexts.values())).map(String::as_str),
+    );
     texts.into_iter().flat_map(names_in).map(str::to_owned).collect()
 }

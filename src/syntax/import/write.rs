@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use super::draft::Draft;
-use super::shape::{Image, Shaped};
+use super::draft::{Draft, Image};
+use super::shape::Shaped;
 use crate::model::name;
 use crate::syntax::imagefile::SecretSource;
 
@@ -68,6 +68,7 @@ fn keys(image: &Image) -> Vec<String> {
     if !image.tags.is_empty() {
         keys.push(format!("tags: {}", list(&image.tags)));
     }
+    keys.extend(pairs("contexts", &image.contexts));
     keys.extend(common(draft));
     keys.extend(draft.description.as_ref().map(|text| format!("description: {}", quoted(text))));
     keys

@@ -43,10 +43,12 @@ pub fn evaluate(
         reads: Reads::default(),
         context_reads: BTreeMap::new(),
         remotes: Vec::new(),
-        triggers: own_triggers(file, target.index).map(str::to_owned).collect(),
+        triggers: own_triggers(file, heads, target.index).map(str::to_owned).collect(),
         guesses: false,
         warnings: file.warnings.clone(),
         undeclared: Vec::new(),
+        idle_contexts: heads.idle_contexts(file),
+        rewrites: Vec::new(),
         target,
     };
     let places = reached.keys().enumerate().map(|(place, index)| (*index, place)).collect();
@@ -81,7 +83,7 @@ pub struct Walk<'a> {
     pub globals: Globals,
     pub heads: &'a Heads,
     /// From the number in the file to the place among the reached stages.
-    places: BTreeMap<usize, usize>,
+    pub places: BTreeMap<usize, usize>,
     pub recipe: Recipe,
     errors: Vec<SyntaxError>,
     scopes: BTreeMap<usize, Scope>,
@@ -94,10 +96,10 @@ pub struct Walk<'a> {
 
 /// The stage that is being walked through.
 pub struct Here {
-    index: usize,
+    pub index: usize,
     pub scope: Scope,
     /// The `FROM` that brought a trigger: its words have no place in the file.
-    brought_by: Option<Span>,
+    pub brought_by: Option<Span>,
 }
 
 impl Here {
@@ -128,7 +130,10 @@ impl Walk<'_> {
         }
         let own_platform = head.platform.clone().unwrap_or_else(|| self.recipe.platform.clone());
         let (base, scope, platform) = match &head.source {
-            Source::Scratch => (StageBase::Scratch, Scope::of_base(Some(&BTreeMap::new())), own_platform),
+            Source::Scratch => {
+                self.sent_as_scratch(&head.word, stage.base.span);
+                (StageBase::Scratch, Scope::of_base(Some(&BTreeMap::new())), own_platform)
+            }
             Source::Stage(base) => {
                 let place = self.places.get(base).copied().unwrap_or_default();
                 let scope = self.scopes.get_mut(base).map_or_else(|| Scope::of_base(None), Scope::child);
@@ -141,6 +146,7 @@ impl Walk<'_> {
                 let place = self.recipe.bases.len();
                 self.recipe.bases.push(BaseUse {
                     how: How::From,
+                    word: head.word.clone(),
                     reference: name.clone(),
                     platform: own_platform.clone(),
                     spans: vec![stage.base.span],
@@ -168,8 +174,13 @@ impl Walk<'_> {
             self.instruction(trigger, &mut here);
         }
         here.brought_by = None;
-        for instruction in &stage.instructions {
+        for instruction in self.heads.instructions(self.file, index) {
             self.instruction(instruction, &mut here);
+        }
+        if head.replaced {
+            self.recipe
+                .rewrites
+                .extend(stage.instructions.iter().map(|instruction| (instruction.span, None)));
         }
         self.scopes.insert(index, here.scope);
     }
@@ -313,7 +324,7 @@ impl Walk<'_> {
                     let read = self.mount_read(&ready, here);
                     self.context_read(name, read);
                 }
-                fields.push(format!("from={}", self.used(source, How::Mount, from, here)));
+                fields.push(format!("from={}", self.used(source, How::Mount, from, here)?));
             }
             text.push_str(" --mount=");
             text.push_str(&json(&fields));
@@ -337,24 +348,6 @@ impl Walk<'_> {
         }
         let pattern = sources::normalize(&ready.source);
         ReadSource { required: !pattern.is_empty(), wildcard: false, pattern, ..sources::whole(span) }
-    }
-
-    /// Notes that a source is used; its canonical name does not depend on what it is called.
-    pub fn used(&mut self, source: Source, how: How, word: &Word, here: &Here) -> String {
-        let (reference, context) = match source {
-            Source::Scratch => return "scratch".to_owned(),
-            Source::Stage(index) => {
-                return format!("stage:{}", self.places.get(&index).copied().unwrap_or(usize::MAX));
-            }
-            Source::Image(name) => (name, false),
-            Source::Context(name) => (name, true),
-        };
-        let place = self.recipe.bases.len();
-        let spans = if here.brought_by.is_none() { vec![word.span] } else { Vec::new() };
-        // What is copied from is an image for the target, whatever the stage is built for.
-        let platform = self.recipe.platform.clone();
-        self.recipe.bases.push(BaseUse { how, reference, platform, spans, stage: here.index, context });
-        format!("base:{place}")
     }
 }
 

@@ -9,12 +9,12 @@ use super::{BaseUse, Recipe};
 use crate::syntax::error::Span;
 
 impl Recipe {
-    /// Replaces the words of every base for which there is an exact name.
+    /// Replaces the words of every base for which there is an exact name, and what named contexts replace.
     pub fn pinned(&self, text: &str, exact: impl Fn(&BaseUse) -> Option<String>) -> String {
-        let mut changes: BTreeMap<Span, String> = BTreeMap::new();
+        let mut changes: BTreeMap<Span, Option<String>> = self.rewrites.iter().cloned().collect();
         for base in self.bases.iter().filter(|base| !base.context) {
             if let Some(exact) = exact(base) {
-                changes.extend(base.spans.iter().map(|span| (*span, exact.clone())));
+                changes.extend(base.spans.iter().map(|span| (*span, Some(exact.clone()))));
             }
         }
         let (mut result, mut at) = (String::with_capacity(text.len()), 0);
@@ -24,12 +24,14 @@ impl Recipe {
                 continue;
             };
             result.push_str(before);
-            // A word that is joined from two lines leaves its line breaks in front of it.
             for _ in word.matches('\n') {
-                result.push(self.escape);
+                // A word that is joined from two lines leaves its line breaks in front of it.
+                if exact.is_some() {
+                    result.push(self.escape);
+                }
                 result.push('\n');
             }
-            result.push_str(&exact);
+            result.push_str(exact.as_deref().unwrap_or_default());
             at = span.end;
         }
         result.push_str(text.get(at..).unwrap_or_default());

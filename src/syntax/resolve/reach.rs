@@ -25,8 +25,8 @@ pub fn reach(
     errors: &mut Vec<SyntaxError>,
 ) -> Reached {
     // Mistakes are mistakes in stages that are not reached, too: BuildKit looks at all of them.
-    for (index, stage) in file.stages.iter().enumerate() {
-        for instruction in &stage.instructions {
+    for index in 0..file.stages.len() {
+        for instruction in heads.instructions(file, index) {
             let _ = dependencies(instruction, index, heads, errors);
         }
         if errors.len() >= MAX_ERRORS {
@@ -52,7 +52,7 @@ pub fn reach(
         if let Source::Stage(base) = heads.stages[index].source {
             waiting.push(base);
         }
-        let own = file.stages[index].instructions.iter();
+        let own = heads.instructions(file, index).iter();
         for instruction in triggers.iter().chain(own) {
             waiting.extend(dependencies(instruction, index, heads, &mut Vec::new()));
         }
@@ -139,11 +139,13 @@ fn triggers(
     index: usize,
     errors: &mut Vec<SyntaxError>,
 ) -> Vec<Instruction> {
-    let texts: Vec<&str> = match &heads.stages[index].source {
+    let head = &heads.stages[index];
+    let texts: Vec<&str> = match &head.source {
+        _ if head.replaced => Vec::new(),
         Source::Image(name) => {
             of_base(&request.triggers, name).into_iter().flatten().map(String::as_str).collect()
         }
-        Source::Stage(base) => own_triggers(file, *base).collect(),
+        Source::Stage(base) => own_triggers(file, heads, *base).collect(),
         Source::Scratch | Source::Context(_) => Vec::new(),
     };
     let mut triggers = Vec::new();
@@ -164,8 +166,8 @@ fn triggers(
 }
 
 /// The triggers that a stage hands on.
-pub fn own_triggers(file: &Dockerfile, index: usize) -> impl Iterator<Item = &str> {
-    file.stages[index].instructions.iter().filter_map(|instruction| match &instruction.body {
+pub fn own_triggers<'f>(file: &'f Dockerfile, heads: &Heads, index: usize) -> impl Iterator<Item = &'f str> {
+    heads.instructions(file, index).iter().filter_map(|instruction| match &instruction.body {
         Body::Onbuild(trigger) => Some(trigger.as_str()),
         _ => None,
     })

@@ -2,7 +2,7 @@
 //!
 //! Works nothing out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +26,17 @@ pub struct Request {
     /// Environments of bases, where known, by the same name. For a base that is
     /// not here a variable may be set or not, and imk takes the larger view.
     pub environments: BTreeMap<String, BTreeMap<String, String>>,
-    /// Names of additional contexts (`--build-context name=…`): they go before stages and images.
-    pub contexts: BTreeSet<String>,
+    /// Named contexts (`--build-context name=…`): they go before images, and in place of stages of their name.
+    pub contexts: BTreeMap<String, NamedContext>,
+}
+
+/// What a named context stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NamedContext {
+    /// An image, by its reference; or nothing, by `scratch`.
+    Image(String),
+    /// Files.
+    Files,
 }
 
 impl Default for Request {
@@ -39,7 +48,7 @@ impl Default for Request {
             build_platform: "linux/amd64".into(),
             triggers: BTreeMap::new(),
             environments: BTreeMap::new(),
-            contexts: BTreeSet::new(),
+            contexts: BTreeMap::new(),
         }
     }
 }
@@ -78,6 +87,11 @@ pub struct Recipe {
     pub warnings: Vec<SyntaxError>,
     /// Arguments that are given, and that nothing declares.
     pub undeclared: Vec<String>,
+    /// Named contexts that are given, and that nothing in the file names.
+    pub idle_contexts: Vec<String>,
+    /// Places whose text is not sent as it is, for named contexts: a word to put there, or none
+    /// where an instruction falls away because a context stands for its stage.
+    pub rewrites: Vec<(Span, Option<String>)>,
 }
 
 /// The stage that is built.
@@ -140,7 +154,9 @@ pub enum How {
 pub struct BaseUse {
     /// By what.
     pub how: How,
-    /// The name after expansion, not completed.
+    /// The word of the Dockerfile after expansion, or the name of a stage that a context stands for.
+    pub word: String,
+    /// The name that it leads to, not completed: the word itself unless it names a context.
     pub reference: String,
     /// For which platform.
     pub platform: String,
@@ -148,7 +164,7 @@ pub struct BaseUse {
     pub spans: Vec<Span>,
     /// The number of the stage in the file.
     pub stage: usize,
-    /// An additional context of this name is meant, not an image.
+    /// A context of files is meant, not an image.
     pub context: bool,
 }
 

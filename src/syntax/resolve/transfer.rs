@@ -25,7 +25,7 @@ impl Walk<'_> {
         let mut source = None;
         if let Some(from) = &transfer.from {
             let found = self.heads.copy_source(from)?;
-            text.push_str(&format!(" --from={}", self.used(found.clone(), How::Copy, from, here)));
+            text.push_str(&format!(" --from={}", self.used(found.clone(), How::Copy, from, here)?));
             source = Some(found);
         }
         let span = transfer.sources.first().map_or(Span::default(), |word| word.span);

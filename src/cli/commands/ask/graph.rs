@@ -97,7 +97,7 @@ fn document(session: &Session, order: &Order, edges: &dyn Fn(&str) -> Bases) -> 
         let inside: Vec<_> = bases
             .inside
             .iter()
-            .map(|edge| json!({"image": edge.base, "reference": edge.reference, "how": how(edge.how)}))
+            .map(|edge| json!({"image": edge.base, "reference": edge.word, "how": how(edge.how)}))
             .collect();
         Some(json!({
             "name": name,

@@ -8,7 +8,7 @@ use crate::syntax::error::Span;
 use crate::syntax::imagefile::{SecretSource, cache_source, cache_target};
 use crate::syntax::import::draft::{Draft, Drafts};
 use crate::syntax::import::evaluate::Carried;
-use crate::syntax::import::{Source, place};
+use crate::syntax::import::{Source, contexts, place};
 
 /// What a target says, by key.
 pub(super) type Keys = BTreeMap<String, (Carried, Span)>;
@@ -71,7 +71,13 @@ pub(super) fn draft(
             "platforms" => draft.platform = platform(name, &value.texts(), *span, drafts),
             "secret" => secrets(&mut draft, value, *span, drafts, source),
             "contexts" if is_template => {}
-            "contexts" => contexts(&mut draft, value, *span, drafts),
+            "contexts" => {
+                let Carried::Map(entries) = value else { continue };
+                for (word, value) in entries {
+                    let entry = (word.as_str(), value.text().unwrap_or_default(), *span);
+                    contexts::take(&mut draft, key, "target:", entry, drafts);
+                }
+            }
             other => lost(other, value, *span, drafts),
         }
     }
@@ -185,34 +191,4 @@ fn secrets(draft: &mut Draft, value: &Carried, span: Span, drafts: &mut Drafts, 
 /// A secret's file, relative to `folder`: absolute, or below the Imagefile's folder.
 pub(in crate::syntax::import) fn file_of(folder: &str, path: &str) -> Option<String> {
     if path.starts_with('/') { Some(path.to_owned()) } else { place::path(folder, path).ok() }
-}
-
-/// Named contexts: a target's is an edge, which imk finds by the name in the Dockerfile.
-fn contexts(draft: &mut Draft, value: &Carried, span: Span, drafts: &mut Drafts) {
-    let Carried::Map(entries) = value else { return };
-    for (word, value) in entries {
-        let value = drafts.plain(value.text().unwrap_or_default());
-        if let Some(target) = value.strip_prefix("target:") {
-            draft.edges.push((word.clone(), target.to_owned(), span));
-        } else {
-            let image = value.strip_prefix("docker-image://");
-            let same = |image: &str| image == word || name_of(image) == name_of(word) && image.contains('@');
-            if image.is_some_and(|image| image == word) {
-                continue;
-            }
-            let advice = match image {
-                Some(image) if same(image) => "`imk update` writes digests to Imagefile.lock".to_owned(),
-                Some(image) => format!("write `{image}` in the Dockerfile"),
-                None => format!("the Dockerfile's `{word}` would be an image; imk has no named contexts"),
-            };
-            drafts.lost(span, format!("contexts.{word} of `{}`: {advice}", draft.name));
-        }
-    }
-}
-
-/// A reference without its tag and digest.
-fn name_of(reference: &str) -> &str {
-    let bare = reference.split('@').next().unwrap_or_default();
-    let at = bare.rfind('/').map_or(0, |slash| slash + 1);
-    bare[at..].find(':').map_or(bare, |colon| &bare[..at + colon])
 }

@@ -97,6 +97,7 @@ fn a_bake_file_keeps_its_variables_templates_and_groups() {
                 dockerfile: "services/api/Dockerfile",
                 context: "services",
                 tags: ["{TAG}", "latest"],
+                contexts: {"base": "base", "golang": "docker-image://golang:1.25"},
                 args: {"BRACES": "a{{b}}", "COLOUR": "RED"},
                 secrets: {"key": File("keys/api.pem"), "token": Env("API_TOKEN")},
             ),
@@ -108,7 +109,6 @@ fn a_bake_file_keeps_its_variables_templates_and_groups() {
     - 7: validation of the variable `TAG`: an Imagefile checks no values
     - 26: args.BUILD_DATE: timestamp: it differs from run to run, and would make the image stale each time
     - 33: cache-from: `type=gha` cannot be asked of an engine: an engine's API takes layers from images in registries (type=registry) and writes them into the image (type=inline); every other cache needs a buildkitd of its own, as `docker buildx` starts one
-    - 45: contexts.golang of `api`: write `golang:1.25` in the Dockerfile
     - 56: platforms of `web`: an image is built for one; `imk --platform P` builds for linux/amd64 or linux/arm64
     - 58: output: imk leaves images in the engine
     "#);

@@ -83,6 +83,7 @@ fn services_that_build_become_images() {
             ),
             "api": (
                 tags: ["{VERSION}", "latest"],
+                contexts: {"web": "web"},
                 platform: "linux/arm64",
                 args: {"PORT": "8080"},
                 labels: {"com.example.team": "api"},
@@ -90,6 +91,7 @@ fn services_that_build_become_images() {
             ),
             "worker": (
                 context: "api",
+                contexts: {"web": "web"},
                 platform: "linux/arm64",
                 args: {"PORT": "9090"},
                 labels: {"com.example.team": "api"},
@@ -103,8 +105,8 @@ fn services_that_build_become_images() {
     - 20: build.cache_from: imk builds what is stale and nothing else; the engine keeps its own cache
     - 30: args.GIT_SHA: the environment has no value for it now
     - 31: the tag `registry.example/shop/api:latest` of `worker`: imk tags it `registry.example/shop/worker:TAG`
-    - 39: additional_contexts.assets of `api`: the Dockerfile's `assets` would be an image; imk has no named contexts
-    - 39: additional_contexts.assets of `worker`: the Dockerfile's `assets` would be an image; imk has no named contexts
+    - 39: additional_contexts.assets of `api`: `../assets` is a folder, and imk gives images only; `overlays` bring files
+    - 39: additional_contexts.assets of `worker`: `../assets` is a folder, and imk gives images only; `overlays` bring files
     - 42: command of `worker`: imk runs nothing
     - 50: the service `db`: it builds nothing, it runs `postgres:16`
     - 60: volumes: imk runs nothing

@@ -13,6 +13,7 @@ use crate::query::graph::{Bases, Order};
 use crate::session::open::Session;
 use crate::session::sync::{self, SyncError};
 use crate::syntax::imagefile::SecretSource;
+use crate::syntax::reference;
 
 /// The images that `words` mean, as `default`, and those of each group.
 ///
@@ -73,14 +74,19 @@ fn target(
         body.extend(value.as_ref().map(|value| (key.to_owned(), text(value))));
     }
     let inside = edges(name).inside.into_iter();
-    let contexts = inside.filter_map(|edge| {
-        let base = targets.get(&edge.base)?;
-        Some((edge.reference, text(&format!("target:{base}"))))
-    });
+    let mut contexts: Map<String, Value> = inside
+        .filter_map(|edge| {
+            let base = targets.get(&edge.base)?;
+            let word = reference::context_name(&edge.word)?;
+            Some((word, text(&format!("target:{base}"))))
+        })
+        .collect();
+    for (word, outside) in &options.contexts {
+        contexts.entry(word.clone()).or_insert_with(|| text(&format!("docker-image://{outside}")));
+    }
     let map =
         |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| (key.clone(), text(value))).collect();
-    for (key, map) in
-        [("contexts", contexts.collect()), ("args", map(&options.args)), ("labels", map(&options.labels))]
+    for (key, map) in [("contexts", contexts), ("args", map(&options.args)), ("labels", map(&options.labels))]
     {
         if !Map::is_empty(&map) {
             body.insert(key.to_owned(), Value::Object(map));

@@ -1,0 +1,96 @@
+//! Named contexts of a source: the image that each stands for, or a note where it stands for none.
+//!
+//! Knows the words of bake and compose, and names of images; reads no Dockerfile.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::draft::{Context, Draft, Drafts, Image, StandsFor, fill, literal};
+use super::{Note, NoteKind};
+use crate::syntax::error::Span;
+use crate::syntax::imagefile::no_image;
+use crate::syntax::reference;
+
+/// Takes over one entry of `key`, a written text, for `draft`; `own` is how the format marks what it builds.
+pub(super) fn take(draft: &mut Draft, key: &str, own: &str, entry: (&str, &str, Span), drafts: &mut Drafts) {
+    let (word, value, span) = entry;
+    let plain = drafts.plain(value);
+    if plain.is_empty() {
+        return;
+    }
+    let lost = |drafts: &mut Drafts, why: String| {
+        drafts.lost(span, format!("{key}.{word} of `{}`: {why}", draft.name));
+    };
+    if reference::context_name(word).is_none() {
+        return lost(drafts, "docker looks for no context of that name".to_owned());
+    }
+    let stands_for = if let Some(target) = plain.strip_prefix(own) {
+        StandsFor::Target(target.to_owned())
+    } else if let Some(image) = plain.strip_prefix("docker-image:") {
+        let image = image.strip_prefix("//").unwrap_or(image);
+        if let Err(why) = reference::parse(image) {
+            return lost(drafts, format!("`{image}`: {why}"));
+        }
+        if reference::normalized(image) == reference::normalized(word) {
+            return;
+        }
+        let written = value.strip_prefix("docker-image:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+        StandsFor::Image(written.map_or_else(|| literal(image), str::to_owned))
+    } else {
+        let what = no_image(&plain).unwrap_or("a folder");
+        return lost(
+            drafts,
+            format!("`{plain}` is {what}, and imk gives images only; `overlays` bring files"),
+        );
+    };
+    draft.contexts.push(Context { word: word.to_owned(), stands_for, span });
+}
+
+/// Gives every image the contexts that its names alone do not make: what imk finds by name needs none.
+pub(super) fn settle(
+    images: &mut [Image],
+    prefix: &str,
+    vars: &BTreeMap<String, String>,
+    notes: &mut Vec<Note>,
+) {
+    let names: BTreeMap<String, (String, BTreeSet<String>)> = images
+        .iter()
+        .map(|image| (image.draft.name.clone(), (image.name.clone(), references(image, prefix, vars))))
+        .collect();
+    for image in images {
+        for context in std::mem::take(&mut image.draft.contexts) {
+            let Context { word, stands_for, span } = context;
+            let value = match stands_for {
+                StandsFor::Image(written) => format!("docker-image://{written}"),
+                StandsFor::Target(target) => match names.get(&target) {
+                    Some((_, known)) if !is_stage(&word) && known.contains(&reference::normalized(&word)) => {
+                        continue;
+                    }
+                    Some((name, _)) => literal(name),
+                    None => {
+                        let text = format!(
+                            "`{word}` in the Dockerfile of `{}` is `{target}`, which was not carried over",
+                            image.name
+                        );
+                        notes.push(Note { span, kind: NoteKind::Lost, text });
+                        continue;
+                    }
+                },
+            };
+            image.contexts.insert(word, value);
+        }
+    }
+}
+
+/// Whether a word could be the name of a stage, which a context stands for and a name does not.
+fn is_stage(word: &str) -> bool {
+    !word.contains(['/', ':'])
+}
+
+/// The references that lead to an image by its name and tags.
+fn references(image: &Image, prefix: &str, vars: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let tags = image.tags.iter().map(|tag| fill(tag, vars)).chain(["latest".to_owned()]);
+    let prefix = fill(prefix, vars);
+    let names = [image.name.clone(), format!("{prefix}{}", image.name)];
+    let all = tags.flat_map(|tag| names.clone().map(|name| reference::normalized(&format!("{name}:{tag}"))));
+    all.collect()
+}

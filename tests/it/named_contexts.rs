@@ -1,0 +1,231 @@
+//! Named contexts: a name in a Dockerfile that stands for an image of the repository, or for one outside.
+
+use fs_err as fs;
+
+use crate::sandbox::{Sandbox, engine_or_skip};
+
+const REPOSITORY: &str = r#"
+    //- Imagefile.ron
+    (
+        images: {
+            "core": (),
+            "tool": (),
+            "app": (contexts: {"acme/core": "core", "acme/tool:1": "tool", "build": "core"}),
+        },
+    )
+    //- core/Dockerfile
+    FROM scratch
+    COPY busybox /bin/busybox
+    RUN ["/bin/busybox", "--install", "-s", "/bin"]
+    COPY file /file
+    ONBUILD COPY brought /brought
+    //- core/file
+    core
+    //- tool/Dockerfile
+    FROM scratch
+    COPY tool.txt /
+    //- tool/tool.txt
+    tool
+    //- app/Dockerfile
+    FROM nowhere.invalid/nothing AS build
+    RUN this is never run \
+        and counts for nothing
+    FROM acme/core
+    COPY --from=acme/tool:1 /tool.txt /tool.txt
+    COPY --from=build /file /copied
+    RUN --mount=from=docker.io/acme/tool:1,source=/tool.txt,target=/m cat /m > /mounted
+    //- app/brought
+    brought
+    "#;
+
+#[test]
+fn a_context_is_an_edge_wherever_an_image_can_be_named() {
+    let Some(sandbox) = engine_or_skip("named contexts") else { return };
+    sandbox.write_all(REPOSITORY);
+    sandbox.place_busybox();
+    let run = sandbox.imk("").code(0);
+    assert!(!run.err().contains("warning"), "{}", run.err());
+    assert_eq!(run.built().len(), 3);
+    for (path, text) in
+        [("/tool.txt", "tool"), ("/copied", "core"), ("/mounted", "tool"), ("/brought", "brought")]
+    {
+        assert_eq!(sandbox.file_in("app", path).trim(), text, "{path}");
+    }
+    sandbox.imk("").says("3 fresh, 0 built, 0 failed");
+
+    // The stage that a context stands for counts for nothing, and a name counts by what it leads to.
+    for (from, to) in [
+        ("this is never run", "this neither"),
+        ("nowhere.invalid/nothing", "elsewhere.invalid/nothing"),
+        ("FROM acme/core", "FROM core"),
+        ("--from=acme/tool:1", "--from=tool"),
+    ] {
+        let text = fs::read_to_string(sandbox.path("app/Dockerfile")).unwrap();
+        sandbox.edit("app/Dockerfile", &text.replace(from, to));
+        sandbox.imk("").says("3 fresh, 0 built, 0 failed");
+    }
+    sandbox.edit("tool/tool.txt", "2\n");
+    assert!(sandbox.imk("plan").code(0).out().contains("app"), "its base is stale");
+    let mut built = sandbox.imk("").code(0).built();
+    built.sort_unstable();
+    assert_eq!(built, ["app", "tool"]);
+    assert_eq!(sandbox.file_in("app", "/mounted").trim(), "2");
+    let why = sandbox.imk("log app").code(0).out();
+    assert!(why.contains("tool"), "{why}");
+
+    // A context that stands for another image makes another image.
+    let file = fs::read_to_string(sandbox.path("Imagefile.ron")).unwrap();
+    sandbox.edit("Imagefile.ron", &file.replace(r#""acme/tool:1": "tool""#, r#""acme/tool:1": "core""#));
+    let text = fs::read_to_string(sandbox.path("app/Dockerfile")).unwrap();
+    sandbox.edit("app/Dockerfile", &text.replace("source=/tool.txt", "source=/file"));
+    assert_eq!(sandbox.imk("").code(0).built(), ["app"]);
+    assert_eq!(sandbox.file_in("app", "/mounted").trim(), "core");
+}
+
+#[test]
+fn questions_know_the_images_behind_contexts() {
+    let sandbox = Sandbox::with(REPOSITORY).without_engine();
+    insta::assert_snapshot!(sandbox.imk("graph").code(0).out(), @r"
+    core
+    └── app
+    tool
+    └── app
+    ");
+    let json = sandbox.imk("graph --json app").code(0).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let app = json["images"].as_array().unwrap().iter().find(|image| image["name"] == "app").unwrap();
+    assert_eq!(
+        app["bases"].to_string(),
+        r#"[{"image":"core","reference":"build","how":"from"},{"image":"core","reference":"acme/core","how":"from"},{"image":"tool","reference":"acme/tool:1","how":"copy"},{"image":"tool","reference":"docker.io/acme/tool:1","how":"mount"}]"#
+    );
+    assert!(sandbox.imk("who-uses tool").code(0).out().contains("app"));
+    assert!(sandbox.imk("graph --json +app").code(0).stdout.contains("\"tool\""));
+
+    // And back: what bake makes of the file is what imk makes of it.
+    let bake = sandbox.imk("graph --bake").code(0).stdout;
+    let bake: serde_json::Value = serde_json::from_str(&bake).unwrap();
+    assert_eq!(
+        bake["target"]["app"]["contexts"].to_string(),
+        r#"{"acme/core":"target:core","acme/tool:1":"target:tool","build":"target:core"}"#
+    );
+}
+
+#[test]
+fn an_image_outside_behind_a_context_is_used_by_digest_and_counts() {
+    let Some(sandbox) = engine_or_skip("a context outside") else { return };
+    let base = format!("{}outside", sandbox.prefix());
+    let folder = tempfile::tempdir().unwrap();
+    let make = |text: &str| {
+        fs::write(folder.path().join("Dockerfile"), format!("FROM scratch\nLABEL text={text}\n")).unwrap();
+        sandbox.docker(&["build", "-q", "-t", &base, folder.path().to_str().unwrap()]);
+    };
+    make("one");
+    sandbox.edit("app/Dockerfile", "FROM acme/base\nCOPY file /\n");
+    sandbox.edit("app/file", "1\n");
+    let file = |image: &str| {
+        format!(r#"(images: {{"app": (contexts: {{"acme/base": "docker-image://{image}"}})}})"#)
+    };
+    sandbox.edit("Imagefile.ron", &file(&base));
+    assert_eq!(sandbox.imk("--offline").code(0).built(), ["app"]);
+    assert!(sandbox.imk("--offline").code(0).built().is_empty());
+    make("two");
+    assert_eq!(sandbox.imk("--offline").code(0).built(), ["app"]);
+    let label = sandbox.docker(&[
+        "image",
+        "inspect",
+        "-f",
+        "{{.Config.Labels.text}}",
+        &format!("{}app", sandbox.prefix()),
+    ]);
+    assert_eq!(label.trim(), "two");
+    assert!(sandbox.imk("list --json --offline").code(0).stdout.contains(&base));
+}
+
+#[test]
+fn imks_own_builder_follows_contexts() {
+    let sandbox = Sandbox::with(
+        r#"
+        //- Imagefile.ron
+        (images: {"core": (), "app": (contexts: {"acme/core": "core", "build": "core"})})
+        //- core/Dockerfile
+        FROM scratch
+        COPY file /
+        //- core/file
+        1
+        //- app/Dockerfile
+        FROM nowhere.invalid/nothing AS build
+        COPY nothing /
+        FROM acme/core
+        COPY --from=build /file /copied
+        "#,
+    )
+    .embedded();
+    assert_eq!(sandbox.imk("--progress plain").code(0).built().len(), 2);
+    sandbox.imk("").says("2 fresh, 0 built, 0 failed");
+    sandbox.edit("core/file", "2\n");
+    assert_eq!(sandbox.imk("--progress plain").code(0).built().len(), 2);
+}
+
+#[test]
+fn mistakes_in_contexts_are_told_with_their_place_and_the_others_with_a_word() {
+    let sandbox = Sandbox::with("//- core/Dockerfile\nFROM scratch\n//- app/Dockerfile\nFROM acme/core\n")
+        .without_engine();
+    let file = |pair: &str| format!("(images: {{\n\"core\": (),\n\"app\": (contexts: {{{pair}}}),\n}})\n");
+    for (pair, told) in [
+        (
+            r#""acme/core": "./core""#,
+            "the context `acme/core` is a folder (`./core`), and imk gives images only",
+        ),
+        (r#""acme/core": "cor""#, "no image here is named so"),
+        (r#""acme/core": "app""#, "stands for the image itself"),
+    ] {
+        sandbox.edit("Imagefile.ron", &file(pair));
+        let err = sandbox.imk("plan --offline").code(2).err();
+        assert!(err.contains(told) && err.contains("Imagefile.ron:3:"), "{err}");
+    }
+    sandbox.edit("Imagefile.ron", &file(r#""acme/cor": "core""#));
+    let err = sandbox.imk("plan --offline").code(0).err();
+    assert!(err.contains("the context `acme/cor` is declared, and no FROM"), "{err}");
+}
+
+#[test]
+fn links_between_targets_of_a_bake_file_are_edges() {
+    let sandbox = Sandbox::with(
+        r#"
+        //- docker-bake.hcl
+        target "core" { context = "core" }
+        target "tool" {
+          context = "tool"
+          tags = ["acme/tool:1"]
+        }
+        target "app" {
+          context = "app"
+          contexts = {
+            "acme/core" = "target:core"
+            tool = "target:tool"
+            lib = "./lib"
+            golang = "docker-image://golang:1.25"
+          }
+        }
+        //- core/Dockerfile
+        FROM scratch
+        //- tool/Dockerfile
+        FROM scratch
+        //- app/Dockerfile
+        FROM golang
+        COPY --from=acme/core / /
+        COPY --from=tool / /
+        "#,
+    )
+    .without_engine();
+    let told = sandbox.imk("import").code(0).err();
+    insta::assert_snapshot!(told, @"not carried over: docker-bake.hcl:8: contexts.lib of `app`: `./lib` is a folder, and imk gives images only; `overlays` bring files");
+    insta::assert_snapshot!(sandbox.imk("graph").code(0).out(), @r"
+    core
+    └── app
+    tool
+    └── app
+    ");
+    let json = sandbox.imk("graph --json app").code(0).stdout;
+    assert!(json.contains(r#""external": ["#) && json.contains("\"golang:1.25\""), "{json}");
+}
