@@ -34,7 +34,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What proves who asks.
+/// A proof of who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Login {
     /// A name and a password, or what a registry takes for one.
@@ -68,7 +68,7 @@ pub struct Given {
 /// Where logins are looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Credentials {
-    /// What the user set for imk; it comes first.
+    /// The login that the user set for imk; it comes first.
     pub given: Option<Given>,
     /// The folder of docker's `config.json`; where docker itself would look when `None`.
     pub config_folder: Option<PathBuf>,
@@ -123,7 +123,7 @@ impl Credentials {
         }
     }
 
-    /// What `docker login` keeps.
+    /// The login that `docker login` keeps.
     fn docker(&self, host: &str) -> Result<Option<Found>, String> {
         // The Hub's logins are kept under a name of their own.
         let key = if is_hub(host) { HUB_LOGIN } else { host };

@@ -22,7 +22,7 @@ use crate::engine::Cancel;
 /// blocks could not be interrupted.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What make tells those it calls.
+/// The flags that make passes to the programs it calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Makeflags {
     /// N of make's own `-jN`.

@@ -34,7 +34,7 @@ pub const INPUTS: &str = "application/vnd.imk.inputs.v1+json";
 /// How often the tags are set again because another machine published in between.
 const ROUNDS: usize = 3;
 
-/// What became of an image at its registry.
+/// The end of an image's publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Publication {
     /// It is there, and these tags were moved to it.
@@ -132,7 +132,7 @@ fn inputs(db: &ImkDb, executor: &Executor, image: Image, built: &Built) -> Docum
     Document::new(image.name(db), built.key, built.content, counted, &files.unwrap_or_default())
 }
 
-/// What became of a wish to have an image here.
+/// The end of a wish to have an image here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pulled {
     /// The engine had it.
@@ -181,7 +181,7 @@ fn pull_image(session: &Session, name: &str, found: &KnownResult, tagging: &Tagg
     }
 }
 
-/// What the manifests of an order say beside what the images are (the image specification's
+/// Annotations of the manifests of an order, beside what the images are (the image specification's
 /// predefined annotations). `source_date_epoch_seconds` is SOURCE_DATE_EPOCH, else the time of the run.
 pub(crate) fn annotations(
     session: &Session,

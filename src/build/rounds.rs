@@ -1,4 +1,4 @@
-//! Whether a run begins another round, because the world was not as it was thought to be.
+//! Rounds of one run: another begins where the world was not as it was thought to be.
 //!
 //! A query that remembered a result may find that result gone from engine and registry, or another
 //! machine's in its place; it is then asked again within the same run. As many rounds as that takes:
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use crate::exec::executor::Rerun;
 
-/// What the rounds of one run have found so far.
+/// All findings of the rounds of one run so far.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
     found: BTreeSet<Rerun>,

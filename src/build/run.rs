@@ -38,7 +38,7 @@ use crate::session::{inputs, removed_images};
 use crate::source::outside;
 use crate::syntax::imagefile::SecretSource;
 
-/// What a caller may choose of a build.
+/// The options of a build.
 #[derive(Clone, Debug, Default)]
 pub struct BuildOptions {
     /// How many images at once.
@@ -57,7 +57,7 @@ pub struct BuildOptions {
     pub cache: Caches,
     /// The time that published images bear, seconds since 1970.
     pub source_date_epoch_seconds: i64,
-    /// Who else counts what runs at once: each build waits for its turn there.
+    /// The jobserver that counts what runs at once: each build waits for its turn there.
     pub jobserver: Option<Arc<Jobserver>>,
 }
 
@@ -261,7 +261,7 @@ fn secrets(session: &Session) -> BTreeMap<String, BTreeMap<String, Result<Secret
     images.map(|(name, image)| (name.clone(), of_image(&image.secrets))).collect()
 }
 
-/// What was told of a job while its query ran; nothing of one that was remembered.
+/// The reports of a job while its query ran; nothing of one that was remembered.
 #[derive(Default)]
 struct JobReport {
     built: Option<Vec<Reason>>,
@@ -273,7 +273,7 @@ struct JobReport {
     turn: Option<Turn>,
 }
 
-/// What the workers of one run share.
+/// The state that the workers of one run share.
 struct Work<'a> {
     schedule: Mutex<Schedule>,
     summary: Mutex<Summary>,

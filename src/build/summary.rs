@@ -1,4 +1,4 @@
-//! What a build tells while it runs, and what it came to.
+//! Events of a build while it runs, and its summary.
 //!
 //! Data only: what is done is `run.rs`, and the face makes words of it.
 
@@ -14,7 +14,7 @@ use crate::plan::tags::tagging::Skipped;
 use crate::query::effect::{BuildError, Built};
 use crate::session::sync::Synced;
 
-/// What is told while a build runs.
+/// An event of a running build.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Something happened to a job.
@@ -68,7 +68,7 @@ pub struct OutdatedName {
     pub tag: String,
 }
 
-/// What a build came to.
+/// The summary of a build.
 #[derive(Debug, Default)]
 pub struct Summary {
     /// Every image of the order, by name.
@@ -77,7 +77,7 @@ pub struct Summary {
     pub results: BTreeMap<String, Built>,
     /// Images that were not built and got a tag they did not bear.
     pub retagged: BTreeSet<String>,
-    /// What each result is named when it has all its tags.
+    /// The names of each result when it has all its tags.
     pub names: BTreeMap<String, Vec<String>>,
     /// Tags that results were not given, and why not.
     pub skipped_tags: Vec<(String, Skipped)>,
@@ -87,7 +87,7 @@ pub struct Summary {
     pub outdated_names: Vec<OutdatedName>,
     /// Tags that the engine refused.
     pub untagged: Vec<(String, EngineError)>,
-    /// What became of each result at its registry.
+    /// The publication of each result at its registry.
     pub publications: BTreeMap<String, Publication>,
     /// Results that could not be published.
     pub unpublished: BTreeMap<String, PublishError>,

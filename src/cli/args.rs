@@ -1,6 +1,6 @@
-//! What several verbs take: what is said of every run, words that mean images, how progress is shown.
+//! Arguments of several verbs: those of every run, words that mean images, how progress is shown.
 //!
-//! Knows no verb. What one verb alone takes stands in its own file below `commands/`.
+//! Knows no verb. Arguments of one verb alone stand in its own file below `commands/`.
 
 pub mod embedded;
 
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args as Group, ValueEnum};
 
-/// What every verb takes.
+/// The arguments of every verb.
 #[derive(Clone, Debug, Default, Group)]
 pub struct Global {
     /// Change to this folder first

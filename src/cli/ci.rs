@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::cli::out::Drawn;
 use crate::cli::quote;
 
-/// Who runs this job.
+/// The CI system that runs this job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ci {
     /// GitHub Actions, and those that speak its language.
@@ -29,7 +29,7 @@ pub fn begin_paths_at(root: &Path) {
 }
 
 impl Ci {
-    /// Who runs this process.
+    /// The CI system that runs this process.
     pub fn here() -> Option<Self> {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "false");
         if is_set("GITHUB_ACTIONS") {

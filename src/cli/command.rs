@@ -42,10 +42,10 @@ pub struct Args {
     /// The verb; `build` when none is given.
     #[command(subcommand)]
     pub verb: Option<Verb>,
-    /// What `build` takes, for bare `imk`.
+    /// The arguments of `build`, for bare `imk`.
     #[command(flatten)]
     pub build: BuildArgs,
-    /// What every verb takes.
+    /// The arguments of every verb.
     #[command(flatten)]
     pub global: Global,
 }
@@ -176,7 +176,7 @@ fn is_set(variable: &str) -> bool {
     std::env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
-/// What the variable of a flag may say. Not set, empty and `0` are the same.
+/// The meaning of a flag's variable. Not set, empty and `0` are the same.
 fn yes_or_no(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" | "y" | "t" => Some(true),

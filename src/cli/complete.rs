@@ -61,7 +61,7 @@ fn current(words: &[OsString]) -> usize {
     told.unwrap_or(words.len().saturating_sub(1))
 }
 
-/// What a target that begins so can be. With `plus`, `+api` and `api+` too.
+/// All targets that begin so. With `plus`, `+api` and `api+` too.
 pub fn targets(typed: &OsStr, plus: bool) -> Vec<CompletionCandidate> {
     let Some(typed) = typed.to_str() else { return Vec::new() };
     let (sender, receiver) = mpsc::channel();
@@ -93,7 +93,7 @@ fn forms(names: &[String], typed: &str, plus: bool) -> Vec<String> {
     forms
 }
 
-/// What the line says of `-C`, `-f` and the rest, however unfinished it is.
+/// The `-C`, `-f` and the rest of the line, however unfinished it is.
 fn global() -> Global {
     let mut words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
     let current = current(&words);

@@ -60,7 +60,7 @@ pub fn main() -> u8 {
     })
 }
 
-/// What clap has to say: help and versions are results, in colours; a mistake quotes what was typed.
+/// The words of clap: help and versions are results, in colours; a mistake quotes what was typed.
 fn usage(error: &clap::Error, typed: &[OsString]) {
     let text = error.render();
     if !error.use_stderr() {

@@ -34,7 +34,7 @@ impl Line {
         self
     }
 
-    /// What is written to a terminal.
+    /// The text as it is written to a terminal.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -85,7 +85,7 @@ impl Drawn {
         self.0 += &more.0;
     }
 
-    /// What is written to a terminal.
+    /// The text as it is written to a terminal.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -182,7 +182,7 @@ pub fn status(code: u8) -> u8 {
     code.max(2)
 }
 
-/// What became of standard output.
+/// The state of standard output.
 enum State {
     Open,
     /// Its reader has seen enough (`imk graph | head -1`).

@@ -1,9 +1,9 @@
-//! What the command line and the environment add to an Imagefile.
+//! Overrides: the additions of command line and environment to an Imagefile.
 
 use crate::cli::args::Global;
 use crate::session::project::Overrides;
 
-/// What the command line and the environment add to the Imagefile.
+/// The additions of command line and environment to the Imagefile.
 pub fn overrides(global: &Global) -> Overrides {
     let pairs = |prefix: &str, typed: &[(String, String)]| {
         let from_env = std::env::vars_os().filter_map(|(name, value)| {

@@ -59,7 +59,7 @@ struct Job {
     /// The beginning of a line whose end has not come yet, by step.
     partial: BTreeMap<String, Vec<u8>>,
     tail: Vec<String>,
-    /// What goes into the fold.
+    /// Lines for the fold.
     lines: Vec<String>,
     /// Why an earlier result was looked for.
     reused: Vec<Reason>,
@@ -157,7 +157,7 @@ impl Progress {
         (tail, self.state.path().map(|path| path.join(log_name(image))))
     }
 
-    /// What is said when everything has ended.
+    /// The last words, when everything has ended.
     pub fn summary(&self, summary: &Summary, took: Duration) {
         if let How::Json = self.how {
             json::summary(summary, took).into_iter().for_each(|line| self.object(|| line));

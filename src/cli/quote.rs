@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 
 use crate::syntax::git_source::masked;
 
-/// What a CI takes for a command of a step, wherever it stands in a line or at its beginning alone.
+/// Words that a CI takes for a command of a step, wherever they stand in a line or at its beginning alone.
 struct Commands {
     anywhere: &'static [&'static str],
     in_front: &'static [&'static str],

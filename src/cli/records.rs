@@ -1,4 +1,4 @@
-//! What a build leaves behind for scripts: `--metadata-file` and `--iidfile`.
+//! Files that a build leaves behind for scripts: `--metadata-file` and `--iidfile`.
 //!
 //! Written after a build that succeeded, whole or not at all. A file of the
 //! build before would be taken for this one's, so an id file goes first.

@@ -10,7 +10,7 @@ use crate::cli::quote;
 /// Below so many columns a text says nothing any more.
 const LEAST: usize = 6;
 
-/// What stands between two columns.
+/// Blanks between two columns.
 const GAP: usize = 2;
 
 /// Lines of a table below its headings. `widest` is the width that there is; `None` is any.

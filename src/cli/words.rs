@@ -155,7 +155,7 @@ pub fn build_error(error: &BuildError) -> String {
     }
 }
 
-/// What an engine did not do, in one line.
+/// An engine's failure in one line.
 pub fn engine_error(error: &EngineError) -> String {
     match error {
         EngineError::FileChanged { path } => {
@@ -169,7 +169,7 @@ pub fn engine_error(error: &EngineError) -> String {
     }
 }
 
-/// What a person should know of the bases outside, a line for each registry's trouble.
+/// Remarks on the bases outside, a line for each registry's trouble.
 pub fn notes(notes: &[Note]) -> Vec<String> {
     let mut by_trouble: BTreeMap<(&str, Instead), Vec<&str>> = BTreeMap::new();
     for note in notes {

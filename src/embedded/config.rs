@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::trouble::{Result, refused};
 use crate::syntax::dockerfile::{Command, Healthcheck};
 
-/// What is searched for programs where nothing else is said.
+/// The folders of programs where nothing else is said.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The configuration of an image, or of a stage on its way to one.
@@ -16,7 +16,7 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 pub struct Config {
     /// Everything but what is named below.
     document: Map<String, Value>,
-    /// What containers are made with.
+    /// Settings that containers are made with.
     settings: Map<String, Value>,
     history: Vec<Value>,
     /// The layers, by the digests of their plain bytes.

@@ -25,7 +25,7 @@ use crate::syntax::reference::{self, Reference, normalized};
 /// The word that asks for this engine, and the kind of builder that keys name.
 pub const NAME: &str = "embedded";
 
-/// What builds without a daemon.
+/// The engine that builds without a daemon.
 pub struct EmbeddedEngine {
     store: Store,
     registry: Arc<dyn Registry>,

@@ -16,7 +16,7 @@ use crate::registry::document::Document;
 use crate::registry::{Registry, by_digest};
 use crate::syntax::reference::{self, Reference};
 
-/// What is known of an image beside its configuration.
+/// A note on an image: all that is known of it beside its configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// `name@sha256:…` under which registries have it.
@@ -50,7 +50,7 @@ impl<'a> Images<'a> {
         self.registry
     }
 
-    /// What a name, an id or a name with a digest means here.
+    /// The image that a name, an id or a name with a digest means here.
     pub fn find(&self, reference: &str) -> Result<Option<Image>> {
         match self.id(reference) {
             Some(id) => self.load(&id),

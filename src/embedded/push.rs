@@ -47,7 +47,7 @@ pub fn push(images: &Images<'_>, name: &str, cancel: &Cancel) -> Result<String> 
     Ok(manifest.digest)
 }
 
-/// Whether a registry has a layer now: it had it, or took it from a neighbour.
+/// True if a registry has a layer now: it had it, or took it from a neighbour.
 fn there(registry: &dyn Registry, to: &Reference, form: &Form) -> std::result::Result<bool, RegistryError> {
     if registry.has_blob(to, &form.digest)? {
         return Ok(true);

@@ -95,7 +95,7 @@ impl Store {
         Ok(())
     }
 
-    /// Who this store is: made once, and the same ever after.
+    /// The identity of this store: made once, and the same ever after.
     pub fn identity(&self) -> Result<String> {
         self.prepare()?;
         let file = self.root.join("id");

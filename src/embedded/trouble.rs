@@ -4,7 +4,7 @@ use std::io;
 
 use crate::engine::EngineError;
 
-/// What this room answers with.
+/// The results of this room.
 pub type Result<T> = std::result::Result<T, EngineError>;
 
 /// A refusal: what was attempted, and why it failed.

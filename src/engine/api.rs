@@ -24,7 +24,7 @@ impl fmt::Display for ImageId {
     }
 }
 
-/// Who answers.
+/// The identity of an engine.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EngineIdentity {
     /// The engine's own id, stable over restarts.
@@ -37,12 +37,12 @@ pub struct EngineIdentity {
     pub platform: String,
 }
 
-/// Who an engine was found to be by one process, for the next.
+/// The identity of an engine as one process found it, for the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CachedIdentity {
     /// Differs as soon as another engine may answer.
     pub mark: String,
-    /// Who answered.
+    /// The identity.
     pub identity: EngineIdentity,
     /// About how many images it had: a power of two, so that it rarely changes.
     pub images: usize,
@@ -125,7 +125,7 @@ pub struct Caches {
 /// Images an engine has, with their tags as it spells them.
 pub type Inventory = BTreeMap<ImageId, BTreeSet<String>>;
 
-/// What an engine knows of an image it has.
+/// An image on an engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageInfo {
     /// Its identity here.
@@ -146,7 +146,7 @@ pub struct ImageInfo {
     pub content: String,
 }
 
-/// What an engine says of itself, beside who it is.
+/// An engine's own words on itself, beside its identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// How it is reached, and who said so.
@@ -205,10 +205,10 @@ impl std::error::Error for EngineError {}
 /// The other side. One real one speaks to Docker; the fake one of the tests
 /// can fail, delay and forget. Every method blocks its thread.
 pub trait Engine: Send + Sync {
-    /// Who answers.
+    /// Its identity.
     fn identity(&self) -> Result<EngineIdentity, EngineError>;
 
-    /// What it says of itself, asked anew.
+    /// Its own words on itself, asked anew.
     fn about(&self) -> Result<About, EngineError>;
 
     /// Takes the identity that an earlier process was told, as long as nothing speaks against it: then
@@ -227,7 +227,7 @@ pub trait Engine: Send + Sync {
     /// Every tag of these repositories, in full as the engine spells it, and the image it names.
     fn references(&self, repositories: &BTreeSet<String>) -> Result<BTreeMap<String, ImageId>, EngineError>;
 
-    /// What the engine knows of a tag, digest reference or id; `None` when it has no such image.
+    /// The image behind a tag, digest reference or id; `None` when the engine has no such image.
     fn inspect(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError>;
 
     /// Builds one image without tagging it. Events come in order, from this thread or another.

@@ -72,7 +72,7 @@ fn refused(what: &str, why: String) -> EngineError {
     EngineError::Refused { what: what.to_owned(), why }
 }
 
-/// What an engine tells at the end.
+/// The end of a stream of the engine's.
 #[derive(Default)]
 struct End {
     digest: Option<String>,
@@ -159,7 +159,7 @@ fn digest_of(status: &str) -> Option<&str> {
     (hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digest)
 }
 
-/// What `X-Registry-Auth` carries, and whether another try could carry something else.
+/// The header `X-Registry-Auth`, and whether another try could carry another one.
 struct LoginHeader {
     header: String,
     more: bool,

@@ -48,7 +48,7 @@ impl Environment {
 }
 
 impl Environment {
-    /// Whether somebody has said which engine is meant, or one has its socket where docker's default is. One
+    /// True if somebody has said which engine is meant, or one has its socket where docker's default is. One
     /// that is named and does not answer is still the one that is meant.
     pub fn names_an_engine(&self) -> bool {
         let named = |name: &str| !name.is_empty() && name != "default";

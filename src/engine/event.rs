@@ -1,4 +1,4 @@
-//! What an engine reports while it builds.
+//! Reports of an engine while it builds.
 //!
 //! Data only: the words and the drawing are made in `cli/`.
 

@@ -1,4 +1,4 @@
-//! What an engine says and docker keeps, under any bytes: see `crate::fuzz`.
+//! Answers of engines and docker's files, under any bytes: see `crate::fuzz`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

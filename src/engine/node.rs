@@ -12,17 +12,17 @@ use crate::syntax::reference::normalized;
 
 /// An engine among others.
 pub struct Node {
-    /// What a person calls it; empty for one that is alone.
+    /// Its name, as a person calls it; empty for one that is alone.
     pub name: String,
     /// The engine.
     pub engine: Arc<dyn Engine>,
-    /// What it is good for, such as `jdk17` or `gpu`.
+    /// Its labels: abilities such as `jdk17` or `gpu`.
     pub labels: BTreeSet<String>,
-    /// What it builds, such as `linux/arm64`; when empty, its own platform first and others by emulation.
+    /// Its platforms, such as `linux/arm64`; when empty, its own first and others by emulation.
     pub platforms: Vec<String>,
     /// How many jobs at once, at the most.
     pub jobs: Option<usize>,
-    /// What it answered for an id: its tags, or that it has no such image.
+    /// Its answers for ids: an image's tags, or that it has no such image.
     present: Mutex<BTreeMap<ImageId, Option<BTreeSet<String>>>>,
     /// Why it is used no more.
     unreachable: OnceLock<EngineError>,

@@ -36,7 +36,7 @@ pub struct EnginePool {
     unreported: Mutex<Vec<(String, EngineError)>>,
 }
 
-/// What a job wants of an engine.
+/// The demands of a job on its engine.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     /// Such as `linux/arm64`.
@@ -213,7 +213,7 @@ impl EnginePool {
         if native.is_empty() { able } else { native }
     }
 
-    /// Who an engine is; one that does not say is used no more.
+    /// The identity of an engine; one that does not say is used no more.
     pub fn identity(&self, node: &Node) -> Option<EngineIdentity> {
         if node.unreachable().is_some() {
             return None;

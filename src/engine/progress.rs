@@ -1,4 +1,4 @@
-//! What an engine tells of a running build, line by line, and how it ended.
+//! Progress of a running build, from the engine's lines, and its end.
 //!
 //! Pure: lines in, events and one verdict out. Reads BuildKit's trace and the
 //! classic builder's text; knows nothing of connections.
@@ -20,7 +20,7 @@ mod tests;
 
 type Events<'a> = &'a (dyn Fn(BuildEvent) + Sync);
 
-/// What is known of a build so far.
+/// The progress of a build so far.
 pub(super) struct Progress {
     image: String,
     secrets: Vec<Vec<u8>>,

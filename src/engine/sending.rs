@@ -12,7 +12,7 @@ use super::{BuildEvent, ContextFiles, EngineError};
 use crate::model::file::{FileKind, UsedFile, UsedFiles};
 use crate::model::hash::ContentHash;
 
-/// What has been sent, and whether sending failed. Written by the side that sends, read by the one that waits.
+/// Traffic of one build: what was sent, and whether that failed. Written by the side that sends, read by the other.
 #[derive(Default)]
 pub(super) struct Traffic {
     files: AtomicU64,
@@ -30,7 +30,7 @@ impl Traffic {
         self.bytes.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    /// What has been sent so far; `None` while that is nothing.
+    /// The amount sent so far; `None` while that is nothing.
     pub fn sent(&self) -> Option<BuildEvent> {
         let (files, bytes) = (self.files.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
         (files > 0 || bytes > 0).then_some(BuildEvent::Sent { files, bytes })

@@ -35,7 +35,7 @@ mod sync;
 
 /// How often a running build looks whether it should stop.
 const TICK: Duration = Duration::from_millis(50);
-/// What we serve. Methods not named here are not asked for.
+/// The methods that we serve. Others are not asked for.
 const METHODS: [&str; 4] = [
     "/moby.filesync.v1.FileSync/DiffCopy",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
@@ -148,7 +148,7 @@ pub(super) async fn read_answer(
     progress.finish(broken)
 }
 
-/// What an engine says in an error's body: `{"message": …}`, or plain text.
+/// The message in an error's body: `{"message": …}`, or plain text.
 pub(super) fn message_of(bytes: &[u8]) -> String {
     let json: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
     let message = json.as_ref().and_then(|json| json.get("message")?.as_str());

@@ -39,7 +39,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// An open connection.
 struct Connection {
     io: Box<dyn Io>,
-    /// What `ssh` wrote on its standard error, which tells more than "connection closed".
+    /// Standard error of `ssh`, which tells more than "connection closed".
     complaint: Arc<Mutex<String>>,
 }
 
@@ -267,7 +267,7 @@ pub(super) fn unreachable(endpoint: &Endpoint, why: String) -> EngineError {
     EngineError::Unreachable { tried: endpoint.to_string(), why }
 }
 
-/// What a failed connection means, and what to do about it.
+/// The meaning of a failed connection, and the remedy.
 fn explain(address: &Address, error: &io::Error) -> String {
     let socket = match address {
         Address::Unix(path) => format!("the socket `{}`", path.display()),

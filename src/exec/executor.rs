@@ -26,13 +26,13 @@ use crate::syntax::reference::normalized;
 pub struct Executor {
     /// Build, tag, tell what they have.
     pool: RwLock<Arc<EnginePool>>,
-    /// What was built.
+    /// The record of builds.
     pub ledger: Arc<Ledger>,
-    /// What went into it.
+    /// The inputs of builds.
     pub evidence: EvidenceStore,
     /// The repository's files.
     pub tree: Arc<dyn SourceTree>,
-    /// What registries have of the repository's images.
+    /// The registries, as far as they have the repository's images.
     pub remote_cache: RemoteCache,
     /// Set to stop.
     pub cancel: Cancel,
@@ -47,7 +47,7 @@ pub struct Executor {
     transfers: Mutex<BTreeMap<ContentHash, Arc<Mutex<()>>>>,
 }
 
-/// What holds for one run and is no input.
+/// The settings of one run, which are no inputs.
 #[derive(Default)]
 pub struct Run {
     /// Where the files of each image are.
@@ -68,7 +68,7 @@ pub struct Run {
     pub publish: BTreeSet<String>,
     /// Images whose keys other machines may not compute, and why.
     pub provisional: BTreeMap<String, BTreeSet<Doubt>>,
-    /// What their manifests say beside what they are.
+    /// Annotations of their manifests, by image.
     pub annotations: BTreeMap<String, BTreeMap<String, String>>,
     /// Labels that an engine must have, by image.
     pub engine_labels: BTreeMap<String, BTreeSet<String>>,
@@ -83,7 +83,7 @@ pub struct Run {
 pub struct Rerun {
     /// The image.
     pub image: String,
-    /// What was found.
+    /// The finding.
     pub why: Discrepancy,
 }
 
@@ -103,7 +103,7 @@ pub enum Discrepancy {
 /// Is told what happens to which image.
 pub type Report = Arc<dyn Fn(&str, JobEvent) + Send + Sync>;
 
-/// What is told of a job while it runs. That it ended is told by who asked for it.
+/// An event of a job while it runs. Its end is reported by whoever asked for it.
 #[derive(Clone, Debug)]
 pub enum JobEvent {
     /// The engine is asked to build it, for these reasons.

@@ -29,7 +29,7 @@ pub(super) struct Offer {
 }
 
 impl Executor {
-    /// What nobody confirmed of an image's key and of those of its bases; empty when the key is everybody's.
+    /// The unconfirmed parts of an image's key and of those of its bases; empty when the key is everybody's.
     pub fn doubts(&self, image: &str) -> BTreeSet<Doubt> {
         self.run().provisional.get(image).cloned().unwrap_or_default()
     }

@@ -24,7 +24,7 @@ pub struct Published {
     pub at: Reference,
     /// Digest of its configuration.
     pub configuration: String,
-    /// What users of the image are keyed on.
+    /// The content that dependents are keyed on.
     pub content: ContentHash,
 }
 
@@ -53,14 +53,14 @@ pub struct RemoteCache {
     registry: Arc<dyn Registry>,
     /// Where each image is published; none for images whose prefix names no registry.
     repositories: BTreeMap<String, Reference>,
-    /// What content tags begin with.
+    /// The beginning of content tags.
     tag: String,
     offline: bool,
     /// Why a registry, or one repository of it, is not asked any more in this run.
     unanswered: Mutex<BTreeMap<String, RegistryError>>,
     /// Whether registries take tags away, by host.
     untagging: Mutex<BTreeMap<String, bool>>,
-    /// What was answered, so that a key is asked for once.
+    /// The answers so far, so that a key is asked for once.
     found: Mutex<BTreeMap<(String, ContentHash), Option<Published>>>,
 }
 
@@ -129,7 +129,7 @@ impl RemoteCache {
         }
     }
 
-    /// What a tag stands for now.
+    /// The image that a tag stands for now.
     ///
     /// # Errors
     /// When the registry does not say: that is not an absence.

@@ -6,7 +6,7 @@ use crate::explain::tree_state::{Asked, Differing, TreeState, TreeStateError};
 use crate::session::project::ProjectError;
 use crate::source::git::GitTree;
 
-/// What a change concerns.
+/// The images that a change concerns.
 pub struct Affected {
     /// The images after it.
     pub after: TreeState,

@@ -67,7 +67,7 @@ fn in_a_registry(session: &Session, word: &str) -> Option<Record> {
     published_builds::built_elsewhere(session, &name).ok().flatten()
 }
 
-/// What is different in the second of two builds; `None` when the evidence of one is no more kept.
+/// The differences of the second of two builds; `None` when the evidence of one is no more kept.
 pub fn between(session: &Session, before: &Record, after: &Record) -> Option<Vec<Reason>> {
     if before.key == after.key {
         return Some(Vec::new());

@@ -42,7 +42,7 @@ pub fn built_elsewhere(session: &Session, name: &Reference) -> Result<Option<Rec
     }))
 }
 
-/// What differs between an image as it is here and one of its tags in its registry, and
+/// The differences between an image as it is here and one of its tags in its registry, and
 /// which tag that is. For an image that was never built here.
 pub fn against_elsewhere(session: &Session, synced: &Synced, image: &str) -> Option<(String, Vec<Reason>)> {
     session.executor.remote_cache.repository(image)?;

@@ -1,4 +1,4 @@
-//! What a commit that is pushed lacks: results of its images, here or in a registry.
+//! Readiness of a commit that is pushed: which results of its images are lacking, here or in a registry.
 //!
 //! An image is built when the ledger has a result for its key and the engine still has it, or a
 //! registry has it. Where no engine answers, the ledger is believed. A tag that is lacking is
@@ -8,7 +8,7 @@ use crate::exec::remote_cache::CacheLookup;
 use crate::plan::verdicts::{Plan, Verdict};
 use crate::session::open::Session;
 
-/// What keeps an image from being ready.
+/// A reason why an image is not ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// A result: why a build would make one.

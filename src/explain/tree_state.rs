@@ -34,7 +34,7 @@ pub struct Asked<'a> {
     pub located: &'a Located,
     /// Somebody named the Imagefile or the folder.
     pub named: bool,
-    /// What the caller adds to the Imagefile.
+    /// Additions of the caller to the Imagefile.
     pub overrides: &'a Overrides,
 }
 
@@ -218,7 +218,7 @@ impl State {
     }
 }
 
-/// What counts of an image itself; one with mistakes counts by its text.
+/// The parts of an image itself; one with mistakes counts by its text.
 fn state(session: &Session, image: Image) -> State {
     let db = session.db();
     let mut state = State {

@@ -1,4 +1,4 @@
-//! What would be built if something changed, asked before it does.
+//! Builds that a change would cause, asked before it is made.
 //!
 //! Compares the repository as it is with the same under a supposition: files
 //! of another content, new or gone, other arguments, another base. Time is guessed from
@@ -17,7 +17,7 @@ use crate::source::supposed::{Supposed, Supposition};
 use crate::source::tree::{ReadError, SourceTree};
 use crate::state::ledger::Ledger;
 
-/// What is supposed.
+/// The suppositions.
 #[derive(Clone, Debug, Default)]
 pub struct Suppositions {
     /// Of the files.
@@ -28,7 +28,7 @@ pub struct Suppositions {
     pub bases: Vec<String>,
 }
 
-/// What would be built.
+/// The builds that would follow.
 pub struct Answer {
     /// The images in building order, each with the way to the cause.
     pub images: Vec<Differing>,

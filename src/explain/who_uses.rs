@@ -1,4 +1,4 @@
-//! Who uses a file, or an image: the instructions that read the one, and all that is built on the other.
+//! Users of a file, or of an image: the instructions that read the one, and all that is built on the other.
 //!
 //! Looks at the used files of every source of every image, one source at a
 //! time. Decides nothing about freshness.

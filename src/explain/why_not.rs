@@ -22,18 +22,18 @@ use crate::syntax::reads::ReadSource;
 use crate::syntax::resolve::Recipe;
 use crate::syntax::{dockerfile, dockerignore, glob};
 
-/// What a file is to an image.
+/// The bearing of a file on an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bearing {
     /// It does not count.
     DoesNotCount(Rule),
     /// It counts, for the image or for a base of it, and is not as it was at the last build.
     Counts {
-        /// Whose input it is.
+        /// The image whose input it is.
         image: String,
         /// The instructions that read it; none for a Dockerfile or an Imagefile.
         by: Vec<InstructionLine>,
-        /// What is different; `None` before the first build.
+        /// The difference; `None` before the first build.
         reason: Option<Reason>,
     },
 }
@@ -75,7 +75,7 @@ struct Rules<'a> {
     last: RefCell<HashMap<String, Option<Rc<Last>>>>,
 }
 
-/// What each of some files is to an image and to all that the image is built on.
+/// The bearing of each of some files on an image and on all that the image is built on.
 ///
 /// # Errors
 /// When a context cannot be read.
@@ -230,7 +230,7 @@ impl Rules<'_> {
         Ok(Rule::Unread { nearest: nearest.map(|source| here(recipe, source)) })
     }
 
-    /// What is different from the last build, of these kinds; `None` when none is remembered.
+    /// The differences from the last build, of these kinds; `None` when none is remembered.
     fn changed_since_built(&self, name: &str, codes: &[Code]) -> Option<Vec<Reason>> {
         let last = self.last(name)?;
         Some(last.changed.iter().filter(|reason| codes.contains(&reason.code)).cloned().collect())

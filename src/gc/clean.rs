@@ -16,16 +16,16 @@ use crate::state::ledger::Record;
 /// The files that stay while anybody may hold the lock, and those that mark the folder.
 const STAYS: &[&str] = &["lock", ".gitignore", "CACHEDIR.TAG", "mark"];
 
-/// What a cleaning is about.
+/// The extent of a cleaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent<'a> {
     /// Everything.
     All,
-    /// What is kept of these images.
+    /// The state of these images.
     Images(&'a BTreeSet<String>),
 }
 
-/// What would go, or went.
+/// The files and images that would go, or went.
 #[derive(Debug, Default)]
 pub struct Cleaning {
     /// Files and folders of the state, with their sizes.
@@ -38,7 +38,7 @@ pub struct Cleaning {
     pub stays: Vec<(OwnedImage, Stays)>,
 }
 
-/// What `clean` would take away.
+/// The files and images that `clean` would take away.
 ///
 /// # Errors
 /// When an engine does not say what it has, and images are asked for.

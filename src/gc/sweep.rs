@@ -37,7 +37,7 @@ use crate::state::files::StateFile;
 use crate::state::ledger::Record;
 use crate::syntax::reference;
 
-/// What a caller may choose.
+/// The options of `gc`.
 #[derive(Clone, Copy, Debug)]
 pub struct GcOptions {
     /// How many past builds of each image stay.
@@ -57,7 +57,7 @@ pub enum Why {
     Published,
 }
 
-/// What nothing reaches.
+/// Everything that nothing reaches.
 #[derive(Debug, Default)]
 pub struct Sweep {
     /// Images on the engines.
@@ -78,7 +78,7 @@ pub struct Sweep {
     pub unseen: Vec<(String, EngineError)>,
 }
 
-/// What nothing reaches, by a plan of all images. Changes nothing.
+/// Everything that nothing reaches, by a plan of all images. Changes nothing.
 pub fn sweep(session: &Session, synced: &Synced, plan: &Plan, options: &GcOptions) -> Sweep {
     let mut sweep = Sweep::default();
     for node in session.executor.pool().nodes() {
@@ -225,7 +225,7 @@ fn reached(
     Ok(kept)
 }
 
-/// What bears a tag that imk would give now: to the current result, or to the next.
+/// The images that bear a tag which imk would give now: to the current result, or to the next.
 fn named_now(
     session: &Session,
     node: &Node,

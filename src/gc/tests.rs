@@ -70,7 +70,7 @@ struct Lab {
     now: u64,
 }
 
-/// What one run did.
+/// The outcome of one run.
 struct Outcome {
     summary: Summary,
     built: BTreeSet<String>,

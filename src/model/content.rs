@@ -1,4 +1,4 @@
-//! What an image is, whoever made it and whenever: its layers and its settings.
+//! Content of an image, whoever made it and whenever: its layers and its settings.
 //!
 //! Two images with the same text here are the same to everyone who builds on
 //! them. An engine's answer and a configuration read from a registry must give

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::hash::{ContentHash, FieldHasher};
 
-/// What a name in a folder stands for. Devices, sockets and pipes cannot be
+/// The kind of thing that a name in a folder stands for. Devices, sockets and pipes cannot be
 /// copied into an image and are `Special`, so that they can be refused by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum FileKind {
@@ -26,7 +26,7 @@ pub enum FileKind {
 pub struct UsedFile {
     /// Below the context's root, with `/` between names and none in front.
     pub path: String,
-    /// What it is.
+    /// Its kind.
     pub kind: FileKind,
     /// Permission bits, `0o7777` at the most. Zero for a link: Linux gives every link the same.
     pub mode: u32,
@@ -53,7 +53,7 @@ pub struct UsedFiles {
 }
 
 impl UsedFiles {
-    /// What counts of the list: path, kind, permission bits and content of the
+    /// The hash of all that counts of the list: path, kind, permission bits and content of the
     /// files that count. No time stamp, owner or absolute path goes in.
     pub fn hash(&self) -> ContentHash {
         Self::hash_of(&self.files)

@@ -36,7 +36,7 @@ pub fn hash(domain: &str, parts: &[Part]) -> ContentHash {
     hasher.finish()
 }
 
-/// What is different in `new`, in the order of `new`. Named parts are compared
+/// The differences of `new`, in the order of `new`. Named parts are compared
 /// by name, instructions by their order: only those that differ are told.
 pub fn differences(old: &[Part], new: &[Part]) -> Vec<Reason> {
     let mut reasons = Vec::new();

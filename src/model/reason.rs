@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of thing changed. The names are part of the `--json` output.
+/// The kind of thing that changed. The names are part of the `--json` output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Code {
@@ -38,7 +38,7 @@ pub enum Code {
 pub struct Reason {
     /// Its kind.
     pub code: Code,
-    /// What changed: a path, an argument's name, a base, an instruction.
+    /// The thing that changed: a path, an argument's name, a base, an instruction.
     pub subject: String,
     /// Its value at the last build; `None` when it was not there.
     pub before: Option<String>,

@@ -1,4 +1,4 @@
-//! What a build would do, and why: verdicts, the tags that results lack, warnings.
+//! Plan of a build, and why: verdicts, the tags that results lack, warnings.
 //!
 //! Changes nothing, neither on an engine nor of the state. Never prints.
 

@@ -1,4 +1,4 @@
-//! What names in Dockerfiles come to that their author may not expect: a base that bears the name of an
+//! Names in Dockerfiles that come to something which their author may not expect: a base that bears the name of an
 //! image here, and is not that image.
 //!
 //! Knows names and declared tags. Decides no edge: `query::names` does.

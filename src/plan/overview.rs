@@ -42,7 +42,7 @@ pub struct Overview {
     pub name: String,
     /// How it stands.
     pub standing: Standing,
-    /// What its newest result is called, or what it will be called where there is none.
+    /// The names of its newest result, or those that it will have where there is none.
     pub tags: Vec<String>,
     /// The current result, else the newest, current or not.
     pub record: Option<Record>,
@@ -50,7 +50,7 @@ pub struct Overview {
     pub here: Option<bool>,
     /// Bytes, as the engine counts them; `None` when it has none or did not say.
     pub size: Option<u64>,
-    /// What it stands on; `None` is `scratch`.
+    /// The base that it stands on; `None` is `scratch`.
     pub base: Option<String>,
     /// All images of the repository that it uses.
     pub bases: BTreeSet<String>,

@@ -42,7 +42,7 @@ fn shared_tags(session: &Session) -> Vec<Problem> {
     problems
 }
 
-/// What an image may be called: by today's facts, and by the tags that are always the same, whether or
+/// The names that an image may bear: by today's facts, and by the tags that are always the same, whether or
 /// not the conditions of their rules hold today. As written, and in full.
 fn may_bear(session: &Session, tagging: &Tagging, name: &str) -> BTreeMap<String, String> {
     // Each has a key of its own.

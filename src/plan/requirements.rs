@@ -1,4 +1,4 @@
-//! What images need of engines, and the layer caches they name: what is told to a run and never counts.
+//! Requirements of images on engines, and the layer caches they name: told to a run, and never counted.
 //!
 //! Knows which wish no engine can grant, and where it stands. Chooses no engine.
 

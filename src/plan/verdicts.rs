@@ -1,4 +1,4 @@
-//! What a build would do, and why, without touching the engine's state.
+//! Verdicts: what a build would do with each image, and why, without touching the engine's state.
 //!
 //! Walks the order with pure queries and the ledger. An image on a stale base
 //! is told to wait for it: whether it is built depends on what the base
@@ -23,7 +23,7 @@ use crate::session::sync::Synced;
 use crate::state::evidence::Evidence;
 use crate::state::ledger::Record;
 
-/// What would be done with one image.
+/// The verdict on one image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Nothing: its result is there, with all its tags.
@@ -58,7 +58,7 @@ pub struct KnownResult {
     pub key: ContentHash,
     /// Its id on the engine, or the one it will have there.
     pub id: ImageId,
-    /// What its users are keyed on.
+    /// The content that dependents are keyed on.
     pub content: ContentHash,
     /// Its exact name in a registry, if it was published.
     pub published: Option<String>,
@@ -71,7 +71,7 @@ impl Plan {
     }
 }
 
-/// What an image is built on, as far as that is decided.
+/// The bases of an image, as far as they are decided.
 struct On {
     parts: Vec<Part>,
     waits: Vec<String>,
@@ -245,7 +245,7 @@ fn published_result(
     }
 }
 
-/// What would go into an image now, its bases left out.
+/// The evidence of an image as of now, its bases left out.
 pub(crate) fn evidence_now(session: &Session, synced: &Synced, name: &str) -> Option<Evidence> {
     let parts = parts(&session.db, session.image(name)?).ok()?;
     Some(evidence(session, synced, name, parts))
@@ -257,7 +257,7 @@ fn evidence(session: &Session, synced: &Synced, name: &str, parts: Vec<Part>) ->
     Evidence::new(parts, &files.unwrap_or_default())
 }
 
-/// What every image is keyed on: the hash of what counts for it but its bases, and its key as far as
+/// The fingerprint of every image: the hash of what counts for it but its bases, and its key as far as
 /// a plan knows that. Two sessions that see the same files give the same.
 pub fn fingerprints(session: &Session, synced: &Synced, plan: &Plan) -> BTreeMap<String, String> {
     let known = |name: &String| {

@@ -1,4 +1,4 @@
-//! What works and deserves a word: told with a plan and before a build.
+//! Warnings of what works and deserves a word: told with a plan and before a build.
 //!
 //! Knows what recipes warn of, and what can be said only with the ignore file
 //! or the other images at hand. Stops nothing.

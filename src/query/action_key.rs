@@ -1,4 +1,4 @@
-//! What counts: the parts of an image's action key.
+//! Action key of an image: the parts that count.
 //!
 //! This table is the specification. `tests/it/freshness.rs` follows it row by
 //! row, in both directions.

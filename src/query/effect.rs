@@ -67,7 +67,7 @@ pub struct BuildJob<'a> {
     pub platform: &'a str,
     /// The action key: a result of this key is the result.
     pub key: ContentHash,
-    /// What its Dockerfile comes to.
+    /// Its Dockerfile, made out.
     pub recipe: &'a Recipe,
     /// The parts of the key, to explain a build with.
     pub parts: Vec<Part>,

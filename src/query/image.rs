@@ -70,7 +70,7 @@ pub fn image(db: &dyn Db, image: Image) -> Result<Built, BuildError> {
     }
 }
 
-/// What the image's key says of its bases outside.
+/// The bases outside, as the image's key has them.
 fn outside(db: &dyn Db, image: Image) -> Vec<(OutsideBase, Exact)> {
     let known = Workspace::get(db).outside(db);
     let bases = bases(db, image).outside.iter();

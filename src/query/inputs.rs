@@ -1,4 +1,4 @@
-//! What the driver tells the queries: one input an image, one for the workspace.
+//! Inputs of the queries, which the driver sets: one an image, one for the workspace.
 //!
 //! Coarse on purpose: a context is one hash, not a hundred thousand inputs. The
 //! driver compares before it sets, since salsa counts every setting as a change.
@@ -14,7 +14,7 @@ use crate::syntax::imagefile::Policy;
 /// One image of the repository.
 #[salsa::input(persist, debug)]
 pub struct Image {
-    /// What the person calls it.
+    /// Its name, as a person calls it.
     #[returns(deref)]
     pub name: String,
     /// The declared options that define it: everything here may be a part of its key.
@@ -29,7 +29,7 @@ pub struct Image {
     /// The text of its Dockerfile. One that is absent is an input too.
     #[returns(ref)]
     pub dockerfile: Text,
-    /// What its instructions read of its context.
+    /// The files that its instructions read of its context.
     #[returns(ref)]
     pub context: Context,
     /// Raised to ask again when no other input has changed: the last build
@@ -99,13 +99,13 @@ pub enum Context {
     Absent,
     /// Something in it could not be read.
     Unreadable(ReadError),
-    /// What is put over it cannot be had.
+    /// The overlays cannot be had.
     Refused(Problem),
-    /// What the instructions read.
+    /// The files that the instructions read.
     Is(Selected),
 }
 
-/// What all images share.
+/// The input that all images share.
 #[salsa::input(persist, singleton, debug)]
 pub struct Workspace {
     /// The images by name.
@@ -120,13 +120,13 @@ pub struct Workspace {
     /// The builder there; part of every key.
     #[returns(deref)]
     pub builder_kind: String,
-    /// What is built when an image asks for no platform.
+    /// The platform of images that ask for none.
     #[returns(deref)]
     pub platform: String,
-    /// What is known of the bases outside the repository.
+    /// The bases outside the repository, as far as they are known.
     #[returns(ref)]
     pub outside: BTreeMap<OutsideBase, Outside>,
-    /// What tells the states of files and repositories apart that `ADD` fetches, by address: validators or a commit.
+    /// Validators or commits that tell the states of fetched files and repositories apart, by address: those of `ADD`.
     #[returns(ref)]
     pub remotes: BTreeMap<String, String>,
 }
@@ -144,12 +144,12 @@ pub struct OutsideBase {
     pub own: bool,
 }
 
-/// What is known of a base outside the repository.
+/// A base outside the repository, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Outside {
     /// Which image it is.
     pub exact: Exact,
-    /// What its configuration brings to the images built on it, where that could be read.
+    /// Triggers and environment that its configuration brings to the images built on it, where that could be read.
     pub brings: Option<Brings>,
 }
 
@@ -165,7 +165,7 @@ pub enum Exact {
     Unknown,
 }
 
-/// What an image's configuration brings to the images built on it.
+/// Triggers and environment that an image's configuration brings to the images built on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Brings {
     /// Its `ONBUILD` triggers, which they run first.

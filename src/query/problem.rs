@@ -15,7 +15,7 @@ pub struct Problem {
     pub span: Option<Span>,
     /// The mistake, in words.
     pub message: String,
-    /// What to do next.
+    /// The remedy.
     pub hint: Option<String>,
 }
 

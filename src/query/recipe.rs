@@ -1,4 +1,4 @@
-//! What an image's Dockerfile says, once its arguments, target and bases' triggers are known.
+//! Recipe of an image: its Dockerfile, once its arguments, target and bases' triggers are known.
 //!
 //! Knows nothing of files and results.
 
@@ -14,12 +14,12 @@ use crate::syntax::dockerfile::{self, Dockerfile};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::resolve::{self, BaseUse, NamedContext, Recipe, Request, StageBase};
 
-/// What other images need to know of a Dockerfile before it is resolved in full.
+/// The part of a Dockerfile that other images need to know before it is resolved in full.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Outline {
     /// Bases, as far as they are known without triggers.
     pub bases: Vec<OutsideBase>,
-    /// What the target's own stage stands on in the end; `None` for `scratch`.
+    /// The base that the target's own stage stands on in the end; `None` for `scratch`.
     pub root_base: Option<OutsideBase>,
     /// `ONBUILD` triggers of the image: what those built on it run first.
     pub triggers: Vec<String>,
@@ -80,7 +80,7 @@ pub fn recipe(db: &dyn Db, image: Image) -> Result<Recipe, Vec<Problem>> {
     resolve_with(db, image, &parsed, inherited)
 }
 
-/// What an image's Dockerfile would say if it ended at another stage. Not a query: it is wanted for an explanation.
+/// The recipe of an image if its Dockerfile ended at another stage. Not a query: it is wanted for an explanation.
 ///
 /// # Errors
 /// Every mistake on the way to that stage.
@@ -91,7 +91,7 @@ pub fn of_stage(db: &dyn Db, image: Image, stage: &str) -> Result<Recipe, Vec<Pr
     resolve::resolve(&parse(db, image)?, &request).map_err(|errors| in_file(path, errors))
 }
 
-/// What an image's Dockerfile would say if this were its text. Not a query: it is wanted for an explanation.
+/// The recipe of an image if this were its Dockerfile's text. Not a query: it is wanted for an explanation.
 ///
 /// # Errors
 /// Every mistake in the text.
@@ -109,7 +109,7 @@ pub fn of_text(db: &dyn Db, image: Image, text: &str) -> Result<Recipe, Vec<Prob
     )
 }
 
-/// What comes from the bases of an image, by reference.
+/// Triggers and environments that the bases of an image bring, by reference.
 #[derive(Clone, Default)]
 struct Inherited {
     triggers: BTreeMap<String, Vec<String>>,

@@ -28,7 +28,7 @@ const MAGIC: &[u8; 8] = b"imksnap1";
 /// Hash of the sources, `Cargo.lock` and features of this imk, made by `build.rs`.
 const BUILD_ID: &str = env!("IMK_BUILD_ID");
 
-/// What the driver keeps beside the database.
+/// The driver's memory beside the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// The result of each image as of the run that saved this: what must still

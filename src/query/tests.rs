@@ -113,7 +113,7 @@ fn keys_are_those_of_the_last_release_so_that_an_upgrade_builds_nothing() {
     assert_eq!(keys, PINNED, "key version {KEY_VERSION}");
 }
 
-/// Whoever changes these has every image of every repository built again.
+/// Pinned keys: a change of these has every image of every repository built again.
 const PINNED: [&str; 3] = [
     "7ef8280691f4cfe260793f701ea98c6d749017c1b6c19821cf125a7b698d26e1",
     "272d7d2feebebc396107073043bac0bdf426cc5030b5d64650295de002b84beb",

@@ -25,7 +25,7 @@ pub struct Descriptor {
 /// A manifest as it is kept: its digest is that of exactly these bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Manifest {
-    /// What kind of manifest it is.
+    /// Its media type.
     pub media_type: String,
     /// `sha256:…` of `bytes`.
     pub digest: String,
@@ -39,7 +39,7 @@ impl Manifest {
         Self { media_type: media_type.to_owned(), digest: digest::of(&bytes), bytes }
     }
 
-    /// What a registry would say of it.
+    /// The descriptor that a registry would give.
     pub fn descriptor(&self) -> Descriptor {
         Descriptor {
             media_type: self.media_type.clone(),
@@ -60,7 +60,7 @@ impl<T: Read + Seek + Send> Content for T {}
 /// where a manifest is written. `Ok(None)` is an answer: the registry said that it
 /// has no such thing. Whatever else is not a success is an error, never an absence.
 pub trait Registry: Send + Sync {
-    /// What a tag or digest stands for; `None` when the registry knows no such manifest or repository.
+    /// The manifest that a tag or digest stands for; `None` when the registry knows no such manifest or repository.
     fn head(&self, reference: &Reference) -> Result<Option<Descriptor>, RegistryError>;
 
     /// The manifest of a tag or digest, checked against its digest.
@@ -103,7 +103,7 @@ pub trait Registry: Send + Sync {
     /// manifest comes last. A target that already stands for the same is left alone.
     fn copy(&self, from: &Reference, to: &Reference) -> Result<Descriptor, RegistryError>;
 
-    /// What tells the state of a file on the web from every other: its validators, or its content
+    /// Validators of a file on the web, which tell its state from every other; its content
     /// where the server has none. `None` when there is no such file. No registry's business, but
     /// one door to the network is enough.
     fn web(&self, url: &str) -> Result<Option<String>, RegistryError>;
@@ -130,7 +130,7 @@ pub trait Registry: Send + Sync {
     fn attached(&self, subject: &Reference, artifact_type: &str) -> Result<Vec<Vec<u8>>, RegistryError>;
 }
 
-/// What a reference points at inside its repository: its digest, else its tag, else `latest`.
+/// The part of a reference that points inside its repository: its digest, else its tag, else `latest`.
 pub fn pointer(reference: &Reference) -> &str {
     reference.digest.as_deref().or(reference.tag.as_deref()).unwrap_or("latest")
 }

@@ -20,11 +20,11 @@ pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// The configuration of an artifact that has none: the blob [`EMPTY_BYTES`].
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-/// What is in such a configuration.
+/// The bytes of such a configuration.
 pub const EMPTY_BYTES: &[u8] = b"{}";
 /// The annotation that says when something was made (RFC 3339).
 pub const CREATED: &str = "org.opencontainers.image.created";
-/// What we take for an answer: a registry without this header may convert to docker's schema 1.
+/// The media types that we take: a registry without this header may convert to docker's schema 1.
 pub const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
@@ -33,11 +33,11 @@ pub fn is_index(media_type: &str) -> bool {
     matches!(media_type, INDEX | DOCKER_LIST)
 }
 
-/// What a manifest names.
+/// A manifest, or a list of them.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Document {
-    /// What it says it is; old documents leave that to the header.
+    /// Its media type by its own word; old documents leave that to the header.
     pub media_type: Option<String>,
     /// Of an index: its manifests.
     pub manifests: Vec<Entry>,
@@ -47,11 +47,11 @@ pub struct Document {
     pub layers: Vec<Entry>,
 }
 
-/// What a document says of something it names.
+/// A document's entry for something it names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Entry {
-    /// What it is.
+    /// Its media type.
     pub media_type: String,
     /// Its digest.
     pub digest: String,
@@ -80,7 +80,7 @@ pub struct Platform {
 }
 
 impl Entry {
-    /// What a registry would say of it.
+    /// The descriptor that a registry would give.
     pub fn descriptor(&self) -> Descriptor {
         Descriptor { media_type: self.media_type.clone(), digest: self.digest.clone(), size: self.size }
     }

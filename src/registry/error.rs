@@ -13,7 +13,7 @@ use crate::syntax::reference::Reference;
 pub enum RegistryError {
     /// It said 401 or 403 to the login there is, or to none.
     Denied {
-        /// Whom we asked.
+        /// The registry that was asked.
         host: String,
         /// About what.
         repository: String,
@@ -24,7 +24,7 @@ pub enum RegistryError {
     },
     /// It had too many requests (429), and still had after waiting.
     Throttled {
-        /// Whom we asked.
+        /// The registry that was asked.
         host: String,
         /// About what.
         repository: String,
@@ -33,31 +33,31 @@ pub enum RegistryError {
     },
     /// No answer: no connection, no TLS, a timeout, or a server in trouble (5xx).
     Unreachable {
-        /// Whom we asked.
+        /// The registry that was asked.
         host: String,
         /// About what.
         repository: String,
-        /// What happened.
+        /// The cause.
         why: String,
     },
     /// It said no, or has not what it must have.
     Refused {
-        /// Whom we asked.
+        /// The registry that was asked.
         host: String,
         /// About what.
         repository: String,
-        /// What was attempted, such as `putting manifest `1.2``.
+        /// The attempt, such as `putting manifest `1.2``.
         what: String,
         /// Its own words.
         why: String,
     },
-    /// What came is not what was asked for.
+    /// The answer is not to the question.
     Corrupt {
-        /// Whom we asked.
+        /// The registry that was asked.
         host: String,
         /// About what.
         repository: String,
-        /// What was attempted.
+        /// The attempt.
         what: String,
         /// How it differs.
         why: String,

@@ -15,7 +15,7 @@ use crate::syntax::reference::{self, Reference};
 
 mod answers;
 
-/// What a host does instead of answering.
+/// The fault of a host that does not answer as it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FakeFault {
     /// Gives no answer.
@@ -175,7 +175,7 @@ impl FakeRegistry {
         }
     }
 
-    /// What a name stands for, without asking: nothing is recorded and nobody is in trouble.
+    /// The digest that a name stands for, without asking: nothing is recorded and no host has a fault.
     pub fn digest(&self, name: &str) -> Option<String> {
         let at = parsed(name);
         let state = self.state();

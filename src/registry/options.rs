@@ -1,4 +1,4 @@
-//! What a caller may choose about registries.
+//! Options about registries.
 //!
 //! Values only; nothing is read or asked here.
 

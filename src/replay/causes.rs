@@ -22,7 +22,7 @@ use crate::syntax::reads::Reads;
 use crate::syntax::resolve::Recipe;
 use std::sync::Arc;
 
-/// What is known of an image at a commit.
+/// An image at a commit.
 pub struct ImageState {
     /// The commit's files.
     pub tree: Arc<GitTree>,
@@ -32,7 +32,7 @@ pub struct ImageState {
     pub rules: rules::Keys,
 }
 
-/// What is different between two states of an image.
+/// The differences of two states of an image.
 pub fn reasons(old: &ImageState, new: &ImageState) -> Vec<Reason> {
     let differences = |full: bool| {
         let files = |this: &ImageState, other: &ImageState| {

@@ -1,4 +1,4 @@
-//! What history would have cost: every commit planned with the real queries, nothing built.
+//! Replay of history: every commit planned with the real queries, nothing built.
 //!
 //! One database lives through all commits and is told only what differs. The
 //! ledger is simulated: an action key that was met before needs no build, and
@@ -28,7 +28,7 @@ use crate::source::git::{GitStore, GitTree};
 use crate::source::locate::Located;
 use crate::source::tree::ReadError;
 
-/// What is to be replayed.
+/// The question of a replay.
 #[derive(Clone, Debug)]
 pub struct Asked {
     /// Which commits.

@@ -7,12 +7,12 @@ use serde::Serialize;
 use crate::model::reason::Reason;
 use crate::source::git::history::Commit;
 
-/// What was found.
+/// The costs of history.
 #[derive(Clone, Debug)]
 pub struct Replay {
     /// The commit whose results are taken as there; `None` when history begins in the range.
     pub start: Option<Commit>,
-    /// What each commit would cost.
+    /// The costs of each commit.
     pub steps: Vec<Step>,
     /// Words that meant an image in no commit.
     pub unknown: BTreeSet<String>,
@@ -29,11 +29,11 @@ pub struct Step {
     pub skipped: Option<String>,
     /// Images with mistakes, each with the first of them.
     pub mistakes: BTreeMap<String, String>,
-    /// What imk would build.
+    /// The images that imk would build.
     pub built: Vec<Job>,
-    /// What would be built when the whole context counts.
+    /// The images that would be built when the whole context counts.
     pub context: Vec<String>,
-    /// What would be built when the last commit that touched an image counts.
+    /// The images that would be built when the last commit that touched an image counts.
     pub shipwright: Vec<String>,
 }
 

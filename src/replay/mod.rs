@@ -1,4 +1,4 @@
-//! What history would have cost: every commit planned with the queries of a real plan, beside other rules.
+//! Replay: history's costs, every commit planned with the queries of a real plan, beside other rules.
 //!
 //! Never asks an engine or a registry; never prints.
 

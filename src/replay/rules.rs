@@ -22,14 +22,14 @@ use crate::source::git::GitTree;
 use crate::source::tree::{ReadError, Selection, SourceTree};
 use crate::syntax::reads::Reads;
 
-/// What the rules go by.
+/// The keys of the rules.
 #[derive(Clone, Debug)]
 pub struct Keys {
     /// Of the whole context.
     pub context: ContentHash,
     /// Of the commits that touched it last.
     pub shipwright: ContentHash,
-    /// What the image copies, as it is now.
+    /// The hash of what the image copies, as it is now.
     copied: ContentHash,
     /// The commit that made it so.
     touched: String,

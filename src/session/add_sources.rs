@@ -1,4 +1,4 @@
-//! What `ADD` fetches from elsewhere: the state in which it is now.
+//! Sources of `ADD` from elsewhere: the state in which each is now.
 //!
 //! A file is told by its server's validators, a repository by the commit that its
 //! ref stands for. Both are asked for as floating bases are, with the same time to

@@ -24,16 +24,16 @@ use crate::syntax::lockfile::Lockfile;
 /// and then runs imk means the new commit, and one `ls-remote` costs less than an image that is not it.
 const MAX_AGE: Duration = Duration::ZERO;
 
-/// What a session knows of other repositories.
+/// The other repositories of a session, as far as they are known.
 pub struct GitSources {
     pub(crate) remotes: Remotes,
     pub(crate) tree: Arc<MountedTree>,
     options: RemoteOptions,
     /// Commits by Imagefile.lock, by address as shown and [`key`] of what is wanted.
     pinned: BTreeMap<(String, String), String>,
-    /// What the lock file does not have is an error.
+    /// True if a name that the lock file does not have is an error.
     locked: bool,
-    /// What was looked up in this session, by address as shown.
+    /// The trees that were looked up in this session, by address as shown.
     pub(crate) found: BTreeMap<(String, Wanted), Result<Found, RemoteError>>,
 }
 
@@ -240,7 +240,7 @@ impl GitSources {
     }
 }
 
-/// What is wanted and is not in the lock file. A commit needs no lock.
+/// The error for a name that the lock file does not have. A commit needs no lock.
 fn unlocked(wanted: Wanted) -> Option<(Wanted, Result<Head, RemoteError>)> {
     if matches!(wanted, Wanted::Commit(_)) {
         return None;

@@ -1,4 +1,4 @@
-//! What the engines still have of the results of earlier runs.
+//! Inventory: results of earlier runs that the engines still have.
 //!
 //! Each result is asked for where it was, and nowhere else: an engine that has none of them is not
 //! spoken to, the default one excepted. Knows nothing of keys.
@@ -12,16 +12,16 @@ use crate::session::inputs;
 use crate::session::open::Session;
 use crate::session::upstream::Upstream;
 
-/// What is to be asked, by the name of the engine.
+/// The questions, by the name of the engine.
 pub(super) type Questions = BTreeMap<String, BTreeSet<ImageId>>;
 
-/// What one round of questions brought.
+/// The answers to one round of questions.
 pub(super) struct Answer {
     /// The identity of the default engine; when that is unreachable, of the first other that answers.
     pub identity: Result<EngineIdentity, EngineError>,
-    /// What each engine has that answered, by its name.
+    /// The images that each engine has which answered, by its name.
     pub has: BTreeMap<String, Inventory>,
-    /// What the bases outside are.
+    /// The bases outside, as found.
     pub outside: BTreeMap<OutsideBase, Outside>,
 }
 

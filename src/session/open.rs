@@ -33,11 +33,11 @@ pub use crate::state::place::STATE;
 /// How many builds of an image can be explained.
 const EXPLAINED: usize = 5;
 
-/// What a session is opened with.
+/// The arguments of an opened session.
 pub struct Opening {
     /// The repository.
     pub located: Located,
-    /// What the caller adds to its Imagefile.
+    /// Additions of the caller to its Imagefile.
     pub overrides: Overrides,
     /// The engine; nothing is asked of it yet.
     pub engine: Arc<dyn Engine>,
@@ -51,13 +51,13 @@ pub struct Opening {
     pub cancel: Cancel,
     /// The process's environment: what secrets may come from.
     pub environment: BTreeMap<OsString, OsString>,
-    /// What was kept of it, and will be.
+    /// The folder of its state.
     pub state: StateFolder,
     /// Take turns with other builders. Verbs that only look do not wait.
     pub exclusive: bool,
 }
 
-/// What one session leaves to the next of the same process, so that nothing is loaded again.
+/// The legacy of one session to the next of the same process, so that nothing is loaded again.
 pub struct Kept {
     db: ImkDb,
     memory: Memory,
@@ -80,20 +80,20 @@ pub struct Session {
     pub project: Project,
     /// Engine, ledger and files.
     pub executor: Arc<Executor>,
-    /// What the bases outside the repository are.
+    /// The bases outside the repository.
     pub upstream: Arc<Upstream>,
     pub(crate) db: ImkDb,
     pub(crate) memory: Memory,
     /// Whether an input was set since the snapshot was loaded.
     pub(crate) changed: bool,
     pub(crate) environment: BTreeMap<OsString, OsString>,
-    /// What the caller added to the Imagefile.
+    /// Additions of the caller to the Imagefile.
     pub(crate) overrides: Overrides,
     /// The stage to build of the targets, whatever they declare.
     pub(crate) target: Option<String>,
     /// Other repositories, as far as images use them.
     pub(crate) git_sources: GitSources,
-    /// What words can mean at all, when that is narrowed: the images that changed since some commit.
+    /// The images that words can mean at all, when that is narrowed: those that changed since some commit.
     pub only: Option<BTreeSet<String>>,
     /// Somebody edits meanwhile: what editors leave for a moment does not exist.
     pub(crate) editing: bool,

@@ -156,7 +156,7 @@ pub(crate) fn look_up_overlays(session: &mut Session, order: &Order) {
     session.git_sources.look_up(wanted.into_iter());
 }
 
-/// What is put over the context of an image.
+/// The overlays of an image's context.
 ///
 /// # Errors
 /// When a repository or what is wanted of it cannot be had, with the place in the Imagefile.
@@ -184,7 +184,7 @@ pub(crate) fn overlays(session: &Session, name: &str) -> Result<Vec<Overlay>, Pr
     Ok(overlays)
 }
 
-/// What could not be read of a context; told at the place of the overlay that it is in.
+/// An unreadable part of a context, told at the place of the overlay that it is in.
 pub(crate) fn unreadable(session: &Session, name: &str, error: ReadError) -> Context {
     let Some(declared) = session.project.images.get(name) else { return Context::Unreadable(error) };
     let source = |path: &OverlaySource| matches!(path, OverlaySource::Path(path) if *path == error.path);

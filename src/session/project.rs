@@ -22,23 +22,23 @@ use crate::syntax::lockfile::{self, Lockfile};
 use crate::syntax::reference::{self, Reference, normalized};
 use crate::syntax::tag::{TagRule, Template};
 
-/// What content tags begin with unless the Imagefile says otherwise.
+/// The beginning of content tags unless the Imagefile says otherwise.
 const CONTENT_TAG: &str = "imk-";
 
-/// What the person said about the repository's images, or what was found.
+/// The images of a repository, as a person declared them or as they were found.
 #[derive(Clone, Debug, Default)]
 pub struct Project {
     /// All paths are below this folder.
     pub root: PathBuf,
     /// The Imagefile's name, if there is one.
     pub imagefile: Option<String>,
-    /// What names outside stand for, if the repository has a lock file.
+    /// The meanings of names outside, if the repository has a lock file.
     pub lock: Lockfile,
-    /// What a base's name may begin with: the prefix in force, and the one the Imagefile declares.
+    /// Prefixes that a base's name may begin with: the one in force, and the one the Imagefile declares.
     pub prefixes: Vec<String>,
-    /// What the tags begin with that stand for action keys.
+    /// The beginning of the tags that stand for action keys.
     pub content_tag: String,
-    /// What bare `imk` means; everything when empty.
+    /// The words that bare `imk` means; everything when empty.
     pub default: Vec<String>,
     /// Groups and their members.
     pub groups: BTreeMap<String, Vec<String>>,
@@ -53,7 +53,7 @@ pub struct Project {
 /// One image as the driver wants it.
 #[derive(Clone, Debug)]
 pub struct Declared {
-    /// What may count.
+    /// The options that may count.
     pub options: Options,
     /// Where its files are, which never counts.
     pub paths: Paths,
@@ -69,7 +69,7 @@ pub struct Declared {
     pub git: Option<GitSource>,
     /// Where its context is declared.
     pub context_span: Option<Span>,
-    /// What is put over its context.
+    /// Overlays of its context.
     pub overlays: Vec<DeclaredOverlay>,
     /// The named contexts that it declares itself.
     pub own_contexts: BTreeSet<String>,
@@ -92,7 +92,7 @@ impl Declared {
     }
 }
 
-/// What the caller adds to the Imagefile.
+/// Additions of the caller to the Imagefile.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// Values of variables.

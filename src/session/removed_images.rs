@@ -76,7 +76,7 @@ pub fn forget_gone(session: &Session, keys: &BTreeMap<String, ContentHash>) -> s
     Ok(())
 }
 
-/// What was declared when the state was last written.
+/// The declarations as of the last time that the state was written.
 pub(crate) fn declarations(session: &Session) -> Declarations {
     let read = |bytes: Vec<u8>| serde_json::from_slice(seal::open(&bytes)?).ok();
     session.state().read(FILE).and_then(read).unwrap_or_default()
@@ -89,7 +89,7 @@ fn gone(session: &Session, before: &Declarations, now: &Declarations) -> BTreeSe
     own.filter(|name| !there.contains(*name)).cloned().collect()
 }
 
-/// What is declared now; an Imagefile that is not there any more declares nothing.
+/// The declarations as of now; an Imagefile that is not there any more declares nothing.
 pub(crate) fn declared_now(session: &Session) -> Declarations {
     let mut declared = declarations(session);
     // Where an Imagefile is new it says what discovery said before.

@@ -14,7 +14,7 @@ use crate::syntax::suggest::did_you_mean;
 pub struct Unknown {
     /// The word.
     pub word: String,
-    /// What may have been meant.
+    /// The word that may have been meant.
     pub hint: Option<String>,
 }
 

@@ -35,7 +35,7 @@ pub struct Synced {
     pub order: Order,
     /// Where the files of each image are.
     pub selections: BTreeMap<String, Selection>,
-    /// Whether the engine answered, and who it is.
+    /// The identity of the engine, or why it did not answer.
     pub engine: Result<EngineIdentity, EngineError>,
     /// Images whose recorded result is gone from the engine.
     pub missing: BTreeSet<String>,
@@ -264,7 +264,7 @@ pub(crate) fn selection(
     Ok(Selection { root: context.to_owned(), ignore, reads: reads.clone(), overlays })
 }
 
-/// What editors put beside a file while it is edited, or for a moment while it is saved: vim's swap
+/// Files that editors put beside a file while it is edited, or for a moment while it is saved: vim's swap
 /// files and its probe, Emacs' locks and autosaves, backups, Kate's and the IDEs' of JetBrains.
 const OF_EDITORS: &str = "
 **/.*.sw[a-p]

@@ -1,4 +1,4 @@
-//! What Imagefile.lock says beside what registries say now, and the lock file that follows from it.
+//! Update of Imagefile.lock: its entries beside the registries' present words, and the lock file that follows.
 //!
 //! Asks only for the bases that reached stages name. A registry that does not
 //! answer leaves its entries as they were. Writes nothing by itself.
@@ -24,13 +24,13 @@ pub struct Move {
     pub name: String,
     /// The platform it is used for, or the branch or tag.
     pub of: String,
-    /// What the lock file says.
+    /// The entry of the lock file.
     pub before: Option<String>,
-    /// What it would say.
+    /// The entry that it would have.
     pub after: After,
 }
 
-/// What a registry says of an entry.
+/// A registry's present word on an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum After {
     /// It stands for this digest, or this commit.
@@ -39,7 +39,7 @@ pub enum After {
     Local,
     /// There is no such image.
     Absent,
-    /// Who could know did not say, for this reason.
+    /// The host that could know did not say, for this reason.
     Unknown(String),
     /// No image is built on it any more.
     Unused,
@@ -56,7 +56,7 @@ impl Move {
     }
 }
 
-/// What an update comes to.
+/// An update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Update {
     /// Every entry that was asked for, by name.
@@ -215,7 +215,7 @@ fn tagged(word: &str) -> bool {
     word.rsplit('/').next().is_some_and(|last| last.contains(':'))
 }
 
-/// What a lock file can name: references by name and not by digest.
+/// The names that a lock file can hold: references by name and not by digest.
 fn lockable(bases: BTreeSet<OutsideBase>) -> BTreeMap<Entry, Reference> {
     let mut found = BTreeMap::new();
     for base in bases {

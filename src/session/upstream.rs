@@ -1,4 +1,4 @@
-//! What the bases outside the repository are, under the policy of each user.
+//! Upstream: the bases outside the repository, under the policy of each user.
 //!
 //! | policy | the digest of the platform's manifest is |
 //! |---|---|
@@ -45,7 +45,7 @@ const PATIENCE: u64 = 60;
 /// Why nothing is sure of what had to be asked for with `--offline`.
 const NOT_ASKED: &str = "nobody was to be asked (`--offline`)";
 
-/// What a caller may choose of the questions.
+/// The options of lookups.
 #[derive(Clone, Debug, Default)]
 pub struct LookupOptions {
     /// Ask no registry.
@@ -65,14 +65,14 @@ pub struct Note {
     pub reference: String,
     /// Why its registry's answer is not to be had.
     pub why: String,
-    /// What serves instead.
+    /// The substitute.
     pub instead: Instead,
 }
 
-/// What serves where a registry did not answer.
+/// The substitute where a registry did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Instead {
-    /// What it said before.
+    /// Its answer of before.
     LastKnown,
     /// The image that the engine has under that name.
     Engine,
@@ -90,7 +90,7 @@ pub struct Upstream {
     state: StateFolder,
     memory: Mutex<Memory>,
     notes: Mutex<BTreeSet<Note>>,
-    /// What imk built here, to tell its own tags from those of others.
+    /// The record of imk's own builds, to tell its own tags from those of others.
     ledger: Option<Arc<Ledger>>,
     doubts: Doubts,
 }
@@ -135,7 +135,7 @@ impl Upstream {
         &self.doubts
     }
 
-    /// What is to be told, once.
+    /// The notes so far, each once.
     pub fn take_notes(&self) -> Vec<Note> {
         std::mem::take(&mut *self.notes.lock()).into_iter().collect()
     }
@@ -243,7 +243,7 @@ impl Upstream {
         }
     }
 
-    /// What a floating name stands for: the answer that still holds, or a new one. `None` when
+    /// The digest that a floating name stands for: the answer that still holds, or a new one. `None` when
     /// the registry does not have it, or when nothing is known and nobody may be asked.
     fn floating(&self, name: &Reference, base: &OutsideBase) -> Result<Option<String>, String> {
         let now = self.lookups.now;
@@ -377,7 +377,7 @@ fn brings(info: ImageInfo) -> Brings {
     Brings { triggers: info.onbuild, environment: info.environment }
 }
 
-/// What the configuration of an image brings, read from its registry. `None` when the image is gone
+/// The configuration of an image, read from its registry, as far as it concerns others. `None` when the image is gone
 /// from there, or is of a kind without a configuration.
 fn configuration(registry: &dyn Registry, exact: &Reference) -> Result<Option<Brings>, RegistryError> {
     let Some(manifest) = registry.manifest(exact)? else { return Ok(None) };

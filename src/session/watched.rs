@@ -1,4 +1,4 @@
-//! What a watcher must know: the folders in which something that counts can change, and
+//! Watched folders: those in which something that counts can change, and
 //! which images a change reaches.
 //!
 //! Knows files and keys. Knows neither how folders are watched nor when something happened.
@@ -17,7 +17,7 @@ use crate::source::locate::IMAGEFILE;
 use crate::source::tree::{Overlay, OverlaySide};
 use crate::syntax::glob;
 
-/// What each image of an order is made of, its bases aside, or what is wrong with it.
+/// The input hash of each image of an order, its bases aside, or its mistakes.
 pub type InputHashes = BTreeMap<String, Result<ContentHash, Vec<Problem>>>;
 
 /// The input hashes of an order.

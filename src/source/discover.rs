@@ -76,7 +76,7 @@ pub fn named(root: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, 
 /// Raised when the rule of names changes: what an older imk found is then looked for again.
 const RULE: u32 = 2;
 
-/// What a walk found, and what it rests on.
+/// The finds of a walk, and the folders that they rest on.
 #[derive(Serialize, Deserialize)]
 struct Found {
     /// The rule of names that it was found by.
@@ -204,7 +204,7 @@ fn rules_above(root: &Path) -> Vec<PathBuf> {
     above.chain(exclude).collect()
 }
 
-/// What git's index says.
+/// The files by git's index.
 #[derive(Default, Serialize, Deserialize)]
 struct Index {
     /// The index, if the repository has one.

@@ -39,7 +39,7 @@ impl Repo {
     }
 }
 
-/// What the cache holds of a repository that was looked through.
+/// The cache of a repository that was looked through.
 fn found_in(repo: &Repo) -> Found {
     repo.found();
     Found::unpack(&fs::read(repo.0.path().join(".imk/recipes")).unwrap()).unwrap()

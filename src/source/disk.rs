@@ -43,7 +43,7 @@ pub struct DiskTree {
     known: Arc<Loaded>,
 }
 
-/// What is known, once its file is read: one thread reads it while others do what needs none of it.
+/// The cache, once its file is read: one thread reads it while others do what needs none of it.
 type Loaded = LazyLock<Mutex<Known>, Box<dyn FnOnce() -> Mutex<Known> + Send>>;
 
 struct Known {
@@ -202,7 +202,7 @@ impl SourceTree for DiskTree {
     }
 }
 
-/// What makes two questions the same: places in the Dockerfile do not.
+/// The identity of a question: places in the Dockerfile make no difference.
 pub(super) fn key(selection: &Selection) -> ContentHash {
     let mut hasher = FieldHasher::new("imk selection v1");
     hasher.field(&selection.root).number(selection.ignore.is_some().into());

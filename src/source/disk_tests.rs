@@ -34,7 +34,7 @@ impl Repo {
         DiskTree::open(self.dir.path(), &StateFolder::at(&self.path(".imk"))).unwrap()
     }
 
-    /// What an imk with the cache answers, and leaves behind.
+    /// The answers of an imk with the cache, which it leaves behind.
     fn cached(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {
         let tree = self.tree();
         let answers = tree.select(selections);
@@ -42,7 +42,7 @@ impl Repo {
         answers
     }
 
-    /// What an imk without any state answers.
+    /// The answers of an imk without any state.
     fn fresh(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {
         let other = tempfile::tempdir().unwrap();
         let tree = DiskTree::open(self.dir.path(), &StateFolder::at(&other.path().join("state"))).unwrap();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// one of these where absence is an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadError {
-    /// What was read, below the repository's root.
+    /// The file, below the repository's root.
     pub path: String,
     /// Why it failed, in the system's words or ours.
     pub why: String,

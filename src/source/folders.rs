@@ -1,4 +1,4 @@
-//! What a selection asks of the files, be they on a disk, in git or in memory.
+//! Folders as a selection asks them, be they on a disk, in git or in memory.
 //!
 //! A listing names what a folder holds; more is said of a file only when it is
 //! used. Knows neither patterns nor ignore files.
@@ -52,7 +52,7 @@ pub trait ListedFolder: FolderListing {
     fn facts(&self, indexes: &[u32]) -> Result<Vec<Facts>, ListError>;
 }
 
-/// What is to be known of a file or link that is used.
+/// Facts of a file or link that is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Permission bits; zero for a link.
@@ -72,7 +72,7 @@ pub struct Facts {
 pub enum ListError {
     /// Something that is used cannot be read.
     Read(ReadError),
-    /// What a listing had named was gone or another thing a moment later: look again.
+    /// A name that a listing had was gone or another thing a moment later: look again.
     Moved(String),
 }
 

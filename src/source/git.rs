@@ -106,7 +106,7 @@ impl GitTree {
         }
     }
 
-    /// What a selection starts from: the question, and git's ids at the places where its
+    /// The start of a selection: the question, and git's ids at the places where its
     /// sources begin. `None` when a link is on the way, for that may lead anywhere.
     fn ways(&self, selection: &Selection) -> Result<Option<ContentHash>, ReadError> {
         let mut hasher = FieldHasher::new("imk git ways v1");
@@ -190,7 +190,7 @@ impl GitTree {
     }
 }
 
-/// What a way without links comes to.
+/// The end of a way without links.
 enum Way {
     Nothing,
     Link,

@@ -24,7 +24,7 @@ pub struct Located {
     pub imagefile: Option<String>,
 }
 
-/// Whose files are taken up unasked.
+/// The owners whose files are taken up unasked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
     /// Users whose files count as the person's own.

@@ -162,7 +162,7 @@ impl MemoryTree {
         self.nodes.insert(Key(path.to_owned()), Node { kind, mode, mtime: self.now, bytes: bytes.to_vec() });
     }
 
-    /// What stands at a path once links are followed.
+    /// The node at a path once links are followed.
     fn follow(&self, path: &str) -> Option<(String, &Node)> {
         let mut path = path.to_owned();
         for _ in 0..40 {

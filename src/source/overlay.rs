@@ -1,4 +1,4 @@
-//! What is put over a context: other paths of the repository, and trees of git repositories.
+//! Overlays of a context: other paths of the repository, and trees of git repositories.
 //!
 //! An overlay stands at its path as a mount does: it hides what lies below it
 //! there, and a deeper overlay hides a part of it. Folders on the way to one
@@ -120,7 +120,7 @@ impl<'a, D: Folders> Layered<'a, D> {
         Ok(Some(folder))
     }
 
-    /// What an overlay is in the folder it stands in.
+    /// The kind and origin of an overlay in the folder it stands in.
     fn stands_for(&self, overlay: &Overlay) -> Result<(FileKind, Origin<D::Folder>), ListError> {
         let OverlaySide::Path(from) = &overlay.from else { return Ok((FileKind::Folder, Origin::Folder)) };
         if from.is_empty() {

@@ -130,7 +130,7 @@ fn an_overlay_that_nothing_copies_is_not_looked_at_for_files() {
     assert_eq!(hash(with), hash(without));
 }
 
-/// What a small repository can hold, with names that meet each other often.
+/// The paths of a small repository, with names that meet each other often.
 const PATHS: &[&str] = &["a", "b", "a/c", "a/d", "b/c", "a/c/e", "b/c/a", "c/a/b"];
 
 /// Copies what is at a path to another place, as an overlay only pretends to.

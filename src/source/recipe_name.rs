@@ -81,7 +81,7 @@ pub fn is_recipe(name: &str) -> bool {
     variant(name).is_some()
 }
 
-/// What tells a recipe from others of its folder: `dev` of `Dockerfile.dev`, `Dockerfile-dev` and
+/// The word that tells a recipe from others of its folder: `dev` of `Dockerfile.dev`, `Dockerfile-dev` and
 /// `dev.dockerfile`, nothing for a plain one. `None` when this is no recipe's name.
 pub fn variant(name: &str) -> Option<&str> {
     let lower = name.to_ascii_lowercase();

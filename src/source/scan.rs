@@ -78,7 +78,7 @@ pub struct Folder {
 pub struct Slot {
     /// The name.
     pub name: Box<[u8]>,
-    /// What the listing said it is.
+    /// Its kind, by the listing.
     pub kind: FileKind,
     /// Number of its entry in the cache.
     known: Option<u32>,
@@ -131,7 +131,7 @@ impl<'a> Scan<'a> {
         self.changes.keys().copied()
     }
 
-    /// What was found of an entry, now or before.
+    /// The facts of an entry, found now or before.
     pub fn hashed(&self, folder: &Folder, slot: &Slot) -> Option<HashedEntry> {
         slot.hashed.get().cloned().or_else(|| self.known_hashed(folder, slot))
     }

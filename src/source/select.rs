@@ -132,7 +132,7 @@ struct Place<F> {
     info: MatchInfo,
 }
 
-/// What stands at the end of a way.
+/// The end of a way.
 enum Found<F> {
     Folder(Place<F>, bool),
     Entry { path: String, folder: F, index: u32, kind: FileKind },

@@ -1,4 +1,4 @@
-//! What instructions read of a context, case by case.
+//! Reads of instructions from a context, case by case.
 
 use std::fmt::Write;
 

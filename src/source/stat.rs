@@ -18,7 +18,7 @@ use crate::state::clock::Clock;
 /// A file that is written without pause is given up after so many looks.
 const TRIES: usize = 4;
 
-/// What tells whether a name still stands for the same, unchanged thing. The
+/// The stat by which a name still stands for the same, unchanged thing. The
 /// change time catches edits whose modification time was put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -41,7 +41,7 @@ pub struct Seen {
 pub struct HashedEntry {
     /// Its stat, from before it was read.
     pub seen: Seen,
-    /// What was found.
+    /// The facts.
     pub facts: Facts,
     /// A later change might leave the same stat: look again next time.
     pub racy: bool,
@@ -94,7 +94,7 @@ pub fn open_folder(root: impl AsFd, path: &str, flags: OFlags) -> Result<OwnedFd
     rustix::fs::openat(root, path, OFlags::DIRECTORY | OFlags::CLOEXEC | flags, Mode::empty())
 }
 
-/// What kind of thing a stat's or listing's type is.
+/// The kind of a stat's or listing's type.
 pub fn kind_of(kind: FileType) -> FileKind {
     match kind {
         FileType::RegularFile => FileKind::File,

@@ -1,4 +1,4 @@
-//! What the last look at the disk found, as one flat file: `.imk/stat`.
+//! Stat cache: the finds of the last look at the disk, as one flat file: `.imk/stat`.
 //!
 //! Folders in path order, after them their entries, and one table of names; the
 //! records are read where they lie, so that loading it costs one read and one
@@ -86,7 +86,7 @@ impl<'a> CachedEntry<'a> {
         &self.text[..usize::from(u16_at(self.record, 4))]
     }
 
-    /// What the listing said it is.
+    /// Its kind, by the listing.
     pub fn kind(&self) -> FileKind {
         match self.record[6] {
             0 => FileKind::File,
@@ -96,7 +96,7 @@ impl<'a> CachedEntry<'a> {
         }
     }
 
-    /// What was known of it, if someone used it.
+    /// Its hash as it was known, if someone used it.
     pub fn hashed(&self, dev: u64) -> Option<HashedEntry> {
         let flags = self.record[7];
         if flags & KNOWN == 0 {
@@ -163,7 +163,7 @@ impl StatCache {
         Some(Self { bytes: bytes.into(), folders, entries, names: names_at, memos: memos.into() })
     }
 
-    /// What a file would hold.
+    /// The bytes of its file.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -16,7 +16,7 @@ use crate::model::file::{FileKind, UsedFiles};
 use crate::model::hash::{ContentHash, FieldHasher};
 use crate::syntax::glob::is_within;
 
-/// What is supposed of the files. Paths are below the repository's root.
+/// A supposition about the files. Paths are below the repository's root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Supposition {
     /// With another content, or new.

@@ -26,9 +26,9 @@ pub struct Selection {
     pub root: String,
     /// Text of the ignore file that governs the context, if there is one.
     pub ignore: Option<String>,
-    /// What the instructions read.
+    /// The reads of the instructions.
     pub reads: Reads,
-    /// What is put over the context.
+    /// The overlays of the context.
     pub overlays: Vec<Overlay>,
 }
 

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 /// So long nothing must come before what came is told.
 const QUIET: Duration = Duration::from_millis(75);
-/// What came is told after so long though more comes.
+/// The longest wait before changes are told, though more come.
 const LONGEST: Duration = Duration::from_millis(500);
 /// Git is given so long to check something out. One that was killed leaves its lock behind.
 const CHECKOUT: Duration = Duration::from_secs(10);
@@ -44,10 +44,10 @@ impl fmt::Display for WatchError {
     }
 }
 
-/// What ended a wait.
+/// The end of a wait.
 #[derive(Debug, Default)]
 pub struct Woken {
-    /// What changed; empty when only somebody called.
+    /// The paths that changed; empty when only somebody called.
     pub changed: BTreeSet<PathBuf>,
     /// Somebody called.
     pub called: bool,
@@ -75,12 +75,12 @@ pub struct Watcher {
     inner: RecommendedWatcher,
     happened: Receiver<Happened>,
     sender: Sender<Happened>,
-    /// What is watched, and which folder stood there.
+    /// The watched folders, and which folder stood there.
     watched: BTreeMap<PathBuf, (u64, u64)>,
     passed: Arc<Mutex<Passed>>,
 }
 
-/// What is not told.
+/// The paths that are passed over.
 #[derive(Default)]
 struct Passed {
     state: Option<PathBuf>,
@@ -115,7 +115,7 @@ impl Watcher {
         Ok(Self { inner, happened, sender, watched: BTreeMap::new(), passed })
     }
 
-    /// What ends a wait from elsewhere.
+    /// A handle that ends a wait from elsewhere.
     pub fn waker(&self) -> Waker {
         Waker(self.sender.clone())
     }

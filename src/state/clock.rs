@@ -21,7 +21,7 @@ pub struct Clock {
 impl Clock {
     /// A clock that trusts nothing.
     pub const STOPPED: Self = Self { dev: 0, now: i64::MIN };
-    /// What clocks of other file systems may differ by, and how coarsely they may count.
+    /// The difference that clocks of other file systems may have, and how coarsely they may count.
     const MARGIN: i64 = 5_000_000_000;
 
     /// Whether a stamp of a device, in nanoseconds since 1970, is too young to be trusted.

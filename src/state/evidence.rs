@@ -1,4 +1,4 @@
-//! What went into a build, kept beside the ledger so that the next run can say what changed.
+//! Evidence: everything that went into a build, kept beside the ledger so that the next run can say what changed.
 //!
 //! Explains and never decides: with all evidence gone every verdict is the
 //! same, only "its inputs changed" is said instead of which. Knows the folder
@@ -34,7 +34,7 @@ pub struct Evidence {
 pub struct FileEvidence {
     /// Below the context's root.
     pub path: String,
-    /// What it is.
+    /// Its kind.
     pub kind: FileKind,
     /// Permission bits.
     pub mode: u32,
@@ -49,7 +49,7 @@ impl FileEvidence {
         Self { path: file.path.clone(), kind: file.kind, mode: file.mode, hash }
     }
 
-    /// What a person is shown of it: kind or mode where they matter, and the start of the hash.
+    /// The words that a person is shown of it: kind or mode where they matter, and the start of the hash.
     fn shown(&self) -> String {
         let hex = |n: usize| self.hash[..n].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         match self.kind {
@@ -61,7 +61,7 @@ impl FileEvidence {
     }
 }
 
-/// What a person was shown of a file, read back.
+/// A file as a person was shown it, read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShownFile<'a> {
     /// The first hexadecimal digits of its content's hash, or of a link's target's.
@@ -87,7 +87,7 @@ impl Evidence {
         Self { parts, files: files.files.iter().filter(|file| file.counts).map(FileEvidence::of).collect() }
     }
 
-    /// What is different in `new`: files first, then the parts in the order of their codes, but arguments before instructions.
+    /// The differences of `new`: files first, then the parts in the order of their codes, but arguments before instructions.
     pub fn differences(&self, new: &Self) -> Vec<Reason> {
         let old_files: BTreeMap<&str, &FileEvidence> =
             self.files.iter().map(|file| (file.path.as_str(), file)).collect();

@@ -1,4 +1,4 @@
-//! What lies in the state: how much room it takes, and its removal.
+//! Files of the state: how much room they take, and their removal.
 //!
 //! Works on the folder's own handle, so it follows no link and leaves the folder at no point. Knows
 //! nothing of what the files mean.

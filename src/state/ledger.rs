@@ -1,4 +1,4 @@
-//! What was built: action key → result, one line a build, appended and never changed.
+//! Ledger of builds: action key → result, one line a build, appended and never changed.
 //!
 //! The truth about finished builds. A line is on the disk before its build
 //! counts as done; a line that is torn or not as it was written (each ends with a check

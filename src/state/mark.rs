@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, CWD, Statx, StatxFlags};
 pub(super) const NAME: &str = "mark";
 const FIRST_LINE: &str = "imk marks with this that the folder was found to be its user's own";
 
-/// What lies at one moment behind a name: two equal ones are the same, unchanged file.
+/// The stamp of the file behind a name at one moment: two equal ones are the same, unchanged file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp(String);
 
@@ -74,14 +74,14 @@ pub(super) fn holds(text: &str, seen: &Statx) -> bool {
     birth(seen).is_some_and(|birth| birth == born) && now.is_some_and(|now| now.0 == stamp)
 }
 
-/// What nobody knows of a folder before it is there.
+/// The birth of a folder, which nobody knows before it is there.
 fn birth(stat: &Statx) -> Option<String> {
     let known = StatxFlags::from_bits_truncate(stat.stx_mask).contains(StatxFlags::BTIME);
     let at = stat.stx_btime;
     known.then(|| format!("{} {}.{} {}", stat.stx_ino, at.tv_sec, at.tv_nsec, stat.stx_uid))
 }
 
-/// What there is to know of an open folder, its birth among it.
+/// The stat of an open folder, its birth among it.
 ///
 /// # Errors
 /// When the system does not say.

@@ -19,7 +19,7 @@ use crate::model::hash::ContentHash;
 /// The folder of all state, below a repository's root.
 pub const STATE: &str = ".imk";
 
-/// What the user's command line and environment say of it.
+/// The user's wish for it, by command line and environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wish {
     /// The folder that the user named; it holds a folder for each repository.

@@ -1,4 +1,4 @@
-//! Whose `.imk` is used, and where the state goes otherwise.
+//! Places of the state: whose `.imk` is used, and where it goes otherwise.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;

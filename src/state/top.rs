@@ -135,7 +135,7 @@ impl Top {
     }
 }
 
-/// What could not be done with a path of the state, and why.
+/// The error of an attempt on a path of the state.
 pub(super) fn error(what: &str, shown: &str, errno: Errno) -> io::Error {
     let error = io::Error::from(errno);
     io::Error::new(error.kind(), format!("cannot {what} `{shown}`: {error}"))

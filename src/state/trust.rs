@@ -1,4 +1,4 @@
-//! Whose a state folder is: only what this user's imk made itself is used.
+//! Trust in a state folder: only one that this user's imk made itself is used.
 //!
 //! A checkout can bring files, a stranger's process can bring folders, and a merge overwrites files that git
 //! ignores. So a folder counts when this user owns it and all that is in it, and when git tracks nothing

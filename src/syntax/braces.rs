@@ -5,7 +5,7 @@
 pub enum Piece<'a> {
     /// Text as it is; `{{` and `}}` have become single braces.
     Text(&'a str),
-    /// What stands between two braces.
+    /// A name between two braces.
     Name(&'a str),
     /// A brace without its partner.
     Lone(&'a str),

@@ -40,9 +40,9 @@ impl Span {
 pub struct SyntaxError {
     /// The place in the text that was read.
     pub span: Span,
-    /// What is wrong, as a short sentence without a full stop.
+    /// The mistake, as a short sentence without a full stop.
     pub message: String,
-    /// What to do next, when there is something useful to say.
+    /// The remedy, when there is something useful to say.
     pub hint: Option<String>,
 }
 

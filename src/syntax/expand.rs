@@ -17,7 +17,7 @@ pub const UNKNOWN: char = '\0';
 
 const MAX_DEPTH: usize = 100;
 
-/// What is known of a variable.
+/// A variable, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup<'v> {
     /// It has this value.
@@ -30,7 +30,7 @@ pub enum Lookup<'v> {
 
 /// Where values come from.
 pub trait Variables {
-    /// What is known of this name.
+    /// The variable of this name.
     fn get(&self, name: &str) -> Lookup<'_>;
 }
 

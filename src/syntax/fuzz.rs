@@ -58,7 +58,7 @@ pub(crate) fn dockerignore(bytes: &[u8]) {
     }
 }
 
-/// What is in order means the same, and is in order still.
+/// Invariant: a text that was put in order means the same, and is in order still.
 pub(crate) fn imagefile(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     let vars = BTreeMap::new();
@@ -107,7 +107,7 @@ pub(crate) fn names(bytes: &[u8]) {
     }
 }
 
-/// What was made of another builder's file can be read, and has as many images as was said.
+/// Invariant: the Imagefile made of another builder's file can be read, and has as many images as was said.
 fn import(path: &str, text: &str, dotenv: Option<&str>) {
     let environment = BTreeMap::from([("TAG".to_owned(), "1".to_owned())]);
     let dockerfiles = ["Dockerfile".to_owned(), "web/Dockerfile".to_owned()];

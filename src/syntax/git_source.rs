@@ -47,15 +47,15 @@ impl fmt::Debug for GitUrl {
 /// Which commit of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wanted {
-    /// What the repository's `HEAD` points to.
+    /// The commit that the repository's `HEAD` points to.
     Head,
     /// The head of a branch.
     Branch(String),
-    /// What a tag points to.
+    /// The commit that a tag points to.
     Tag(String),
     /// This one: forty hexadecimal digits.
     Commit(String),
-    /// What docker means by a ref: a full name, else a tag, else a branch.
+    /// A ref as docker reads it: a full name, else a tag, else a branch.
     Any(String),
 }
 

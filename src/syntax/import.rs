@@ -1,4 +1,4 @@
-//! What other builders' files say, as an Imagefile: bake, compose, Shipwright, dobi, Skaffold, a builder's list.
+//! Import of other builders' files: bake, compose, Shipwright, dobi, Skaffold, a builder's list.
 //!
 //! Text in, text out, with a note for everything that could not be carried
 //! over. Each format has a file; all make `draft::Drafts`, which `shape` names and
@@ -30,7 +30,7 @@ use tree::Node;
 
 pub use source::{Note, NoteKind, Source};
 
-/// What can be imported, in the order in which the names are looked for.
+/// The names of files that can be imported, in the order in which they are looked for.
 pub const KNOWN_NAMES: &[&str] = &[
     "docker-bake.hcl",
     "docker-bake.json",
@@ -53,7 +53,7 @@ pub struct Imported {
     pub imagefile: String,
     /// How many images it declares.
     pub images: usize,
-    /// What a person should know, in the order of their places.
+    /// Notes for a person, in the order of their places.
     pub notes: Vec<Note>,
 }
 
@@ -82,7 +82,7 @@ pub fn import(source: &Source<'_>) -> Result<Imported, Vec<SyntaxError>> {
     Ok(Imported { imagefile, images, notes })
 }
 
-/// What a YAML or JSON file is shows in its keys, whatever its name is.
+/// Reads a YAML or JSON file, whose format shows in its keys, whatever its name is.
 fn read_tree(documents: &[tree::Shared], source: &Source<'_>) -> Result<draft::Drafts, Vec<SyntaxError>> {
     let unknown = || {
         let message = "this is none of the files that imk can import";

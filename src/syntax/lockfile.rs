@@ -12,7 +12,7 @@ use super::reference;
 /// The first line of every lock file that this imk can read.
 const VERSION: &str = "version 1";
 
-/// What names stood for.
+/// The meanings of names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lockfile {
     /// Digest of a platform's manifest, by reference in full and platform.

@@ -1,4 +1,4 @@
-//! What the instructions of a recipe read of a context, before any file is looked at.
+//! Reads of a recipe: the sources that its instructions copy or mount, before any file is looked at.
 //!
 //! Knows the words of `COPY`, `ADD` and `RUN --mount`; knows no files. The
 //! source floor turns a `Selection` into used files.

@@ -1,4 +1,4 @@
-//! What a Dockerfile means for one target: the stages reached, their bases, and what they read.
+//! Resolution of a Dockerfile for one target: the stages reached, their bases, and what they read.
 //!
 //! Follows BuildKit's `dockerfile2llb/convert.go`. The canonical form changes
 //! whenever BuildKit's own cache key would; comments, joins, keyword case, names

@@ -81,7 +81,7 @@ pub enum Version {
     Minor,
     /// `1.2.3`
     Patch,
-    /// What stands behind the first dash.
+    /// The part behind the first dash.
     Pre,
 }
 
@@ -151,7 +151,7 @@ pub struct Template {
 pub struct Filled {
     /// The tag.
     pub tag: String,
-    /// What stands before and behind its `{time}`, if it has one.
+    /// The texts before and behind its `{time}`, if it has one.
     pub around_time: Option<(String, String)>,
 }
 
@@ -202,7 +202,7 @@ impl Template {
         Self { text: tag.to_owned(), parts: vec![Part::Text(tag.to_owned())] }
     }
 
-    /// What was written out must be sound by itself: only values are respelled.
+    /// The mistake of a text that was written out: it must be sound by itself, since only values are respelled.
     fn misspelled(&self) -> Option<Mistake> {
         let sample = self.fill(|_| Ok::<_, ()>("x".into())).ok()?;
         let written: String = self

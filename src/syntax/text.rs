@@ -14,7 +14,7 @@ pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// What a user wrote, cut to a length that a message can hold.
+/// A text that a user wrote, cut to a length that a message can hold.
 pub fn quoted(text: &str) -> String {
     let mut short: String = text.chars().take(60).collect();
     if short.len() < text.len() {

@@ -27,7 +27,7 @@ pub const TRUSTED_ENGINE_KEYS: &[(&str, &str)] = &[
     ("repository", "the folder of the Imagefile that may name it: an absolute path"),
 ];
 
-/// What the file says.
+/// The user's own file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserConfig {
     /// Engines that count as chosen by the user.

@@ -1,10 +1,10 @@
-//! What may be said of imk's own builder.
+//! Arguments about imk's own builder.
 
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 
-/// What every verb takes of it.
+/// The arguments about it that every verb takes.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct EmbeddedArgs {
     /// Keep the images of `--engine embedded` in this folder, and not in ~/.local/share/imk/store

@@ -16,7 +16,7 @@ use crate::syntax::error::SyntaxError;
 use crate::syntax::imagefile::EngineAddress;
 use crate::syntax::user_config::{self, UserConfig};
 
-/// What came of the file.
+/// The user's file, as it was found.
 #[derive(Debug)]
 pub enum Own {
     /// It is read, and says this.
@@ -30,7 +30,7 @@ pub enum Own {
 }
 
 impl Own {
-    /// Whether an engine that the Imagefile of `project` names counts as chosen by the user.
+    /// True if an engine that the Imagefile of `project` names counts as chosen by the user.
     ///
     /// # Errors
     /// When the address of a line is none.

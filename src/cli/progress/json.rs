@@ -27,7 +27,7 @@ pub fn started(image: &str, reasons: &[Reason]) -> String {
     line("started", json!({"image": image, "reasons": reasons}))
 }
 
-/// What the engine reports of a build, but for the output of steps.
+/// The line for an engine's event, but for the output of steps.
 pub fn build(image: &str, event: &BuildEvent) -> Option<String> {
     Some(match event {
         BuildEvent::Step { id, name, number, total } => {
@@ -99,7 +99,7 @@ fn failure(error: &BuildError) -> Value {
     }
 }
 
-/// What became of results at their registries, an object an image.
+/// Publications of results at their registries, an object an image.
 fn publications(summary: &Summary) -> Vec<String> {
     let mut lines = Vec::new();
     for (image, publication) in &summary.publications {

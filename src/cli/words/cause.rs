@@ -79,7 +79,7 @@ fn shortest<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
     (cut(a), cut(b))
 }
 
-/// What changed, without the values: they follow line by line.
+/// A cause without its values: they follow line by line.
 pub fn title(reason: &Reason) -> String {
     match (reason.code, &reason.before, &reason.after) {
         (Code::Dockerfile, Some(_), Some(_)) => "instruction changed".into(),
@@ -89,7 +89,7 @@ pub fn title(reason: &Reason) -> String {
     }
 }
 
-/// What changed of an instruction or of a long value, line by line; nothing of
+/// The difference of an instruction or of a long value, line by line; nothing of
 /// a file or a base, and of a value that a sentence can hold.
 pub fn lines(reason: &Reason) -> Vec<String> {
     let long = |value: &Option<String>| value.as_ref().is_some_and(|it| it.len() > LONG || it.contains('\n'));

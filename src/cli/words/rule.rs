@@ -3,7 +3,7 @@
 use crate::explain::line::InstructionLine;
 use crate::explain::why_not::{Bearing, Rule};
 
-/// What a file is to an image, as what follows its name.
+/// The bearing of a file on an image, as the words behind its name.
 pub fn bearing(image: &str, bearing: &Bearing) -> String {
     match bearing {
         Bearing::DoesNotCount(Rule::AsBuilt { image: whose, by }) => {

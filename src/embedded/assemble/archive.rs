@@ -22,7 +22,7 @@ const MOST_ENTRIES: usize = 2_000_000;
 /// An entry that a person may unpack has no more parts: each level costs all below it a look-up.
 const DEEPEST: usize = 512;
 
-/// Whether bytes begin an archive that docker would unpack.
+/// True if bytes begin an archive that docker would unpack.
 pub fn is_one(bytes: &mut dyn Read) -> io::Result<bool> {
     let (_, plain) = compress::plain(bytes)?;
     Ok(matches!(Tarball::new(plain).next(), Ok(Some(_))))

@@ -24,7 +24,7 @@ use crate::syntax::resolve::scope::Scope;
 
 /// A stage on its way.
 pub struct Stage {
-    /// What it says of itself, and its layers.
+    /// Its configuration, and its layers.
     pub config: Config,
     /// Its variables.
     pub scope: Scope,
@@ -39,11 +39,11 @@ pub type Repositories =
 
 /// One build under way.
 pub struct Build<'a> {
-    /// What is asked for.
+    /// The request.
     pub request: &'a BuildRequest,
     /// Where images are.
     pub images: &'a Images<'a>,
-    /// What runs commands.
+    /// The runner of commands.
     pub runner: &'a Runner<'a>,
     /// The Dockerfile.
     pub plan: Plan,
@@ -174,7 +174,7 @@ impl<'a> Build<'a> {
         Ok(here)
     }
 
-    /// What a stage begins with.
+    /// The beginning of a stage.
     fn begin(&self, index: usize) -> Result<Stage> {
         let head = &self.plan.heads.stages[index];
         let platform = head.platform.clone().unwrap_or_else(|| self.platform.clone());
@@ -273,7 +273,7 @@ impl<'a> Build<'a> {
         stage.view.as_ref().ok_or_else(|| refusal("looking into a stage", "it has no files"))
     }
 
-    /// What it takes to write a layer.
+    /// The means of writing a layer.
     pub fn making<'m>(&'m self, stop: &'m dyn Fn() -> bool) -> Making<'m> {
         Making {
             layers: self.images.layers,

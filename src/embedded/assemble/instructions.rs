@@ -1,4 +1,4 @@
-//! What each instruction does to its stage.
+//! Instructions: the effect of each on its stage.
 //!
 //! Follows BuildKit's `dispatch…` functions. Those that only describe an image end here; `COPY` and `ADD`
 //! are in `transfer.rs`, `RUN` in `run.rs`.
@@ -116,7 +116,7 @@ impl Build<'_> {
         Ok(Outcome { layer, cached })
     }
 
-    /// Who `user[:group]` is in a stage; nobody in particular when it is empty.
+    /// The user and group that `user[:group]` is in a stage; none in particular when it is empty.
     pub(super) fn owner(&self, text: &str, here: &mut Stage) -> Result<Option<(u32, u32)>> {
         if text.is_empty() {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! What one instruction changes: a tree over the tree of the layers below, and the layer it becomes.
+//! Patch of one instruction: a tree over the tree of the layers below, and the layer it becomes.
 //!
 //! A layer's identity is what it holds, so the key of a step that copies is made of its changes:
 //! whoever makes the same changes has that layer already, whatever is below.
@@ -60,7 +60,7 @@ impl<'v> Patch<'v> {
         Self { bare: true, ..Self::over(view) }
     }
 
-    /// What stands at a path now.
+    /// The entry at a path now.
     pub fn get(&self, path: &[u8]) -> Option<Entry> {
         if let Some(node) = self.nodes.get(path) {
             return (node.entry.kind != Kind::Gone).then(|| node.entry.clone());
@@ -214,7 +214,7 @@ impl<'v> Patch<'v> {
     }
 }
 
-/// What of an entry makes a layer that layer.
+/// The part of an entry that makes a layer that layer.
 pub fn describe(entry: &Entry, hasher: &mut FieldHasher) {
     hasher.field(&entry.path).number(u64::from(entry.mode));
     hasher.number(u64::from(entry.uid)).number(u64::from(entry.gid));
@@ -246,7 +246,7 @@ pub fn known(store: &Store, key: &ContentHash) -> Option<String> {
     Some(diff_id)
 }
 
-/// What it takes to write a layer.
+/// The means of writing a layer.
 pub struct Making<'a> {
     /// Where layers are.
     pub layers: &'a Layers<'a>,

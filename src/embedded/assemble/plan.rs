@@ -22,7 +22,7 @@ pub struct Plan {
     pub file: Dockerfile,
     /// Arguments before the first `FROM`.
     pub globals: Globals,
-    /// What stages begin with.
+    /// The images that stages begin with.
     pub heads: Heads,
     /// The stages that are needed, with what their bases' triggers bring.
     pub reached: Reached,

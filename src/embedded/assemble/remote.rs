@@ -1,4 +1,4 @@
-//! What `ADD` fetches: a file of the web, or the tree of a git repository.
+//! Fetches of `ADD`: a file of the web, or the tree of a git repository.
 
 use fs_err as fs;
 
@@ -105,7 +105,7 @@ fn file_name(url: &str) -> String {
     if name.is_empty() || name == "." || name == ".." { "__unnamed__".to_owned() } else { name.to_owned() }
 }
 
-/// What an entry of a layer is known by, and what a person wrote beside the address.
+/// An entry that a layer is known by, and the options beside its address.
 struct Wanted {
     content: blake3::Hasher,
     checksum: Option<Sum>,

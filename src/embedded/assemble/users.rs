@@ -10,7 +10,7 @@ use crate::embedded::trouble::{During, Result};
 /// No file of users is larger.
 const LONGEST: u64 = 16 << 20;
 
-/// Who runs a command.
+/// The user that a command runs as.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct User {
     /// Number.

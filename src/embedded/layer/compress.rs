@@ -32,7 +32,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// What these first bytes begin.
+    /// The compression that these first bytes begin.
     pub fn of(first: &[u8]) -> Self {
         match first {
             [0x1f, 0x8b, ..] => Self::Gzip,

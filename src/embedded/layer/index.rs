@@ -18,7 +18,7 @@ pub struct Entry {
     /// Below the root.
     #[serde(with = "serde_bytes_vec")]
     pub path: Vec<u8>,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Permission bits, `0o7777` at the most.
     pub mode: u32,
@@ -30,7 +30,7 @@ pub struct Entry {
     pub xattrs: BTreeMap<String, Vec<u8>>,
 }
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// A file.
@@ -44,7 +44,7 @@ pub enum Kind {
     },
     /// A folder.
     Folder {
-        /// What layers below have in it is gone.
+        /// True if all that layers below have in it is gone.
         opaque: bool,
         /// The layer does not speak of it: something lies in it.
         implied: bool,
@@ -64,7 +64,7 @@ pub enum Kind {
     },
     /// A pipe.
     Pipe,
-    /// What a layer below has here is gone.
+    /// The mark that the entry of a layer below is gone here.
     Gone,
 }
 
@@ -118,7 +118,7 @@ impl Index {
         Self { entries: all.into_values().collect() }
     }
 
-    /// What it has at a path.
+    /// The entry at a path.
     pub fn get(&self, path: &[u8]) -> Option<&Entry> {
         let at = self.entries.binary_search_by(|entry| entry.path.as_slice().cmp(path)).ok()?;
         self.entries.get(at)

@@ -220,7 +220,7 @@ pub fn media_type(told: &str) -> String {
     }
 }
 
-/// What is read is summed up.
+/// A reader that sums up all that is read of it.
 struct Summed<R> {
     inner: R,
     sum: Sum,

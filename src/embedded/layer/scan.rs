@@ -114,7 +114,7 @@ pub fn entry(head: &Head, content: &mut dyn Read) -> std::result::Result<Option<
     Ok(Some(Entry { path, kind, mode, uid, gid, xattrs }))
 }
 
-/// What a name that begins with `.wh.` says (OCI image specification, "Representing Changes").
+/// The meaning of a name that begins with `.wh.` (OCI image specification, "Representing Changes").
 fn mark(path: &[u8]) -> Option<Entry> {
     let folder = parent(path);
     if name(path) == OPAQUE {

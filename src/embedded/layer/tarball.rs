@@ -14,13 +14,13 @@ const BLOCK: u64 = 512;
 /// No long name and no set of records is longer.
 const LONGEST: u64 = 1 << 20;
 
-/// What stands in front of an entry's content.
+/// The header in front of an entry's content.
 pub struct Head {
     /// The header itself.
     pub header: Header,
     /// The name, however long.
     pub path: Vec<u8>,
-    /// What a link leads to, however long.
+    /// The target of a link, however long.
     pub target: Vec<u8>,
     /// PAX records.
     pub records: BTreeMap<String, Vec<u8>>,
@@ -97,7 +97,7 @@ impl<R: Read> Tarball<R> {
         }
     }
 
-    /// What is left behind the end.
+    /// The bytes behind the end.
     pub fn into_inner(self) -> R {
         self.inner
     }

@@ -46,7 +46,7 @@ impl View {
         self.layers.push((origin, index));
     }
 
-    /// What stands at a path; links on the way are not followed.
+    /// The entry at a path; links on the way are not followed.
     pub fn get(&self, path: &[u8]) -> Option<Seen<'_>> {
         self.get_up_to(path, self.layers.len())
     }

@@ -135,7 +135,7 @@ impl<'s> LayerWriter<'s> {
     }
 }
 
-/// What a header has no room for.
+/// Records for all that a header has no room for.
 #[derive(Default)]
 struct Records(Vec<u8>);
 

@@ -22,7 +22,7 @@ use super::{apart, root::Root, wire};
 /// The name of the machine that commands believe to be on, as BuildKit has it.
 const HOST: &str = "buildkitsandbox";
 
-/// What docker leaves to a container's root (`oci/caps/defaults.go`).
+/// Capabilities that docker leaves to a container's root (`oci/caps/defaults.go`).
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FSETID)
@@ -53,7 +53,7 @@ const MASKED: [&str; 9] = [
 /// Folders of `/proc` that can be read only.
 const READ_ONLY: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"];
 
-/// What the child is told.
+/// The orders of a child.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Orders {
     root: PathBuf,

@@ -27,7 +27,7 @@ use crate::syntax::resolve::mounts::{self, Ready};
 use crate::syntax::resolve::names::Source;
 use crate::syntax::resolve::sources;
 
-/// What a step that changes nothing leads to.
+/// The result of a step that changes nothing.
 const NOTHING: &str = "";
 
 /// Lines of a command's output that an error repeats.
@@ -187,7 +187,7 @@ impl Build<'_> {
         }
     }
 
-    /// Whether a command sees the network: what the instruction says goes before what the build says.
+    /// True if a command sees the network: the instruction's word goes before the build's.
     fn network(&self, run: &Run) -> Result<bool> {
         match run.network.as_deref().or(self.request.network.as_deref()) {
             Some("none") => Ok(false),

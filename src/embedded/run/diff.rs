@@ -1,4 +1,4 @@
-//! What a command changed, as a layer.
+//! Changes of a command, as a layer.
 //!
 //! Follows BuildKit's `WriteUpperdir` and containerd's `ChangeWriter`: devices 0/0 are whiteouts, a marked
 //! folder is opaque, files that are one are hard links, sockets are left out. Folders that are there only
@@ -29,7 +29,7 @@ const CAPABILITY: &str = "security.capability";
 /// Something found in a folder.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// What it is.
+    /// The entry.
     pub entry: Entry,
     /// Device and number: names with the same are one file.
     pub inode: (u64, u64),

@@ -1,4 +1,4 @@
-//! What a keeper is asked to do. Values only: nothing here knows how.
+//! Jobs for a keeper. Values only: nothing here knows how.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ pub enum Outcome {
     Done,
     /// It could not be done.
     Trouble {
-        /// What was attempted.
+        /// The attempt.
         what: String,
         /// Why it failed.
         why: String,
@@ -55,13 +55,13 @@ pub struct Job {
     pub environment: Vec<(String, String)>,
     /// Where it begins.
     pub folder: String,
-    /// Who runs it.
+    /// The user that runs it.
     pub uid: u32,
     /// First group.
     pub gid: u32,
     /// Other groups.
     pub groups: Vec<u32>,
-    /// What is put over its root.
+    /// Mounts over its root.
     pub mounts: Vec<Mount>,
     /// It sees this machine's network; else it has none.
     pub network: bool,
@@ -78,13 +78,13 @@ pub struct Job {
 pub struct Mount {
     /// Where, as the instruction says it.
     pub target: String,
-    /// What.
+    /// Its kind.
     pub kind: MountKind,
     /// The command cannot write to it.
     pub read_only: bool,
 }
 
-/// What is put over a root.
+/// The kind of a mount over a root.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum MountKind {
     /// A folder or file of a tree of layers; what is written to it is gone afterwards.

@@ -5,14 +5,14 @@ use super::job::{Outcome, Task};
 use super::rung::{self, Isolation, Rung};
 use crate::engine::Cancel;
 
-/// What a person should know of this machine: the rung by name and whether it holds, tried out.
+/// The abilities of this machine: the rung by name and whether it holds, tried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// The rung; none when there is none.
     pub rung: Option<Rung>,
-    /// What it gives, or why there is none.
+    /// Its isolation in words, or why there is none.
     pub text: String,
-    /// What it lacks, and what to do about it.
+    /// Its shortcomings, and the remedy.
     pub lacks: Option<String>,
 }
 

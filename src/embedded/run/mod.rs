@@ -49,7 +49,7 @@ impl<'a> Runner<'a> {
         Self { store, isolation, cancel }
     }
 
-    /// What this machine gives to commands.
+    /// The rung of isolation that this machine gives to commands.
     ///
     /// # Errors
     /// Why it gives nothing, and what to do.

@@ -1,4 +1,4 @@
-//! What a command finds in its root beside its files: devices, the machine's names, and `--mount`.
+//! Mounts of a command's root beside its files: devices, the machine's names, and `--mount`.
 //!
 //! As Docker gives them, and nothing of them gets into a layer: what is made to mount on is noted, and
 //! removed again. Every target is found within the root, whatever links the image has.
@@ -20,7 +20,7 @@ use crate::embedded::assemble::patch::absolute;
 use crate::embedded::store::Store;
 use crate::embedded::trouble::{During, Result};
 
-/// What every command may use of the machine's devices.
+/// The devices that every command may use.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const LINKS: [(&str, &str); 6] = [
     ("fd", "/proc/self/fd"),

@@ -16,7 +16,7 @@ pub struct Root {
     fd: OwnedFd,
     /// Where it is.
     at: PathBuf,
-    /// What was made for mounts, below it: gone again afterwards.
+    /// Files and folders made for mounts, below it: gone again afterwards.
     made: Vec<PathBuf>,
 }
 
@@ -43,7 +43,7 @@ impl Root {
         Ok(Self { fd, at: at.to_owned(), made: Vec::new() })
     }
 
-    /// What stands at a path, links followed within the root.
+    /// The spot at a path, links followed within the root.
     pub fn find(&self, path: &str) -> io::Result<Spot> {
         let path = if path.trim_matches('/').is_empty() { "." } else { path };
         let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -102,7 +102,7 @@ impl Root {
         Ok(())
     }
 
-    /// What was made for mounts, the innermost first.
+    /// Files and folders made for mounts, the innermost first.
     pub fn into_made(self) -> Vec<PathBuf> {
         let mut made = self.made;
         made.reverse();

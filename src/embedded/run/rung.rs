@@ -78,7 +78,7 @@ pub fn of(isolation: Isolation) -> Result<Rung, String> {
     }
 }
 
-/// What to do where there is no rung.
+/// The remedy where there is no rung.
 pub fn way_out() -> &'static str {
     match has(CapabilitySet::SYS_CHROOT) {
         true => "`--isolation chroot` runs commands in a copy of the root, without any wall around them",
@@ -86,7 +86,7 @@ pub fn way_out() -> &'static str {
     }
 }
 
-/// What forbids user namespaces here, as far as files of the kernel tell.
+/// The setting that forbids user namespaces here, as far as files of the kernel tell.
 fn refusal() -> Option<String> {
     let says = |path: &str, value: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
     if says("/proc/sys/user/max_user_namespaces", "0") {

@@ -1,4 +1,4 @@
-//! What changed in a folder since it was looked at: where there is no overlay to tell.
+//! Snapshot of a folder, and its changes since: where there is no overlay to tell.
 //!
 //! Goes by number, time of change, size, mode and owner of each entry. A program can set a file's time of
 //! modification, and so hide what it did from whoever goes by that; the time of change is the kernel's.

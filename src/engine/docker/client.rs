@@ -24,7 +24,7 @@ pub struct DockerEngine {
     pub(super) builder: Builder,
     pub(super) credentials: Credentials,
     runtime: OnceLock<Runtime>,
-    /// What does not change while we look: asked once. A failure is asked again.
+    /// The facts that do not change while we look: asked once. A failure is asked again.
     pub(super) known: Mutex<Option<Known>>,
 }
 

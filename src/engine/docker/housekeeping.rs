@@ -1,4 +1,4 @@
-//! What the keeping of images needs of Docker: removal, who uses what, and what an engine says of itself.
+//! Housekeeping by Docker's API: removal, users of images, and an engine's words on itself.
 //!
 //! Never forces. Knows nothing of why an image goes.
 

@@ -1,4 +1,4 @@
-//! Who the engine is, asked no more often than needed.
+//! Identity of the engine, asked no more often than needed.
 //!
 //! The question is dear: for `/info` and `/version` Docker 20.10 runs `runc`, `docker-init` and
 //! `containerd`, some 20 ms of a processor that a run with nothing to do needs for its files. So one
@@ -14,12 +14,12 @@ use crate::engine::endpoint::Address;
 use crate::engine::{CachedIdentity, EngineError, EngineIdentity};
 
 impl DockerEngine {
-    /// Who it is as far as that is known; asks when nothing is.
+    /// The identity as far as that is known; asks when nothing is.
     pub(super) fn known(&self) -> Result<Known, EngineError> {
         self.known_from(&[Source::Remembered, Source::Recognized, Source::Answered])
     }
 
-    /// Who it is, from one of these sources; asks when what is known is from another.
+    /// The identity from one of these sources; asks when the known one is from another.
     pub(super) fn known_from(&self, sources: &[Source]) -> Result<Known, EngineError> {
         // Held while asking, so that many threads ask once.
         let mut known = self.known.lock();
@@ -35,7 +35,7 @@ impl DockerEngine {
         Ok(known.insert(found).clone())
     }
 
-    /// Who it is, from itself, before something is built.
+    /// The identity from the engine itself, before something is built.
     ///
     /// # Errors
     /// When it does not answer, and when it is another than the one that was believed to be there: then

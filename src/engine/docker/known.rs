@@ -1,4 +1,4 @@
-//! Who an engine is, worked out from its answers. Asks nothing.
+//! Identity of an engine, worked out from its answers. Asks nothing.
 
 use bollard::models::{SystemInfo, SystemVersion};
 
@@ -17,7 +17,7 @@ pub enum Builder {
 /// BuildKit through `/build` came with this API.
 const BUILDKIT_SINCE: (u32, u32) = (1, 39);
 
-/// Who an engine is, and how we know.
+/// The identity of an engine, and how we know.
 #[derive(Clone)]
 pub(super) struct Known {
     pub identity: EngineIdentity,

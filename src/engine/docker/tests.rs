@@ -1,4 +1,4 @@
-//! What of the engine can be tested without one.
+//! Tests of the engine that need none.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! What a build of the tests comes to: an image that depends on what a real one would.
+//! Results of builds in tests: an image that depends on what a real one would.
 
 use std::collections::BTreeMap;
 

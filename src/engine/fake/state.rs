@@ -26,7 +26,7 @@ pub struct FakeBuild {
     pub start: Instant,
     /// When it ended; `None` while it runs.
     pub end: Option<Instant>,
-    /// What came of it; `None` while it runs.
+    /// Its result; `None` while it runs.
     pub result: Option<Result<ImageId, EngineError>>,
 }
 

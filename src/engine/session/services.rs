@@ -1,4 +1,4 @@
-//! What BuildKit may ask for besides files: secrets, logins, and whether we still live.
+//! Services that BuildKit may ask for besides files: secrets, logins, and whether we still live.
 //!
 //! Values pass through here and are never shown: an error names an id or a
 //! registry, never what belongs to it.

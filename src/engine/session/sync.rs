@@ -35,7 +35,7 @@ const GO_SET_UID: u32 = 1 << 23;
 const GO_SET_GID: u32 = 1 << 22;
 const GO_STICKY: u32 = 1 << 20;
 
-/// What one build can be asked for.
+/// The folders that one build can be asked for.
 pub(super) struct Folders {
     pub dockerfile: Arc<dyn ContextFiles>,
     pub context: Arc<dyn ContextFiles>,
@@ -229,7 +229,7 @@ fn send_file(
     }
 }
 
-/// What BuildKit is told of a file.
+/// The stat of a file, as BuildKit is told it.
 fn stat(file: &UsedFile) -> Stat {
     let mut mode = file.mode & 0o777;
     for (unix, go) in [(0o4000, GO_SET_UID), (0o2000, GO_SET_GID), (0o1000, GO_STICKY)] {

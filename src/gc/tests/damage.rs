@@ -191,7 +191,7 @@ COPY file /
 1
 "#;
 
-/// What a push did not publish.
+/// The images that a push did not publish.
 fn unpublished(outcome: &Outcome) -> Vec<(&str, &PublishError)> {
     outcome.summary.unpublished.iter().map(|(name, error)| (name.as_str(), error)).collect()
 }

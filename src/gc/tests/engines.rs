@@ -72,7 +72,7 @@ impl Two {
         self.run_with(words, &BuildOptions::default())
     }
 
-    /// What home and the other built, by name.
+    /// The images that the default engine and the other one built.
     fn built(&self) -> [String; 2] {
         [&self.lab.engine, &self.other].map(|engine| {
             let mut names = engine.built();

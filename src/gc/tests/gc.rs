@@ -1,4 +1,4 @@
-//! What `gc` and `clean` take away, and above all what they do not.
+//! Removals by `gc` and `clean`, and above all what they leave alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

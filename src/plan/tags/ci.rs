@@ -1,10 +1,10 @@
-//! What CI systems tell of a build by variables of the environment.
+//! Refs of a build by the variables of CI systems.
 //!
 //! They check a commit out without its branch, and tell which it was beside. What they
 //! tell is believed of the very commit they name: a repository made by a test that runs in CI is
 //! another. Knows no git.
 
-/// What a CI system tells of a commit.
+/// The refs of a commit by a CI system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CiRefs {
     /// The branch that is built.
@@ -109,7 +109,7 @@ const BUILD_NUMBERS: &[&str] = &[
     "BUILD_BUILDID",
 ];
 
-/// What CI tells of this commit; nothing of any other.
+/// The refs that CI tells of this commit; nothing of any other.
 pub fn refs<'e>(commit: &str, variable: impl Fn(&str) -> Option<&'e str>) -> CiRefs {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(str::to_owned);
     let Some(system) = SYSTEMS.iter().find(|system| variable(system.commit) == Some(commit)) else {

@@ -18,7 +18,7 @@ use crate::source::git::head::Head;
 use crate::source::tree::ReadError;
 use crate::syntax::tag::{Fact, TagRule, Version, When, lets_in};
 
-/// What is known.
+/// The facts that are known.
 pub struct Facts {
     git: Result<Git, Missing>,
     now: String,
@@ -26,7 +26,7 @@ pub struct Facts {
     environment: BTreeMap<String, String>,
 }
 
-/// What git says, and CI beside.
+/// The words of git, and CI's beside.
 struct Git {
     store: Arc<GitStore>,
     head: Head,
@@ -111,7 +111,7 @@ impl Facts {
         self.git.as_ref().ok().filter(|git| git.head.id.is_some()).map(|git| &git.store)
     }
 
-    /// Whether a rule lets this build in: the git tags that its template is about, or none when it is for others.
+    /// The git tags that a rule's template is about; `None` when the rule is for other builds.
     ///
     /// # Errors
     /// When git does not say.

@@ -54,13 +54,13 @@ pub struct Tags {
     pub skipped: Vec<Skipped>,
 }
 
-/// What the tags of some images are made of, as of one run.
+/// The material of the tags of some images, as of one run.
 pub struct Tagging {
     images: BTreeMap<String, (String, Vec<TagRule>)>,
     facts: Facts,
     /// Images that are not as the commit has them, or why that is not known.
     uncommitted: Result<BTreeSet<String>, Missing>,
-    /// What bears the names of repositories whose tags have a time.
+    /// The images that bear the names of repositories whose tags have a time.
     named: Result<BTreeMap<String, ImageId>, EngineError>,
 }
 
@@ -85,7 +85,7 @@ pub fn tagging(session: &Session, synced: &Synced) -> Tagging {
     tagging
 }
 
-/// What the tags of some images are made of, as if all of it were committed; no engine is asked.
+/// The material of the tags of some images, as if all of it were committed; no engine is asked.
 pub fn facts_of(session: &Session, names: &[String]) -> Tagging {
     let declared = |name: &String| {
         let image = session.project.images.get(name)?;

@@ -106,7 +106,7 @@ fn same_but_files(now: &Session, then: &Session, name: &str) -> bool {
     here.is_some() && here == parts(then)
 }
 
-/// What an image reads; nothing when no instruction reads files.
+/// The selection of an image; nothing when no instruction reads files.
 fn reads(session: &Session, name: &str) -> Option<Result<Selection, ReadError>> {
     let image = session.input(name)?;
     let reads = &recipe(session.db(), image).as_ref().ok()?.reads;

@@ -25,7 +25,7 @@ use crate::syntax::reference::Reference;
 /// How often a list is written that others write at the same time.
 const RACES: u32 = 8;
 
-/// What is attached.
+/// An attachment.
 pub(super) struct Attachment<'a> {
     pub artifact_type: &'a str,
     pub annotations: &'a BTreeMap<String, String>,
@@ -117,7 +117,7 @@ impl Client {
         Ok(payloads.into_iter().flatten().collect())
     }
 
-    /// What the registry itself says is attached; `None` when it does not know such questions.
+    /// The registry's own list of what is attached; `None` when it does not know such questions.
     async fn referrers(
         &self,
         base: &Base,

@@ -15,7 +15,7 @@ use reqwest::header::HeaderValue;
 use super::challenge::Challenge;
 use crate::credentials::{Credentials, Found, Login, Secret};
 
-/// What goes into the `Authorization` header.
+/// The value of an `Authorization` header.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Authorization {
     pub(super) value: Secret,
@@ -52,13 +52,13 @@ impl fmt::Debug for Authorization {
 /// One authorization; whoever renews it holds the lock, and others wait for what comes.
 pub(super) type Cell = Arc<tokio::sync::Mutex<Option<Authorization>>>;
 
-/// What is remembered of logins, challenges and authorizations.
+/// Logins, challenges and authorizations, as they are remembered.
 #[derive(Default)]
 pub(super) struct Auth {
     pub(super) credentials: Credentials,
     /// The first login of a host, as it was found.
     pub(super) logins: Mutex<BTreeMap<String, Option<Found>>>,
-    /// What a host wanted, so that the next repository's token is fetched unasked.
+    /// The challenge of a host, so that the next repository's token is fetched unasked.
     pub(super) challenges: Mutex<BTreeMap<String, Challenge>>,
     /// By address and, for tokens, scopes.
     pub(super) authorizations: Mutex<BTreeMap<String, Cell>>,

@@ -1,10 +1,10 @@
-//! What a registry wants to see: the `WWW-Authenticate` header, read.
+//! Challenge of a registry: the `WWW-Authenticate` header, read.
 //!
 //! Text in, values out. Knows neither logins nor tokens.
 
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
-/// What a registry wants to see.
+/// The proof that a registry wants to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Challenge {
     /// A name and a password with every question.

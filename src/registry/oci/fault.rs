@@ -1,4 +1,4 @@
-//! What goes wrong between us and a server, and whether asking again may help.
+//! Faults between us and a server, and whether asking again may help.
 //!
 //! Turns errors of the libraries into sentences without addresses: those hold
 //! signatures and upload tokens. Knows nothing of registries.
@@ -13,7 +13,7 @@ use crate::model::error_chain::error_chain;
 /// A question without an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// What happened.
+    /// The cause.
     pub why: String,
     /// Whether the next try may go better.
     pub passing: bool,

@@ -1,4 +1,4 @@
-//! What a registry answers, under any bytes: see `crate::fuzz`.
+//! Answers of a registry under any bytes: see `crate::fuzz`.
 
 use std::collections::BTreeSet;
 

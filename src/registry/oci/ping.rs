@@ -1,4 +1,4 @@
-//! Whether a registry answers at all, and what time it is there.
+//! Ping: does a registry answer at all, and what time is it there?
 //!
 //! Asks for nothing that needs a login, and repeats nothing.
 

@@ -30,7 +30,7 @@ pub(super) struct Download<'a> {
     digest: &'a str,
     /// The rest of the answer, and what has come of it.
     open: Option<(Response, Option<Sum>)>,
-    /// What came and was not asked for yet.
+    /// Bytes that came and were not asked for yet.
     spare: BytesMut,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What a piece that was written at once is not larger than.
+/// The size that a piece which was written at once does not exceed.
 const PIECE: usize = 1 << 20;
 
 fn kept(from: &Reference, what: &str, error: &std::io::Error) -> RegistryError {

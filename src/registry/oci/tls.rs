@@ -37,7 +37,7 @@ pub(super) enum Way {
     Direct,
 }
 
-/// What a client does when a server sends it elsewhere.
+/// The rule for redirects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Redirects {
     /// Goes there; a header with a login stays behind at another host, a body does not.

@@ -31,7 +31,7 @@ const WORDS: usize = 64 << 10;
 /// One question.
 #[derive(Clone, Debug)]
 pub(super) struct Ask<'a> {
-    /// Whom errors are about.
+    /// The reference that errors name.
     pub about: &'a Reference,
     /// For errors: `the question for tag `1``.
     pub what: &'a str,

@@ -6,7 +6,7 @@ use serde_json::Value;
 /// More than this tells nobody more.
 const MOST: usize = 300;
 
-/// What an answer says, in one line; the status where it says nothing.
+/// The words of an answer, in one line; the status where it has none.
 pub(super) fn of(status: StatusCode, body: &[u8]) -> String {
     let said = match serde_json::from_slice::<Value>(body) {
         Ok(json) => from_json(&json),

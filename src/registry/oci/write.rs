@@ -13,7 +13,7 @@ use super::words;
 use crate::registry::{Manifest, RegistryError, digest};
 use crate::syntax::reference::Reference;
 
-/// What a token must allow to write.
+/// The scope that a token must have to write.
 pub(super) fn push_scope(repository: &Reference) -> String {
     format!("repository:{}:pull,push", repository.repository)
 }

@@ -8,7 +8,7 @@ use crate::exec::doubt::Doubt;
 use crate::query::inputs::OutsideBase;
 use crate::syntax::git_source;
 
-/// What was not confirmed, and why.
+/// The unconfirmed answers, and why.
 #[derive(Debug, Default)]
 pub struct Doubts {
     bases: Mutex<BTreeMap<OutsideBase, String>>,

@@ -1,4 +1,4 @@
-//! What registries said, kept in `.imk/upstream` for the next process.
+//! Answers of registries, kept in `.imk/upstream` for the next process.
 //!
 //! A disposable cache: without it registries are asked again. Knows no
 //! policy; whoever asks says until when an answer holds.
@@ -62,7 +62,7 @@ fn address(url: &str) -> String {
 }
 
 impl Memory {
-    /// What the last process left, if it can be read.
+    /// The memory that the last process left, if it can be read.
     pub fn read(state: &StateFolder) -> Self {
         let read = |bytes: Vec<u8>| serde_json::from_slice(seal::open(&bytes)?).ok();
         state.read(FILE).and_then(read).unwrap_or_default()
@@ -103,7 +103,7 @@ impl Memory {
             .map(|unavailable| unavailable.why.clone())
     }
 
-    /// What told the state of a file, if that answer still holds.
+    /// The validators of a file, if that answer still holds.
     pub fn file(&self, url: &str, holds: impl Fn(u64) -> bool) -> Option<String> {
         self.files.get(&address(url)).filter(|answer| holds(answer.at)).map(|answer| answer.digest.clone())
     }
@@ -150,7 +150,7 @@ impl Memory {
         self.changed |= self.bases.len() != before;
     }
 
-    /// What the image of a digest brings.
+    /// Triggers and environment that the image of a digest brings.
     pub fn configuration(&self, digest: &str) -> Option<Brings> {
         self.configurations.get(digest).cloned()
     }

@@ -10,7 +10,7 @@ use crate::state::ledger::Record;
 use crate::syntax::reference::Reference;
 
 impl Upstream {
-    /// What the engine has under the name, or had before imk put its own result there.
+    /// The id that the engine has under the name, or had before imk put its own result there.
     pub(super) fn before_ours(
         &self,
         engine: &dyn Engine,

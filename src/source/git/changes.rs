@@ -1,4 +1,4 @@
-//! What two commits have different of the files that a selection reads.
+//! Changes between two commits, of the files that a selection reads.
 //!
 //! Walks only what differs: a folder with one id on both sides is as good as
 //! absent. Both sides of a difference come back as two short lists, so that

@@ -19,7 +19,7 @@ use std::fmt;
 
 use crate::syntax::git_source::{GitUrl, Scheme};
 
-/// What is shown at a host's door.
+/// A credential for a host.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// The user, as the host wants it for this kind of secret.
@@ -36,7 +36,7 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// What is tried, in order, before git is left to itself.
+/// The credentials to try, in order, before git is left to itself.
 pub fn credentials(url: &GitUrl, variable: &dyn Fn(&str) -> Option<String>) -> Vec<Credential> {
     if !matches!(url.scheme, Scheme::Https | Scheme::Http) {
         return Vec::new();

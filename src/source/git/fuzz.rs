@@ -55,7 +55,7 @@ fn with_ids(mut bytes: &[u8], blob: Oid, tree: Oid) -> Vec<u8> {
     made
 }
 
-/// What git writes to a hook.
+/// The lines that git writes to a hook.
 pub(crate) fn pushed(bytes: &[u8]) {
     match super::pushed::pushed(&String::from_utf8_lossy(bytes)) {
         Ok(all) => assert!(all.iter().all(|one| one.id.as_ref().is_none_or(|id| !id.is_empty()))),
@@ -88,7 +88,7 @@ pub(crate) fn memory_seeds() -> Vec<Vec<u8>> {
     ["git-answers", "git-blobs"].into_iter().filter_map(|name| state.read(name)).collect()
 }
 
-/// What is remembered was learned, or nothing is.
+/// Invariant: all that is remembered was learned, or nothing is.
 pub(crate) fn memory(bytes: &[u8]) {
     let state = state();
     for name in ["git-answers", "git-blobs"] {

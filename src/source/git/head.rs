@@ -1,4 +1,4 @@
-//! What git says of the commit that is checked out, and of the files that are not as it has them.
+//! Head of a repository: the commit that is checked out, and the files that are not as it has them.
 //!
 //! Facts as git tells them; what CI knows beside is for others.
 

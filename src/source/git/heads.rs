@@ -13,7 +13,7 @@ use crate::state::seal;
 /// The file's name in the folder of git's caches.
 const FILE: &str = "heads";
 
-/// What was answered.
+/// An answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// Forty hexadecimal digits.
@@ -28,7 +28,7 @@ pub struct Answer {
 pub struct Heads(BTreeMap<String, BTreeMap<String, Answer>>);
 
 impl Heads {
-    /// What is remembered in a folder.
+    /// The answers that are remembered in a folder.
     pub fn load(folder: &StateFolder) -> Self {
         let known = folder.read(FILE).and_then(|bytes| serde_json::from_slice(seal::open(&bytes)?).ok());
         known.unwrap_or_default()

@@ -13,7 +13,7 @@ use git2::{ConfigLevel, ErrorCode, Repository};
 
 /// The hook that git runs before it pushes.
 const NAME: &str = "pre-push";
-/// What becomes of a hook that was there before.
+/// The name that a hook gets which was there before.
 const BEFORE: &str = "pre-push.before-imk";
 
 /// The pre-push hook of one repository.
@@ -29,7 +29,7 @@ pub struct Hooks {
     pub top: PathBuf,
 }
 
-/// What stands where git looks for the hook.
+/// The hook where git looks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Nothing.
@@ -105,7 +105,7 @@ impl Hooks {
         self.folder.join(NAME)
     }
 
-    /// What is there.
+    /// The hook that is there.
     ///
     /// # Errors
     /// When it cannot be read.

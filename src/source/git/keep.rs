@@ -34,7 +34,7 @@ const FOREIGN: &[&str] = &[
 /// Folders without which git takes a folder for no repository.
 const FOLDERS: &[&str] = &["objects/info", "objects/pack", "refs/heads", "refs/tags"];
 
-/// What a hook's or a script's git left in the environment, and would point ours elsewhere.
+/// Variables that a hook's or a script's git left in the environment, and that would point ours elsewhere.
 const NOT_OURS: &[&str] = &[
     "GIT_DIR",
     "GIT_WORK_TREE",

@@ -1,4 +1,4 @@
-//! What was learned of git's objects, kept for the next process.
+//! Memory of git's objects, kept for the next process.
 //!
 //! Two files below `.imk`: answers and recipes by git's ids, which alone are read when a tree is as
 //! before; and content hashes by blob id, read when the first blob is asked for. Git's ids never change
@@ -18,7 +18,7 @@ use crate::state::folder::StateFolder;
 const ANSWERS: &str = "git-answers";
 const BLOBS: &str = "git-blobs";
 
-/// What an answer is may change with imk, what a content hash is may not.
+/// The build that wrote the memory: an answer's meaning may change with imk, a content hash's may not.
 const BUILD_ID: &str = env!("IMK_BUILD_ID");
 const MAGIC: &[u8; 16] = b"imk git blobs 1\n";
 
@@ -31,7 +31,7 @@ const MOST_BLOBS: usize = 500_000;
 const ID: usize = 20;
 const RECORD: usize = ID + 32 + 8;
 
-/// What earlier processes learned.
+/// The knowledge of earlier processes.
 pub(super) struct Memory {
     state: StateFolder,
     answers: Answers,

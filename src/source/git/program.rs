@@ -55,7 +55,7 @@ impl fmt::Display for RemoteError {
 }
 
 impl RemoteError {
-    /// What a person can do about it.
+    /// The remedy.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "is the address right, and the network there?",
@@ -145,7 +145,7 @@ impl Program<'_> {
         Err(meaning(&said))
     }
 
-    /// Whether nobody has said how git is to call ssh. Then we do, so that it asks for nothing.
+    /// True if nobody has said how git is to call ssh. Then we do, so that it asks for nothing.
     fn leaves_ssh_to_us(&self) -> bool {
         let set = |name: &str| self.environment.contains_key(&OsString::from(name));
         let configured = || {
@@ -191,7 +191,7 @@ fn finish(mut command: Command, patience: Option<Duration>) -> Result<(bool, Vec
     Ok((status.success(), out, err))
 }
 
-/// What git's complaint means, by words it has used for many years.
+/// The meaning of git's complaint, by words it has used for many years.
 fn meaning(said: &str) -> RemoteError {
     let lower = said.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));

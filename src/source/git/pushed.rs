@@ -12,7 +12,7 @@ use crate::source::tree::ReadError;
 /// One ref that is pushed: a line of the hook's standard input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pushed {
-    /// What the person called it: a branch, a tag, a commit.
+    /// Its name, as the person called it: a branch, a tag, a commit.
     pub local: String,
     /// The object that is pushed; `None` when the ref is deleted there.
     pub id: Option<String>,

@@ -172,7 +172,7 @@ impl Remotes {
         store.commit(commit).and_then(|commit| store.tree(&commit)).map_err(broken)
     }
 
-    /// Whether a repository answers and lets us in. Fetches nothing and remembers nothing.
+    /// Asks a repository for nothing, to see that it answers and lets us in. Fetches nothing and remembers nothing.
     ///
     /// # Errors
     /// Why not.

@@ -32,7 +32,7 @@ pub struct GitStore {
     pub(super) recipes: Mutex<HashMap<Oid, Arc<[String]>>>,
     /// Those of the trees that were asked about as a whole.
     asked_recipes: Mutex<HashMap<Oid, Arc<[String]>>>,
-    /// What earlier processes learned, for those who keep it.
+    /// The knowledge of earlier processes, for those who keep it.
     pub(super) memory: Option<Memory>,
 }
 

@@ -15,7 +15,7 @@ use crate::source::tree::ReadError;
 /// More links than this on one way are a loop, as Linux counts.
 const MOST_LINKS: usize = 40;
 
-/// What stands at the end of a way.
+/// The end of a way.
 pub(super) enum Node {
     Folder(Arc<Listing>),
     Leaf(Entry),
@@ -77,7 +77,7 @@ impl GitTree {
         })
     }
 
-    /// What stands at a path once links are followed.
+    /// The node at a path once links are followed.
     pub(super) fn walk(&self, path: &str) -> Result<Option<Node>, ReadError> {
         let error = |error| unreadable(path, &error);
         let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();

@@ -18,11 +18,11 @@ const VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     version: u32,
-    /// What the image was called.
+    /// The image's name at the time.
     pub image: String,
     /// The action key.
     pub key: ContentHash,
-    /// What its users are keyed on.
+    /// The content that dependents are keyed on.
     pub content: ContentHash,
     parts: Vec<Part>,
     files: Vec<File>,
@@ -63,13 +63,13 @@ impl Document {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// What a text says; `None` when it is none of ours, or of a newer imk.
+    /// The evidence of a text; `None` when it is none of ours, or of a newer imk.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let document: Self = serde_json::from_slice(bytes).ok()?;
         (document.version == VERSION).then_some(document)
     }
 
-    /// What it says of the inputs.
+    /// The evidence of the inputs.
     pub fn evidence(&self) -> Evidence {
         let file = |file: &File| {
             let mut hash = [0; 16];

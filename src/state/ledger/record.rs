@@ -21,7 +21,7 @@ pub struct Record {
     pub engine: String,
     /// The image id on that engine.
     pub id: String,
-    /// What users of the image are keyed on: its file-system layers and
+    /// The content that dependents are keyed on: the image's file-system layers and
     /// configuration without dates, so that the same image built twice is the same.
     pub content: ContentHash,
     /// Seconds since 1970 when the build ended.

@@ -11,7 +11,7 @@ use super::words::Slice;
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::{suggest, text};
 
-/// What a flag takes.
+/// The value that a flag takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
     /// Nothing, or `true` or `false`.

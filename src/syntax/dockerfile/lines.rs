@@ -6,7 +6,7 @@
 use super::Word;
 use crate::syntax::error::{Span, SyntaxError};
 
-/// What the directives at the top say.
+/// The directives at the top.
 #[derive(Clone, Debug)]
 pub struct Directives {
     pub escape: char,

@@ -32,13 +32,13 @@ pub struct Dockerfile {
 pub struct Stage {
     /// The `FROM` instruction.
     pub span: Span,
-    /// What it builds on, before expansion.
+    /// The base or stage that it builds on, before expansion.
     pub base: Word,
     /// Behind `AS`, in small letters as BuildKit keeps it.
     pub name: Option<Word>,
     /// `--platform`, before expansion.
     pub platform: Option<Word>,
-    /// What follows.
+    /// Its instructions.
     pub instructions: Vec<Instruction>,
 }
 
@@ -47,7 +47,7 @@ pub struct Stage {
 pub struct Instruction {
     /// From the keyword to the end, heredocs included.
     pub span: Span,
-    /// What it says.
+    /// Its body.
     pub body: Body,
 }
 
@@ -60,7 +60,7 @@ pub struct Word {
     pub span: Span,
 }
 
-/// What an instruction says, before expansion.
+/// The body of an instruction, before expansion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Body {
     /// `ADD`
@@ -183,7 +183,7 @@ pub enum Healthcheck {
     None,
     /// `CMD`
     Command {
-        /// What is run.
+        /// The command.
         command: Command,
         /// `interval`, `timeout` and so on, in nanoseconds; `retries` as a number. No zeros.
         options: BTreeMap<String, i64>,
@@ -276,5 +276,5 @@ pub struct MountField {
     pub at: Word,
 }
 
-/// What can be mounted.
+/// The types of mounts.
 pub const MOUNT_TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];

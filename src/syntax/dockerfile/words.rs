@@ -82,7 +82,7 @@ pub fn quoted_words(rest: Slice<'_>, escape: char) -> Vec<(String, usize, usize)
     words
 }
 
-/// What the rest is, seen as JSON.
+/// The rest of a line, seen as JSON.
 pub enum Json {
     /// A list of texts, each with its place between the quotes.
     List(Vec<(String, usize, usize)>),

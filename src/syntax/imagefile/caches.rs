@@ -9,7 +9,7 @@ use super::{DeclaredCaches, Word};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::reference;
 
-/// What is wrong, and what to do.
+/// A mistake, and the remedy.
 type Mistake = (String, String);
 
 const NEEDS_BUILDKITD: &str = "an engine's API takes layers from images in registries (type=registry) and writes \
@@ -49,7 +49,7 @@ pub fn source(text: &str) -> Result<String, Mistake> {
     }
 }
 
-/// Whether a word of `cache_to` is the one kind there is: `type=inline`.
+/// Checks that a word of `cache_to` is the one kind there is: `type=inline`.
 ///
 /// # Errors
 /// What is wrong with it, and what to do.

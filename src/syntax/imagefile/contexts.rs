@@ -109,7 +109,7 @@ impl Scope<'_> {
     }
 }
 
-/// What a value is that docker takes for a context and that is no image; none where it may be the name of one.
+/// The kind of a value that docker takes for a context and that is no image; none where it may name one.
 pub fn no_image(text: &str) -> Option<&'static str> {
     let folder = matches!(text, "" | "." | "..")
         || ["./", "../", "/", "~", "local:", "cwd://"].iter().any(|word| text.starts_with(word));

@@ -16,9 +16,9 @@ use crate::syntax::tag::TagRule;
 pub struct Imagefile {
     /// Put before an image's name to make the name it is tagged with.
     pub prefix: String,
-    /// What the tags begin with that stand for action keys.
+    /// The beginning of the tags that stand for action keys.
     pub content_tag: Option<String>,
-    /// What bare `imk` builds; every image when empty.
+    /// The words that bare `imk` builds; every image when empty.
     pub default: Vec<Word>,
     /// Names for several images: selectors by group.
     pub groups: BTreeMap<String, Vec<Word>>,
@@ -42,7 +42,7 @@ pub struct Word {
 /// One image as declared. Paths are below the Imagefile's folder, cleaned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declaration {
-    /// What the person calls it, and where.
+    /// Its name as the person calls it, and where.
     pub name: Word,
     /// The Dockerfile; `Dockerfile` or `Containerfile` in the context when `None`.
     /// Of a context from git, a path below that.
@@ -51,9 +51,9 @@ pub struct Declaration {
     pub context: Word,
     /// The repository that the context is from, if it is from another.
     pub git: Option<GitSource>,
-    /// What is put over the context, by path.
+    /// Overlays of the context, by path.
     pub overlays: Vec<DeclaredOverlay>,
-    /// What names in its Dockerfile stand for, by name as docker shortens it.
+    /// The meanings of names in its Dockerfile, by name as docker shortens it.
     pub contexts: BTreeMap<String, DeclaredContext>,
     /// The stage to build; the last when `None`.
     pub target: Option<Word>,
@@ -84,14 +84,14 @@ pub struct Declaration {
 /// When a name outside the repository, of an image or a git branch, is asked for anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Policy {
-    /// What Imagefile.lock says; a name it does not have floats.
+    /// The digest in Imagefile.lock; a name it does not have floats.
     #[default]
     LockedIfAny,
-    /// What Imagefile.lock says; a name it does not have is a mistake.
+    /// The digest in Imagefile.lock; a name it does not have is a mistake.
     Locked,
-    /// What its registry says now.
+    /// The digest that its registry has now.
     Float,
-    /// What its registry said first in the current period of so many seconds, counted from 1970.
+    /// The digest that its registry had first in the current period of so many seconds, counted from 1970.
     Every(u64),
 }
 
@@ -100,7 +100,7 @@ pub enum Policy {
 pub struct DeclaredOverlay {
     /// The path below the context, cleaned, never empty.
     pub at: String,
-    /// What is put there.
+    /// The side that is put there.
     pub from: OverlaySource,
     /// The place of its path in the Imagefile.
     pub span: Span,
@@ -115,7 +115,7 @@ pub struct DeclaredContext {
     pub own: bool,
 }
 
-/// What an overlay is made of.
+/// The side that an overlay is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OverlaySource {
     /// A folder or file below the Imagefile's folder.
@@ -147,9 +147,9 @@ pub struct DeclaredCaches {
 pub struct DeclaredEngine {
     /// How it is reached.
     pub address: EngineAddress,
-    /// What it is good for.
+    /// Its labels: abilities that images may ask for.
     pub labels: Vec<String>,
-    /// What it builds and nothing else; when empty, its own platform first.
+    /// The platforms that it builds and no others; when empty, its own platform first.
     pub platforms: Vec<String>,
     /// How many images at once, at the most.
     pub jobs: Option<usize>,

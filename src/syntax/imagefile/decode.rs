@@ -94,7 +94,7 @@ pub(in crate::syntax) fn span_of(expr: &Expr<'_>) -> Span {
     Span::new(expr.span().start_offset, expr.span().end_offset)
 }
 
-/// What a value is, in a person's words.
+/// The kind of a value, in a person's words.
 fn kind_of(expr: &Expr<'_>) -> &'static str {
     match expr {
         Expr::Unit(_) => "an empty pair of parentheses",

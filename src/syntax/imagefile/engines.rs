@@ -38,7 +38,7 @@ impl Reader {
 }
 
 impl Scope<'_> {
-    /// What an entry means; none when it says not, or twice, where the engine is.
+    /// The engine that an entry declares; none when it says not, or twice, where the engine is.
     pub(super) fn engine(&mut self, name: &Word, raw: &RawEngine) -> Option<DeclaredEngine> {
         if name.text.is_empty() || name.text.contains(|c: char| c.is_whitespace() || ",=/".contains(c)) {
             let error = SyntaxError::new(name.span, format!("`{}` cannot name an engine", name.text));

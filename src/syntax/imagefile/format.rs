@@ -7,7 +7,7 @@
 
 use super::SyntaxError;
 
-/// What a level is indented by.
+/// The indent of a level.
 const INDENT: &str = "    ";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -100,7 +100,7 @@ fn a_text_with_mistakes_is_left_alone() {
     assert_eq!(errors[0].message, "an Imagefile has no key `imags`");
 }
 
-/// What was read, without the places it was read from.
+/// The meaning of a text, without the places it was read from.
 fn meaning(text: &str) -> String {
     let mut out = String::new();
     let read = read(text, &BTreeMap::new()).unwrap_or_else(|errors| panic!("{text}\n{errors:#?}"));

@@ -1,10 +1,10 @@
-//! What kind of value each key of an Imagefile takes.
+//! Kinds of values of the keys of an Imagefile.
 //!
 //! Said here for those who describe an Imagefile to others, such as `imk
 //! schema`. The tests hold it against `decode`, key by key and kind
 //! by kind. What a key means is in [`super::TOP_KEYS`] and [`super::IMAGE_KEYS`].
 
-/// What a key takes.
+/// The kind of value that a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `"text"`.

@@ -1,4 +1,4 @@
-//! What overlays and contexts from git mean: paths cleaned, addresses read, mistakes told.
+//! Overlays and contexts from git: paths cleaned, addresses read, mistakes told.
 //!
 //! Knows the form of an address; whether anything is there is for the floors above.
 

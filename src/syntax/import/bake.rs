@@ -203,7 +203,7 @@ fn texts(value: &Value) -> Vec<String> {
         .map_or_else(|| one(value).into_iter().collect(), |items| items.iter().filter_map(one).collect())
 }
 
-/// What a target's own attributes come to, its blocks laid over each other.
+/// The attributes of a target itself, its blocks laid over each other.
 fn keys(target: &Target<'_>, drafts: &mut Drafts) -> Result<Keys, Vec<SyntaxError>> {
     let mut keys = Keys::new();
     for (attrs, scope) in &target.blocks {

@@ -161,7 +161,7 @@ fn expression(node: &Shared) -> Expression {
     }
 }
 
-/// What a function's result is in JSON: a text that holds an expression.
+/// A function's result in JSON: a text that holds an expression.
 fn code(node: &Shared) -> Expression {
     node.text().and_then(|text| text.parse().ok()).unwrap_or_else(|| expression(node))
 }

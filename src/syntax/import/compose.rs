@@ -67,7 +67,7 @@ struct Reader<'a> {
     variables: Variables,
     /// Variables that a note tells of already.
     told: BTreeSet<String>,
-    /// What compose refuses.
+    /// Mistakes that compose refuses.
     errors: Vec<SyntaxError>,
 }
 
@@ -134,7 +134,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Whether a value's tag says that it takes the place of what was there; tags that compose has none of are told.
+    /// True if a value's tag says that it takes the place of what was there; tags that compose has none of are told.
     fn tag(&mut self, value: &Node, drafts: &mut Drafts) -> bool {
         match value.tag.as_deref() {
             None => false,

@@ -1,4 +1,4 @@
-//! What every format is brought to: images, groups and notes, before imk's own names are given.
+//! Drafts, to which every format is brought: images, groups and notes, before imk's own names are given.
 //!
 //! A *written* text is as an Imagefile would have it: `{NAME}` is a variable and
 //! braces are doubled. Knows no format and no RON.
@@ -20,11 +20,11 @@ pub(super) struct Drafts {
     pub images: Vec<Draft>,
     /// Groups of names of images and groups.
     pub groups: Vec<Group>,
-    /// What is built when nothing is named.
+    /// The targets that are built when nothing is named.
     pub default: Vec<String>,
     /// Where the source says so.
     pub default_span: Span,
-    /// What was not carried over.
+    /// Notes on what was not carried over.
     pub notes: Vec<Note>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Group {
 /// One image. All texts but names are written texts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Draft {
-    /// What the source calls it.
+    /// Its name in the source.
     pub name: String,
     pub span: Span,
     /// Below the Imagefile's folder.

@@ -1,4 +1,4 @@
-//! What the expressions of a bake file come to, with the variables that an Imagefile can keep.
+//! Evaluation of a bake file's expressions, with the variables that an Imagefile can keep.
 //!
 //! Every expression is evaluated twice: with the variables' values, and with a
 //! mark in place of each text. Where the second result with its marks filled in is the
@@ -19,7 +19,7 @@ use crate::syntax::error::{Span, SyntaxError};
 
 /// Loops in one expression; more of them could run for ever.
 const MOST_LOOPS: usize = 2;
-/// What all expressions of a file may cost together, roughly in steps and in bytes.
+/// The cost that all expressions of a file may have together, roughly in steps and in bytes.
 const BUDGET: usize = 10_000_000;
 /// The items that `range` can answer with, for loops over them.
 const ITEMS: usize = 1000;
@@ -27,7 +27,7 @@ const ITEMS: usize = 1000;
 /// Around a variable's name where its value would stand.
 const MARKS: [char; 2] = ['\u{e000}', '\u{e001}'];
 
-/// What was carried over of a value. The texts are written texts.
+/// A value as it was carried over. The texts are written texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Carried {
     Null,
@@ -173,7 +173,7 @@ impl<'f> Scope<'f> {
         self.marked.declare_var(Identifier::sanitized(name), value.clone());
     }
 
-    /// What an expression comes to.
+    /// The value of an expression.
     ///
     /// # Errors
     /// Why it comes to nothing.
@@ -199,7 +199,7 @@ impl<'f> Scope<'f> {
         Ok(turns.max(words.len()).saturating_add(parts.saturating_mul(self.widest)))
     }
 
-    /// What can be carried over of an attribute; each part that cannot is told by itself.
+    /// The value of an attribute, as far as it can be carried over; each part that cannot is told by itself.
     pub fn carried(&self, attr: &Attr, drafts: &mut Drafts) -> Carried {
         self.parts(&attr.name, &attr.expr, attr.span, drafts).unwrap_or(Carried::Null)
     }

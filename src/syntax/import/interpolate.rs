@@ -73,7 +73,7 @@ impl Variables {
         out + &literal(rest)
     }
 
-    /// What stands between the braces: a name, and what to do without a value.
+    /// The inside of braces: a name, and what to do without a value.
     fn variable(&mut self, inner: &str, depth: usize) -> String {
         let end = inner.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inner.len());
         let (name, rest) = inner.split_at(end);

@@ -20,7 +20,7 @@ pub struct Source<'a> {
     pub dotenv: Option<&'a str>,
     /// Paths of the repository's files whose names begin with `Dockerfile`, for formats that list none.
     pub dockerfiles: &'a [String],
-    /// What the repository's folder is called.
+    /// The name of the repository's folder.
     pub repository: &'a str,
 }
 
@@ -36,13 +36,13 @@ impl<'a> Source<'a> {
 pub struct Note {
     /// Its place in the source.
     pub span: Span,
-    /// What became of it.
+    /// The fate of it.
     pub kind: NoteKind,
-    /// What it is, and why, as half a sentence.
+    /// The thing, and why, as half a sentence.
     pub text: String,
 }
 
-/// What became of something.
+/// The fate of something in the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NoteKind {
     /// It is not in the Imagefile.

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use super::*;
 use crate::syntax::imagefile;
 
-/// What a source becomes: the Imagefile, and below it a line for each note.
+/// The result of a source: the Imagefile, and below it a line for each note.
 fn imported(source: &Source<'_>) -> String {
     let imported = match import(source) {
         Ok(imported) => imported,

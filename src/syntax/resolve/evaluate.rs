@@ -355,7 +355,7 @@ fn form(command: &Command) -> &'static str {
     if command.exec { "exec" } else { "shell" }
 }
 
-/// What the shell is given (`dispatchRun`): a lone heredoc is the script itself.
+/// The shell's command line (`dispatchRun`): a lone heredoc is the script itself.
 pub fn command_line(run: &Run) -> Vec<String> {
     let (Some(first), [line]) = (run.heredocs.first(), run.command.args.as_slice()) else {
         return run.command.args.clone();

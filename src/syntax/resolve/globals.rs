@@ -11,7 +11,7 @@ use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::expand::Lexer;
 use crate::syntax::text::quoted;
 
-/// What `FROM` can use, and what an `ARG` without a value takes over.
+/// The arguments before the first `FROM`, which `FROM` can use and an `ARG` without a value takes over.
 pub struct Globals {
     pub values: BTreeMap<String, String>,
     /// Arguments that the file declares before the first `FROM`, with the place.

@@ -1,4 +1,4 @@
-//! What every `FROM` builds on, and what a name behind `--from` means.
+//! Names: the base of every `FROM`, and the meaning of a name behind `--from`.
 //!
 //! Follows `buildDispatchStates`, `addState`, `toCommand` and `detectRunMount`.
 
@@ -182,7 +182,7 @@ fn stage_platform(
 }
 
 impl Heads {
-    /// What the named context of this name stands for, if there is one.
+    /// The source that the named context of this name stands for, if there is one.
     fn context(&self, name: &str) -> Option<Source> {
         let name = reference::context_name(name)?;
         Some(match self.contexts.get(&name)? {
@@ -221,7 +221,7 @@ impl Heads {
         self.contexts.keys().filter(|name| !used.contains(*name)).cloned().collect()
     }
 
-    /// What `COPY --from` names: a number, a stage in any case, or an image. Reads no variables.
+    /// The source that `COPY --from` names: a number, a stage in any case, or an image. Reads no variables.
     pub fn copy_source(&self, from: &Word) -> Result<Source, SyntaxError> {
         let plain = self.lexer.expand(&from.text, &NoVariables).is_ok_and(|found| found.text == from.text);
         if !plain {
@@ -240,7 +240,7 @@ impl Heads {
         }
     }
 
-    /// What the `from` of a mount names: as above, but never a number.
+    /// The source that the `from` of a mount names: as above, but never a number.
     pub fn named_source(&self, from: &Word) -> Result<Source, SyntaxError> {
         if let Some(index) = self.names.get(&from.text.to_lowercase()) {
             return Ok(self.stage(*index));

@@ -131,7 +131,7 @@ fn dependencies(
     }
 }
 
-/// What runs right behind `FROM`: the triggers of an image, or those of the stage that is built on.
+/// The triggers that run right behind `FROM`: those of an image, or of the stage that is built on.
 fn triggers(
     file: &Dockerfile,
     request: &Request,

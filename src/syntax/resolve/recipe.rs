@@ -10,16 +10,16 @@ use crate::syntax::dockerfile::Frontend;
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::reads::Reads;
 
-/// What is asked of a Dockerfile.
+/// The request for a recipe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// Build arguments that were given.
     pub args: BTreeMap<String, String>,
     /// The stage to build, by name or number; the last one without.
     pub target: Option<String>,
-    /// What is built, as `linux/arm64`.
+    /// The platform to build for, as `linux/arm64`.
     pub platform: String,
-    /// What builds.
+    /// The platform of the builder.
     pub build_platform: String,
     /// `ONBUILD` triggers of bases, by the name that the Dockerfile uses after expansion.
     pub triggers: BTreeMap<String, Vec<String>>,
@@ -30,7 +30,7 @@ pub struct Request {
     pub contexts: BTreeMap<String, NamedContext>,
 }
 
-/// What a named context stands for.
+/// The meaning of a named context.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NamedContext {
     /// An image, by its reference; or nothing, by `scratch`.
@@ -53,16 +53,16 @@ impl Default for Request {
     }
 }
 
-/// What a target is made of.
+/// The recipe of a target: its stages, their bases and what they read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipe {
-    /// Who reads the file.
+    /// The frontend that reads the file.
     pub frontend: Frontend,
     /// The value of `# syntax=`, or of the argument `BUILDKIT_SYNTAX`. It counts.
     pub syntax: Option<String>,
     /// `\` or `` ` ``.
     pub escape: char,
-    /// What is built, in BuildKit's spelling.
+    /// The platform to build for, in BuildKit's spelling.
     pub platform: String,
     /// The number of the target in the file, and its name if it has one: what the engine is asked for.
     pub target: Target,
@@ -73,15 +73,15 @@ pub struct Recipe {
     pub args: BTreeMap<String, Option<String>>,
     /// Images that the reached stages build on or copy from.
     pub bases: Vec<BaseUse>,
-    /// What is read of the main context.
+    /// The reads of the main context.
     pub reads: Reads,
-    /// What is read of additional contexts, by name.
+    /// The reads of additional contexts, by name.
     pub context_reads: BTreeMap<String, Reads>,
-    /// What `ADD` fetches.
+    /// The sources that `ADD` fetches.
     pub remotes: Vec<Remote>,
     /// `ONBUILD` triggers that the image will carry: what its dependents run.
     pub triggers: Vec<String>,
-    /// What some word means depends on a base's environment that was not told.
+    /// True if the meaning of some word depends on a base's environment that was not told.
     pub guesses: bool,
     /// Things that work and deserve a word.
     pub warnings: Vec<SyntaxError>,
@@ -110,7 +110,7 @@ pub struct ReachedStage {
     pub index: usize,
     /// Its name. Does not count.
     pub name: Option<String>,
-    /// What it builds on.
+    /// Its base.
     pub base: StageBase,
     /// Its platform.
     pub platform: String,
@@ -118,7 +118,7 @@ pub struct ReachedStage {
     pub instructions: Vec<CanonicalInstruction>,
 }
 
-/// What a stage builds on.
+/// The base of a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StageBase {
     /// Nothing.
@@ -168,7 +168,7 @@ pub struct BaseUse {
     pub context: bool,
 }
 
-/// What `ADD` fetches from elsewhere.
+/// A source that `ADD` fetches from elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remote {
     /// After expansion.

@@ -47,7 +47,7 @@ impl Scope {
         scope
     }
 
-    /// What the image's configuration holds at this point; `None` when its base's was never told.
+    /// The environment of the image's configuration at this point; `None` when its base's was never told.
     pub fn environment(&self) -> Option<BTreeMap<String, String>> {
         if !self.complete {
             return None;
@@ -110,7 +110,7 @@ impl Scope {
         self.own.insert(name.to_owned(), Variable { value, image });
     }
 
-    /// What a stage built on this one begins with: the state, with the image's values on top.
+    /// The beginning of a stage built on this one: the state, with the image's values on top.
     pub fn child(&mut self) -> Self {
         let mut own = BTreeMap::new();
         for (name, variable) in &self.own {

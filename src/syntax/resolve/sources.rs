@@ -8,7 +8,7 @@ use crate::syntax::glob;
 use crate::syntax::patterns::clean;
 use crate::syntax::reads::ReadSource;
 
-/// What a source word is.
+/// The kind of a source word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     Path,
@@ -73,7 +73,7 @@ pub fn normalize(source: &str) -> String {
     clean(&format!("/{source}")).trim_start_matches('/').to_owned()
 }
 
-/// What a path of a context reads. An empty word is the whole context.
+/// The read of a path of a context. An empty word is the whole context.
 pub fn read(source: &str, exclude: &[String], parents: bool, span: Span) -> ReadSource {
     if !parents {
         let pattern = normalize(source);

@@ -8,7 +8,7 @@
 
 use crate::model::hash::FieldHasher;
 
-/// What a tag can have.
+/// The most characters of a tag.
 pub const MOST: usize = 128;
 
 /// Hexadecimal digits of a mark.

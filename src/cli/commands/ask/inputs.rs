@@ -35,7 +35,7 @@ pub struct InputsArgs {
     pub json: bool,
 }
 
-/// What counts for one image, as far as it is known.
+/// The inputs of one image, as far as they are known.
 struct Inputs {
     files: UsedFiles,
     parts: Vec<Part>,

@@ -61,7 +61,7 @@ pub fn run(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What an image is called after a build: with the time that a fresh one has, or with now.
+/// The names of an image after a build: with the time that a fresh one has, or with now.
 fn references(planned: &Plan, tagging: &Tagging, name: &str) -> Vec<String> {
     let key = planned.keys.get(name);
     let fresh = planned

@@ -93,7 +93,7 @@ pub fn on(engine: &str) -> String {
     if engine.is_empty() { String::new() } else { format!(" on engine `{engine}`") }
 }
 
-/// What an image takes, at most: layers are shared.
+/// The size of an image, at most: layers are shared.
 pub fn size(held: &OwnedImage) -> String {
     held.size.map_or_else(|| "an unknown size".into(), quantity::size)
 }

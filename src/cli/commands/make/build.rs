@@ -80,7 +80,7 @@ pub struct BuildArgs {
     /// Tell every cause, not the first alone
     #[arg(long, env = "IMK_TRACE", value_parser = FalseyValueParser::new())]
     pub trace: bool,
-    /// What is left behind for scripts.
+    /// The files for scripts.
     #[command(flatten)]
     pub records: RecordArgs,
 }
@@ -117,15 +117,15 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
 
 /// How a build is gone about, beside what was typed.
 pub struct Going<'a> {
-    /// What was typed for every verb.
+    /// The arguments of every verb, as typed.
     pub global: &'a Global,
-    /// What was typed.
+    /// The arguments of this verb, as typed.
     pub args: &'a BuildArgs,
     /// How many images at once, where that is said.
     pub jobs: Option<usize>,
-    /// Who else has a say in it.
+    /// The jobserver of a make above, if there is one.
     pub jobserver: Option<Arc<Jobserver>>,
-    /// What is kept of it for the next run.
+    /// The part of it that is kept for the next run.
     pub keep: Keep,
     /// Is told what the display is told.
     pub report: Arc<dyn Fn(&Event) + Send + Sync>,
@@ -142,12 +142,12 @@ impl<'a> Going<'a> {
     }
 }
 
-/// What a build leaves behind beside its results.
+/// The state that a build keeps, beside its results.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
     /// All that the next run can use.
     Everything,
-    /// What was read: the rest would be taken for the work tree's.
+    /// The files that were read: the rest would be taken for the work tree's.
     Files,
 }
 

@@ -37,12 +37,12 @@ stops the push in the modes block and build.";
 #[command(after_help = MORE)]
 #[command(after_long_help = EXAMPLES)]
 pub struct HookArgs {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub verb: HookVerb,
 }
 
-/// What to do with the hook.
+/// A subcommand of `hook`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum HookVerb {
     /// Have git ask imk before it pushes; a hook that is there already runs first
@@ -51,14 +51,14 @@ pub enum HookVerb {
     Uninstall,
     /// Say whether the hook is there, where, and what it does
     Status,
-    /// What the hook calls: judges the commits that git names on standard input
+    /// Judge the commits that git names on standard input; the hook calls this
     Run(RunArgs),
 }
 
-/// What `hook install` takes.
+/// The arguments of `hook install`.
 #[derive(Clone, Debug, Default, Group)]
 pub struct InstallArgs {
-    /// What to do when an image is not built; written to git's configuration as imk.hook [default: warn]
+    /// Mode for an image that is not built; written to git's configuration as imk.hook [default: warn]
     #[arg(long, value_enum, value_name = "MODE")]
     pub mode: Option<Mode>,
     /// Also where hooks are shared with other repositories, and where a hook was put aside before
@@ -137,7 +137,7 @@ fn status(global: &Global) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the hook must say to mean the same repository from the top of the work tree.
+/// The arguments by which the hook means the same repository from the top of the work tree.
 fn place(global: &Global, root: &Path, top: &Path) -> Result<String, Failure> {
     let top = top.canonicalize()?;
     let below = |path: &Path| match path.strip_prefix(&top) {

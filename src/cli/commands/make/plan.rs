@@ -167,7 +167,7 @@ pub fn skipped_tags(skipped: &[(String, Skipped)]) {
     }
 }
 
-/// What a Dockerfile does that its author may not want.
+/// Warnings of what a Dockerfile does and its author may not want.
 pub fn warnings(session: &Session, synced: &Synced) {
     for warning in warnings::warnings(session, synced) {
         let about = match warning.images.is_empty() {

@@ -15,7 +15,7 @@ imk push -k                      go on after a failure";
 #[derive(Clone, Debug, Group)]
 #[command(after_long_help = EXAMPLES)]
 pub struct PushArgs {
-    /// What `build` takes.
+    /// The arguments of `build`.
     #[command(flatten)]
     pub build: BuildArgs,
 }

@@ -92,12 +92,12 @@ pub fn run(global: &Global, args: &WatchArgs) -> Result<(), Failure> {
     }
 }
 
-/// Who asked to stop what.
+/// Requests to stop: of the watch, and of the round that is on.
 #[derive(Clone, Default)]
 struct Stop {
     /// Somebody wants imk to end.
     all: Cancel,
-    /// What is being done now.
+    /// The round that is on.
     current: Arc<Mutex<Cancel>>,
 }
 
@@ -143,9 +143,9 @@ struct Watch<'a> {
     kept: Option<Kept>,
     /// The folders that counted, and for which images.
     seen: Option<(InputHashes, BTreeSet<String>)>,
-    /// What was built last and did not come out well: it is not tried again as it is.
+    /// The inputs of the last build that did not come out well: it is not tried again as it is.
     tried: Option<InputHashes>,
-    /// What is wrong and was told.
+    /// The mistake that was told last.
     told: Option<Drawn>,
     is_first: bool,
 }

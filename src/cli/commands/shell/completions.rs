@@ -35,7 +35,7 @@ pub enum Shell {
 }
 
 impl Shell {
-    /// What the shell's own program is called.
+    /// The name of the shell's own program.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bash => "bash",

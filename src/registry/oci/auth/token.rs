@@ -23,7 +23,7 @@ const TOKEN: usize = 1 << 20;
 /// How long a token lives that does not say so, by the specification of tokens.
 const SHORT_LIFE: u64 = 60;
 
-/// What a challenge asks for.
+/// The token that a challenge asks for.
 pub(super) struct Wanted<'a> {
     pub realm: &'a str,
     pub service: Option<&'a str>,
@@ -121,7 +121,7 @@ impl Wire {
     }
 }
 
-/// What we need, and what the registry says we need, each once.
+/// The scopes that we need, and those that the registry says we need, each once.
 fn scopes(ask: &Ask<'_>, wanted: &Wanted<'_>) -> Vec<String> {
     let mut scopes = ask.scopes.clone();
     for scope in wanted.scope.unwrap_or_default().split_whitespace() {

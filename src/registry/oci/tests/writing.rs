@@ -11,7 +11,7 @@ fn pieces() -> Options {
     Options { piece: 4, ..quick() }
 }
 
-/// What a registry keeps of one upload.
+/// The bytes that a registry keeps of one upload.
 #[derive(Default)]
 struct Store(Mutex<Vec<u8>>);
 

@@ -55,7 +55,7 @@ fn kind(name: &str) -> Option<Kind> {
     KINDS.iter().find(|(other, _)| *other == name).map(|(_, kind)| *kind)
 }
 
-/// Whether bake would take such a value for an attribute; one it does not know can have any.
+/// Checks that bake would take such a value for an attribute; one it does not know can have any.
 ///
 /// # Errors
 /// The type that it must have.

@@ -10,7 +10,7 @@ use crate::syntax::import::draft::{Draft, Drafts};
 use crate::syntax::import::evaluate::Carried;
 use crate::syntax::import::{Source, contexts, place};
 
-/// What a target says, by key.
+/// The keys of a target.
 pub(super) type Keys = BTreeMap<String, (Carried, Span)>;
 
 /// Keys that an Imagefile has no word for, and why it needs none.

@@ -72,7 +72,7 @@ struct Line {
 }
 
 impl Drawing<'_> {
-    /// What is below an image whose own line is written; returns the images, with their levels, at
+    /// Writes the images below one whose own line is written; returns those, with their levels, at
     /// which the tree goes on at the margin.
     fn below(&mut self, image: usize, level: usize) -> Vec<(usize, usize)> {
         let mut further = Vec::new();

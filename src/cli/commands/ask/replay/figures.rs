@@ -38,7 +38,7 @@ pub fn share(part: usize, whole: usize) -> String {
     format!("{}.{}%", tenths / 10, tenths % 10)
 }
 
-/// What cannot be told, in whole sentences.
+/// The limits of the figures, in whole sentences.
 pub fn remarks(replay: &Replay, sums: &Sums) -> Vec<String> {
     let commits = |count: usize| if count == 1 { "1 commit".into() } else { format!("{count} commits") };
     let mut remarks = Vec::new();

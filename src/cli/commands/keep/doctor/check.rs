@@ -26,7 +26,7 @@ pub(super) struct Check {
     pub(super) section: &'static str,
     pub(super) level: Level,
     pub(super) text: String,
-    /// What to do about it.
+    /// The remedy.
     pub(super) advice: Option<String>,
 }
 
@@ -50,7 +50,7 @@ impl Check {
     }
 }
 
-/// What a failure says in its first line, without colours.
+/// The first line of a failure, without colours.
 pub(super) fn first_line(failure: &Failure) -> String {
     let plain = failure.text.plain();
     let line = plain.lines().next().unwrap_or_default();

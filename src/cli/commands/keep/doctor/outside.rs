@@ -1,4 +1,4 @@
-//! What is outside: registries and their logins, policies and the lock file, git and its remotes.
+//! Checks of the outside: registries and their logins, policies and the lock file, git and its remotes.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What is in force on this machine and why: the Imagefile, the umask, limits, and variables that are set.
+//! Checks of what is in force on this machine and why: the Imagefile, the umask, limits, variables that are set.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -11,7 +11,7 @@ use crate::exec::push::PublishError;
 use crate::query::effect::BuildError;
 use crate::session::open::Session;
 
-/// What went wrong, one image after the other, with the end of its log.
+/// Failures, one image after the other, each with the end of its log.
 pub fn failures(session: &Session, summary: &Summary, progress: &Progress) {
     for (name, ending) in &summary.endings {
         let Ending::Failed(error) = ending else { continue };
@@ -67,7 +67,7 @@ pub fn failures(session: &Session, summary: &Summary, progress: &Progress) {
     }
 }
 
-/// What to do about a failure that is the world's rather than the Dockerfile's.
+/// The remedy of a failure that is the world's rather than the Dockerfile's.
 fn hint(error: &BuildError) -> Option<&'static str> {
     let BuildError::Engine(EngineError::Failed(failure)) = error else { return None };
     let text = [failure.step.as_str(), failure.message.as_str()].join(" ");

@@ -1,4 +1,4 @@
-//! What a push waits for: the mode of the hook, from the environment or git's configuration.
+//! The mode of the hook, from the environment or git's configuration: whether a push waits, and for what.
 
 use clap::ValueEnum;
 
@@ -7,7 +7,7 @@ use crate::cli::failure::Failure;
 /// Where git keeps the mode.
 pub const SETTING: &str = "imk.hook";
 
-/// What a push waits for.
+/// The mode of the hook.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// Tell what is not built, and push

@@ -21,7 +21,7 @@ use crate::plan::verdicts;
 use crate::source::git::pushed::{PushedTree, pushed};
 use crate::source::locate::Located;
 
-/// What `hook run` takes.
+/// The arguments of `hook run`.
 #[derive(Clone, Debug, Group)]
 pub struct RunArgs {
     /// Git's own folder, where it is not found from here
@@ -68,7 +68,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     verdict.end(mode)
 }
 
-/// What came of all trees.
+/// The verdict on all trees.
 #[derive(Default)]
 struct Verdict {
     lacking: usize,
