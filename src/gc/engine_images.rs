@@ -86,7 +86,7 @@ pub(super) fn ask_sizes(node: &Node, held: &mut [OwnedImage]) {
     }
 }
 
-/// Whether nobody but imk has a hold on it.
+/// Checks that nobody but imk has a hold on it.
 ///
 /// # Errors
 /// Who has.

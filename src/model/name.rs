@@ -5,7 +5,7 @@
 
 use super::hash::ContentHash;
 
-/// Whether `name` can be a repository's name, by the rule of the OCI
+/// Checks that `name` can be a repository's name, by the rule of the OCI
 /// distribution specification: lower-case letters and digits, separated by
 /// `.`, `_`, `__`, dashes or `/`.
 ///
@@ -46,7 +46,7 @@ pub fn split(name: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Whether `name` can name an image here: a repository's name, and a tag where several images share that.
+/// Checks that `name` can name an image here: a repository's name, and a tag where several images share that.
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence.
@@ -72,7 +72,7 @@ pub fn file_name(name: &str) -> String {
 /// Bytes of a file's name that are not cut; most file systems take 255, and an ending comes behind.
 const LONGEST_FILE: usize = 200;
 
-/// Whether `tag` can be a tag: up to 128 of letters, digits, `_`, `.` and `-`, not starting with `.` or `-`.
+/// Checks that `tag` can be a tag: up to 128 of letters, digits, `_`, `.` and `-`, not starting with `.` or `-`.
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence.

@@ -1,5 +1,5 @@
-//! Names in Dockerfiles that come to something which their author may not expect: a base that bears the name of an
-//! image here, and is not that image.
+//! Names in Dockerfiles that may surprise their author: a base that bears the name of an image
+//! here, and is not that image.
 //!
 //! Knows names and declared tags. Decides no edge: `query::names` does.
 

@@ -23,7 +23,7 @@ pub struct ImkDb {
     ran: Arc<Ran>,
 }
 
-/// Whether anything was computed since the database was made or loaded, and which queries, for tests.
+/// The queries that ran since the database was made or loaded; which, for tests alone.
 #[derive(Default)]
 pub struct Ran {
     any: AtomicBool,

@@ -103,8 +103,8 @@ pub trait Registry: Send + Sync {
     /// manifest comes last. A target that already stands for the same is left alone.
     fn copy(&self, from: &Reference, to: &Reference) -> Result<Descriptor, RegistryError>;
 
-    /// Validators of a file on the web, which tell its state from every other; its content
-    /// where the server has none. `None` when there is no such file. No registry's business, but
+    /// Validators of a file on the web, which tell its state from every other; the hash of its content
+    /// where the server gives none. `None` when there is no such file. No registry's business, but
     /// one door to the network is enough.
     fn web(&self, url: &str) -> Result<Option<String>, RegistryError>;
 

@@ -1,5 +1,5 @@
-//! Watched folders: those in which something that counts can change, and
-//! which images a change reaches.
+//! Watched folders, in which something that counts can change, and the images
+//! that a change reaches.
 //!
 //! Knows files and keys. Knows neither how folders are watched nor when something happened.
 

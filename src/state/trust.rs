@@ -108,7 +108,7 @@ fn holds(seen: &Statx, folder: &StateFolder) -> bool {
     text.is_some_and(|text| mark::holds(&text, seen))
 }
 
-/// Whether all below a folder is ours. Folders that others can write are noted in `open`.
+/// Checks that all below a folder is ours. Folders that others can write are noted in `open`.
 fn walk(fd: BorrowedFd<'_>, shown: &str, me: u32, open: &mut Vec<String>) -> Result<(), Distrust> {
     let unreadable = |errno: rustix::io::Errno| Distrust::Unwritable(io::Error::from(errno).to_string());
     let mut todo = vec![String::new()];

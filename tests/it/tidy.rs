@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+mod comments;
 mod imports;
 
 /// Every file of the source with its text, in order.
@@ -121,6 +122,17 @@ fn every_file_opens_by_saying_what_it_is() {
     for (path, text) in sources() {
         assert!(text.starts_with("//!") || is_test(&path), "{path} does not open with //!");
     }
+}
+
+#[test]
+fn a_comment_names_its_noun_first() {
+    let riddles: Vec<String> = sources()
+        .iter()
+        .flat_map(|(path, text)| {
+            comments::riddles(text).into_iter().map(move |(line, first)| format!("{path}:{line}: {first}"))
+        })
+        .collect();
+    assert_eq!(riddles, [""; 0], "begin with the thing: `Results still present`, not `What is left of`");
 }
 
 #[test]
