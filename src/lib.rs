@@ -59,6 +59,7 @@ pub mod fuzz;
 pub mod gc;
 pub mod model;
 pub mod parallel;
+pub mod patience;
 pub mod plan;
 pub mod query;
 pub mod registry;

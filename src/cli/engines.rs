@@ -10,6 +10,7 @@ use crate::cli::failure::Failure;
 use crate::cli::registries::credentials;
 use crate::embedded::NAME;
 use crate::engine::{DockerEngine, Endpoint, Engine, EngineError, EnginePool, Environment, NoEngine, Node};
+use crate::patience::Patience;
 use crate::session::project::Project;
 use crate::syntax::imagefile::DeclaredEngine;
 use crate::syntax::resolve::platform;
@@ -24,6 +25,15 @@ struct Typed {
     jobs: Option<usize>,
 }
 
+/// What engines are found by, and how they are waited for.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// The variables that choose an engine.
+    pub environment: &'a Environment,
+    /// How long the others of this run are waited for.
+    pub patience: &'a Patience,
+}
+
 /// The engines of a run: those that were typed, else docker's own and those of the Imagefile, of
 /// which the user's own file says who is trusted. A mistake in that file is one whether it is needed or not.
 ///
@@ -31,22 +41,23 @@ struct Typed {
 pub fn engine_pool(
     typed: &[String],
     project: &Project,
-    environment: &Environment,
+    around: &Around<'_>,
     embedded: &dyn Fn() -> Arc<dyn Engine>,
 ) -> Result<EnginePool, Failure> {
-    pool(typed, project, environment, (&user_config::read(&project.root)?, embedded))
+    pool(typed, project, around, (&user_config::read(&project.root)?, embedded))
 }
 
 fn pool(
     typed: &[String],
     project: &Project,
-    environment: &Environment,
+    around: &Around<'_>,
     (own, embedded): (&Own, &dyn Fn() -> Arc<dyn Engine>),
 ) -> Result<EnginePool, Failure> {
+    let Around { environment, .. } = *around;
     if typed.iter().all(|text| text.trim().is_empty()) {
         return match project.engines.is_empty() && !environment.names_an_engine() {
             true => Ok(EnginePool::new(Node::new(NAME, embedded()), Vec::new())),
-            false => declared(project, environment, own),
+            false => declared(project, around, own),
         };
     }
     let mut nodes: Vec<Node> = Vec::new();
@@ -57,13 +68,13 @@ fn pool(
             (None, _, _) if one.place == NAME => Node::new(NAME, embedded()),
             // A name that is the user's own context means that: an Imagefile takes no name from docker.
             (Some(engine), Some(Ok(there)), Ok(context)) if there.address == context.address => {
-                dressed(Node::new(&one.place, docker(context)?), engine)
+                dressed(Node::new(&one.place, docker(context, around)?), engine)
             }
-            (_, _, Ok(context)) => Node::new(&one.place, docker(context)?),
+            (_, _, Ok(context)) => Node::new(&one.place, docker(context, around)?),
             // Typed, it is the user's own choice, whoever wrote down where it is.
             (Some(engine), Some(there), Err(_)) => {
                 let there = there.map_err(|error| Failure::engine(&error))?;
-                dressed(Node::new(&one.place, docker(there)?), engine)
+                dressed(Node::new(&one.place, docker(there, around)?), engine)
             }
             (_, _, Err(error)) => return Err(Failure::engine(&error)),
         };
@@ -79,7 +90,7 @@ fn pool(
     let mut nodes = nodes.into_iter();
     match nodes.next() {
         Some(default_engine) => Ok(EnginePool::new(default_engine, nodes.collect())),
-        None => declared(project, environment, own),
+        None => declared(project, around, own),
     }
 }
 
@@ -87,7 +98,8 @@ fn pool(
 const IMAGEFILE: &str = "by the Imagefile";
 
 /// Docker's own engine, and those of the Imagefile. One of these that is docker's own says more of it.
-fn declared(project: &Project, environment: &Environment, own: &Own) -> Result<EnginePool, Failure> {
+fn declared(project: &Project, around: &Around<'_>, own: &Own) -> Result<EnginePool, Failure> {
+    let Around { environment, patience } = *around;
     let default = Endpoint::resolve(environment).map_err(|error| Failure::engine(&error))?;
     let mut default_engine: Option<Node> = None;
     let mut others = Vec::new();
@@ -95,14 +107,15 @@ fn declared(project: &Project, environment: &Environment, own: &Own) -> Result<E
     for (name, engine) in &project.engines {
         match endpoint_of(&engine.address, environment, IMAGEFILE) {
             Ok(endpoint) if endpoint.address == default.address && default_engine.is_none() => {
-                default_engine = Some(dressed(Node::new(name, docker(default.clone())?), engine));
+                default_engine = Some(dressed(Node::new(name, docker(default.clone(), around)?), engine));
             }
             Ok(endpoint) if own.trusts(project, &endpoint, environment)? => {
-                others.push(dressed(Node::new(name, docker(endpoint)?), engine));
+                others.push(dressed(Node::new(name, docker(endpoint, around)?), engine));
             }
             // The checkout's author names it: no login and no secret goes there.
             Ok(endpoint) => {
-                let engine_there = Arc::new(DockerEngine::new(endpoint).chosen_by_the_checkout());
+                let engine_there =
+                    Arc::new(DockerEngine::new(endpoint).with_patience(patience).chosen_by_the_checkout());
                 others.push(dressed(Node::new(name, engine_there), engine));
             }
             Err(error) => {
@@ -115,7 +128,7 @@ fn declared(project: &Project, environment: &Environment, own: &Own) -> Result<E
     let name = if project.engines.is_empty() { String::new() } else { default.address.to_string() };
     let default_engine = match default_engine {
         Some(default_engine) => default_engine,
-        None => Node::new(&name, docker(default)?),
+        None => Node::new(&name, docker(default, around)?),
     };
     let pool = EnginePool::new(default_engine, others);
     for (name, error) in unknown {
@@ -140,8 +153,9 @@ fn endpoint(place: &str, environment: &Environment) -> Result<Endpoint, EngineEr
     }
 }
 
-fn docker(endpoint: Endpoint) -> Result<Arc<dyn Engine>, Failure> {
-    Ok(Arc::new(DockerEngine::new(endpoint).with_credentials(credentials()?)))
+fn docker(endpoint: Endpoint, around: &Around<'_>) -> Result<Arc<dyn Engine>, Failure> {
+    let engine = DockerEngine::new(endpoint).with_patience(around.patience);
+    Ok(Arc::new(engine.with_credentials(credentials()?)))
 }
 
 /// Engines with spaces or commas between; what has a `=` belongs to the engine in front of it.
@@ -225,12 +239,13 @@ mod tests {
         let environment =
             Environment { docker_host: Some("unix:///x.sock".into()), ..Environment::default() };
         let none = || -> Arc<dyn Engine> { Arc::new(NoEngine) };
-        let pool = pool(&[], &project, &environment, (&Own::Nowhere, &none)).unwrap();
+        let around = Around { environment: &environment, patience: &Patience::default() };
+        let pool = pool(&[], &project, &around, (&Own::Nowhere, &none)).unwrap();
         let names: Vec<&str> = pool.nodes().iter().map(|node| node.name.as_str()).collect();
         assert_eq!((names, pool.default_node().jobs), (vec!["here", "there"], Some(2)));
         // Typed, they are those that were typed, and no others.
-        let pool = super::pool(&["there,labels=big".into()], &project, &environment, (&Own::Nowhere, &none))
-            .unwrap();
+        let pool =
+            super::pool(&["there,labels=big".into()], &project, &around, (&Own::Nowhere, &none)).unwrap();
         assert!(pool.is_one() && pool.default_node().labels.len() == 2);
     }
 }

@@ -151,8 +151,9 @@ fn open<Recipes: FnOnce() -> Result<Vec<String>, ReadError>>(
 ) -> Result<Session, Failure> {
     let Files { located, state, tree, recipes } = files;
     let environment = Environment::from_lookup(|name| std::env::var(name).ok());
+    let patience = registries::patience(global);
     let registry: Arc<dyn Registry> =
-        Arc::new(OciRegistry::new(registries::registries(global, &state, cancel)?));
+        Arc::new(OciRegistry::new(registries::registries(global, &state, cancel, &patience)?));
     let opening = Opening {
         located,
         overrides,
@@ -173,7 +174,8 @@ fn open<Recipes: FnOnce() -> Result<Vec<String>, ReadError>>(
     let mut session = Session::open_with(opening, recipes, waiting, kept)
         .map_err(|error| open_error(error, |path| locate::text(&*tree, path)))?;
     let maker = embedded::Maker::new(global, registry)?;
-    let pool = engines::engine_pool(&global.engines, &session.project, &environment, &|| maker.engine())?;
+    let around = engines::Around { environment: &environment, patience: &patience };
+    let pool = engines::engine_pool(&global.engines, &session.project, &around, &|| maker.engine())?;
     let chosen = global.engines.is_empty() && pool.default_node().name == NAME;
     session.executor.enlist(pool);
     if exclusive {
@@ -184,6 +186,7 @@ fn open<Recipes: FnOnce() -> Result<Vec<String>, ReadError>>(
         }
         embedded::tell_of_switch(&session);
     }
+    overlays::wait_by(&mut session, &patience);
     overlays::on_fetch(&mut session, Arc::new(|url: &str| out::note(format_args!("fetching from {url}"))));
     Ok(session)
 }

@@ -8,15 +8,15 @@
 
 use std::fmt::{self, Display};
 use std::io::{self, ErrorKind, IsTerminal as _};
-use std::os::fd::AsFd;
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::Style;
 use parking_lot::{Mutex, MutexGuard};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
 
 use crate::cli::quote;
+
+pub mod live;
+mod stream;
 
 /// One line, all of it quoted but imk's own colours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,8 @@ impl Line {
         self
     }
 
-    /// The text as it is written to a terminal.
+    /// With colours.
+    #[cfg(test)]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -153,7 +154,7 @@ pub fn event(json: &str) {
 
 /// Lines of a CI's own language, written as they are: without colour they are still wanted.
 pub fn ci(commands: &Drawn) {
-    let _ = write(io::stderr().lock(), commands.0.as_bytes());
+    let _ = live::aside(|| stream::write(io::stderr().lock(), commands.0.as_bytes()));
 }
 
 /// Whether standard error is a terminal.
@@ -206,7 +207,7 @@ fn results_raw(bytes: &[u8]) {
     if !matches!(*state, State::Open) {
         return;
     }
-    if let Err(error) = write(io::stdout().lock(), bytes) {
+    if let Err(error) = live::aside(|| stream::write(io::stdout().lock(), bytes)) {
         *state = match error.kind() {
             ErrorKind::BrokenPipe => State::Gone,
             _ => State::Failed(error.to_string()),
@@ -218,7 +219,7 @@ fn trouble(text: &str) {
     let err = io::stderr();
     let text = coloured(text, AutoStream::choice(&err));
     // Whoever closed it does not want to know.
-    let _ = write(err.lock(), text.as_bytes());
+    let _ = live::aside(|| stream::write(err.lock(), text.as_bytes()));
 }
 
 fn coloured(text: &str, choice: ColorChoice) -> String {
@@ -226,26 +227,6 @@ fn coloured(text: &str, choice: ColorChoice) -> String {
         ColorChoice::Never => anstream::adapter::strip_str(text).to_string(),
         _ => text.to_owned(),
     }
-}
-
-/// Writes all of it, however slow the reader. Another process may have made the stream one that does
-/// not wait (`O_NONBLOCK` belongs to all who share it); then the waiting is done here.
-fn write(mut stream: impl AsFd + io::Write, mut bytes: &[u8]) -> io::Result<()> {
-    // Nothing should be kept there, but the order of what is shown would suffer.
-    let _ = stream.flush();
-    while !bytes.is_empty() {
-        match rustix::io::write(&stream, bytes) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(count) => bytes = &bytes[count..],
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                let wait = poll(&mut [PollFd::new(&stream, PollFlags::OUT)], None);
-                wait.map(drop).or_else(|error| if error == Errno::INTR { Ok(()) } else { Err(error) })?;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -256,30 +237,6 @@ mod tests {
     fn only_colours_of_our_own_are_colours() {
         let bold = Style::new().bold();
         let line = Line::styled(bold, "a\u{1b}[8m\nb").and(": \u{1b}[0m");
-        assert_eq!(line.as_str(), "\u{1b}[1ma\\u{1b}[8m\\nb\u{1b}[0m: \\u{1b}[0m");
-    }
-
-    #[test]
-    fn a_slow_reader_is_waited_for_and_one_that_left_is_told_apart() {
-        use std::io::Read;
-        let (mut reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
-        writer.set_nonblocking(true).unwrap();
-        let many = vec![b'x'; 4 << 20];
-        let length = many.len();
-        let writing = std::thread::spawn(move || write(writer, &many).is_ok());
-        let mut read = Vec::new();
-        reader.read_to_end(&mut read).unwrap();
-        assert!(writing.join().unwrap());
-        assert_eq!(read.len(), length);
-        let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
-        drop(reader);
-        assert_eq!(write(writer, b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
-    }
-
-    #[test]
-    fn a_full_device_is_an_error_and_no_panic() {
-        let full = fs_err::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let error = write(full.into_parts().0, b"x").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::StorageFull);
+        assert_eq!(line.0, "\u{1b}[1ma\\u{1b}[8m\\nb\u{1b}[0m: \\u{1b}[0m");
     }
 }

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use crate::build::run::{Ending, Event, Summary};
 use crate::cli::ci::{Ci, Row};
-use crate::cli::out::{self, Line};
+use crate::cli::out::{self, Line, live};
 use crate::cli::words::quantity;
 use crate::cli::{args, quote, words};
 use crate::engine::{BuildEvent, ImageId};
@@ -72,8 +72,8 @@ impl Progress {
     pub fn new(how: args::Progress, trace: bool, state: StateFolder) -> Self {
         let terminal = out::has_screen();
         let how = match how {
-            args::Progress::Auto if terminal => How::Live(MultiProgress::new()),
-            args::Progress::Tty => How::Live(MultiProgress::new()),
+            args::Progress::Auto if terminal => How::Live(live::begin()),
+            args::Progress::Tty => How::Live(live::begin()),
             args::Progress::Auto | args::Progress::Plain => Ci::here().map_or(How::Plain, How::Folded),
             args::Progress::Json => How::Json,
             args::Progress::Quiet => How::Quiet,
@@ -297,10 +297,7 @@ impl Progress {
     fn line(&self, name: &str, text: &str) {
         let line = Line::styled(anstyle::Style::new().bold(), name).and(": ").and(text);
         match &self.how {
-            How::Live(bars) => {
-                let _ = bars.println(line.as_str());
-            }
-            How::Plain | How::Folded(_) => out::note(line),
+            How::Live(_) | How::Plain | How::Folded(_) => out::note(line),
             How::Json | How::Quiet => {}
         }
     }
@@ -335,6 +332,14 @@ impl Job {
     fn show(&self, text: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(quote::line(text));
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let How::Live(_) = self.how {
+            live::end();
         }
     }
 }

@@ -181,6 +181,7 @@ pub fn notes(notes: &[Note]) -> Vec<String> {
             Instead::LastKnown => format!("{names}: what was known before serves"),
             Instead::Engine => format!("{names}: what the engine has serves"),
             Instead::Name => format!("{names}: counts by its name, whatever the engine will pull"),
+            Instead::Absent => format!("{names}: the build will fail there, unless it is back by then"),
             Instead::NoConfiguration => {
                 format!("{names}: ONBUILD triggers and environment of it are not known")
             }

@@ -28,6 +28,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use super::EngineError;
 use super::endpoint::{Address, Endpoint, Tls};
 use crate::model::error_chain::error_chain;
+use crate::patience::Patience;
 
 /// How long a remote engine may take to answer the door.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -105,6 +106,41 @@ where
             }
             Err(failed(error))
         }
+    }
+}
+
+/// Sends a small question. An engine that is busy may need long for it, and answers a ping meanwhile; one that
+/// does not is away for all who share the patience.
+pub(super) async fn ask<B>(
+    endpoint: &Endpoint,
+    patience: &Patience,
+    request: Request<B>,
+) -> Result<Reply, EngineError>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let away = |why| unreachable(endpoint, why);
+    let waiting = patience.begin(&format!("the engine at {}", endpoint.address)).map_err(away)?;
+    let pinging = async {
+        loop {
+            tokio::time::sleep(patience.limit() / 2).await;
+            let ping = Request::get("/_ping").body(String::new());
+            if let Ok(ping) = ping
+                && send(endpoint, ping).await.is_ok()
+            {
+                waiting.heard();
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        reply = waiting.on(send(endpoint, request)) => {
+            waiting.heard();
+            reply.map_err(away)?
+        }
+        never = pinging => never,
     }
 }
 

@@ -28,6 +28,11 @@ pub const CREATED: &str = "org.opencontainers.image.created";
 pub const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
+/// Whether it is the type of a manifest or an index, and not one that a server gives to everything.
+pub fn is_known(media_type: &str) -> bool {
+    matches!(media_type, MANIFEST | INDEX | DOCKER_MANIFEST | DOCKER_LIST)
+}
+
 /// Whether such a manifest lists others.
 pub fn is_index(media_type: &str) -> bool {
     matches!(media_type, INDEX | DOCKER_LIST)
@@ -107,24 +112,40 @@ impl Document {
 
     /// The manifest for a platform. The error names the platforms there are.
     pub fn choose(&self, platform: &str) -> Result<&Entry, String> {
-        let wanted = normal(platform);
-        let named =
-            |entry: &&Entry| entry.platform.as_ref().is_some_and(|it| normal(&it.to_string()) == wanted);
-        self.manifests.iter().find(named).ok_or_else(|| {
-            // Notes that builders add to an index are for no machine.
-            let there: Vec<String> = self
-                .manifests
-                .iter()
-                .filter_map(|entry| entry.platform.as_ref())
-                .filter(|platform| platform.os != "unknown")
-                .map(Platform::to_string)
-                .collect();
-            if there.is_empty() {
-                "it names no platforms".to_owned()
-            } else {
-                format!("it has {}", there.join(", "))
-            }
-        })
+        self.named(platform).ok_or_else(|| has(&self.platforms()))
+    }
+
+    /// The manifest that is named for a platform, or for one that such a machine runs as well.
+    pub fn named(&self, platform: &str) -> Option<&Entry> {
+        let of = |entry: &Entry| entry.platform.as_ref().map(|it| normal(&it.to_string()));
+        runs(platform)
+            .into_iter()
+            .find_map(|wanted| self.manifests.iter().find(|entry| of(entry).as_ref() == Some(&wanted)))
+    }
+
+    /// The manifests of which it does not say for whom they are: the image specification leaves that open.
+    pub fn unnamed(&self) -> impl Iterator<Item = &Entry> {
+        let says = |platform: &Platform| !platform.os.is_empty() || !platform.architecture.is_empty();
+        self.manifests.iter().filter(move |entry| !entry.platform.as_ref().is_some_and(says))
+    }
+
+    /// The platforms it names.
+    pub fn platforms(&self) -> Vec<String> {
+        let named = self.manifests.iter().filter_map(|entry| entry.platform.as_ref());
+        // Notes that builders add to an index are for no machine.
+        named
+            .filter(|platform| !matches!(platform.os.as_str(), "unknown" | ""))
+            .map(Platform::to_string)
+            .collect()
+    }
+
+    /// What a document is that does not say it: both have other fields.
+    pub fn kind(&self) -> Option<&'static str> {
+        match (self.manifests.is_empty(), self.config.is_none()) {
+            (false, _) => Some(INDEX),
+            (true, false) => Some(MANIFEST),
+            (true, true) => None,
+        }
     }
 }
 
@@ -136,6 +157,44 @@ impl std::fmt::Display for Platform {
             _ => Ok(()),
         }
     }
+}
+
+/// The platforms of an index, as an error tells them.
+pub fn has(platforms: &[String]) -> String {
+    match platforms {
+        [] => "it names no platforms".to_owned(),
+        some => format!("it has {}", some.join(", ")),
+    }
+}
+
+/// Whether an image for `made` runs on `platform`.
+pub fn fits(made: &Platform, platform: &str) -> bool {
+    runs(platform).contains(&normal(&made.to_string()))
+}
+
+/// What a machine of a platform runs, the best first, after containerd's `platforms.Only`.
+fn runs(platform: &str) -> Vec<String> {
+    let best = normal(platform);
+    let mut parts = best.split('/');
+    let mut part = || parts.next().unwrap_or_default().to_owned();
+    let (os, architecture, variant) = (part(), part(), part());
+    let below = |most: u32, least: u32| (least..most).rev().map(|number| format!("v{number}"));
+    let number = variant.strip_prefix('v').and_then(|number| number.parse::<u32>().ok());
+    let mut others: Vec<String> = Vec::new();
+    match (architecture.as_str(), number) {
+        ("arm", Some(most)) => others.extend(below(most, 5).map(|variant| format!("{os}/arm/{variant}"))),
+        ("arm64", _) => others.extend(below(9, 5).map(|variant| format!("{os}/arm/{variant}"))),
+        ("amd64", most) => {
+            let lesser = below(most.unwrap_or(1), 2).map(|variant| format!("{os}/amd64/{variant}"));
+            others.extend(lesser);
+            if most.is_some() {
+                others.push(format!("{os}/amd64/"));
+            }
+            others.push(format!("{os}/386/"));
+        }
+        _ => {}
+    }
+    std::iter::once(best).chain(others).collect()
 }
 
 /// One spelling for each platform, after containerd's `platforms.Normalize`.

@@ -31,6 +31,38 @@ fn a_missing_platform_is_told_with_those_there_are() {
 }
 
 #[test]
+fn a_machine_runs_what_lesser_ones_run() {
+    let one = |os: &str, architecture: &str, variant: &str| {
+        let platform = Platform {
+            os: os.into(),
+            architecture: architecture.into(),
+            variant: Some(variant.to_owned()).filter(|variant| !variant.is_empty()),
+        };
+        Document {
+            manifests: vec![Entry { platform: Some(platform), ..Entry::default() }],
+            ..Document::default()
+        }
+    };
+    for (there, wanted) in [
+        (("linux", "arm", "v5"), "linux/arm/v7"),
+        (("linux", "arm", "v7"), "linux/arm64"),
+        (("linux", "386", ""), "linux/amd64"),
+        (("linux", "amd64", ""), "linux/amd64/v3"),
+        (("linux", "amd64", "v2"), "linux/amd64/v3"),
+    ] {
+        assert!(one(there.0, there.1, there.2).named(wanted).is_some(), "{there:?} on {wanted}");
+    }
+    for (there, wanted) in [
+        (("linux", "arm", "v7"), "linux/arm/v6"),
+        (("linux", "amd64", "v3"), "linux/amd64"),
+        (("linux", "amd64", ""), "linux/386"),
+        (("windows", "amd64", ""), "linux/amd64"),
+    ] {
+        assert!(one(there.0, there.1, there.2).named(wanted).is_none(), "{there:?} on {wanted}");
+    }
+}
+
+#[test]
 fn what_is_no_manifest_is_told_where() {
     let text = Document::parse(b"<html>").unwrap_err();
     assert_eq!(text, "it is no manifest: line 1, column 1 of its JSON");

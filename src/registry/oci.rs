@@ -23,6 +23,7 @@ mod attach;
 mod auth;
 mod authorizations;
 mod base;
+mod body;
 mod cache;
 mod challenge;
 mod client;

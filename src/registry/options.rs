@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::credentials::Credentials;
+use crate::patience::Patience;
 
 /// Says whether somebody asked to stop; asked often.
 #[derive(Clone)]
@@ -74,8 +75,8 @@ pub struct Options {
     pub retry: Retry,
     /// How long a connection may take.
     pub connect_timeout: Duration,
-    /// How long an answer may take to begin, and each piece of it to come.
-    pub answer_timeout: Duration,
+    /// How long a host may say nothing, and who is told that it is waited for.
+    pub patience: Patience,
     /// How long one piece of an upload may take.
     pub upload_timeout: Duration,
     /// Bytes of one piece of an upload; what is not larger goes in one.
@@ -96,7 +97,7 @@ impl Default for Options {
             cache_folder: None,
             retry: Retry::default(),
             connect_timeout: Duration::from_secs(10),
-            answer_timeout: Duration::from_secs(30),
+            patience: Patience::default(),
             upload_timeout: Duration::from_secs(300),
             piece: 8 << 20,
             at_once: 4,

@@ -27,8 +27,10 @@ pub(crate) fn set_remotes(session: &mut Session, order: &Order) {
     for (url, state) in files.into_iter().zip(states) {
         remotes.extend(state.map(|state| (url.clone(), state)));
     }
-    for url in repositories {
-        let head = git_source::parse(&url).ok().and_then(|source| session.git_sources.head(&source));
+    let repositories: Vec<String> = repositories.into_iter().collect();
+    let sources = &session.git_sources;
+    let heads = at_once(&repositories, |url| sources.head(&git_source::parse(url).ok()?));
+    for (url, head) in repositories.into_iter().zip(heads) {
         let doubt = match &head {
             None => Some("nobody says where it stands"),
             Some(head) => head.unreachable.as_deref(),

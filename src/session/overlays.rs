@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::model::name;
 use crate::parallel::at_once;
+use crate::patience::Patience;
 use crate::query::graph::Order;
 use crate::query::inputs::Context;
 use crate::query::problem::Problem;
@@ -78,6 +79,11 @@ pub(crate) fn standing(
 /// Has somebody told of every fetch from another repository.
 pub fn on_fetch(session: &mut Session, fetching: Fetching) {
     session.git_sources.remotes.on_fetch(fetching);
+}
+
+/// Waits for the servers of other repositories as a run waits for everybody.
+pub fn wait_by(session: &mut Session, patience: &Patience) {
+    session.git_sources.remotes.wait_by(patience);
 }
 
 /// Where the parts of an image's context are from that are not its own folder.

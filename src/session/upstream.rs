@@ -24,7 +24,7 @@ use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
 use crate::engine::{Engine, ImageInfo};
-use crate::parallel::at_once;
+use crate::parallel::several_at_once;
 use crate::query::inputs::{Brings, Exact, Outside, OutsideBase};
 use crate::registry::document::Document;
 use crate::registry::{OciRegistry, Options, Registry, RegistryError, by_digest, place_of};
@@ -41,6 +41,11 @@ pub const TTL: u64 = 3600;
 
 /// Seconds for which a registry that did not answer is left in peace.
 const PATIENCE: u64 = 60;
+
+/// Questions to one registry that are under way at once.
+const OF_A_HOST: usize = 8;
+/// Questions that are under way at once, to whomever.
+const MANY: usize = 64;
 
 /// Why nothing is sure of what had to be asked for with `--offline`.
 const NOT_ASKED: &str = "nobody was to be asked (`--offline`)";
@@ -80,6 +85,8 @@ pub enum Instead {
     Name,
     /// Nothing: what its configuration brings is not known.
     NoConfiguration,
+    /// Nothing: its server says that there is no such file.
+    Absent,
 }
 
 /// Knows the bases outside one repository.
@@ -193,7 +200,11 @@ impl Upstream {
         wanted: &BTreeSet<OutsideBase>,
     ) -> BTreeMap<OutsideBase, Outside> {
         let wanted: Vec<&OutsideBase> = wanted.iter().collect();
-        let found = at_once(&wanted, |base| self.one(engine, base));
+        let host = |base: &OutsideBase| reference::parse(&base.reference).ok().map(|name| name.registry);
+        let hosts: BTreeSet<_> = wanted.iter().map(|base| host(base)).collect();
+        // A registry that says nothing keeps nobody from asking the others.
+        let many = (hosts.len() * OF_A_HOST).min(MANY);
+        let found = several_at_once(many, &wanted, |base| self.one(engine, base));
         wanted.into_iter().cloned().zip(found).collect()
     }
 
@@ -310,7 +321,11 @@ impl Upstream {
             Ok(state) => {
                 self.memory.lock().saw_file(url, state.as_deref(), now);
                 if state.is_none() {
-                    self.doubts.doubt_address(url, "its server has no such file");
+                    const WHY: &str = "its server has no such file";
+                    self.doubts.doubt_address(url, WHY);
+                    let reference = format!("{}/{}", place.registry, place.repository);
+                    let note = Note { reference, why: WHY.to_owned(), instead: Instead::Absent };
+                    self.notes.lock().insert(note);
                 }
                 state
             }

@@ -149,6 +149,26 @@ fn live_lines_follow_the_width_of_the_window() {
 }
 
 #[test]
+fn the_last_line_and_the_summary_are_two_lines_after_a_resize() {
+    for columns in [70, 130] {
+        let Some(sandbox) = fixture_or_skip("resize_end", "diamond") else { return };
+        sandbox.imk("base").success();
+        sandbox.edit("left/Dockerfile", "FROM base\nCOPY words.txt /\nRUN cat words.txt && sleep 3\n");
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+        sandbox.edit("left/words.txt", &format!("now {now}\n"));
+        let terminal = Terminal::start(&sandbox, "left", 20, 100);
+        terminal.until("the step runs", |shown| shown.contains("│ now"));
+        terminal.resize(20, columns);
+        let (code, last) = terminal.end();
+        assert_eq!(code, 0, "{last}");
+        let lines: Vec<String> = tidy(&sandbox, &last).lines().map(str::to_owned).collect();
+        let [.., before, summary] = &lines[..] else { panic!("{last}") };
+        assert_eq!(summary, "1 fresh, 1 built, 0 failed in [TIME]", "{last}");
+        assert_eq!(before, "left: built in [TIME]", "{last}");
+    }
+}
+
+#[test]
 fn the_list_of_images_fits_a_narrow_terminal_and_keeps_their_names() {
     let sandbox = Sandbox::with(
         "//- a-name-of-some-length/Dockerfile\nFROM registry.example/a/base/with/a/very/long/name:and-tag\n",

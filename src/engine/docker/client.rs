@@ -13,9 +13,11 @@ use crate::credentials::Credentials;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::{EngineError, sending, transport};
 use crate::model::error_chain::error_chain;
+use crate::patience::Patience;
 use crate::runtime;
 
-/// Seconds a small question may take. Builds do not come this way and have no limit.
+/// Seconds a small question may take to an engine that is busy and answers pings. Builds do not come this way and have
+/// no limit.
 const ANSWER_TIMEOUT: u64 = 120;
 
 /// An engine that speaks Docker's API.
@@ -23,6 +25,7 @@ pub struct DockerEngine {
     pub(super) endpoint: Endpoint,
     pub(super) builder: Builder,
     pub(super) credentials: Credentials,
+    patience: Patience,
     runtime: OnceLock<Runtime>,
     /// The facts that do not change while we look: asked once. A failure is asked again.
     pub(super) known: Mutex<Option<Known>>,
@@ -36,13 +39,20 @@ impl DockerEngine {
 
     /// As [`DockerEngine::new`], with a builder of one's choice.
     pub fn with_builder(endpoint: Endpoint, builder: Builder) -> Self {
-        let (credentials, runtime) = (Credentials::default(), OnceLock::new());
-        Self { endpoint, builder, credentials, runtime, known: Mutex::default() }
+        let (credentials, patience) = (Credentials::default(), Patience::default());
+        let runtime = OnceLock::new();
+        Self { endpoint, builder, credentials, patience, runtime, known: Mutex::default() }
     }
 
     /// Finds logins for registries there.
     pub fn with_credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = credentials;
+        self
+    }
+
+    /// Waits for the engine as a run waits for everybody.
+    pub fn with_patience(mut self, patience: &Patience) -> Self {
+        self.patience = patience.clone();
         self
     }
 
@@ -69,11 +79,12 @@ impl DockerEngine {
     }
 
     pub(super) fn docker(&self) -> Result<Docker, EngineError> {
-        let endpoint = self.endpoint.clone();
+        let (endpoint, patience) = (self.endpoint.clone(), self.patience.clone());
         let transport = move |request: BollardRequest| {
-            let endpoint = endpoint.clone();
+            let (endpoint, patience) = (endpoint.clone(), patience.clone());
             async move {
-                let reply = transport::send(&endpoint, request).await.map_err(std::io::Error::other)?;
+                let reply = transport::ask(&endpoint, &patience, request).await;
+                let reply = reply.map_err(std::io::Error::other)?;
                 // The connection lives as long as bollard reads from it.
                 reply.connection.detach();
                 Ok(reply.response)

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::base::Base;
 use super::retry;
-use super::wire::{Answer, Ask, Wire, body};
+use super::wire::{Answer, Ask, Host, Wire};
 use crate::registry::RegistryError;
 
 impl Wire {
@@ -35,7 +35,8 @@ impl Wire {
                     None => request,
                 }
             };
-            let response = self.patient(ask.about, ask.tries, ask.patience, build).await?;
+            let host = Host { name: &base.host, tries: ask.tries, patience: ask.patience };
+            let response = self.patient(ask.about, host, build).await?;
             let status = response.status();
             if !base.is_home_of(response.url()) {
                 return behind(ask, response);
@@ -60,7 +61,7 @@ impl Wire {
             tried += 1;
             let response = self.ask(base, ask).await?;
             let (status, headers) = (response.status(), response.headers().clone());
-            match body(response, limit, self.options.answer_timeout).await {
+            match self.body(&base.host, response, limit).await {
                 Ok(bytes) => return Ok(Answer { status, headers, bytes }),
                 Err(None) => {
                     let why = format!("the answer is longer than {limit} bytes");

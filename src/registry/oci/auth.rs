@@ -9,7 +9,7 @@ use reqwest::Response;
 use super::authorizations::Authorization;
 use super::base::{Base, is_private};
 use super::challenge::{self, Challenge};
-use super::wire::{Ask, Wire, body};
+use super::wire::{Ask, Wire};
 use super::words;
 use crate::credentials::{Found, Login};
 use crate::registry::RegistryError;
@@ -58,7 +58,7 @@ impl Wire {
         // A 403 brings no challenge; with an authorization that has expired some registries say just that.
         let wanted = challenge::of(response.headers()).or(remembered.filter(|_| used.is_some()));
         let status = response.status();
-        let said = body(response, 64 << 10, self.options.answer_timeout).await.unwrap_or_default();
+        let said = self.body(&base.host, response, 64 << 10).await.unwrap_or_default();
         let said = self.auth.scrub(&words::of(status, &said));
         let Some(wanted) = wanted else {
             let login = used.and_then(|authorization| authorization.login);

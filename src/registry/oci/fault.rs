@@ -22,13 +22,9 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// No answer in time.
-    pub(super) fn late(after: std::time::Duration) -> Self {
-        Self {
-            why: format!("no answer within {} seconds", after.as_secs()),
-            passing: true,
-            no_connection: false,
-        }
+    /// Trouble that the next try would meet again: a host that is away, an answer that is none.
+    pub(super) fn wrong(why: String) -> Self {
+        Self { why, passing: false, no_connection: false }
     }
 }
 

@@ -3,7 +3,8 @@
 //! Asks for nothing that needs a login, and repeats nothing.
 
 use super::client::Client;
-use super::wire::{header, send};
+use super::fault::Fault;
+use super::wire::header;
 use crate::registry::RegistryError;
 use crate::syntax::reference::Reference;
 
@@ -24,8 +25,10 @@ impl Client {
         let unreachable = |why: String| RegistryError::unreachable(about, why);
         let base = self.wire.base(about).await?;
         let client = self.wire.client(&base.host, base.lenient).map_err(unreachable)?;
-        let sent = send(client.get(base.ping_url()), self.wire.options.answer_timeout).await;
-        let answer = sent.map_err(|fault| unreachable(fault.why))?;
+        let waiting = self.wire.options.patience.begin(&base.host).map_err(unreachable)?;
+        let sent = waiting.on(client.get(base.ping_url()).send()).await.map_err(unreachable)?;
+        waiting.heard();
+        let answer = sent.map_err(|error| unreachable(Fault::from(error).why))?;
         Ok(Ping {
             status: answer.status().as_u16(),
             tls: base.url.scheme() == "https",

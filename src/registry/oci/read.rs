@@ -3,7 +3,7 @@
 //! Every document is checked against the digest it was asked by, and against
 //! the one the registry claims for it. Writes nothing.
 
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode};
 
 use super::base::Base;
@@ -18,6 +18,8 @@ use crate::syntax::reference::Reference;
 pub(super) const MANIFEST: usize = 4 << 20;
 /// No blob that is held in memory is larger.
 pub(super) const BLOB: usize = 16 << 20;
+/// Entries of nested indexes that are looked at for one question.
+const ENTRIES: usize = 64;
 /// The header with a manifest's digest.
 pub(super) const DIGEST: &str = "docker-content-digest";
 impl Client {
@@ -41,14 +43,64 @@ impl Client {
             if !document::is_index(&head.media_type) {
                 return Ok(Some(head));
             }
-            let bytes = self.index(&by_digest(reference, &head.digest), &head.digest).await?;
-            let chosen = Document::parse(&bytes)
-                .and_then(|document| document.choose(platform).map(document::Entry::descriptor));
-            chosen.map(Some).map_err(|why| {
-                RegistryError::refused(reference, format!("the question for platform {platform}"), why)
-            })
+            self.choose(reference, &head.digest, platform).await.map(Some)
         };
         self.platforms.join(format!("{platform} {reference}"), choose).await
+    }
+
+    /// The manifest of a platform in an index. Entries may be indexes themselves, may say nothing of their
+    /// platform, which their configuration knows then, and nothing of their type.
+    async fn choose(
+        &self,
+        reference: &Reference,
+        digest: &str,
+        platform: &str,
+    ) -> Result<Descriptor, RegistryError> {
+        let what = format!("the question for platform {platform}");
+        let (mut open, mut there) = (vec![digest.to_owned()], Vec::new());
+        let mut looked_at = 0;
+        while let Some(digest) = open.pop() {
+            let bytes = self.index(&by_digest(reference, &digest), &digest).await?;
+            let document =
+                Document::parse(&bytes).map_err(|why| RegistryError::corrupt(reference, &what, why))?;
+            there.extend(document.platforms());
+            let named = document.named(platform);
+            if let Some(entry) = named.filter(|entry| document::is_known(&entry.media_type))
+                && !document::is_index(&entry.media_type)
+            {
+                return Ok(entry.descriptor());
+            }
+            let unnamed = document.unnamed().filter(|_| named.is_none());
+            for entry in named.into_iter().chain(unnamed) {
+                looked_at += 1;
+                if looked_at > ENTRIES {
+                    return Err(RegistryError::corrupt(reference, &what, "its index has no end"));
+                }
+                let Some(manifest) = self.manifest(&by_digest(reference, &entry.digest)).await? else {
+                    continue;
+                };
+                if document::is_index(&manifest.media_type) {
+                    open.push(entry.digest.clone());
+                } else if named.is_some() || self.is_for(reference, &manifest, platform).await? {
+                    return Ok(manifest.descriptor());
+                }
+            }
+        }
+        Err(RegistryError::refused(reference, what, document::has(&there)))
+    }
+
+    /// Whether the configuration of an image says that it is for such a machine.
+    async fn is_for(
+        &self,
+        reference: &Reference,
+        manifest: &Manifest,
+        platform: &str,
+    ) -> Result<bool, RegistryError> {
+        let document = Document::parse(&manifest.bytes).unwrap_or_default();
+        let Some(config) = document.config else { return Ok(false) };
+        let bytes = self.blob(reference, &config.digest).await?;
+        let made: Option<document::Platform> = serde_json::from_slice(&bytes).ok();
+        Ok(made.is_some_and(|made| document::fits(&made, platform)))
     }
 
     /// An index by its digest, remembered.
@@ -160,10 +212,12 @@ impl Client {
             _ => return Ok(self.manifest_at(base, reference).await?.map(|manifest| manifest.descriptor())),
         }
         let headers = response.headers();
+        let is_packed = headers.contains_key(CONTENT_ENCODING);
         let size = header(headers, CONTENT_LENGTH.as_str()).and_then(|size| size.parse().ok());
         let media_type = header(headers, CONTENT_TYPE.as_str()).map(plain_type);
+        let media_type = media_type.filter(|it| document::is_known(it) && !is_packed);
         let (Some(digest), Some(size), Some(media_type)) = (header(headers, DIGEST), size, media_type) else {
-            // Some registries say less than they should.
+            // Some registries say less than they should, or tell the length of what is packed for the way.
             return Ok(self.manifest_at(base, reference).await?.map(|manifest| manifest.descriptor()));
         };
         if let Some(wanted) = &reference.digest
@@ -210,7 +264,10 @@ fn checked(reference: &Reference, what: &str, answer: Answer) -> Result<Manifest
         return Err(corrupt(format!("what came is not {digest}")));
     }
     let document = Document::parse(&answer.bytes).map_err(corrupt)?;
-    let media_type = document.media_type.or(header_type).unwrap_or_default();
+    let said = document.media_type.clone().filter(|it| !it.is_empty());
+    let known = header_type.as_ref().filter(|it| document::is_known(it)).cloned();
+    let kind = document.kind().map(str::to_owned);
+    let media_type = said.or(known).or(kind).or(header_type).unwrap_or_default();
     Ok(Manifest { media_type, digest, bytes: answer.bytes })
 }
 

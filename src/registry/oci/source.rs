@@ -7,8 +7,9 @@ use std::io::{Read, SeekFrom, Write};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{Response, StatusCode};
-use tokio::time::timeout;
 
+use super::base::authority;
+use super::body::Body;
 use super::client::Client;
 use super::fault::Fault;
 use crate::registry::digest::Sum;
@@ -29,7 +30,7 @@ pub(super) struct Download<'a> {
     from: &'a Reference,
     digest: &'a str,
     /// The rest of the answer, and what has come of it.
-    open: Option<(Response, Option<Sum>)>,
+    open: Option<(Body, Option<Sum>)>,
     /// Bytes that came and were not asked for yet.
     spare: BytesMut,
 }
@@ -87,15 +88,15 @@ impl Download<'_> {
     async fn next(&mut self, size: usize) -> Result<Bytes, RegistryError> {
         if self.open.is_none() {
             let response = self.client.blob_stream(self.from, self.digest).await?;
-            self.open = Some((response, Sum::like(self.digest)));
+            let host = authority(response.url()).unwrap_or_default();
+            let body = Body::of(response, &host, &self.client.wire.options.patience);
+            let body = body.map_err(|fault| RegistryError::unreachable(self.from, fault.why))?;
+            self.open = Some((body, Sum::like(self.digest)));
         }
-        let Some((response, sum)) = &mut self.open else { return Ok(Bytes::new()) };
-        let patience = self.client.wire.options.answer_timeout;
+        let Some((body, sum)) = &mut self.open else { return Ok(Bytes::new()) };
         while self.spare.len() < size && sum.is_some() {
             let broken = |fault: Fault| RegistryError::unreachable(self.from, fault.why);
-            let piece =
-                timeout(patience, response.chunk()).await.map_err(|_| broken(Fault::late(patience)))?;
-            match piece.map_err(|error| broken(error.into()))? {
+            match body.next().await.map_err(broken)? {
                 Some(piece) => {
                     if let Some(sum) = sum {
                         sum.update(&piece);

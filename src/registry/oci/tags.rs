@@ -50,10 +50,29 @@ impl Client {
 /// The next page: `Link: </v2/…>; rel="next"`. One at another server is none of this registry's pages.
 pub(super) fn following(base: &Base, here: &Url, answer: &Answer) -> Option<Url> {
     let links = answer.headers.get_all(LINK).iter().filter_map(|link| link.to_str().ok());
-    links.flat_map(|links| links.split(',')).find_map(|link| {
-        let (address, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
+    links.flat_map(each_link).find_map(|(address, rest)| {
         let rest = rest.to_lowercase();
         let is_next = rest.contains("rel=\"next\"") || rest.contains("rel=next");
-        here.join(address).ok().filter(|url| is_next && base.is_home_of(url))
+        let mut url = here.join(address).ok().filter(|_| is_next)?;
+        // Behind a proxy that adds TLS a registry may take itself for a server of plain HTTP.
+        if url.host_str() == base.url.host_str() && !base.is_home_of(&url) {
+            let (path, query) = (url.path().to_owned(), url.query().map(str::to_owned));
+            url = base.url.clone();
+            url.set_path(&path);
+            url.set_query(query.as_deref());
+        }
+        Some(url).filter(|url| base.is_home_of(url))
     })
+}
+
+/// The links of a header with what is said of each. An address may hold commas.
+fn each_link(mut text: &str) -> Vec<(&str, &str)> {
+    let mut links = Vec::new();
+    while let Some((_, rest)) = text.split_once('<') {
+        let Some((address, rest)) = rest.split_once('>') else { break };
+        let end = rest.find('<').unwrap_or(rest.len());
+        links.push((address, &rest[..end]));
+        text = &rest[end..];
+    }
+    links
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::server::{Reply, Seen, Server, reply, reset};
 use super::*;
+use crate::patience::Patience;
 use crate::registry::document::{self, INDEX, MANIFEST};
 use crate::registry::{Retry, Stop, by_digest, digest};
 use crate::state::folder::StateFolder;
@@ -13,6 +14,7 @@ use crate::syntax::reference;
 
 mod auth;
 mod mirrors;
+mod optional;
 mod writing;
 
 /// Waits that no test notices.
@@ -117,7 +119,7 @@ fn half_an_answer_is_no_answer() {
 fn an_answer_that_does_not_come_is_an_error_with_the_name_in_it() {
     let server = Server::start(|_, _| found(&manifest("a"), MANIFEST).late(Duration::from_secs(60)));
     let mut options = quick();
-    options.answer_timeout = Duration::from_millis(500);
+    options.patience = Patience::new(Duration::from_millis(500), |_| {});
     options.retry.tries = 2;
     let text = OciRegistry::new(options).head(&at(&server, "team/app:1")).unwrap_err().to_string();
     assert!(

@@ -1,43 +1,47 @@
 //! Files on the web, as `ADD` fetches them: what tells one state of a file from another.
 //!
-//! A server's own word counts first (RFC 9110, 8.8: `ETag`, else
-//! `Last-Modified` with the length); a server that says neither makes us read the file.
-//! BuildKit asks for the same before every build. No login is sent anywhere.
+//! A server's own word counts where it is a strong one (RFC 9110, 8.8.1): an `ETag` that is not weak. Else the
+//! file is read and its content counts, since a date of one second and a length prove nothing. No
+//! login is sent anywhere.
 
 use std::io::Write;
 
-use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap, LAST_MODIFIED};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::header::{ETAG, HeaderMap};
+use reqwest::{Method, Response, StatusCode, Url};
 
-use super::base::is_loopback;
+use super::base::{authority, is_loopback};
+use super::body::Body;
 use super::client::Client;
-use super::wire::header;
+use super::wire::{Host, header};
 use crate::model::hash::ContentHash;
 use crate::registry::RegistryError;
 use crate::syntax::reference::Reference;
 
 impl Client {
     pub(super) async fn web(&self, about: &Reference, url: &str) -> Result<Option<String>, RegistryError> {
-        let no = |why: String| RegistryError::refused(about, "asking for a file", why);
-        let url: Url = url.parse().map_err(|error| no(format!("`{url}` is no address: {error}")))?;
-        let host = url.host_str().unwrap_or_default().to_owned();
-        let client = self.wire.client(&host, is_loopback(&host)).map_err(no)?;
-        let options = &self.wire.options;
         for method in [Method::HEAD, Method::GET] {
-            let build = || client.request(method.clone(), url.clone());
-            let answer = self.wire.patient(about, options.retry.tries, options.answer_timeout, build).await?;
+            let answer = self.ask_web(about, "asking for a file", method.clone(), url).await?;
             match answer.status() {
-                StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
                 // Some servers answer a HEAD with anything but the truth.
                 status if !status.is_success() && method == Method::HEAD => continue,
-                status if !status.is_success() => return Err(no(format!("the server says {status}"))),
+                StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
+                status if !status.is_success() => {
+                    let why = format!("the server says {status}");
+                    return Err(RegistryError::refused(about, "asking for a file", why));
+                }
                 _ => {}
             }
-            if let Some(validators) = validators(answer.headers()) {
-                return Ok(Some(validators));
+            if let Some(tag) = strong_tag(answer.headers()) {
+                return Ok(Some(tag));
             }
             if method == Method::GET {
-                return self.read_through(about, answer).await.map(Some);
+                let mut hasher = blake3::Hasher::new();
+                self.each_piece(about, answer, |bytes| {
+                    hasher.update(bytes);
+                    Ok(())
+                })
+                .await?;
+                return Ok(Some(format!("content {}", ContentHash(*hasher.finalize().as_bytes()))));
             }
         }
         Ok(None)
@@ -50,53 +54,60 @@ impl Client {
         url: &str,
         into: &mut dyn Write,
     ) -> Result<bool, RegistryError> {
-        let no = |why: String| RegistryError::refused(about, "fetching a file", why);
+        const WHAT: &str = "fetching a file";
+        let answer = self.ask_web(about, WHAT, Method::GET, url).await?;
+        match answer.status() {
+            StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(false),
+            status if !status.is_success() => {
+                return Err(RegistryError::refused(about, WHAT, format!("the server says {status}")));
+            }
+            _ => {}
+        }
+        let kept = |bytes: &[u8]| {
+            into.write_all(bytes)
+                .map_err(|error| RegistryError::refused(about, WHAT, format!("it cannot be kept: {error}")))
+        };
+        self.each_piece(about, answer, kept).await?;
+        Ok(true)
+    }
+
+    async fn ask_web(
+        &self,
+        about: &Reference,
+        what: &str,
+        method: Method,
+        url: &str,
+    ) -> Result<Response, RegistryError> {
+        let no = |why: String| RegistryError::refused(about, what, why);
         let url: Url = url.parse().map_err(|error| no(format!("`{url}` is no address: {error}")))?;
         let host = url.host_str().unwrap_or_default().to_owned();
         let client = self.wire.client(&host, is_loopback(&host)).map_err(no)?;
         let options = &self.wire.options;
-        let build = || client.get(url.clone());
-        let mut answer = self.wire.patient(about, options.retry.tries, options.answer_timeout, build).await?;
-        match answer.status() {
-            StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(false),
-            status if !status.is_success() => return Err(no(format!("the server says {status}"))),
-            _ => {}
-        }
-        loop {
-            let piece = tokio::time::timeout(options.answer_timeout, answer.chunk()).await;
-            let piece = piece.map_err(|_| RegistryError::unreachable(about, "the file stops coming"))?;
-            match piece.map_err(|error| RegistryError::unreachable(about, error.without_url().to_string()))? {
-                Some(bytes) => {
-                    into.write_all(&bytes).map_err(|error| no(format!("it cannot be kept: {error}")))?
-                }
-                None => return Ok(true),
-            }
-        }
+        let name = authority(&url).unwrap_or_default();
+        let host = Host { name: &name, tries: options.retry.tries, patience: options.patience.limit() };
+        self.wire.patient(about, host, || client.request(method.clone(), url.clone())).await
     }
 
-    async fn read_through(
+    async fn each_piece(
         &self,
         about: &Reference,
-        mut answer: reqwest::Response,
-    ) -> Result<String, RegistryError> {
-        let mut hasher = blake3::Hasher::new();
-        let patience = self.wire.options.answer_timeout;
-        loop {
-            let piece = tokio::time::timeout(patience, answer.chunk()).await;
-            let piece = piece.map_err(|_| RegistryError::unreachable(about, "the file stops coming"))?;
-            match piece.map_err(|error| RegistryError::unreachable(about, error.without_url().to_string()))? {
-                Some(bytes) => drop(hasher.update(&bytes)),
-                None => return Ok(format!("content {}", ContentHash(*hasher.finalize().as_bytes()))),
-            }
+        answer: Response,
+        mut take: impl FnMut(&[u8]) -> Result<(), RegistryError>,
+    ) -> Result<(), RegistryError> {
+        let broken = |why: String| RegistryError::unreachable(about, why);
+        let host = authority(answer.url()).unwrap_or_default();
+        let mut body =
+            Body::of(answer, &host, &self.wire.options.patience).map_err(|fault| broken(fault.why))?;
+        while let Some(piece) = body.next().await.map_err(|fault| broken(fault.why))? {
+            take(&piece)?;
         }
+        Ok(())
     }
 }
 
-fn validators(headers: &HeaderMap) -> Option<String> {
-    if let Some(tag) = header(headers, ETAG.as_str()) {
-        return Some(format!("etag {tag}"));
-    }
-    let modified = header(headers, LAST_MODIFIED.as_str())?;
-    let length = header(headers, CONTENT_LENGTH.as_str()).unwrap_or("unknown");
-    Some(format!("modified {modified}, {length} bytes"))
+/// An `ETag` that tells every byte; a weak one (`W/"…"`) tells what a person would call the same.
+fn strong_tag(headers: &HeaderMap) -> Option<String> {
+    let tag = header(headers, ETAG.as_str())?.trim();
+    let is_strong = tag.len() > 2 && tag.starts_with('"') && tag.ends_with('"');
+    is_strong.then(|| format!("etag {tag}"))
 }

@@ -13,11 +13,12 @@ use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use tokio::sync::OnceCell;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_rustls::rustls::RootCertStore;
 
 use super::authorizations::Auth;
 use super::base::{Base, is_loopback};
+use super::body::Body;
 use super::fault::Fault;
 use super::tls::{self, Redirects, Way};
 use super::{retry, words};
@@ -42,6 +43,17 @@ pub(super) struct Ask<'a> {
     /// `repository:app:pull`, what a token must allow.
     pub scopes: Vec<String>,
     /// How often it is asked when there is no answer.
+    pub tries: u32,
+    /// How long an answer may take to begin.
+    pub patience: Duration,
+}
+
+/// Whom a question goes to, and how it is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Host<'a> {
+    /// `r.example:5000`
+    pub name: &'a str,
+    /// How often it is asked when there is no answer worth reading.
     pub tries: u32,
     /// How long an answer may take to begin.
     pub patience: Duration,
@@ -105,7 +117,7 @@ impl Wire {
             body: Bytes::new(),
             scopes: vec![format!("repository:{}:pull", about.repository)],
             tries: self.options.retry.tries.max(1),
-            patience: self.options.answer_timeout,
+            patience: self.options.patience.limit(),
         }
     }
 
@@ -162,12 +174,17 @@ impl Wire {
             return Ok(secure);
         }
         let client = self.client(&secure.host, true).map_err(wrong)?;
-        let Err(fault) = send(client.get(secure.ping_url()), self.options.answer_timeout).await else {
-            return Ok(secure);
-        };
+        let waiting = self.options.patience.begin(&secure.host).map_err(wrong)?;
+        let sent = waiting.on(client.get(secure.ping_url()).send()).await.map_err(wrong)?;
+        drop(waiting);
+        let Err(fault) = sent.map_err(Fault::from) else { return Ok(secure) };
         let plain = base("http")?;
-        let (tries, patience) = (self.options.retry.tries, self.options.answer_timeout);
-        let answer = self.patient(about, tries, patience, || client.get(plain.ping_url())).await?;
+        let asked = Host {
+            name: &plain.host,
+            tries: self.options.retry.tries,
+            patience: self.options.patience.limit(),
+        };
+        let answer = self.patient(about, asked, || client.get(plain.ping_url())).await?;
         // What a server says to plain words where it wants TLS: then our trouble was with its TLS.
         if answer.status() == StatusCode::BAD_REQUEST { Err(wrong(fault.why)) } else { Ok(plain) }
     }
@@ -177,24 +194,31 @@ impl Wire {
     pub(super) async fn patient(
         &self,
         about: &Reference,
-        tries: u32,
-        patience: Duration,
+        host: Host<'_>,
         build: impl Fn() -> RequestBuilder,
     ) -> Result<Response, RegistryError> {
         let limits = &self.options.retry;
+        let unreachable = |why| RegistryError::unreachable(about, why);
+        let waiting = self.options.patience.begin_long(host.name, host.patience).map_err(unreachable)?;
         let mut tried = 0;
         loop {
             tried += 1;
-            let (error, told) = match send(build(), patience).await {
-                Ok(response) if !is_trouble(response.status()) => return Ok(response),
-                Ok(response) => {
-                    let told = retry::retry_after(response.headers());
-                    (self.trouble(about, response, told).await, told)
-                }
-                Err(fault) if !fault.passing => return Err(RegistryError::unreachable(about, fault.why)),
-                Err(fault) => (RegistryError::unreachable(about, fault.why), None),
-            };
-            if tried >= tries || told.is_some_and(|told| told > limits.longest) {
+            // A host that says nothing is not asked again: its time is over for all that ask it.
+            let (error, told) =
+                match waiting.on(build().send()).await.map_err(unreachable)?.map_err(Fault::from) {
+                    Ok(response) if !is_trouble(response.status()) => {
+                        waiting.heard();
+                        return Ok(response);
+                    }
+                    Ok(response) => {
+                        waiting.heard();
+                        let told = retry::retry_after(response.headers());
+                        (self.trouble(about, host.name, response, told).await, told)
+                    }
+                    Err(fault) if !fault.passing => return Err(unreachable(fault.why)),
+                    Err(fault) => (unreachable(fault.why), None),
+                };
+            if tried >= host.tries || told.is_some_and(|told| told > limits.longest) {
                 return Err(error);
             }
             let pause = retry::pause(limits, tried);
@@ -202,7 +226,13 @@ impl Wire {
         }
     }
 
-    async fn trouble(&self, about: &Reference, response: Response, told: Option<Duration>) -> RegistryError {
+    async fn trouble(
+        &self,
+        about: &Reference,
+        host: &str,
+        response: Response,
+        told: Option<Duration>,
+    ) -> RegistryError {
         let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS {
             return RegistryError::Throttled {
@@ -211,40 +241,33 @@ impl Wire {
                 wait: told.map(|told| told.as_secs()),
             };
         }
-        let said = body(response, WORDS, self.options.answer_timeout).await.unwrap_or_default();
+        let said = self.body(host, response, WORDS).await.unwrap_or_default();
         let said = self.auth.scrub(&words::of(status, &said));
         RegistryError::unreachable(about, format!("it is in trouble itself ({said})"))
+    }
+
+    /// The body of an answer; `Err(None)` when it is longer than `limit`.
+    pub(super) async fn body(
+        &self,
+        host: &str,
+        response: Response,
+        limit: usize,
+    ) -> Result<Vec<u8>, Option<Fault>> {
+        let mut body = Body::of(response, host, &self.options.patience)?;
+        let mut bytes = Vec::new();
+        while let Some(piece) = body.next().await? {
+            if bytes.len() + piece.len() > limit {
+                return Err(None);
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
     }
 
     /// The error for an answer that is neither a success nor anything else the question knows.
     pub(super) fn refusal(&self, ask: &Ask<'_>, answer: &Answer) -> RegistryError {
         let said = self.auth.scrub(&words::of(answer.status, &answer.bytes));
         RegistryError::refused(ask.about, ask.what, said)
-    }
-}
-
-/// One try.
-pub(super) async fn send(request: RequestBuilder, patience: Duration) -> Result<Response, Fault> {
-    match timeout(patience, request.send()).await {
-        Ok(answer) => answer.map_err(Fault::from),
-        Err(_) => Err(Fault::late(patience)),
-    }
-}
-
-/// The body of an answer; `Err(None)` when it is longer than `limit`.
-pub(super) async fn body(
-    mut response: Response,
-    limit: usize,
-    patience: Duration,
-) -> Result<Vec<u8>, Option<Fault>> {
-    let mut bytes = Vec::new();
-    loop {
-        let piece = timeout(patience, response.chunk()).await.map_err(|_| Some(Fault::late(patience)))?;
-        match piece.map_err(|error| Some(Fault::from(error)))? {
-            None => return Ok(bytes),
-            Some(piece) if bytes.len() + piece.len() > limit => return Err(None),
-            Some(piece) => bytes.extend_from_slice(&piece),
-        }
     }
 }
 

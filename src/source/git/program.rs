@@ -13,17 +13,20 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{ErrorKind, Read, Seek};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::credentials::{Credential, credentials, renamed};
 use super::keep;
+use crate::patience::{Patience, TICK};
 use crate::state::folder::StateFolder;
-use crate::syntax::git_source::GitUrl;
+use crate::syntax::git_source::{GitUrl, Scheme};
 
-/// A server that says nothing for so long is as good as away.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// A server may say nothing for so long while it packs what it sends.
+const PACKING: Duration = Duration::from_secs(60);
+/// How long git may take to end itself and what it started.
+const ENDING: Duration = Duration::from_secs(2);
 
 /// Why another repository gave nothing. No text of it holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,16 +82,18 @@ pub(super) struct Program<'a> {
     pub url: &'a GitUrl,
     /// The bare repository in which it runs; none for a question that keeps nothing.
     pub folder: Option<&'a StateFolder>,
+    /// How long it is waited for.
+    pub patience: &'a Patience,
 }
 
 impl Program<'_> {
     /// Runs `git WORDS`, with each credential there is until one is let in; gives what it prints.
-    pub fn run(&self, words: &[&str], patience: Option<Duration>) -> Result<String, RemoteError> {
+    pub fn run(&self, words: &[&str]) -> Result<String, RemoteError> {
         let variable = |name: &str| self.variable(name);
         let known = credentials(self.url, &variable);
         let mut refused: Option<RemoteError> = None;
         for credential in known.iter().map(Some).chain([None]) {
-            match self.try_run(words, credential, patience) {
+            match self.try_run(words, credential) {
                 Err(RemoteError::Refused(why)) => {
                     // The first refusal is of what somebody chose for this host.
                     let from = credential.map(|it| format!(" (with what {} holds)", it.from));
@@ -113,12 +118,7 @@ impl Program<'_> {
         self.environment.get(&OsString::from(name))?.to_str().map(str::to_owned)
     }
 
-    fn try_run(
-        &self,
-        words: &[&str],
-        credential: Option<&Credential>,
-        patience: Option<Duration>,
-    ) -> Result<String, RemoteError> {
+    fn try_run(&self, words: &[&str], credential: Option<&Credential>) -> Result<String, RemoteError> {
         let mut command = keep::git(self.folder, self.environment);
         if let Some(credential) = credential {
             let place = self.url.address.split("://").next().unwrap_or_default();
@@ -131,9 +131,12 @@ impl Program<'_> {
         }
         command.args(words).stdout(Stdio::piped());
         if self.leaves_ssh_to_us() {
-            command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=30");
+            command.env(
+                "GIT_SSH_COMMAND",
+                "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=10",
+            );
         }
-        let (ok, out, err) = finish(command, patience)?;
+        let (ok, out, err) = self.finish(command)?;
         if ok {
             return Ok(String::from_utf8_lossy(&out).into_owned());
         }
@@ -154,41 +157,78 @@ impl Program<'_> {
         };
         !set("GIT_SSH_COMMAND") && !set("GIT_SSH") && !configured()
     }
+
+    /// Runs to the end, or until patience does; whether it went well, and what it said.
+    fn finish(&self, mut command: Command) -> Result<(bool, Vec<u8>, Vec<u8>), RemoteError> {
+        let waiting = match (self.url.scheme, self.folder) {
+            (Scheme::Local, _) => None,
+            (_, None) => Some(self.patience.begin(&self.url.authority)),
+            (_, Some(_)) => Some(self.patience.begin_long(&self.url.authority, PACKING)),
+        };
+        let waiting = waiting.transpose().map_err(RemoteError::Unreachable)?;
+        let cannot = |error: std::io::Error| match error.kind() {
+            ErrorKind::NotFound => {
+                RemoteError::Broken("the program `git` is not installed, and imk fetches with it".into())
+            }
+            _ => RemoteError::Broken(format!("git cannot be run: {error}")),
+        };
+        // A file, since a master connection of ssh that stays behind would keep a pipe open.
+        let mut complaints = tempfile::tempfile().map_err(cannot)?;
+        command.stderr(complaints.try_clone().map_err(cannot)?);
+        let mut child = command.spawn().map_err(cannot)?;
+        let (sender, done) = mpsc::channel();
+        let pipe = child.stdout.take();
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            // What could be read is as much as there is to know.
+            let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
+            let _ = sender.send(bytes);
+        });
+        let mut came = (0, 0);
+        let out = loop {
+            match done.recv_timeout(TICK) {
+                Ok(out) => break out,
+                Err(mpsc::RecvTimeoutError::Disconnected) => break Vec::new(),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+            }
+            let Some(waiting) = &waiting else { continue };
+            let comes = (complaints.metadata().map_or(0, |data| data.len()), self.packed());
+            if comes != came {
+                came = comes;
+                waiting.heard();
+            }
+            if let Err(why) = waiting.check() {
+                end(&mut child);
+                return Err(RemoteError::Unreachable(why));
+            }
+        };
+        let status = child.wait().map_err(cannot)?;
+        let mut err = Vec::new();
+        complaints.rewind().and_then(|()| complaints.read_to_end(&mut err)).map_err(cannot)?;
+        Ok((status.success(), out, err))
+    }
+
+    /// Bytes that have arrived so far, of a pack that is on its way.
+    fn packed(&self) -> u64 {
+        let Some(path) = self.folder.and_then(StateFolder::path) else { return 0 };
+        let Ok(files) = fs_err::read_dir(path.join("objects/pack")) else { return 0 };
+        files.flatten().filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum()
+    }
 }
 
-/// Runs to the end, or until patience does; whether it went well, and what it said.
-fn finish(mut command: Command, patience: Option<Duration>) -> Result<(bool, Vec<u8>, Vec<u8>), RemoteError> {
-    let cannot = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound => {
-            RemoteError::Broken("the program `git` is not installed, and imk fetches with it".into())
+/// Ends git, which ends what it started unless it is killed outright.
+fn end(child: &mut Child) {
+    let asked = rustix::process::Pid::from_child(child);
+    let _ = rustix::process::kill_process(asked, rustix::process::Signal::TERM);
+    let until = Instant::now() + ENDING;
+    while Instant::now() < until {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
         }
-        _ => RemoteError::Broken(format!("git cannot be run: {error}")),
-    };
-    // A file, since a master connection of ssh that stays behind would keep a pipe open.
-    let mut complaints = tempfile::tempfile().map_err(cannot)?;
-    command.stderr(complaints.try_clone().map_err(cannot)?);
-    let mut child = command.spawn().map_err(cannot)?;
-    let (sender, done) = mpsc::channel();
-    let pipe = child.stdout.take();
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        // What could be read is as much as there is to know.
-        let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
-        let _ = sender.send(bytes);
-    });
-    let out = match patience {
-        Some(patience) => done.recv_timeout(patience).ok(),
-        None => done.recv().ok(),
-    };
-    let Some(out) = out else {
-        let _ = child.kill();
-        let _ = child.wait();
-        return Err(RemoteError::Unreachable("no answer in a minute".into()));
-    };
-    let status = child.wait().map_err(cannot)?;
-    let mut err = Vec::new();
-    complaints.rewind().and_then(|()| complaints.read_to_end(&mut err)).map_err(cannot)?;
-    Ok((status.success(), out, err))
+        std::thread::sleep(TICK);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// The meaning of git's complaint, by words it has used for many years.

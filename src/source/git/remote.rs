@@ -16,9 +16,10 @@ use parking_lot::Mutex;
 
 use super::heads::{Answer, Heads};
 use super::keep;
-use super::program::{PATIENCE, Program};
+use super::program::Program;
 use super::{GitStore, GitTree};
 use crate::model::hash::ContentHash;
+use crate::patience::Patience;
 use crate::state::folder::StateFolder;
 use crate::syntax::git_source::{GitUrl, Scheme, Wanted};
 
@@ -54,6 +55,7 @@ pub struct Remotes {
     heads: Mutex<Heads>,
     stores: Mutex<BTreeMap<PathBuf, Arc<GitStore>>>,
     fetching: Option<Fetching>,
+    patience: Patience,
 }
 
 /// Is told the address, as shown, of a repository before it is fetched from: that may take its time.
@@ -70,12 +72,18 @@ impl Remotes {
             environment,
             stores: Mutex::default(),
             fetching: None,
+            patience: Patience::default(),
         }
     }
 
     /// Has somebody told of every fetch.
     pub fn on_fetch(&mut self, fetching: Fetching) {
         self.fetching = Some(fetching);
+    }
+
+    /// Waits for their servers as a run waits for everybody.
+    pub fn wait_by(&mut self, patience: &Patience) {
+        self.patience = patience.clone();
     }
 
     /// Where what is wanted of a repository stands. It is asked once for all of it, if at all.
@@ -179,7 +187,7 @@ impl Remotes {
     pub fn reach(&self, url: &GitUrl) -> Result<(), RemoteError> {
         let address = self.address(url);
         let words = ["ls-remote", "--quiet", "--", address.as_str(), "HEAD"];
-        self.program(url, None).run(&words, Some(PATIENCE)).map(drop)
+        self.program(url, None).run(&words).map(drop)
     }
 
     /// Where the commits of a folder of ours are.
@@ -211,7 +219,7 @@ impl Remotes {
         let mut words = vec!["ls-remote", "--", address.as_str()];
         words.extend(names.iter().map(String::as_str));
         words.extend(peeled.iter().map(String::as_str));
-        let said = self.program(url, None).run(&words, Some(PATIENCE))?;
+        let said = self.program(url, None).run(&words)?;
         let pairs = said.lines().filter_map(|line| line.split_once('\t'));
         Ok(pairs.map(|(id, name)| (name.to_owned(), id.to_owned())).collect())
     }
@@ -234,8 +242,8 @@ impl Remotes {
         let address = self.address(url);
         let program = self.program(url, Some(folder));
         let only = format!("+{commit}:refs/imk/{commit}");
-        let shallow = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--depth=1", "--"];
-        let mut last = match program.run(&[&shallow[..], &[&address, &only]].concat(), None) {
+        let shallow = ["fetch", "--progress", "--no-tags", "--no-recurse-submodules", "--depth=1", "--"];
+        let mut last = match program.run(&[&shallow[..], &[&address, &only]].concat()) {
             Ok(_) => return Ok(()),
             // Away or closed for one way is away or closed for every other.
             Err(error @ (RemoteError::Unreachable(_) | RemoteError::Refused(_))) => return Err(error),
@@ -244,14 +252,14 @@ impl Remotes {
         // An old server gives the heads of branches only, and a dumb one only everything.
         for name in wanted.names() {
             let head = format!("+{name}:refs/imk/{commit}");
-            let got = program.run(&[&shallow[..], &[&address, &head]].concat(), None);
+            let got = program.run(&[&shallow[..], &[&address, &head]].concat());
             if got.is_ok() && has(folder, commit) {
                 return Ok(());
             }
         }
-        let all = ["fetch", "--quiet", "--no-recurse-submodules", "--", &address];
+        let all = ["fetch", "--progress", "--no-recurse-submodules", "--", &address];
         let everything = ["+refs/heads/*:refs/imk/heads/*", "+refs/tags/*:refs/imk/tags/*"];
-        match program.run(&[&all[..], &everything[..]].concat(), None) {
+        match program.run(&[&all[..], &everything[..]].concat()) {
             Ok(_) if has(folder, commit) => return Ok(()),
             Ok(_) => {}
             Err(error) => last = error,
@@ -265,7 +273,7 @@ impl Remotes {
     }
 
     fn program<'a>(&'a self, url: &'a GitUrl, folder: Option<&'a StateFolder>) -> Program<'a> {
-        Program { environment: &self.environment, url, folder }
+        Program { environment: &self.environment, url, folder, patience: &self.patience }
     }
 
     fn address(&self, url: &GitUrl) -> String {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::super::authorizations::{Authorization, MARGIN};
 use super::super::base::{Base, authority, is_lenient, is_private};
 use super::super::tls::Redirects;
-use super::super::wire::{Ask, Wire, body};
+use super::super::wire::{Ask, Host, Wire};
 use super::super::words;
 use crate::credentials::{Found, Login, Secret};
 use crate::registry::RegistryError;
@@ -97,12 +97,13 @@ impl Wire {
                 None => request,
             }
         };
-        let response = self.patient(ask.about, ask.tries, self.options.answer_timeout, build).await?;
+        let asked = Host { name: &host, tries: ask.tries, patience: self.options.patience.limit() };
+        let response = self.patient(ask.about, asked, build).await?;
         let status = response.status();
         if in_a_form && status.is_redirection() {
             return Ok(Err("its server of tokens sends the login on, and it is not taken there".into()));
         }
-        let bytes = body(response, TOKEN, self.options.answer_timeout).await;
+        let bytes = self.body(&host, response, TOKEN).await;
         let bytes =
             bytes.map_err(|fault| wrong(fault.map_or("its token is too long".into(), |fault| fault.why)))?;
         if status != StatusCode::OK {
