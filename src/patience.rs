@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Who is waited for so long is told.
+/// A wait of this length is told.
 const TOLD_AFTER: Duration = Duration::from_secs(1);
 /// Unless a caller chooses another: as long as a registry may fetch from one behind it.
 const LIMIT: Duration = Duration::from_secs(20);

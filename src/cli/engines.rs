@@ -25,7 +25,7 @@ struct Typed {
     jobs: Option<usize>,
 }
 
-/// What engines are found by, and how they are waited for.
+/// The surroundings of a run: variables that name engines, and the patience with which they are waited for.
 #[derive(Clone, Copy)]
 pub struct Around<'a> {
     /// The variables that choose an engine.

@@ -139,7 +139,7 @@ impl Document {
             .collect()
     }
 
-    /// What a document is that does not say it: both have other fields.
+    /// The type of a document that does not say it, by the fields it has.
     pub fn kind(&self) -> Option<&'static str> {
         match (self.manifests.is_empty(), self.config.is_none()) {
             (false, _) => Some(INDEX),
@@ -172,7 +172,7 @@ pub fn fits(made: &Platform, platform: &str) -> bool {
     runs(platform).contains(&normal(&made.to_string()))
 }
 
-/// What a machine of a platform runs, the best first, after containerd's `platforms.Only`.
+/// Platforms that a machine of this one runs, the best first, after containerd's `platforms.Only`.
 fn runs(platform: &str) -> Vec<String> {
     let best = normal(platform);
     let mut parts = best.split('/');

@@ -12,7 +12,6 @@ use reqwest::Response;
 use reqwest::header::CONTENT_ENCODING;
 
 use super::fault::Fault;
-use super::wire::header;
 use crate::patience::Patience;
 
 /// So much is unpacked at once: a thousand times as much is held in memory at most.
@@ -35,7 +34,8 @@ struct Unpacking {
 impl Body {
     /// The body of an answer of `host`, which is waited for by `patience`.
     pub(super) fn of(response: Response, host: &str, patience: &Patience) -> Result<Self, Fault> {
-        let encoding = header(response.headers(), CONTENT_ENCODING.as_str()).unwrap_or_default().trim();
+        let encoding = response.headers().get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+        let encoding = encoding.unwrap_or_default().trim();
         let unpacking = match encoding.to_lowercase().as_str() {
             "" | "identity" => None,
             "gzip" | "x-gzip" => {
@@ -48,7 +48,9 @@ impl Body {
 
     /// More of it; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
-        let Some(Unpacking { .. }) = &self.unpacking else { return self.piece().await };
+        if self.unpacking.is_none() {
+            return self.piece().await;
+        }
         loop {
             let Some(unpacking) = &mut self.unpacking else { return Ok(None) };
             if unpacking.packed.is_empty() {
@@ -71,7 +73,7 @@ impl Body {
         }
     }
 
-    /// What the decoder held back; an archive that is cut off is none.
+    /// Bytes that the decoder held back; an archive that is cut off is none.
     fn last(&mut self) -> Result<Option<Bytes>, Fault> {
         let Some(mut unpacking) = self.unpacking.take() else { return Ok(None) };
         unpacking.decoder.try_finish().map_err(broken)?;

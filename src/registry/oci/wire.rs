@@ -48,7 +48,7 @@ pub(super) struct Ask<'a> {
     pub patience: Duration,
 }
 
-/// Whom a question goes to, and how it is waited for.
+/// The host that a question goes to, and how it is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Host<'a> {
     /// `r.example:5000`

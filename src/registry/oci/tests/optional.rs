@@ -1,4 +1,4 @@
-//! What the specifications of images and of their distribution leave open, and what proxies do on the way.
+//! Answers that the specifications of images and of their distribution allow, and those that proxies change.
 
 use std::io::Write as _;
 
