@@ -1,98 +1,213 @@
-//! Where an error meets its hint, its excerpt and its exit code.
+//! Why a command ended, as a value: how it exits, and what is wrong, where, because of what, and what to do next.
+//!
+//! An error of a room below meets its hint and its exit status here. Knows neither colours nor the width of a
+//! screen: `draw` makes lines of it, once, when nothing more can be added.
 
-use std::fmt::Write as _;
+pub mod draw;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use std::error::Error;
+use std::fmt::Display;
+use std::io;
 
-use crate::cli::out::Drawn;
-use crate::cli::{ci, quote};
 use crate::engine::EngineError;
+use crate::model::error_chain::causes;
 use crate::query::problem::Problem;
 use crate::session::open::{OpenError, Session};
 use crate::session::project::ProjectError;
 use crate::session::select::Unknown;
 use crate::session::sync::SyncError;
 use crate::source::tree::ReadError;
-use crate::syntax::git_source::masked;
+use crate::syntax::error::Span;
 
-/// Something ended the command. What there was to say has a text; the code is
-/// what the process exits with.
-#[derive(Debug)]
+/// Something ended the command.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Whole lines for standard error; may be empty when all was said already.
-    pub text: Drawn,
-    /// 1 only for "not up to date", 2 for any error, 130 when interrupted.
-    pub code: u8,
+    /// How the process exits.
+    pub exit: Exit,
+    /// Errors to show, in this order; none when all was said already.
+    pub findings: Vec<Finding>,
+}
+
+/// How the process exits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// As it was wanted.
+    Done,
+    /// Something is not up to date, and that was the question.
+    NotUpToDate,
+    /// Any error.
+    Error,
+    /// Somebody stopped it.
+    Interrupted,
+}
+
+impl Exit {
+    /// The status that the shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::NotUpToDate => 1,
+            Self::Error => 2,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Its kind.
+    pub kind: Kind,
+    /// The attempt and its object.
+    pub message: String,
+    /// Why it failed, and why that, as far as the message does not say it.
+    pub causes: Vec<String>,
+    /// The file that it is about.
+    pub place: Option<Place>,
+    /// The next step for the reader.
+    pub hint: Option<String>,
+}
+
+/// The side that has to mend a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Something that was written into a file of the repository.
+    Mistake,
+    /// Something of the world, or of the command line.
+    Trouble,
+}
+
+/// A file, and what of it a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Below the repository's root.
+    pub path: String,
+    /// The file's text and the span that is meant; `None` for a whole file, or one that cannot be read.
+    pub excerpt: Option<(String, Span)>,
+}
+
+impl Finding {
+    /// Something that is wrong in itself.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Trouble, message: message.into(), causes: Vec::new(), place: None, hint: None }
+    }
+
+    /// An error with its causes.
+    pub fn of(error: &(dyn Error + 'static)) -> Self {
+        Self { causes: causes(error), ..Self::new(error.to_string()) }
+    }
+
+    /// Adds what to do next.
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The message with its causes, in one line.
+    pub fn sentence(&self) -> String {
+        std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect::<Vec<_>>().join(": ")
+    }
 }
 
 impl Failure {
     /// An error.
-    pub fn error(message: impl AsRef<str>) -> Self {
-        Self { text: titled(message.as_ref(), None), code: 2 }
+    pub fn error(message: impl Into<String>) -> Self {
+        Self::from(Finding::new(message))
     }
 
     /// An error with what to do next.
-    pub fn with_hint(message: impl AsRef<str>, hint: impl AsRef<str>) -> Self {
-        Self { text: titled(message.as_ref(), Some(hint.as_ref())), code: 2 }
+    pub fn with_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::from(Finding::new(message).hint(hint))
     }
 
     /// Nothing more to say.
-    pub fn silent(code: u8) -> Self {
-        Self { text: Drawn::default(), code }
+    pub fn silent(exit: Exit) -> Self {
+        Self { exit, findings: Vec::new() }
     }
 
-    /// Mistakes in files, all together, each with its line quoted.
+    /// Mistakes in files, all together, each with the text of its file.
     pub fn problems<'a>(
         problems: impl IntoIterator<Item = &'a Problem>,
         text_of: impl Fn(&str) -> Option<String>,
     ) -> Self {
-        let mut text = String::new();
         let mut told: Vec<&Problem> = Vec::new();
         for problem in problems {
             // One Dockerfile serves several images: its mistakes are told once.
             if !told.contains(&problem) {
                 told.push(problem);
-                text.push_str(&excerpt(problem, &text_of));
             }
         }
-        if told.len() > 1 {
-            let _ = writeln!(text, "{} mistakes; nothing was built", told.len());
+        Self {
+            exit: Exit::Error,
+            findings: told.into_iter().map(|problem| mistake(problem, &text_of)).collect(),
         }
-        Self { text: Drawn::quoted_already(text), code: 2 }
     }
 
-    /// This one's text and below it another's; this one's code.
-    pub fn and(mut self, below: &Self) -> Self {
-        self.text.push(&below.text);
+    /// Fails with these, or not at all when there is none.
+    ///
+    /// # Errors
+    /// All of them.
+    pub fn unless_none(findings: Vec<Finding>) -> Result<(), Self> {
+        if findings.is_empty() { Ok(()) } else { Err(Self { exit: Exit::Error, findings }) }
+    }
+
+    /// This one and below it another; it exits as this one.
+    pub fn and(mut self, below: Self) -> Self {
+        self.findings.extend(below.findings);
         self
+    }
+
+    /// The first finding in one line; nothing when all was said already.
+    pub fn title(&self) -> String {
+        self.findings.first().map(Finding::sentence).unwrap_or_default()
     }
 
     /// No engine, or one that refuses.
     pub fn engine(error: &EngineError) -> Self {
         match error {
-            EngineError::Interrupted => Self::silent(130),
-            EngineError::Unreachable { .. } => Self::with_hint(
-                error.to_string(),
+            EngineError::Interrupted => Self::silent(Exit::Interrupted),
+            EngineError::Unreachable { .. } => Self::from(Finding::of(error).hint(
                 "`sudo systemctl start docker` starts one, `--engine embedded` builds without; `imk plan` needs none",
-            ),
-            other => Self::error(other.to_string()),
+            )),
+            other => Self::from(Finding::of(other)),
         }
+    }
+}
+
+impl From<Finding> for Failure {
+    fn from(finding: Finding) -> Self {
+        Self { exit: Exit::Error, findings: vec![finding] }
     }
 }
 
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
-        Self::error(error.to_string())
+        Self::from(Finding::of(&error))
     }
 }
 
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::error(error.to_string())
+/// An error of the system that says itself what was attempted, and on what.
+pub fn said(error: io::Error) -> Failure {
+    Failure::from(Finding::of(&error))
+}
+
+/// A failure to do `what`, for an error of the system that does not say itself what was attempted.
+pub fn cannot(what: impl Display) -> impl FnOnce(io::Error) -> Failure {
+    let message = format!("cannot {what}");
+    |error| Failure::from(Finding { causes: vec![error.to_string()], ..Finding::new(message) })
+}
+
+fn mistake(problem: &Problem, text_of: &impl Fn(&str) -> Option<String>) -> Finding {
+    let excerpt = problem.span.and_then(|span| Some((text_of(&problem.path)?, span)));
+    Finding {
+        kind: Kind::Mistake,
+        message: problem.message.clone(),
+        causes: Vec::new(),
+        place: (!problem.path.is_empty()).then(|| Place { path: problem.path.clone(), excerpt }),
+        hint: problem.hint.clone(),
     }
 }
 
-/// A project that could not be opened, drawn with the texts that `text_of` finds.
+/// A project that could not be opened, with the texts that `text_of` finds.
 pub fn open_error(error: OpenError, text_of: impl Fn(&str) -> Option<String>) -> Failure {
     match error {
         OpenError::Project(ProjectError::Unreadable(error)) => error.into(),
@@ -101,11 +216,13 @@ pub fn open_error(error: OpenError, text_of: impl Fn(&str) -> Option<String>) ->
             format!("there is neither an Imagefile.ron nor a Dockerfile in `{}` or above", root.display()),
             "write a Dockerfile, or name the place with -C DIR or -f FILE",
         ),
-        OpenError::State { why, .. } if why.kind() == std::io::ErrorKind::Interrupted => Failure::silent(130),
+        OpenError::State { why, .. } if why.kind() == io::ErrorKind::Interrupted => {
+            Failure::silent(Exit::Interrupted)
+        }
         OpenError::State { path, why } => {
             let hint = match why.kind() {
-                std::io::ErrorKind::StorageFull => "free some room on the disk",
-                std::io::ErrorKind::PermissionDenied => "imk keeps its state there and must be able to write",
+                io::ErrorKind::StorageFull => "free some room on the disk",
+                io::ErrorKind::PermissionDenied => "imk keeps its state there and must be able to write",
                 _ => "imk keeps its state there; removing the folder costs time and nothing else",
             };
             Failure::with_hint(format!("imk's state in `{}`: {why}", path.display()), hint)
@@ -124,8 +241,7 @@ pub fn sync_error(error: SyncError, session: &Session, verbs: &[String]) -> Fail
 }
 
 fn unknown_words(unknown: &[Unknown], verbs: &[String]) -> Failure {
-    let mut text = Drawn::default();
-    for Unknown { word, hint } in unknown {
+    let finding = |Unknown { word, hint }: &Unknown| {
         let verb = crate::syntax::suggest::did_you_mean(word, verbs.iter().map(String::as_str));
         let verb = if verbs.contains(word) {
             Some(format!("`{word}` is a verb, and a verb comes first: `imk {word} …`"))
@@ -133,56 +249,7 @@ fn unknown_words(unknown: &[Unknown], verbs: &[String]) -> Failure {
             verb
         };
         let hint = hint.clone().or(verb).unwrap_or_else(|| "`imk list` shows all of them".into());
-        text.push(&titled(&format!("there is no image `{word}`"), Some(&hint)));
-    }
-    Failure { text, code: 2 }
-}
-
-fn titled(message: &str, hint: Option<&str>) -> Drawn {
-    let (message, hint) = (quote::line(message), hint.map(quote::line));
-    let mut group = Group::with_title(Level::ERROR.primary_title(message));
-    if let Some(hint) = &hint {
-        group = group.element(Level::HELP.message(hint));
-    }
-    // A list of one group draws the hint below the title, as compilers do.
-    Drawn::quoted_already(format!("{}\n", Renderer::styled().render(&[group])))
-}
-
-fn excerpt(problem: &Problem, text_of: &impl Fn(&str) -> Option<String>) -> String {
-    // A password in an address must not reach a log by way of an excerpt.
-    let text = problem.span.and_then(|span| Some((span, masked(&text_of(&problem.path)?))));
-    let (message, path) = (quote::line(&problem.message), quote::line(&problem.path));
-    let hint = problem.hint.as_deref().map(quote::line);
-    let mut group = Group::with_title(Level::ERROR.primary_title(message.as_str()));
-    let shown = text.as_ref().map(|(span, text)| {
-        let start = floor(text, span.start);
-        quote::excerpt(text, start..floor(text, span.end.max(span.start)).max(start))
-    });
-    if let Some((text, span)) = &shown {
-        let (start, end) = (span.start, span.end);
-        // A span over several lines is drawn by its first.
-        let end = text[start..end].find('\n').map_or(end, |line| start + line);
-        let snippet = Snippet::source(text.as_str())
-            .path(path.as_str())
-            .annotation(AnnotationKind::Primary.span(start..end));
-        group = group.element(snippet);
-    } else if !problem.path.is_empty() {
-        group = group.element(annotate_snippets::Origin::path(path.as_str()));
-    }
-    if let Some(hint) = &hint {
-        group = group.element(Level::HELP.message(hint.as_str()));
-    }
-    let place = text.as_ref().map(|(span, text)| span.line_and_column(text));
-    let place = place.map(|(line, column)| (line, Some(column)));
-    let annotation = ci::annotation(&problem.path, place, &problem.message);
-    format!("{}\n{}", Renderer::styled().render(&[group]), annotation.as_str())
-}
-
-/// The nearest character boundary at or before a byte.
-fn floor(text: &str, at: usize) -> usize {
-    let mut at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
+        Finding::new(format!("there is no image `{word}`")).hint(hint)
+    };
+    Failure { exit: Exit::Error, findings: unknown.iter().map(finding).collect() }
 }

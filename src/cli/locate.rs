@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::cli::args::Global;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, cannot};
 use crate::cli::{ci, out};
 use crate::source::git::GitStore;
 use crate::source::locate::{LocateError, Located, Trust, locate, passed_over};
@@ -90,6 +90,13 @@ pub fn place(global: &Global, path: &Path) -> PathBuf {
     start.join(path)
 }
 
+/// A path from the root of the machine, without links.
+pub fn whole(path: &Path) -> Result<PathBuf, Failure> {
+    // No path at all is the folder one is in.
+    let path = if path == Path::new("") { Path::new(".") } else { path };
+    path.canonicalize().map_err(cannot(format_args!("find `{}`", path.display())))
+}
+
 /// A file of a tree; nothing when it is not there or no text.
 pub fn text(tree: &dyn SourceTree, path: &str) -> Option<String> {
     String::from_utf8(tree.read(path).ok()??).ok()
@@ -97,8 +104,8 @@ pub fn text(tree: &dyn SourceTree, path: &str) -> Option<String> {
 
 /// A path that was typed, below the repository's root.
 pub fn path(global: &Global, located: &Located, typed: &str) -> Result<String, Failure> {
-    let start = global.directory.as_deref().unwrap_or(Path::new(".")).canonicalize()?;
-    let root = located.root.canonicalize()?;
+    let start = whole(&place(global, Path::new("")))?;
+    let root = whole(&located.root)?;
     let mut whole = PathBuf::new();
     for part in start.join(typed).components() {
         match part {

@@ -54,8 +54,8 @@ pub fn main() -> u8 {
     out::status(match done {
         Ok(()) => 0,
         Err(failure) => {
-            out::drawn(&failure.text);
-            failure.code
+            failure::draw::show(&failure);
+            failure.exit.code()
         }
     })
 }

@@ -76,24 +76,9 @@ impl Drawn {
         Self(text)
     }
 
-    /// Whether there is nothing to say.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// More lines below.
-    pub fn push(&mut self, more: &Self) {
-        self.0 += &more.0;
-    }
-
     /// The text as it is written to a terminal.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// Without colours.
-    pub fn plain(&self) -> String {
-        anstream::adapter::strip_str(&self.0).to_string()
     }
 }
 

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 
 use crate::build::run::{Ending, Event, Summary};
 use crate::cli::ci::{Ci, Row};
+use crate::cli::failure::Failure;
 use crate::cli::out::{self, Line, live};
 use crate::cli::words::quantity;
 use crate::cli::{args, quote, words};
@@ -30,6 +31,11 @@ use crate::syntax::git_source::masked;
 
 /// How much of a failed build's log is shown again at the end.
 const TAIL: usize = 20;
+
+/// Tells programs what ended a run, an object a finding.
+pub fn failure(failure: &Failure) {
+    json::failure(failure).iter().for_each(|line| out::event(line));
+}
 
 /// The display of one run.
 pub struct Progress {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::build::publish::Publication;
 use crate::build::run::{Ending, Summary};
 use crate::cli::args::Global;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, said};
 use crate::cli::locate;
 use crate::session::sync::Synced;
 use crate::source::outside;
@@ -36,7 +36,7 @@ pub fn prepare(global: &Global, args: &RecordArgs, synced: &Synced) -> Result<()
             "name one target; --metadata-file holds any number",
         ));
     }
-    outside::remove(&locate::place(global, path))?;
+    outside::remove(&locate::place(global, path)).map_err(said)?;
     Ok(())
 }
 
@@ -44,7 +44,7 @@ pub fn prepare(global: &Global, args: &RecordArgs, synced: &Synced) -> Result<()
 pub fn write(global: &Global, args: &RecordArgs, synced: &Synced, summary: &Summary) -> Result<(), Failure> {
     if let Some(path) = &args.metadata_file {
         let text = format!("{:#}\n", metadata(summary));
-        outside::write(&locate::place(global, path), text.as_bytes())?;
+        outside::write(&locate::place(global, path), text.as_bytes()).map_err(said)?;
     }
     let result = synced.targets.first().and_then(|target| summary.results.get(target));
     if let (Some(path), Some(built)) = (&args.iidfile, result) {
@@ -55,7 +55,7 @@ pub fn write(global: &Global, args: &RecordArgs, synced: &Synced, summary: &Summ
 
 /// As docker writes it: the id and nothing else, not even a line's end.
 fn write_id(path: &Path, id: &str) -> Result<(), Failure> {
-    Ok(outside::write(path, id.as_bytes())?)
+    outside::write(path, id.as_bytes()).map_err(said)
 }
 
 /// The layout of `docker buildx bake --metadata-file`: an object for each image.

@@ -6,16 +6,22 @@ use std::error::Error;
 
 /// An error and what caused it, each said once: `what failed: why: why that`.
 pub fn error_chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
+    std::iter::once(error.to_string()).chain(causes(error)).collect::<Vec<_>>().join(": ")
+}
+
+/// The causes of an error, but for those that what comes before them says already.
+pub fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
+    let (mut said, mut causes) = (error.to_string(), Vec::new());
     let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
+        if !said.contains(&more) {
+            said = format!("{said}: {more}");
+            causes.push(more);
         }
         cause = error.source();
     }
-    text
+    causes
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A mistake in a text somebody wrote, with its place.
 //!
 //! Plain comparable values, since queries return them and salsa keeps them.
-//! Knows nothing of screens: `cli/failure.rs` draws the excerpt.
+//! Knows nothing of screens: `cli/failure/draw.rs` draws the excerpt.
 
 use serde::{Deserialize, Serialize};
 

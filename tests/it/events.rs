@@ -120,3 +120,23 @@ fn a_plan_is_json_where_a_build_would_be() {
     let plan: Value = serde_json::from_str(&sandbox.imk("-n --json").code(0).stdout).unwrap();
     assert_eq!(plan["images"][0]["name"], "web");
 }
+
+#[test]
+fn a_mistake_is_an_event_with_its_place_and_no_line_for_people() {
+    let sandbox = Sandbox::empty().without_engine();
+    sandbox.edit("web/Dockerfile", "FROM scratch\nCOPY sytle.css /\n").edit("web/style.css", "x\n");
+    let run = sandbox.imk("--progress json").code(2);
+    assert_eq!(run.stdout, "");
+    let all = events(&run.stderr);
+    let errors = of(&all, "error");
+    assert_eq!(errors[0]["message"], "there is no `sytle.css` in the context of image `web`");
+    let place = (&errors[0]["path"], errors[0]["line"].as_u64(), errors[0]["column"].as_u64());
+    assert_eq!(place, (&"web/Dockerfile".into(), Some(2), Some(6)));
+    assert!(errors[0]["hint"].is_string(), "{errors:?}");
+
+    // So is what no file is to blame for.
+    let unknown = events(&sandbox.imk("wbe --json").code(2).stderr);
+    let [only] = of(&unknown, "error")[..] else { panic!("{unknown:?}") };
+    assert_eq!(only["message"], "there is no image `wbe`");
+    assert_eq!((&only["path"], &only["hint"]), (&Value::Null, &"did you mean `web`?".into()));
+}

@@ -3,46 +3,116 @@
 //! The names of events and fields are for programs and stay as they are; new
 //! ones may come. Reasons are the codes and values of `imk plan --json`.
 
-use serde_json::{Value, json};
+use std::time::Duration;
+
+use serde::Serialize;
 
 use crate::build::publish::Publication;
 use crate::build::run::{Ending, Summary};
+use crate::cli::failure::{Failure, Finding};
 use crate::cli::progress::words;
 use crate::engine::{BuildEvent, EngineError, ImageId};
 use crate::model::reason::Reason;
 use crate::query::effect::BuildError;
+use crate::query::problem::Problem;
 
-/// One line: the event's name, when it was written, its fields.
-pub fn line(event: &str, fields: Value) -> String {
-    let now = jiff::Timestamp::now();
-    let mut line = json!({"event": event, "time": format!("{now:.3}")});
-    if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), fields) {
-        line.extend(fields);
-    }
-    line.to_string()
+/// One object: the event's name, when it was written, its fields.
+#[derive(Serialize)]
+struct Line<'a> {
+    event: &'static str,
+    time: String,
+    #[serde(flatten)]
+    fields: Fields<'a>,
+}
+
+/// The fields of each kind of event.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Fields<'a> {
+    Started { image: &'a str, reasons: &'a [Reason] },
+    Step { image: &'a str, id: &'a str, name: &'a str, number: Option<u32>, total: Option<u32> },
+    StepDone { image: &'a str, id: &'a str, cached: bool, error: Option<&'a str>, took_ms: Option<u64> },
+    Note { image: &'a str, text: &'a str },
+    Sent { image: &'a str, files: u64, bytes: u64 },
+    Log { image: &'a str, id: &'a str, text: &'a str },
+    Result { image: &'a str, id: Option<&'a ImageId> },
+    Reused { image: &'a str, id: Option<&'a ImageId>, reasons: &'a [Reason] },
+    Built { image: &'a str, id: Option<&'a ImageId>, took_ms: u64, same: bool },
+    Failed { image: &'a str, took_ms: u64, message: String },
+    FailedStep { image: &'a str, took_ms: u64, message: String, step: &'a str, exit_code: Option<i64> },
+    Invalid { image: &'a str, took_ms: u64, message: String, mistakes: Vec<Mistake<'a>> },
+    Image { image: &'a str },
+    Published { image: &'a str, at: &'a str, tags: &'a [String] },
+    NotDone { image: &'a str, message: String },
+    NotTagged { tag: &'a str, message: String },
+    NameTaken { tag: &'a str, from: &'a ImageId, message: String },
+    Behind { image: &'a str, tag: &'a str, message: String },
+    Error(Error<'a>),
+    Summary(Counts),
+}
+
+/// A mistake in a file, as a failed image tells it.
+#[derive(Serialize)]
+struct Mistake<'a> {
+    path: &'a str,
+    message: &'a str,
+    hint: Option<&'a str>,
+}
+
+/// An error that ended imk, beside the build of an image. Line and column count from 1.
+#[derive(Serialize)]
+struct Error<'a> {
+    message: &'a str,
+    causes: &'a [String],
+    path: Option<&'a str>,
+    line: Option<usize>,
+    column: Option<usize>,
+    hint: Option<&'a str>,
+}
+
+/// How many images came out how.
+#[derive(Serialize)]
+struct Counts {
+    fresh: usize,
+    reused: usize,
+    built: usize,
+    found: usize,
+    retagged: usize,
+    published: usize,
+    not_published: usize,
+    not_fetched: usize,
+    not_tagged: usize,
+    failed: usize,
+    skipped: usize,
+    kept: usize,
+    interrupted: bool,
+    took_ms: u64,
+}
+
+fn line(event: &'static str, fields: Fields<'_>) -> String {
+    let line = Line { event, time: format!("{:.3}", jiff::Timestamp::now()), fields };
+    // Keys are texts and values have forms of JSON, so nothing is refused.
+    serde_json::to_string(&line).unwrap_or_default()
 }
 
 /// The engine is asked to build an image.
 pub fn started(image: &str, reasons: &[Reason]) -> String {
-    line("started", json!({"image": image, "reasons": reasons}))
+    line("started", Fields::Started { image, reasons })
 }
 
 /// The line for an engine's event, but for the output of steps.
 pub fn build(image: &str, event: &BuildEvent) -> Option<String> {
     Some(match event {
         BuildEvent::Step { id, name, number, total } => {
-            line("step", json!({"image": image, "id": id, "name": name, "number": number, "total": total}))
+            line("step", Fields::Step { image, id, name, number: *number, total: *total })
         }
         BuildEvent::StepDone { id, cached, error, took } => {
-            let took_ms = took.map(milliseconds);
-            line(
-                "step-done",
-                json!({"image": image, "id": id, "cached": cached, "error": error, "took_ms": took_ms}),
-            )
+            let (error, took_ms) = (error.as_deref(), took.map(milliseconds));
+            line("step-done", Fields::StepDone { image, id, cached: *cached, error, took_ms })
         }
-        BuildEvent::Note(text) => line("note", json!({"image": image, "text": text})),
+        BuildEvent::Note(text) => line("note", Fields::Note { image, text }),
         BuildEvent::Sent { files, bytes } => {
-            line("sent", json!({"image": image, "files": files, "bytes": bytes}))
+            line("sent", Fields::Sent { image, files: *files, bytes: *bytes })
         }
         BuildEvent::Log { .. } => return None,
     })
@@ -50,7 +120,7 @@ pub fn build(image: &str, event: &BuildEvent) -> Option<String> {
 
 /// One whole line of a step's output.
 pub fn log(image: &str, step: &str, text: &str) -> String {
-    line("log", json!({"image": image, "id": step, "text": text}))
+    line("log", Fields::Log { image, id: step, text })
 }
 
 /// A job ended. `because` is why an older result had to be looked for.
@@ -59,44 +129,55 @@ pub fn ended(
     ending: &Ending,
     id: Option<&ImageId>,
     because: &[Reason],
-    took: std::time::Duration,
+    took: Duration,
 ) -> String {
     let took_ms = milliseconds(took);
     match ending {
-        Ending::Fresh => line("fresh", json!({"image": image, "id": id})),
-        Ending::AlreadyPublished => line("found", json!({"image": image, "id": id})),
-        Ending::Reused => line("reused", json!({"image": image, "id": id, "reasons": because})),
-        Ending::Built { same, .. } => {
-            line("built", json!({"image": image, "id": id, "took_ms": took_ms, "same": same}))
-        }
-        Ending::Failed(error) => {
-            let mut fields = json!({"image": image, "took_ms": took_ms});
-            if let (Some(fields), Value::Object(error)) = (fields.as_object_mut(), failure(error)) {
-                fields.extend(error);
-            }
-            line("failed", fields)
-        }
-        Ending::Skipped => line("skipped", json!({"image": image})),
+        Ending::Fresh => line("fresh", Fields::Result { image, id }),
+        Ending::AlreadyPublished => line("found", Fields::Result { image, id }),
+        Ending::Reused => line("reused", Fields::Reused { image, id, reasons: because }),
+        Ending::Built { same, .. } => line("built", Fields::Built { image, id, took_ms, same: *same }),
+        Ending::Failed(error) => line("failed", failed(image, took_ms, error)),
+        Ending::Skipped => line("skipped", Fields::Image { image }),
     }
 }
 
-fn failure(error: &BuildError) -> Value {
+fn failed<'a>(image: &'a str, took_ms: u64, error: &'a BuildError) -> Fields<'a> {
     let message = words::build_error(error);
     match error {
         BuildError::Engine(EngineError::Failed(failure)) => {
-            json!({"message": message, "step": failure.step, "exit_code": failure.exit_code})
+            let (step, exit_code) = (failure.step.as_str(), failure.exit_code);
+            Fields::FailedStep { image, took_ms, message, step, exit_code }
         }
         BuildError::Invalid(problems) => {
-            let mistakes: Vec<Value> = problems
-                .iter()
-                .map(
-                    |problem| json!({"path": problem.path, "message": problem.message, "hint": problem.hint}),
-                )
-                .collect();
-            json!({"message": message, "mistakes": mistakes})
+            let mistake = |problem: &'a Problem| Mistake {
+                path: &problem.path,
+                message: &problem.message,
+                hint: problem.hint.as_deref(),
+            };
+            Fields::Invalid { image, took_ms, message, mistakes: problems.iter().map(mistake).collect() }
         }
-        _ => json!({"message": message}),
+        _ => Fields::Failed { image, took_ms, message },
     }
+}
+
+/// The errors that ended imk before or beside the builds, an object a finding.
+pub fn failure(failure: &Failure) -> Vec<String> {
+    let error = |finding: &Finding| {
+        let place = finding.place.as_ref();
+        let at = place.and_then(|place| place.excerpt.as_ref());
+        let at = at.map(|(text, span)| span.line_and_column(text));
+        let error = Error {
+            message: &finding.message,
+            causes: &finding.causes,
+            path: place.map(|place| place.path.as_str()),
+            line: at.map(|(line, _)| line),
+            column: at.map(|(_, column)| column),
+            hint: finding.hint.as_deref(),
+        };
+        line("error", Fields::Error(error))
+    };
+    failure.findings.iter().map(error).collect()
 }
 
 /// Publications of results at their registries, an object an image.
@@ -105,77 +186,120 @@ fn publications(summary: &Summary) -> Vec<String> {
     for (image, publication) in &summary.publications {
         match publication {
             Publication::Done { at, moved } => {
-                lines.push(line("published", json!({"image": image, "at": at, "tags": moved})));
+                lines.push(line("published", Fields::Published { image, at, tags: moved }));
             }
             Publication::NoRegistry => {
                 let message = words::no_registry(image);
-                lines.push(line("not-published", json!({"image": image, "message": message})));
+                lines.push(line("not-published", Fields::NotDone { image, message }));
             }
             // Told below, by why it stayed so.
             Publication::Overtaken => {}
         }
     }
     for (image, error) in &summary.unpublished {
-        lines.push(line("not-published", json!({"image": image, "message": error.to_string()})));
+        lines.push(line("not-published", Fields::NotDone { image, message: error.to_string() }));
     }
     for (image, error) in &summary.unfetched {
-        lines.push(line("not-fetched", json!({"image": image, "message": error.to_string()})));
+        lines.push(line("not-fetched", Fields::NotDone { image, message: error.to_string() }));
     }
     lines
 }
 
 /// The end: what was only tagged, published or not tried, then one line about everything.
-pub fn summary(summary: &Summary, took: std::time::Duration) -> Vec<String> {
+pub fn summary(summary: &Summary, took: Duration) -> Vec<String> {
     let count = |wanted: fn(&Ending) -> bool| summary.endings.values().filter(|e| wanted(e)).count();
     let mut lines: Vec<String> =
-        summary.retagged.iter().map(|image| line("retagged", json!({ "image": image }))).collect();
+        summary.retagged.iter().map(|image| line("retagged", Fields::Image { image })).collect();
     for (tag, error) in &summary.untagged {
-        lines.push(line("not-tagged", json!({"tag": tag, "message": error.to_string()})));
+        lines.push(line("not-tagged", Fields::NotTagged { tag, message: error.to_string() }));
     }
     for taken in &summary.taken_names {
         let message = words::taken(taken);
-        lines.push(line("name-taken", json!({"tag": taken.tag, "from": taken.from, "message": message})));
+        lines.push(line("name-taken", Fields::NameTaken { tag: &taken.tag, from: &taken.from, message }));
     }
     for behind in &summary.outdated_names {
         let message = words::behind(behind);
-        lines.push(line("behind", json!({"image": behind.image, "tag": behind.tag, "message": message})));
+        lines.push(line("behind", Fields::Behind { image: &behind.image, tag: &behind.tag, message }));
     }
     lines.extend(publications(summary));
     for (image, ending) in &summary.endings {
         if *ending == Ending::Skipped {
-            lines.push(line("skipped", json!({ "image": image })));
+            lines.push(line("skipped", Fields::Image { image }));
         }
     }
-    lines.push(line(
-        "summary",
-        json!({
-            "fresh": count(|ending| matches!(ending, Ending::Fresh)),
-            "reused": count(|ending| matches!(ending, Ending::Reused)),
-            "built": count(|ending| matches!(ending, Ending::Built { .. })),
-            "found": count(|ending| matches!(ending, Ending::AlreadyPublished)),
-            "retagged": summary.retagged.len(),
-            "published": summary.published(),
-            "not_published": summary.not_published(),
-            "not_fetched": summary.unfetched.len(),
-            "not_tagged": summary.untagged.len(),
-            "failed": count(|ending| matches!(ending, Ending::Failed(_))),
-            "skipped": count(|ending| matches!(ending, Ending::Skipped)),
-            "kept": summary.kept.len(),
-            "interrupted": summary.interrupted,
-            "took_ms": milliseconds(took),
-        }),
-    ));
+    let counts = Counts {
+        fresh: count(|ending| matches!(ending, Ending::Fresh)),
+        reused: count(|ending| matches!(ending, Ending::Reused)),
+        built: count(|ending| matches!(ending, Ending::Built { .. })),
+        found: count(|ending| matches!(ending, Ending::AlreadyPublished)),
+        retagged: summary.retagged.len(),
+        published: summary.published(),
+        not_published: summary.not_published(),
+        not_fetched: summary.unfetched.len(),
+        not_tagged: summary.untagged.len(),
+        failed: count(|ending| matches!(ending, Ending::Failed(_))),
+        skipped: count(|ending| matches!(ending, Ending::Skipped)),
+        kept: summary.kept.len(),
+        interrupted: summary.interrupted,
+        took_ms: milliseconds(took),
+    };
+    lines.push(line("summary", Fields::Summary(counts)));
     lines
 }
 
-fn milliseconds(took: std::time::Duration) -> u64 {
+fn milliseconds(took: Duration) -> u64 {
     u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::exec::push::PublishError;
+    use crate::syntax::error::Span;
+
+    /// A line without its time.
+    fn timeless(line: &str) -> String {
+        let mut value: Value = serde_json::from_str(line).unwrap();
+        value.as_object_mut().unwrap().shift_remove("time").unwrap();
+        value.to_string()
+    }
+
+    #[test]
+    fn the_name_comes_first_and_the_fields_follow_in_their_order() {
+        let event =
+            BuildEvent::Step { id: "sha256:1".into(), name: "RUN x".into(), number: Some(2), total: None };
+        let told = build("web", &event).unwrap();
+        assert!(told.starts_with(r#"{"event":"step","time":""#), "{told}");
+        assert_eq!(
+            timeless(&told),
+            r#"{"event":"step","image":"web","id":"sha256:1","name":"RUN x","number":2,"total":null}"#
+        );
+        let problem = Problem::of("web", "there is no folder `web`", "is it?");
+        let ending = Ending::Failed(BuildError::Invalid(vec![problem]));
+        let told = timeless(&ended("web", &ending, None, &[], Duration::from_millis(7)));
+        let begin = r#"{"event":"failed","image":"web","took_ms":7,"message":""#;
+        let end = r#"","mistakes":[{"path":"web","message":"there is no folder `web`","hint":"is it?"}]}"#;
+        assert!(told.starts_with(begin) && told.ends_with(end), "{told}");
+    }
+
+    #[test]
+    fn a_mistake_has_its_line_and_trouble_has_none() {
+        let text = "FROM a\nCOPY x\n";
+        let problem = Problem {
+            path: "web/Dockerfile".into(),
+            span: Some(Span::new(7, 11)),
+            message: "COPY needs two".into(),
+            hint: None,
+        };
+        let told =
+            Failure::problems([&problem], |_| Some(text.to_owned())).and(Failure::with_hint("no", "yes"));
+        let lines: Vec<String> = failure(&told).iter().map(|line| timeless(line)).collect();
+        let mistake = r#"{"event":"error","message":"COPY needs two","causes":[],"path":"web/Dockerfile","line":2,"column":1,"hint":null}"#;
+        let trouble = r#"{"event":"error","message":"no","causes":[],"path":null,"line":null,"column":null,"hint":"yes"}"#;
+        assert_eq!(lines, [mistake, trouble]);
+    }
 
     #[test]
     fn each_failed_publication_has_an_event_with_a_text_and_is_counted() {
@@ -186,10 +310,8 @@ mod tests {
         told.publications.insert("web".into(), there);
         told.unpublished.insert("api".into(), PublishError::Overtaken);
         told.unfetched.insert("db".into(), PublishError::Overtaken);
-        let lines: Vec<Value> = summary(&told, std::time::Duration::ZERO)
-            .iter()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        let lines: Vec<Value> =
+            summary(&told, Duration::ZERO).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         let of = |event: &str, image: &str| {
             lines.iter().find(|line| line["event"] == event && line["image"] == image).cloned().unwrap()
         };

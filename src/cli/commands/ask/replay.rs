@@ -12,7 +12,7 @@ use fs_err as fs;
 use serde_json::{Value, json};
 
 use crate::cli::args::Global;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, said};
 use crate::cli::{locate, out, overrides, words};
 use crate::replay::commits::{Asked, replay};
 use crate::replay::costs::Replay;
@@ -72,7 +72,7 @@ pub fn run(global: &Global, args: &ReplayArgs) -> Result<(), Failure> {
     }
     let sums = sums(&replay);
     if let Some(file) = &args.html {
-        fs::write(file, page::page(&replay, &sums))?;
+        fs::write(file, page::page(&replay, &sums)).map_err(said)?;
     }
     if args.json {
         out::json(&document(&replay, &sums));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::args::{Global, pair};
 use crate::cli::commands::make::build;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, said};
 use crate::cli::words::quantity;
 use crate::cli::{locate, open, out, overrides, words};
 use crate::explain::tree_state::{Asked, Differing};
@@ -62,7 +62,7 @@ pub fn run(global: &Global, args: &WhatIfArgs) -> Result<(), Failure> {
     };
     let state = locate::state(global, &located)?;
     let disk = Arc::new(DiskTree::open(&located.root, &state)?);
-    let ledger = Ledger::open_read_only(&state)?;
+    let ledger = Ledger::open_read_only(&state).map_err(said)?;
     let overrides = overrides::overrides(global);
     let asked = Asked { located: &located, named: global.file.is_some(), overrides: &overrides };
     let jobs = args.jobs.map_or_else(build::processors, usize::from);

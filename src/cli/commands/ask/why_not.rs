@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::args::{Global, Targets};
 use crate::cli::commands::make::plan;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::words::rule;
 use crate::cli::{locate, out};
 use crate::explain::why_not::{self, Bearing};
@@ -69,7 +69,7 @@ pub fn run(global: &Global, args: &WhyNotArgs) -> Result<(), Failure> {
             out::line(format_args!("{image}: `{path}` {}", rule::bearing(image, &bearing)));
         }
     }
-    if counts { Err(Failure::silent(1)) } else { Ok(()) }
+    if counts { Err(Failure::silent(Exit::NotUpToDate)) } else { Ok(()) }
 }
 
 fn document(image: &str, path: &str, bearing: &Bearing) -> Value {

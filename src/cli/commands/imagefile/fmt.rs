@@ -3,7 +3,7 @@
 use clap::Args as Group;
 
 use crate::cli::args::Global;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure, said};
 use crate::cli::{locate, out, overrides};
 use crate::query::problem::Problem;
 use crate::source::{inside, outside};
@@ -42,9 +42,9 @@ pub fn run(global: &Global, args: &FmtArgs) -> Result<(), Failure> {
     }
     if args.check {
         out::line(format_args!("{name} is not in order; `imk fmt` puts it"));
-        return Err(Failure::silent(1));
+        return Err(Failure::silent(Exit::NotUpToDate));
     }
-    outside::write(&path, formatted.as_bytes())?;
+    outside::write(&path, formatted.as_bytes()).map_err(said)?;
     out::line(format_args!("{name} put in order"));
     Ok(())
 }

@@ -9,7 +9,7 @@ use clap::Args as Group;
 use fs_err as fs;
 
 use crate::cli::args::Global;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, said};
 use crate::cli::{locate, out};
 use crate::model::name;
 use crate::query::problem::Problem;
@@ -81,7 +81,7 @@ pub fn run(global: &Global, args: &ImportArgs) -> Result<(), Failure> {
         out::text(format_args!("{}", imported.imagefile));
         return Ok(());
     }
-    fs::write(&target, &imported.imagefile)?;
+    fs::write(&target, &imported.imagefile).map_err(said)?;
     let images = if imported.images == 1 { "image" } else { "images" };
     out::line(format_args!("wrote {IMAGEFILE} with {} {images} of {path}", imported.images));
     Ok(())

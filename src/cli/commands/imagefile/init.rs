@@ -4,7 +4,7 @@ use clap::Args as Group;
 use fs_err as fs;
 
 use crate::cli::args::Global;
-use crate::cli::failure::{Failure, open_error};
+use crate::cli::failure::{Failure, open_error, said};
 use crate::cli::{locate, out};
 use crate::session::open::OpenError;
 use crate::session::project::{self, Overrides, Project};
@@ -48,7 +48,7 @@ pub fn run(global: &Global, args: &InitArgs) -> Result<(), Failure> {
         out::text(format_args!("{text}"));
         return Ok(());
     }
-    fs::write(&path, &text)?;
+    fs::write(&path, &text).map_err(said)?;
     let count = project.images.len();
     let images = if count == 1 { "image" } else { "images" };
     out::line(format_args!("wrote {IMAGEFILE} with {count} {images}"));

@@ -8,13 +8,13 @@ mod outside;
 mod settings;
 mod state;
 
-use check::{Check, Level, first_line};
+use check::{Check, Level};
 use clap::builder::FalseyValueParser;
 use clap::{Args as Group, Command};
 use serde_json::json;
 
 use crate::cli::args::Global;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::out::{self, Line};
 use crate::cli::{locate, open};
 use crate::engine::Cancel;
@@ -50,7 +50,7 @@ pub fn run(global: &Global, args: &DoctorArgs, command: &Command) -> Result<(), 
     checks.extend(files);
     match opened {
         Err(failure) => {
-            checks.push(Check::fail("Imagefile", first_line(&failure), "`imk plan` shows the mistake"));
+            checks.push(Check::fail("Imagefile", failure.title(), "`imk plan` shows the mistake"));
         }
         Ok(mut session) => {
             checks.push(Check::ok("Imagefile", format!("{} images", session.project.images.len())));
@@ -77,7 +77,7 @@ pub fn run(global: &Global, args: &DoctorArgs, command: &Command) -> Result<(), 
             checks.len() - failed - warned
         ));
     }
-    if failed == 0 { Ok(()) } else { Err(Failure::silent(2)) }
+    if failed == 0 { Ok(()) } else { Err(Failure::silent(Exit::Error)) }
 }
 
 fn print(checks: &[Check]) {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cli::args::Global;
 use crate::cli::commands::keep::update::{asked, sentence, unanswered};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::out;
 use crate::session::update::{After, Move};
 
@@ -36,7 +36,7 @@ pub fn run(global: &Global, args: &OutdatedArgs) -> Result<(), Failure> {
         changes.iter().for_each(|entry| out::line(format_args!("{}", sentence(entry))));
     }
     unanswered(&update)?;
-    if changes.is_empty() { Ok(()) } else { Err(Failure::silent(1)) }
+    if changes.is_empty() { Ok(()) } else { Err(Failure::silent(Exit::NotUpToDate)) }
 }
 
 fn document(entry: &Move) -> Value {

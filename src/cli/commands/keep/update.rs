@@ -3,7 +3,7 @@
 use clap::Args as Group;
 
 use crate::cli::args::Global;
-use crate::cli::failure::{Failure, sync_error};
+use crate::cli::failure::{Failure, Finding, sync_error};
 use crate::cli::{open, out, synced};
 use crate::engine::Cancel;
 use crate::plan::verdicts::{self, Verdict};
@@ -77,19 +77,16 @@ fn stale(global: &Global, session: &mut Session) -> Result<Vec<String>, Failure>
 
 /// Registries that did not say leave the lock file as it was, and that must not look like success.
 pub fn unanswered(update: &Update) -> Result<(), Failure> {
-    let mut text = out::Drawn::default();
+    let mut findings = Vec::new();
     for entry in &update.moves {
-        let told = match &entry.after {
-            After::Absent => Failure::with_hint(
-                format!("there is no image `{}` for {}", entry.name, entry.of),
-                "is the name right, and was it pushed?",
-            ),
-            After::Unknown(error) => Failure::error(format!("`{}` stays as it was: {error}", entry.name)),
+        findings.push(match &entry.after {
+            After::Absent => Finding::new(format!("there is no image `{}` for {}", entry.name, entry.of))
+                .hint("is the name right, and was it pushed?"),
+            After::Unknown(error) => Finding::new(format!("`{}` stays as it was: {error}", entry.name)),
             After::Is(_) | After::Local | After::Unused => continue,
-        };
-        text.push(&told.text);
+        });
     }
-    if text.is_empty() { Ok(()) } else { Err(Failure { text, code: 2 }) }
+    Failure::unless_none(findings)
 }
 
 pub fn sentence(entry: &Move) -> String {

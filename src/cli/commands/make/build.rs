@@ -14,8 +14,8 @@ use crate::build::jobserver::{Jobserver, Makeflags};
 use crate::build::run::{self, BuildOptions, Ending, Event};
 use crate::cli::args::{self, Global, Targets};
 use crate::cli::commands::make::plan::{self, PlanArgs};
-use crate::cli::failure::Failure;
-use crate::cli::progress::Progress;
+use crate::cli::failure::{Exit, Failure, cannot};
+use crate::cli::progress::{self, Progress};
 use crate::cli::records::{self, RecordArgs};
 use crate::cli::{ci, engines, open, out, synced, words};
 use crate::engine::{Caches, Cancel, EngineError};
@@ -85,6 +85,17 @@ pub struct BuildArgs {
     pub records: RecordArgs,
 }
 
+impl BuildArgs {
+    /// How progress is shown, whichever flag says so.
+    fn progress(&self) -> args::Progress {
+        match (self.quiet, self.json) {
+            (true, _) => args::Progress::Quiet,
+            (false, true) => args::Progress::Json,
+            (false, false) => self.progress,
+        }
+    }
+}
+
 pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     let make = Makeflags::read(&std::env::var("MAKEFLAGS").unwrap_or_default());
     // `make -n` still runs the lines of a recipe that begin with `+`, and nothing is to be built by them.
@@ -101,14 +112,25 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     if args.question {
         return plan::question(global, &args.targets, args.always_make);
     }
+    built(global, args, &make).or_else(|failure| match args.progress() {
+        // Who reads objects reads mistakes as objects too.
+        args::Progress::Json => {
+            progress::failure(&failure);
+            Err(Failure::silent(failure.exit))
+        }
+        _ => Err(failure),
+    })
+}
+
+fn built(global: &Global, args: &BuildArgs, make: &Makeflags) -> Result<(), Failure> {
     let started = Instant::now();
-    let (jobs, jobserver) = at_once(args.jobs, &make);
+    let (jobs, jobserver) = at_once(args.jobs, make);
     let at_exit = jobserver.clone();
     let cancel = cancel_on_signals(move || at_exit.iter().for_each(|jobserver| jobserver.give_back()))?;
     let mut session = open::session(global, true, &cancel)?;
     let synced = synced::synced(global, &mut session, &args.targets.words)?;
     if cancel.is_cancelled() {
-        return Err(Failure::silent(130));
+        return Err(Failure::silent(Exit::Interrupted));
     }
     caches(args)?;
     let going = Going { jobs, jobserver, ..Going::new(global, args) };
@@ -182,11 +204,7 @@ pub fn go(
         return Err(failure);
     }
     plan::warnings(session, synced);
-    let how = match (args.quiet, args.json) {
-        (true, _) => args::Progress::Quiet,
-        (false, true) => args::Progress::Json,
-        (false, false) => args.progress,
-    };
+    let how = args.progress();
     let progress = Arc::new(Progress::new(how, args.trace, session.state().clone()));
     let (shown, told, retries) = (Arc::clone(&progress), Arc::clone(&going.report), going.retries);
     let report: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| {
@@ -240,8 +258,8 @@ pub fn go(
         }
     }
     match verdict(&summary) {
-        0 => records::write(going.global, &args.records, synced, &summary),
-        code => Err(Failure::silent(code)),
+        Exit::Done => records::write(going.global, &args.records, synced, &summary),
+        exit => Err(Failure::silent(exit)),
     }
 }
 
@@ -307,7 +325,8 @@ pub fn cancel_on_signals(at_exit: impl Fn() + Send + 'static) -> Result<Cancel, 
         signal_hook::consts::SIGINT,
         signal_hook::consts::SIGTERM,
         signal_hook::consts::SIGHUP,
-    ])?;
+    ])
+    .map_err(cannot("listen for signals"))?;
     let asked = cancel.clone();
     std::thread::spawn(move || {
         for _ in signals.forever() {
@@ -325,10 +344,9 @@ pub fn cancel_on_signals(at_exit: impl Fn() + Send + 'static) -> Result<Cancel, 
 /// Mistakes in the files are told before the engine's absence: they can be mended without one.
 fn no_engine(session: &Session, synced: &Synced, error: &EngineError) -> Failure {
     let problems = run::problems(session, synced, false);
-    let mut failure = Failure::engine(error);
-    if !problems.is_empty() {
-        let mistakes = Failure::problems(problems.values().flatten(), |path| session.text(path));
-        failure = mistakes.and(&failure);
+    let failure = Failure::engine(error);
+    if problems.is_empty() {
+        return failure;
     }
-    failure
+    Failure::problems(problems.values().flatten(), |path| session.text(path)).and(failure)
 }

@@ -5,7 +5,7 @@ use clap::builder::FalseyValueParser;
 
 use crate::cli::args::{Global, Targets};
 use crate::cli::commands::make::plan;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::out;
 
 const EXAMPLES: &str = "\
@@ -34,5 +34,5 @@ pub fn run(global: &Global, args: &CheckArgs) -> Result<(), Failure> {
             }
         }
     }
-    if planned.is_fresh() { Ok(()) } else { Err(Failure::silent(1)) }
+    if planned.is_fresh() { Ok(()) } else { Err(Failure::silent(Exit::NotUpToDate)) }
 }

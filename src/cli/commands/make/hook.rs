@@ -12,7 +12,7 @@ use mode::{Mode, SETTING, mode};
 use pre_push::RunArgs;
 
 use crate::cli::args::Global;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, cannot};
 use crate::cli::{locate, out};
 use crate::source::git::hooks::{HookError, Hooks, Standing};
 
@@ -86,7 +86,7 @@ fn install(global: &Global, args: &InstallArgs) -> Result<(), Failure> {
             "--force puts the hook there: it does nothing where there is no image",
         ));
     }
-    let imk = std::env::current_exe()?;
+    let imk = std::env::current_exe().map_err(cannot("find the program imk, which the hook is to call"))?;
     let text = script(&imk, &place(global, &located.root, &hooks.top)?);
     let before = hooks.install(&text, args.force).map_err(failure)?;
     if let Some(mode) = args.mode {
@@ -139,7 +139,7 @@ fn status(global: &Global) -> Result<(), Failure> {
 
 /// The arguments by which the hook means the same repository from the top of the work tree.
 fn place(global: &Global, root: &Path, top: &Path) -> Result<String, Failure> {
-    let top = top.canonicalize()?;
+    let top = locate::whole(top)?;
     let below = |path: &Path| match path.strip_prefix(&top) {
         Ok(below) => Ok(below.to_owned()),
         Err(_) => Err(Failure::with_hint(
@@ -153,7 +153,7 @@ fn place(global: &Global, root: &Path, top: &Path) -> Result<String, Failure> {
         words += &format!(" -C {}", quoted(&folder));
     }
     if let Some(file) = &global.file {
-        let named = global.directory.as_deref().unwrap_or(Path::new(".")).join(file).canonicalize()?;
+        let named = locate::whole(&locate::place(global, file))?;
         let file = named.strip_prefix(root).unwrap_or(&named);
         words += &format!(" -f {}", quoted(if file == Path::new("") { Path::new(".") } else { file }));
     }

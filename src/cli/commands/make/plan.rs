@@ -5,7 +5,7 @@ use clap::builder::FalseyValueParser;
 use serde_json::json;
 
 use crate::cli::args::{Global, Targets};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::{open, out, synced, words};
 use crate::engine::Cancel;
 use crate::plan::tags::tagging::{Skipped, together};
@@ -84,7 +84,7 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
 pub fn question(global: &Global, targets: &Targets, always: bool) -> Result<(), Failure> {
     let (session, _, plan) = planned(global, targets, always, None)?;
     mistakes(&session, &plan)?;
-    if plan.is_fresh() { Ok(()) } else { Err(Failure::silent(1)) }
+    if plan.is_fresh() { Ok(()) } else { Err(Failure::silent(Exit::NotUpToDate)) }
 }
 
 /// With `rev`, the plan of that commit's files by the same ledger.

@@ -4,7 +4,7 @@ use clap::Args as Group;
 
 use crate::build::publish::{self, Pulled};
 use crate::cli::args::{Global, Targets};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, Finding, said};
 use crate::cli::{open, out, synced};
 use crate::engine::Cancel;
 
@@ -28,22 +28,22 @@ pub fn run(global: &Global, args: &PullArgs) -> Result<(), Failure> {
     }
     let pulled = publish::pull(&mut session, &synced);
     synced::warn_unanswered(&session);
-    session.save()?;
-    let mut text = out::Drawn::default();
+    session.save().map_err(said)?;
+    let mut findings = Vec::new();
     for (name, outcome) in &pulled {
         match outcome {
             Pulled::Here => {}
             Pulled::Fetched => out::line(format_args!("{name}: fetched")),
             Pulled::Nowhere => {
                 let message = format!("no registry has image `{name}` as its files are now");
-                text.push(&Failure::with_hint(message, "`imk` builds it, `imk plan` says why").text);
+                findings.push(Finding::new(message).hint("`imk` builds it, `imk plan` says why"));
             }
             Pulled::Failed(error) => {
-                text.push(&Failure::error(format!("image `{name}` was not fetched: {error}")).text);
+                findings.push(Finding::new(format!("image `{name}` was not fetched: {error}")));
             }
         }
     }
     let count = |wanted: &Pulled| pulled.values().filter(|outcome| *outcome == wanted).count();
     out::line(format_args!("{} here already, {} fetched", count(&Pulled::Here), count(&Pulled::Fetched)));
-    if text.is_empty() { Ok(()) } else { Err(Failure { text, code: 2 }) }
+    Failure::unless_none(findings)
 }

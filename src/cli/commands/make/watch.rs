@@ -17,9 +17,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::build::run::Event;
 use crate::cli::args::{Global, Progress, Targets};
 use crate::cli::commands::make::build::{self, BuildArgs, Going};
-use crate::cli::failure::{Failure, sync_error};
-use crate::cli::out::{self, Drawn};
-use crate::cli::{locate, open, synced};
+use crate::cli::failure::{Exit, Failure, cannot, draw, sync_error};
+use crate::cli::{locate, open, out, synced};
 use crate::engine::Cancel;
 use crate::exec::executor::JobEvent;
 use crate::plan::{ready, verdicts};
@@ -79,14 +78,14 @@ pub fn run(global: &Global, args: &WatchArgs) -> Result<(), Failure> {
         let again = watch.round(&changed)?;
         // A round that waited for the lock ends when that is asked for, and must not begin anew.
         if watch.stop.is_asked() {
-            return Err(Failure::silent(130));
+            return Err(Failure::silent(Exit::Interrupted));
         }
         if again {
             continue;
         }
         let woken = watch.watcher.wait();
         if watch.stop.is_asked() {
-            return Err(Failure::silent(130));
+            return Err(Failure::silent(Exit::Interrupted));
         }
         changed = woken.changed;
     }
@@ -105,7 +104,8 @@ impl Stop {
     /// Ctrl-C and a polite kill end the watch; a second one ends imk at once.
     fn on_signals(waker: Waker) -> Result<Self, Failure> {
         let stop = Self::default();
-        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
+            .map_err(cannot("listen for signals"))?;
         let asked = stop.clone();
         std::thread::spawn(move || {
             for _ in signals.forever() {
@@ -145,8 +145,8 @@ struct Watch<'a> {
     seen: Option<(InputHashes, BTreeSet<String>)>,
     /// The inputs of the last build that did not come out well: it is not tried again as it is.
     tried: Option<InputHashes>,
-    /// The mistake that was told last.
-    told: Option<Drawn>,
+    /// The failure that was shown last.
+    told: Option<Failure>,
     is_first: bool,
 }
 
@@ -159,7 +159,7 @@ impl Watch<'_> {
             Err(RoundError::Fatal(failure)) => return Err(failure),
             Err(RoundError::Wrong(failure)) => {
                 if self.stop.is_asked() {
-                    return Err(Failure::silent(130));
+                    return Err(Failure::silent(Exit::Interrupted));
                 }
                 self.print(failure);
                 return Ok(false);
@@ -301,11 +301,11 @@ impl Watch<'_> {
         });
         self.kept = Some(session.leave());
         if self.stop.is_asked() {
-            return Err(Failure::silent(130));
+            return Err(Failure::silent(Exit::Interrupted));
         }
         // Whoever read the summaries has seen enough.
         if out::is_gone() {
-            return Err(Failure::silent(0));
+            return Err(Failure::silent(Exit::Done));
         }
         if cancel.is_cancelled() {
             return Ok(true);
@@ -314,7 +314,7 @@ impl Watch<'_> {
         match outcome {
             Ok(()) => self.told = None,
             // What failed is told already, or is told once.
-            Err(failure) if failure.text.is_empty() => self.told = Some(Drawn::default()),
+            Err(failure) if failure.findings.is_empty() => self.told = Some(failure),
             Err(failure) => {
                 self.print(failure);
                 return Ok(changed);
@@ -346,9 +346,9 @@ impl Watch<'_> {
     /// Tells what is wrong, once.
     fn print(&mut self, failure: Failure) {
         self.is_first = false;
-        if self.told.as_ref() != Some(&failure.text) {
-            out::drawn(&failure.text);
-            self.told = Some(failure.text);
+        if self.told.as_ref() != Some(&failure) {
+            draw::show(&failure);
+            self.told = Some(failure);
             waiting();
         }
     }

@@ -6,7 +6,7 @@
 use clap::{Args as Group, ValueEnum};
 use clap_complete::env::Shells;
 
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, cannot};
 use crate::cli::out;
 
 const EXAMPLES: &str = "\
@@ -56,7 +56,9 @@ pub fn run(args: &CompletionsArgs) -> Result<(), Failure> {
     let mut script = Vec::new();
     let shells = Shells::builtins();
     let shell = shells.completer(args.shell.name()).ok_or_else(|| Failure::error("no such shell"))?;
-    shell.write_registration(VARIABLE, "imk", "imk", "imk", &mut script)?;
+    shell
+        .write_registration(VARIABLE, "imk", "imk", "imk", &mut script)
+        .map_err(cannot("write the script"))?;
     if args.shell.name() == "bash" {
         script.extend(COLON.as_bytes());
     }

@@ -7,7 +7,7 @@ use clap::Command;
 use clap_mangen::Man;
 
 use crate::cli::args::Global;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, cannot, said};
 use crate::cli::{locate, out};
 use crate::source::outside;
 
@@ -30,15 +30,17 @@ pub fn run(global: &Global, args: &ManArgs, command: fn() -> Command) -> Result<
     let source = format!("imk {}", root.get_version().unwrap_or_default());
     let of = |command: Command| Man::new(command).source(source.as_str()).manual("imk");
     let Some(folder) = &args.folder else {
-        out::text(String::from_utf8_lossy(&page(&of(root))?));
+        out::text(String::from_utf8_lossy(&page(&of(root)).map_err(cannot("write the page of imk"))?));
         return Ok(());
     };
     let folder = locate::place(global, folder);
     let verbs = root.get_subcommands().filter(|verb| verb.get_name() != "help").cloned();
     let pages: Vec<Man> = verbs.chain([root.clone()]).map(of).collect();
-    outside::make_folder(&folder)?;
+    outside::make_folder(&folder).map_err(said)?;
     for man in &pages {
-        outside::write(&folder.join(man.get_filename()), &page(man)?)?;
+        let name = man.get_filename();
+        let page = page(man).map_err(cannot(format_args!("write the page `{name}`")))?;
+        outside::write(&folder.join(name), &page).map_err(said)?;
     }
     out::line(format_args!("wrote {} pages to {}", pages.len(), folder.display()));
     Ok(())

@@ -1,7 +1,5 @@
 //! One line of the doctor: how something was found to be, and what to do about it.
 
-use crate::cli::failure::Failure;
-
 /// How something was found to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
@@ -48,13 +46,6 @@ impl Check {
     pub(super) fn fail(section: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { section, level: Level::Fail, text: text.into(), advice: Some(advice.into()) }
     }
-}
-
-/// The first line of a failure, without colours.
-pub(super) fn first_line(failure: &Failure) -> String {
-    let plain = failure.text.plain();
-    let line = plain.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 /// Milliseconds as a person says them.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
-use super::check::{Check, clock, first_line};
+use super::check::{Check, clock};
 use crate::cli::args::Global;
 use crate::cli::registries;
 use crate::credentials::Credentials;
@@ -73,7 +73,7 @@ pub(super) fn registries(global: &Global, located: &Located, session: &Session) 
         (Err(failure), _) | (_, Err(failure)) => {
             return vec![Check::fail(
                 "registries",
-                first_line(&failure),
+                failure.title(),
                 "mend that first: no registry can be asked",
             )];
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::Command;
 
-use super::check::{Check, first_line};
+use super::check::Check;
 use crate::cli::args::Global;
 use crate::cli::engines::user_config::{self, Own};
 use crate::source::git::GitStore;
@@ -56,7 +56,7 @@ pub(super) fn user_config(located: &Located) -> Check {
             format!("`{}` is inside the repository and is not read: defaults", path.display()),
             "what a checkout can bring decides nothing; keep the file elsewhere",
         ),
-        Err(failure) => Check::fail(SECTION, first_line(&failure), "imk stops at it: mend the file"),
+        Err(failure) => Check::fail(SECTION, failure.title(), "imk stops at it: mend the file"),
     }
 }
 

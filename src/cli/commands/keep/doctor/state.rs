@@ -1,8 +1,8 @@
 //! The state folder: its room, whether its files are whole, and whether what is remembered is true.
 
-use super::check::{Check, clock, first_line};
+use super::check::{Check, clock};
 use crate::cli::args::Global;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, cannot};
 use crate::cli::words::quantity;
 use crate::cli::{locate, open};
 use crate::plan::{ready, verdicts};
@@ -23,11 +23,7 @@ pub(super) fn files(global: &Global, located: &Located) -> Vec<Check> {
     let folder = match locate::state(global, located) {
         Ok(folder) => folder,
         Err(failure) => {
-            return vec![Check::fail(
-                SECTION,
-                first_line(&failure),
-                "name a folder of your own with --state-dir",
-            )];
+            return vec![Check::fail(SECTION, failure.title(), "name a folder of your own with --state-dir")];
         }
     };
     let path = folder.path().unwrap_or_default();
@@ -104,14 +100,14 @@ pub(super) fn comparison(global: &Global, session: &mut Session) -> Vec<Check> {
     };
     let mut compared = || -> Result<_, Failure> {
         let remembered = fingerprints(session)?;
-        let nowhere = tempfile::tempdir()?;
+        let nowhere = tempfile::tempdir().map_err(cannot("make a temporary folder"))?;
         let fresh = fingerprints(&mut open::fresh_session(global, nowhere.path())?)?;
         Ok((remembered, fresh))
     };
     let (remembered, fresh) = match compared() {
         Ok(both) => both,
         Err(failure) => {
-            return vec![Check::fail("keys", first_line(&failure), "`imk plan` shows the mistake")];
+            return vec![Check::fail("keys", failure.title(), "`imk plan` shows the mistake")];
         }
     };
     let differ: Vec<String> = fresh

@@ -2,7 +2,7 @@
 
 use crate::build::publish::Publication;
 use crate::build::run::{Ending, Summary};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure, Finding, draw};
 use crate::cli::progress::Progress;
 use crate::cli::words::quantity;
 use crate::cli::{ci, out, words};
@@ -16,7 +16,7 @@ pub fn failures(session: &Session, summary: &Summary, progress: &Progress) {
     for (name, ending) in &summary.endings {
         let Ending::Failed(error) = ending else { continue };
         if let BuildError::Invalid(problems) = error {
-            out::drawn(&Failure::problems(problems, |path| session.text(path)).text);
+            draw::show(&Failure::problems(problems, |path| session.text(path)));
             continue;
         }
         let place = place(session, name, error);
@@ -27,11 +27,7 @@ pub fn failures(session: &Session, summary: &Summary, progress: &Progress) {
         let message =
             format!("image `{name}` failed{}: {}", at.unwrap_or_default(), words::build_error(error));
         let (tail, log) = progress.tail(name);
-        let told = match hint(error) {
-            Some(hint) => Failure::with_hint(message, hint),
-            None => Failure::error(message),
-        };
-        out::drawn(&told.text);
+        draw::show(&Failure::from(Finding { hint: hint(error).map(str::to_owned), ..Finding::new(message) }));
         if let BuildError::Engine(EngineError::Failed(_)) = error {
             for line in &tail {
                 out::note(format_args!("  | {line}"));
@@ -49,21 +45,21 @@ pub fn failures(session: &Session, summary: &Summary, progress: &Progress) {
             }
             _ => "what was built is kept; the next `imk push` goes on from there",
         };
-        out::drawn(&Failure::with_hint(format!("image `{name}` was not published: {error}"), hint).text);
+        draw::show(&Failure::with_hint(format!("image `{name}` was not published: {error}"), hint));
     }
     for (name, publication) in &summary.publications {
         if *publication == Publication::NoRegistry {
             let hint =
                 "give it a registry: `prefix: \"registry.example/team/\"` in Imagefile.ron, or --prefix";
             let message = words::no_registry(name);
-            out::drawn(&Failure::with_hint(message, hint).text);
+            draw::show(&Failure::with_hint(message, hint));
         }
     }
     for (name, error) in &summary.unfetched {
-        out::drawn(&Failure::error(format!("image `{name}` was not fetched: {error}")).text);
+        draw::show(&Failure::error(format!("image `{name}` was not fetched: {error}")));
     }
     for (tag, error) in &summary.untagged {
-        out::drawn(&Failure::error(format!("`{tag}` could not be set: {error}")).text);
+        draw::show(&Failure::error(format!("`{tag}` could not be set: {error}")));
     }
 }
 
@@ -157,13 +153,14 @@ pub fn summary_line(summary: &Summary, took: std::time::Duration) -> String {
     line
 }
 
-pub fn verdict(summary: &Summary) -> u8 {
+/// How imk exits after it.
+pub fn verdict(summary: &Summary) -> Exit {
     let failed = summary.endings.values().any(|ending| matches!(ending, Ending::Failed(_)));
     let nowhere = summary.publications.values().any(|publication| *publication == Publication::NoRegistry);
     let lacking = nowhere || !summary.unpublished.is_empty() || !summary.unfetched.is_empty();
     match (summary.interrupted, failed || lacking || !summary.untagged.is_empty()) {
-        (true, _) => 130,
-        (false, true) => 2,
-        (false, false) => 0,
+        (true, _) => Exit::Interrupted,
+        (false, true) => Exit::Error,
+        (false, false) => Exit::Done,
     }
 }

@@ -13,7 +13,7 @@ use super::mode::{Mode, mode};
 use crate::cli::args::Global;
 use crate::cli::commands::make::build::{self, BuildArgs, Going, Keep};
 use crate::cli::commands::make::plan::{mistakes, sentence as verdict_sentence};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure, cannot, draw};
 use crate::cli::{locate, open, out, synced};
 use crate::engine::Cancel;
 use crate::explain::pushed::{self, Lack};
@@ -48,7 +48,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text)?;
+    std::io::stdin().read_to_string(&mut text).map_err(cannot("read what is pushed from standard input"))?;
     let refs = pushed(&text).map_err(|line| {
         let hint = "git's pre-push hook calls this: <local ref> <local id> <remote ref> <remote id> a line";
         Failure::with_hint(format!("`{line}` on standard input is no ref"), hint)
@@ -88,9 +88,9 @@ impl Push<'_> {
     fn judge(&self, pushed: &PushedTree, verdict: &mut Verdict) -> Result<(), Failure> {
         let mut lacks = match self.lacks(pushed) {
             Ok(lacks) => lacks,
-            Err(failure) if failure.code == 130 => return Err(failure),
+            Err(failure) if failure.exit == Exit::Interrupted => return Err(failure),
             Err(failure) => {
-                out::drawn(&failure.text);
+                draw::show(&failure);
                 out::note(format_args!("imk: {} cannot be judged", title(pushed)));
                 verdict.unjudged += 1;
                 return Ok(());
@@ -144,8 +144,11 @@ impl Push<'_> {
         build::go(&mut session, &synced, &going, started).map_err(|failure| {
             let hint = "mend it and commit that, or push with --no-verify";
             let told = Failure::with_hint("the push is stopped: not everything could be built", hint);
-            let code = if failure.code == 130 { 130 } else { 1 };
-            Failure { code, ..failure.and(&told) }
+            let exit = match failure.exit {
+                Exit::Interrupted => Exit::Interrupted,
+                _ => Exit::NotUpToDate,
+            };
+            Failure { exit, ..failure.and(told) }
         })
     }
 }
@@ -167,7 +170,7 @@ impl Verdict {
             ),
         };
         let told = Failure::with_hint(format!("the push is stopped: {what}"), hint);
-        Err(Failure { code: 1, ..told })
+        Err(Failure { exit: Exit::NotUpToDate, ..told })
     }
 }
 
