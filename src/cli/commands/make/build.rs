@@ -112,13 +112,13 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
     if args.question {
         return plan::question(global, &args.targets, args.always_make);
     }
-    built(global, args, &make).or_else(|failure| match args.progress() {
+    built(global, args, &make).map_err(|failure| match args.progress() {
         // Who reads objects reads mistakes as objects too.
         args::Progress::Json => {
             progress::failure(&failure);
-            Err(Failure::silent(failure.exit))
+            Failure::silent(failure.exit)
         }
-        _ => Err(failure),
+        _ => failure,
     })
 }
 
