@@ -63,6 +63,7 @@ pub mod patience;
 pub mod plan;
 pub mod query;
 pub mod registry;
+pub mod release;
 pub mod replay;
 pub mod runtime;
 pub mod session;

@@ -51,6 +51,8 @@ pub struct BuildOptions {
     pub no_cache: bool,
     /// Publish the results: everything by its key, the targets under their tags.
     pub push: bool,
+    /// The targets' tags stay where they are in registries.
+    pub withhold_tags: bool,
     /// Fetch the targets that only a registry or another engine has.
     pub load: bool,
     /// Layer caches of every image, beside those it declares.
@@ -308,7 +310,7 @@ impl Work<'_> {
         if !self.options.push || self.executor.cancel.is_cancelled() {
             return None;
         }
-        let tags = match self.targets.contains(name) {
+        let tags = match self.targets.contains(name) && !self.options.withhold_tags {
             true => self.tagging.references(name, &built.id, &built.key),
             false => Vec::new(),
         };

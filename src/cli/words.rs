@@ -2,6 +2,7 @@
 
 pub mod cause;
 pub mod quantity;
+pub mod release;
 pub mod rule;
 
 use std::collections::BTreeMap;

@@ -1,11 +1,11 @@
 //! The names that results are given: templates and rules, filled with what git, CI and the clock say.
 
 mod ci;
-mod facts;
+pub mod facts;
 pub mod missing;
 pub mod newest;
 pub mod tagging;
-mod uncommitted;
+pub mod uncommitted;
 
 #[cfg(test)]
 mod tests;

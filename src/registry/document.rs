@@ -215,9 +215,9 @@ fn normal(platform: &str) -> String {
     format!("{os}/{architecture}/{variant}")
 }
 
-/// An artifact of one blob and an empty configuration that belongs to `subject`.
+/// An artifact of one blob and an empty configuration, which belongs to `subject` or stands by itself.
 pub fn artifact(
-    subject: &Descriptor,
+    subject: Option<&Descriptor>,
     artifact_type: &str,
     annotations: &BTreeMap<String, String>,
     blob: &Descriptor,
@@ -227,15 +227,17 @@ pub fn artifact(
         digest: super::digest::of(EMPTY_BYTES),
         size: EMPTY_BYTES.len() as u64,
     };
-    let document = json!({
+    let mut document = json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "artifactType": artifact_type,
         "config": entry(&empty),
         "layers": [entry(blob)],
-        "subject": entry(subject),
-        "annotations": annotations,
     });
+    if let Some(subject) = subject {
+        document["subject"] = entry(subject);
+    }
+    document["annotations"] = json!(annotations);
     document.to_string().into_bytes()
 }
 

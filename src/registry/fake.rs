@@ -45,10 +45,19 @@ pub struct FakeRegistry {
     state: Mutex<State>,
 }
 
+/// A host that is told to fail.
+struct Faulty {
+    fault: FakeFault,
+    /// Questions that it answers first.
+    after: usize,
+    /// Questions that it fails then; all of them when `None`.
+    times: Option<usize>,
+}
+
 #[derive(Default)]
 struct State {
     repositories: BTreeMap<String, Repository>,
-    troubles: BTreeMap<String, (FakeFault, Option<usize>)>,
+    faults: BTreeMap<String, Faulty>,
     delays: BTreeMap<String, Duration>,
     immutable: BTreeSet<String>,
     keeping: BTreeSet<String>,
@@ -81,18 +90,23 @@ impl FakeRegistry {
     }
 
     /// Makes a host (`docker.io`, `localhost:5000`) do this from now on.
-    pub fn fail(&self, host: &str, trouble: FakeFault) {
-        self.state().troubles.insert(host.to_owned(), (trouble, None));
+    pub fn fail(&self, host: &str, fault: FakeFault) {
+        self.fail_after(host, 0, None, fault);
     }
 
     /// Makes a host do this for the next so many questions.
-    pub fn fail_times(&self, host: &str, times: usize, trouble: FakeFault) {
-        self.state().troubles.insert(host.to_owned(), (trouble, Some(times)));
+    pub fn fail_times(&self, host: &str, times: usize, fault: FakeFault) {
+        self.fail_after(host, 0, Some(times), fault);
+    }
+
+    /// Makes a host answer some questions and do this for the next so many, or for all that follow.
+    pub fn fail_after(&self, host: &str, after: usize, times: Option<usize>, fault: FakeFault) {
+        self.state().faults.insert(host.to_owned(), Faulty { fault, after, times });
     }
 
     /// Lets a host answer again.
     pub fn mend(&self, host: &str) {
-        self.state().troubles.remove(host);
+        self.state().faults.remove(host);
     }
 
     /// Makes every answer of a host take so long.

@@ -20,7 +20,7 @@ use crate::syntax::imagefile::{
 };
 use crate::syntax::lockfile::{self, Lockfile};
 use crate::syntax::reference::{self, Reference, normalized};
-use crate::syntax::tag::{TagRule, Template};
+use crate::syntax::tag::{TagRule, Template, When};
 
 /// The beginning of content tags unless the Imagefile says otherwise.
 const CONTENT_TAG: &str = "imk-";
@@ -38,6 +38,8 @@ pub struct Project {
     pub prefixes: Vec<String>,
     /// The beginning of the tags that stand for action keys.
     pub content_tag: String,
+    /// The repository that keeps the log of releases, where the Imagefile names one.
+    pub releases: Option<String>,
     /// The words that bare `imk` means; everything when empty.
     pub default: Vec<String>,
     /// Groups and their members.
@@ -63,6 +65,8 @@ pub struct Declared {
     pub tags: Vec<TagRule>,
     /// Whether any tag of its name means this image where it is a base.
     pub any_tag: bool,
+    /// Which builds may be published, one rule being enough; every build when `None`.
+    pub publish: Option<Vec<When>>,
     /// Where its secrets come from.
     pub secrets: BTreeMap<String, SecretSource>,
     /// The repository that its context is from, if it is from another.
@@ -195,6 +199,7 @@ fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<
     }
     let texts = |words: &[imagefile::Word]| words.iter().map(|word| word.text.clone()).collect();
     Ok(Project {
+        releases: parsed.releases.as_ref().map(|at| at.text.clone()),
         content_tag: parsed.content_tag.clone().unwrap_or_else(|| CONTENT_TAG.to_owned()),
         prefixes: [prefix, &parsed.prefix].into_iter().filter(|p| !p.is_empty()).cloned().collect(),
         default: texts(&parsed.default),
@@ -239,6 +244,7 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         repository: format!("{prefix}{}", name::split(name).0),
         tags: declaration.tags.clone(),
         any_tag: declaration.any_tag,
+        publish: declaration.publish.clone(),
         secrets: declaration.secrets.clone(),
         git: declaration.git.clone(),
         context_span: Some(declaration.context.span),
@@ -274,6 +280,7 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             repository: format!("{prefix}{name}"),
             tags: vec![TagRule { when: None, template: Template::plain("latest"), span: Span::default() }],
             any_tag: false,
+            publish: None,
             secrets: BTreeMap::new(),
             git: None,
             context_span: None,

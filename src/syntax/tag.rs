@@ -38,7 +38,7 @@ pub const FACTS: &[(&str, &str)] = &[
 /// Imagefile is read, so it is a value and no fact.
 pub const OWN: &str = "tag";
 
-/// The keys of a rule, as [`FACTS`].
+/// The keys of a rule, as [`FACTS`]. The last says what the rule gives; a rule that only admits has none.
 pub const WHEN_KEYS: &[(&str, &str)] = &[
     ("branch", "globs of branches, one or a list; \"!dev/*\" takes out again; `*` goes across `/`"),
     ("git_tag", "globs of git tags at the commit, likewise"),

@@ -54,6 +54,7 @@ mod publish;
 mod registry;
 mod registry_server;
 mod relay;
+mod release;
 mod replay;
 mod second_engine;
 mod trusted_engine;

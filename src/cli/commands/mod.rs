@@ -4,6 +4,7 @@ pub mod ask;
 pub mod imagefile;
 pub mod keep;
 pub mod make;
+pub mod release;
 pub mod shell;
 
 use clap::{Command, Subcommand};
@@ -15,6 +16,7 @@ use ask::{affected, diff, graph, inputs, list, log, replay, tags, what_if, who_u
 use imagefile::{fmt, import, init, keys, schema};
 use keep::{clean, doctor, gc, outdated, update};
 use make::{build, check, hook, plan, pull, push, watch};
+use release::{publish, rollback};
 use shell::{completions, man};
 
 /// A verb. Its file says what help says of it.
@@ -46,6 +48,8 @@ pub enum Verb {
     Outdated(outdated::OutdatedArgs),
     Push(push::PushArgs),
     Pull(pull::PullArgs),
+    Publish(publish::PublishArgs),
+    Rollback(rollback::RollbackArgs),
     Init(init::InitArgs),
     Import(import::ImportArgs),
     Keys(keys::KeysArgs),
@@ -85,6 +89,8 @@ pub fn run(global: &Global, verb: &Verb, command: fn() -> Command) -> Result<(),
         Verb::Outdated(outdated) => outdated::run(global, outdated),
         Verb::Push(push) => push::run(global, push),
         Verb::Pull(pull) => pull::run(global, pull),
+        Verb::Publish(publish) => publish::run(global, publish),
+        Verb::Rollback(rollback) => rollback::run(global, rollback),
         Verb::Init(init) => init::run(global, init),
         Verb::Import(import) => import::run(global, import),
         Verb::Keys(_) => keys::run(),

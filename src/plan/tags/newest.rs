@@ -82,7 +82,7 @@ pub fn newest(session: &Session, synced: &Synced, name: &str) -> NewestAnswer {
 
 impl Tagging {
     /// Text around the time in the tags of an image that have one; nothing when none has.
-    fn forms(&self, name: &str) -> Vec<(String, String)> {
+    pub fn forms(&self, name: &str) -> Vec<(String, String)> {
         let given = self.of(name, None).given.into_iter();
         let mut forms: Vec<_> =
             given.filter_map(|tag| tag.timed).map(|(_, before, behind)| (before, behind)).collect();

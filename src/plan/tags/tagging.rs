@@ -144,6 +144,11 @@ impl Tagging {
         }))
     }
 
+    /// The time of the run, as tags have it.
+    pub fn now(&self) -> String {
+        self.facts.now()
+    }
+
     /// The references that a result lacks.
     ///
     /// # Errors

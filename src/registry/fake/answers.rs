@@ -6,8 +6,8 @@ use std::io::{SeekFrom, Write};
 use super::super::document::{CREATED, MANIFEST, artifact, is_index};
 use super::super::{Content, by_digest, place_of};
 use super::{
-    Descriptor, Document, FakeFault, FakeRegistry, Manifest, Question, Reference, Registry, RegistryError,
-    State, digest, pointer,
+    Descriptor, Document, FakeFault, FakeRegistry, Faulty, Manifest, Question, Reference, Registry,
+    RegistryError, State, digest, pointer,
 };
 
 impl FakeRegistry {
@@ -60,14 +60,18 @@ impl FakeRegistry {
 impl State {
     fn trouble(&mut self, about: &Reference) -> Result<(), RegistryError> {
         let host = about.registry.clone();
-        let Some((trouble, times)) = self.troubles.get_mut(&host) else { return Ok(()) };
+        let Some(Faulty { fault, after, times }) = self.faults.get_mut(&host) else { return Ok(()) };
+        if *after > 0 {
+            *after -= 1;
+            return Ok(());
+        }
         match times {
             Some(0) => return Ok(()),
             Some(left) => *left -= 1,
             None => {}
         }
         let said = "the test said so";
-        Err(match trouble {
+        Err(match fault {
             FakeFault::Unreachable => RegistryError::unreachable(about, said),
             FakeFault::Denied => RegistryError::Denied {
                 host,
@@ -254,7 +258,7 @@ impl Registry for FakeRegistry {
                 digest: digest::of(payload),
                 size: payload.len() as u64,
             };
-            let bytes = artifact(&subject_is, artifact_type, &annotations, &blob);
+            let bytes = artifact(Some(&subject_is), artifact_type, &annotations, &blob);
             let manifest = Manifest::new(MANIFEST, bytes);
             let repository = state.repositories.entry(subject.name()).or_default();
             repository.blobs.insert(blob.digest.clone(), payload.to_vec());

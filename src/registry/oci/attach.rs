@@ -57,7 +57,7 @@ impl Client {
             digest: digest::of(document.payload),
             size: document.payload.len() as u64,
         };
-        let bytes = document::artifact(&found, document.artifact_type, &annotations, &blob);
+        let bytes = document::artifact(Some(&found), document.artifact_type, &annotations, &blob);
         let artifact = Manifest::new(document::MANIFEST, bytes);
         let answer = self.put(&by_digest(subject, &artifact.digest), &artifact).await?;
         if answer.header("oci-subject").is_none() {

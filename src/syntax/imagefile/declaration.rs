@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::RenamedKey;
 use crate::syntax::error::Span;
 use crate::syntax::git_source::GitSource;
-use crate::syntax::tag::TagRule;
+use crate::syntax::tag::{TagRule, When};
 
 /// An Imagefile after variables, defaults and templates are applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Imagefile {
     pub prefix: String,
     /// The beginning of the tags that stand for action keys.
     pub content_tag: Option<String>,
+    /// The repository of a registry that keeps the log of releases.
+    pub releases: Option<Word>,
     /// The words that bare `imk` builds; every image when empty.
     pub default: Vec<Word>,
     /// Names for several images: selectors by group.
@@ -67,6 +69,8 @@ pub struct Declaration {
     pub tags: Vec<TagRule>,
     /// Whether any tag of its name means this image where it is a base.
     pub any_tag: bool,
+    /// Which builds may be published, one rule being enough; every build when `None`.
+    pub publish: Option<Vec<When>>,
     /// Secrets by id.
     pub secrets: BTreeMap<String, SecretSource>,
     /// The network of `RUN` steps: `none`, `host` or the engine's default.

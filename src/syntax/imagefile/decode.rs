@@ -128,6 +128,7 @@ impl Reader {
         self.fields(value, "an Imagefile", TOP_KEYS, |reader, key, value| match key {
             "prefix" => file.prefix = reader.text(value),
             "content_tag" => file.content_tag = reader.text(value),
+            "releases" => file.releases = reader.text(value),
             "vars" => file.vars = reader.map(value, "variable", Self::text),
             "default" => file.default = reader.list(value),
             "defaults" => file.defaults = reader.image(value),
@@ -152,6 +153,7 @@ impl Reader {
             "labels" => image.labels = reader.map(value, "label", Self::text),
             "tags" => image.tags = Some(reader.tags(value)),
             "any_tag" => image.any_tag = reader.flag(value),
+            "publish" => image.publish = reader.gates(value),
             "secrets" => image.secrets = reader.map(value, "secret", Self::secret),
             "network" => image.network = reader.text(value),
             "upstream" => image.upstream = reader.policy(value),
@@ -301,6 +303,34 @@ impl Reader {
             }
         }
         tags
+    }
+
+    fn gates(&mut self, value: &Expr<'_>) -> Option<Vec<RawWhen>> {
+        let Expr::Seq(list) = value else {
+            self.expected("a list of rules: [When(branch: \"…\"), When(git_tag: \"…\")]", value);
+            return None;
+        };
+        let mut gates = Vec::new();
+        for item in &list.items {
+            match &item.expr {
+                Expr::Struct(named) if named.name.name == "When" => gates.push(self.gate(&item.expr)),
+                other => self.expected("When(branch: \"…\") or When(git_tag: \"…\")", other),
+            }
+        }
+        Some(gates)
+    }
+
+    fn gate(&mut self, value: &Expr<'_>) -> RawWhen {
+        let (mut when, told) = (RawWhen::default(), self.errors.len());
+        let keys = &WHEN_KEYS[..WHEN_KEYS.len() - 1];
+        self.fields(value, "When", keys, |reader, key, value| match key {
+            "branch" => when.branch = Some(reader.one_or_more(value)),
+            _ => when.git_tag = Some(reader.one_or_more(value)),
+        });
+        if self.errors.len() == told && when.branch.is_none() && when.git_tag.is_none() {
+            self.wrong(span_of(value), "a rule needs `branch` or `git_tag`: when is it published?");
+        }
+        when
     }
 
     /// A rule stands for each of its tags.

@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::raw::{Pairs, RawFile, RawImage, RawTag};
+use super::raw::{Pairs, RawFile, RawImage, RawTag, RawWhen};
 use super::scope::Scope;
 use super::{Declaration, Imagefile, OverlaySource, Word};
 use crate::syntax::braces::{self, Piece};
 use crate::syntax::error::SyntaxError;
+use crate::syntax::reference;
 use crate::syntax::suggest::did_you_mean;
 use crate::syntax::tag::{self, TagRule, Template, When};
 
@@ -55,6 +56,7 @@ pub(super) fn inherit(
     Imagefile {
         engines,
         prefix: raw.prefix.as_ref().map(|prefix| scope.fill(prefix).text).unwrap_or_default(),
+        releases: raw.releases.as_ref().and_then(|at| scope.repository(at)),
         content_tag: raw.content_tag.as_ref().map(|tag| scope.fill(tag).text),
         default: scope.words(&raw.default),
         groups,
@@ -105,6 +107,7 @@ fn merge(into: &mut RawImage, from: &RawImage) {
     replace(&mut into.platform, &from.platform);
     replace(&mut into.tags, &from.tags);
     replace(&mut into.any_tag, &from.any_tag);
+    replace(&mut into.publish, &from.publish);
     replace(&mut into.network, &from.network);
     replace(&mut into.upstream, &from.upstream);
     replace(&mut into.engine_labels, &from.engine_labels);
@@ -154,6 +157,7 @@ impl Scope<'_> {
             labels: self.pairs(&image.labels),
             tags: self.tags(name, image.tags.as_deref()),
             any_tag: image.any_tag.unwrap_or_default(),
+            publish: image.publish.map(|gates| gates.iter().map(|when| self.when(when)).collect()),
             secrets: image.secrets.into_iter().map(|(id, source)| (id.text, source)).collect(),
             network: image.network.map(|word| self.fill(&word).text),
             upstream: image.upstream.unwrap_or_default(),
@@ -171,10 +175,7 @@ impl Scope<'_> {
             always.map(|tag| TagRule { when: None, template: Template::plain(tag), span: name.span });
         let mut rules: Vec<TagRule> = always.into_iter().collect();
         for RawTag { text, when } in declared.unwrap_or_default() {
-            let when = when.as_ref().map(|when| When {
-                branch: when.branch.as_ref().map(|globs| self.globs(globs)),
-                git_tag: when.git_tag.as_ref().map(|globs| self.globs(globs)),
-            });
+            let when = when.as_ref().map(|when| self.when(when));
             let known: Vec<&str> = self.vars.keys().map(String::as_str).collect();
             let variable = |name: &str| match (self.vars.get(name), name) {
                 (None, tag::OWN) => own,
@@ -200,6 +201,27 @@ impl Scope<'_> {
             }
         }
         rules
+    }
+
+    fn when(&mut self, when: &RawWhen) -> When {
+        When {
+            branch: when.branch.as_ref().map(|globs| self.globs(globs)),
+            git_tag: when.git_tag.as_ref().map(|globs| self.globs(globs)),
+        }
+    }
+
+    /// A repository of a registry, without a tag.
+    fn repository(&mut self, word: &Word) -> Option<Word> {
+        let word = self.fill(word);
+        let why = match reference::parse(&word.text) {
+            Err(why) => why,
+            Ok(found) if found.tag.is_some() || found.digest.is_some() => "it has a tag".into(),
+            Ok(_) => return Some(word),
+        };
+        let message = format!("`{}` is no repository of a registry: {why}", word.text);
+        let hint = "write it as \"registry.example/team/releases\"";
+        self.errors.push(SyntaxError::new(word.span, message).hint(hint));
+        None
     }
 
     fn globs(&mut self, globs: &[Word]) -> Vec<String> {

@@ -10,6 +10,10 @@ pub const TOP_KEYS: &[(&str, &str)] = &[
         "content_tag",
         "what tags begin with under which images are published, each standing for all inputs of one; else \"imk-\"",
     ),
+    (
+        "releases",
+        "repository of a registry that keeps the log of `imk publish`; else that of the first image",
+    ),
     ("vars", "variables with their defaults, used as {NAME}; set by IMK_VAR_NAME or --var NAME=VALUE"),
     ("default", "what bare `imk` builds: names, globs, groups; every image when absent"),
     ("defaults", "what every image inherits; any key of an image"),
@@ -49,6 +53,10 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
     (
         "any_tag",
         "true: any tag of its name in FROM, COPY --from or --mount=from means this image; else latest and the tags it declares",
+    ),
+    (
+        "publish",
+        "when `imk publish` moves its tags: [When(branch: \"main\"), When(git_tag: \"v*\")], one of them is enough; always when absent",
     ),
     ("secrets", "{\"token\": Env(\"TOKEN\")} or File(\"path\"): for RUN --mount=type=secret,id=token"),
     ("network", "network of RUN steps: \"none\", \"host\"; else the engine's default"),

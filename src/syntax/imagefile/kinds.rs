@@ -19,6 +19,8 @@ pub enum Kind {
     SourceByName,
     /// `["text", When(branch: "…", tag: "…")]`.
     Tags,
+    /// `[When(branch: "…"), When(git_tag: "…")]`.
+    Gates,
     /// `4`.
     Number,
     /// `true` or `false`.
@@ -43,6 +45,7 @@ pub enum Kind {
 pub const TOP_KINDS: &[(&str, Kind)] = &[
     ("prefix", Kind::Text),
     ("content_tag", Kind::Text),
+    ("releases", Kind::Text),
     ("vars", Kind::TextByName),
     ("default", Kind::Texts),
     ("defaults", Kind::Image),
@@ -74,6 +77,7 @@ pub const IMAGE_KINDS: &[(&str, Kind)] = &[
     ("labels", Kind::TextByName),
     ("tags", Kind::Tags),
     ("any_tag", Kind::Flag),
+    ("publish", Kind::Gates),
     ("secrets", Kind::Secrets),
     ("network", Kind::Text),
     ("upstream", Kind::Policy),
@@ -96,6 +100,8 @@ mod tests {
         (r#"Git(url: "x")"#, &[Kind::Source]),
         (r#"{"x": Git(url: "y")}"#, &[Kind::SourceByName]),
         (r#"[When(branch: "x", tag: ["y"])]"#, &[Kind::Tags]),
+        (r#"[When(branch: "x")]"#, &[Kind::Gates]),
+        ("[]", &[Kind::Texts, Kind::TextOrTexts, Kind::Tags, Kind::Gates]),
         (r#"{"x": ["y"]}"#, &[Kind::TextsByName]),
         (r#"{"x": Env("Y")}"#, &[Kind::Secrets]),
         (r#"{"x": File("y")}"#, &[Kind::Secrets]),

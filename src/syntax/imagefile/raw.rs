@@ -11,6 +11,7 @@ pub(super) type Pairs<V> = Vec<(Word, V)>;
 pub(super) struct RawFile {
     pub prefix: Option<Word>,
     pub content_tag: Option<Word>,
+    pub releases: Option<Word>,
     pub vars: Pairs<Word>,
     pub default: Vec<Word>,
     pub defaults: RawImage,
@@ -35,6 +36,7 @@ pub(super) struct RawImage {
     pub labels: Pairs<Word>,
     pub tags: Option<Vec<RawTag>>,
     pub any_tag: Option<bool>,
+    pub publish: Option<Vec<RawWhen>>,
     pub secrets: Pairs<SecretSource>,
     pub network: Option<Word>,
     pub upstream: Option<Policy>,

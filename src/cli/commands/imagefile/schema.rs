@@ -72,16 +72,18 @@ fn shape(kind: Kind) -> Value {
         let git = json!({"type": "object", "properties": {"Git": keys(GIT_KEYS, &text)}, "required": ["Git"], "additionalProperties": false});
         json!({"oneOf": [text(), git]})
     };
+    let when = |rule: &[(&str, &str)]| {
+        let keys = keys(rule, &|| json!({"oneOf": [text(), texts()]}));
+        json!({"type": "object", "properties": {"When": keys}, "required": ["When"], "additionalProperties": false})
+    };
     match kind {
         Kind::Text => text(),
         Kind::Texts => texts(),
         Kind::TextOrTexts => json!({"oneOf": [text(), texts()]}),
         Kind::Source => source(),
         Kind::SourceByName => by_name(source()),
-        Kind::Tags => {
-            let when = json!({"type": "object", "properties": {"When": keys(WHEN_KEYS, &|| json!({"oneOf": [text(), texts()]}))}, "required": ["When"], "additionalProperties": false});
-            json!({"type": "array", "items": {"oneOf": [text(), when]}})
-        }
+        Kind::Tags => json!({"type": "array", "items": {"oneOf": [text(), when(WHEN_KEYS)]}}),
+        Kind::Gates => json!({"type": "array", "items": when(&WHEN_KEYS[..WHEN_KEYS.len() - 1])}),
         Kind::TextByName => by_name(text()),
         Kind::TextsByName => by_name(texts()),
         Kind::Secrets => by_name(json!({"oneOf": [named("Env"), named("File")]})),

@@ -11,7 +11,7 @@ use clap::builder::FalseyValueParser;
 use outcome::{failures, summary_line, verdict};
 
 use crate::build::jobserver::{Jobserver, Makeflags};
-use crate::build::run::{self, BuildOptions, Ending, Event};
+use crate::build::run::{self, BuildOptions, Ending, Event, Summary};
 use crate::cli::args::{self, Global, Targets};
 use crate::cli::commands::make::plan::{self, PlanArgs};
 use crate::cli::failure::{Exit, Failure, cannot};
@@ -153,6 +153,8 @@ pub struct Going<'a> {
     pub report: Arc<dyn Fn(&Event) + Send + Sync>,
     /// It is tried again when files change: then that is no failure, and nothing is said of it.
     pub retries: bool,
+    /// The tags of what is published stay where they are: a release moves them together.
+    pub withhold_tags: bool,
 }
 
 impl<'a> Going<'a> {
@@ -160,7 +162,16 @@ impl<'a> Going<'a> {
     pub fn new(global: &'a Global, args: &'a BuildArgs) -> Self {
         let jobs = args.jobs.map(usize::from);
         let report: Arc<dyn Fn(&Event) + Send + Sync> = Arc::new(|_| {});
-        Self { global, args, jobs, jobserver: None, keep: Keep::Everything, report, retries: false }
+        Self {
+            global,
+            args,
+            jobs,
+            jobserver: None,
+            keep: Keep::Everything,
+            report,
+            retries: false,
+            withhold_tags: false,
+        }
     }
 }
 
@@ -189,6 +200,16 @@ pub fn go(
     going: &Going<'_>,
     started: Instant,
 ) -> Result<(), Failure> {
+    carry_out(session, synced, going, started).map(drop)
+}
+
+/// As [`go`], for those who do more with what was built.
+pub fn carry_out(
+    session: &mut Session,
+    synced: &Synced,
+    going: &Going<'_>,
+    started: Instant,
+) -> Result<Summary, Failure> {
     let args = going.args;
     if let Err(error) = &synced.engine {
         return Err(no_engine(session, synced, error));
@@ -221,6 +242,7 @@ pub fn go(
         always: args.always_make || args.no_cache,
         no_cache: args.no_cache,
         push: args.push,
+        withhold_tags: going.withhold_tags,
         load: args.load,
         cache,
         source_date_epoch_seconds: source_date_epoch()?,
@@ -258,7 +280,7 @@ pub fn go(
         }
     }
     match verdict(&summary) {
-        Exit::Done => records::write(going.global, &args.records, synced, &summary),
+        Exit::Done => records::write(going.global, &args.records, synced, &summary).map(|()| summary),
         exit => Err(Failure::silent(exit)),
     }
 }

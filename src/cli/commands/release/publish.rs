@@ -1,0 +1,192 @@
+//! `imk publish`: builds, and then moves the tags of the whole set at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use clap::Args as Group;
+use serde::Serialize;
+
+use crate::build::publish::Publication;
+use crate::build::run::Summary;
+use crate::cli::args::Global;
+use crate::cli::commands::make::build::{self, BuildArgs, Going};
+use crate::cli::failure::Failure;
+use crate::cli::words::release as words;
+use crate::cli::{open, out, synced};
+use crate::engine::Cancel;
+use crate::release::log::ReleaseLog;
+use crate::release::publish::{self, Released, admitted, release};
+use crate::release::record::Release;
+use crate::session::open::Session;
+use crate::syntax::reference;
+
+const EXAMPLES: &str = "\
+imk publish                      build, upload, and then move all tags of the default images at once
+imk publish api web              these two and no other; what they are built on is published by its key
+imk publish --history            what was published, by any machine; `imk rollback` goes back to it";
+
+/// Build the targets, upload them, and then move all their tags: all or none
+///
+/// `imk push` publishes image by image, as each is built. `imk publish` moves no tag before every result is in
+/// the registry, moves them all, and takes the moves back when one is refused. Images whose
+/// `publish` rules do not admit this build are left out.
+#[derive(Clone, Debug, Group)]
+#[command(after_long_help = EXAMPLES)]
+pub struct PublishArgs {
+    /// All that `build` takes.
+    #[command(flatten)]
+    pub build: BuildArgs,
+    /// Publish images though their files are not as the commit has them
+    #[arg(long, env = "IMK_ALLOW_DIRTY", value_parser = clap::builder::FalseyValueParser::new())]
+    pub allow_dirty: bool,
+    /// Publish results that were rolled back
+    #[arg(long)]
+    pub force: bool,
+    /// List what was published, the newest first, and build nothing
+    #[arg(long, conflicts_with_all = ["allow_dirty", "force", "words"])]
+    pub history: bool,
+    /// How many releases --history lists
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "history")]
+    pub last: usize,
+}
+
+/// Publishes, or lists what was published.
+///
+/// # Errors
+/// The failure that is told before the program ends, and its exit status.
+pub fn run(global: &Global, args: &PublishArgs) -> Result<(), Failure> {
+    if args.history {
+        return history(global, args);
+    }
+    let started = Instant::now();
+    let cancel = build::cancel_on_signals(|| {})?;
+    let mut session = open::session(global, true, &cancel)?;
+    if !args.build.dry_run {
+        complete(&session, &cancel)?;
+    }
+    let mut synced = synced::synced(global, &mut session, &args.build.targets.words)?;
+    let gates = admitted(&session, &synced, args.allow_dirty).map_err(|error| words::failure(&error))?;
+    for (name, rules) in &gates.closed {
+        out::note(format_args!("{name}: not published from here: {}", words::closed(rules)));
+    }
+    if gates.open.is_empty() {
+        out::line(format_args!("nothing to publish from here"));
+        return Ok(());
+    }
+    if !gates.closed.is_empty() {
+        let names: Vec<String> = gates.open.iter().cloned().collect();
+        synced = synced::synced(global, &mut session, &names)?;
+    }
+    if args.build.dry_run {
+        drop(session);
+        let mut build = args.build.clone();
+        build.targets.words = gates.open.into_iter().collect();
+        return build::run(global, &build);
+    }
+    let typed = BuildArgs { push: true, ..args.build.clone() };
+    let going = Going { withhold_tags: true, ..Going::new(global, &typed) };
+    let summary = build::carry_out(&mut session, &synced, &going, started)?;
+    let released = release(&session, &synced, &summary.results, &digests(&summary), args.force)
+        .map_err(|error| words::failure(&error))?;
+    tell(&released, args);
+    Ok(())
+}
+
+/// Completes what a killed run began, so that no tag of it is left behind.
+fn complete(session: &Session, cancel: &Cancel) -> Result<(), Failure> {
+    let registry = session.executor.remote_cache.registry();
+    match publish::complete(registry, session.state(), cancel) {
+        Ok(None) => {}
+        Ok(Some(completed)) => {
+            out::note(format_args!("release {} was cut off, and is complete now", completed.release));
+            for tag in completed.left_alone {
+                out::warning(format_args!(
+                    "`{tag}` was moved by somebody else meanwhile, and was left alone"
+                ));
+            }
+        }
+        Err(why) => {
+            let hint =
+                "nothing is published before that release is complete; try again when the registry answers";
+            return Err(Failure::with_hint(
+                format!("a release was cut off and cannot be completed: {why}"),
+                hint,
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The digests of the manifests that were put for the results.
+fn digests(summary: &Summary) -> BTreeMap<String, String> {
+    let digest = |(name, publication): (&String, &Publication)| match publication {
+        Publication::Done { at, .. } => Some((name.clone(), reference::parse(at).ok()?.digest?)),
+        Publication::Overtaken | Publication::NoRegistry => None,
+    };
+    summary.publications.iter().filter_map(digest).collect()
+}
+
+/// A release as programs are told of it.
+#[derive(Serialize)]
+struct Told<'a> {
+    event: &'static str,
+    release: Option<&'a str>,
+    tags: Vec<&'a str>,
+}
+
+fn tell(released: &Released, args: &PublishArgs) {
+    if args.build.json {
+        let release = released.release.as_ref().map(|release| release.id.as_str());
+        let tags = released.moves.iter().map(|step| step.tag.as_str()).collect();
+        let told = Told { event: "released", release, tags };
+        out::event(&serde_json::to_string(&told).unwrap_or_default());
+        return;
+    }
+    let quiet = args.build.quiet;
+    match &released.release {
+        _ if quiet => {}
+        None => out::line(format_args!("every tag stands for its result already")),
+        Some(release) => {
+            for step in &released.moves {
+                out::line(format_args!("  {}", words::step(step)));
+            }
+            let images: BTreeSet<&str> = released.moves.iter().map(|step| step.image.as_str()).collect();
+            out::line(format_args!(
+                "published {} with {} as release {}",
+                words::count(images.len(), "image"),
+                words::count(released.moves.len(), "tag"),
+                release.id
+            ));
+        }
+    }
+}
+
+/// The releases, the newest first.
+fn history(global: &Global, args: &PublishArgs) -> Result<(), Failure> {
+    let session = open::session(global, false, &Cancel::default())?;
+    let Some(at) = publish::log_place(&session) else {
+        return Err(Failure::with_hint("no image here has a registry in its name", words::PREFIX_HINT));
+    };
+    let log = ReleaseLog::new(session.executor.remote_cache.registry(), at);
+    let unanswered = |error| Failure::error(format!("the log of releases: {error}"));
+    let ids = log.ids().map_err(unanswered)?;
+    let mut releases: Vec<Release> = Vec::new();
+    for id in ids.iter().rev().take(args.last) {
+        releases.extend(log.read(id).map_err(unanswered)?);
+    }
+    if args.build.json {
+        out::json(&serde_json::json!({ "releases": releases }));
+        return Ok(());
+    }
+    let now = releases.first().map(Release::in_force).unwrap_or_default().to_owned();
+    for release in &releases {
+        out::lines(words::entry(release, release.id == now || release.in_force() == now));
+    }
+    if releases.is_empty() {
+        out::line(format_args!("nothing was published yet"));
+    }
+    if ids.len() > releases.len() {
+        out::note(format_args!("{} older ones; --last N shows more", ids.len() - releases.len()));
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! Releases: the published results that are in force, which tags stand for them, and the way back.
+//!
+//! A release moves the tags of a whole set of images at once or not at all, and leaves a record in
+//! the registry, so that every machine can ask what was released and return to it. What is
+//! published is for `build/`; nothing is built here.
+
+pub mod gates;
+mod journal;
+pub mod log;
+pub mod moves;
+pub mod publish;
+pub mod record;
+pub mod rollback;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! Publish and rollback: the tags of a set move together, on a real registry.
+
+use crate::history::History;
+use crate::registry_server::RegistryServer;
+use crate::sandbox::{Run, Sandbox, engine_or_skip};
+
+const FILES: &str = "
+    //- Imagefile.ron
+    (images: {\"base\": (), \"api\": (tags: [\"latest\", \"{time}\"]), \"web\": ()})
+    //- base/Dockerfile
+    FROM scratch
+    COPY file /base
+    //- base/file
+    one
+    //- api/Dockerfile
+    FROM base
+    COPY file /api
+    //- api/file
+    one
+    //- web/Dockerfile
+    FROM base
+    COPY file /web
+    //- web/file
+    web
+    ";
+
+fn parts(test: &str) -> Option<(RegistryServer, Sandbox)> {
+    engine_or_skip(test)?;
+    let registry = RegistryServer::open(test)?;
+    let sandbox = Sandbox::with(FILES).prefixed(&registry.name("team/"));
+    sandbox.edit("base/file", &format!("{test} {}\n", registry.host()));
+    Some((registry, sandbox))
+}
+
+/// The digest that a name stands for; `None` when there is no such tag.
+fn digest(registry: &RegistryServer, name: &str) -> Option<String> {
+    let (repository, tag) = name.rsplit_once(':').unwrap();
+    let from = format!("docker://{}", registry.name(repository));
+    let listed = registry.skopeo(&["list-tags", "--tls-verify=false", &from]);
+    if !listed.contains(&format!("\"{tag}\"")) {
+        return None;
+    }
+    let from = format!("docker://{}", registry.name(name));
+    let words = ["inspect", "--tls-verify=false", "--format", "{{.Digest}}", &from];
+    Some(registry.skopeo(&words).trim().to_owned())
+}
+
+/// The last line of what was said.
+fn last(run: &Run<'_>) -> String {
+    run.out().lines().last().unwrap_or_default().to_owned()
+}
+
+/// The ids of all releases, the newest first.
+fn releases(sandbox: &Sandbox) -> Vec<String> {
+    let document: serde_json::Value =
+        serde_json::from_str(&sandbox.imk("publish --history --json").code(0).out()).unwrap();
+    let releases = document["releases"].as_array().unwrap();
+    releases.iter().map(|release| release["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn tags_move_together_and_go_back_together() {
+    let Some((registry, sandbox)) = parts("release-together") else { return };
+    let latest = |image: &str| digest(&registry, &format!("team/{image}:latest"));
+    let first = sandbox.imk("publish").code(0);
+    assert!(last(&first).contains("published 3 images with 4 tags as release "), "{}", first.out());
+    let then = ["base", "api", "web"].map(latest);
+
+    let again = sandbox.imk("publish").code(0);
+    assert_eq!(last(&again), "every tag stands for its result already");
+    assert_eq!(releases(&sandbox).len(), 1);
+
+    sandbox.edit("base/file", &format!("two {}\n", registry.host()));
+    sandbox.imk("publish").code(0);
+    let now = ["base", "api", "web"].map(latest);
+    assert!(then.iter().zip(&now).all(|(then, now)| then != now), "{then:?} {now:?}");
+
+    let back = sandbox.imk("rollback").code(0);
+    assert!(last(&back).contains("is in force again"), "{}", back.out());
+    assert_eq!(["base", "api", "web"].map(latest), then);
+    assert_eq!(releases(&sandbox).len(), 3);
+    // The newest by name is what is in force, and another machine that asks sees it too.
+    let newest = sandbox.imk("tags api --newest").code(0).out();
+    let newest = newest.trim().rsplit_once('/').unwrap().1.to_owned();
+    assert_eq!(digest(&registry, &format!("team/{newest}")), then[1]);
+}
+
+#[test]
+fn what_was_rolled_back_is_published_again_by_a_change_or_by_force_alone() {
+    let Some((registry, sandbox)) = parts("release-held") else { return };
+    sandbox.imk("publish").code(0);
+    sandbox.edit("web/file", "bad");
+    sandbox.imk("publish").code(0);
+    let bad = digest(&registry, "team/web:latest");
+    sandbox.imk("rollback").code(0);
+
+    let refused = sandbox.imk("publish").code(2);
+    assert!(refused.err().contains("web ("), "{}", refused.err());
+    assert!(refused.err().contains("was rolled back by release"), "{}", refused.err());
+    assert_ne!(digest(&registry, "team/web:latest"), bad);
+    // Others of the repository are not in its way.
+    sandbox.imk("publish api").code(0);
+    sandbox.imk("publish --force").code(0);
+    assert_eq!(digest(&registry, "team/web:latest"), bad);
+
+    sandbox.imk("rollback").code(0);
+    sandbox.edit("web/file", "good");
+    sandbox.imk("publish").code(0);
+    assert_ne!(digest(&registry, "team/web:latest"), bad);
+}
+
+#[test]
+fn a_rule_leaves_images_out_and_an_uncommitted_one_is_refused() {
+    let Some((registry, sandbox)) = parts("release-rules") else { return };
+    sandbox.edit(
+        "Imagefile.ron",
+        "(images: {\"base\": (), \"api\": (publish: [When(branch: \"main\"), When(git_tag: \"v*\")]), \"web\": (publish: [])})\n",
+    );
+    let history = History::of(sandbox);
+    let sandbox = &history.sandbox;
+    history.git(&["checkout", "-q", "-b", "dev"]);
+    let dev = sandbox.imk("publish").code(0);
+    assert!(
+        dev.err().contains("api: not published from here: only branch main or git tag v*"),
+        "{}",
+        dev.err()
+    );
+    assert!(dev.err().contains("web: not published from here: its `publish` list is empty"), "{}", dev.err());
+    assert!(digest(&registry, "team/base:latest").is_some());
+    let only = sandbox.imk("publish api").code(0);
+    assert_eq!(last(&only), "nothing to publish from here");
+
+    history.git(&["tag", "v1.0"]);
+    sandbox.edit("api/file", "changed");
+    let dirty = sandbox.imk("publish api").code(2);
+    assert!(dirty.err().contains("`api` is not as the commit has it"), "{}", dirty.err());
+    sandbox.imk("publish api --allow-dirty").code(0);
+    assert!(digest(&registry, "team/api:latest").is_some());
+}
+
+#[test]
+fn an_image_that_fails_leaves_every_tag_where_it_was() {
+    let Some((registry, sandbox)) = parts("release-fails") else { return };
+    sandbox.imk("publish").code(0);
+    let then = digest(&registry, "team/web:latest");
+    sandbox.edit("web/file", "two").edit("api/Dockerfile", "FROM base\nCOPY nothing /\n");
+    sandbox.imk("publish").code(2);
+    sandbox.imk("publish -k").code(2);
+    assert_eq!(digest(&registry, "team/web:latest"), then);
+    assert_eq!(releases(&sandbox).len(), 1);
+}
+
+#[test]
+fn without_a_registry_or_a_release_it_says_what_to_do() {
+    if engine_or_skip("release-nowhere").is_none() {
+        return;
+    }
+    let sandbox = Sandbox::with(FILES);
+    let run = sandbox.imk("publish").code(2);
+    assert!(run.err().contains("no registry is in the name of"), "{}", run.err());
+    assert!(run.err().contains("prefix:"), "{}", run.err());
+    assert!(sandbox.imk("publish --history").code(2).err().contains("no image here has a registry"));
+    assert!(sandbox.imk("rollback").code(2).err().contains("nothing was published"));
+}
