@@ -13,8 +13,7 @@ mod dobi;
 mod dotenv;
 mod draft;
 mod evaluate;
-mod functions;
-mod inline;
+mod expression;
 mod interpolate;
 mod place;
 mod read_back;
@@ -23,6 +22,7 @@ mod shipwright;
 mod skaffold;
 mod source;
 mod tree;
+mod variables;
 mod write;
 
 use super::error::{Span, SyntaxError};

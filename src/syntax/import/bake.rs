@@ -11,12 +11,12 @@ pub(super) use target::{file_of, platform};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hcl::Value;
-
 use super::Source;
 use super::blocks::{Attr, Block, File};
 use super::draft::{Drafts, Group};
-use super::evaluate::{self, Carried, Scope};
+use super::evaluate::{Carried, Scope};
+use super::expression::Value;
+use super::variables::Globals;
 use crate::syntax::error::{Span, SyntaxError};
 
 /// Targets that matrices may make.
@@ -31,15 +31,28 @@ struct Target<'f> {
     inherits: Vec<String>,
 }
 
+impl<'f> Target<'f> {
+    /// Its blocks' attributes with their names in force, and its name.
+    fn named_blocks(&self) -> impl Iterator<Item = (&[Attr], &Scope<'f>, &str)> {
+        self.blocks.iter().map(|(attrs, scope)| (attrs.as_slice(), scope, self.name.as_str()))
+    }
+}
+
 /// Makes drafts of a bake file.
 ///
 /// # Errors
 /// What bake refuses: circles, values of a wrong type, names that are there twice; and a matrix without end.
 pub(super) fn read(file: File, source: &Source<'_>) -> Result<Drafts, Vec<SyntaxError>> {
     let mut drafts = Drafts::default();
-    let functions = evaluate::functions(&file, &mut drafts);
-    let scope = Scope::of(&file, &functions, source.environment, &mut drafts)?;
+    let globals = Globals::of(&file, source.environment, &mut drafts)?;
+    let scope = Scope::of(&globals);
     let targets = targets(&file, &scope, &mut drafts)?;
+    for (attrs, scope, name) in targets.iter().flat_map(Target::named_blocks) {
+        globals.declare("target", name, attrs, &scope.locals);
+    }
+    for block in file.blocks.iter().filter(|block| block.kind == "group") {
+        globals.declare("group", &block.label, &block.attrs, &[]);
+    }
     groups(&file, &scope, &mut drafts);
     let has = |drafts: &Drafts, name: &str| drafts.groups.iter().any(|group| group.name == name);
     if !has(&drafts, "default") && targets.iter().any(|target| target.name == "default") {
@@ -59,6 +72,7 @@ pub(super) fn read(file: File, source: &Source<'_>) -> Result<Drafts, Vec<Syntax
     let mut own: BTreeMap<&str, Keys> = BTreeMap::new();
     for target in &targets {
         own.insert(&target.name, keys(target, &mut drafts)?);
+        globals.no_circle(target.span)?;
     }
     no_circle_of_contexts(&targets, &own)?;
     let parents: BTreeMap<&str, &[String]> =
@@ -125,7 +139,7 @@ fn target_block<'f>(
     }
     let mut members: Vec<String> = Vec::new();
     for scope in scopes {
-        let named = block.attr("name").and_then(|attr| scope.value(&attr.expr).ok()).and_then(evaluate::text);
+        let named = block.attr("name").and_then(|attr| scope.value(&attr.expr).ok()?.as_text());
         let name = named.unwrap_or_else(|| block.label.clone());
         if members.contains(&name) {
             let message = format!("the matrix of `{}` makes `{name}` twice", block.label);
@@ -163,11 +177,11 @@ fn matrix<'f>(attrs: &[Attr], scope: &Scope<'f>, drafts: &mut Drafts) -> Vec<Sco
         }
     };
     for (name, values) in &axes {
-        let values = values.as_array().cloned().unwrap_or_default();
+        let values = values.items().unwrap_or_default();
         let wider = scopes.iter().take(MOST_TARGETS + 1).flat_map(|scope| {
             values.iter().map(move |value| {
                 let mut scope = scope.clone();
-                scope.declare(name, value);
+                scope.locals.push((name.clone(), value.clone()));
                 scope
             })
         });
@@ -197,10 +211,7 @@ fn groups(file: &File, scope: &Scope<'_>, drafts: &mut Drafts) {
 }
 
 fn texts(value: &Value) -> Vec<String> {
-    let one = |value: &Value| value.as_str().map(str::to_owned);
-    value
-        .as_array()
-        .map_or_else(|| one(value).into_iter().collect(), |items| items.iter().filter_map(one).collect())
+    value.items().unwrap_or(std::slice::from_ref(value)).iter().filter_map(Value::as_text).collect()
 }
 
 /// The attributes of a target itself, its blocks laid over each other.

@@ -25,8 +25,8 @@ pub(super) struct Block {
     pub label: String,
     pub span: Span,
     pub attrs: Vec<Attr>,
-    /// Blocks in it.
-    pub inner: Vec<(String, Span)>,
+    /// Blocks in it: their kind, place and attributes.
+    pub inner: Vec<(String, Span, Vec<Attr>)>,
 }
 
 /// `name = expression`.
@@ -70,7 +70,7 @@ pub(super) fn read(text: &str) -> Result<File, Vec<SyntaxError>> {
                     inner: block
                         .body
                         .blocks()
-                        .map(|b| (b.ident.as_str().to_owned(), span_of(&b.ident)))
+                        .map(|b| (b.ident.as_str().to_owned(), span_of(&b.ident), attributes(&b.body)))
                         .collect(),
                 });
             }
@@ -104,14 +104,26 @@ pub(super) fn from_tree(root: &Node) -> Result<File, Vec<SyntaxError>> {
             for (label, body) in properties(&named) {
                 let message = format!("expected `{}` to hold the keys of a {}", label.text, kind.text);
                 for body in blocks(body, &message)? {
-                    let attrs = properties(&body).map(|(key, value)| {
-                        let is_code = kind.text == "function" && key.text == "result";
-                        let expr = if is_code { code(value) } else { expression(value) };
+                    let is_rule = |key: &Key| kind.text == "variable" && key.text == "validation";
+                    let attrs = properties(&body).filter(|(key, _)| !is_rule(key)).map(|(key, value)| {
+                        let is_type = kind.text == "variable" && key.text == "type";
+                        let expr = if is_type { code(value) } else { expression(value) };
                         Attr { name: key.text.clone(), span: key.span, expr }
                     });
-                    let (kind, label_text, span) = (kind.text.clone(), label.text.clone(), label.span);
                     let attrs = attrs.collect();
-                    file.blocks.push(Block { kind, label: label_text, span, attrs, inner: Vec::new() });
+                    let mut inner = Vec::new();
+                    for (key, value) in properties(&body).filter(|(key, _)| is_rule(key)) {
+                        for rule in blocks(value, "expected `validation` to hold the keys of a rule")? {
+                            let attrs = properties(&rule).map(|(key, value)| Attr {
+                                name: key.text.clone(),
+                                span: key.span,
+                                expr: expression(value),
+                            });
+                            inner.push((key.text.clone(), key.span, attrs.collect()));
+                        }
+                    }
+                    let (kind, label, span) = (kind.text.clone(), label.text.clone(), label.span);
+                    file.blocks.push(Block { kind, label, span, attrs, inner });
                 }
             }
         }
@@ -161,7 +173,7 @@ fn expression(node: &Shared) -> Expression {
     }
 }
 
-/// A function's result in JSON: a text that holds an expression.
+/// A variable's type in JSON: a text that holds an expression.
 fn code(node: &Shared) -> Expression {
     node.text().and_then(|text| text.parse().ok()).unwrap_or_else(|| expression(node))
 }

@@ -2,6 +2,7 @@
 
 mod bake;
 mod compose;
+mod expressions;
 mod hostile;
 mod others;
 

@@ -255,66 +255,6 @@ target "docker-metadata-action" {}
 }
 
 #[test]
-fn functions_answer_as_bakes_do() {
-    let expressions = [
-        r#"replace("a.b.c", ".", "-")"#,
-        r#"join("/", ["a", "b"])"#,
-        r#"format("%s-%d%%", "v", 7)"#,
-        r#"coalesce(null, "x")"#,
-        r#"substr("hello", -3, 2)"#,
-        r#"trimprefix("v1.0", "v")"#,
-        r#"join(",", concat(["a"], split(" ", "b c")))"#,
-        r#"title("hello world")"#,
-        r#"contains(["a"], "a") ? "in" : "out""#,
-        r#"lookup({a = "1"}, "b", "none")"#,
-        r#"twice(twice(3))"#,
-        r#""${fact(5)}!""#,
-        r#"join("", [for x in ["a", "b"] : upper(x)])"#,
-        r#"sanitize("feature/x")"#,
-        r#"sum(1, 2, 3)"#,
-        r#""for a, for b, for c, for d""#,
-        r#"join(" ", flatten([for a in ["x", "y"] : [for b in [1, 2] : "${a}${b}"]]))"#,
-    ];
-    let args: String = expressions.iter().enumerate().map(|(at, e)| format!("A{at:02} = {e}\n")).collect();
-    let text = format!(
-        "function \"twice\" {{\n params = [n]\n result = n * 2\n}}\n\
-         function \"fact\" {{\n params = [n]\n result = n <= 1 ? 1 : n * fact(n - 1)\n}}\n\
-         function \"sum\" {{\n params = [a]\n variadic_params = rest\n result = a + length(rest)\n}}\n\
-         target \"t\" {{\n args = {{\n{args}}}\n}}\n"
-    );
-    insta::assert_snapshot!(plainly("docker-bake.hcl", &text), @r#"
-    // Made by `imk import` from docker-bake.hcl.
-    // `imk keys` explains every key, `imk list` shows the images.
-    (
-        images: {
-            "t": (
-                context: ".",
-                args: {
-                    "A00": "a-b-c",
-                    "A01": "a/b",
-                    "A02": "v-7%",
-                    "A03": "x",
-                    "A04": "ll",
-                    "A05": "1.0",
-                    "A06": "a,b,c",
-                    "A07": "Hello World",
-                    "A08": "in",
-                    "A09": "none",
-                    "A10": "12",
-                    "A11": "120!",
-                    "A12": "AB",
-                    "A13": "feature_x",
-                    "A14": "3",
-                    "A15": "for a, for b, for c, for d",
-                    "A16": "x1 x2 y1 y2",
-                },
-            ),
-        },
-    )
-    "#);
-}
-
-#[test]
 fn what_is_not_hcl_is_told_with_its_place() {
     insta::assert_snapshot!(plainly("docker-bake.hcl", "target \"a\" {\n  context = = 1\n}\n"), @r#"2:13: not valid HCL: invalid expression; expected `"`, `[`, `{`, `-`, `!`, `(`, `_`, `<`, letter or digit"#);
     let circle = "target \"a\" { inherits = [\"b\"] }\ntarget \"b\" { inherits = [\"a\"] }\n";
@@ -323,7 +263,7 @@ fn what_is_not_hcl_is_told_with_its_place() {
 
 /// The line of the Imagefile for this image, and its notes.
 #[track_caller]
-fn line_of(image: &str, text: &str) -> String {
+pub fn line_of(image: &str, text: &str) -> String {
     let whole = plainly("docker-bake.hcl", text);
     let begin = format!("\"{image}\": (");
     let line = whole.lines().find(|line| line.trim_start().starts_with(&begin));

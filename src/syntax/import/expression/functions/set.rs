@@ -1,0 +1,47 @@
+//! Functions of sets: what they are given becomes a set, without repetition, in the order of its items.
+//!
+//! Follows go-cty's `set`.
+
+use super::args::Args;
+use super::{Answer, Function, MANY};
+use crate::syntax::import::expression::kind::set;
+use crate::syntax::import::expression::value::{Kind, Value, unified};
+
+pub(super) const TABLE: &[Function] = &[
+    ("setunion", 1, MANY, |a| folded(a, |one, other| one.iter().chain(other).cloned().collect())),
+    ("setintersection", 1, MANY, |a| {
+        folded(a, |one, other| one.iter().filter(|item| has(other, item)).cloned().collect())
+    }),
+    ("setsubtract", 2, 2, |a| folded(a, without)),
+    ("setsymmetricdifference", 1, MANY, |a| {
+        folded(a, |one, other| without(one, other).into_iter().chain(without(other, one)).collect())
+    }),
+    ("sethaselement", 2, 2, |a| Ok(has(&a.list(0)?, a.any(1)).into())),
+];
+
+fn has(items: &[Value], item: &Value) -> bool {
+    items.iter().any(|other| other.same(item))
+}
+
+fn without(one: &[Value], other: &[Value]) -> Vec<Value> {
+    one.iter().filter(|item| !has(other, item)).cloned().collect()
+}
+
+/// All arguments as sets of one type, one after the other.
+fn folded(a: &Args<'_>, step: fn(&[Value], &[Value]) -> Vec<Value>) -> Answer {
+    let sizes = (0..a.0.len()).map(|at| Ok(a.items(at)?.len())).collect::<Result<Vec<_>, String>>()?;
+    let all = (0..a.0.len()).map(|at| a.items(at)).collect::<Result<Vec<_>, _>>()?.concat();
+    let all = unified(all)?;
+    let mut rest = all.as_slice();
+    let mut result: Option<Vec<Value>> = None;
+    for size in sizes {
+        let (items, after) = rest.split_at(size);
+        rest = after;
+        let items = set(items.to_vec());
+        result = Some(match result {
+            None => items,
+            Some(before) => set(step(&before, &items)),
+        });
+    }
+    Ok(Value::Sequence(Kind::Set, result.unwrap_or_default()))
+}
