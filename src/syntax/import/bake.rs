@@ -85,15 +85,16 @@ pub(super) fn read(file: File, source: &Source<'_>) -> Result<Drafts, Vec<Syntax
                 format!("the target `{}`: it says nothing here; what other files or the command line add is not read", target.name),
             );
         }
-        let mut flat = Keys::new();
-        flatten(&target.name, &own, &parents, &mut Vec::new(), &mut flat).map_err(|message| {
-            vec![SyntaxError::new(target.span, message).hint("one of these `inherits` must go")]
+        let flat = flatten(&target.name, &own, &parents, &mut BTreeMap::new(), 0).map_err(|message| {
+            let hint = "bake refuses this file by itself; a target of another file must be brought into it";
+            vec![SyntaxError::new(target.span, message).hint(hint)]
         })?;
-        for parent in target.inherits.iter().filter(|parent| !own.contains_key(parent.as_str())) {
-            drafts.lost(target.span, format!("`{}` inherits `{parent}`, which is not here", target.name));
-        }
         let like = target.inherits.iter().filter(|parent| serving.contains(*parent)).cloned().collect();
         let is_template = serving.contains(&target.name);
+        if is_template && !target.name.starts_with('_') && !own[target.name.as_str()].is_empty() {
+            let why = "others inherit it, and no group names it";
+            drafts.changed(target.span, format!("the target `{}` is a template: {why}", target.name));
+        }
         if let Some(draft) =
             target::draft(&target.name, target.span, &flat, like, is_template, &mut drafts, source)
         {
@@ -128,7 +129,13 @@ fn target_block<'f>(
     drafts: &mut Drafts,
 ) -> Result<(), Vec<SyntaxError>> {
     let refused = |message: String, hint: &str| Err(vec![SyntaxError::new(block.span, message).hint(hint)]);
-    let scopes = matrix(&block.attrs, scope, drafts);
+    // A name that could not be typed would not be found by `inherits` either.
+    let plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    let scopes = matrix(&block.attrs, scope)?;
+    for (kind, span, _) in &block.inner {
+        let why = "bake passes over a block in a target; write it with `=`";
+        drafts.lost(*span, format!("the block `{kind}` of `{}`: {why}", block.label));
+    }
     if targets.len() + scopes.len() > MOST_TARGETS {
         let message = format!("the matrices of this file make more than {MOST_TARGETS} targets");
         return Err(vec![SyntaxError::new(block.span, message)]);
@@ -139,8 +146,23 @@ fn target_block<'f>(
     }
     let mut members: Vec<String> = Vec::new();
     for scope in scopes {
-        let named = block.attr("name").and_then(|attr| scope.value(&attr.expr).ok()?.as_text());
-        let name = named.unwrap_or_else(|| block.label.clone());
+        let named = block.attr("name").map(|attr| scope.value(&attr.expr));
+        let name = match named {
+            None => block.label.clone(),
+            Some(Ok(value)) => value.as_text().unwrap_or_default(),
+            Some(Err(why)) => {
+                return refused(
+                    format!("the name of `{}`: {why}", block.label),
+                    "bake refuses this file too",
+                );
+            }
+        };
+        if name.is_empty() || !plain(&name) {
+            return refused(
+                format!("`{name}` is no name of a target"),
+                "it has letters, digits, `_` and `-`",
+            );
+        }
         if members.contains(&name) {
             let message = format!("the matrix of `{}` makes `{name}` twice", block.label);
             return refused(message, "give it a `name` with every variable of the matrix");
@@ -165,19 +187,19 @@ fn target_block<'f>(
 }
 
 /// One scope for each choice of values that the matrix offers; one without a matrix.
-fn matrix<'f>(attrs: &[Attr], scope: &Scope<'f>, drafts: &mut Drafts) -> Vec<Scope<'f>> {
+fn matrix<'f>(attrs: &[Attr], scope: &Scope<'f>) -> Result<Vec<Scope<'f>>, Vec<SyntaxError>> {
     let mut scopes = vec![scope.clone()];
-    let Some(attr) = attrs.iter().find(|attr| attr.name == "matrix") else { return scopes };
+    let Some(attr) = attrs.iter().find(|attr| attr.name == "matrix") else { return Ok(scopes) };
+    let refused =
+        |message: &str| vec![SyntaxError::new(attr.span, message).hint("bake refuses this file too")];
     let axes = match scope.value(&attr.expr) {
         Ok(Value::Object(axes)) => axes,
-        Ok(_) => return scopes,
-        Err(why) => {
-            drafts.lost(attr.span, format!("matrix: {why}"));
-            return scopes;
-        }
+        Ok(_) => return Err(refused("`matrix` must be a map")),
+        Err(why) => return Err(refused(&format!("the matrix: {why}"))),
     };
     for (name, values) in &axes {
-        let values = values.items().unwrap_or_default();
+        let values =
+            values.items().ok_or_else(|| refused(&format!("`{name}` of the matrix must be a list")))?;
         let wider = scopes.iter().take(MOST_TARGETS + 1).flat_map(|scope| {
             values.iter().map(move |value| {
                 let mut scope = scope.clone();
@@ -187,7 +209,7 @@ fn matrix<'f>(attrs: &[Attr], scope: &Scope<'f>, drafts: &mut Drafts) -> Vec<Sco
         });
         scopes = wider.take(MOST_TARGETS + 1).collect();
     }
-    scopes
+    Ok(scopes)
 }
 
 fn groups(file: &File, scope: &Scope<'_>, drafts: &mut Drafts) {
@@ -257,28 +279,32 @@ fn no_circle_of_contexts(targets: &[Target<'_>], own: &BTreeMap<&str, Keys>) -> 
 }
 
 /// A target's keys over those of its parents, the later parent over the earlier.
+///
+/// As in bake, a target that comes back to itself adds nothing there.
 fn flatten(
     name: &str,
     own: &BTreeMap<&str, Keys>,
     parents: &BTreeMap<&str, &[String]>,
-    path: &mut Vec<String>,
-    into: &mut Keys,
-) -> Result<(), String> {
-    let Some(keys) = own.get(name) else { return Ok(()) };
-    if path.iter().any(|other| other == name) {
-        let path = path.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" -> ");
-        return Err(format!("targets inherit each other in a circle: {path} -> `{name}`"));
+    settled: &mut BTreeMap<String, Keys>,
+    depth: usize,
+) -> Result<Keys, String> {
+    if let Some(keys) = settled.get(name) {
+        return Ok(keys.clone());
     }
-    if path.len() > 64 {
+    if depth > 64 {
         return Err("targets inherit each other more than 64 deep".to_owned());
     }
-    path.push(name.to_owned());
+    settled.insert(name.to_owned(), Keys::new());
+    let mut keys = Keys::new();
     for parent in parents.get(name).copied().unwrap_or_default() {
-        flatten(parent, own, parents, path, into)?;
+        if !own.contains_key(parent.as_str()) {
+            return Err(format!("`{name}` inherits `{parent}`, which is not here"));
+        }
+        merge::lay(&mut keys, &flatten(parent, own, parents, settled, depth + 1)?);
     }
-    path.pop();
-    merge::lay(into, keys);
-    Ok(())
+    merge::lay(&mut keys, &own[name]);
+    settled.insert(name.to_owned(), keys.clone());
+    Ok(keys)
 }
 
 /// Targets that are there for others to inherit: those named with `_` as bake's

@@ -21,7 +21,8 @@ pub(super) struct Globals<'f> {
     variables: BTreeMap<String, Declared<'f>>,
     settled: RefCell<BTreeMap<String, Result<Settled, String>>>,
     functions: BTreeMap<String, Function<'f>>,
-    targets: RefCell<BTreeMap<(String, String), (Attr, Vec<(String, Value)>)>>,
+    /// Keys of targets and groups, by `target.NAME` and the key.
+    keys: RefCell<BTreeMap<(String, String), Key>>,
     labels: RefCell<Vec<String>>,
     environment: &'f BTreeMap<String, String>,
     spent: Cell<usize>,
@@ -29,6 +30,13 @@ pub(super) struct Globals<'f> {
     /// Names that are being settled or called now: whoever comes there again is in a circle.
     within: RefCell<Vec<String>>,
     circle: RefCell<Option<String>>,
+}
+
+/// A key of a target, with the names of its matrix.
+#[derive(Clone)]
+struct Key {
+    attr: Attr,
+    locals: Vec<(String, Value)>,
 }
 
 /// A variable as its block, or an attribute outside of all blocks, declares it.
@@ -73,7 +81,7 @@ impl<'f> Globals<'f> {
             variables: BTreeMap::new(),
             settled: RefCell::default(),
             functions: functions(file, drafts),
-            targets: RefCell::default(),
+            keys: RefCell::default(),
             labels: RefCell::default(),
             environment,
             spent: Cell::default(),
@@ -126,8 +134,8 @@ impl<'f> Globals<'f> {
     pub fn declare(&self, kind: &str, label: &str, attrs: &[Attr], locals: &[(String, Value)]) {
         let label = format!("{kind}.{label}");
         for attr in attrs {
-            let key = (label.clone(), attr.name.clone());
-            self.targets.borrow_mut().insert(key, (attr.clone(), locals.to_vec()));
+            let key = Key { attr: attr.clone(), locals: locals.to_vec() };
+            self.keys.borrow_mut().insert((label.clone(), attr.name.clone()), key);
         }
         self.labels.borrow_mut().push(label);
     }
@@ -260,11 +268,9 @@ impl Names for View<'_, '_> {
         if !self.globals.labels.borrow().contains(&label) {
             return None;
         }
-        let key = (label, attribute.to_owned());
-        let Some((attr, locals)) = self.globals.targets.borrow().get(&key).cloned() else {
-            return Some(Ok(Value::Null));
-        };
-        let name = format!("{}.{attribute}", key.0);
+        let name = format!("{label}.{attribute}");
+        let found = self.globals.keys.borrow().get(&(label, attribute.to_owned())).cloned();
+        let Some(Key { attr, locals }) = found else { return Some(Ok(Value::Null)) };
         let value = self.globals.enter(&name, "key").and_then(|()| {
             let value = self.globals.value(&attr.expr, &locals, self.marked);
             self.globals.within.borrow_mut().pop();

@@ -250,6 +250,7 @@ target "docker-metadata-action" {}
         },
     )
     ~ 2: `default` is named `app`
+    ~ 11: the target `ci` is a template: others inherit it, and no group names it
     - 15: the target `docker-metadata-action`: it says nothing here; what other files or the command line add is not read
     "#);
 }
@@ -257,8 +258,6 @@ target "docker-metadata-action" {}
 #[test]
 fn what_is_not_hcl_is_told_with_its_place() {
     insta::assert_snapshot!(plainly("docker-bake.hcl", "target \"a\" {\n  context = = 1\n}\n"), @r#"2:13: not valid HCL: invalid expression; expected `"`, `[`, `{`, `-`, `!`, `(`, `_`, `<`, letter or digit"#);
-    let circle = "target \"a\" { inherits = [\"b\"] }\ntarget \"b\" { inherits = [\"a\"] }\n";
-    insta::assert_snapshot!(plainly("docker-bake.hcl", circle), @"1:1: targets inherit each other in a circle: `a` -> `b` -> `a`");
 }
 
 /// The line of the Imagefile for this image, and its notes.
@@ -296,6 +295,47 @@ target "a" {
     ] {
         assert!(whole.contains(part), "{part}: {whole}");
     }
+}
+
+#[test]
+fn targets_may_inherit_in_a_circle_and_not_from_nowhere() {
+    let text = "target \"a\" {\n inherits = [\"b\"]\n args = { A = \"a\" }\n}\n\
+                target \"b\" {\n inherits = [\"a\"]\n args = { B = \"b\" }\n}\n";
+    assert!(line_of("a", text).contains(r#"args: {"A": "a", "B": "b"}"#), "{}", line_of("a", text));
+    assert!(line_of("b", text).contains(r#"args: {"A": "a", "B": "b"}"#), "{}", line_of("b", text));
+    let nowhere = plainly("docker-bake.hcl", "target \"a\" { inherits = [\"gone\"] }\n");
+    assert_eq!(nowhere, "1:1: `a` inherits `gone`, which is not here\n");
+}
+
+#[test]
+fn blocks_and_names_that_bake_has_none_of_are_told_or_refused() {
+    let block = plainly("docker-bake.hcl", "target \"a\" {\n args {\n  X = \"1\"\n }\n}\n");
+    assert!(
+        block.contains(
+            "- 2: the block `args` of `a`: bake passes over a block in a target; write it with `=`"
+        ),
+        "{block}"
+    );
+    for (text, expected) in [
+        ("target \"a.b\" {}", "1:1: `a.b` is no name of a target\n"),
+        ("target {}", "1:1: `` is no name of a target\n"),
+        ("target \"a\" { matrix = [1] }", "1:14: `matrix` must be a map\n"),
+        ("target \"a\" { matrix = { x = \"1\" } }", "1:14: `x` of the matrix must be a list\n"),
+    ] {
+        assert_eq!(plainly("docker-bake.hcl", text), expected, "{text}");
+    }
+}
+
+#[test]
+fn texts_of_the_json_form_have_no_escapes_but_jsons() {
+    let text = r#"{"function": {"f": {"params": ["a"], "result": "a"}, "g": {"params": ["a"], "result": "${a}-x"}},
+      "variable": {"V": {"type": "number", "default": 5}},
+      "target": {"t": {"args": {"A": "${f(1)}", "B": "${g(2)}", "C": "a\\nb", "D": "q\\n${V}\\\"", "E": "${V+1}"}}}}"#;
+    let whole = plainly("docker-bake.json", text);
+    assert!(
+        whole.contains(r#"args: {"A": "a", "B": "2-x", "C": "a\\nb", "D": "q\\n5\\\"", "E": "6"}"#),
+        "{whole}"
+    );
 }
 
 #[test]
