@@ -16,19 +16,10 @@ mod time;
 mod version;
 
 use super::value::Value;
-use args::Args;
-
-/// A function's result, or the reason that it has none.
-type Answer = Result<Value, String>;
+use args::{Answer, Args, Function, MANY};
 
 /// The reason that a result cannot be carried over.
 const DIFFERS: &str = "it differs from run to run, and would make the image stale each time";
-
-/// A function: its name, how many arguments it takes at least and at most, and what it does.
-type Function = (&'static str, usize, usize, fn(&Args<'_>) -> Answer);
-
-/// As many arguments as there are.
-const MANY: usize = usize::MAX;
 
 /// True if bake has a function of that name.
 pub(in crate::syntax::import) fn exists(name: &str) -> bool {

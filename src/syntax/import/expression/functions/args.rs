@@ -7,6 +7,15 @@ use std::collections::BTreeMap;
 use crate::syntax::import::expression::number::Number;
 use crate::syntax::import::expression::value::{Kind, Value, unified};
 
+/// A function's result, or the reason that it has none.
+pub(super) type Answer = Result<Value, String>;
+
+/// A function: its name, how many arguments it takes at least and at most, and what it does.
+pub(super) type Function = (&'static str, usize, usize, fn(&Args<'_>) -> Answer);
+
+/// As many arguments as there are.
+pub(super) const MANY: usize = usize::MAX;
+
 /// The arguments of one call; there are at least as many as the function's table says.
 pub(super) struct Args<'a>(pub &'a [Value]);
 

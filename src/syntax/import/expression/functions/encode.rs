@@ -8,8 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{self, Algorithm};
 
-use super::args::Args;
-use super::{Answer, Function};
+use super::args::{Answer, Args, Function};
 use crate::syntax::import::expression::json;
 use crate::syntax::import::expression::value::{Kind, Value};
 

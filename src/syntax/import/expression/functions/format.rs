@@ -5,8 +5,7 @@
 use num_bigint::BigUint;
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::Answer;
-use super::args::Args;
+use super::args::{Answer, Args};
 use crate::syntax::import::expression::decimal::Decimal;
 use crate::syntax::import::expression::json;
 use crate::syntax::import::expression::value::Value;

@@ -4,8 +4,7 @@
 
 use std::net::IpAddr;
 
-use super::Answer;
-use super::args::Args;
+use super::args::{Answer, Args};
 use crate::syntax::import::expression::value::Value;
 
 /// A network: its first address as a number, the length of its prefix, and of all addresses.

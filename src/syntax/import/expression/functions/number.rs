@@ -4,8 +4,7 @@
 
 use std::cmp::Ordering;
 
-use super::args::Args;
-use super::{Answer, Function, MANY};
+use super::args::{Answer, Args, Function, MANY};
 use crate::syntax::import::expression::number::Number;
 use crate::syntax::import::expression::value::Value;
 

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 
 use regex::{Captures, Regex, RegexBuilder};
 
-use super::Answer;
-use super::args::Args;
+use super::args::{Answer, Args};
 use crate::syntax::import::expression::value::{Kind, Value};
 
 /// Bytes that a compiled pattern may take.

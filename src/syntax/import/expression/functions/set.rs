@@ -2,8 +2,7 @@
 //!
 //! Follows go-cty's `set`.
 
-use super::args::Args;
-use super::{Answer, Function, MANY};
+use super::args::{Answer, Args, Function, MANY};
 use crate::syntax::import::expression::kind::set;
 use crate::syntax::import::expression::value::{Kind, Value, unified};
 

@@ -4,8 +4,7 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::args::Args;
-use super::{Answer, Function, MANY};
+use super::args::{Answer, Args, Function, MANY};
 use crate::syntax::import::expression::value::Value;
 
 /// Longer texts are not made.

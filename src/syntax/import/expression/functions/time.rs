@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use jiff::civil::DateTime;
 use jiff::{SignedDuration, Timestamp};
 
-use super::args::Args;
-use super::{Answer, Function};
+use super::args::{Answer, Args, Function};
 use crate::syntax::import::expression::value::Value;
 
 pub(super) const TABLE: &[Function] = &[

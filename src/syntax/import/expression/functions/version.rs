@@ -6,8 +6,7 @@ use std::cmp::Ordering;
 
 use semver::{BuildMetadata, Prerelease, Version};
 
-use super::Answer;
-use super::args::Args;
+use super::args::{Answer, Args};
 
 /// One comparison, such as `>=1.2`.
 struct Comparison {
