@@ -19,6 +19,7 @@ use crate::session::project::Overrides;
 use crate::session::upstream::LookupOptions;
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
+use crate::source::git::checked_out::CheckedOut;
 use crate::source::git::history::Commit;
 use crate::source::git::{GitStore, GitTree};
 use crate::source::locate::Located;
@@ -124,10 +125,10 @@ pub fn session_of(
     cancel: &Cancel,
 ) -> Result<Session, Failure> {
     let located = tree.located(now, global.file.is_some())?;
-    let shared: Arc<dyn SourceTree> = Arc::new(tree.clone());
+    let state = locate::state(global, now)?;
+    let shared: Arc<dyn SourceTree> = Arc::new(CheckedOut::new(tree.clone(), &now.root, &state)?);
     let overrides = Overrides { commit: Some(commit.id.clone()), ..overrides::overrides(global) };
-    let files =
-        Files { located, state: locate::state(global, now)?, tree: shared, recipes: || tree.recipes() };
+    let files = Files { located, state, tree: shared, recipes: || tree.recipes() };
     open(global, overrides, files, exclusive, cancel, &mut None)
 }
 

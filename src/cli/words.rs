@@ -63,6 +63,11 @@ pub fn reason(reason: &Reason) -> String {
     }
 }
 
+/// Why no commit has what an image copies.
+pub fn beyond_git(path: &str) -> String {
+    format!("copies `{path}`: git ignores it, so a commit cannot hold it")
+}
+
 /// The first cause, and how many more there are.
 pub fn first_reason(reasons: &[Reason]) -> String {
     match reasons {

@@ -191,7 +191,7 @@ fn reached(
     let invalid: BTreeSet<&String> = plan
         .jobs
         .iter()
-        .filter(|(_, verdict)| matches!(verdict, Verdict::Invalid(_)))
+        .filter(|(_, verdict)| matches!(verdict, Verdict::Invalid(_) | Verdict::Ignored(_)))
         .map(|(name, _)| name)
         .collect();
     let locked: BTreeSet<&String> = session.project.lock.bases.values().collect();

@@ -95,7 +95,7 @@ pub fn overview(session: &Session, synced: &Synced, plan: &Plan) -> Vec<Overview
             Some(Verdict::Fresh | Verdict::Retag(_)) if here == Some(false) => Standing::Published,
             Some(Verdict::Fresh | Verdict::Retag(_)) => Standing::Fresh,
             Some(Verdict::Waits(_)) => Standing::Waits,
-            Some(Verdict::Invalid(_)) => Standing::Mistake,
+            Some(Verdict::Invalid(_) | Verdict::Ignored(_)) => Standing::Mistake,
             Some(Verdict::Stale(_)) | None => Standing::Stale,
         };
         let borne = |id: &ImageId| session.executor.tags(id).ok().flatten().unwrap_or_default();

@@ -44,9 +44,8 @@ pub(crate) fn unplaced(session: &Session, synced: &Synced, always: bool) -> BTre
     // What is there already needs no engine.
     let verdicts: BTreeMap<String, Verdict> =
         verdicts::plan(session, synced, always).jobs.into_iter().collect();
-    let to_build = |name: &String| {
-        matches!(verdicts.get(name), Some(Verdict::Stale(_) | Verdict::Waits(_) | Verdict::Invalid(_)))
-    };
+    let to_build =
+        |name: &String| !matches!(verdicts.get(name), None | Some(Verdict::Fresh | Verdict::Retag(_)));
     let problem = |image: &Declared, name: &str| {
         let wish = wish(image);
         let missing = |label: &&String| pool.nodes().iter().all(|node| !node.labels.contains(*label));

@@ -16,7 +16,7 @@ use crate::plan::tags::missing::Missing;
 use crate::plan::tags::tagging::{self, Skipped, Tagging};
 use crate::query::action_key::{action_key, input_hash, parts};
 use crate::query::graph::bases;
-use crate::query::inputs::Image;
+use crate::query::inputs::{Context, Image};
 use crate::query::problem::Problem;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
@@ -36,6 +36,8 @@ pub enum Verdict {
     Waits(Vec<String>),
     /// It cannot be built.
     Invalid(Vec<Problem>),
+    /// Of a commit: it copies these, which git ignores, and which are not here either.
+    Ignored(Vec<String>),
 }
 
 /// A verdict on every image of an order, bases first.
@@ -156,7 +158,8 @@ fn verdict(
     plan: &mut Plan,
 ) -> Result<(Verdict, KnownResult), Verdict> {
     let Some(image) = session.image(name) else { return Err(Verdict::Stale(Vec::new())) };
-    let input_hash = input_hash(&session.db, image).map_err(Verdict::Invalid)?;
+    let input_hash =
+        input_hash(&session.db, image).map_err(|problems| cannot(session, synced, name, image, problems))?;
     let On { parts: on, waits } = on(session, image, &plan.results);
     let before = session.executor.last_build(name, session.workspace().engine(&session.db));
     let mut now = parts(&session.db, image).map_err(Verdict::Invalid)?;
@@ -200,6 +203,19 @@ fn verdict(
         }
     };
     Err(Verdict::Stale(reasons))
+}
+
+/// The verdict on an image that cannot be built.
+fn cannot(session: &Session, synced: &Synced, name: &str, image: Image, problems: Vec<Problem>) -> Verdict {
+    let missing = match image.context(&session.db) {
+        Context::Is(selected) => selected.missing.len(),
+        _ => 0,
+    };
+    let ignored = || session.executor.tree.beyond_git(synced.selections.get(name)?).ok();
+    match (missing > 0 && missing == problems.len()).then(ignored).flatten() {
+        Some(ignored) if ignored.len() >= missing => Verdict::Ignored(ignored),
+        _ => Verdict::Invalid(problems),
+    }
 }
 
 /// The recorded result of a key, of several the one that an engine has, and whether one has it.

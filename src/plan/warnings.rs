@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 
 use super::names;
 use crate::query::graph::bases;
+use crate::query::inputs::Context;
 use crate::query::recipe::recipe;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
+use crate::source::tree::Selection;
 use crate::syntax::dockerfile::Frontend;
 use crate::syntax::dockerignore;
 use crate::syntax::imagefile::RenamedKey;
@@ -54,9 +56,9 @@ pub fn warnings(session: &Session, synced: &Synced) -> Vec<Warning> {
             format!("the context `{name}` is declared, and no FROM, COPY --from or --mount=from names it")
         }));
         let hidden = hidden(recipe, synced.selections.get(name).and_then(|it| it.ignore.as_deref()));
-        for message in
-            own.chain(hidden).chain(brought(session, image, recipe)).chain(names::remarks(session, image))
-        {
+        let here = beyond_git(session, synced.selections.get(name), image);
+        let own = own.chain(hidden).chain(here);
+        for message in own.chain(brought(session, image, recipe)).chain(names::remarks(session, image)) {
             let warning = Warning { images: vec![name.clone()], message };
             if !warnings.contains(&warning) {
                 warnings.push(warning);
@@ -82,6 +84,23 @@ fn renamed_key(session: &Session) -> Option<Warning> {
         images: Vec::new(),
         message: format!("{file}:{line}: the key `{old}` is called `{new}` now; `imk fmt` rewrites it"),
     })
+}
+
+/// Of a commit: what is taken as it lies in the work tree, since git ignores it.
+fn beyond_git(
+    session: &Session,
+    selection: Option<&Selection>,
+    image: crate::query::inputs::Image,
+) -> Option<String> {
+    let is_complete =
+        matches!(image.context(session.db()), Context::Is(selected) if selected.missing.is_empty());
+    let paths = session.executor.tree.beyond_git(selection.filter(|_| is_complete)?).ok()?;
+    let first = paths.first()?;
+    let what = match paths.len() {
+        1 => format!("`{first}` is taken as it lies here: git ignores it"),
+        more => format!("`{first}` and {} more are taken as they lie here: git ignores them", more - 1),
+    };
+    Some(format!("{what}, so a commit cannot hold {}", if paths.len() == 1 { "it" } else { "them" }))
 }
 
 /// Images of the repository that only a base's triggers name: there is no word to replace by an exact reference.

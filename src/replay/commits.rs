@@ -18,6 +18,7 @@ use crate::model::part::Part;
 use crate::model::reason::{Code, Reason};
 use crate::query::action_key::{action_key, input_hash, parts};
 use crate::query::graph::bases;
+use crate::query::inputs::Context;
 use crate::query::problem::Problem;
 use crate::session::inputs;
 use crate::session::open::Session;
@@ -26,7 +27,7 @@ use crate::session::sync::{self, SyncError, Synced};
 use crate::source::git::history::{Commit, Range};
 use crate::source::git::{GitStore, GitTree};
 use crate::source::locate::Located;
-use crate::source::tree::ReadError;
+use crate::source::tree::{ReadError, SourceTree as _};
 
 /// The question of a replay.
 #[derive(Clone, Debug)]
@@ -106,6 +107,7 @@ impl Walk<'_> {
             images: Vec::new(),
             skipped: None,
             mistakes: BTreeMap::new(),
+            ignored: BTreeMap::new(),
             built: Vec::new(),
             context: Vec::new(),
             shipwright: Vec::new(),
@@ -183,6 +185,11 @@ impl Walk<'_> {
         let mut states = ImageStates::new();
         for name in &synced.order.names {
             let old = parents.iter().find_map(|states| states.get(name));
+            if let Some(path) = self.ignored(step, name, tree, synced) {
+                step.ignored.insert(name.clone(), path);
+                states.extend(old.map(|old| (name.clone(), Arc::clone(old))));
+                continue;
+            }
             match self.image(step, name, parents, tree, synced, &states) {
                 Ok(state) => {
                     step.images.push(name.clone());
@@ -205,6 +212,21 @@ impl Walk<'_> {
             }
         }
         states
+    }
+
+    /// The first thing that git ignores and an image, or one that it is built on, asks for.
+    fn ignored(&self, step: &Step, name: &str, tree: &GitTree, synced: &Synced) -> Option<String> {
+        let bases = synced.order.bases.get(name).into_iter().flatten();
+        if let Some(path) = bases.filter_map(|base| step.ignored.get(base)).next() {
+            return Some(path.clone());
+        }
+        let image = self.session.input(name)?;
+        match image.context(self.session.db()) {
+            Context::Is(selected) if !selected.missing.is_empty() => {
+                tree.beyond_git(synced.selections.get(name)?).ok()?.into_iter().next()
+            }
+            _ => None,
+        }
     }
 
     fn image(

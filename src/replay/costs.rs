@@ -29,6 +29,8 @@ pub struct Step {
     pub skipped: Option<String>,
     /// Images with mistakes, each with the first of them.
     pub mistakes: BTreeMap<String, String>,
+    /// Images that copy what git ignores, so that no commit holds it, each with the first such path.
+    pub ignored: BTreeMap<String, String>,
     /// The images that imk would build.
     pub built: Vec<Job>,
     /// The images that would be built when the whole context counts.

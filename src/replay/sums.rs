@@ -28,6 +28,8 @@ pub struct Sums {
     pub skipped: usize,
     /// Those in which some image has mistakes.
     pub with_mistakes: usize,
+    /// Those in which some image copies what git ignores.
+    pub with_ignored: usize,
     /// Builds.
     pub builds: Builds,
     /// Commits that need no build; those skipped are not among them.
@@ -57,6 +59,7 @@ pub fn sums(replay: &Replay) -> Sums {
     let mut lines: BTreeMap<&Line, usize> = BTreeMap::new();
     for step in &replay.steps {
         sums.with_mistakes += usize::from(!step.mistakes.is_empty());
+        sums.with_ignored += usize::from(!step.ignored.is_empty());
         if step.skipped.is_some() {
             sums.skipped += 1;
             continue;

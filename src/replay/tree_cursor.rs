@@ -41,6 +41,9 @@ impl SourceTree for TreeCursor {
     fn used_files(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
         self.now().used_files(selection)
     }
+    fn beyond_git(&self, selection: &Selection) -> Result<Vec<String>, ReadError> {
+        self.now().beyond_git(selection)
+    }
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {
         self.now().open(path)
     }

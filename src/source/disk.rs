@@ -25,7 +25,6 @@ use super::tree::{OverlaySide, ReadError, Selected, Selection, SourceTree};
 use crate::model::file::UsedFiles;
 use crate::model::hash::{ContentHash, FieldHasher};
 use crate::state::folder::StateFolder;
-use crate::state::place::STATE;
 
 /// The cache's file in the state folder.
 const FILE: &str = "stat";
@@ -58,14 +57,12 @@ impl DiskTree {
         let error = |why: String| ReadError { path: root.display().to_string(), why };
         let fd = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| error(stat::why(errno)))?;
-        let elsewhere = state.path().and_then(|at| {
+        let hidden = state.path().and_then(|at| {
             let path = at.strip_prefix(root).ok()?;
             let folder = path.parent()?.to_str()?.to_owned();
             Some(Hidden { folder, name: path.file_name()?.as_encoded_bytes().to_vec() })
         });
-        // A `.imk` that is not used is no file of the repository either.
-        let usual = Hidden { folder: String::new(), name: STATE.as_bytes().to_vec() };
-        let hidden = [usual].into_iter().chain(elsewhere).collect();
+        let hidden = hidden.into_iter().collect();
         let state = state.clone();
         let file = state.clone();
         let known: Arc<Loaded> = Arc::new(LazyLock::new(Box::new(move || {

@@ -8,11 +8,13 @@
 //!
 //! Git keeps less than a disk does. A file is 0644 or 0755 and a folder 0755, as
 //! a checkout under the umask 022 makes them; under another umask the same
-//! commit has other modes on the disk, and so other keys. Submodules are empty
-//! folders; files that git does not track, filters (`eol`, LFS) and `.git`
-//! itself do not exist here.
+//! commit has other modes on the disk: [`CheckedOut`](checked_out::CheckedOut) knows of those. Submodules are
+//! what their commits hold, where those are on this disk; files that git does not track, filters (`eol`, LFS)
+//! and `.git` itself do not exist here.
 
+mod absent;
 pub mod changes;
+pub mod checked_out;
 pub mod credentials;
 pub mod foreign;
 #[cfg(any(test, fuzzing))]
@@ -23,14 +25,17 @@ pub mod history;
 pub mod hooks;
 mod keep;
 mod memory;
+mod modules;
 pub mod old;
 pub mod origin;
 mod pieces;
 mod program;
 pub mod pushed;
 pub mod remote;
+mod smudge;
 mod store;
 mod tree;
+mod unmodified;
 mod worktree;
 
 use std::collections::BTreeMap;
@@ -48,6 +53,7 @@ use super::{disk, resolve_selection};
 use crate::model::file::{FileKind, UsedFiles};
 use crate::model::hash::{ContentHash, FieldHasher};
 use crate::syntax::glob;
+use absent::Absent;
 
 pub use store::GitStore;
 use store::{Entry, Listing};
@@ -110,7 +116,7 @@ impl GitTree {
     /// sources begin. `None` when a link is on the way, for that may lead anywhere.
     fn ways(&self, selection: &Selection) -> Result<Option<ContentHash>, ReadError> {
         let mut hasher = FieldHasher::new("imk git ways v1");
-        hasher.field(disk::key(selection).0);
+        hasher.field(disk::key(selection).0).number(self.is_strict.into());
         for source in &selection.reads.sources {
             let start = match source.wildcard || source.parents {
                 true => glob::static_prefix(&source.pattern),
@@ -129,6 +135,9 @@ impl GitTree {
         let mut here = Arc::clone(&self.top);
         let mut parts = path.split('/').filter(|part| !matches!(*part, "" | ".")).peekable();
         while let Some(part) = parts.next() {
+            if here.is_absent {
+                return Ok(Way::At(here.id, 0));
+            }
             let Some(entry) = here.find(part.as_bytes()) else { return Ok(Way::Nothing) };
             match entry.kind {
                 FileKind::Link => return Ok(Way::Link),
@@ -145,7 +154,8 @@ impl GitTree {
     fn answer(&self, selection: &Selection) -> Result<Selected, ReadError> {
         let everything = || {
             let mut hasher = FieldHasher::new("imk git top v1");
-            hasher.field(disk::key(selection).0).field(self.top.id.as_bytes()).finish()
+            hasher.field(disk::key(selection).0).number(self.is_strict.into());
+            hasher.field(self.top.id.as_bytes()).finish()
         };
         // An overlay shows any part of the commit at any place.
         let ways = if selection.overlays.is_empty() { self.ways(selection)? } else { None };
@@ -162,8 +172,8 @@ impl GitTree {
             return Ok(known);
         }
         if !selection.overlays.is_empty() {
-            let reading = Reading { tree: self, followed: AtomicBool::new(false) };
-            let answer = resolve_selection::resolve(&reading, selection).map_err(error);
+            let reading = Reading::new(self);
+            let answer = reading.summed(selection);
             self.store.answers.lock().insert(everything(), answer.clone());
             return answer;
         }
@@ -175,13 +185,14 @@ impl GitTree {
             self.store.answers.lock().insert(ways.unwrap_or_else(everything), answer.clone());
             return answer;
         }
-        let reading = Reading { tree: self, followed: AtomicBool::new(false) };
+        let reading = Reading::new(self);
         let picked = select::list_used(&reading, selection).map_err(error);
         // A wildcard can meet a link that the ways do not show.
         let key = ways.filter(|_| !reading.followed.load(Ordering::Relaxed)).unwrap_or_else(everything);
         let answer = picked.and_then(|mut picked| {
             let missing = std::mem::take(&mut picked.missing);
-            let files = select::hash_listed(&reading, &selection.root, picked).map_err(error)?;
+            let mut files = select::hash_listed(&reading, &selection.root, picked).map_err(error)?;
+            reading.absent.stand_in(&selection.root, &mut files);
             let bytes = files.files.iter().map(|file| file.size).sum();
             Ok(Selected { hash: files.hash(), missing, count: files.files.len() as u64, bytes })
         });
@@ -218,6 +229,18 @@ impl SourceTree for GitTree {
         Ok(matches!(self.walk(path)?, Some(Node::Folder(_))))
     }
 
+    /// Of a commit alone that is what is asked for and not there.
+    fn beyond_git(&self, selection: &Selection) -> Result<Vec<String>, ReadError> {
+        let missing = self.answer(selection)?.missing;
+        let sources = missing.iter().filter_map(|index| selection.reads.sources.get(*index));
+        let mut paths: Vec<String> = sources
+            .filter_map(|source| selection.place_of(&source.pattern))
+            .filter(|path| self.store.ignores(path))
+            .collect();
+        paths.sort();
+        Ok(paths)
+    }
+
     /// Keeps what was learned of git's objects, where [`GitStore::remembering`] opened them.
     fn save(&self) -> std::io::Result<()> {
         self.store.save()
@@ -232,8 +255,7 @@ impl SourceTree for GitTree {
     }
 
     fn used_files(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
-        let reading = Reading { tree: self, followed: AtomicBool::new(false) };
-        resolve_selection::list(&reading, selection).map_err(error)
+        Reading::new(self).listed(selection)
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {
@@ -253,16 +275,37 @@ struct Reading<'a> {
     tree: &'a GitTree,
     /// Whether a link was followed: picking asks for facts for nothing else.
     followed: AtomicBool,
+    absent: Absent,
+}
+
+impl<'a> Reading<'a> {
+    fn new(tree: &'a GitTree) -> Self {
+        Self { tree, followed: AtomicBool::new(false), absent: Absent::default() }
+    }
+
+    fn listed(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
+        let mut files = resolve_selection::list(self, selection).map_err(error)?;
+        self.absent.stand_in(&selection.root, &mut files);
+        Ok(files)
+    }
+
+    fn summed(&self, selection: &Selection) -> Result<Selected, ReadError> {
+        let selected = resolve_selection::resolve(self, selection).map_err(error)?;
+        match self.absent.is_empty() {
+            true => Ok(selected),
+            false => Ok(Selected { hash: self.listed(selection)?.hash(), ..selected }),
+        }
+    }
 }
 
 impl Folders for Reading<'_> {
     type Folder = Arc<Listing>;
 
     fn context(&self, path: &str) -> Result<Arc<Listing>, ListError> {
-        self.tree.folder(path)
+        self.folder(path)
     }
     fn folder(&self, path: &str) -> Result<Arc<Listing>, ListError> {
-        self.tree.folder(path)
+        Ok(self.absent.note(path, self.tree.folder(path)?))
     }
     fn facts(&self, folder: &Arc<Listing>, indexes: &[u32]) -> Result<Vec<Facts>, ListError> {
         self.followed.store(true, Ordering::Relaxed);

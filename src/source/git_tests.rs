@@ -201,37 +201,6 @@ fn only_what_differs_is_listed() {
 }
 
 #[test]
-fn a_submodule_is_an_empty_folder() {
-    let repo = mixed();
-    let head = repo.commit();
-    let mut index = repo.git.index().unwrap();
-    let zero = git2::IndexTime::new(0, 0);
-    let entry = git2::IndexEntry {
-        ctime: zero,
-        mtime: zero,
-        dev: 0,
-        ino: 0,
-        mode: 0o160_000,
-        uid: 0,
-        gid: 0,
-        file_size: 0,
-        id: head,
-        flags: 0,
-        flags_extended: 0,
-        path: b"app/vendor".to_vec(),
-    };
-    index.add(&entry).unwrap();
-    let tree = index.write_tree().unwrap();
-    let store = repo.store();
-    let git = GitTree { top: store.listing(tree).unwrap(), store };
-    let files = git.used_files(&selection("app", &["vendor"], "")).unwrap().files;
-    assert_eq!(
-        files.iter().map(|file| (file.path.as_str(), file.kind)).collect::<Vec<_>>(),
-        [("vendor", FileKind::Folder)]
-    );
-}
-
-#[test]
 fn a_range_has_a_start_unless_history_begins_in_it() {
     let repo = mixed();
     let ids: Vec<String> =

@@ -74,6 +74,10 @@ impl SourceTree for MountedTree {
         }
     }
 
+    fn beyond_git(&self, selection: &Selection) -> Result<Vec<String>, ReadError> {
+        self.below.beyond_git(selection)
+    }
+
     fn save(&self) -> std::io::Result<()> {
         self.below.save()
     }

@@ -21,6 +21,7 @@ use super::stat_cache::StatCache;
 use crate::model::file::FileKind;
 use crate::state::clock::Clock;
 use crate::state::folder::StateFolder;
+use crate::state::place::STATE;
 
 /// Folders that a thread checks in one go.
 const CHUNK: usize = 32;
@@ -210,6 +211,8 @@ impl<'a> Scan<'a> {
             return Ok(self.cached(number));
         }
         let mut names = stat::list(&fd)?;
+        // The state of a project in a folder below is no more a file of this one than its own is.
+        names.retain(|(name, _)| **name != *STATE.as_bytes());
         for hidden in self.hidden.iter().filter(|hidden| hidden.folder == path) {
             names.retain(|(name, _)| **name != *hidden.name);
         }

@@ -15,7 +15,7 @@ use crate::model::file::FileKind;
 use crate::model::hash::ContentHash;
 
 /// Changes with the layout, and with what a hash means.
-const MAGIC: &[u8; 16] = b"imk stat cache 1";
+const MAGIC: &[u8; 16] = b"imk stat cache 2";
 const CHECK: usize = MAGIC.len();
 const COUNTS: usize = CHECK + 32;
 const FOLDERS: usize = COUNTS + 16;

@@ -32,6 +32,17 @@ pub struct Selection {
     pub overlays: Vec<Overlay>,
 }
 
+impl Selection {
+    /// Where a path of the context is below the repository's root; `None` in another repository's tree.
+    pub fn place_of(&self, path: &str) -> Option<String> {
+        match Overlay::over(&self.overlays, path) {
+            None => Some(join(&self.root, path)),
+            Some((Overlay { from: OverlaySide::Path(from), .. }, rest)) => Some(join(from, rest)),
+            Some((Overlay { from: OverlaySide::Tree(_), .. }, _)) => None,
+        }
+    }
+}
+
 /// Something at a path of a context.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Overlay {
@@ -153,6 +164,12 @@ pub trait SourceTree: Send + Sync {
             Some((Overlay { from: OverlaySide::Path(from), .. }, rest)) => self.open(&join(from, rest)),
             Some((Overlay { from: OverlaySide::Tree(tree), .. }, rest)) => tree.open(rest),
         }
+    }
+
+    /// What a selection uses or asks for and no commit can hold, since git ignores it: paths below the
+    /// repository's root, sorted. Only a tree that stands for a commit has an answer.
+    fn beyond_git(&self, _: &Selection) -> Result<Vec<String>, ReadError> {
+        Ok(Vec::new())
     }
 
     /// Keeps what was learned for the next process. Only time is lost without it.

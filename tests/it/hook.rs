@@ -26,15 +26,15 @@ const REPOSITORY: &str = r#"
 "#;
 
 /// A repository with one commit, a remote called `origin` beside it, and the hook.
-struct Pushing {
-    sandbox: Sandbox,
+pub struct Pushing {
+    pub sandbox: Sandbox,
     beside: tempfile::TempDir,
     work: PathBuf,
 }
 
 impl Pushing {
     /// `None` when there is to be no engine.
-    fn new(test: &str, hook: &str) -> Option<Self> {
+    pub fn new(test: &str, hook: &str) -> Option<Self> {
         let sandbox = engine_or_skip(test)?;
         Some(Self::of(sandbox, hook))
     }
@@ -73,25 +73,25 @@ impl Pushing {
         git
     }
 
-    fn git(&self, words: &str) -> Ran {
+    pub fn git(&self, words: &str) -> Ran {
         self.git_in(&self.work, words)
     }
 
-    fn git_in(&self, folder: &Path, words: &str) -> Ran {
+    pub fn git_in(&self, folder: &Path, words: &str) -> Ran {
         Ran::of(self.command(folder, words).output().unwrap())
     }
 
-    fn git_with(&self, words: &str, variable: &str, value: &str) -> Ran {
+    pub fn git_with(&self, words: &str, variable: &str, value: &str) -> Ran {
         Ran::of(self.command(&self.work, words).env(variable, value).output().unwrap())
     }
 
-    fn commit(&self, message: &str) -> &Self {
+    pub fn commit(&self, message: &str) -> &Self {
         self.git("add -A").ok();
         self.git(&format!("commit -q --no-verify -m {message}")).ok();
         self
     }
 
-    fn edit(&self, path: &str, text: &str) -> &Self {
+    pub fn edit(&self, path: &str, text: &str) -> &Self {
         self.sandbox.edit(path, text);
         self
     }
@@ -118,10 +118,10 @@ impl Pushing {
 }
 
 /// How a git command ended.
-struct Ran {
-    status: i32,
-    out: String,
-    err: String,
+pub struct Ran {
+    pub status: i32,
+    pub out: String,
+    pub err: String,
 }
 
 impl Ran {
@@ -135,25 +135,25 @@ impl Ran {
     }
 
     #[track_caller]
-    fn ok(self) -> Self {
+    pub fn ok(self) -> Self {
         assert_eq!(self.status, 0, "{}\n{}", self.out, self.err);
         self
     }
 
     #[track_caller]
-    fn stopped(self) -> Self {
+    pub fn stopped(self) -> Self {
         assert_ne!(self.status, 0, "it was not stopped\n{}\n{}", self.out, self.err);
         self
     }
 
     #[track_caller]
-    fn says(self, text: &str) -> Self {
+    pub fn says(self, text: &str) -> Self {
         assert!(self.err.contains(text), "{text:?} is not in\n{}", self.err);
         self
     }
 
     #[track_caller]
-    fn silent(self) -> Self {
+    pub fn silent(self) -> Self {
         assert!(!self.err.contains("imk") && !self.err.contains("app"), "{}", self.err);
         self
     }

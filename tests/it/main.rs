@@ -12,6 +12,7 @@ mod checkouts;
 mod completions;
 mod docs;
 mod history;
+mod holes;
 mod hook;
 mod hostile;
 mod import;

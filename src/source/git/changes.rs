@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::absent::Absent;
 use super::{Entry, GitTree, Listing, error};
 use crate::model::file::UsedFiles;
 use crate::source::resolve_selection;
@@ -21,26 +22,32 @@ pub fn only_in(this: &GitTree, other: &GitTree, selection: &Selection) -> Result
     if this.top.id == other.top.id {
         return Ok(UsedFiles::default());
     }
-    let side = Side { this, other };
-    resolve_selection::list(&side, selection).map_err(error)
+    let side = Side { this, other, absent: Absent::default() };
+    let mut files = resolve_selection::list(&side, selection).map_err(error)?;
+    side.absent.stand_in(&selection.root, &mut files);
+    Ok(files)
 }
 
 /// One of two commits, as far as it differs from the other.
 struct Side<'a> {
     this: &'a GitTree,
     other: &'a GitTree,
+    absent: Absent,
 }
 
 impl Side<'_> {
     fn differing(&self, path: &str) -> Result<Arc<Listing>, ListError> {
         let listing = self.this.folder(path)?;
-        let Ok(other) = self.other.folder(path) else { return Ok(listing) };
+        let Ok(other) = self.other.folder(path) else { return Ok(self.absent.note(path, listing)) };
         if listing.id == other.id {
-            return Ok(Arc::new(Listing { id: listing.id, entries: Vec::new() }));
+            return Ok(Arc::new(Listing { id: listing.id, entries: Vec::new(), is_absent: false }));
+        }
+        if listing.is_absent {
+            return Ok(self.absent.note(path, listing));
         }
         let differs = |entry: &&Entry| other.find(&entry.name) != Some(*entry);
         let entries = listing.entries.iter().filter(differs).cloned().collect();
-        Ok(Arc::new(Listing { id: listing.id, entries }))
+        Ok(Arc::new(Listing { id: listing.id, entries, is_absent: false }))
     }
 }
 

@@ -13,9 +13,9 @@ use crate::source::folders::{Facts, FolderListing, ListError, ListedFolder};
 use crate::source::tree::OverlayTree;
 
 /// The first line of every pointer file, by the specification of git LFS.
-const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+pub(super) const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 /// No pointer is longer, by the same specification.
-const LONGEST_POINTER: u64 = 1024;
+pub(super) const LONGEST_POINTER: u64 = 1024;
 
 /// A folder of a tree, and where it is shown.
 struct ForeignFolder {
@@ -33,7 +33,7 @@ impl OverlayTree for GitTree {
     fn listed(&self, path: &str, shown: &str) -> Result<Arc<dyn ListedFolder>, ListError> {
         let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
         let above = self.folder(above)?;
-        if above.find(name.as_bytes()).is_some_and(|entry| entry.is_module) {
+        if above.find(name.as_bytes()).is_some_and(|entry| entry.is_absent) {
             let why = "it is a submodule, whose files are in another repository: \
                 put that there with an overlay of its own, or keep the folder out with the ignore file";
             return Err(ListError::read(shown, why));

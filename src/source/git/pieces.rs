@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::absent::Absent;
 use super::store::{Entry, Listing, Piece};
 use super::{GitTree, disk, error};
 use crate::model::file::UsedFiles;
@@ -49,10 +50,18 @@ fn piece(
     {
         return known.files.clone();
     }
-    let only = Only { tree, listing: Arc::new(Listing { id: entry.id, entries: vec![entry.clone()] }) };
+    let (id, entries) = (entry.id, vec![entry.clone()]);
+    let only = Only {
+        tree,
+        listing: Arc::new(Listing { id, entries, is_absent: false }),
+        absent: Absent::default(),
+    };
     let picked = select::list_used(&only, selection);
     let files = picked.and_then(|picked| select::hash_listed(&only, &selection.root, picked));
-    let files = files.map(Arc::new).map_err(error);
+    let files = files.map_err(error).map(|mut files| {
+        only.absent.stand_in(&selection.root, &mut files);
+        Arc::new(files)
+    });
     tree.store.pieces.lock().insert(place, Piece { entry: entry.clone(), files: files.clone() });
     files
 }
@@ -61,6 +70,7 @@ fn piece(
 struct Only<'a> {
     tree: &'a GitTree,
     listing: Arc<Listing>,
+    absent: Absent,
 }
 
 impl Folders for Only<'_> {
@@ -70,7 +80,7 @@ impl Folders for Only<'_> {
         Ok(Arc::clone(&self.listing))
     }
     fn folder(&self, path: &str) -> Result<Arc<Listing>, ListError> {
-        self.tree.folder(path)
+        Ok(self.absent.note(path, self.tree.folder(path)?))
     }
     fn facts(&self, folder: &Arc<Listing>, indexes: &[u32]) -> Result<Vec<Facts>, ListError> {
         self.tree.facts(folder, indexes)

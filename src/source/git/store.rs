@@ -5,18 +5,21 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use git2::{ObjectType, Oid, Repository};
 use parking_lot::Mutex;
 
 use super::memory::Memory;
+use super::modules;
 use crate::model::file::{FileKind, UsedFiles};
 use crate::model::hash::ContentHash;
 use crate::source::folders::FolderListing;
 use crate::source::recipe_name::is_recipe;
 use crate::source::tree::{ReadError, Selected};
 use crate::state::folder::StateFolder;
+use crate::state::place::STATE;
 
 /// A git repository, and what was learned of its objects.
 pub struct GitStore {
@@ -34,6 +37,12 @@ pub struct GitStore {
     asked_recipes: Mutex<HashMap<Oid, Arc<[String]>>>,
     /// The knowledge of earlier processes, for those who keep it.
     pub(super) memory: Option<Memory>,
+    /// What keeps the objects of submodules, once one was met.
+    modules: OnceLock<()>,
+    /// A submodule was met whose commit is not here: what is said of a tree holds for this process alone.
+    has_holes: AtomicBool,
+    /// Files of the work tree that cannot be read, by the ids of what stands for them: path and reason.
+    pub(super) unreadable: Mutex<HashMap<Oid, ReadError>>,
 }
 
 /// One of git's trees, its names in the order of their bytes.
@@ -41,6 +50,8 @@ pub struct GitStore {
 pub struct Listing {
     pub(super) id: Oid,
     pub(super) entries: Vec<Entry>,
+    /// It is a submodule whose commit is not here, so nobody knows what is in it. Its id is that commit's.
+    pub(super) is_absent: bool,
 }
 
 /// A name in it.
@@ -51,8 +62,8 @@ pub(super) struct Entry {
     /// Permission bits as a checkout makes them.
     pub(super) mode: u32,
     pub(super) id: Oid,
-    /// Another repository's commit.
-    pub(super) is_module: bool,
+    /// A submodule whose commit is not here; its id is that commit's. One that is here is a folder like others.
+    pub(super) is_absent: bool,
 }
 
 /// The files below a name of a context, as of this entry.
@@ -116,6 +127,9 @@ impl GitStore {
             recipes: Mutex::default(),
             asked_recipes: Mutex::default(),
             memory,
+            modules: OnceLock::new(),
+            has_holes: AtomicBool::new(false),
+            unreadable: Mutex::default(),
         }))
     }
 
@@ -135,7 +149,9 @@ impl GitStore {
     /// # Errors
     /// When it cannot be written; nothing but time is lost.
     pub fn save(&self) -> std::io::Result<()> {
-        let Some(memory) = &self.memory else { return Ok(()) };
+        let Some(memory) = self.memory.as_ref().filter(|_| !self.has_holes.load(Ordering::Relaxed)) else {
+            return Ok(());
+        };
         let (answers, recipes, blobs) = (self.answers.lock(), self.asked_recipes.lock(), self.blobs.lock());
         let answers = answers.iter().filter_map(|(key, answer)| Some((*key, answer.as_ref().ok()?)));
         memory.save(answers, recipes.iter().map(|(id, paths)| (*id, &**paths)), &blobs)
@@ -170,28 +186,46 @@ impl GitStore {
                 )));
             }
             tree.iter()
+                // imk's own state counts nowhere, were it ever so committed.
+                .filter(|entry| entry.name_bytes() != STATE.as_bytes())
                 .map(|entry| {
                     let is_module = entry.kind() == Some(ObjectType::Commit);
+                    let here = is_module.then(|| self.module_tree(&repository, entry.id()));
                     let (kind, mode) = match entry.filemode() & 0o170_000 {
                         0o040_000 | 0o160_000 => (FileKind::Folder, 0o755),
                         0o120_000 => (FileKind::Link, 0),
                         _ if entry.filemode() & 0o100 != 0 => (FileKind::File, 0o755),
                         _ => (FileKind::File, 0o644),
                     };
-                    Entry { name: entry.name_bytes().to_owned(), kind, mode, id: entry.id(), is_module }
+                    let id = here.flatten().unwrap_or(entry.id());
+                    let is_absent = here == Some(None);
+                    Entry { name: entry.name_bytes().to_owned(), kind, mode, id, is_absent }
                 })
                 .collect()
         };
         // Git sorts a folder as if its name ended with `/`.
         entries.sort_by(|a, b| a.name.cmp(&b.name));
-        let listing = Arc::new(Listing { id, entries });
+        let listing = Arc::new(Listing { id, entries, is_absent: false });
         self.listings.lock().insert(id, Arc::clone(&listing));
         Ok(listing)
     }
 
+    /// The tree of a submodule's commit, if that is here.
+    fn module_tree(&self, repository: &Repository, commit: Oid) -> Option<Oid> {
+        let tree = || repository.find_commit(commit).ok().map(|commit| commit.tree_id());
+        let found = tree().or_else(|| {
+            self.modules.get_or_init(|| modules::share_objects(repository));
+            tree()
+        });
+        if found.is_none() {
+            self.has_holes.store(true, Ordering::Relaxed);
+        }
+        found
+    }
+
     pub(super) fn folder_of(&self, entry: &Entry) -> Result<Arc<Listing>, git2::Error> {
-        match entry.is_module {
-            true => Ok(Arc::new(Listing { id: entry.id, entries: Vec::new() })),
+        match entry.is_absent {
+            true => Ok(Arc::new(Listing { id: entry.id, entries: Vec::new(), is_absent: true })),
             false => self.listing(entry.id),
         }
     }
@@ -235,7 +269,7 @@ impl GitStore {
             let Ok(name) = std::str::from_utf8(&entry.name) else { continue };
             if entry.kind != FileKind::Folder && is_recipe(name) {
                 found.push(name.to_owned());
-            } else if entry.kind == FileKind::Folder && !entry.is_module {
+            } else if entry.kind == FileKind::Folder && !entry.is_absent {
                 let inner = self.recipes(&*self.listing(entry.id)?)?;
                 found.extend(inner.iter().map(|path| format!("{name}/{path}")));
             }

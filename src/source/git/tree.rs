@@ -6,6 +6,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use git2::Oid;
+
 use super::store::{Entry, GitStore, Listing};
 use crate::model::file::FileKind;
 use crate::model::hash::ContentHash;
@@ -26,6 +28,8 @@ pub(super) enum Node {
 pub struct GitTree {
     pub(super) store: Arc<GitStore>,
     pub(super) top: Arc<Listing>,
+    /// A submodule whose commit is not here is an error to whoever reads in it.
+    pub(super) is_strict: bool,
 }
 
 /// Git's id says all of a tree, wherever it was read.
@@ -60,10 +64,25 @@ pub(super) fn unreadable(path: &str, error: &git2::Error) -> ReadError {
     ReadError { path: path.to_owned(), why: format!("git says: {}", error.message()) }
 }
 
+/// A submodule whose files are nowhere on this disk.
+fn absent(path: &str, commit: Oid) -> ReadError {
+    let commit = &commit.to_string()[..12];
+    let why = format!(
+        "it is in a submodule, whose commit {commit} is not here: `git submodule update --init` fetches it, \
+         the ignore file or `--exclude` leaves the folder out"
+    );
+    ReadError { path: path.to_owned(), why }
+}
+
 impl GitTree {
     /// Git's id of the tree.
     pub fn id(&self) -> &[u8] {
         self.top.id.as_bytes()
+    }
+
+    /// The same, to build from: a submodule whose commit is not here is no folder of which nothing is known.
+    pub fn strict(self) -> Self {
+        Self { is_strict: true, ..self }
     }
 
     /// The tree of a folder below; `None` when no folder is there.
@@ -72,7 +91,7 @@ impl GitTree {
     /// When git cannot read one of its trees.
     pub fn below(&self, path: &str) -> Result<Option<Self>, ReadError> {
         Ok(match self.walk(path)? {
-            Some(Node::Folder(top)) => Some(Self { store: Arc::clone(&self.store), top }),
+            Some(Node::Folder(top)) => Some(Self { top, ..self.clone() }),
             _ => None,
         })
     }
@@ -94,7 +113,11 @@ impl GitTree {
                 }
                 continue;
             }
-            let Some(entry) = way.last().and_then(|here| here.find(part.as_bytes())) else { return Ok(None) };
+            let Some(here) = way.last() else { return Ok(None) };
+            if here.is_absent && self.is_strict {
+                return Err(absent(path, here.id));
+            }
+            let Some(entry) = here.find(part.as_bytes()) else { return Ok(None) };
             match entry.kind {
                 FileKind::Folder => {
                     let next = self.store.folder_of(entry).map_err(error)?;
@@ -128,6 +151,9 @@ impl GitTree {
                 let target = String::from_utf8_lossy(&target).into();
                 return Ok(Facts { mode: 0, size: 0, mtime: 0, hash, target });
             }
+            if let Some(error) = self.store.unreadable.lock().get(&entry.id) {
+                return Err(ListError::Read(error.clone()));
+            }
             let (hash, size) = self.store.blob_hash(entry.id).map_err(error)?;
             Ok(Facts { mode: entry.mode, size, mtime: 0, hash, target: "".into() })
         };
@@ -136,6 +162,9 @@ impl GitTree {
 
     pub(super) fn folder(&self, path: &str) -> Result<Arc<Listing>, ListError> {
         match self.walk(path).map_err(ListError::Read)? {
+            Some(Node::Folder(listing)) if listing.is_absent && self.is_strict => {
+                Err(ListError::Read(absent(path, listing.id)))
+            }
             Some(Node::Folder(listing)) => Ok(listing),
             Some(Node::Leaf(_)) => Err(ListError::read(path, "it is not a folder")),
             None => Err(ListError::read(path, "there is no such folder")),

@@ -137,6 +137,8 @@ fn trace(replay: &Replay) -> Vec<String> {
         lines.push(format!("{} {}", short(&step.commit.id), step.commit.summary));
         lines.extend(step.skipped.iter().map(|why| format!("    skipped: {why}")));
         lines.extend(step.mistakes.iter().map(|(name, why)| format!("    {name}: has mistakes: {why}")));
+        let ignored = step.ignored.iter();
+        lines.extend(ignored.map(|(name, path)| format!("    {name}: {}", words::beyond_git(path))));
         let why = |reasons: &[_]| words::first_reason(reasons);
         lines.extend(step.built.iter().map(|job| format!("    {}: {}", job.name, why(&job.reasons))));
     }
@@ -157,6 +159,7 @@ fn document(replay: &Replay, sums: &Sums) -> Value {
         "commits": sums.commits,
         "skipped": sums.skipped,
         "with_mistakes": sums.with_mistakes,
+        "with_ignored": sums.with_ignored,
         "builds": sums.builds,
         "idle": sums.idle,
         "images": images,

@@ -38,9 +38,9 @@ pub struct PlanArgs {
     pub json: bool,
     /// Plan the files of this commit instead of those on the disk
     ///
-    /// Nothing is checked out. Modes are those that git knows, 0644 and 0755, as a checkout under the
-    /// umask 022 makes them, so keys agree with the work tree's. Under another umask the disk has others, and every image that copies files shows as stale.
-    /// Files that git does not track are not there, submodules are empty folders.
+    /// Nothing is checked out. The files are those that a checkout of the commit would have here: where git calls a
+    /// file of the work tree unmodified, that one is taken, with its modes and line ends; what git ignores is as
+    /// it lies here, and told. Submodules come from their own repositories; one that is not here is named.
     #[arg(long, value_name = "REV")]
     pub rev: Option<String>,
 }
@@ -70,6 +70,7 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
     for (number, what) in [
         (count(|verdict| matches!(verdict, Verdict::Waits(_))), "waiting for a base"),
         (count(|verdict| matches!(verdict, Verdict::Retag(_))), "to retag"),
+        (count(|verdict| matches!(verdict, Verdict::Ignored(_))), "with files that git ignores"),
         (count(|verdict| matches!(verdict, Verdict::Invalid(_))), "with mistakes"),
     ] {
         if number > 0 {
@@ -142,6 +143,7 @@ pub fn sentence(verdict: &Verdict, trace: bool) -> Option<String> {
             Some(format!("waits for {}: stale unless that comes out the same", quoted(bases)))
         }
         Verdict::Invalid(_) => Some("has mistakes".into()),
+        Verdict::Ignored(paths) => Some(words::beyond_git(paths.first()?)),
     }
 }
 
@@ -151,6 +153,7 @@ fn json_job(name: &str, verdict: &Verdict) -> serde_json::Value {
         Verdict::Retag(tags) => json!({"name": name, "verdict": "retag", "tags": tags}),
         Verdict::Stale(reasons) => json!({"name": name, "verdict": "stale", "reasons": reasons}),
         Verdict::Waits(bases) => json!({"name": name, "verdict": "waits", "bases": bases}),
+        Verdict::Ignored(paths) => json!({"name": name, "verdict": "ignored", "paths": paths}),
         Verdict::Invalid(problems) => {
             let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
             json!({"name": name, "verdict": "invalid", "mistakes": messages})

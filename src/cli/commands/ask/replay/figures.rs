@@ -1,5 +1,6 @@
 //! A replay in words and figures that the screen and the page share.
 
+use crate::cli::words;
 use crate::replay::costs::Replay;
 use crate::replay::sums::{Builds, Sums};
 
@@ -53,6 +54,15 @@ pub fn remarks(replay: &Replay, sums: &Sums) -> Vec<String> {
         let (id, name, why) = all.next().map_or(("", "", ""), |(id, (name, why))| (short(id), name, why));
         let with = commits(sums.with_mistakes);
         remarks.push(format!("{with} with mistakes in some image, {id} for one: {name}: {why}"));
+    }
+    if sums.with_ignored > 0 {
+        let mut all = replay.steps.iter().filter_map(|step| step.ignored.first_key_value());
+        let (name, path) = all.next().map_or(("", ""), |(name, path)| (name, path));
+        let with = commits(sums.with_ignored);
+        let why = words::beyond_git(path);
+        remarks.push(format!(
+            "{with} in which some image copies what git ignores; it is left out there: {name}: {why}"
+        ));
     }
     remarks
 }

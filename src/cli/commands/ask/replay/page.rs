@@ -183,6 +183,7 @@ fn commits(out: &mut String, replay: &Replay) {
         let (id, day, summary) = (short(&step.commit.id), day(step.commit.time), text(&step.commit.summary));
         let mut whys: Vec<String> = step.skipped.iter().map(|why| format!("skipped: {why}")).collect();
         whys.extend(step.mistakes.iter().map(|(name, why)| format!("{name} has mistakes: {why}")));
+        whys.extend(step.ignored.iter().map(|(name, path)| format!("{name}: {}", words::beyond_git(path))));
         let jobs = step.built.iter();
         whys.extend(jobs.take(6).map(|job| format!("{}: {}", job.name, words::first_reason(&job.reasons))));
         if step.built.len() > 6 {

@@ -3,6 +3,7 @@
 //! Git tells refs on standard input. Each tree among them is planned from git's objects, so the work
 //! tree may look as it likes. Silent when all is well.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -14,10 +15,11 @@ use crate::cli::args::Global;
 use crate::cli::commands::make::build::{self, BuildArgs, Going, Keep};
 use crate::cli::commands::make::plan::{mistakes, sentence as verdict_sentence};
 use crate::cli::failure::{Exit, Failure, cannot, draw};
-use crate::cli::{locate, open, out, synced};
+use crate::cli::{locate, open, out, synced, words};
 use crate::engine::Cancel;
 use crate::explain::pushed::{self, Lack};
-use crate::plan::verdicts;
+use crate::plan::verdicts::{self, Verdict as PlanVerdict};
+use crate::query::graph::Order;
 use crate::source::git::pushed::{PushedTree, pushed};
 use crate::source::locate::Located;
 
@@ -97,7 +99,7 @@ impl Push<'_> {
             }
         };
         if self.mode == Mode::Build && lacks.iter().any(|(_, lack)| matches!(lack, Lack::Result(_))) {
-            self.build(pushed)?;
+            self.build(pushed, &lacks)?;
             lacks = self.lacks(pushed)?;
         }
         if !lacks.is_empty() {
@@ -121,7 +123,7 @@ impl Push<'_> {
         let synced = synced::synced(self.global, &mut session, &[])?;
         let found = verdicts::plan(&session, &synced, false);
         mistakes(&session, &found)?;
-        let lacks = pushed::lacking(&session, &found, self.published);
+        let lacks = pushed::lacking(&session, &synced, &found, self.published);
         if !lacks.is_empty()
             && let Err(error) = &synced.engine
         {
@@ -131,14 +133,19 @@ impl Push<'_> {
         Ok(lacks)
     }
 
-    /// Builds what a commit lacks, from its own files.
-    fn build(&self, pushed: &PushedTree) -> Result<(), Failure> {
+    /// Builds what a commit lacks, from its own files: nothing that they are not all of.
+    fn build(&self, pushed: &PushedTree, lacks: &[(String, Lack)]) -> Result<(), Failure> {
         let started = Instant::now();
         let cancel = build::cancel_on_signals(|| {})?;
         let PushedTree { tree, commit, .. } = pushed;
         out::note(format_args!("imk: building {}", title(pushed)));
         let mut session = open::session_of(self.global, &self.now, tree, commit, true, &cancel)?;
-        let synced = synced::synced(self.global, &mut session, &[])?;
+        let all = synced::synced(self.global, &mut session, &[])?;
+        let names = whole(&all.order, lacks);
+        if names.is_empty() {
+            return Ok(());
+        }
+        let synced = synced::synced(self.global, &mut session, &names)?;
         let args = BuildArgs::default();
         let going = Going { keep: Keep::Files, ..Going::new(self.global, &args) };
         build::go(&mut session, &synced, &going, started).map_err(|failure| {
@@ -174,6 +181,21 @@ impl Verdict {
     }
 }
 
+/// The images that lack a result and can be built from the commit alone, with all that they are built on.
+fn whole(order: &Order, lacks: &[(String, Lack)]) -> Vec<String> {
+    let beyond =
+        |name: &String| lacks.iter().any(|(other, lack)| other == name && matches!(lack, Lack::Ignored(..)));
+    let mut out: BTreeSet<&String> = BTreeSet::new();
+    for name in &order.names {
+        let on = order.bases.get(name).into_iter().flatten();
+        if beyond(name) || on.into_iter().any(|base| out.contains(base)) {
+            out.insert(name);
+        }
+    }
+    let wanted = lacks.iter().filter(|(name, lack)| matches!(lack, Lack::Result(_)) && !out.contains(name));
+    wanted.map(|(name, _)| name.clone()).collect()
+}
+
 /// `refs/heads/main (93c1d0a2b7ff)`.
 fn title(pushed: &PushedTree) -> String {
     let id = &pushed.commit.id;
@@ -183,6 +205,18 @@ fn title(pushed: &PushedTree) -> String {
 fn sentence(lack: &Lack) -> String {
     match lack {
         Lack::Result(verdict) => verdict_sentence(verdict, false).unwrap_or_default(),
+        Lack::Ignored(PlanVerdict::Ignored(_), paths) => {
+            let path = paths.first().map_or("", String::as_str);
+            format!("{}; it is not here either: make it, and `imk` builds the image", words::beyond_git(path))
+        }
+        Lack::Ignored(verdict, paths) => {
+            let (why, path) = (verdict_sentence(verdict, false), paths.first().map_or("", String::as_str));
+            format!(
+                "{}; {}: `imk` builds it as it lies in the work tree",
+                why.unwrap_or_default(),
+                words::beyond_git(path)
+            )
+        }
         Lack::Published => "built, but its registry does not have it: `imk push` publishes it".into(),
         Lack::Word => "built, but its registry does not say whether it has it".into(),
     }
