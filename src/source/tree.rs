@@ -166,7 +166,7 @@ pub trait SourceTree: Send + Sync {
         }
     }
 
-    /// What a selection uses or asks for and no commit can hold, since git ignores it: paths below the
+    /// Files that a selection uses or asks for and no commit can hold, since git ignores them: paths below the
     /// repository's root, sorted. Only a tree that stands for a commit has an answer.
     fn beyond_git(&self, _: &Selection) -> Result<Vec<String>, ReadError> {
         Ok(Vec::new())

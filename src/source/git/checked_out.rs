@@ -313,7 +313,7 @@ impl Folders for View<'_> {
 }
 
 impl View<'_> {
-    /// What a checkout would make of an entry.
+    /// Facts of an entry as a checkout would make it.
     fn of_git(&self, folder: &str, git: &Listing, at: usize) -> Result<Facts, ListError> {
         let (entry, tree) = (&git.entries[at], self.tree);
         let mut facts = tree.commit.facts(git, &[u32::try_from(at).unwrap_or(u32::MAX)])?.remove(0);

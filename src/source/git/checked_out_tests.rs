@@ -1,4 +1,4 @@
-//! What a checkout of a commit would have here, against real checkouts.
+//! A commit as it would be checked out here, against real checkouts.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

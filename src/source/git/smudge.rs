@@ -91,7 +91,7 @@ impl Attribute {
     }
 }
 
-/// What attributes and configuration say of line ends.
+/// Line ends, as attributes and configuration have them.
 struct Wish {
     text: Attribute,
     eol: Attribute,
@@ -134,7 +134,7 @@ impl Wish {
     }
 }
 
-/// What git counts to guess whether a content is text.
+/// The counts by which git guesses whether a content is text.
 #[derive(Default)]
 struct Stats {
     nul: usize,

@@ -37,7 +37,7 @@ pub struct GitStore {
     asked_recipes: Mutex<HashMap<Oid, Arc<[String]>>>,
     /// The knowledge of earlier processes, for those who keep it.
     pub(super) memory: Option<Memory>,
-    /// What keeps the objects of submodules, once one was met.
+    /// Set once a submodule was met: the objects of all that are here were lent to the repository.
     modules: OnceLock<()>,
     /// A submodule was met whose commit is not here: what is said of a tree holds for this process alone.
     has_holes: AtomicBool,

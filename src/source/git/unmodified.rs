@@ -15,10 +15,10 @@ use super::worktree::{changes, leave_out_unreadable};
 use super::{GitStore, unreadable};
 use crate::source::tree::ReadError;
 
-/// What the index says of a file: its blob and git's mode.
+/// A file in the index: its blob and git's mode.
 pub(super) type Indexed = (Oid, u32);
 
-/// What git says of the files of a work tree, by their paths below the top.
+/// The standing of the files of a work tree, by their paths below the top.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     /// Files that are as the index has them, in submodules too.
@@ -28,7 +28,7 @@ pub(super) struct Standing {
 }
 
 impl GitStore {
-    /// What git says of the work tree; nothing where there is none.
+    /// The standing of all files of the work tree; of none where there is no work tree.
     ///
     /// # Errors
     /// When git cannot compare.

@@ -23,7 +23,7 @@ use crate::source::tree::ReadError;
 
 /// Objects made here are looked for before those on the disk; any number above theirs will do.
 const IN_MEMORY: i32 = 999;
-/// What stands for a file that cannot be read: a regular file.
+/// Git's mode of the placeholder of a file that cannot be read: a regular file.
 const PLAIN: u32 = 0o100_644;
 /// `assume-unchanged` in an entry's flags, and `skip-worktree` in those that came later: git does not
 /// look whether such a file is there.
@@ -120,7 +120,7 @@ struct Adding<'a> {
     odb: &'a Odb<'a>,
     /// The repository's root below the top of git's work tree.
     below: &'a str,
-    /// What stands for files that cannot be read.
+    /// Placeholders of files that cannot be read.
     unreadable: HashMap<Oid, ReadError>,
 }
 
@@ -239,7 +239,7 @@ impl Adding<'_> {
     }
 }
 
-/// What git calls different in the work tree, untracked files included.
+/// Paths that git calls different in the work tree, untracked files included.
 pub(super) fn changes(
     repository: &Repository,
     index: &Index,
