@@ -49,6 +49,7 @@
 
 pub mod build;
 pub mod cli;
+pub mod containers;
 pub mod credentials;
 pub mod embedded;
 pub mod engine;

@@ -68,13 +68,13 @@ fn pool(
             (None, _, _) if one.place == NAME => Node::new(NAME, embedded()),
             // A name that is the user's own context means that: an Imagefile takes no name from docker.
             (Some(engine), Some(Ok(there)), Ok(context)) if there.address == context.address => {
-                dressed(Node::new(&one.place, docker(context, around)?), engine)
+                dressed(docker(&one.place, context, around)?, engine)
             }
-            (_, _, Ok(context)) => Node::new(&one.place, docker(context, around)?),
+            (_, _, Ok(context)) => docker(&one.place, context, around)?,
             // Typed, it is the user's own choice, whoever wrote down where it is.
             (Some(engine), Some(there), Err(_)) => {
                 let there = there.map_err(|error| Failure::engine(&error))?;
-                dressed(Node::new(&one.place, docker(there, around)?), engine)
+                dressed(docker(&one.place, there, around)?, engine)
             }
             (_, _, Err(error)) => return Err(Failure::engine(&error)),
         };
@@ -107,10 +107,10 @@ fn declared(project: &Project, around: &Around<'_>, own: &Own) -> Result<EngineP
     for (name, engine) in &project.engines {
         match endpoint_of(&engine.address, environment, IMAGEFILE) {
             Ok(endpoint) if endpoint.address == default.address && default_engine.is_none() => {
-                default_engine = Some(dressed(Node::new(name, docker(default.clone(), around)?), engine));
+                default_engine = Some(dressed(docker(name, default.clone(), around)?, engine));
             }
             Ok(endpoint) if own.trusts(project, &endpoint, environment)? => {
-                others.push(dressed(Node::new(name, docker(endpoint, around)?), engine));
+                others.push(dressed(docker(name, endpoint, around)?, engine));
             }
             // The checkout's author names it: no login and no secret goes there.
             Ok(endpoint) => {
@@ -128,7 +128,7 @@ fn declared(project: &Project, around: &Around<'_>, own: &Own) -> Result<EngineP
     let name = if project.engines.is_empty() { String::new() } else { default.address.to_string() };
     let default_engine = match default_engine {
         Some(default_engine) => default_engine,
-        None => Node::new(&name, docker(default, around)?),
+        None => docker(&name, default, around)?,
     };
     let pool = EnginePool::new(default_engine, others);
     for (name, error) in unknown {
@@ -153,9 +153,9 @@ fn endpoint(place: &str, environment: &Environment) -> Result<Endpoint, EngineEr
     }
 }
 
-fn docker(endpoint: Endpoint, around: &Around<'_>) -> Result<Arc<dyn Engine>, Failure> {
-    let engine = DockerEngine::new(endpoint).with_patience(around.patience);
-    Ok(Arc::new(engine.with_credentials(credentials()?)))
+fn docker(name: &str, endpoint: Endpoint, around: &Around<'_>) -> Result<Node, Failure> {
+    let engine = DockerEngine::new(endpoint.clone()).with_patience(around.patience);
+    Ok(Node::new(name, Arc::new(engine.with_credentials(credentials()?))).at(endpoint))
 }
 
 /// Engines with spaces or commas between; what has a `=` belongs to the engine in front of it.

@@ -39,6 +39,8 @@ pub enum Exit {
     Error,
     /// Somebody stopped it.
     Interrupted,
+    /// As the command that was run in a container.
+    Command(u8),
 }
 
 impl Exit {
@@ -49,6 +51,7 @@ impl Exit {
             Self::NotUpToDate => 1,
             Self::Error => 2,
             Self::Interrupted => 130,
+            Self::Command(status) => status,
         }
     }
 }

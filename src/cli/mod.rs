@@ -3,6 +3,7 @@
 //! Results go to standard output, progress and trouble to standard error.
 
 pub mod args;
+mod attached;
 mod ci;
 pub mod command;
 mod commands;

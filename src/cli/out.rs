@@ -117,6 +117,11 @@ pub fn bytes(bytes: &[u8]) {
     results_raw(bytes);
 }
 
+/// Bytes that a container wrote on its standard error, as they came.
+pub fn error_bytes(bytes: &[u8]) {
+    let _ = live::aside(|| stream::write(io::stderr().lock(), bytes));
+}
+
 /// A line of progress or trouble.
 pub fn note(text: impl Into<Line>) {
     trouble(&(text.into().0 + "\n"));
@@ -145,6 +150,17 @@ pub fn ci(commands: &Drawn) {
 /// Whether standard error is a terminal.
 pub fn has_screen() -> bool {
     io::stderr().is_terminal()
+}
+
+/// Whether standard output is a terminal.
+pub fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Rows and columns of the terminal that standard output is; `None` when it is none.
+pub fn size() -> Option<(u16, u16)> {
+    let told = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some((told.ws_row, told.ws_col)).filter(|(rows, columns)| *rows > 0 && *columns > 0)
 }
 
 /// The columns of the terminal that standard output is; `None` when it is none.

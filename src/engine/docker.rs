@@ -26,6 +26,7 @@ mod identity;
 mod known;
 
 pub use client::DockerEngine;
+pub(crate) use client::{client, refused};
 pub use known::Builder;
 use known::{Known, Source};
 

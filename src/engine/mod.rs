@@ -12,6 +12,7 @@ pub mod event;
 pub mod fake;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+pub(crate) mod hijack;
 pub mod node;
 pub mod nowhere;
 pub mod pool;

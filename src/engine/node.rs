@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::endpoint::Endpoint;
 use super::{Engine, EngineError, ImageId, Inventory};
 use crate::syntax::reference::normalized;
 
@@ -22,6 +23,8 @@ pub struct Node {
     pub platforms: Vec<String>,
     /// How many jobs at once, at the most.
     pub jobs: Option<usize>,
+    /// Where Docker's API is spoken, for what goes beyond images; `None` where it is not.
+    pub endpoint: Option<Endpoint>,
     /// Its answers for ids: an image's tags, or that it has no such image.
     present: Mutex<BTreeMap<ImageId, Option<BTreeSet<String>>>>,
     /// Why it is used no more.
@@ -37,9 +40,15 @@ impl Node {
             labels: BTreeSet::new(),
             platforms: Vec::new(),
             jobs: None,
+            endpoint: None,
             present: Mutex::default(),
             unreachable: OnceLock::new(),
         }
+    }
+
+    /// As it is, reached through Docker's API at this endpoint.
+    pub fn at(self, endpoint: Endpoint) -> Self {
+        Self { endpoint: Some(endpoint), ..self }
     }
 
     /// Why it is used no more, if so.

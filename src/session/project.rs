@@ -12,6 +12,7 @@ use crate::query::problem::Problem;
 use crate::session::discovered_names;
 use crate::source::locate::{IMAGEFILE, Located};
 use crate::source::tree::{ReadError, SourceTree};
+use crate::syntax::container::Profile;
 use crate::syntax::error::Span;
 use crate::syntax::git_source::GitSource;
 use crate::syntax::imagefile::{
@@ -81,6 +82,8 @@ pub struct Declared {
     pub engine_labels: Vec<Word>,
     /// Layer caches.
     pub cache: DeclaredCaches,
+    /// How its containers are run.
+    pub run: Profile,
     /// One sentence about it.
     pub description: Option<String>,
     /// Its place in the Imagefile.
@@ -252,6 +255,7 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         own_contexts: contexts(declaration, |context| context.own).into_keys().collect(),
         engine_labels: declaration.engine_labels.clone(),
         cache: declaration.cache.clone(),
+        run: declaration.run.clone(),
         description: declaration.description.clone(),
         span: Some(declaration.name.span),
     }
@@ -288,6 +292,7 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             own_contexts: BTreeSet::new(),
             engine_labels: Vec::new(),
             cache: DeclaredCaches::default(),
+            run: Profile::default(),
             description: None,
             span: None,
         };

@@ -46,6 +46,11 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
+/// Whether something is at a path anywhere on the machine.
+pub fn is_there(path: &Path) -> bool {
+    path.exists()
+}
+
 /// Makes a folder and those above it, anywhere on the machine.
 ///
 /// # Errors

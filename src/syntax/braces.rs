@@ -39,6 +39,11 @@ pub fn split(text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
+/// A text that [`split`] leaves as it is.
+pub fn escape(text: &str) -> String {
+    text.replace('{', "{{").replace('}', "}}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@ mod keys;
 pub mod kinds;
 mod overlays;
 mod raw;
+mod runs;
 mod scope;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,8 @@ pub use declaration::{
     Declaration, DeclaredCaches, DeclaredContext, DeclaredEngine, DeclaredOverlay, EngineAddress, Imagefile,
     OverlaySource, Policy, SecretSource, Word,
 };
-pub use keys::{ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, RenamedKey, TOP_KEYS};
+pub use keys::{ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, RUN_KEYS, RenamedKey, TOP_KEYS};
+pub use runs::RUN_FACTS;
 
 /// Reads an Imagefile. `vars` override the variables it declares.
 ///

@@ -1,6 +1,7 @@
 //! The reading: text in, values out. Opens no file and asks no engine.
 
 pub mod braces;
+pub mod container;
 pub mod dockerfile;
 pub mod dockerignore;
 pub mod error;

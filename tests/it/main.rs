@@ -57,6 +57,7 @@ mod registry_server;
 mod relay;
 mod release;
 mod replay;
+mod run;
 mod second_engine;
 mod trusted_engine;
 mod why;

@@ -93,6 +93,11 @@ impl Terminal {
         }
     }
 
+    /// Presses keys.
+    pub fn press(&self, keys: &str) {
+        (&self.master).write_all(keys.as_bytes()).unwrap();
+    }
+
     /// Ctrl-C: the terminal makes a signal of it.
     pub fn interrupt(&self) {
         (&self.master).write_all(b"\x03").unwrap();

@@ -1,6 +1,7 @@
 //! The verbs: a file each, with what the verb takes, its examples and what it does.
 
 pub mod ask;
+pub mod containers;
 pub mod imagefile;
 pub mod keep;
 pub mod make;
@@ -13,6 +14,7 @@ use crate::cli::args::Global;
 use crate::cli::failure::Failure;
 
 use ask::{affected, diff, graph, inputs, list, log, replay, tags, what_if, who_uses, why, why_not};
+use containers::run;
 use imagefile::{fmt, import, init, keys, schema};
 use keep::{clean, doctor, gc, outdated, update};
 use make::{build, check, hook, plan, pull, push, watch};
@@ -46,6 +48,7 @@ pub enum Verb {
     Tags(tags::TagsArgs),
     Update(update::UpdateArgs),
     Outdated(outdated::OutdatedArgs),
+    Run(Box<run::RunArgs>),
     Push(push::PushArgs),
     Pull(pull::PullArgs),
     Publish(publish::PublishArgs),
@@ -87,6 +90,7 @@ pub fn run(global: &Global, verb: &Verb, command: fn() -> Command) -> Result<(),
         Verb::Tags(tags) => tags::run(global, tags),
         Verb::Update(update) => update::run(global, update),
         Verb::Outdated(outdated) => outdated::run(global, outdated),
+        Verb::Run(run) => run::run(global, run),
         Verb::Push(push) => push::run(global, push),
         Verb::Pull(pull) => pull::run(global, pull),
         Verb::Publish(publish) => publish::run(global, publish),

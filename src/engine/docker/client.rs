@@ -79,47 +79,60 @@ impl DockerEngine {
     }
 
     pub(super) fn docker(&self) -> Result<Docker, EngineError> {
-        let (endpoint, patience) = (self.endpoint.clone(), self.patience.clone());
-        let transport = move |request: BollardRequest| {
-            let (endpoint, patience) = (endpoint.clone(), patience.clone());
-            async move {
-                let reply = transport::ask(&endpoint, &patience, request).await;
-                let reply = reply.map_err(std::io::Error::other)?;
-                // The connection lives as long as bollard reads from it.
-                reply.connection.detach();
-                Ok(reply.response)
-            }
-        };
-        // bollard sends unversioned paths whatever is said here, which suits every engine.
-        let version = ClientVersion { major_version: 1, minor_version: 41 };
-        Docker::connect_with_custom_transport(transport, Some("http://docker"), ANSWER_TIMEOUT, &version)
-            .map_err(|error| self.error("preparing to ask the engine", error))
+        client(&self.endpoint, &self.patience)
     }
 
     pub(super) fn error(&self, what: &str, error: bollard::errors::Error) -> EngineError {
-        use bollard::errors::Error;
-        match &error {
-            Error::IOError { err } => {
-                if let Some(inner) = sending::engine_error(err) {
-                    return inner;
-                }
-            }
-            Error::DockerResponseServerError { message, .. } => {
-                let why = transport::explain_text(message);
-                return if why == *message {
-                    EngineError::Refused { what: what.to_owned(), why }
-                } else {
-                    transport::unreachable(&self.endpoint, why)
-                };
-            }
-            Error::RequestTimeoutError => {
-                let why = format!("no answer within {ANSWER_TIMEOUT} seconds while {what}");
-                return transport::unreachable(&self.endpoint, why);
-            }
-            _ => {}
-        }
-        EngineError::Refused { what: what.to_owned(), why: error_chain(&error) }
+        refused(&self.endpoint, what, error)
     }
+}
+
+/// A client of the API at an endpoint. Nothing is connected yet.
+///
+/// # Errors
+/// When bollard refuses to be one.
+pub(crate) fn client(endpoint: &Endpoint, patience: &Patience) -> Result<Docker, EngineError> {
+    let (there, patience) = (endpoint.clone(), patience.clone());
+    let transport = move |request: BollardRequest| {
+        let (endpoint, patience) = (there.clone(), patience.clone());
+        async move {
+            let reply = transport::ask(&endpoint, &patience, request).await;
+            let reply = reply.map_err(std::io::Error::other)?;
+            // The connection lives as long as bollard reads from it.
+            reply.connection.detach();
+            Ok(reply.response)
+        }
+    };
+    // bollard sends unversioned paths whatever is said here, which suits every engine.
+    let version = ClientVersion { major_version: 1, minor_version: 41 };
+    Docker::connect_with_custom_transport(transport, Some("http://docker"), ANSWER_TIMEOUT, &version)
+        .map_err(|error| refused(endpoint, "preparing to ask the engine", error))
+}
+
+/// bollard's error in our words; `what` was attempted.
+pub(crate) fn refused(endpoint: &Endpoint, what: &str, error: bollard::errors::Error) -> EngineError {
+    use bollard::errors::Error;
+    match &error {
+        Error::IOError { err } => {
+            if let Some(inner) = sending::engine_error(err) {
+                return inner;
+            }
+        }
+        Error::DockerResponseServerError { message, .. } => {
+            let why = transport::explain_text(message);
+            return if why == *message {
+                EngineError::Refused { what: what.to_owned(), why }
+            } else {
+                transport::unreachable(endpoint, why)
+            };
+        }
+        Error::RequestTimeoutError => {
+            let why = format!("no answer within {ANSWER_TIMEOUT} seconds while {what}");
+            return transport::unreachable(endpoint, why);
+        }
+        _ => {}
+    }
+    EngineError::Refused { what: what.to_owned(), why: error_chain(&error) }
 }
 
 impl Drop for DockerEngine {

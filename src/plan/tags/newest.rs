@@ -33,6 +33,8 @@ pub struct Newest {
 pub struct NewestAnswer {
     /// The newest of both.
     pub newest: Option<Newest>,
+    /// The newest that the engine has.
+    pub here: Option<Newest>,
     /// Why the engine did not answer.
     pub engine: Option<EngineError>,
     /// Why the registry did not answer: it may have a newer one.
@@ -40,9 +42,9 @@ pub struct NewestAnswer {
 }
 
 /// The newest tag of an image whose form is that of its templates with `{time}`, else the bare time.
-/// No registry is asked when nobody may be, and none for a name that nobody can push to.
-pub fn newest(session: &Session, synced: &Synced, name: &str) -> NewestAnswer {
-    let mut answer = NewestAnswer { newest: None, engine: None, registry: None };
+/// No registry is asked unless `ask_registry`, when nobody may be, and for a name that nobody can push to.
+pub fn newest(session: &Session, synced: &Synced, name: &str, ask_registry: bool) -> NewestAnswer {
+    let mut answer = NewestAnswer { newest: None, here: None, engine: None, registry: None };
     let Some(image) = session.project.images.get(name) else { return answer };
     let repository = &image.repository;
     let forms = tagging::tagging(session, synced).forms(name);
@@ -58,7 +60,8 @@ pub fn newest(session: &Session, synced: &Synced, name: &str) -> NewestAnswer {
         Err(error) => answer.engine = Some(error),
     }
     let bare = |name: &reference::Reference| name.registry == HUB && name.repository.starts_with("library/");
-    if !session.upstream.is_offline()
+    if ask_registry
+        && !session.upstream.is_offline()
         && let Some(name) = reference::parse(repository).ok().filter(|name| !bare(name))
     {
         match session.upstream.registry().tags(&name) {
@@ -68,7 +71,7 @@ pub fn newest(session: &Session, synced: &Synced, name: &str) -> NewestAnswer {
             Err(error) => answer.registry = Some(error),
         }
     }
-    answer.newest = found.iter().max().map(|(time, tag, _)| {
+    let newest = |(time, tag, _): &(String, String, bool)| {
         let on = |engine: bool| found.iter().any(|it| (&it.1, it.2) == (tag, engine));
         Newest {
             reference: format!("{repository}:{tag}"),
@@ -76,7 +79,9 @@ pub fn newest(session: &Session, synced: &Synced, name: &str) -> NewestAnswer {
             on_engine: on(true),
             in_registry: on(false),
         }
-    });
+    };
+    answer.newest = found.iter().max().map(newest);
+    answer.here = found.iter().filter(|(_, _, on_engine)| *on_engine).max().map(newest);
     answer
 }
 

@@ -192,7 +192,7 @@ impl Tagging {
 }
 
 /// The tag of a reference into this repository, however an engine spells it.
-pub(super) fn tag_of<'r>(reference: &'r str, repository: &str) -> Option<&'r str> {
+pub fn tag_of<'r>(reference: &'r str, repository: &str) -> Option<&'r str> {
     let (name, tag) = reference.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'))?;
     (normalized(name) == normalized(repository)).then_some(tag)
 }

@@ -141,7 +141,7 @@ impl Lab {
     fn newest(&self, image: &str) -> NewestAnswer {
         let mut session = self.open().unwrap();
         let synced = ready::sync(&mut session, &[]).unwrap();
-        newest::newest(&session, &synced, image)
+        newest::newest(&session, &synced, image, true)
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::RenamedKey;
+use crate::syntax::container::Profile;
 use crate::syntax::error::Span;
 use crate::syntax::git_source::GitSource;
 use crate::syntax::tag::{TagRule, When};
@@ -81,6 +82,8 @@ pub struct Declaration {
     pub engine_labels: Vec<Word>,
     /// Layer caches.
     pub cache: DeclaredCaches,
+    /// How its containers are run.
+    pub run: Profile,
     /// One sentence for `imk list`.
     pub description: Option<String>,
 }

@@ -160,6 +160,7 @@ impl Reader {
             "engine_labels" => image.engine_labels = Some(reader.one_or_more(value)),
             "cache_from" => image.cache_from = Some(reader.one_or_more(value)),
             "cache_to" => image.cache_to = Some(reader.one_or_more(value)),
+            "run" => image.run = vec![reader.run(value)],
             _ => image.description = reader.text(value),
         });
         image
@@ -213,7 +214,7 @@ impl Reader {
         }
     }
 
-    fn flag(&mut self, value: &Expr<'_>) -> Option<bool> {
+    pub(super) fn flag(&mut self, value: &Expr<'_>) -> Option<bool> {
         match value {
             Expr::Bool(flag) => Some(flag.value),
             other => {
@@ -242,7 +243,7 @@ impl Reader {
         }
     }
 
-    fn list(&mut self, value: &Expr<'_>) -> Vec<Word> {
+    pub(super) fn list(&mut self, value: &Expr<'_>) -> Vec<Word> {
         match value {
             Expr::Seq(list) => list.items.iter().filter_map(|item| self.text(&item.expr)).collect(),
             other => {
@@ -259,7 +260,7 @@ impl Reader {
         }
     }
 
-    fn map<V>(
+    pub(super) fn map<V>(
         &mut self,
         value: &Expr<'_>,
         noun: &str,

@@ -19,17 +19,17 @@ impl Reader {
             "context" => engine.context = reader.text(value),
             "labels" => engine.labels = reader.one_or_more(value),
             "platforms" => engine.platforms = reader.one_or_more(value),
-            _ => engine.jobs = reader.count(value),
+            _ => engine.jobs = reader.count(value, "jobs"),
         });
         engine
     }
 
     /// A number of at least one.
-    fn count(&mut self, value: &Expr<'_>) -> Option<usize> {
+    pub(super) fn count(&mut self, value: &Expr<'_>, of: &str) -> Option<usize> {
         match value {
             Expr::Number(number) => match number.raw.parse().ok().filter(|count: &usize| *count > 0) {
                 Some(count) => return Some(count),
-                None => self.wrong(span_of(value), format!("`{}` is not a number of jobs", number.raw)),
+                None => self.wrong(span_of(value), format!("`{}` is not a number of {of}", number.raw)),
             },
             other => self.expected("a number", other),
         }

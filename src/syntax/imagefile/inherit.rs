@@ -114,6 +114,7 @@ fn merge(into: &mut RawImage, from: &RawImage) {
     replace(&mut into.cache_from, &from.cache_from);
     replace(&mut into.cache_to, &from.cache_to);
     replace(&mut into.description, &from.description);
+    into.run.extend(from.run.iter().cloned());
     add(&mut into.overlays, &from.overlays);
     add(&mut into.contexts, &from.contexts);
     add(&mut into.args, &from.args);
@@ -163,6 +164,7 @@ impl Scope<'_> {
             upstream: image.upstream.unwrap_or_default(),
             engine_labels: self.words(&image.engine_labels.unwrap_or_default()),
             cache: self.caches(&image.cache_from.unwrap_or_default(), &image.cache_to.unwrap_or_default()),
+            run: self.profile(&image.run),
             description: image.description.map(|word| self.fill(&word).text),
         }
     }

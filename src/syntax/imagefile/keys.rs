@@ -73,6 +73,10 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
         "cache_to",
         "[\"type=inline\"]: the image carries what another engine needs to take its layers; never counts",
     ),
+    (
+        "run",
+        "how `imk run` starts it, by keys of its own: (user: \"host\", volumes: [\"data:/data\"], ports: [\"8080:80\"]); never counts",
+    ),
     ("description", "one sentence for `imk list`"),
 ];
 
@@ -89,6 +93,64 @@ pub const ENGINE_KEYS: &[(&str, &str)] = &[
         "what it builds, and nothing else; when absent, its own platform first, others by emulation",
     ),
     ("jobs", "how many images at once, at the most; when absent, what -j allows"),
+];
+
+/// The keys of `run`, of its commands and of its variants, as [`TOP_KEYS`].
+pub const RUN_KEYS: &[(&str, &str)] = &[
+    ("command", "what is run when nothing is typed; of a named command, what stands before what is typed"),
+    ("entrypoint", "instead of the image's; [] for none"),
+    ("env", "variables: {\"MODE\": \"dev\", \"TOKEN\": \"{env.TOKEN}\"}"),
+    ("env_file", "a file of variables, or a list of them; below the Imagefile's folder"),
+    (
+        "volumes",
+        "mounts as -v of docker run: [\"./src:/src:ro\", \"data:/data\"]; paths start at the Imagefile's folder",
+    ),
+    ("tmpfs", "memory, as --tmpfs of docker run: [\"/run:size=64m\"]"),
+    ("ports", "ports as -p of docker run: [\"8080:80\"]"),
+    ("workdir", "the folder it begins in"),
+    ("user", "\"host\": the caller, by number and name; else as -u of docker run"),
+    ("timezone", "\"host\", or a name such as \"Europe/Zurich\"; given as TZ"),
+    ("network", "none, host, or a network by its name"),
+    ("hostname", "its host name"),
+    ("name", "the container's name; two of one name do not run at once"),
+    ("hosts", "more hosts, as --add-host of docker run: [\"db:10.0.0.7\"]"),
+    ("labels", "labels of the container"),
+    ("init", "false: without the small init that reaps processes and hands signals on"),
+    ("read_only", "true: nothing but mounts can be written"),
+    ("memory", "a limit, such as \"512m\""),
+    ("cpus", "a limit, such as \"1.5\""),
+    ("shm_size", "the size of /dev/shm"),
+    ("ulimits", "limits of its processes: [\"nofile=1024:2048\"]"),
+    ("gpus", "\"all\", a number, or \"device=0,1\""),
+    ("devices", "devices of the host: [\"/dev/ttyUSB0\"]"),
+    ("cap_add", "capabilities beyond the usual: [\"SYS_PTRACE\"]"),
+    (
+        "folders",
+        "a folder such as \"{env.HOME}/work\": below it the image has data, config, log and tmp, made and mounted",
+    ),
+    (
+        "source",
+        "a folder that is mounted at `source_dir`: the source as it is now; else it is the one sealed in",
+    ),
+    ("source_dir", "where the source is in the container: SRCDIR"),
+    ("script_dir", "where scripts are in the container: SCRIPTDIR; else as `source_dir`"),
+    ("log", "keep a log of what it writes, rotated: (size: \"1m\", count: 30), or () for just that"),
+    ("timeout", "how long it may take, such as \"1h\"; then it is ended"),
+    (
+        "commands",
+        "named commands: {\"notebook\": (command: [\"jupyter\"], ports: [\"8888:8888\"])}; `imk run IMAGE notebook`",
+    ),
+    (
+        "variants",
+        "sets of these keys put over the rest: {\"dev\": (source: \"src\"), \"prod\": ()}; `--variant dev`",
+    ),
+    ("variant", "the variant that is meant when none is named"),
+];
+
+/// The keys of `log` of a run, as [`TOP_KEYS`].
+pub const LOG_KEYS: &[(&str, &str)] = &[
+    ("size", "bytes of one file, such as \"1m\"; that is the default"),
+    ("count", "files that are kept, the current one aside; 30 by default"),
 ];
 
 /// The keys of `Git(…)`, as [`TOP_KEYS`].

@@ -39,6 +39,12 @@ pub enum Kind {
     Image,
     /// `{"name": (keys of an image)}`.
     ImageByName,
+    /// The keys of a run in parentheses.
+    Run,
+    /// `{"name": (keys of a run)}`.
+    RunByName,
+    /// `(size: "1m", count: 30)`.
+    Log,
 }
 
 /// The kinds of [`super::TOP_KEYS`].
@@ -84,12 +90,50 @@ pub const IMAGE_KINDS: &[(&str, Kind)] = &[
     ("engine_labels", Kind::TextOrTexts),
     ("cache_from", Kind::TextOrTexts),
     ("cache_to", Kind::TextOrTexts),
+    ("run", Kind::Run),
     ("description", Kind::Text),
+];
+
+/// The kinds of [`super::RUN_KEYS`].
+pub const RUN_KINDS: &[(&str, Kind)] = &[
+    ("command", Kind::Texts),
+    ("entrypoint", Kind::Texts),
+    ("env", Kind::TextByName),
+    ("env_file", Kind::TextOrTexts),
+    ("volumes", Kind::TextOrTexts),
+    ("tmpfs", Kind::TextOrTexts),
+    ("ports", Kind::TextOrTexts),
+    ("workdir", Kind::Text),
+    ("user", Kind::Text),
+    ("timezone", Kind::Text),
+    ("network", Kind::Text),
+    ("hostname", Kind::Text),
+    ("name", Kind::Text),
+    ("hosts", Kind::TextOrTexts),
+    ("labels", Kind::TextByName),
+    ("init", Kind::Flag),
+    ("read_only", Kind::Flag),
+    ("memory", Kind::Text),
+    ("cpus", Kind::Text),
+    ("shm_size", Kind::Text),
+    ("ulimits", Kind::TextOrTexts),
+    ("gpus", Kind::Text),
+    ("devices", Kind::TextOrTexts),
+    ("cap_add", Kind::TextOrTexts),
+    ("folders", Kind::Text),
+    ("source", Kind::Text),
+    ("source_dir", Kind::Text),
+    ("script_dir", Kind::Text),
+    ("log", Kind::Log),
+    ("timeout", Kind::Text),
+    ("commands", Kind::RunByName),
+    ("variants", Kind::RunByName),
+    ("variant", Kind::Text),
 ];
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ENGINE_KEYS, IMAGE_KEYS, TOP_KEYS, decode};
+    use super::super::{ENGINE_KEYS, IMAGE_KEYS, RUN_KEYS, TOP_KEYS, decode};
     use super::*;
 
     /// One value of each shape, and the kinds that take it.
@@ -111,6 +155,9 @@ mod tests {
         (r#"(context: "x")"#, &[Kind::Image]),
         (r#"{"x": (context: "y")}"#, &[Kind::ImageByName, Kind::Engines]),
         (r#"{"x": (host: "unix:///y", labels: ["z"], jobs: 4)}"#, &[Kind::Engines]),
+        (r#"(workdir: "x")"#, &[Kind::Run]),
+        (r#"{"x": (workdir: "y")}"#, &[Kind::RunByName]),
+        (r#"(size: "x", count: 3)"#, &[Kind::Log]),
         ("7", &[Kind::Number]),
         ("true", &[Kind::Flag]),
     ];
@@ -131,6 +178,7 @@ mod tests {
     fn every_key_takes_its_kind_and_no_other() {
         check(TOP_KEYS, TOP_KINDS, |key, sample| format!("({key}: {sample})"));
         check(IMAGE_KEYS, IMAGE_KINDS, |key, sample| format!("(defaults: ({key}: {sample}))"));
+        check(RUN_KEYS, RUN_KINDS, |key, sample| format!("(defaults: (run: ({key}: {sample})))"));
         let names = |keys: &[(&'static str, &str)]| keys.iter().map(|(key, _)| *key).collect::<Vec<_>>();
         let kinds: Vec<_> = ENGINE_KINDS.iter().map(|(key, _)| *key).collect();
         assert_eq!(names(ENGINE_KEYS), kinds);

@@ -43,6 +43,8 @@ pub(super) struct RawImage {
     pub engine_labels: Option<Vec<Word>>,
     pub cache_from: Option<Vec<Word>>,
     pub cache_to: Option<Vec<Word>>,
+    /// Layers of `run`, the later over the earlier.
+    pub run: Vec<RawRun>,
     pub description: Option<Word>,
 }
 
@@ -76,6 +78,52 @@ pub(super) struct RawTag {
 pub(super) struct RawWhen {
     pub branch: Option<Vec<Word>>,
     pub git_tag: Option<Vec<Word>>,
+}
+
+/// `run` as written, and each of its commands and variants.
+#[derive(Clone, Default)]
+pub(super) struct RawRun {
+    pub span: Span,
+    pub env: Pairs<Word>,
+    pub env_file: Vec<Word>,
+    pub volumes: Vec<Word>,
+    pub tmpfs: Vec<Word>,
+    pub ports: Vec<Word>,
+    pub workdir: Option<Word>,
+    pub user: Option<Word>,
+    pub timezone: Option<Word>,
+    pub network: Option<Word>,
+    pub hostname: Option<Word>,
+    pub name: Option<Word>,
+    pub hosts: Vec<Word>,
+    pub labels: Pairs<Word>,
+    pub entrypoint: Option<Vec<Word>>,
+    pub command: Option<Vec<Word>>,
+    pub init: Option<bool>,
+    pub read_only: Option<bool>,
+    pub memory: Option<Word>,
+    pub cpus: Option<Word>,
+    pub shm_size: Option<Word>,
+    pub ulimits: Vec<Word>,
+    pub gpus: Option<Word>,
+    pub devices: Vec<Word>,
+    pub cap_add: Vec<Word>,
+    pub folders: Option<Word>,
+    pub source: Option<Word>,
+    pub source_dir: Option<Word>,
+    pub script_dir: Option<Word>,
+    pub log: Option<RawLog>,
+    pub timeout: Option<Word>,
+    pub variant: Option<Word>,
+    pub variants: Pairs<Self>,
+    pub commands: Pairs<Self>,
+}
+
+/// `log` of a run as written.
+#[derive(Clone, Default)]
+pub(super) struct RawLog {
+    pub size: Option<Word>,
+    pub count: Option<usize>,
 }
 
 /// An engine as written.

@@ -326,3 +326,41 @@ fn a_key_by_both_of_its_names_stands_twice_and_is_an_old_name_only_where_the_new
         assert!(keys.iter().all(|(key, _)| *key != "needs"), "shown by `imk keys` and the schema");
     }
 }
+
+#[test]
+fn a_run_is_taken_over_key_by_key_and_its_facts_stay_for_later() {
+    let file = read_ok(
+        r#"(
+            vars: {"PORT": "8080"},
+            defaults: (run: (user: "host", env: {"A": "1", "B": "1"})),
+            templates: {"t": (run: (env: {"B": "{env.HOME}/{{x}}"}, ports: ["{PORT}:80"], commands: {"sh": (command: ["sh"])}))},
+            images: {"web": (like: "t", run: (ports: "81:80", volumes: ["{DATADIR}/x:/x:ro"], commands: {"sh": (workdir: "/")}))},
+        )"#,
+    );
+    let run = &file.images[0].run;
+    assert_eq!(run.user.as_deref(), Some("host"));
+    assert_eq!((&*run.env["A"], &*run.env["B"]), ("1", "{env.HOME}/{{x}}"));
+    assert_eq!((run.ports.len(), run.ports[0].host), (1, Some(81)));
+    assert!(run.mounts[0].read_only);
+    let sh = &run.commands["sh"];
+    assert_eq!((sh.command.as_deref(), sh.workdir.as_deref()), (Some(&["sh".to_owned()][..]), Some("/")));
+}
+
+#[test]
+fn mistakes_in_a_run_have_their_place() {
+    let text = r#"(images: {"web": (run: (
+volumes: ["x"],
+ports: ["99999:1"],
+memory: "much",
+workdir: "{NOPE}",
+variant: "dve", variants: {"dev": (tty: true)},
+))})"#;
+    insta::assert_snapshot!(mistakes(text), @r#"
+    2:11 `x` is no place to mount at: it is an absolute path in the container
+    3:9 `99999:1` publishes no port: write it as 8080:80
+    4:9 `much` is no size: write it as 512m or 2g
+    5:10 there is no variable and no fact `NOPE` (declare it: vars: {"NOPE": "…"}; `imk keys` shows the facts)
+    6:10 there is no variant `dve` (did you mean `dev`?)
+    6:36 a run has no key `tty` (a run knows command, entrypoint, env, env_file, volumes, tmpfs, ports, workdir, user, timezone, network, hostname, name, hosts, labels, init, read_only, memory, cpus, shm_size, ulimits, gpus, devices, cap_add, folders, source, source_dir, script_dir, log, timeout, commands, variants, variant)
+    "#);
+}

@@ -98,7 +98,7 @@ fn newest(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
     let synced = synced::synced(global, &mut session, &args.targets.words)?;
     let (mut found, mut none) = (Vec::new(), Vec::new());
     for name in &synced.targets {
-        let told = newest::newest(&session, &synced, name);
+        let told = newest::newest(&session, &synced, name, true);
         let troubles = [told.engine.map(|it| it.to_string()), told.registry.map(|it| it.to_string())];
         for trouble in troubles.iter().flatten() {
             out::warning(format_args!("{name}: {trouble}; it may have a newer tag"));

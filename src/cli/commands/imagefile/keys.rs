@@ -4,7 +4,7 @@ use clap::Args as Group;
 
 use crate::cli::failure::Failure;
 use crate::cli::out;
-use crate::syntax::imagefile::{ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, TOP_KEYS};
+use crate::syntax::imagefile::{ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, RUN_FACTS, RUN_KEYS, TOP_KEYS};
 use crate::syntax::tag::{FACTS, WHEN_KEYS};
 
 const EXAMPLES: &str = "\
@@ -23,6 +23,12 @@ pub fn run() -> Result<(), Failure> {
     table("Its keys", TOP_KEYS);
     out::line("");
     table("The keys of an image, of a template and of `defaults`", IMAGE_KEYS);
+    out::line("");
+    table("The keys of `run`, of its commands and variants", RUN_KEYS);
+    out::line("");
+    table("What texts of a run can hold besides text and variables", RUN_FACTS);
+    out::line("");
+    table("The keys of `log`", LOG_KEYS);
     out::line("");
     table("The keys of Git(…), which an overlay or a context can be", GIT_KEYS);
     out::line("");

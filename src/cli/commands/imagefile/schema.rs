@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::failure::Failure;
 use crate::cli::out;
-use crate::syntax::imagefile::kinds::{ENGINE_KINDS, IMAGE_KINDS, Kind, TOP_KINDS};
-use crate::syntax::imagefile::{ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, TOP_KEYS};
+use crate::syntax::imagefile::kinds::{ENGINE_KINDS, IMAGE_KINDS, Kind, RUN_KINDS, TOP_KINDS};
+use crate::syntax::imagefile::{ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, RUN_KEYS, TOP_KEYS};
 use crate::syntax::tag::WHEN_KEYS;
 
 const EXAMPLES: &str = "\
@@ -33,7 +33,7 @@ fn schema() -> Value {
     schema["description"] = json!(
         "Imagefile.ron of imk, as JSON: sets in parentheses and maps are objects, Env(\"X\") is {\"Env\": \"X\"}"
     );
-    schema["$defs"] = json!({ "image": object(IMAGE_KEYS, IMAGE_KINDS) });
+    schema["$defs"] = json!({ "image": object(IMAGE_KEYS, IMAGE_KINDS), "run": object(RUN_KEYS, RUN_KINDS) });
     schema
 }
 
@@ -93,6 +93,9 @@ fn shape(kind: Kind) -> Value {
         Kind::Flag => json!({"type": "boolean"}),
         Kind::Image => image(),
         Kind::ImageByName => by_name(image()),
+        Kind::Run => json!({"$ref": "#/$defs/run"}),
+        Kind::RunByName => by_name(json!({"$ref": "#/$defs/run"})),
+        Kind::Log => object(LOG_KEYS, &[("size", Kind::Text), ("count", Kind::Number)]),
     }
 }
 
@@ -103,9 +106,11 @@ mod tests {
     #[test]
     fn the_schema_has_the_keys_and_no_others() {
         let schema = schema();
-        for (properties, keys) in
-            [(&schema["properties"], TOP_KEYS), (&schema["$defs"]["image"]["properties"], IMAGE_KEYS)]
-        {
+        for (properties, keys) in [
+            (&schema["properties"], TOP_KEYS),
+            (&schema["$defs"]["image"]["properties"], IMAGE_KEYS),
+            (&schema["$defs"]["run"]["properties"], RUN_KEYS),
+        ] {
             let properties = properties.as_object().unwrap();
             let names: Vec<&str> = properties.keys().map(String::as_str).collect();
             assert_eq!(names, keys.iter().map(|(key, _)| *key).collect::<Vec<_>>());

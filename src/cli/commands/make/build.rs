@@ -155,6 +155,8 @@ pub struct Going<'a> {
     pub retries: bool,
     /// The tags of what is published stay where they are: a release moves them together.
     pub withhold_tags: bool,
+    /// Standard output is for the summary, and not for what comes after.
+    pub tells_summary: bool,
 }
 
 impl<'a> Going<'a> {
@@ -171,6 +173,7 @@ impl<'a> Going<'a> {
             report,
             retries: false,
             withhold_tags: false,
+            tells_summary: true,
         }
     }
 }
@@ -275,7 +278,7 @@ pub fn carry_out(
         plan::skipped_tags(&summary.skipped_tags);
         summary.taken_names.iter().for_each(|taken| out::warning(words::taken(taken)));
         summary.outdated_names.iter().for_each(|behind| out::warning(words::behind(behind)));
-        if how != args::Progress::Quiet {
+        if how != args::Progress::Quiet && going.tells_summary {
             out::line(format_args!("{line}"));
         }
     }

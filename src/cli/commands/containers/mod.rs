@@ -1,0 +1,3 @@
+//! The verbs that run containers of results.
+
+pub mod run;

@@ -1,0 +1,180 @@
+//! The seam: an engine's containers as the rest of imk sees them, and the words for what goes in and comes out.
+//!
+//! Knows no engine of any kind. What is on an engine is an image or a container by its id or name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
+
+use crate::engine::EngineError;
+use crate::syntax::container::{Limits, Mount, Port};
+
+/// Marks everything that imk makes on an engine beside images. Its value says for what.
+pub const LABEL: &str = "imk.made-for";
+
+/// A container's identity on its engine.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContainerId(pub String);
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where an engine's machine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// This machine: paths mean the same there.
+    Here,
+    /// Another machine, by its name or address.
+    Elsewhere(String),
+}
+
+/// A container to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerSpec {
+    /// The image's id or reference.
+    pub image: String,
+    /// Its name; the engine's choice when `None`.
+    pub name: Option<String>,
+    /// The command, or the arguments of the entry point; the image's when `None`.
+    pub command: Option<Vec<String>>,
+    /// The entry point; the image's when `None`, and none when empty.
+    pub entrypoint: Option<Vec<String>>,
+    /// Variables, over those of the image.
+    pub env: BTreeMap<String, String>,
+    /// Mounts. Paths of the host are absolute.
+    pub mounts: Vec<Mount>,
+    /// Published ports.
+    pub ports: Vec<Port>,
+    /// The working directory; the image's when `None`.
+    pub workdir: Option<String>,
+    /// `UID[:GID]` or a name of the image; the image's when `None`.
+    pub user: Option<String>,
+    /// Further groups of its processes.
+    pub groups: Vec<String>,
+    /// Its host name.
+    pub hostname: Option<String>,
+    /// `none`, `host`, `container:ID` or a network; the engine's default when `None`.
+    pub network: Option<String>,
+    /// Its names in that network, beside its own.
+    pub aliases: Vec<String>,
+    /// `NAME:ADDRESS` for its hosts file.
+    pub hosts: Vec<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its share of the host.
+    pub limits: Limits,
+    /// A small init reaps its processes and hands signals on.
+    pub init: bool,
+    /// The engine removes it when it ends.
+    pub remove: bool,
+    /// It has a terminal.
+    pub tty: bool,
+    /// It has an open standard input.
+    pub stdin: bool,
+    /// Such as `linux/arm64`; the engine's own when `None`.
+    pub platform: Option<String>,
+}
+
+/// An image as containers are made of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// Its id.
+    pub id: String,
+    /// Its configuration, as the engine has it: `User`, `Env`, `Cmd`, `Entrypoint`, `Labels` and so on.
+    pub config: serde_json::Value,
+    /// Bytes, as the engine counts them.
+    pub size: u64,
+}
+
+impl ImageFacts {
+    /// A list of texts in the configuration; empty when it is not there.
+    pub fn texts(&self, key: &str) -> Vec<String> {
+        let list = self.config[key].as_array().into_iter().flatten();
+        list.filter_map(|text| text.as_str().map(str::to_owned)).collect()
+    }
+
+    /// A text in the configuration; empty when it is not there.
+    pub fn text(&self, key: &str) -> &str {
+        self.config[key].as_str().unwrap_or_default()
+    }
+
+    /// The keys of a map in the configuration.
+    pub fn keys(&self, key: &str) -> Vec<String> {
+        self.config[key].as_object().into_iter().flat_map(|map| map.keys().cloned()).collect()
+    }
+}
+
+/// Where output was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// Standard output, or the terminal.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+/// A request to a running container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// A signal by its name without `SIG`.
+    Signal(String),
+    /// Rows and columns of its terminal.
+    Resize(u16, u16),
+    /// Leave it alone, running.
+    Detach,
+}
+
+/// The caller's side of a container that is run in the foreground.
+pub struct Conversation<'a> {
+    /// Whether it has a terminal: then its output is one stream, as it comes.
+    pub tty: bool,
+    /// Whether the engine removes it when it ends.
+    pub remove: bool,
+    /// Is handed its output as it comes.
+    pub output: &'a (dyn Fn(Channel, &[u8]) + Sync),
+    /// Its input; the end of the channel is the end of the input. It has none when `None`.
+    pub input: Option<Receiver<Bytes>>,
+    /// Requests to it meanwhile.
+    pub control: UnboundedReceiver<Control>,
+}
+
+/// How a container that was run in the foreground came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With this status.
+    Exited(i64),
+    /// It goes on; the caller left.
+    Detached,
+}
+
+/// The other side. Every method blocks its thread and may be called from many at once.
+pub trait Containers: Send + Sync {
+    /// Where the engine's machine is.
+    fn reach(&self) -> Reach;
+
+    /// An image; `None` when the engine has no such image.
+    fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError>;
+
+    /// Makes a container, which does not run yet.
+    fn create(&self, spec: &ContainerSpec) -> Result<ContainerId, EngineError>;
+
+    /// Starts a container and leaves it alone.
+    fn start(&self, container: &ContainerId) -> Result<(), EngineError>;
+
+    /// Starts a container in the foreground and stays with it until it ends.
+    fn converse(&self, container: &ContainerId, with: Conversation<'_>) -> Result<End, EngineError>;
+
+    /// One file of a container, running or not: the whole of it, up to `most` bytes. `None` when it is not there, or is no file.
+    fn file(&self, container: &ContainerId, path: &str, most: u64) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// Puts the files of a tar archive into a folder of a container, running or not.
+    fn put(&self, container: &ContainerId, folder: &str, archive: Vec<u8>) -> Result<(), EngineError>;
+
+    /// Ends a container at once and removes it, with its anonymous volumes. No such container is no error.
+    fn remove(&self, container: &ContainerId) -> Result<(), EngineError>;
+}

@@ -1,0 +1,94 @@
+//! The real side: containers of a Docker engine, through its API.
+//!
+//! Small requests go through bollard, conversations through `engine::hijack`. Decides nothing.
+
+mod archive;
+mod client;
+mod conversation;
+mod create;
+
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+};
+
+pub use client::DockerContainers;
+use client::is_absence;
+
+use crate::containers::api::{ContainerId, ContainerSpec, Containers, Conversation, End, ImageFacts, Reach};
+use crate::engine::EngineError;
+use crate::engine::endpoint::Address;
+
+impl Containers for DockerContainers {
+    fn reach(&self) -> Reach {
+        match &self.endpoint.address {
+            Address::Unix(_) => Reach::Here,
+            Address::Tcp { host, .. } if is_loopback(host) => Reach::Here,
+            Address::Tcp { host, .. } | Address::Ssh { host, .. } => Reach::Elsewhere(host.clone()),
+        }
+    }
+
+    fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
+        match self.wait(self.docker.inspect_image(reference)) {
+            Ok(image) => Ok(Some(ImageFacts {
+                id: image.id.unwrap_or_default(),
+                size: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+                config: serde_json::to_value(&image.config).unwrap_or_default(),
+            })),
+            Err(error) if is_absence(&error) => Ok(None),
+            Err(error) => Err(self.error(&format!("inspecting `{reference}`"), error)),
+        }
+    }
+
+    fn create(&self, spec: &ContainerSpec) -> Result<ContainerId, EngineError> {
+        let mut options = CreateContainerOptionsBuilder::default();
+        if let Some(name) = &spec.name {
+            options = options.name(name);
+        }
+        if let Some(platform) = &spec.platform {
+            options = options.platform(platform);
+        }
+        let created = self.wait(self.docker.create_container(Some(options.build()), create::body(spec)));
+        let created =
+            created.map_err(|error| self.error(&format!("making a container of `{}`", spec.image), error))?;
+        Ok(ContainerId(created.id))
+    }
+
+    fn start(&self, container: &ContainerId) -> Result<(), EngineError> {
+        let started = self.wait(self.docker.start_container(&container.0, None));
+        started.map_err(|error| self.error("starting the container", error))
+    }
+
+    fn converse(&self, container: &ContainerId, with: Conversation<'_>) -> Result<End, EngineError> {
+        self.wait(conversation::converse(self, container, with))
+    }
+
+    fn file(&self, container: &ContainerId, path: &str, most: u64) -> Result<Option<Vec<u8>>, EngineError> {
+        self.wait(archive::file(self, container, path, most))
+    }
+
+    fn put(&self, container: &ContainerId, folder: &str, archive: Vec<u8>) -> Result<(), EngineError> {
+        let options = UploadToContainerOptionsBuilder::default().path(folder).build();
+        let body = bollard::body_full(archive.into());
+        let put = self.wait(self.docker.upload_to_container(&container.0, Some(options), body));
+        put.map_err(|error| self.error(&format!("putting files into `{folder}` of the container"), error))
+    }
+
+    fn remove(&self, container: &ContainerId) -> Result<(), EngineError> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match self.wait(self.docker.remove_container(&container.0, Some(options))) {
+            Err(error) if !is_absence(&error) && !is_under_way(&error) => {
+                Err(self.error(&format!("removing the container {container}"), error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The engine is removing it already.
+fn is_under_way(error: &bollard::errors::Error) -> bool {
+    matches!(error, bollard::errors::Error::DockerResponseServerError { status_code: 409, message } if message.contains("already in progress"))
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
