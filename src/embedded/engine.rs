@@ -199,9 +199,9 @@ impl Engine for EmbeddedEngine {
         Ok(BTreeMap::new())
     }
 
-    fn push(&self, reference: &str, cancel: &Cancel) -> Result<String> {
+    fn push(&self, reference: &str, cancel: &Cancel) -> Result<Option<String>> {
         let _held = self.store.hold(false)?;
-        self.with(|images| push::push(images, reference, cancel))
+        self.with(|images| push::push(images, reference, cancel)).map(Some)
     }
 
     fn pull(&self, reference: &str, cancel: &Cancel) -> Result<Option<ImageId>> {

@@ -31,7 +31,7 @@ pub struct EngineIdentity {
     pub id: String,
     /// Its version, such as `20.10.24`.
     pub version: String,
-    /// Which builder imk uses there, and how it keeps images: `buildkit/overlay2`, `classic/overlay2`, `buildkit/containerd`. Part of every key.
+    /// Which builder imk uses there, and how it keeps images: `buildkit/overlay2`, `classic/overlay2`, `buildkit/containerd`, `podman/overlay`. Part of every key.
     pub builder: String,
     /// `linux/amd64` and the like, what is built when no platform is asked for.
     pub platform: String,
@@ -252,8 +252,8 @@ pub trait Engine: Send + Sync {
     fn containers(&self) -> Result<BTreeMap<ImageId, BTreeSet<String>>, EngineError>;
 
     /// Sends what bears this tag to the registry in its name, and answers with the digest of its
-    /// manifest there. Layers that the registry has do not travel.
-    fn push(&self, reference: &str, cancel: &Cancel) -> Result<String, EngineError>;
+    /// manifest there; `None` from an engine that does not say (Podman). Layers that the registry has do not travel.
+    fn push(&self, reference: &str, cancel: &Cancel) -> Result<Option<String>, EngineError>;
 
     /// Fetches an image from the registry in its name; `None` when the registry has no such image.
     fn pull(&self, reference: &str, cancel: &Cancel) -> Result<Option<ImageId>, EngineError>;

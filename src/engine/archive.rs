@@ -1,4 +1,4 @@
-//! One build by the classic builder: the whole context travels as one archive.
+//! One build by the classic builder, or by Podman: the whole context travels as one archive.
 //!
 //! Only for engines without BuildKit. Slower, and without secrets or mounts.
 //! The archive is made from the same list as everything else, streamed, and
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::endpoint::Endpoint;
+use super::podman::{self, Podman};
 use super::sending::{CheckedFile, Traffic, engine_error, refuse_special, with_parents};
 use super::session::{common_query, query_string, read_answer, refused, supervise};
 use super::{BuildEvent, BuildRequest, Cancel, ContextFiles, EngineError, ImageId, transport};
@@ -25,34 +26,73 @@ use crate::model::hash::ContentHash;
 /// Bytes gathered before they travel.
 const CHUNK: usize = 64 * 1024;
 
+/// Who builds from an archive.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reader {
+    /// Docker's old builder.
+    Classic,
+    /// Podman.
+    Podman(Podman),
+}
+
+impl Reader {
+    fn refusal(self, request: &BuildRequest) -> Option<String> {
+        match self {
+            Self::Podman(podman) => podman.refusal(request),
+            Self::Classic if !request.secrets.is_empty() => {
+                Some("this engine has no BuildKit, and its own builder knows no secrets".into())
+            }
+            Self::Classic if request.cache.inline => {
+                Some("this engine has no BuildKit, and its own builder writes no cache into an image".into())
+            }
+            Self::Classic => None,
+        }
+    }
+
+    fn query(self, request: &BuildRequest) -> Vec<(&'static str, String)> {
+        let mut query = common_query(request);
+        if let Self::Podman(podman) = self {
+            query.retain(|(key, _)| *key != "networkmode");
+            query.extend(podman.query(request));
+        }
+        query
+    }
+
+    /// The ignore file that hides the Dockerfile and itself, unless the context has one of that name.
+    fn ignore_file(self) -> &'static str {
+        match self {
+            Self::Classic => ".dockerignore",
+            Self::Podman(_) => podman::IGNORE,
+        }
+    }
+}
+
 /// Builds from an archive.
 pub(super) async fn build(
     endpoint: &Endpoint,
+    reader: Reader,
     request: &BuildRequest,
     events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
 ) -> Result<ImageId, EngineError> {
     refuse_special(request.files.list())?;
-    if !request.secrets.is_empty() {
-        let why = "this engine has no BuildKit, and its own builder knows no secrets".to_owned();
-        return Err(refused(request, why));
-    }
-    if request.cache.inline {
-        let why = "this engine has no BuildKit, and its own builder writes no cache into an image".to_owned();
+    if let Some(why) = reader.refusal(request) {
         return Err(refused(request, why));
     }
     let traffic = Arc::new(Traffic::default());
     let work = async {
         let name = dockerfile_name(&request.dockerfile);
-        let mut query = common_query(request);
+        let mut query = reader.query(request);
         query.extend([("version", "1".to_owned()), ("dockerfile", name.clone())]);
         let (chunks, outgoing) = mpsc::channel::<io::Result<Bytes>>(8);
         let (files, text) = (Arc::clone(&request.files), request.dockerfile.clone());
+        let ignore = reader.ignore_file();
         let writing = Arc::clone(&traffic);
         tokio::task::spawn_blocking(move || {
             let sink =
                 Chunks { chunks: chunks.clone(), buffer: Vec::with_capacity(CHUNK), traffic: &writing };
-            if let Err(error) = write_archive(sink, &*files, &name, &text, &writing) {
+            let dockerfile = (name.as_str(), text.as_str());
+            if let Err(error) = write_archive(sink, &*files, dockerfile, ignore, &writing) {
                 // A closed channel is the engine's refusal or a cancelled build, told elsewhere.
                 if let Some(error) = engine_error(&error) {
                     writing.fail(error);
@@ -81,8 +121,8 @@ fn dockerfile_name(text: &str) -> String {
 fn write_archive(
     sink: Chunks<'_>,
     files: &dyn ContextFiles,
-    dockerfile: &str,
-    text: &str,
+    (dockerfile, text): (&str, &str),
+    ignore: &str,
     traffic: &Traffic,
 ) -> io::Result<()> {
     let mut archive = tar::Builder::new(sink);
@@ -91,8 +131,8 @@ fn write_archive(
     // An engine removes its .dockerignore and the Dockerfile before it builds when the
     // .dockerignore names them. A context with a .dockerignore of its own keeps that one,
     // and `COPY .` then sees our Dockerfile as well: the classic builder knows no other way.
-    if !list.files.iter().any(|file| file.path == ".dockerignore") {
-        append_text(&mut archive, ".dockerignore", &format!(".dockerignore\n{dockerfile}\n"))?;
+    if !list.files.iter().any(|file| file.path == ignore) {
+        append_text(&mut archive, ignore, &format!("{ignore}\n{dockerfile}\n"))?;
     }
     for file in with_parents(list) {
         let mut header = header(&file);

@@ -22,35 +22,51 @@ use crate::model::error_chain::error_chain;
 use crate::model::hub::{HUB_LOGIN, is_hub};
 use crate::syntax::reference::{self, Reference};
 
-/// Pushes what bears this tag and answers with the digest of its manifest.
+/// Pushes what bears this tag and answers with the digest of its manifest, where the engine tells it.
 pub(super) async fn push(
     endpoint: &Endpoint,
+    podman: bool,
     credentials: &Credentials,
     name: &str,
     cancel: &Cancel,
-) -> Result<String, EngineError> {
+) -> Result<Option<String>, EngineError> {
     let what = format!("pushing `{name}`");
     let (name, tag) = parts(name, &what)?;
-    let path = format!("/images/{}/push?{}", name.name(), query_string(&[("tag", tag)]));
-    let end = travel(endpoint, credentials, &name, &path, &what, cancel).await?;
-    end.digest.ok_or_else(|| refused(&what, "the engine did not say what it pushed".into()))
+    let mut query = vec![("tag", tag)];
+    query.extend(plain_http(podman, &name));
+    let path = format!("/images/{}/push?{}", name.name(), query_string(&query));
+    Ok(travel(endpoint, credentials, &name, &path, &what, cancel).await?.digest)
 }
 
 /// Pulls a name by its tag or digest. `false` when its registry has no such image.
 pub(super) async fn pull(
     endpoint: &Endpoint,
+    podman: bool,
     credentials: &Credentials,
     name: &str,
     cancel: &Cancel,
 ) -> Result<bool, EngineError> {
     let what = format!("pulling `{name}`");
     let (name, tag) = parts(name, &what)?;
-    let path = format!("/images/create?{}", query_string(&[("fromImage", name.name()), ("tag", tag)]));
+    let path = match podman {
+        false => format!("/images/create?{}", query_string(&[("fromImage", name.name()), ("tag", tag)])),
+        // Only in its own way of asking it can be told of a registry without TLS.
+        true => {
+            let mut query = vec![("reference", name.to_string())];
+            query.extend(plain_http(podman, &name));
+            format!("/v4.0.0/libpod/images/pull?{}", query_string(&query))
+        }
+    };
     match travel(endpoint, credentials, &name, &path, &what, cancel).await {
         Ok(_) => Ok(true),
         Err(EngineError::Refused { why, .. }) if is_absence(&why) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Docker takes a registry on its own machine without TLS; Podman has to be told.
+fn plain_http(podman: bool, name: &Reference) -> Option<(&'static str, String)> {
+    (podman && name.is_on_this_machine()).then(|| ("tlsVerify", "false".to_owned()))
 }
 
 /// The engine hands on what the registry said. Only these words mean that there is no such image:

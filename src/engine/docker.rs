@@ -13,9 +13,11 @@ use bollard::query_parameters::{
 };
 use futures_util::{StreamExt, TryStreamExt};
 
+use super::archive::Reader;
+use super::podman::Podman;
 use super::{
     About, BuildEvent, BuildRequest, CachedIdentity, Cancel, Engine, EngineError, EngineIdentity, ImageId,
-    ImageInfo, Inventory, archive, carry, session,
+    ImageInfo, Inventory, archive, carry, podman as podman_builder, session,
 };
 use crate::model::content;
 use crate::syntax::reference::{self, normalized};
@@ -24,6 +26,7 @@ mod client;
 mod housekeeping;
 mod identity;
 mod known;
+mod podman;
 
 pub use client::DockerEngine;
 pub(crate) use client::{client, refused};
@@ -116,7 +119,10 @@ impl Engine for DockerEngine {
             return Ok(BTreeMap::new());
         }
         let wanted: BTreeSet<String> = repositories.iter().map(|name| normalized(name)).collect();
-        let filters = HashMap::from([("reference".to_owned(), patterns)]);
+        // Podman 4.3 takes several patterns for conditions that all must hold: it is asked for everything.
+        let patterns = (!self.known()?.podman()).then_some(patterns);
+        let filters: HashMap<_, _> =
+            patterns.map(|patterns| ("reference".to_owned(), patterns)).into_iter().collect();
         let options = ListImagesOptionsBuilder::default().filters(&filters).build();
         let docker = self.docker()?;
         let images = self.runtime()?.block_on(docker.list_images(Some(options)));
@@ -132,7 +138,14 @@ impl Engine for DockerEngine {
     fn inspect(&self, reference: &str) -> Result<Option<ImageInfo>, EngineError> {
         check_reference(reference, "inspecting")?;
         let docker = self.docker()?;
-        let image = self.runtime()?.block_on(self.inspected(&docker, reference))?;
+        let podman = self.known()?.podman();
+        let image = self.runtime()?.block_on(async {
+            let mut image = self.inspected(&docker, reference).await?;
+            if let Some(image) = image.as_mut().filter(|_| podman) {
+                podman::complete(&self.endpoint, image).await?;
+            }
+            Ok(image)
+        })?;
         Ok(image.map(|image| image_info(reference, image)))
     }
 
@@ -156,10 +169,26 @@ impl Engine for DockerEngine {
         let known = self.confirmed()?;
         let runtime = self.runtime()?;
         if known.buildkit() {
-            runtime.block_on(session::build(&self.endpoint, &self.credentials, request, events, cancel))
-        } else {
-            runtime.block_on(archive::build(&self.endpoint, request, events, cancel))
+            return runtime.block_on(session::build(
+                &self.endpoint,
+                &self.credentials,
+                request,
+                events,
+                cancel,
+            ));
         }
+        let reader = match known.podman() {
+            true => Reader::Podman(Podman::of(&known.identity.version)),
+            false => Reader::Classic,
+        };
+        if known.podman() {
+            for base in podman_builder::exact_bases(&request.dockerfile) {
+                if self.inspect(&base)?.is_none() {
+                    self.pull(&base, cancel)?;
+                }
+            }
+        }
+        runtime.block_on(archive::build(&self.endpoint, reader, request, events, cancel))
     }
 
     fn tag(&self, id: &ImageId, reference: &str) -> Result<(), EngineError> {
@@ -193,15 +222,18 @@ impl Engine for DockerEngine {
         housekeeping::containers(self)
     }
 
-    fn push(&self, reference: &str, cancel: &Cancel) -> Result<String, EngineError> {
+    fn push(&self, reference: &str, cancel: &Cancel) -> Result<Option<String>, EngineError> {
         check_reference(reference, "pushing")?;
-        self.runtime()?.block_on(carry::push(&self.endpoint, &self.credentials, reference, cancel))
+        let podman = self.known()?.podman();
+        self.runtime()?.block_on(carry::push(&self.endpoint, podman, &self.credentials, reference, cancel))
     }
 
     fn pull(&self, reference: &str, cancel: &Cancel) -> Result<Option<ImageId>, EngineError> {
         check_reference(reference, "pulling")?;
         let (endpoint, credentials) = (&self.endpoint, &self.credentials);
-        let pulled = self.runtime()?.block_on(carry::pull(endpoint, credentials, reference, cancel))?;
+        let podman = self.known()?.podman();
+        let pulled = carry::pull(endpoint, podman, credentials, reference, cancel);
+        let pulled = self.runtime()?.block_on(pulled)?;
         if !pulled {
             return Ok(None);
         }

@@ -107,6 +107,11 @@ impl FakeEngine {
         state.images.insert(info.id.clone(), info);
     }
 
+    /// Does not tell what it pushed, as Podman.
+    pub fn push_silently(&self) {
+        self.state().silent_pushes = true;
+    }
+
     /// Has somebody else move tags that begin so, just before they are pushed, so many times.
     pub fn cross(&self, tag: &str, times: usize) {
         self.state().crossed = Some((tag.to_owned(), times));
@@ -368,11 +373,12 @@ impl Engine for FakeEngine {
         Ok(self.answering()?.containers.clone())
     }
 
-    fn push(&self, reference: &str, _: &Cancel) -> Result<String, EngineError> {
+    fn push(&self, reference: &str, _: &Cancel) -> Result<Option<String>, EngineError> {
         let mut image = self.inspect(reference)?.ok_or_else(|| no_registry("pushing", reference))?;
         made::cross(&mut self.state(), reference, &mut image);
         let store = self.state().store.clone();
-        store.ok_or_else(|| no_registry("pushing", reference))?.put(reference, &image)
+        let digest = store.ok_or_else(|| no_registry("pushing", reference))?.put(reference, &image)?;
+        Ok(Some(digest).filter(|_| !self.state().silent_pushes))
     }
 
     fn pull(&self, reference: &str, _: &Cancel) -> Result<Option<ImageId>, EngineError> {

@@ -15,6 +15,7 @@ pub(crate) mod fuzz;
 pub(crate) mod hijack;
 pub mod node;
 pub mod nowhere;
+mod podman;
 pub mod pool;
 mod progress;
 mod sending;

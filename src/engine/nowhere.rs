@@ -51,7 +51,7 @@ impl Engine for NoEngine {
     fn containers(&self) -> Result<BTreeMap<ImageId, BTreeSet<String>>, EngineError> {
         none()
     }
-    fn push(&self, _: &str, _: &Cancel) -> Result<String, EngineError> {
+    fn push(&self, _: &str, _: &Cancel) -> Result<Option<String>, EngineError> {
         none()
     }
     fn pull(&self, _: &str, _: &Cancel) -> Result<Option<ImageId>, EngineError> {

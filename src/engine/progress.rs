@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::{BuildEvent, BuildFailure, EngineError, ImageId, SecretValue};
 
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -130,17 +131,17 @@ impl Progress {
         events(BuildEvent::StepDone { id, cached: vertex.cached, error, took });
     }
 
-    /// `Step 2/4 : COPY . /src`, ` ---> Using cache`, and the output of commands.
+    /// A line of a builder that works step by step, or the output of a command.
     fn classic_text(&mut self, text: &str, events: Events<'_>) {
         let text = self.hide_in(text);
-        if let Some((count, name)) = text.strip_prefix("Step ").and_then(|rest| rest.split_once(" : ")) {
+        if let Some((count, name)) = steps::begins(&text) {
             self.end_classic(None, events);
-            let name = format!("[{count}] {}", name.trim_end());
+            let name = format!("[{count}] {name}");
             let (number, total) = numbers(&name).unzip();
             let id = format!("step {count}");
             events(BuildEvent::Step { id: id.clone(), name: name.clone(), number, total });
             self.classic = Some((id, name));
-        } else if text.starts_with(" ---> Using cache") {
+        } else if steps::is_cached(&text) {
             if let Some((id, _)) = self.classic.take() {
                 events(BuildEvent::StepDone { id, cached: true, error: None, took: None });
             }
@@ -150,10 +151,9 @@ impl Progress {
             if is_id(id.trim()) {
                 self.result.get_or_insert_with(|| ImageId(id.trim().to_owned()));
             }
-        } else if let Some((id, _)) = &self.classic
-            && !text.starts_with(" ---> ")
-            && !text.starts_with("Removing intermediate container")
-        {
+        } else if steps::ends(&text) {
+            self.end_classic(None, events);
+        } else if let Some((id, _)) = self.classic.as_ref().filter(|_| !steps::is_chatter(&text)) {
             events(BuildEvent::Log { id: id.clone(), bytes: text.into_bytes() });
         } else if text.starts_with("[Warning]") {
             events(BuildEvent::Note(text.trim().to_owned()));
@@ -193,7 +193,7 @@ impl Progress {
         if let (None, None, Some(broken)) = (&self.failed, &self.error, &broken) {
             return Err(self.refused(format!("the connection to the engine broke: {broken}")));
         }
-        let message = said.first().map(|text| (*text).to_owned()).unwrap_or_default();
+        let message = said.first().map(|text| text.trim_end().to_owned()).unwrap_or_default();
         let exit_code = said.iter().find_map(|text| exit_code(text));
         let step = match (self.failed, self.classic) {
             (Some((step, _)), _) | (None, Some((_, step))) => step,
@@ -241,9 +241,10 @@ fn numbers(name: &str) -> Option<(u32, u32)> {
     Some((number.parse().ok()?, total.parse().ok()?))
 }
 
-/// `3` of `… exit code: 3` (BuildKit) and `… returned a non-zero code: 3` (classic).
+/// `3` of `… exit code: 3` (BuildKit), `… returned a non-zero code: 3` (classic) and `… exit status 3` (Podman).
 fn exit_code(message: &str) -> Option<i64> {
-    let (_, after) = ["exit code: ", "non-zero code: "].iter().find_map(|mark| message.rsplit_once(mark))?;
+    let marks = ["exit code: ", "non-zero code: ", "exit status "];
+    let (_, after) = marks.iter().find_map(|mark| message.rsplit_once(mark))?;
     let end = after.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(after.len());
     after[..end].parse().ok()
 }

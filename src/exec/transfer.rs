@@ -70,9 +70,15 @@ impl Executor {
         let name = tag.to_string();
         node.tag(&built.id, &name)?;
         self.give_temporary_name(&name);
-        let digest = self.again_and_again(|| node.engine.push(&name, &self.cancel))?;
+        let told = self.again_and_again(|| node.engine.push(&name, &self.cancel))?;
+        let registry = self.remote_cache.registry();
+        // The tag is the transfer's own, and what it leads to is compared below with what was built.
+        let digest = match told {
+            Some(digest) => digest,
+            None => registry.head(tag)?.ok_or_else(|| PublishError::Lost(tag.clone()))?.digest,
+        };
         let sent = by_digest(tag, &digest);
-        let manifest = self.remote_cache.registry().manifest(&sent)?.ok_or(PublishError::Lost(sent))?;
+        let manifest = registry.manifest(&sent)?.ok_or(PublishError::Lost(sent))?;
         let arrived = Arrived { manifest, tag: tag.clone() };
         // On an engine that serves several machines, another may have moved the name meanwhile.
         match self.remote_cache.read(tag, &arrived.manifest)? {

@@ -42,6 +42,15 @@ impl Reference {
         format!("{}/{}", self.registry, self.repository)
     }
 
+    /// Whether its registry is on the machine of whoever speaks to it: `localhost`, `127.0.0.1:5000`, `[::1]`.
+    pub fn is_on_this_machine(&self) -> bool {
+        let host = match self.registry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, _)) => address,
+            None => self.registry.split(':').next().unwrap_or_default(),
+        };
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
     /// As a person writes it: without `docker.io/library/` and without `:latest`.
     pub fn familiar(&self) -> String {
         let full = match (&self.tag, &self.digest) {
@@ -194,6 +203,20 @@ fn is_digest(digest: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_registry_on_this_machine_is_known_by_its_address() {
+        for (name, here) in [
+            ("localhost:5000/a", true),
+            ("127.0.0.7/a", true),
+            ("[::1]:5000/a", true),
+            ("alpine", false),
+            ("localhost.example/a", false),
+            ("10.0.0.1:5000/a", false),
+        ] {
+            assert_eq!(parse(name).unwrap().is_on_this_machine(), here, "{name}");
+        }
+    }
 
     #[test]
     fn names_are_completed_as_docker_completes_them() {

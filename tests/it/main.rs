@@ -51,6 +51,7 @@ mod freshness;
 mod graph;
 mod make;
 mod pages;
+mod podman;
 mod publish;
 mod registry;
 mod registry_server;

@@ -9,7 +9,8 @@
 use std::os::unix::fs::MetadataExt;
 
 use super::client::DockerEngine;
-use super::known::{Known, Source, introduce};
+use super::known::{Known, Said, Source, introduce};
+use super::podman;
 use crate::engine::endpoint::Address;
 use crate::engine::{CachedIdentity, EngineError, EngineIdentity};
 
@@ -28,10 +29,12 @@ impl DockerEngine {
         }
         let mark = self.mark();
         let docker = self.docker()?;
-        let asked = self.runtime()?.block_on(async { tokio::join!(docker.info(), docker.version()) });
+        let asked = async { tokio::join!(docker.info(), docker.version(), podman::answers(&self.endpoint)) };
+        let asked = self.runtime()?.block_on(asked);
         let info = asked.0.map_err(|error| self.error("asking the engine who it is", error))?;
         let version = asked.1.map_err(|error| self.error("asking the engine for its version", error))?;
-        let found = Known { mark, ..introduce(&info, &version, self.builder) };
+        let said = Said { info, version, podman: asked.2? };
+        let found = Known { mark, ..introduce(&said, self.builder) };
         Ok(known.insert(found).clone())
     }
 

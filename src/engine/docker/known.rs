@@ -2,6 +2,7 @@
 
 use bollard::models::{SystemInfo, SystemVersion};
 
+use super::podman;
 use crate::engine::EngineIdentity;
 
 /// Which builder is asked for.
@@ -44,13 +45,27 @@ impl Known {
         self.identity.builder.ends_with("/containerd")
     }
 
+    pub fn podman(&self) -> bool {
+        self.identity.builder.starts_with("podman/")
+    }
+
     pub fn buildkit(&self) -> bool {
         self.identity.builder.starts_with("buildkit/")
     }
 }
 
+/// What an engine says of itself.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub info: SystemInfo,
+    pub version: SystemVersion,
+    /// It is Podman. Its API's version promises BuildKit, and it has none.
+    pub podman: bool,
+}
+
 /// An identity from what an engine says of itself.
-pub(super) fn introduce(info: &SystemInfo, version: &SystemVersion, builder: Builder) -> Known {
+pub(super) fn introduce(said: &Said, builder: Builder) -> Known {
+    let Said { info, version, podman: is_podman } = said;
     let os = info.os_type.clone().unwrap_or_else(|| "linux".into());
     let architecture = match info.architecture.as_deref().unwrap_or_default() {
         // `/info` speaks as `uname` does, images as Go does.
@@ -71,10 +86,15 @@ pub(super) fn introduce(info: &SystemInfo, version: &SystemVersion, builder: Bui
     } else {
         info.driver.as_deref().unwrap_or("unknown")
     };
+    let kind = match () {
+        () if *is_podman => "podman",
+        () if classic => "classic",
+        () => "buildkit",
+    };
     let identity = EngineIdentity {
-        id: info.id.clone().unwrap_or_default(),
+        id: if *is_podman { podman::id(info) } else { info.id.clone().unwrap_or_default() },
         version: version.version.clone().unwrap_or_default(),
-        builder: format!("{}/{store}", if classic { "classic" } else { "buildkit" }),
+        builder: format!("{kind}/{store}"),
         platform: format!("{os}/{architecture}"),
     };
     let images = info.images.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();

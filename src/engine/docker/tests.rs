@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bollard::models::{SystemInfo, SystemVersion};
 
-use super::known::introduce;
+use super::known::{Said, introduce};
 use super::*;
 use crate::engine::Endpoint;
 
@@ -20,17 +20,16 @@ fn info(driver: &str, status: &[[&str; 2]]) -> SystemInfo {
     }
 }
 
-fn version(api: &str) -> SystemVersion {
-    SystemVersion { api_version: Some(api.into()), version: Some("1".into()), ..SystemVersion::default() }
+fn said(info: SystemInfo, api: &str) -> Said {
+    let api_version = Some(api.to_owned());
+    let version = SystemVersion { api_version, version: Some("1".into()), ..SystemVersion::default() };
+    Said { info, version, podman: false }
 }
 
 #[test]
 fn an_engine_introduces_itself() {
-    let known = introduce(
-        &info("overlay2", &[["Native Overlay Diff", "true"]]),
-        &version("1.41"),
-        Builder::default(),
-    );
+    let known =
+        introduce(&said(info("overlay2", &[["Native Overlay Diff", "true"]]), "1.41"), Builder::default());
     assert_eq!(known.identity.builder, "buildkit/overlay2");
     assert_eq!(known.identity.platform, "linux/amd64");
 }
@@ -38,22 +37,31 @@ fn an_engine_introduces_itself() {
 #[test]
 fn the_containerd_store_is_recognised_and_never_listed() {
     let status = [["driver-type", "io.containerd.snapshotter.v1"]];
-    let known = introduce(&info("overlayfs", &status), &version("1.51"), Builder::default());
+    let known = introduce(&said(info("overlayfs", &status), "1.51"), Builder::default());
     assert_eq!(known.identity.builder, "buildkit/containerd");
     assert!(!listing_is_cheaper(&known, 1_000_000));
 }
 
 #[test]
 fn an_old_engine_has_the_classic_builder() {
-    let known = introduce(&info("overlay2", &[]), &version("1.38"), Builder::default());
+    let known = introduce(&said(info("overlay2", &[]), "1.38"), Builder::default());
     assert_eq!(known.identity.builder, "classic/overlay2");
-    let forced = introduce(&info("overlay2", &[]), &version("1.41"), Builder::Classic);
+    let forced = introduce(&said(info("overlay2", &[]), "1.41"), Builder::Classic);
     assert_eq!(forced.identity.builder, "classic/overlay2");
 }
 
 #[test]
+fn podman_is_not_taken_for_buildkit_whatever_its_api_promises() {
+    let podman = Said { podman: true, ..said(info("overlay", &[]), "1.44") };
+    let known = introduce(&podman, Builder::default());
+    assert_eq!(known.identity.builder, "podman/overlay");
+    assert!(known.podman() && !known.buildkit());
+    assert!(known.identity.id.starts_with("podman-"), "{}", known.identity.id);
+}
+
+#[test]
 fn many_questions_are_one_list_and_few_are_not() {
-    let known = introduce(&info("overlay2", &[]), &version("1.41"), Builder::default());
+    let known = introduce(&said(info("overlay2", &[]), "1.41"), Builder::default());
     assert!(listing_is_cheaper(&known, 17));
     assert!(!listing_is_cheaper(&known, 16));
 }

@@ -59,6 +59,8 @@ pub(super) struct State {
     pub(super) containers: BTreeMap<ImageId, BTreeSet<String>>,
     /// Tags that begin so are moved by somebody else before so many pushes.
     pub(super) crossed: Option<(String, usize)>,
+    /// It tells no digest of what it pushed.
+    pub(super) silent_pushes: bool,
 }
 
 /// A name as engines keep it: with a tag.

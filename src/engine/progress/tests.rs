@@ -131,9 +131,74 @@ fn the_classic_builders_text_becomes_the_same_events() {
 }
 
 #[test]
-fn status_of_a_command_is_read_from_both_builders_words() {
+fn podmans_text_becomes_the_same_events_and_a_failing_commands_output_is_kept() {
+    let stream = |text: &str| serde_json::json!({ "stream": text }).to_string();
+    let hash = "43da28a66c5fc057c3f597beae18dd7244e614895f869931b8e4de1f37d723dc";
+    let error = "building at STEP \"RUN x\": while running runtime: exit status 3\n";
+    let lines = [
+        stream("[1/2] STEP 1/1: FROM scratch AS a\n"),
+        stream("STEP 1/3: FROM scratch\n"),
+        stream("STEP 2/3: COPY a /\n"),
+        stream(&format!("--> Using cache {hash}\n")),
+        stream("--> 43da28a66c5\n"),
+        stream("STEP 3/3: RUN x\n"),
+        stream("one\n--> src/main.rs\n"),
+        stream("--> src/lib.rs:3\n"),
+        serde_json::json!({"errorDetail": {"message": error}, "error": error}).to_string(),
+    ];
+    let (events, result) = read(progress(&[]), &lines);
+    let told: Vec<String> = events
+        .iter()
+        .map(|event| match event {
+            BuildEvent::Step { name, number, total, .. } => format!("{name} {number:?} {total:?}"),
+            BuildEvent::StepDone { id, cached, .. } => format!("{id} cached {cached}"),
+            BuildEvent::Log { bytes, .. } => format!("log {}", String::from_utf8_lossy(bytes).trim_end()),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "[stage 1, 1/1] FROM scratch AS a Some(1) Some(1)",
+            "step stage 1, 1/1 cached false",
+            "[1/3] FROM scratch Some(1) Some(3)",
+            "step 1/3 cached false",
+            "[2/3] COPY a / Some(2) Some(3)",
+            "step 2/3 cached true",
+            "[3/3] RUN x Some(3) Some(3)",
+            "log one\n--> src/main.rs",
+            "log --> src/lib.rs:3",
+        ]
+    );
+    let failure =
+        BuildFailure { step: "[3/3] RUN x".into(), message: error.trim().into(), exit_code: Some(3) };
+    assert_eq!(result, Err(EngineError::Failed(failure)));
+}
+
+#[test]
+fn a_finished_build_of_podmans_has_its_id_and_no_step_left_open() {
+    let stream = |text: &str| serde_json::json!({ "stream": text }).to_string();
+    let hash = "43da28a66c5fc057c3f597beae18dd7244e614895f869931b8e4de1f37d723dc";
+    let lines = [
+        stream("STEP 1/1: FROM scratch\n"),
+        stream("COMMIT\n"),
+        stream("--> 43da28a66c5\n"),
+        stream("[Warning] one or more build args were not consumed: [V]\n"),
+        stream(&format!("{hash}\n")),
+        serde_json::json!({"aux": {"ID": format!("sha256:{hash}")}}).to_string(),
+        stream("Successfully built 43da28a66c5f\n"),
+    ];
+    let (events, result) = read(progress(&[]), &lines);
+    assert_eq!(result, Ok(ImageId(format!("sha256:{hash}"))));
+    let kinds: Vec<bool> = events.iter().map(|event| matches!(event, BuildEvent::Log { .. })).collect();
+    assert_eq!(kinds, [false; 3], "{events:?}");
+}
+
+#[test]
+fn status_of_a_command_is_read_from_all_builders_words() {
     assert_eq!(exit_code("process \"x\" did not complete successfully: exit code: 137"), Some(137));
     assert_eq!(exit_code("The command 'x' returned a non-zero code: 3"), Some(3));
+    assert_eq!(exit_code("building at STEP \"RUN x\": while running runtime: exit status 3"), Some(3));
     assert_eq!(exit_code("no such file"), None);
     assert_eq!(numbers("[internal] load build definition"), None);
     assert_eq!(numbers("[linux/amd64 stage-1 3/7] RUN x"), Some((3, 7)));

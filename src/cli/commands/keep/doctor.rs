@@ -7,6 +7,7 @@ mod engine;
 mod outside;
 mod settings;
 mod state;
+mod tested;
 
 use check::{Check, Level};
 use clap::builder::FalseyValueParser;

@@ -5,10 +5,11 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::check::{Check, clock};
+use super::tested;
 use crate::engine::{DockerEngine, Endpoint, Engine, Environment};
 use crate::session::open::Session;
 
-const SECTION: &str = "engine";
+pub(super) const SECTION: &str = "engine";
 
 /// All engines of a session; where none could be opened, docker's own.
 pub(super) fn checks(session: Option<&Session>) -> Vec<Check> {
@@ -57,6 +58,7 @@ fn checks_of(engine: &dyn Engine, name: &str) -> Vec<Check> {
             identity.version, about.api, about.images, identity.platform
         ),
     ));
+    checks.extend(tested::check(name, &identity));
     let (builder, store) = identity.builder.split_once('/').unwrap_or((&identity.builder, &about.store));
     checks.push(match builder {
         crate::embedded::NAME => {
@@ -69,6 +71,13 @@ fn checks_of(engine: &dyn Engine, name: &str) -> Vec<Check> {
             }
         }
         "buildkit" => Check::ok(SECTION, format!("{name}builder BuildKit, store {store}")),
+        "podman" => Check::ok(
+            SECTION,
+            format!(
+                "{name}Podman {}, store {store}: no secrets, everything is sent; what it cannot do is refused by name",
+                identity.version
+            ),
+        ),
         _ => Check::warn(
             SECTION,
             format!("{name}the old builder, store {store}: no secrets, no mounts, everything is sent"),
