@@ -52,7 +52,8 @@ pub(super) async fn pull(
         false => format!("/images/create?{}", query_string(&[("fromImage", name.name()), ("tag", tag)])),
         // Only in its own way of asking it can be told of a registry without TLS.
         true => {
-            let mut query = vec![("reference", name.to_string())];
+            let by = if name.digest.is_some() { '@' } else { ':' };
+            let mut query = vec![("reference", format!("{}{by}{tag}", name.name()))];
             query.extend(plain_http(podman, &name));
             format!("/v4.0.0/libpod/images/pull?{}", query_string(&query))
         }

@@ -57,8 +57,8 @@ fn settle(image: &mut ImageInspect, told: &Value) {
     let history = told["History"].as_array().into_iter().flatten();
     let lines = history.filter_map(|line| line["created_by"].as_str());
     let lines: Vec<&str> = lines.map(|line| line.strip_prefix(INSTRUCTION).unwrap_or(line).trim()).collect();
-    let shells = lines.iter().filter_map(|line| line.strip_prefix("SHELL "));
-    config.shell = shells.last().and_then(|list| serde_json::from_str(list).ok());
+    let mut shells = lines.iter().filter_map(|line| line.strip_prefix("SHELL "));
+    config.shell = shells.next_back().and_then(|list| serde_json::from_str(list).ok());
     // History does not tell which of them were carried out by an image between; more files are read then than must be.
     let triggers = lines.iter().filter_map(|line| line.strip_prefix("ONBUILD "));
     let triggers: Vec<String> = triggers.map(str::to_owned).collect();

@@ -32,7 +32,7 @@ fn request(dockerfile: &str, files: &[&str]) -> BuildRequest {
         hash: ContentHash::of(b""),
         target: String::new(),
     };
-    let files = UsedFiles { files: files.iter().map(file).collect(), ..UsedFiles::default() };
+    let files = UsedFiles { files: files.iter().map(file).collect() };
     BuildRequest {
         image: "web".into(),
         dockerfile: dockerfile.into(),

@@ -116,6 +116,16 @@ fn a_second_machine_builds_nothing_and_fetches_nothing() {
 }
 
 #[test]
+fn an_engine_that_does_not_tell_what_it_pushed_publishes_too() {
+    let registry = Arc::new(FakeRegistry::new());
+    let first = machine(&registry);
+    first.engine.push_silently();
+    let outcome = push(&first, "");
+    assert!(outcome.summary.unpublished.is_empty(), "{:?}", outcome.summary.unpublished);
+    machine(&registry).builds("");
+}
+
+#[test]
 fn only_the_base_that_a_build_needs_is_fetched() {
     let registry = Arc::new(FakeRegistry::new());
     push(&machine(&registry), "");
