@@ -26,7 +26,7 @@ use crate::model::hash::ContentHash;
 /// Bytes gathered before they travel.
 const CHUNK: usize = 64 * 1024;
 
-/// Who builds from an archive.
+/// The builder that reads the archive.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reader {
     /// Docker's old builder.

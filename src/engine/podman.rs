@@ -36,7 +36,7 @@ impl Podman {
         Self(Version(numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default()))
     }
 
-    /// What of a request it cannot do, or would do otherwise than the key says. What it refuses by itself, by name
+    /// The first thing of a request that it cannot do, or would do otherwise than the key says. Things that it refuses itself, by name
     /// and before anything is built, is not looked for.
     pub fn refusal(self, request: &BuildRequest) -> Option<String> {
         let refuse = |what: &str, advice: &str| Some(format!("Podman {what}; {advice}"));
@@ -111,7 +111,7 @@ impl Podman {
     }
 }
 
-/// What stands for docker's `--network`; the word itself is passed over by Podman.
+/// The parameter for docker's `--network`; the word itself is passed over by Podman.
 fn network_query(network: &str) -> Option<(&'static str, String)> {
     match network {
         "none" => Some(("networkmode", "NetworkDisabled".to_owned())),

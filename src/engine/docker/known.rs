@@ -54,7 +54,7 @@ impl Known {
     }
 }
 
-/// What an engine says of itself.
+/// The answers of an engine about itself.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub info: SystemInfo,

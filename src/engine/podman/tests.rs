@@ -1,4 +1,4 @@
-//! What Podman is asked for, and refused.
+//! Requests to Podman, and refusals.
 
 use std::collections::BTreeMap;
 use std::io::Read;

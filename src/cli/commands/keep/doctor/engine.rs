@@ -9,7 +9,7 @@ use super::tested;
 use crate::engine::{DockerEngine, Endpoint, Engine, Environment};
 use crate::session::open::Session;
 
-pub(super) const SECTION: &str = "engine";
+const SECTION: &str = "engine";
 
 /// All engines of a session; where none could be opened, docker's own.
 pub(super) fn checks(session: Option<&Session>) -> Vec<Check> {

@@ -1,10 +1,11 @@
-//! Which engines imk is tested with, and which are too old for it. `ci/engine kinds` is the same list.
+//! The engines that imk is tested with, and a word where one is older. `ci/engine kinds` is the same list.
 //!
 //! Knows versions; asks nobody.
 
 use super::check::Check;
-use super::engine::SECTION;
 use crate::engine::EngineIdentity;
+
+const SECTION: &str = "engine";
 
 /// Major and minor number of a version.
 type Version = (u32, u32);
