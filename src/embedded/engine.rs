@@ -19,6 +19,7 @@ use crate::engine::{
     Inventory,
 };
 use crate::model::content;
+use crate::model::own_bases;
 use crate::registry::Registry;
 use crate::syntax::reference::{self, Reference, normalized};
 
@@ -95,6 +96,7 @@ impl EmbeddedEngine {
             repo_digests: note.digests.into_iter().collect(),
             tags,
             onbuild: image.config.list("OnBuild"),
+            own_bases: image.config.settings()["Labels"][own_bases::LABEL].as_str().map(str::to_owned),
             environment: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             size: image.config.diff_ids.iter().map(size).sum(),
             content: content::text(&image.config.diff_ids, &image.config.settings()),

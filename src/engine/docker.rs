@@ -20,6 +20,7 @@ use super::{
     ImageInfo, Inventory, archive, carry, podman as podman_builder, session,
 };
 use crate::model::content;
+use crate::model::own_bases;
 use crate::syntax::reference::{self, normalized};
 
 mod client;
@@ -264,6 +265,8 @@ fn image_info(reference: &str, image: ImageInspect) -> ImageInfo {
         platform = format!("{platform}/{variant}");
     }
     let environment = environment(&image);
+    let labels = image.config.as_ref().and_then(|config| config.labels.as_ref());
+    let mark = labels.and_then(|labels| labels.get(own_bases::LABEL)).cloned();
     ImageInfo {
         id: ImageId(image.id.unwrap_or_else(|| reference.to_owned())),
         platform,
@@ -271,6 +274,7 @@ fn image_info(reference: &str, image: ImageInspect) -> ImageInfo {
         tags: image.repo_tags.unwrap_or_default(),
         environment,
         onbuild: image.config.and_then(|config| config.on_build).unwrap_or_default(),
+        own_bases: mark,
         size: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
         content,
     }

@@ -16,12 +16,14 @@ use crate::engine::{BuildRequest, ContextFiles, EngineError, ImageId, Node};
 use crate::model::content::KEY_LABEL;
 use crate::model::file::{UsedFile, UsedFiles};
 use crate::model::hash::{ContentHash, FieldHasher};
+use crate::model::own_bases::{self, OwnBase};
 use crate::model::reason::Reason;
 use crate::query::effect::{BuildError, BuildJob, BuildOutcome, Built, Effect};
-use crate::query::inputs::{Context, Text};
+use crate::query::inputs::{Context, Exact, Text};
 use crate::source::tree::{Selection, SourceTree};
 use crate::state::evidence::Evidence;
 use crate::state::ledger::Record;
+use crate::syntax::reference::normalized;
 
 impl Effect for Executor {
     fn build_or_reuse(&self, job: BuildJob<'_>) -> BuildOutcome {
@@ -246,6 +248,7 @@ impl Executor {
         let args = job.options.args.iter().filter(|(arg, _)| declared(arg) || proxy(arg));
         let mut labels = job.options.labels.clone();
         labels.insert(KEY_LABEL.to_owned(), job.key.to_string());
+        labels.extend(mark_of(job));
         // Another engine may have to be told what the default one builds when nothing is said.
         let own = self.pool().is_one() || node.engine.identity().is_ok_and(|it| it.platform == job.platform);
         let platform = job.options.platform.clone().or_else(|| (!own).then(|| job.platform.to_owned()));
@@ -265,6 +268,22 @@ impl Executor {
             files,
         })
     }
+}
+
+/// The mark of a result that bears the name of its own base.
+fn mark_of(job: &BuildJob<'_>) -> Option<(String, String)> {
+    let own = job.outside.iter().filter(|(base, _)| base.own);
+    let marked = own.filter_map(|(base, exact)| {
+        let exact = match exact {
+            Exact::Digest(digest) => own_bases::Exact::Digest(digest.clone()),
+            Exact::Local(id) => own_bases::Exact::Id(id.clone()),
+            Exact::Unknown => return None,
+        };
+        let (reference, platform) = (normalized(&base.reference), base.platform.clone());
+        Some(OwnBase { reference, platform, exact })
+    });
+    let marked: Vec<OwnBase> = marked.collect();
+    (!marked.is_empty()).then(|| (own_bases::LABEL.to_owned(), own_bases::write(&marked)))
 }
 
 fn content(node: &Node, id: &ImageId) -> Result<ContentHash, EngineError> {

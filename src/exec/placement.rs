@@ -13,6 +13,7 @@ use super::push::PublishError;
 use crate::engine::pool::{EnginePool, Slot, Unplaced, Wanted};
 use crate::engine::{EngineError, ImageId, Node};
 use crate::model::hash::ContentHash;
+use crate::model::own_bases;
 use crate::model::part::Part;
 use crate::query::effect::{BuildError, BuildJob, Built};
 use crate::query::inputs::Exact;
@@ -151,7 +152,11 @@ impl Executor {
     /// Whether an engine has one of imk's own results under a name.
     fn is_ours(&self, node: &Node, reference: &str) -> Result<bool, BuildError> {
         let info = node.engine.inspect(reference).map_err(BuildError::Engine)?;
-        Ok(info.is_some_and(|info| self.ledger.newest(|record| record.id == info.id.0).is_some()))
+        let name = reference::normalized(reference);
+        Ok(info.is_some_and(|info| {
+            info.own_bases.as_deref().is_some_and(|mark| own_bases::bears(mark, &name))
+                || self.ledger.newest(|record| record.id == info.id.0).is_some()
+        }))
     }
 
     /// A name that nothing else moves, for an image that this engine has.

@@ -6,6 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::own_bases;
+
 /// The label that holds an image's action key. It says how the image came to be
 /// and not what it is: an image that is built again to the same is the same.
 pub const KEY_LABEL: &str = "imk.key";
@@ -39,6 +41,7 @@ pub fn text(layers: &[String], config: &Value) -> String {
             && let Value::Object(labels) = &mut value
         {
             labels.shift_remove(KEY_LABEL);
+            labels.shift_remove(own_bases::LABEL);
         }
         if let Some(value) = tidied(value) {
             settings.insert((*setting).to_owned(), value);

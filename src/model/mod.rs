@@ -8,5 +8,6 @@ pub mod file;
 pub mod hash;
 pub mod hub;
 pub mod name;
+pub mod own_bases;
 pub mod part;
 pub mod reason;

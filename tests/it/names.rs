@@ -90,6 +90,16 @@ fn an_image_on_a_base_of_its_own_name_is_fresh_afterwards_and_never_stacks() {
         assert!(sandbox.imk("--offline").code(0).built().is_empty(), "after {forgotten}");
         assert_eq!(sandbox.id("own"), result);
     }
+    // With all state lost the mark on the result says what the base was: built once more, on the same base.
+    for _ in 0..2 {
+        sandbox.remove(".imk");
+        sandbox.imk("--offline").code(0);
+        assert_eq!(layers(&sandbox, &base_name), 2);
+        let parent = sandbox.docker(&["image", "inspect", "-f", "{{json .RootFS.Layers}}", &base]);
+        let all = sandbox.docker(&["image", "inspect", "-f", "{{json .RootFS.Layers}}", &base_name]);
+        assert!(all.starts_with(parent.trim().trim_end_matches(']')), "{all} on {parent}");
+    }
+    assert!(sandbox.imk("--offline").code(0).built().is_empty());
     sandbox.edit("own/file", "2\n");
     assert_eq!(sandbox.imk("--offline").code(0).built(), ["own"]);
     assert_eq!(layers(&sandbox, &base_name), 2);

@@ -52,6 +52,7 @@ impl Peer {
                 tags: Vec::new(),
                 onbuild: Vec::new(),
                 environment: std::collections::BTreeMap::new(),
+                own_bases: None,
                 size: 1,
                 content: id.into(),
             },

@@ -6,6 +6,7 @@ use super::state::{State, full_name};
 use crate::engine::{BuildRequest, ImageId, ImageInfo, docker};
 use crate::model::content;
 use crate::model::hash::FieldHasher;
+use crate::model::own_bases;
 
 /// The image a request leads to.
 pub(super) fn made(state: &State, request: &BuildRequest) -> ImageInfo {
@@ -17,7 +18,10 @@ pub(super) fn made(state: &State, request: &BuildRequest) -> ImageInfo {
     for word in lines.flat_map(str::split_whitespace).flat_map(|word| word.split(['=', ','])) {
         made_of.field(state.tags.get(&full_name(word)).map_or(word, |id| id.0.as_str()));
     }
-    let labels = request.labels.iter().filter(|(label, _)| *label != content::KEY_LABEL);
+    let labels = request
+        .labels
+        .iter()
+        .filter(|(label, _)| ![content::KEY_LABEL, own_bases::LABEL].contains(&label.as_str()));
     for (key, value) in request.args.iter().chain(labels) {
         made_of.field(key).field(value);
     }
@@ -33,6 +37,7 @@ pub(super) fn made(state: &State, request: &BuildRequest) -> ImageInfo {
         repo_digests: Vec::new(),
         tags: Vec::new(),
         onbuild: Vec::new(),
+        own_bases: request.labels.get(own_bases::LABEL).cloned(),
         environment: BTreeMap::new(),
         size: request.files.list().files.iter().map(|file| file.size).sum(),
         content: content::text(&[layer], &serde_json::Value::Null),

@@ -214,8 +214,17 @@ fn a_key_that_is_this_machines_guess_is_built_and_never_published() {
                 let (tags, onbuild, environment) = (vec![], vec![], BTreeMap::new());
                 let content = crate::model::content::text(&[], &serde_json::Value::Null);
                 let platform = "linux/amd64".into();
-                let os =
-                    ImageInfo { id, platform, repo_digests, tags, onbuild, environment, size: 0, content };
+                let os = ImageInfo {
+                    id,
+                    platform,
+                    repo_digests,
+                    tags,
+                    onbuild,
+                    environment,
+                    own_bases: None,
+                    size: 0,
+                    content,
+                };
                 lab.engine.add_image("os.example/os:3", os);
             }
             if asked {

@@ -72,6 +72,7 @@ impl ImageStore for Wire {
             tags: vec![],
             onbuild: vec![],
             environment: BTreeMap::new(),
+            own_bases: None,
             size: 0,
             content: crate::model::content::of_configuration(&bytes).unwrap(),
         }))

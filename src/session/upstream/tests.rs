@@ -65,6 +65,7 @@ impl Lab {
             tags: vec![],
             onbuild: vec!["RUN here".into()],
             environment: BTreeMap::new(),
+            own_bases: None,
             size: 0,
             content: id.into(),
         };
