@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args as Group, ValueEnum};
 
+use crate::syntax::resolve::platform;
+
 /// The arguments of every verb.
 #[derive(Clone, Debug, Default, Group)]
 pub struct Global {
@@ -49,7 +51,7 @@ pub struct Global {
     #[command(flatten)]
     pub embedded: embedded::EmbeddedArgs,
     /// Build for this platform
-    #[arg(long, value_name = "OS/ARCH", global = true, env = "DOCKER_DEFAULT_PLATFORM")]
+    #[arg(long, value_name = "OS/ARCH", global = true, env = "DOCKER_DEFAULT_PLATFORM", value_parser = platform)]
     pub platform: Option<String>,
     /// Of the images that are meant, only those that differ from this commit; `REV...`: from where HEAD left it
     #[arg(long, value_name = "REV", global = true, env = "IMK_SINCE")]
@@ -106,6 +108,12 @@ pub enum Progress {
     Json,
     /// Failures and the summary only
     Quiet,
+}
+
+/// A platform in its canonical spelling; an empty variable asks for none.
+fn platform(text: &str) -> Result<String, String> {
+    let asked = if text.is_empty() { Ok(String::new()) } else { platform::asked(text) };
+    asked.map_err(|(why, hint)| format!("{why}; {hint}"))
 }
 
 /// `NAME=VALUE`, as typed.

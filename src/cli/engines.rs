@@ -179,7 +179,7 @@ fn parse(typed: &[String]) -> Result<Vec<Typed>, Failure> {
             "labels" => engine.labels.extend(list()),
             "platforms" => match list().find(|text| platform::parse(text).is_none()) {
                 Some(text) => return Err(wrong(format!("`{text}` is not a platform"))),
-                None => engine.platforms.extend(list()),
+                None => engine.platforms.extend(list().map(|text| platform::asked(&text).unwrap_or(text))),
             },
             "jobs" => match value.parse().ok().filter(|jobs| *jobs > 0) {
                 Some(jobs) => engine.jobs = Some(jobs),

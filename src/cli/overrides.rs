@@ -16,7 +16,7 @@ pub fn overrides(global: &Global) -> Overrides {
     Overrides {
         vars: pairs("IMK_VAR_", &global.vars),
         args: pairs("IMK_BUILD_ARG_", &global.build_args),
-        platform: global.platform.clone(),
+        platform: global.platform.clone().filter(|platform| !platform.is_empty()),
         prefix: global.prefix.clone(),
         target: global.target.clone(),
         build_number: global.build_number.clone(),

@@ -9,7 +9,6 @@ use super::raw::RawEngine;
 use super::scope::Scope;
 use super::{DeclaredEngine, ENGINE_KEYS, EngineAddress, Word};
 use crate::syntax::error::SyntaxError;
-use crate::syntax::resolve::platform;
 
 impl Reader {
     pub(super) fn engine(&mut self, value: &Expr<'_>) -> RawEngine {
@@ -53,13 +52,8 @@ impl Scope<'_> {
                 return None;
             }
         };
-        let texts = |words: Vec<Word>| words.into_iter().map(|word| word.text).collect();
-        let platforms = self.words(&raw.platforms);
-        for word in platforms.iter().filter(|word| platform::parse(&word.text).is_none()) {
-            let error = SyntaxError::new(word.span, format!("`{}` is not a platform", word.text));
-            self.errors.push(error.hint("write it as \"linux/arm64\""));
-        }
-        let labels = texts(self.words(&raw.labels));
-        Some(DeclaredEngine { address, labels, platforms: texts(platforms), jobs: raw.jobs })
+        let platforms = raw.platforms.iter().filter_map(|word| self.platform(word)).collect();
+        let labels = self.words(&raw.labels).into_iter().map(|word| word.text).collect();
+        Some(DeclaredEngine { address, labels, platforms, jobs: raw.jobs })
     }
 }

@@ -12,6 +12,7 @@ use super::{Declaration, Imagefile, OverlaySource, Word};
 use crate::syntax::braces::{self, Piece};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::reference;
+use crate::syntax::resolve::platform;
 use crate::syntax::suggest::did_you_mean;
 use crate::syntax::tag::{self, TagRule, Template, When};
 
@@ -154,7 +155,7 @@ impl Scope<'_> {
             contexts: BTreeMap::new(),
             target: image.target.map(|word| self.fill(&word)),
             args: self.pairs(&image.args),
-            platform: image.platform.map(|word| self.fill(&word).text),
+            platform: image.platform.and_then(|word| self.platform(&word)),
             labels: self.pairs(&image.labels),
             tags: self.tags(name, image.tags.as_deref()),
             any_tag: image.any_tag.unwrap_or_default(),
@@ -167,6 +168,16 @@ impl Scope<'_> {
             run: self.profile(&image.run),
             description: image.description.map(|word| self.fill(&word).text),
         }
+    }
+
+    /// A platform in its canonical spelling.
+    pub(super) fn platform(&mut self, word: &Word) -> Option<String> {
+        let word = self.fill(word);
+        let asked = platform::asked(&word.text).map_err(|(why, hint)| {
+            let message = format!("`{}` cannot be built for: {why}", word.text);
+            self.errors.push(SyntaxError::new(word.span, message).hint(hint));
+        });
+        asked.ok()
     }
 
     /// The tag in the image's name and those declared beside it; without either, `latest`.

@@ -298,7 +298,7 @@ fn mistakes_of_engines_are_told_with_their_place() {
     5:41 `0` is not a number of jobs
     5:44 an engine has no key `color` (an engine knows host, context, labels, platforms, jobs)
     6:9 `a b` cannot name an engine (--engine must be able to say it: no spaces, commas, slashes, `=`)
-    6:46 `solaris/` is not a platform (write it as "linux/arm64")
+    6:46 `solaris/` cannot be built for: it is not a platform (did you mean `solaris`?)
     8:33 `type=gha` cannot be asked of an engine (an engine's API takes layers from images in registries (type=registry) and writes them into the image (type=inline); every other cache needs a buildkitd of its own, as `docker buildx` starts one)
     "#);
 }

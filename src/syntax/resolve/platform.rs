@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::syntax::suggest::did_you_mean;
+
 /// A platform in BuildKit's spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Platform {
@@ -121,6 +123,34 @@ pub fn parse(text: &str) -> Option<Platform> {
     }
 }
 
+/// A platform as a person asks for it, in containerd's spelling. An architecture may stand with its variant
+/// and without a system, which is Linux then.
+///
+/// # Errors
+/// Why it is none, as the end of a sentence, and what may be meant.
+pub fn asked(text: &str) -> Result<String, (String, String)> {
+    let is_architecture = |word: &str| ARCHITECTURES.contains(&normalize(word, "").0.as_str());
+    let whole = match text.split_once('/') {
+        Some((first, _)) if is_architecture(first) => format!("linux/{text}"),
+        _ => text.to_owned(),
+    };
+    let plain = || "it is written as \"linux/arm64\"".to_owned();
+    let Some(found) = parse(&whole) else {
+        let architectures = ARCHITECTURES.iter().copied();
+        let near = did_you_mean(text, architectures.chain(SYSTEMS));
+        return Err(("it is not a platform".to_owned(), near.unwrap_or_else(plain)));
+    };
+    for (word, all, what) in
+        [(&found.os, &SYSTEMS[..], "system"), (&found.architecture, &ARCHITECTURES[..], "architecture")]
+    {
+        if !all.contains(&word.as_str()) {
+            let hint = did_you_mean(word, all.iter().copied()).unwrap_or_else(plain);
+            return Err((format!("there is no {what} `{word}`"), hint));
+        }
+    }
+    Ok(found.to_string())
+}
+
 fn normalize(architecture: &str, variant: &str) -> (String, String) {
     let (architecture, variant) = (architecture.to_lowercase(), variant.to_lowercase());
     let (architecture, variant) = match (architecture.as_str(), variant.as_str()) {
@@ -143,6 +173,66 @@ fn normalize(architecture: &str, variant: &str) -> (String, String) {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_person_may_spell_a_platform_in_many_ways() {
+        for (given, wanted) in [
+            ("linux/amd64", "linux/amd64"),
+            ("amd64", "linux/amd64"),
+            ("AMD64", "linux/amd64"),
+            ("x86_64", "linux/amd64"),
+            ("x86-64", "linux/amd64"),
+            ("linux/x86_64", "linux/amd64"),
+            ("linux/x86-64", "linux/amd64"),
+            ("Linux/AMD64", "linux/amd64"),
+            ("linux/amd64/v1", "linux/amd64"),
+            ("amd64/v3", "linux/amd64/v3"),
+            ("x86_64/v2", "linux/amd64/v2"),
+            ("linux", "linux/amd64"),
+            ("i386", "linux/386"),
+            ("386", "linux/386"),
+            ("linux/i386", "linux/386"),
+            ("aarch64", "linux/arm64"),
+            ("arm64", "linux/arm64"),
+            ("linux/aarch64", "linux/arm64"),
+            ("arm64/v8", "linux/arm64/v8"),
+            ("linux/arm64/v8", "linux/arm64/v8"),
+            ("linux/arm64/8", "linux/arm64/v8"),
+            ("aarch64/v8", "linux/arm64/v8"),
+            ("linux/arm64/v9", "linux/arm64/v9"),
+            ("arm", "linux/arm"),
+            ("linux/arm", "linux/arm"),
+            ("armhf", "linux/arm"),
+            ("armel", "linux/arm/v6"),
+            ("arm/v7", "linux/arm/v7"),
+            ("arm/7", "linux/arm/v7"),
+            ("linux/arm/v7", "linux/arm/v7"),
+            ("linux/arm/v6", "linux/arm/v6"),
+            ("linux/arm/5", "linux/arm/v5"),
+            ("riscv64", "linux/riscv64"),
+            ("linux/ppc64le", "linux/ppc64le"),
+            ("s390x", "linux/s390x"),
+            ("linux/loong64", "linux/loong64"),
+            ("windows/amd64", "windows/amd64"),
+            ("windows(10.0.17763)/amd64", "windows(10.0.17763)/amd64"),
+            ("macos/arm64", "darwin/arm64"),
+        ] {
+            assert_eq!(super::asked(given).as_deref(), Ok(wanted), "{given}");
+            assert_eq!(super::asked(wanted).as_deref(), Ok(wanted), "{wanted}");
+        }
+        for (given, why, hint) in [
+            ("linus/amd64", "there is no system `linus`", "did you mean `linux`?"),
+            ("linux/amd6", "there is no architecture `amd6`", "did you mean `amd64`?"),
+            ("linux/ppc64l/x", "there is no architecture `ppc64l`", "did you mean `ppc64`?"),
+            ("amd6", "it is not a platform", "did you mean `amd64`?"),
+            ("", "it is not a platform", "it is written as \"linux/arm64\""),
+            ("linux/", "it is not a platform", "did you mean `linux`?"),
+            ("linux/amd64,linux/arm64", "it is not a platform", "it is written as \"linux/arm64\""),
+            ("a/b/c/d", "it is not a platform", "it is written as \"linux/arm64\""),
+        ] {
+            assert_eq!(super::asked(given), Err((why.to_owned(), hint.to_owned())), "{given}");
+        }
+    }
+
     #[test]
     fn platforms_are_spelt_as_containerd_spells_them() {
         for (given, wanted) in [

@@ -9,6 +9,7 @@ use crate::syntax::imagefile::{SecretSource, cache_source, cache_target};
 use crate::syntax::import::draft::{Draft, Drafts};
 use crate::syntax::import::evaluate::Carried;
 use crate::syntax::import::{Source, contexts, place};
+use crate::syntax::resolve::platform;
 
 /// The keys of a target.
 pub(super) type Keys = BTreeMap<String, (Carried, Span)>;
@@ -111,7 +112,15 @@ pub(in crate::syntax::import) fn platform(
         drafts.lost(span, text);
         return None;
     }
-    platforms.first().cloned()
+    let platform = platforms.into_iter().next()?;
+    match platform::asked(&drafts.plain(&platform)) {
+        Ok(spelled) if !platform.contains('{') => Some(spelled),
+        Ok(_) => Some(platform),
+        Err((why, _)) => {
+            drafts.lost(span, format!("the platform `{}` of `{name}`: {why}", drafts.plain(&platform)));
+            None
+        }
+    }
 }
 
 /// The caches that an engine can be asked for; the others are told.
