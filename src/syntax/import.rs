@@ -15,6 +15,7 @@ mod draft;
 mod evaluate;
 mod expression;
 mod interpolate;
+mod naming;
 mod place;
 mod read_back;
 mod shape;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Context, Draft, Drafts, Image, StandsFor, fill, literal};
 use super::{Note, NoteKind};
+use crate::model::name;
 use crate::syntax::error::Span;
 use crate::syntax::imagefile::no_image;
 use crate::syntax::reference;
@@ -88,9 +89,11 @@ fn is_stage(word: &str) -> bool {
 
 /// The references that lead to an image by its name and tags.
 fn references(image: &Image, prefix: &str, vars: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let names = [image.name.clone(), format!("{}{}", fill(prefix, vars), image.name)];
+    if name::split(&image.name).1.is_some() {
+        return names.iter().map(|name| reference::normalized(name)).collect();
+    }
     let tags = image.tags.iter().map(|tag| fill(tag, vars)).chain(["latest".to_owned()]);
-    let prefix = fill(prefix, vars);
-    let names = [image.name.clone(), format!("{prefix}{}", image.name)];
     let all = tags.flat_map(|tag| names.clone().map(|name| reference::normalized(&format!("{name}:{tag}"))));
     all.collect()
 }

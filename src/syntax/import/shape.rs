@@ -1,14 +1,12 @@
-//! From drafts to what stands in the Imagefile: names, prefix, tags, templates, groups.
+//! From drafts to what stands in the Imagefile: images, templates, groups, variables.
 //!
-//! imk tags an image with its prefix, its name and a tag, and finds edges by
-//! those names; so an image is named after the repository that the source tags it
-//! with, as far as that can be. Whatever gets another name is told.
+//! What images are called is for `naming`. Reads no format and writes no RON.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Draft, Drafts, Image, fill, names_in};
+use super::naming::Naming;
 use super::{Note, NoteKind, contexts, place};
-use crate::model::name;
 use crate::syntax::error::Span;
 
 /// An Imagefile to be written.
@@ -45,25 +43,19 @@ impl Shaped {
     }
 }
 
-/// A reference of a source in two halves; both are written texts.
-struct Reference {
-    repository: String,
-    tag: String,
-}
-
 pub(super) fn shape(drafts: Drafts) -> Shaped {
     let Drafts { vars, mut templates, mut images, mut groups, default, default_span, mut notes } = drafts;
     images.retain(|image| stays_inside(image, &vars, &mut notes));
     // A group of one image under its own name says nothing.
     groups.retain(|group| group.members != [group.name.as_str()]);
-    let prefix = common_prefix(&images, &vars);
-    let names = names(&images, &prefix, &vars, &mut notes);
+    let naming = Naming::of(&images, &vars, &mut notes);
+    let Naming { prefix, names, .. } = &naming;
     let mut shaped: Vec<Image> = Vec::new();
-    for (draft, name) in images.into_iter().zip(&names) {
-        let tags = tags(&draft, name, &prefix, &vars, &mut notes);
+    for (draft, name) in images.into_iter().zip(names) {
+        let tags = naming.tags(&draft, name, &vars, &mut notes);
         shaped.push(Image { name: name.clone(), draft, tags, contexts: BTreeMap::new() });
     }
-    contexts::settle(&mut shaped, &prefix, &vars, &mut notes);
+    contexts::settle(&mut shaped, prefix, &vars, &mut notes);
     let by_source: BTreeMap<String, String> =
         shaped.iter().map(|image| (image.draft.name.clone(), image.name.clone())).collect();
     let group_names: BTreeMap<String, String> = groups
@@ -119,9 +111,10 @@ pub(super) fn shape(drafts: Drafts) -> Shaped {
         // A template says all that it inherits itself.
         template.like.clear();
     }
-    let used = used_vars(&prefix, &shaped, &templates);
+    let used = used_vars(prefix, &shaped, &templates);
     let vars = vars.into_iter().filter(|(name, _)| used.contains(name)).collect();
     let default = if everything { Vec::new() } else { default };
+    let prefix = naming.prefix;
     Shaped { prefix, vars, default, groups: shaped_groups, templates, images: shaped, notes }
 }
 
@@ -136,121 +129,6 @@ fn stays_inside(image: &Draft, vars: &BTreeMap<String, String>, notes: &mut Vec<
         notes.push(Note { span: image.span, kind: NoteKind::Lost, text });
     }
     outside.is_none()
-}
-
-/// Splits a written reference; what has a digest has no tag to give.
-fn reference(written: &str, vars: &BTreeMap<String, String>) -> Option<Reference> {
-    if fill(written, vars).contains('@') {
-        return None;
-    }
-    let split = |written: &str| {
-        let at = written.rfind('/').map_or(0, |slash| slash + 1);
-        match written[at..].split_once(':') {
-            Some((name, tag)) => (format!("{}{name}", &written[..at]), tag.to_owned()),
-            None => (written.to_owned(), "latest".to_owned()),
-        }
-    };
-    let (repository, tag) = split(written);
-    let filled = split(&fill(written, vars));
-    // A variable that holds a colon or a slash would be split elsewhere once it is filled in.
-    let same = (fill(&repository, vars), fill(&tag, vars)) == filled;
-    let plain =
-        || Reference { repository: super::draft::literal(&filled.0), tag: super::draft::literal(&filled.1) };
-    Some(if same { Reference { repository, tag } } else { plain() })
-}
-
-/// The places where a repository can be cut into prefix and name: after each
-/// slash, and after a variable whose value ends with one or is empty.
-fn cuts(repository: &str, vars: &BTreeMap<String, String>) -> Vec<usize> {
-    let ends = repository.char_indices().filter(|(_, c)| matches!(c, '/' | '}')).map(|(at, _)| at + 1);
-    let good = |at: &usize| {
-        let before = fill(&repository[..*at], vars);
-        before.ends_with('/') || before.is_empty()
-    };
-    ends.filter(good).filter(|at| *at < repository.len()).collect()
-}
-
-/// The beginning, up to a cut, that most repositories share: the longest of those.
-/// None unless it is more than half of them.
-fn common_prefix(images: &[Draft], vars: &BTreeMap<String, String>) -> String {
-    let first_of = |draft: &Draft| reference(&draft.references.first()?.0, vars).map(|r| r.repository);
-    let repositories: Vec<String> = images.iter().filter_map(first_of).collect();
-    let mut users: BTreeMap<&str, usize> = BTreeMap::new();
-    for repository in &repositories {
-        for at in cuts(repository, vars) {
-            *users.entry(&repository[..at]).or_default() += 1;
-        }
-    }
-    let best = users.into_iter().max_by_key(|(prefix, users)| (*users, prefix.len()));
-    let best = best.filter(|(_, users)| users * 2 > repositories.len());
-    best.map(|(prefix, _)| prefix.to_owned()).unwrap_or_default()
-}
-
-/// A name for each image, in their order.
-fn names(
-    images: &[Draft],
-    prefix: &str,
-    vars: &BTreeMap<String, String>,
-    notes: &mut Vec<Note>,
-) -> Vec<String> {
-    let of_repository = |draft: &Draft| {
-        let repository = reference(&draft.references.first()?.0, vars)?.repository;
-        Some(fill(repository.strip_prefix(prefix)?, vars)).filter(|name| name::check(name).is_ok())
-    };
-    let wanted: Vec<Option<String>> = images.iter().map(of_repository).collect();
-    let shared = |name: &String| wanted.iter().flatten().filter(|other| *other == name).count() > 1;
-    let wanted: Vec<Option<String>> =
-        wanted.iter().map(|wanted| wanted.clone().filter(|name| !shared(name))).collect();
-    let mut names: Vec<String> = Vec::new();
-    let mut taken: BTreeSet<String> = wanted.iter().flatten().cloned().collect();
-    for (draft, wanted) in images.iter().zip(wanted) {
-        let own =
-            if name::check(&draft.name).is_ok() { draft.name.clone() } else { name::from_path(&draft.name) };
-        let own = if own.is_empty() { "image".to_owned() } else { own };
-        let name = wanted.unwrap_or_else(|| free(own, &taken));
-        if name != draft.name {
-            let text = format!("`{}` is named `{name}`", draft.name);
-            notes.push(Note { span: draft.span, kind: NoteKind::Changed, text });
-        }
-        taken.insert(name.clone());
-        names.push(name);
-    }
-    names
-}
-
-/// The name, or the first of `name-2`, `name-3` … that nobody has.
-fn free(name: String, taken: &BTreeSet<String>) -> String {
-    if !taken.contains(&name) {
-        return name;
-    }
-    let numbered = (2..).map(|number| format!("{name}-{number}"));
-    numbered.into_iter().find(|other| !taken.contains(other)).unwrap_or(name)
-}
-
-/// The tags of the references that have the image's own name; others are told.
-fn tags(
-    draft: &Draft,
-    name: &str,
-    prefix: &str,
-    vars: &BTreeMap<String, String>,
-    notes: &mut Vec<Note>,
-) -> Vec<String> {
-    let own = format!("{}{name}", fill(prefix, vars));
-    let mut tags: Vec<String> = Vec::new();
-    for (written, span) in &draft.references {
-        let shown = fill(written, vars);
-        let found = reference(written, vars).filter(|found| fill(&found.repository, vars) == own);
-        let found = found.filter(|found| name::check_tag(&fill(&found.tag, vars)).is_ok());
-        match found {
-            Some(found) if !tags.contains(&found.tag) => tags.push(found.tag),
-            Some(_) => {}
-            None => {
-                let text = format!("the tag `{shown}` of `{name}`: imk tags it `{own}:TAG`");
-                notes.push(Note { span: *span, kind: NoteKind::Lost, text });
-            }
-        }
-    }
-    if tags == ["latest"] { Vec::new() } else { tags }
 }
 
 /// Leaves to an image's templates what they say as it does. An image that would

@@ -60,7 +60,7 @@ fn keys(image: &Image) -> Vec<String> {
     if !plain {
         keys.push(format!("dockerfile: {}", quoted(&draft.dockerfile)));
     }
-    let follows = if plain { draft.context == image.name } else { draft.context == folder };
+    let follows = if plain { draft.context == image.name.replace(':', "/") } else { draft.context == folder };
     if !follows {
         let context = if draft.context.is_empty() { "." } else { &draft.context };
         keys.push(format!("context: {}", quoted(context)));

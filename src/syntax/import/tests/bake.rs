@@ -200,18 +200,16 @@ target "inline" { dockerfile-inline = "FROM scratch" }
     // `imk keys` explains every key, `imk list` shows the images.
     (
         prefix: "acme/",
-        groups: {"worker-all": ["worker", "web_app"]},
+        groups: {"worker": ["site:prod", "site:dev"]},
         images: {
-            "web_app": (context: ".", target: "dev"),
-            "worker": (context: ".", target: "prod"),
+            "site:dev": (context: ".", target: "dev"),
+            "site:prod": (context: ".", target: "prod"),
         },
     )
-    ~ 1: the group `worker` is named `worker-all`: an image has its name
     - 2: `gone` in a group: no such image was carried over
-    ~ 4: `Web_App` is named `web_app`
-    - 5: the tag `acme/site:dev` of `web_app`: imk tags it `acme/web_app:TAG`
-    - 9: the tag `acme/site:prod` of `worker`: imk tags it `acme/worker:TAG`
-    - 9: the tag `elsewhere.example/worker` of `worker`: imk tags it `acme/worker:TAG`
+    ~ 4: `Web_App` is named `site:dev`
+    ~ 8: `worker` is named `site:prod`
+    - 9: the tag `elsewhere.example/worker` of `site:prod`: imk tags it `acme/site:TAG`
     - 12: the image `remote`: its context `https://git.example/x.git#main` is not in the repository
     - 13: the image `above`: its context `../x` is not below the Imagefile's folder
     - 14: the image `inline`: its Dockerfile stands in the file; write it to a file of its own
@@ -372,6 +370,85 @@ fn the_json_form_takes_lists_of_blocks_and_comments() {
     assert!(whole.contains(r#""y": (context: "u", tags: ["1"])"#), "{whole}");
     let wrong = plainly("docker-bake.json", r#"{"target": {"x": [1]}}"#);
     assert_eq!(wrong, "1:19: expected `x` to hold the keys of a target\n");
+}
+
+#[test]
+fn targets_that_share_a_repository_are_named_by_their_tags() {
+    let target = |name: &str, tags: &str| format!("target \"{name}\" {{ tags = [{tags}] }}\n");
+    for (targets, wanted) in [
+        (
+            vec![("a", r#""acme/php:8.3""#), ("b", r#""acme/php:8.4", "acme/php:latest""#)],
+            vec![r#""php:8.3": ("#, r#""php:8.4": (context: ".", tags: ["latest"])"#],
+        ),
+        // A tag with a variable cannot be a name: the target's is.
+        (
+            vec![("alp", r#""os:alpine-${TAG}""#), ("deb", r#""os:debian-${TAG}", "os""#)],
+            vec![
+                r#""os:alp": (context: ".", tags: ["alpine-{TAG}"])"#,
+                r#""os:deb": (context: ".", tags: ["debian-{TAG}", "latest"])"#,
+            ],
+        ),
+        // Who has `latest` alone has the repository's name; an image whose tags others have keeps its own.
+        (
+            vec![("a", r#""os""#), ("b", r#""os:deb""#), ("c", r#""os:deb""#)],
+            vec![r#""os": (context: "."),"#, r#""os:deb": ("#, r#""c": ("#],
+        ),
+        (
+            vec![("a", r#""r.example:5000/x/os:1""#), ("b", r#""r.example:5000/x/os:2""#)],
+            vec![r#""os:1""#, r#""os:2""#],
+        ),
+        // Nobody shares it: the tag stays a tag.
+        (
+            vec![("a", r#""acme/php:8.3""#), ("b", r#""acme/web:8.3""#)],
+            vec![r#""php": (context: ".", tags: ["8.3"])"#],
+        ),
+    ] {
+        let text: String = std::iter::once("variable \"TAG\" { default = \"1\" }\n".to_owned())
+            .chain(targets.iter().map(|(name, tags)| target(name, tags)))
+            .collect();
+        let imagefile = plainly("docker-bake.hcl", &text);
+        for part in wanted {
+            assert!(imagefile.contains(part), "{part} of\n{text}\n{imagefile}");
+        }
+    }
+}
+
+#[test]
+fn links_between_targets_become_contexts_unless_the_name_leads_there() {
+    for (word, value, wanted) in [
+        ("acme/core", "target:core", ""),
+        ("acme/core:1", "target:core", ""),
+        ("docker.io/acme/core", "target:core", ""),
+        ("acme/core:2", "target:core", r#"contexts: {"acme/core:2": "core"}"#),
+        ("other/core", "target:core", r#"contexts: {"other/core": "core"}"#),
+        // It may be the name of a stage, which a context stands for.
+        ("core", "target:core", r#"contexts: {"core": "core"}"#),
+        ("base", "target:core", r#"contexts: {"base": "core"}"#),
+        ("acme/os:deb", "target:deb", ""),
+        ("acme/os", "target:deb", r#"contexts: {"acme/os": "os:deb"}"#),
+        ("golang", "docker-image://golang:1.25", r#"contexts: {"golang": "docker-image://golang:1.25"}"#),
+        ("golang", "docker-image://golang:${V}", r#"contexts: {"golang": "docker-image://golang:{V}"}"#),
+        ("golang", "docker-image://golang", ""),
+        ("golang", "docker-image://docker.io/library/golang:latest", ""),
+        ("x", "", ""),
+        ("x", "target:gone", "- 3: `x` in the Dockerfile of `app` is `gone`, which was not carried over"),
+        ("x", "./lib", "- 3: contexts.x of `app`: `./lib` is a folder, and imk gives images only"),
+        ("x", "lib", "- 3: contexts.x of `app`: `lib` is a folder, and imk gives images only"),
+        ("x", "https://h/r.git", "- 3: contexts.x of `app`: `https://h/r.git` is an address, and imk gives"),
+        ("x", "oci-layout://o", "- 3: contexts.x of `app`: `oci-layout://o` is an OCI layout, and imk gives"),
+        ("X", "target:core", "- 3: contexts.X of `app`: docker looks for no context of that name"),
+    ] {
+        let text = format!(
+            "variable \"V\" {{ default = \"1.25\" }}\ntarget \"app\" {{\ncontexts = {{ \"{word}\" = \"{value}\" }}\n}}\n\
+             target \"core\" {{\n tags = [\"acme/core:1\"]\n}}\n\
+             target \"deb\" {{\n tags = [\"acme/os:deb\"]\n}}\ntarget \"alp\" {{\n tags = [\"acme/os:alp\"]\n}}\n"
+        );
+        let imagefile = plainly("docker-bake.hcl", &text);
+        assert!(imagefile.contains(wanted), "{word} = {value}\n{imagefile}");
+        if wanted.is_empty() {
+            assert!(!imagefile.contains("contexts") && !imagefile.contains("- 3:"), "{word}\n{imagefile}");
+        }
+    }
 }
 
 #[test]
