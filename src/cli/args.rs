@@ -80,6 +80,9 @@ pub struct Global {
     /// Ask registries and git servers again, though their last answers still hold
     #[arg(long, global = true, env = "IMK_PULL", conflicts_with = "offline", value_parser = FalseyValueParser::new())]
     pub pull: bool,
+    /// Tags of the images that are asked for, whatever they declare: `imk push -t`.
+    #[arg(skip)]
+    pub tags: Vec<String>,
     /// The verbs there are, with their other names, for "did you mean".
     #[arg(skip)]
     pub verbs: Vec<String>,

@@ -19,6 +19,7 @@ pub fn overrides(global: &Global) -> Overrides {
         platform: global.platform.clone().filter(|platform| !platform.is_empty()),
         prefix: global.prefix.clone(),
         target: global.target.clone(),
+        tags: global.tags.clone(),
         build_number: global.build_number.clone(),
         commit: None,
     }

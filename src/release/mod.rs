@@ -8,6 +8,7 @@ pub mod gates;
 mod journal;
 pub mod log;
 pub mod moves;
+pub mod plan_file;
 pub mod publish;
 pub mod record;
 pub mod rollback;

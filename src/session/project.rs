@@ -112,6 +112,8 @@ pub struct Overrides {
     pub prefix: Option<String>,
     /// The stage to build of the images that are asked for.
     pub target: Option<String>,
+    /// Tags of the images that are asked for, whatever they declare.
+    pub tags: Vec<String>,
     /// The number of this build, whatever CI says.
     pub build_number: Option<String>,
     /// The commit whose files are looked at, if they are not those of the work tree.

@@ -162,3 +162,51 @@ fn without_a_registry_or_a_release_it_says_what_to_do() {
     assert!(sandbox.imk("publish --history").code(2).err().contains("no image here has a registry"));
     assert!(sandbox.imk("rollback").code(2).err().contains("nothing was published"));
 }
+
+#[test]
+fn a_plan_is_carried_out_as_it_is_or_not_at_all() {
+    let Some((registry, sandbox)) = parts("release-plan") else { return };
+    sandbox.imk("plan --release -o plan.json").code(0);
+    let web = fs_err::read_to_string(sandbox.path("web/file")).unwrap();
+    sandbox.edit("web/file", "changed meanwhile");
+    let refused = sandbox.imk("apply plan.json").code(2);
+    assert!(
+        refused.err().contains("nothing was done: `plan.json` is a plan for another state"),
+        "{}",
+        refused.err()
+    );
+    assert!(refused.err().contains("web: `file` changed"), "{}", refused.err());
+    assert!(!refused.err().contains("api:"), "{}", refused.err());
+
+    sandbox.edit("web/file", &web);
+    let applied = sandbox.imk("apply plan.json").code(0);
+    assert!(applied.out().contains("published 3 images with 4 tags"), "{}", applied.out());
+    // What was planned is done: the same plan is for another state now.
+    let again = sandbox.imk("apply plan.json").code(2);
+    assert!(again.err().contains("base: a build was planned, and now nothing to do"), "{}", again.err());
+
+    // Somebody else publishes in between.
+    sandbox.edit("web/file", "two");
+    sandbox.imk("plan --release -o plan.json web").code(0);
+    let latest = format!("docker://{}", registry.name("team/web:latest"));
+    let base = format!("docker://{}", registry.name("team/base:latest"));
+    registry.skopeo(&["copy", "--src-tls-verify=false", "--dest-tls-verify=false", &base, &latest]);
+    let moved = sandbox.imk("apply plan.json").code(2);
+    assert!(moved.err().contains("web:latest: stood for "), "{}", moved.err());
+
+    sandbox.edit("plan.json", "{\"layout\": 99}");
+    assert!(sandbox.imk("apply plan.json").code(2).err().contains("is no plan: it has layout 99"));
+    sandbox.edit("plan.json", "no JSON");
+    assert!(sandbox.imk("apply plan.json").code(2).err().contains("`plan.json` is no plan"));
+}
+
+#[test]
+fn push_gives_one_image_the_tag_that_was_typed() {
+    let Some((registry, sandbox)) = parts("release-tag") else { return };
+    sandbox.imk("push -t 1.2 -t 1 web").code(0);
+    assert!(digest(&registry, "team/web:1.2").is_some());
+    assert_eq!(digest(&registry, "team/web:1"), digest(&registry, "team/web:1.2"));
+    assert_eq!(digest(&registry, "team/web:latest"), None);
+    let wrong = sandbox.imk("push -t team/web:1.2 web").code(2);
+    assert!(wrong.err().contains("it is the tag alone"), "{}", wrong.err());
+}

@@ -18,7 +18,7 @@ use containers::run;
 use imagefile::{fmt, import, init, keys, schema};
 use keep::{clean, doctor, gc, outdated, update};
 use make::{build, check, hook, plan, pull, push, watch};
-use release::{publish, rollback};
+use release::{apply, publish, rollback};
 use shell::{completions, man};
 
 /// A verb. Its file says what help says of it.
@@ -53,6 +53,7 @@ pub enum Verb {
     Pull(pull::PullArgs),
     Publish(publish::PublishArgs),
     Rollback(rollback::RollbackArgs),
+    Apply(apply::ApplyArgs),
     Init(init::InitArgs),
     Import(import::ImportArgs),
     Keys(keys::KeysArgs),
@@ -95,6 +96,7 @@ pub fn run(global: &Global, verb: &Verb, command: fn() -> Command) -> Result<(),
         Verb::Pull(pull) => pull::run(global, pull),
         Verb::Publish(publish) => publish::run(global, publish),
         Verb::Rollback(rollback) => rollback::run(global, rollback),
+        Verb::Apply(apply) => apply::run(global, apply),
         Verb::Init(init) => init::run(global, init),
         Verb::Import(import) => import::run(global, import),
         Verb::Keys(_) => keys::run(),

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::cli::failure::Failure;
 use crate::cli::words;
+use crate::registry::RegistryError;
 use crate::release::moves::TagMove;
+use crate::release::plan_file::{Deviation, Step};
 use crate::release::publish::ReleaseError;
 use crate::release::record::{HeldKey, Kind, Release};
 use crate::release::rollback::RollbackError;
@@ -119,21 +121,54 @@ pub fn failure(error: &ReleaseError) -> Failure {
         ReleaseError::NotMoved { why, moves } => {
             let tags: Vec<&str> = moves.iter().map(|step| step.tag.as_str()).collect();
             Failure::with_hint(
-                format!("no tag was moved: {why}\nwould have been moved: {}", tags.join(", ")),
+                format!("no tag was moved: {why}; these would have been: {}", tags.join(", ")),
                 "what was built and uploaded is kept; `imk publish` tries again",
             )
         }
         ReleaseError::HalfMoved { why, standing } => {
-            let standing: Vec<String> =
-                standing.iter().map(|(move_, why)| format!("{} ({why})", step(move_))).collect();
-            Failure::with_hint(
-                format!(
-                    "not all tags were moved, and some could not be moved back: {why}\nmoved: {}",
-                    standing.join("\nmoved: ")
-                ),
+            let whole = Failure::with_hint(
+                format!("not all tags were moved, and some could not be moved back: {why}"),
                 "`imk publish` moves the others too; `imk rollback` goes back to the release before",
-            )
+            );
+            let stands = |(tag, why): &(TagMove, RegistryError)| {
+                Failure::error(format!("this tag stands as moved: {}: {why}", step(tag)))
+            };
+            standing.iter().map(stands).fold(whole, Failure::and)
         }
+    }
+}
+
+/// Something that is not as it was planned, as a line.
+pub fn deviation(deviation: &Deviation) -> String {
+    let digest =
+        |digest: &Option<String>| digest.as_deref().map_or("nothing".to_owned(), |it| short(it).to_owned());
+    match deviation {
+        Deviation::Gone(image) => format!("  {image}: is not needed any more"),
+        Deviation::New(image) => format!("  {image}: is needed now"),
+        Deviation::Counts { image, reasons } if reasons.is_empty() => {
+            format!("  {image}: its bases are others")
+        }
+        Deviation::Counts { image, reasons } => format!("  {image}: {}", words::cause::first(reasons, None)),
+        Deviation::Step { image, planned, now } => {
+            format!("  {image}: {} was planned, and now {}", step_name(*planned), step_name(*now))
+        }
+        Deviation::Tag { tag, planned, now } => {
+            format!("  {tag}: stood for {}, and stands for {}", digest(planned), digest(now))
+        }
+        Deviation::Tags(tags) => {
+            format!("  other tags: {}", tags.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+fn step_name(step: Step) -> &'static str {
+    match step {
+        Step::Fresh => "nothing to do",
+        Step::Retag => "a tag",
+        Step::Build => "a build",
+        Step::Wait => "waiting for its bases",
+        Step::Ignored => "files that git ignores",
+        Step::Invalid => "a mistake",
     }
 }
 

@@ -17,6 +17,7 @@ use crate::plan::tags::missing::Missing;
 use crate::plan::tags::uncommitted;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
+use crate::syntax::error::Span;
 use crate::syntax::reference::normalized;
 use crate::syntax::tag::{Fact, TagRule, Template, time_in};
 
@@ -34,6 +35,13 @@ pub struct Tag {
     pub template: String,
     /// The repository, and what stands around the time in the tag if it has one.
     pub(super) timed: Option<(String, String, String)>,
+}
+
+impl Tag {
+    /// Whether the time of the run is in it.
+    pub fn is_timed(&self) -> bool {
+        self.timed.is_some()
+    }
 }
 
 /// A tag that an image is not given.
@@ -67,6 +75,14 @@ pub struct Tagging {
 /// Asks git, CI and the engine what the tags of an order need to know, and nothing more.
 pub fn tagging(session: &Session, synced: &Synced) -> Tagging {
     let mut tagging = facts_of(session, &synced.order.names);
+    // Bases keep what they declare, and so does the graph: a tag of the command line makes no edge.
+    for name in synced.targets.iter().filter(|_| !session.overrides.tags.is_empty()) {
+        if let Some((_, rules)) = tagging.images.get_mut(name) {
+            let plain =
+                |tag: &String| TagRule { when: None, template: Template::plain(tag), span: Span::default() };
+            *rules = session.overrides.tags.iter().map(plain).collect();
+        }
+    }
     let templates = || tagging.images.values().flat_map(|(_, rules)| rules).map(|rule| &rule.template);
     let facts = || templates().flat_map(Template::facts);
     if facts().any(Fact::names_commit)
@@ -95,6 +111,18 @@ pub fn facts_of(session: &Session, names: &[String]) -> Tagging {
     let rules: Vec<&TagRule> = images.values().flat_map(|(_, rules)| rules).collect();
     let facts = facts::gather(session, &rules);
     Tagging { images, facts, uncommitted: Ok(BTreeSet::new()), named: Ok(BTreeMap::new()) }
+}
+
+/// Two targets that a tag of the command line would be given to in one repository.
+pub fn one_tag_for_two<'s>(session: &Session, synced: &'s Synced) -> Option<(&'s String, &'s String)> {
+    let mut seen: BTreeMap<&str, &String> = BTreeMap::new();
+    for name in synced.targets.iter().filter(|_| !session.overrides.tags.is_empty()) {
+        let image = session.project.images.get(name)?;
+        if let Some(other) = seen.insert(&image.repository, name) {
+            return Some((other, name));
+        }
+    }
+    None
 }
 
 impl Tagging {

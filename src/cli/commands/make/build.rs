@@ -19,6 +19,7 @@ use crate::cli::progress::{self, Progress};
 use crate::cli::records::{self, RecordArgs};
 use crate::cli::{ci, engines, open, out, synced, words};
 use crate::engine::{Caches, Cancel, EngineError};
+use crate::plan::tags::tagging;
 use crate::query::effect::BuildError;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
@@ -105,7 +106,7 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
             always_make: args.always_make || args.no_cache,
             trace: args.trace,
             json: args.json,
-            rev: None,
+            ..PlanArgs::default()
         };
         return plan::run(global, &plan);
     }
@@ -216,6 +217,10 @@ pub fn carry_out(
     let args = going.args;
     if let Err(error) = &synced.engine {
         return Err(no_engine(session, synced, error));
+    }
+    if let Some((one, other)) = tagging::one_tag_for_two(session, synced) {
+        let message = format!("`{one}` and `{other}` share a repository, and -t gives both of them one tag");
+        return Err(Failure::with_hint(message, "name one of them"));
     }
     let cache = caches(args)?;
     records::prepare(going.global, &args.records, synced)?;

@@ -1,5 +1,7 @@
 //! `imk plan`, `-n` and `-q`: what would be built, and why.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args as Group;
 use clap::builder::FalseyValueParser;
 use serde_json::json;
@@ -11,13 +13,17 @@ use crate::engine::Cancel;
 use crate::plan::tags::tagging::{Skipped, together};
 use crate::plan::verdicts::{self, Plan, Verdict};
 use crate::plan::warnings;
+use crate::release::plan_file::{PlanFile, standing_tags};
+use crate::release::publish::admitted;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
+use crate::source::outside;
 
 const EXAMPLES: &str = "\
 imk plan                         what would be built, and why
 imk plan base+                   what an edit of base would set off
 imk plan --json                  the same for a script
+imk plan -o plan.json            and write it down; `imk apply plan.json` carries out just that
 imk plan --rev v1.2              what that commit would build here";
 
 /// Say what would be built and why, and touch nothing
@@ -43,10 +49,22 @@ pub struct PlanArgs {
     /// it lies here, and told. Submodules come from their own repositories; one that is not here is named.
     #[arg(long, value_name = "REV")]
     pub rev: Option<String>,
+    /// Write the plan to this file, for `imk apply`
+    #[arg(short, long, value_name = "FILE", conflicts_with = "rev")]
+    pub output: Option<PathBuf>,
+    /// With the tags that `imk publish` would move
+    #[arg(long, requires = "output")]
+    pub release: bool,
+    /// Plan a publication though files are not as the commit has them
+    #[arg(long, requires = "release")]
+    pub allow_dirty: bool,
 }
 
 pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
     let (session, synced, plan) = planned(global, &args.targets, args.always_make, args.rev.as_deref())?;
+    if let Some(file) = &args.output {
+        write(&session, &synced, &plan, args, file)?;
+    }
     if args.json {
         let document = json!({
             "images": plan.jobs.iter().map(|(name, verdict)| json_job(name, verdict)).collect::<Vec<_>>(),
@@ -79,6 +97,28 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
     }
     out::line(format_args!("{line}"));
     mistakes(&session, &plan)
+}
+
+/// Writes the plan down, unless it has mistakes.
+fn write(
+    session: &Session,
+    synced: &Synced,
+    plan: &Plan,
+    args: &PlanArgs,
+    file: &Path,
+) -> Result<(), Failure> {
+    mistakes(session, plan)?;
+    let tags = match args.release {
+        true => {
+            let gates = admitted(session, synced, args.allow_dirty)
+                .map_err(|error| words::release::failure(&error))?;
+            let tags = standing_tags(session, synced, &gates);
+            Some(tags.map_err(|why| Failure::error(format!("the tags that would be moved: {why}")))?)
+        }
+        false => None,
+    };
+    let bytes = PlanFile::of(session, synced, plan, args.always_make, tags).bytes();
+    Ok(outside::replace(file, &bytes)?)
 }
 
 /// `imk -q`: nothing is said; 0 when everything is fresh, 1 when not.

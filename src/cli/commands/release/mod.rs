@@ -1,4 +1,5 @@
-//! Verbs about what is in force: publish a set at once, look at what was published, go back.
+//! Verbs about what is in force: publish a set at once, carry out a plan, look at what was published, go back.
 
+pub mod apply;
 pub mod publish;
 pub mod rollback;

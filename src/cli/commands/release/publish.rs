@@ -18,6 +18,7 @@ use crate::release::log::ReleaseLog;
 use crate::release::publish::{self, Released, admitted, release};
 use crate::release::record::Release;
 use crate::session::open::Session;
+use crate::session::sync::Synced;
 use crate::syntax::reference;
 
 const EXAMPLES: &str = "\
@@ -37,7 +38,7 @@ pub struct PublishArgs {
     #[command(flatten)]
     pub build: BuildArgs,
     /// Publish images though their files are not as the commit has them
-    #[arg(long, env = "IMK_ALLOW_DIRTY", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long)]
     pub allow_dirty: bool,
     /// Publish results that were rolled back
     #[arg(long)]
@@ -83,17 +84,43 @@ pub fn run(global: &Global, args: &PublishArgs) -> Result<(), Failure> {
         build.targets.words = gates.open.into_iter().collect();
         return build::run(global, &build);
     }
-    let typed = BuildArgs { push: true, ..args.build.clone() };
+    let consent = Consent { force: args.force };
+    built_and_released(global, &mut session, &synced, &args.build, consent, started)
+}
+
+/// The consent of the user to what is refused without.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Consent {
+    /// Results that were rolled back are published again.
+    pub force: bool,
+}
+
+/// Builds the targets, uploads the results, and moves all their tags.
+///
+/// # Errors
+/// The failure that is told before the program ends, and its exit status.
+pub fn built_and_released(
+    global: &Global,
+    session: &mut Session,
+    synced: &Synced,
+    args: &BuildArgs,
+    consent: Consent,
+    started: Instant,
+) -> Result<(), Failure> {
+    let typed = BuildArgs { push: true, ..args.clone() };
     let going = Going { withhold_tags: true, ..Going::new(global, &typed) };
-    let summary = build::carry_out(&mut session, &synced, &going, started)?;
-    let released = release(&session, &synced, &summary.results, &digests(&summary), args.force)
+    let summary = build::carry_out(session, synced, &going, started)?;
+    let released = release(session, synced, &summary.results, &digests(&summary), consent.force)
         .map_err(|error| words::failure(&error))?;
     tell(&released, args);
     Ok(())
 }
 
 /// Completes what a killed run began, so that no tag of it is left behind.
-fn complete(session: &Session, cancel: &Cancel) -> Result<(), Failure> {
+///
+/// # Errors
+/// When a registry does not take it.
+pub fn complete(session: &Session, cancel: &Cancel) -> Result<(), Failure> {
     let registry = session.executor.remote_cache.registry();
     match publish::complete(registry, session.state(), cancel) {
         Ok(None) => {}
@@ -134,15 +161,15 @@ struct Told<'a> {
     tags: Vec<&'a str>,
 }
 
-fn tell(released: &Released, args: &PublishArgs) {
-    if args.build.json {
+fn tell(released: &Released, args: &BuildArgs) {
+    if args.json {
         let release = released.release.as_ref().map(|release| release.id.as_str());
         let tags = released.moves.iter().map(|step| step.tag.as_str()).collect();
         let told = Told { event: "released", release, tags };
         out::event(&serde_json::to_string(&told).unwrap_or_default());
         return;
     }
-    let quiet = args.build.quiet;
+    let quiet = args.quiet;
     match &released.release {
         _ if quiet => {}
         None => out::line(format_args!("every tag stands for its result already")),

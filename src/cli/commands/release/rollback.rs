@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use crate::cli::args::Global;
 use crate::cli::commands::make::build;
+use crate::cli::commands::release::publish;
 use crate::cli::failure::Failure;
 use crate::cli::words::release as words;
 use crate::cli::{open, out};
-use crate::release::publish;
 use crate::release::rollback::{Rollback, rollback};
 
 const EXAMPLES: &str = "\
@@ -62,8 +62,7 @@ struct Held<'a> {
 pub fn run(global: &Global, args: &RollbackArgs) -> Result<(), Failure> {
     let cancel = build::cancel_on_signals(|| {})?;
     let session = open::session(global, true, &cancel)?;
-    publish::complete(session.executor.remote_cache.registry(), session.state(), &cancel)
-        .map_err(|why| Failure::error(format!("a release was cut off and cannot be completed: {why}")))?;
+    publish::complete(&session, &cancel)?;
     let way = rollback(&session, args.release.as_deref()).map_err(|error| words::no_way_back(&error))?;
     if args.json {
         let value = serde_json::to_value(document(&way));
