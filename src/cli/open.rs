@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cli::args::Global;
 use crate::cli::failure::{Failure, open_error};
@@ -12,6 +11,7 @@ use crate::embedded::NAME;
 use crate::engine::{Cancel, Environment, NoEngine};
 use crate::explain::affected::{Affected, affected};
 use crate::explain::tree_state::{Asked, TreeState, TreeStateError};
+use crate::model::time::UnixSeconds;
 use crate::registry::{OciRegistry, Registry};
 use crate::session::open::{Kept, OpenError, Opening, Session};
 use crate::session::overlays;
@@ -207,6 +207,6 @@ pub fn fresh_session(global: &Global, nowhere: &Path) -> Result<Session, Failure
 }
 
 fn lookups(global: &Global) -> LookupOptions {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = UnixSeconds::now();
     LookupOptions { offline: global.offline, locked: global.locked, anew: global.pull, now }
 }

@@ -37,8 +37,7 @@ pub fn warn_unanswered(session: &Session) {
 /// Says which branches and tags could not be asked about, and what is used instead.
 pub fn warn_stale_git(session: &Session) {
     for stale in overlays::stale_answers(session) {
-        let when = i64::try_from(stale.when).ok().and_then(|when| jiff::Timestamp::from_second(when).ok());
-        let when = when.map_or_else(String::new, |when| when.strftime(" of %F %H:%M UTC").to_string());
+        let when = stale.when.timestamp().strftime(" of %F %H:%M UTC");
         let commit = &stale.commit[..12.min(stale.commit.len())];
         out::warning(format_args!(
             "`{}` cannot be asked where `{}` stands: {}; imk goes on with the last answer,{when}: commit {commit}",

@@ -149,7 +149,7 @@ pub(super) fn with_parents(files: &UsedFiles) -> Vec<UsedFile> {
                 kind: FileKind::Folder,
                 mode: 0o755,
                 size: 0,
-                mtime: 0,
+                mtime_ns: 0,
                 hash: ContentHash::of(b""),
                 target: String::new(),
             };
@@ -186,7 +186,7 @@ mod tests {
             kind: FileKind::File,
             mode: 0o644,
             size: promised.len() as u64,
-            mtime: 0,
+            mtime_ns: 0,
             hash: ContentHash::of(promised),
             target: String::new(),
         };

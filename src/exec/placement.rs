@@ -15,9 +15,10 @@ use crate::engine::{EngineError, ImageId, Node};
 use crate::model::hash::ContentHash;
 use crate::model::own_bases;
 use crate::model::part::Part;
+use crate::model::time::UnixSeconds;
 use crate::query::effect::{BuildError, BuildJob, Built};
 use crate::query::inputs::Exact;
-use crate::state::ledger::{Record, now};
+use crate::state::ledger::Record;
 use crate::syntax::reference::{self, Reference};
 
 impl Executor {
@@ -256,7 +257,7 @@ impl Executor {
             let arrived = Record {
                 engine,
                 id: id.0.clone(),
-                at: now(),
+                at: UnixSeconds::now(),
                 took_ms: 0,
                 reasons: Vec::new(),
                 published: self.doubts(&record.image).is_empty().then(|| at.to_owned()),

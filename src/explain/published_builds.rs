@@ -5,6 +5,7 @@
 
 use crate::build::publish::INPUTS;
 use crate::model::reason::{Code, Reason};
+use crate::model::time::UnixSeconds;
 use crate::plan::tags::tagging;
 use crate::plan::verdicts;
 use crate::registry::{RegistryError, by_digest};
@@ -34,7 +35,7 @@ pub fn built_elsewhere(session: &Session, name: &Reference) -> Result<Option<Rec
         engine: String::new(),
         id: found.digest,
         content: document.content,
-        at: 0,
+        at: UnixSeconds::default(),
         took_ms: 0,
         reasons: Vec::new(),
         published: Some(at.to_string()),

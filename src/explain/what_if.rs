@@ -187,6 +187,7 @@ pub fn estimate(ledger: &Ledger, order: &Order, images: &[&str], jobs: usize) ->
 mod tests {
     use super::*;
     use crate::model::hash::ContentHash;
+    use crate::model::time::UnixSeconds;
     use crate::state::ledger::Record;
 
     #[test]
@@ -200,7 +201,7 @@ mod tests {
                 engine: "e".into(),
                 id: "sha256:1".into(),
                 content: ContentHash::default(),
-                at: 1,
+                at: UnixSeconds(1),
                 took_ms,
                 reasons: vec![Reason::forced()],
                 published: None,

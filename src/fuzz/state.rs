@@ -10,6 +10,7 @@ use crate::model::file::{FileKind, UsedFile, UsedFiles};
 use crate::model::hash::ContentHash;
 use crate::model::part::Part;
 use crate::model::reason::{Code, Reason};
+use crate::model::time::UnixSeconds;
 use crate::query::snapshot;
 use crate::state::evidence::document::Document;
 use crate::state::evidence::{Evidence, EvidenceStore};
@@ -30,7 +31,7 @@ fn records() -> Vec<Record> {
         engine: "7TJE:52AS".into(),
         id: format!("sha256:{}", ContentHash::of(&[number, 1])),
         content: ContentHash::of(&[number, 2]),
-        at: 1_700_000_000 + u64::from(number),
+        at: UnixSeconds(1_700_000_000 + u64::from(number)),
         took_ms: 1200,
         reasons: if number == 1 { vec![] } else { vec![Reason::forced()] },
         published: published.map(str::to_owned),
@@ -92,7 +93,7 @@ fn files() -> UsedFiles {
         kind,
         mode: 0o644,
         size: content.len() as u64,
-        mtime: 0,
+        mtime_ns: 0,
         hash: ContentHash::of(content.as_bytes()),
         target: String::new(),
         counts: true,

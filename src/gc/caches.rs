@@ -41,7 +41,7 @@ pub(crate) fn unused_files(session: &Session, declared: &BTreeSet<String>) -> Ve
     let keys: BTreeSet<String> =
         session.executor.ledger.records().iter().map(|record| record.key.to_string()).collect();
     take("evidence", Unused::Evidence, &|file| !keys.contains(&file.name));
-    let now = i64::try_from(session.upstream.now()).unwrap_or(i64::MAX);
+    let now = session.upstream.now().timestamp().as_second();
     take("registry", Unused::Document, &|file| now.saturating_sub(file.written) > DOCUMENT_AGE);
     // Another Imagefile of the folder may use what this one does not.
     if removed_images::declared_now(session).len() == 1 {

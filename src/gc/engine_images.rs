@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::{EngineError, ImageId, Node};
 use crate::exec::executor::PIN;
+use crate::model::time::UnixSeconds;
 use crate::parallel::several_at_once;
 use crate::session::open::Session;
 use crate::session::project;
@@ -30,8 +31,8 @@ pub struct OwnedImage {
     pub tags: BTreeSet<String>,
     /// Bytes, as the engine counts them: with all layers, shared or not.
     pub size: Option<u64>,
-    /// Seconds since 1970 when it was last recorded.
-    pub at: u64,
+    /// The moment when it was last recorded.
+    pub at: UnixSeconds,
 }
 
 /// Why an image stays though nothing here wants it.
@@ -59,7 +60,7 @@ pub(crate) fn owned_images<'r>(
         let id = ImageId(record.id.clone());
         let (images, tags) = (BTreeSet::new(), BTreeSet::new());
         let engine = node.name.clone();
-        let new = OwnedImage { engine, id: id.clone(), images, tags, size: None, at: 0 };
+        let new = OwnedImage { engine, id: id.clone(), images, tags, size: None, at: UnixSeconds::default() };
         let held = held.entry(id).or_insert(new);
         held.images.insert(record.image.clone());
         held.at = held.at.max(record.at);

@@ -12,6 +12,7 @@ use crate::engine::fake::{Failures, FakeEngine};
 use crate::engine::{Cancel, Engine, EngineIdentity, ImageId, ImageInfo};
 use crate::model::file::UsedFiles;
 use crate::model::reason::Code;
+use crate::model::time::UnixSeconds;
 use crate::plan::{ready, verdicts};
 use crate::query::effect::BuildError;
 use crate::registry::FakeRegistry;
@@ -66,8 +67,7 @@ struct Lab {
     folder: tempfile::TempDir,
     jobs: usize,
     registry: Arc<FakeRegistry>,
-    /// Seconds since 1970.
-    now: u64,
+    now: UnixSeconds,
 }
 
 /// The outcome of one run.
@@ -82,7 +82,14 @@ impl Lab {
     fn new(fixture: &str) -> Self {
         let tree = Shared(Arc::new(Mutex::new(MemoryTree::new(fixture))));
         let (engine, registry) = (Arc::new(FakeEngine::new()), Arc::new(FakeRegistry::new()));
-        Self { tree, engine, folder: tempfile::tempdir().unwrap(), jobs: 3, registry, now: 1_000_000 }
+        Self {
+            tree,
+            engine,
+            folder: tempfile::tempdir().unwrap(),
+            jobs: 3,
+            registry,
+            now: UnixSeconds(1_000_000),
+        }
     }
 
     fn write(&self, path: &str, text: &str) -> &Self {
@@ -422,7 +429,7 @@ fn a_base_that_moved_in_its_registry_makes_its_users_stale_and_is_what_they_are_
     assert_eq!(sent(&lab), format!("FROM r.example/os@{first}\n"));
     let second = lab.registry.add_image("r.example/os:3", "two");
     lab.builds("");
-    lab.now += 3600;
+    lab.now.0 += 3600;
     let outcome = lab.run("base");
     let Ending::Built { reasons, .. } = &outcome.summary.endings["base"] else { panic!() };
     assert_eq!((reasons[0].code, reasons[0].after.as_ref()), (Code::Upstream, Some(&second)));
@@ -438,7 +445,7 @@ fn a_file_that_add_fetches_makes_its_image_stale_when_its_server_has_another() {
     lab.run("");
     lab.registry.put_file(url, "etag 2");
     lab.builds("");
-    lab.now += 3600;
+    lab.now.0 += 3600;
     let outcome = lab.run("base");
     let Ending::Built { reasons, .. } = &outcome.summary.endings["base"] else { panic!() };
     assert_eq!((reasons[0].code, reasons[0].subject.as_str()), (Code::Upstream, url));
@@ -448,7 +455,7 @@ fn a_file_that_add_fetches_makes_its_image_stale_when_its_server_has_another() {
     lab.run("base");
     lab.registry.put_file(url, "etag 3");
     lab.registry.clear_record();
-    lab.now += 3600;
+    lab.now.0 += 3600;
     assert!(lab.run("base").built.is_empty());
     assert_eq!(lab.registry.count("web"), 0);
 }

@@ -33,7 +33,7 @@ pub struct UsedFile {
     /// Bytes of content; zero unless a regular file.
     pub size: u64,
     /// Modification time in nanoseconds since 1970. Never part of a key: it only travels with the file.
-    pub mtime: i64,
+    pub mtime_ns: i64,
     /// Of a file its content's hash, of a link its target's, of a folder the hash of nothing.
     pub hash: ContentHash,
     /// Where a link points, as written; empty for all else.

@@ -11,3 +11,4 @@ pub mod name;
 pub mod own_bases;
 pub mod part;
 pub mod reason;
+pub mod time;

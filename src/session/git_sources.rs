@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::time::UnixSeconds;
 use crate::parallel::at_once;
 use crate::session::project::{Declared, Project};
 use crate::source::git::GitTree;
@@ -51,8 +52,8 @@ pub struct StaleAnswer {
     pub name: String,
     /// The commit that is used instead of an answer.
     pub commit: String,
-    /// Seconds since 1970 when it was the answer.
-    pub when: u64,
+    /// The moment when it was the answer.
+    pub when: UnixSeconds,
     /// Why there is none now.
     pub why: String,
 }
@@ -131,7 +132,7 @@ impl GitSources {
     /// Where a source stands, as far as that is known without fetching anything.
     pub(crate) fn head(&self, source: &GitSource) -> Option<Head> {
         if let Some(commit) = self.pinned.get(&(source.url.shown.clone(), key(&source.wanted))) {
-            return Some(Head { commit: commit.clone(), when: 0, unreachable: None });
+            return Some(Head { commit: commit.clone(), when: UnixSeconds::default(), unreachable: None });
         }
         let wanted = BTreeSet::from([source.wanted.clone()]);
         let heads = self.remotes.heads(&source.url, &wanted, &self.options);
@@ -209,7 +210,10 @@ impl GitSources {
         heads.extend(self.remotes.heads(url, &fixed.cloned().collect(), &self.options));
         for one in wanted {
             if let Some(commit) = pin(one) {
-                heads.insert(one.clone(), Ok(Head { commit: commit.clone(), when: 0, unreachable: None }));
+                heads.insert(
+                    one.clone(),
+                    Ok(Head { commit: commit.clone(), when: UnixSeconds::default(), unreachable: None }),
+                );
             }
         }
         let tree = |one: &Wanted, head: Head| {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::exec::doubt::Doubt;
+use crate::model::time::UnixSeconds;
 use crate::query::graph::bases;
 use crate::query::recipe::recipe;
 use crate::session::git_sources;
@@ -39,7 +40,7 @@ fn own_doubts(session: &Session, name: &str) -> BTreeSet<Doubt> {
     let declared = session.project.images.get(name);
     for source in declared.into_iter().flat_map(git_sources::sources) {
         let Some(head) = session.git_sources.found_head(source) else { continue };
-        let is_pinned = head.when == 0 || matches!(source.wanted, Wanted::Commit(_));
+        let is_pinned = head.when == UnixSeconds::default() || matches!(source.wanted, Wanted::Commit(_));
         let why = match &head.unreachable {
             Some(why) => why.clone(),
             None if session.upstream.is_offline() && !is_pinned => "nobody was to be asked".to_owned(),

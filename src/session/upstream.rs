@@ -19,11 +19,13 @@ mod own_name;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
 use crate::engine::{Engine, ImageInfo};
+use crate::model::time::UnixSeconds;
 use crate::parallel::several_at_once;
 use crate::query::inputs::{Brings, Exact, Outside, OutsideBase};
 use crate::registry::document::Document;
@@ -36,11 +38,11 @@ use crate::syntax::reference::{self, Reference};
 use doubts::Doubts;
 use memory::Memory;
 
-/// Seconds for which a registry's answer to a floating name holds, so that a second run stays offline.
-pub const TTL: u64 = 3600;
+/// A registry's answer to a floating name holds so long, so that a second run stays offline.
+pub const TTL: Duration = Duration::from_secs(3600);
 
-/// Seconds for which a registry that did not answer is left in peace.
-const PATIENCE: u64 = 60;
+/// A registry that did not answer is left in peace so long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Questions to one registry that are under way at once.
 const OF_A_HOST: usize = 8;
@@ -59,8 +61,8 @@ pub struct LookupOptions {
     pub locked: bool,
     /// Ask again though an answer still holds.
     pub anew: bool,
-    /// Seconds since 1970.
-    pub now: u64,
+    /// The moment at which answers must hold.
+    pub now: UnixSeconds,
 }
 
 /// Something a person should know of an answer.
@@ -133,7 +135,7 @@ impl Upstream {
     }
 
     /// The time of the run in seconds since 1970, one for all that is done in it.
-    pub fn now(&self) -> u64 {
+    pub fn now(&self) -> UnixSeconds {
         self.lookups.now
     }
 
@@ -258,9 +260,9 @@ impl Upstream {
     /// the registry does not have it, or when nothing is known and nobody may be asked.
     fn floating(&self, name: &Reference, base: &OutsideBase) -> Result<Option<String>, String> {
         let now = self.lookups.now;
-        let holds = |at: u64| match base.policy {
-            Policy::Every(period) => at / period == now / period,
-            _ => at <= now && now - at < TTL,
+        let holds = |at: UnixSeconds| match base.policy {
+            Policy::Every(period) => at.0 / period.as_secs() == now.0 / period.as_secs(),
+            _ => now.is_within(TTL, at),
         };
         {
             let memory = self.memory.lock();
@@ -276,7 +278,7 @@ impl Upstream {
                 return Ok(Some(digest));
             }
             if !self.lookups.anew
-                && let Some(why) = memory.unavailable(&name.registry, |at| at <= now && now - at < PATIENCE)
+                && let Some(why) = memory.unavailable(&name.registry, |at| now.is_within(PATIENCE, at))
             {
                 return Err(why);
             }
@@ -306,7 +308,7 @@ impl Upstream {
     /// `None` when nothing is, or when there is no such file: the build will say so.
     pub fn file(&self, url: &str) -> Option<String> {
         let (now, place) = (self.lookups.now, place_of(url));
-        let holds = |at: u64| at <= now && now - at < TTL;
+        let holds = |at: UnixSeconds| now.is_within(TTL, at);
         {
             let memory = self.memory.lock();
             let (last, holding) = (memory.file(url, |_| true), memory.file(url, holds));

@@ -97,7 +97,7 @@ struct Found {
 type Stamp = (u64, u64, i64, i64);
 
 fn stamp(seen: &Seen) -> Stamp {
-    (seen.dev, seen.ino, seen.mtime, seen.ctime)
+    (seen.dev, seen.ino, seen.mtime_ns, seen.ctime_ns)
 }
 
 impl Found {

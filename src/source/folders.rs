@@ -60,7 +60,7 @@ pub struct Facts {
     /// Bytes of content; zero for a link.
     pub size: u64,
     /// Nanoseconds since 1970.
-    pub mtime: i64,
+    pub mtime_ns: i64,
     /// Of the content, or of the link's target.
     pub hash: ContentHash,
     /// Where a link points; empty for a file.

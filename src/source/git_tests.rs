@@ -122,7 +122,7 @@ fn a_commit_and_its_checkout_have_the_same_files() {
         selection("nowhere", &[""], ""),
     ];
     let without_time = |files: Result<UsedFiles, ReadError>| {
-        files.map(|files| files.files.into_iter().map(|f| UsedFile { mtime: 0, ..f }).collect::<Vec<_>>())
+        files.map(|files| files.files.into_iter().map(|f| UsedFile { mtime_ns: 0, ..f }).collect::<Vec<_>>())
     };
     for case in &cases {
         let (ours, theirs) = (git.used_files(case), disk.used_files(case));

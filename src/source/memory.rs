@@ -32,7 +32,7 @@ pub struct MemoryTree {
 struct Node {
     kind: FileKind,
     mode: u32,
-    mtime: i64,
+    mtime_ns: i64,
     /// Content, or a link's target.
     bytes: Vec<u8>,
 }
@@ -98,7 +98,7 @@ impl MemoryTree {
     pub fn folder(&mut self, path: &str) {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         for folder in ends.map(|end| &path[..end]) {
-            let node = Node { kind: FileKind::Folder, mode: 0o755, mtime: self.now, bytes: Vec::new() };
+            let node = Node { kind: FileKind::Folder, mode: 0o755, mtime_ns: self.now, bytes: Vec::new() };
             self.nodes.entry(Key(folder.to_owned())).or_insert(node);
         }
     }
@@ -150,7 +150,7 @@ impl MemoryTree {
     pub fn touch(&mut self, path: &str) {
         self.now += 1;
         if let Some(node) = self.nodes.get_mut(&Key(path.to_owned())) {
-            node.mtime = self.now;
+            node.mtime_ns = self.now;
         }
     }
 
@@ -159,7 +159,8 @@ impl MemoryTree {
             self.folder(parent);
         }
         self.now += 1;
-        self.nodes.insert(Key(path.to_owned()), Node { kind, mode, mtime: self.now, bytes: bytes.to_vec() });
+        self.nodes
+            .insert(Key(path.to_owned()), Node { kind, mode, mtime_ns: self.now, bytes: bytes.to_vec() });
     }
 
     /// The node at a path once links are followed.
@@ -220,7 +221,7 @@ fn error(trouble: ListError) -> ReadError {
 pub struct Listed {
     path: String,
     mode: u32,
-    mtime: i64,
+    mtime_ns: i64,
     names: Vec<(String, FileKind)>,
 }
 
@@ -233,7 +234,7 @@ impl FolderListing for Listed {
         (name.as_bytes(), *kind)
     }
     fn mode_and_mtime(&self) -> (u32, i64) {
-        (self.mode, self.mtime)
+        (self.mode, self.mtime_ns)
     }
 }
 
@@ -249,8 +250,8 @@ impl Folders for MemoryTree {
     }
 
     fn folder(&self, path: &str) -> Result<Arc<Listed>, ListError> {
-        let (mode, mtime) = match self.nodes.get(&Key(path.to_owned())) {
-            Some(node) if node.kind == FileKind::Folder => (node.mode, node.mtime),
+        let (mode, mtime_ns) = match self.nodes.get(&Key(path.to_owned())) {
+            Some(node) if node.kind == FileKind::Folder => (node.mode, node.mtime_ns),
             Some(_) => return Err(ListError::read(path, "it is not a folder")),
             None if path.is_empty() => (0o755, 0),
             None => return Err(ListError::Moved(path.to_owned())),
@@ -265,7 +266,7 @@ impl Folders for MemoryTree {
             .map(|(name, kind)| (name.to_owned(), kind))
             .collect();
         names.sort();
-        Ok(Arc::new(Listed { path: path.to_owned(), mode, mtime, names }))
+        Ok(Arc::new(Listed { path: path.to_owned(), mode, mtime_ns, names }))
     }
 
     fn facts(&self, folder: &Arc<Listed>, indexes: &[u32]) -> Result<Vec<Facts>, ListError> {
@@ -276,7 +277,7 @@ impl Folders for MemoryTree {
             Ok(Facts {
                 mode: node.mode,
                 size: if is_link { 0 } else { node.bytes.len() as u64 },
-                mtime: node.mtime,
+                mtime_ns: node.mtime_ns,
                 hash: ContentHash::of(&node.bytes),
                 target: if is_link { String::from_utf8_lossy(&node.bytes).into() } else { "".into() },
             })

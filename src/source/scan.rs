@@ -274,7 +274,7 @@ impl FolderListing for Folder {
         (&slot.name, slot.kind)
     }
     fn mode_and_mtime(&self) -> (u32, i64) {
-        (self.seen.mode & 0o7777, self.seen.mtime)
+        (self.seen.mode & 0o7777, self.seen.mtime_ns)
     }
 }
 

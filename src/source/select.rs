@@ -37,7 +37,7 @@ struct ListedEntry<F> {
 }
 
 enum What<F> {
-    Folder { mode: u32, mtime: i64 },
+    Folder { mode: u32, mtime_ns: i64 },
     Entry { folder: F, index: u32, kind: FileKind },
 }
 
@@ -87,13 +87,13 @@ pub fn hash_listed<D: Folders>(
             kind: FileKind::Folder,
             mode: 0,
             size: 0,
-            mtime: 0,
+            mtime_ns: 0,
             hash: ContentHash::of(b""),
             target: String::new(),
             counts: entry.counts,
         };
         match entry.what {
-            What::Folder { mode, mtime } => (file.mode, file.mtime) = (mode, mtime),
+            What::Folder { mode, mtime_ns } => (file.mode, file.mtime_ns) = (mode, mtime_ns),
             What::Entry { kind: FileKind::Special, .. } => {
                 let why = "it is a device, a socket or a pipe, which no image can hold";
                 return Err(ListError::read(join(root, &file.path), why));
@@ -118,7 +118,8 @@ pub fn hash_listed<D: Folders>(
     for (facts, (_, _, places)) in found.into_iter().zip(&wanted) {
         for (fact, at) in facts?.into_iter().zip(places) {
             let file = &mut files[*at as usize];
-            (file.mode, file.size, file.mtime, file.hash) = (fact.mode, fact.size, fact.mtime, fact.hash);
+            (file.mode, file.size, file.mtime_ns, file.hash) =
+                (fact.mode, fact.size, fact.mtime_ns, fact.hash);
             file.target = fact.target.into();
         }
     }
@@ -426,11 +427,11 @@ impl<D: Folders> Walk<'_, D> {
     }
 
     fn pick_folder(&mut self, place: &Place<D::Folder>, counts: bool) {
-        let (mode, mtime) = place.folder.mode_and_mtime();
+        let (mode, mtime_ns) = place.folder.mode_and_mtime();
         self.entries.push(ListedEntry {
             path: place.path.clone(),
             counts,
-            what: What::Folder { mode, mtime },
+            what: What::Folder { mode, mtime_ns },
         });
     }
 

@@ -28,10 +28,10 @@ pub struct Seen {
     pub ino: u64,
     /// Bytes; zero for a folder, whose size says nothing.
     pub size: u64,
-    /// Modification time in nanoseconds.
-    pub mtime: i64,
-    /// Change time in nanoseconds.
-    pub ctime: i64,
+    /// Modification time in nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Change time in nanoseconds since 1970.
+    pub ctime_ns: i64,
     /// Kind and permission bits.
     pub mode: u32,
 }
@@ -50,7 +50,7 @@ pub struct HashedEntry {
 impl Seen {
     /// Is this stat too young to be trusted?
     pub fn is_racy(&self, clock: &Clock) -> bool {
-        clock.is_racy(self.dev, self.mtime.max(self.ctime))
+        clock.is_racy(self.dev, self.mtime_ns.max(self.ctime_ns))
     }
 }
 
@@ -72,8 +72,8 @@ fn statx(dir: impl AsFd, name: &[u8], flags: AtFlags) -> Result<Seen, Errno> {
         dev: u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
         ino: stat.stx_ino,
         size: if is_folder { 0 } else { stat.stx_size },
-        mtime: nanos(stat.stx_mtime),
-        ctime: nanos(stat.stx_ctime),
+        mtime_ns: nanos(stat.stx_mtime),
+        ctime_ns: nanos(stat.stx_ctime),
         mode,
     })
 }
@@ -186,7 +186,7 @@ fn file(
     let facts = Facts {
         mode: seen.mode & 0o7777,
         size: seen.size,
-        mtime: seen.mtime,
+        mtime_ns: seen.mtime_ns,
         hash: ContentHash(*hasher.finalize().as_bytes()),
         target: "".into(),
     };
@@ -210,7 +210,7 @@ fn link(
     let facts = Facts {
         mode: 0,
         size: 0,
-        mtime: seen.mtime,
+        mtime_ns: seen.mtime_ns,
         hash: ContentHash::of(target.as_bytes()),
         target: target.into(),
     };

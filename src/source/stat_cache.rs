@@ -109,7 +109,7 @@ impl<'a> CachedEntry<'a> {
         let facts = Facts {
             mode: if target.is_empty() { seen.mode & 0o7777 } else { 0 },
             size: if target.is_empty() { seen.size } else { 0 },
-            mtime: seen.mtime,
+            mtime_ns: seen.mtime_ns,
             hash: ContentHash(hash),
             target: target.into(),
         };
@@ -132,8 +132,8 @@ impl<'a> CachedEntry<'a> {
             dev,
             size: at(8),
             ino: at(16),
-            mtime: at(24).cast_signed(),
-            ctime: at(32).cast_signed(),
+            mtime_ns: at(24).cast_signed(),
+            ctime_ns: at(32).cast_signed(),
             mode: u32_at(self.record, 40),
         })
     }
@@ -177,8 +177,8 @@ impl StatCache {
         let seen = Seen {
             dev: long(20),
             ino: long(28),
-            mtime: long(36).cast_signed(),
-            ctime: long(44).cast_signed(),
+            mtime_ns: long(36).cast_signed(),
+            ctime_ns: long(44).cast_signed(),
             mode: u32_at(record, 16) & 0x7fff_ffff,
             size: 0,
         };
@@ -234,7 +234,7 @@ impl Writer {
         for word in [names, path.len() as u32, self.entry_count, entries, seen.mode | u32::from(racy) << 31] {
             self.folders.extend(word.to_le_bytes());
         }
-        for long in [seen.dev, seen.ino, seen.mtime.cast_unsigned(), seen.ctime.cast_unsigned()] {
+        for long in [seen.dev, seen.ino, seen.mtime_ns.cast_unsigned(), seen.ctime_ns.cast_unsigned()] {
             self.folders.extend(long.to_le_bytes());
         }
         self.names.extend(path.as_bytes());
@@ -253,7 +253,7 @@ impl Writer {
             Some(HashedEntry { seen, facts, .. }) => {
                 self.names.extend(facts.target.as_bytes());
                 let size = if kind == FileKind::Link { facts.target.len() as u64 } else { seen.size };
-                for long in [size, seen.ino, seen.mtime.cast_unsigned(), seen.ctime.cast_unsigned()] {
+                for long in [size, seen.ino, seen.mtime_ns.cast_unsigned(), seen.ctime_ns.cast_unsigned()] {
                     self.entries.extend(long.to_le_bytes());
                 }
                 self.entries.extend(seen.mode.to_le_bytes());

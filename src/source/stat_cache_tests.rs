@@ -3,7 +3,7 @@
 use super::*;
 
 fn seen(ino: u64) -> Seen {
-    Seen { dev: 1 << 32 | 3, ino, size: 5, mtime: -7, ctime: i64::MAX, mode: 0o100_644 }
+    Seen { dev: 1 << 32 | 3, ino, size: 5, mtime_ns: -7, ctime_ns: i64::MAX, mode: 0o100_644 }
 }
 
 #[test]
@@ -11,7 +11,7 @@ fn everything_comes_back() {
     let facts = |target: &str| Facts {
         mode: if target.is_empty() { 0o644 } else { 0 },
         size: if target.is_empty() { 5 } else { 0 },
-        mtime: -7,
+        mtime_ns: -7,
         hash: ContentHash::of(b"x"),
         target: target.into(),
     };

@@ -175,7 +175,7 @@ impl<D: Folders> Folders for Supposing<'_, D> {
             let mut facts = real.unwrap_or_else(|| Facts {
                 mode: 0o644,
                 size: 0,
-                mtime: 0,
+                mtime_ns: 0,
                 hash: ContentHash::default(),
                 target: "".into(),
             });

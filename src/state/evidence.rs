@@ -197,7 +197,7 @@ mod tests {
                 mode: 0o644,
                 size: 0,
                 counts: true,
-                mtime: 0,
+                mtime_ns: 0,
                 hash: ContentHash::of(content.as_bytes()),
                 target: String::new(),
             })

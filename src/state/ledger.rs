@@ -19,8 +19,8 @@ use crate::state::seal;
 mod record;
 pub mod removed_images;
 
+pub use record::Record;
 use record::{FILE, Line, Publication, RemovedImage};
-pub use record::{Record, now};
 
 /// How many builds of one image the ledger remembers when it is compacted.
 const HISTORY: usize = 50;

@@ -30,7 +30,7 @@ impl Files {
             kind: FileKind::File,
             mode,
             size: content.len() as u64,
-            mtime: 1_600_000_000_000_000_000,
+            mtime_ns: 1_600_000_000_000_000_000,
             hash: ContentHash::of(content),
             target: String::new(),
         });
@@ -45,7 +45,7 @@ impl Files {
             kind: FileKind::Link,
             mode: 0,
             size: 0,
-            mtime: 0,
+            mtime_ns: 0,
             hash: ContentHash::of(target.as_bytes()),
             target: target.into(),
         });
@@ -445,7 +445,7 @@ fn a_folder_that_only_changed_its_mode_arrives_with_it() {
             kind: FileKind::Folder,
             mode,
             size: 0,
-            mtime: 1_600_000_000_000_000_000,
+            mtime_ns: 1_600_000_000_000_000_000,
             hash: ContentHash::of(b""),
             target: String::new(),
         });

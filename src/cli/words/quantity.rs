@@ -18,7 +18,8 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// `12s ago`, `3h ago`, `5d ago`.
-pub fn ago(seconds: u64) -> String {
+pub fn ago(age: Duration) -> String {
+    let seconds = age.as_secs();
     let (number, unit) = match seconds {
         0..60 => (seconds, "s"),
         60..3_600 => (seconds / 60, "m"),
@@ -67,7 +68,7 @@ mod tests {
     fn sizes_and_times_are_short() {
         let told: Vec<String> = [0, 999, 1_000, 12_345, 999_500, 3_400_000_000].map(size).into();
         assert_eq!(told, ["0 B", "999 B", "1.0 kB", "12 kB", "1.0 MB", "3.4 GB"]);
-        let told: Vec<String> = [5, 61, 7_200, 172_800].map(ago).into();
+        let told: Vec<String> = [5, 61, 7_200, 172_800].map(Duration::from_secs).map(ago).into();
         assert_eq!(told, ["5s ago", "1m ago", "2h ago", "2d ago"]);
     }
 

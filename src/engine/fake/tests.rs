@@ -24,7 +24,7 @@ fn request(image: &str, dockerfile: &str, content: &str) -> BuildRequest {
         kind: FileKind::File,
         mode: 0o644,
         size: content.len() as u64,
-        mtime: 0,
+        mtime_ns: 0,
         hash: ContentHash::of(content.as_bytes()),
         target: String::new(),
     };

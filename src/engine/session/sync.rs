@@ -59,7 +59,7 @@ impl DockerfileOnly {
             kind: FileKind::File,
             mode: 0o644,
             size: text.len() as u64,
-            mtime: seconds * 1_000_000_000,
+            mtime_ns: seconds * 1_000_000_000,
             hash,
             target: String::new(),
         };
@@ -265,7 +265,7 @@ fn announced_time(file: &UsedFile) -> i64 {
     let hash = hash.finish().0;
     let number = u64::from_le_bytes([hash[0], hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]]);
     let nanoseconds = (number % 1_000_000_000) as i64;
-    file.mtime.div_euclid(1_000_000_000).saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+    file.mtime_ns.div_euclid(1_000_000_000).saturating_mul(1_000_000_000).saturating_add(nanoseconds)
 }
 
 /// Where the mode of a folder is not the most common one.
@@ -298,7 +298,7 @@ mod tests {
             kind: FileKind::File,
             mode: 0o644,
             size: content.len() as u64,
-            mtime: 1_700_000_000_123_456_789,
+            mtime_ns: 1_700_000_000_123_456_789,
             hash: ContentHash::of(content),
             target: String::new(),
         }
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn times_before_1970_keep_their_second() {
-        let old = UsedFile { mtime: -1, ..file("a", b"one") };
+        let old = UsedFile { mtime_ns: -1, ..file("a", b"one") };
         assert_eq!(announced_time(&old).div_euclid(1_000_000_000), -1);
     }
 

@@ -229,7 +229,7 @@ fn a_key_that_is_this_machines_guess_is_built_and_never_published() {
             }
             if asked {
                 lab.run("");
-                lab.now += 2 * 3600;
+                lab.now.0 += 2 * 3600;
             }
             registry.fail("os.example", trouble.clone());
             registry.fail("files.example", trouble.clone());
@@ -253,7 +253,7 @@ fn a_key_that_is_this_machines_guess_is_built_and_never_published() {
             // They answer: now the key is everybody's.
             registry.mend("os.example");
             registry.mend("files.example");
-            lab.now += 3600;
+            lab.now.0 += 3600;
             assert_eq!(unpublished(&publish::push(&lab, "")), [], "{at}");
             let other = publisher(&registry, OUTSIDE);
             assert!(other.run("").built.is_empty(), "{at}: and another machine finds it");

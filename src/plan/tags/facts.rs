@@ -49,7 +49,7 @@ pub fn gather(session: &Session, rules: &[&TagRule]) -> Facts {
     let environment = named.filter_map(|name| Some((name.clone(), variable(name)?.to_owned())));
     Facts {
         git,
-        now: stamp(i64::try_from(session.upstream.now()).unwrap_or_default()),
+        now: stamp(session.upstream.now().timestamp()),
         build: session.overrides.build_number.clone().or_else(|| ci::build_number(variable)),
         environment: environment.filter(|(_, value)| !value.is_empty()).collect(),
     }
@@ -153,7 +153,8 @@ impl Facts {
                 self.environment.get(name).cloned().ok_or_else(|| Missing::NoVariable(name.clone()))
             }
             Fact::Sha => commit(git()?),
-            Fact::CommitTime => commit(git()?).and_then(|_| Ok(stamp(git()?.head.time))),
+            Fact::CommitTime => commit(git()?)
+                .and_then(|_| Ok(stamp(Timestamp::from_second(git()?.head.time).unwrap_or_default()))),
             Fact::Branch => {
                 let git = git()?;
                 let source = git.ci_refs.source.as_deref();
@@ -196,8 +197,7 @@ fn of_version(part: Version, tag: &str, version: &semver::Version) -> Result<Str
 }
 
 /// `20180923T082316Z`: sorts as time goes, and can stand in a tag.
-fn stamp(seconds: i64) -> String {
-    let time = Timestamp::from_second(seconds).unwrap_or_default();
+fn stamp(time: Timestamp) -> String {
     time.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
@@ -207,8 +207,11 @@ mod tests {
 
     #[test]
     fn times_sort_as_they_go() {
-        assert_eq!(stamp(1_537_690_996), "20180923T082316Z");
-        assert!(stamp(1_537_690_996) < stamp(1_537_690_997));
+        assert_eq!(stamp(Timestamp::from_second(1_537_690_996).unwrap()), "20180923T082316Z");
+        assert!(
+            stamp(Timestamp::from_second(1_537_690_996).unwrap())
+                < stamp(Timestamp::from_second(1_537_690_997).unwrap())
+        );
     }
 
     #[test]

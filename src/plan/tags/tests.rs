@@ -11,6 +11,7 @@ use git2::{IndexAddOption, Oid, Repository, Signature, Time};
 use crate::build::run::{self, BuildOptions, Ending, Summary};
 use crate::engine::{Cancel, Engine, FakeEngine};
 use crate::model::hash::ContentHash;
+use crate::model::time::UnixSeconds;
 use crate::plan::ready;
 use crate::plan::tags::missing::Missing;
 use crate::plan::tags::newest::{self, NewestAnswer};
@@ -35,8 +36,7 @@ struct Lab {
     registry: Arc<FakeRegistry>,
     environment: BTreeMap<OsString, OsString>,
     overrides: Overrides,
-    /// Seconds since 1970.
-    now: u64,
+    now: UnixSeconds,
 }
 
 impl Lab {
@@ -52,7 +52,7 @@ impl Lab {
             registry: Arc::default(),
             environment: BTreeMap::new(),
             overrides: Overrides::default(),
-            now: 1_537_690_996,
+            now: UnixSeconds(1_537_690_996),
         };
         lab.declare(tags);
         lab.write("app/Dockerfile", "FROM scratch\nARG X\nCOPY . /\n").write("app/file", "1");
@@ -265,13 +265,13 @@ fn a_fresh_image_keeps_its_time_and_a_revert_gets_a_new_one() {
     let mut lab = Lab::new(r#""{time}", "latest""#);
     let first = lab.names("web");
     assert_eq!(first, ["20180923T082316Z", "latest"]);
-    lab.now += 60;
+    lab.now.0 += 60;
     assert_eq!(lab.run().retagged, set(&[]), "nothing new at every run");
     assert!(lab.plan().is_fresh());
     assert_eq!(lab.names("web"), first);
     lab.write("web/file", "2");
     assert_eq!(lab.names("web")[0], "20180923T082416Z");
-    lab.now += 60;
+    lab.now.0 += 60;
     lab.write("web/file", "1");
     let summary = lab.run();
     assert_eq!(summary.endings["web"], Ending::Reused);
@@ -287,14 +287,14 @@ fn a_fresh_image_keeps_its_time_and_a_revert_gets_a_new_one() {
 fn a_run_killed_before_it_tagged_leaves_no_older_time_as_the_newest() {
     let mut lab = Lab::new(r#""{time}""#);
     lab.run();
-    lab.now += 60;
+    lab.now.0 += 60;
     lab.write("web/file", "2");
     lab.run();
     lab.write("web/file", "1");
-    lab.now += 60;
+    lab.now.0 += 60;
     lab.run();
     lab.engine.untag("web:20180923T082516Z").unwrap();
-    lab.now += 60;
+    lab.now.0 += 60;
     let plan = lab.plan();
     let web = plan.jobs.iter().find(|(name, _)| name == "web").unwrap();
     assert_eq!(web.1, Verdict::Retag(vec!["web:20180923T082616Z".into()]));
@@ -306,7 +306,7 @@ fn a_clock_that_ran_ahead_once_does_not_make_every_run_a_new_tag() {
     lab.run();
     let other = lab.engine.tags()["app:20180923T082316Z"].clone();
     lab.engine.tag(&other, "web:20991231T235959Z").unwrap();
-    lab.now += 60;
+    lab.now.0 += 60;
     assert_eq!(lab.run().retagged, set(&[]));
 }
 

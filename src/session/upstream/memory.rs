@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::model::hash::ContentHash;
+use crate::model::time::UnixSeconds;
 use crate::query::inputs::Brings;
 use crate::state::folder::StateFolder;
 use crate::state::seal;
@@ -41,14 +42,14 @@ pub struct Memory {
 #[derive(Debug, Serialize, Deserialize)]
 struct Answer {
     digest: String,
-    /// Seconds since 1970.
-    at: u64,
+    /// The moment of the answer.
+    at: UnixSeconds,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Unavailable {
     why: String,
-    at: u64,
+    at: UnixSeconds,
 }
 
 /// The name of an answer.
@@ -85,7 +86,12 @@ impl Memory {
     }
 
     /// The last answer, if it still holds by the time it was given.
-    pub fn holding(&self, name: &Reference, platform: &str, holds: impl Fn(u64) -> bool) -> Option<String> {
+    pub fn holding(
+        &self,
+        name: &Reference,
+        platform: &str,
+        holds: impl Fn(UnixSeconds) -> bool,
+    ) -> Option<String> {
         let answer = self.bases.get(&key(name, platform))?;
         holds(answer.at).then(|| answer.digest.clone())
     }
@@ -96,7 +102,7 @@ impl Memory {
     }
 
     /// Why a registry did not answer, if that was not long ago.
-    pub fn unavailable(&self, host: &str, recent: impl Fn(u64) -> bool) -> Option<String> {
+    pub fn unavailable(&self, host: &str, recent: impl Fn(UnixSeconds) -> bool) -> Option<String> {
         self.unavailable
             .get(host)
             .filter(|unavailable| recent(unavailable.at))
@@ -104,12 +110,12 @@ impl Memory {
     }
 
     /// The validators of a file, if that answer still holds.
-    pub fn file(&self, url: &str, holds: impl Fn(u64) -> bool) -> Option<String> {
+    pub fn file(&self, url: &str, holds: impl Fn(UnixSeconds) -> bool) -> Option<String> {
         self.files.get(&address(url)).filter(|answer| holds(answer.at)).map(|answer| answer.digest.clone())
     }
 
     /// A server told the state of a file, or that there is none.
-    pub fn saw_file(&mut self, url: &str, state: Option<&str>, at: u64) {
+    pub fn saw_file(&mut self, url: &str, state: Option<&str>, at: UnixSeconds) {
         match state {
             Some(state) => {
                 self.files.insert(address(url), Answer { digest: state.to_owned(), at });
@@ -120,7 +126,7 @@ impl Memory {
     }
 
     /// A registry answered.
-    pub fn record(&mut self, name: &Reference, platform: &str, digest: &str, at: u64) {
+    pub fn record(&mut self, name: &Reference, platform: &str, digest: &str, at: UnixSeconds) {
         self.bases.insert(key(name, platform), Answer { digest: digest.to_owned(), at });
         self.unavailable.remove(&name.registry);
         self.changed = true;
@@ -133,7 +139,7 @@ impl Memory {
     }
 
     /// A registry did not answer.
-    pub fn record_unavailable(&mut self, host: &str, why: &str, at: u64) {
+    pub fn record_unavailable(&mut self, host: &str, why: &str, at: UnixSeconds) {
         self.unavailable.insert(host.to_owned(), Unavailable { why: why.to_owned(), at });
         self.changed = true;
     }

@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use super::*;
 use crate::engine::{FakeEngine, ImageId};
+use crate::model::time::UnixSeconds;
 use crate::registry::fake::FakeFault;
 use crate::registry::{Descriptor, FakeRegistry, Manifest, digest, document};
 
@@ -19,14 +20,14 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
-        let lookups = LookupOptions { now: 1_000_000 * HOUR, ..LookupOptions::default() };
+        let lookups = LookupOptions { now: UnixSeconds(1_000_000 * HOUR), ..LookupOptions::default() };
         let folder = tempfile::tempdir().unwrap();
         let registry = Arc::new(FakeRegistry::new());
         Self { registry, engine: FakeEngine::new(), folder, lock: Lockfile::default(), lookups }
     }
 
     fn later(&mut self, seconds: u64) {
-        self.lookups.now += seconds;
+        self.lookups.now.0 += seconds;
     }
 
     /// One process: looks at `r.example/base:1` under a policy, and says what it found, how many
@@ -92,15 +93,15 @@ fn a_clock_that_was_set_back_is_no_reason_to_believe_an_answer_for_years() {
     let mut lab = Lab::new();
     let first = lab.push("one");
     lab.check(Policy::Float, &first, 1);
-    lab.lookups.now -= 1000 * HOUR;
+    lab.lookups.now.0 -= 1000 * HOUR;
     lab.check(Policy::Float, &first, 1);
 }
 
 #[test]
 fn a_period_has_one_answer_for_everybody_who_asks_in_it() {
     let mut lab = Lab::new();
-    let week = Policy::Every(7 * 24 * HOUR);
-    lab.lookups.now = 10 * 7 * 24 * HOUR;
+    let week = Policy::Every(std::time::Duration::from_secs(7 * 24 * HOUR));
+    lab.lookups.now = UnixSeconds(10 * 7 * 24 * HOUR);
     let first = lab.push("one");
     lab.check(week, &first, 1);
     let second = lab.push("two");

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::time::UnixSeconds;
 use crate::state::folder::StateFolder;
 use crate::state::seal;
 
@@ -18,8 +19,8 @@ const FILE: &str = "heads";
 pub struct Answer {
     /// Forty hexadecimal digits.
     pub commit: String,
-    /// Seconds since 1970 when it was asked.
-    pub asked: u64,
+    /// The moment of the question.
+    pub asked: UnixSeconds,
 }
 
 /// Answers by address (as shown: no secret is in it), and by what was wanted.
@@ -62,7 +63,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::at(folder.path()).sub("git");
         let mut heads = Heads::default();
-        heads.set("https://h/r", "refs/heads/main", Answer { commit: "0".repeat(40), asked: 7 });
+        heads.set("https://h/r", "refs/heads/main", Answer { commit: "0".repeat(40), asked: UnixSeconds(7) });
         heads.save(&state).unwrap();
         assert_eq!(Heads::load(&state), heads);
         state.replace(FILE, b"{\"https").unwrap();

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use git2::Oid;
 use parking_lot::Mutex;
@@ -19,6 +19,7 @@ use super::keep;
 use super::program::Program;
 use super::{GitStore, GitTree};
 use crate::model::hash::ContentHash;
+use crate::model::time::UnixSeconds;
 use crate::patience::Patience;
 use crate::state::folder::StateFolder;
 use crate::syntax::git_source::{GitUrl, Scheme, Wanted};
@@ -39,8 +40,8 @@ pub struct RemoteOptions {
 pub struct Head {
     /// Forty hexadecimal digits.
     pub commit: String,
-    /// Seconds since 1970 when the repository said so.
-    pub when: u64,
+    /// The moment when the repository said so.
+    pub when: UnixSeconds,
     /// Why it could not be asked now, if that was tried in vain.
     pub unreachable: Option<String>,
 }
@@ -93,7 +94,7 @@ impl Remotes {
         wanted: &BTreeSet<Wanted>,
         options: &RemoteOptions,
     ) -> BTreeMap<Wanted, Result<Head, RemoteError>> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = UnixSeconds::now();
         let mut found = BTreeMap::new();
         let mut open = BTreeSet::new();
         for one in wanted {
@@ -102,9 +103,7 @@ impl Remotes {
                 (Wanted::Commit(id), _) => {
                     found.insert(one.clone(), Ok(Head { commit: id.clone(), when: now, unreachable: None }));
                 }
-                (_, Some(head))
-                    if options.offline || now.saturating_sub(head.when) < options.max_age.as_secs() =>
-                {
+                (_, Some(head)) if options.offline || now.since(head.when) < options.max_age => {
                     found.insert(one.clone(), Ok(head));
                 }
                 (_, None) if options.offline => {

@@ -93,7 +93,7 @@ mod tests {
             kind: FileKind::File,
             mode: 0o755,
             size: 1,
-            mtime: 7,
+            mtime_ns: 7,
             hash: ContentHash::of(b"x"),
             target: String::new(),
             counts: true,

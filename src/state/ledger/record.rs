@@ -2,12 +2,13 @@
 //!
 //! Knows how a line is written and read, not which lines there are.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::hash::ContentHash;
 use crate::model::reason::Reason;
+use crate::model::time::UnixSeconds;
 use crate::state::seal;
 
 /// One finished build.
@@ -24,8 +25,8 @@ pub struct Record {
     /// The content that dependents are keyed on: the image's file-system layers and
     /// configuration without dates, so that the same image built twice is the same.
     pub content: ContentHash,
-    /// Seconds since 1970 when the build ended.
-    pub at: u64,
+    /// The end of the build.
+    pub at: UnixSeconds,
     /// Milliseconds the engine took.
     pub took_ms: u64,
     /// Why it was built, the first cause in front. Empty when an older result served again.
@@ -51,7 +52,18 @@ impl Record {
         published: Option<String>,
     ) -> Self {
         let (image, reasons) = (image.to_owned(), Vec::new());
-        Self { key, image, engine, id, content, at: now(), took_ms: 0, reasons, published, same: false }
+        Self {
+            key,
+            image,
+            engine,
+            id,
+            content,
+            at: UnixSeconds::now(),
+            took_ms: 0,
+            reasons,
+            published,
+            same: false,
+        }
     }
 
     /// The same result, but built just now: how long it took, why, and whether its content is the old one.
@@ -59,11 +71,6 @@ impl Record {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         Self { took_ms, reasons, same, ..self }
     }
-}
-
-/// Seconds since 1970, as records bear it.
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// The ledger's name in the state folder.
@@ -104,7 +111,7 @@ pub(super) struct RemovedImage {
     engine: String,
     id: String,
     content: ContentHash,
-    at: u64,
+    at: UnixSeconds,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     published: Option<String>,
 }

@@ -5,6 +5,7 @@ use fs_err as fs;
 use super::removed_images::health;
 use super::*;
 use crate::model::reason::Reason;
+use crate::model::time::UnixSeconds;
 
 fn open(path: &Path) -> std::io::Result<Ledger> {
     Ledger::open(&StateFolder::at(path.parent().unwrap()))
@@ -17,7 +18,7 @@ fn record(image: &str, key: u8, id: &str) -> Record {
         engine: "e".into(),
         id: id.into(),
         content: ContentHash::of(id.as_bytes()),
-        at: 1,
+        at: UnixSeconds(1),
         took_ms: 2,
         reasons: vec![],
         published: None,

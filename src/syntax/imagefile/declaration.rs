@@ -3,6 +3,7 @@
 //! Reads no text.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -98,8 +99,8 @@ pub enum Policy {
     Locked,
     /// The digest that its registry has now.
     Float,
-    /// The digest that its registry had first in the current period of so many seconds, counted from 1970.
-    Every(u64),
+    /// The digest that its registry had first in the current period of this length, counted from 1970.
+    Every(Duration),
 }
 
 /// Something at a path of a context.

@@ -4,6 +4,7 @@
 //! Knows the shape of the keys; knows nothing of what they mean together.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 // Not public by the crate's own word, and its only list of tokens: a guess of ours at what
 // is a bracket, and what is text or a comment, could be led astray.
@@ -361,13 +362,13 @@ impl Reader {
                 ("Float", None) => return Some(Policy::Float),
                 ("Every", Some(StructBody::Tuple(body))) if body.elements.len() == 1 => {
                     let period = self.text(&body.elements[0].expr)?;
-                    let seconds = seconds(&period.text);
-                    if seconds.is_none() {
+                    let duration = duration(&period.text);
+                    if duration.is_none() {
                         let message = format!("`{}` is not a period of time", period.text);
                         let error = SyntaxError::new(period.span, message);
                         self.errors.push(error.hint("write it as \"7d\", \"12h\" or \"1d 12h\""));
                     }
-                    return seconds.map(Policy::Every);
+                    return duration.map(Policy::Every);
                 }
                 _ => {}
             }
@@ -419,8 +420,9 @@ impl Reader {
 }
 
 /// A period of at least a second. A day has 24 hours here.
-fn seconds(text: &str) -> Option<u64> {
+fn duration(text: &str) -> Option<Duration> {
     let span: jiff::Span = text.parse().ok()?;
     let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
-    u64::try_from(duration.as_secs()).ok().filter(|seconds| *seconds > 0)
+    let seconds = u64::try_from(duration.as_secs()).ok().filter(|seconds| *seconds > 0)?;
+    Some(Duration::from_secs(seconds))
 }

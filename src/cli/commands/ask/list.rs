@@ -9,6 +9,7 @@ use crate::cli::failure::{Failure, sync_error};
 use crate::cli::words::quantity;
 use crate::cli::{open, out, synced, table};
 use crate::engine::Cancel;
+use crate::model::time::UnixSeconds;
 use crate::plan::overview::{self, Overview, Standing};
 use crate::plan::verdicts;
 use crate::session::open::Session;
@@ -86,7 +87,7 @@ fn row(session: &Session, image: &Overview) -> Vec<String> {
         (None, Some(_), Some(true)) => "?".into(),
         _ => unknown(),
     };
-    let age = |at: u64| quantity::ago(session.upstream.now().saturating_sub(at));
+    let age = |at: UnixSeconds| quantity::ago(session.upstream.now().since(at));
     let took = |ms: u64| quantity::duration(std::time::Duration::from_millis(ms));
     let base = image.base.clone().unwrap_or_else(|| "scratch".into());
     let further = image.bases.iter().filter(|other| **other != base).count();
@@ -121,7 +122,7 @@ fn standing(standing: Standing) -> &'static str {
 fn document(session: &Session, image: &Overview) -> Value {
     let declared = session.project.images.get(&image.name);
     let record = image.record.as_ref();
-    let at = record.and_then(|record| jiff::Timestamp::from_second(i64::try_from(record.at).ok()?).ok());
+    let at = record.map(|record| record.at.timestamp());
     json!({
         "name": image.name,
         "description": declared.and_then(|declared| declared.description.clone()),

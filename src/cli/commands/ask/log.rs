@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use clap::Args as Group;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
@@ -59,9 +58,7 @@ pub fn run(global: &Global, args: &LogArgs) -> Result<(), Failure> {
     }
     let width = shown().map(|(name, _)| name.len()).max().unwrap_or_default();
     for (name, record) in shown() {
-        let seconds = i64::try_from(record.at).unwrap_or(i64::MAX);
-        let at = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
-        let at = at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
+        let at = record.at.timestamp().to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
         let id = record.id.rsplit(':').next().unwrap_or_default();
         let (key, id) = (record.key.short(8), &id[..id.len().min(12)]);
         let took = quantity::duration(std::time::Duration::from_millis(record.took_ms));
