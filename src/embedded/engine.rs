@@ -98,7 +98,7 @@ impl EmbeddedEngine {
             onbuild: image.config.list("OnBuild"),
             own_bases: image.config.settings()["Labels"][own_bases::LABEL].as_str().map(str::to_owned),
             environment: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            size: image.config.diff_ids.iter().map(size).sum(),
+            size_bytes: image.config.diff_ids.iter().map(size).sum(),
             content: content::text(&image.config.diff_ids, &image.config.settings()),
         }
     }

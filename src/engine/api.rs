@@ -143,7 +143,7 @@ pub struct ImageInfo {
     /// imk's mark on a result that bears its base's name ([`crate::model::own_bases`]).
     pub own_bases: Option<String>,
     /// Bytes, as the engine counts them.
-    pub size: u64,
+    pub size_bytes: u64,
     /// Layers (diff ids) and configuration without dates, as one text: two images with the same are the same file systems and settings.
     pub content: String,
 }

@@ -170,7 +170,7 @@ fn header(file: &UsedFile) -> tar::Header {
     header.set_mode(mode & 0o7777);
     header.set_uid(0);
     header.set_gid(0);
-    header.set_size(if file.kind == FileKind::File { file.size } else { 0 });
+    header.set_size(if file.kind == FileKind::File { file.size_bytes } else { 0 });
     header.set_mtime(u64::try_from(file.mtime_ns / 1_000_000_000).unwrap_or_default());
     header
 }

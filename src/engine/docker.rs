@@ -275,7 +275,7 @@ fn image_info(reference: &str, image: ImageInspect) -> ImageInfo {
         environment,
         onbuild: image.config.and_then(|config| config.on_build).unwrap_or_default(),
         own_bases: mark,
-        size: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+        size_bytes: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
         content,
     }
 }

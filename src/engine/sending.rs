@@ -83,7 +83,8 @@ impl<'a> CheckedFile<'a> {
             match self.source.read(&mut buffer[filled..]) {
                 Ok(0) => {
                     self.finished = true;
-                    if self.count != self.file.size || *self.hasher.finalize().as_bytes() != self.file.hash.0
+                    if self.count != self.file.size_bytes
+                        || *self.hasher.finalize().as_bytes() != self.file.hash.0
                     {
                         return Err(self.changed());
                     }
@@ -93,7 +94,7 @@ impl<'a> CheckedFile<'a> {
                     self.count += count as u64;
                     filled += count;
                     // A file that grows for ever must not be read for ever.
-                    if self.count > self.file.size {
+                    if self.count > self.file.size_bytes {
                         return Err(self.changed());
                     }
                 }
@@ -148,7 +149,7 @@ pub(super) fn with_parents(files: &UsedFiles) -> Vec<UsedFile> {
                 path: parts[..length].join("/"),
                 kind: FileKind::Folder,
                 mode: 0o755,
-                size: 0,
+                size_bytes: 0,
                 mtime_ns: 0,
                 hash: ContentHash::of(b""),
                 target: String::new(),
@@ -185,7 +186,7 @@ mod tests {
             path: "f".into(),
             kind: FileKind::File,
             mode: 0o644,
-            size: promised.len() as u64,
+            size_bytes: promised.len() as u64,
             mtime_ns: 0,
             hash: ContentHash::of(promised),
             target: String::new(),

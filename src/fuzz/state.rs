@@ -92,7 +92,7 @@ fn files() -> UsedFiles {
         path: path.into(),
         kind,
         mode: 0o644,
-        size: content.len() as u64,
+        size_bytes: content.len() as u64,
         mtime_ns: 0,
         hash: ContentHash::of(content.as_bytes()),
         target: String::new(),

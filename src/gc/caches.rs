@@ -3,7 +3,9 @@
 //! All of it is disposable; at worst something is asked for again. Knows nothing of the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use crate::model::time::UnixSeconds;
 use crate::session::open::Session;
 use crate::session::{overlays, removed_images};
 use crate::state::files::StateFile;
@@ -23,8 +25,8 @@ pub enum Unused {
     Commits,
 }
 
-/// Seconds after which a registry's document is taken for unused: nothing says who reads it.
-const DOCUMENT_AGE: i64 = 30 * 24 * 3600;
+/// The age at which a registry's document is taken for unused: nothing says who reads it.
+const DOCUMENT_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 pub(crate) fn unused_files(session: &Session, declared: &BTreeSet<String>) -> Vec<(StateFile, Unused)> {
     let mut unused = Vec::new();
@@ -41,15 +43,16 @@ pub(crate) fn unused_files(session: &Session, declared: &BTreeSet<String>) -> Ve
     let keys: BTreeSet<String> =
         session.executor.ledger.records().iter().map(|record| record.key.to_string()).collect();
     take("evidence", Unused::Evidence, &|file| !keys.contains(&file.name));
-    let now = session.upstream.now().timestamp().as_second();
-    take("registry", Unused::Document, &|file| now.saturating_sub(file.written) > DOCUMENT_AGE);
+    let now = session.upstream.now();
+    take("registry", Unused::Document, &|file| now.since(file.written) > DOCUMENT_AGE);
     // Another Imagefile of the folder may use what this one does not.
     if removed_images::declared_now(session).len() == 1 {
         let used = overlays::git_commits(session);
         for (folder, commits) in used.iter().filter(|(_, commits)| !commits.is_empty()) {
             if overlays::unused_commits(session, folder, commits) > 0 {
-                let (name, size) = (format!("git/{folder}"), 0);
-                unused.push((StateFile { name, size, written: 0 }, Unused::Commits));
+                let (name, size_bytes) = (format!("git/{folder}"), 0);
+                unused
+                    .push((StateFile { name, size_bytes, written: UnixSeconds::default() }, Unused::Commits));
             }
         }
         let mut take = |folder: &str| {
@@ -75,7 +78,7 @@ pub(crate) fn remove_unused(session: &Session, files: &mut Vec<(StateFile, Unuse
             let before = session.state().size(&file.name);
             let folder = file.name.trim_start_matches("git/");
             overlays::drop_commits(session, folder, used.get(folder).unwrap_or(&BTreeSet::new()));
-            file.size = before.saturating_sub(session.state().size(&file.name));
+            file.size_bytes = before.saturating_sub(session.state().size(&file.name));
         } else {
             session.state().remove(&file.name)?;
         }

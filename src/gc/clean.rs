@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::EngineError;
 use crate::gc::engine_images::{self, OwnedImage, Stays};
+use crate::model::time::UnixSeconds;
 use crate::session::inputs;
 use crate::session::open::Session;
 use crate::session::removed_images;
@@ -67,8 +68,8 @@ pub fn to_clean(session: &Session, extent: Extent<'_>, images: bool) -> Result<C
             let evidence = keys.difference(&shared).map(|key| format!("evidence/{key}"));
             let logs = names.iter().map(|name| removed_images::log_name(name));
             let file = |name: String| {
-                let size = session.state().size(&name);
-                (size > 0).then_some(StateFile { name, size, written: 0 })
+                let size_bytes = session.state().size(&name);
+                (size_bytes > 0).then_some(StateFile { name, size_bytes, written: UnixSeconds::default() })
             };
             logs.chain(evidence).filter_map(file).collect()
         }
@@ -135,7 +136,9 @@ fn forget_results(session: &mut Session, names: &BTreeSet<String>) {
 
 /// The bytes of some images at most: layers that they share are counted for each.
 pub fn at_most<'h>(images: impl IntoIterator<Item = &'h OwnedImage>) -> u64 {
-    let sizes: BTreeMap<_, _> =
-        images.into_iter().map(|held| ((&held.engine, &held.id), held.size.unwrap_or_default())).collect();
+    let sizes: BTreeMap<_, _> = images
+        .into_iter()
+        .map(|held| ((&held.engine, &held.id), held.size_bytes.unwrap_or_default()))
+        .collect();
     sizes.values().sum()
 }

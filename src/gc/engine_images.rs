@@ -30,7 +30,7 @@ pub struct OwnedImage {
     /// Its names on the engine.
     pub tags: BTreeSet<String>,
     /// Bytes, as the engine counts them: with all layers, shared or not.
-    pub size: Option<u64>,
+    pub size_bytes: Option<u64>,
     /// The moment when it was last recorded.
     pub at: UnixSeconds,
 }
@@ -60,7 +60,8 @@ pub(crate) fn owned_images<'r>(
         let id = ImageId(record.id.clone());
         let (images, tags) = (BTreeSet::new(), BTreeSet::new());
         let engine = node.name.clone();
-        let new = OwnedImage { engine, id: id.clone(), images, tags, size: None, at: UnixSeconds::default() };
+        let new =
+            OwnedImage { engine, id: id.clone(), images, tags, size_bytes: None, at: UnixSeconds::default() };
         let held = held.entry(id).or_insert(new);
         held.images.insert(record.image.clone());
         held.at = held.at.max(record.at);
@@ -80,10 +81,10 @@ pub(crate) fn owned_images<'r>(
 pub(super) fn ask_sizes(node: &Node, held: &mut [OwnedImage]) {
     held.sort_by(|a, b| (&a.images, a.at, &a.id).cmp(&(&b.images, b.at, &b.id)));
     let sizes = several_at_once(SIZES_AT_ONCE, held, |held| {
-        node.engine.inspect(&held.id.0).ok().flatten().map(|info| info.size)
+        node.engine.inspect(&held.id.0).ok().flatten().map(|info| info.size_bytes)
     });
     for (held, size) in held.iter_mut().zip(sizes) {
-        held.size = size;
+        held.size_bytes = size;
     }
 }
 

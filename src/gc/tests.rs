@@ -401,7 +401,7 @@ fn an_outside_base_that_became_another_image_makes_its_users_stale() {
         onbuild: onbuild.iter().map(|line| (*line).to_owned()).collect(),
         environment: BTreeMap::new(),
         own_bases: None,
-        size: 0,
+        size_bytes: 0,
         content: id.into(),
     };
     let lab = Lab::new(REPOSITORY);

@@ -31,7 +31,7 @@ pub struct UsedFile {
     /// Permission bits, `0o7777` at the most. Zero for a link: Linux gives every link the same.
     pub mode: u32,
     /// Bytes of content; zero unless a regular file.
-    pub size: u64,
+    pub size_bytes: u64,
     /// Modification time in nanoseconds since 1970. Never part of a key: it only travels with the file.
     pub mtime_ns: i64,
     /// Of a file its content's hash, of a link its target's, of a folder the hash of nothing.

@@ -49,7 +49,7 @@ pub struct Overview {
     /// Whether the engine has that result; `None` when it was not to be asked.
     pub here: Option<bool>,
     /// Bytes, as the engine counts them; `None` when it has none or did not say.
-    pub size: Option<u64>,
+    pub size_bytes: Option<u64>,
     /// The base that it stands on; `None` is `scratch`.
     pub base: Option<String>,
     /// All images of the repository that it uses.
@@ -110,7 +110,7 @@ pub fn overview(session: &Session, synced: &Synced, plan: &Plan) -> Vec<Overview
             tags,
             record,
             here,
-            size: None,
+            size_bytes: None,
             base: stands_on(session, name),
             bases: synced.order.bases.get(name).cloned().unwrap_or_default(),
         });
@@ -118,10 +118,10 @@ pub fn overview(session: &Session, synced: &Synced, plan: &Plan) -> Vec<Overview
     let engine = session.executor.default_engine();
     let sizes = several_at_once(SIZES_AT_ONCE, &images, |image| {
         let id = &image.record.as_ref().filter(|_| image.here == Some(true))?.id;
-        Some(engine.inspect(id).ok()??.size)
+        Some(engine.inspect(id).ok()??.size_bytes)
     });
     for (image, size) in images.iter_mut().zip(sizes) {
-        image.size = size;
+        image.size_bytes = size;
     }
     images
 }

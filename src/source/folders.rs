@@ -58,7 +58,7 @@ pub struct Facts {
     /// Permission bits; zero for a link.
     pub mode: u32,
     /// Bytes of content; zero for a link.
-    pub size: u64,
+    pub size_bytes: u64,
     /// Nanoseconds since 1970.
     pub mtime_ns: i64,
     /// Of the content, or of the link's target.

@@ -8,8 +8,9 @@ use crate::model::file::FileKind;
 use crate::model::hash::ContentHash;
 
 fn sound() -> StatCache {
-    let seen = Seen { dev: 1, size: 3, ino: 7, mtime_ns: 5, ctime_ns: 6, mode: 0o100_644 };
-    let facts = Facts { mode: 0o644, size: 3, mtime_ns: 5, hash: ContentHash::of(b"abc"), target: "".into() };
+    let seen = Seen { dev: 1, size_bytes: 3, ino: 7, mtime_ns: 5, ctime_ns: 6, mode: 0o100_644 };
+    let facts =
+        Facts { mode: 0o644, size_bytes: 3, mtime_ns: 5, hash: ContentHash::of(b"abc"), target: "".into() };
     let hashed = HashedEntry { seen, facts, racy: false };
     let mut writer = Writer::default();
     writer.folder("", &seen, false, 2);

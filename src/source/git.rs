@@ -193,7 +193,7 @@ impl GitTree {
             let missing = std::mem::take(&mut picked.missing);
             let mut files = select::hash_listed(&reading, &selection.root, picked).map_err(error)?;
             reading.absent.stand_in(&selection.root, &mut files);
-            let bytes = files.files.iter().map(|file| file.size).sum();
+            let bytes = files.files.iter().map(|file| file.size_bytes).sum();
             Ok(Selected { hash: files.hash(), missing, count: files.files.len() as u64, bytes })
         });
         self.store.answers.lock().insert(key, answer.clone());

@@ -276,7 +276,7 @@ impl Folders for MemoryTree {
             let is_link = node.kind == FileKind::Link;
             Ok(Facts {
                 mode: node.mode,
-                size: if is_link { 0 } else { node.bytes.len() as u64 },
+                size_bytes: if is_link { 0 } else { node.bytes.len() as u64 },
                 mtime_ns: node.mtime_ns,
                 hash: ContentHash::of(&node.bytes),
                 target: if is_link { String::from_utf8_lossy(&node.bytes).into() } else { "".into() },

@@ -31,6 +31,6 @@ fn summed<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected, Li
     let mut picked = select::list_used(folders, selection)?;
     let missing = std::mem::take(&mut picked.missing);
     let files = select::hash_listed(folders, &selection.root, picked)?;
-    let bytes = files.files.iter().map(|file| file.size).sum();
+    let bytes = files.files.iter().map(|file| file.size_bytes).sum();
     Ok(Selected { hash: files.hash(), missing, count: files.files.len() as u64, bytes })
 }

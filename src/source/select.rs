@@ -51,8 +51,8 @@ pub fn list_used<D: Folders>(folders: &D, selection: &Selection) -> Result<Liste
         })?,
     };
     let mut walk = Walk { folders, root: &selection.root, ignore, entries: Vec::new() };
-    let top =
-        Place { path: String::new(), folder: folders.context(&selection.root)?, info: MatchInfo::default() };
+    let folder = folders.context(&selection.root)?;
+    let top = Place { path: String::new(), folder, info: MatchInfo::default() };
     let mut missing = Vec::new();
     for (index, source) in selection.reads.sources.iter().enumerate() {
         match walk.source(&top, source)? {
@@ -62,9 +62,8 @@ pub fn list_used<D: Folders>(folders: &D, selection: &Selection) -> Result<Liste
         }
     }
     let mut entries = walk.entries;
-    if selection.reads.sources.len() > 1
-        || selection.reads.sources.iter().any(|source| !source.pattern.is_empty())
-    {
+    let sources = &selection.reads.sources;
+    if sources.len() > 1 || sources.iter().any(|source| !source.pattern.is_empty()) {
         // What counts sorts first and stays when another source sent it only on its way.
         entries.sort_by(|a, b| by_components(&a.path, &b.path).then(b.counts.cmp(&a.counts)));
         entries.dedup_by(|later, first| later.path == first.path);
@@ -86,7 +85,7 @@ pub fn hash_listed<D: Folders>(
             path: entry.path,
             kind: FileKind::Folder,
             mode: 0,
-            size: 0,
+            size_bytes: 0,
             mtime_ns: 0,
             hash: ContentHash::of(b""),
             target: String::new(),
@@ -118,8 +117,8 @@ pub fn hash_listed<D: Folders>(
     for (facts, (_, _, places)) in found.into_iter().zip(&wanted) {
         for (fact, at) in facts?.into_iter().zip(places) {
             let file = &mut files[*at as usize];
-            (file.mode, file.size, file.mtime_ns, file.hash) =
-                (fact.mode, fact.size, fact.mtime_ns, fact.hash);
+            (file.mode, file.size_bytes, file.mtime_ns, file.hash) =
+                (fact.mode, fact.size_bytes, fact.mtime_ns, fact.hash);
             file.target = fact.target.into();
         }
     }

@@ -27,7 +27,7 @@ pub struct Seen {
     /// Inode.
     pub ino: u64,
     /// Bytes; zero for a folder, whose size says nothing.
-    pub size: u64,
+    pub size_bytes: u64,
     /// Modification time in nanoseconds since 1970.
     pub mtime_ns: i64,
     /// Change time in nanoseconds since 1970.
@@ -71,7 +71,7 @@ fn statx(dir: impl AsFd, name: &[u8], flags: AtFlags) -> Result<Seen, Errno> {
     Ok(Seen {
         dev: u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
         ino: stat.stx_ino,
-        size: if is_folder { 0 } else { stat.stx_size },
+        size_bytes: if is_folder { 0 } else { stat.stx_size },
         mtime_ns: nanos(stat.stx_mtime),
         ctime_ns: nanos(stat.stx_ctime),
         mode,
@@ -173,7 +173,8 @@ fn file(
         return Err(ListError::Moved(path.to_owned()));
     }
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; usize::try_from(seen.size).unwrap_or(usize::MAX).clamp(512, 128 * 1024) + 1];
+    let mut buffer =
+        vec![0; usize::try_from(seen.size_bytes).unwrap_or(usize::MAX).clamp(512, 128 * 1024) + 1];
     loop {
         match file.read(&mut buffer) {
             Ok(0) => break,
@@ -185,7 +186,7 @@ fn file(
     let after = stat_open(&file).map_err(&trouble)?;
     let facts = Facts {
         mode: seen.mode & 0o7777,
-        size: seen.size,
+        size_bytes: seen.size_bytes,
         mtime_ns: seen.mtime_ns,
         hash: ContentHash(*hasher.finalize().as_bytes()),
         target: "".into(),
@@ -209,7 +210,7 @@ fn link(
         target.into_string().map_err(|_| ListError::read(path, "where the link points is not UTF-8"))?;
     let facts = Facts {
         mode: 0,
-        size: 0,
+        size_bytes: 0,
         mtime_ns: seen.mtime_ns,
         hash: ContentHash::of(target.as_bytes()),
         target: target.into(),

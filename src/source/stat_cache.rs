@@ -108,7 +108,7 @@ impl<'a> CachedEntry<'a> {
         let seen = self.seen(dev)?;
         let facts = Facts {
             mode: if target.is_empty() { seen.mode & 0o7777 } else { 0 },
-            size: if target.is_empty() { seen.size } else { 0 },
+            size_bytes: if target.is_empty() { seen.size_bytes } else { 0 },
             mtime_ns: seen.mtime_ns,
             hash: ContentHash(hash),
             target: target.into(),
@@ -130,7 +130,7 @@ impl<'a> CachedEntry<'a> {
         let at = |offset| u64_at(self.record, offset);
         (self.is_known()).then(|| Seen {
             dev,
-            size: at(8),
+            size_bytes: at(8),
             ino: at(16),
             mtime_ns: at(24).cast_signed(),
             ctime_ns: at(32).cast_signed(),
@@ -180,7 +180,7 @@ impl StatCache {
             mtime_ns: long(36).cast_signed(),
             ctime_ns: long(44).cast_signed(),
             mode: u32_at(record, 16) & 0x7fff_ffff,
-            size: 0,
+            size_bytes: 0,
         };
         CachedFolder {
             path: std::str::from_utf8(path).unwrap_or_default(),
@@ -252,7 +252,7 @@ impl Writer {
             None => self.entries.extend([0; ENTRY - 8]),
             Some(HashedEntry { seen, facts, .. }) => {
                 self.names.extend(facts.target.as_bytes());
-                let size = if kind == FileKind::Link { facts.target.len() as u64 } else { seen.size };
+                let size = if kind == FileKind::Link { facts.target.len() as u64 } else { seen.size_bytes };
                 for long in [size, seen.ino, seen.mtime_ns.cast_unsigned(), seen.ctime_ns.cast_unsigned()] {
                     self.entries.extend(long.to_le_bytes());
                 }

@@ -3,27 +3,27 @@
 use super::*;
 
 fn seen(ino: u64) -> Seen {
-    Seen { dev: 1 << 32 | 3, ino, size: 5, mtime_ns: -7, ctime_ns: i64::MAX, mode: 0o100_644 }
+    Seen { dev: 1 << 32 | 3, ino, size_bytes: 5, mtime_ns: -7, ctime_ns: i64::MAX, mode: 0o100_644 }
 }
 
 #[test]
 fn everything_comes_back() {
     let facts = |target: &str| Facts {
         mode: if target.is_empty() { 0o644 } else { 0 },
-        size: if target.is_empty() { 5 } else { 0 },
+        size_bytes: if target.is_empty() { 5 } else { 0 },
         mtime_ns: -7,
         hash: ContentHash::of(b"x"),
         target: target.into(),
     };
     let file = HashedEntry { seen: seen(1), facts: facts(""), racy: true };
     let link = HashedEntry { seen: seen(2), facts: facts("there!"), racy: false };
-    let link = HashedEntry { seen: Seen { size: 6, ..link.seen }, ..link };
+    let link = HashedEntry { seen: Seen { size_bytes: 6, ..link.seen }, ..link };
     let mut writer = Writer::default();
-    writer.folder("", &Seen { size: 0, ..seen(9) }, true, 3);
+    writer.folder("", &Seen { size_bytes: 0, ..seen(9) }, true, 3);
     writer.entry(b"a", FileKind::File, Some(&file));
     writer.entry(b"b\xff", FileKind::Special, None);
     writer.entry(b"c", FileKind::Link, Some(&link));
-    writer.folder("d", &Seen { size: 0, ..seen(10) }, false, 0);
+    writer.folder("d", &Seen { size_bytes: 0, ..seen(10) }, false, 0);
     let memo = Memo {
         key: ContentHash::of(b"k"),
         selected: Selected { hash: ContentHash::of(b"v"), missing: vec![2, 5], count: 3, bytes: 1 << 40 },
@@ -34,7 +34,7 @@ fn everything_comes_back() {
     assert_eq!(cache.memos[..], [memo]);
     assert_eq!((cache.find(""), cache.find("d"), cache.find("e")), (Some(0), Some(1), None));
     let folder = cache.folder(0);
-    assert_eq!((folder.seen, folder.racy, folder.entries()), (Seen { size: 0, ..seen(9) }, true, 0..3));
+    assert_eq!((folder.seen, folder.racy, folder.entries()), (Seen { size_bytes: 0, ..seen(9) }, true, 0..3));
     assert_eq!(cache.entry(0).hashed(seen(0).dev), Some(file));
     assert_eq!(cache.entry(0).settled(seen(0).dev), None);
     assert_eq!((cache.entry(1).name(), cache.entry(1).kind()), (&b"b\xff"[..], FileKind::Special));

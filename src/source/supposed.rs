@@ -174,7 +174,7 @@ impl<D: Folders> Folders for Supposing<'_, D> {
             let real = name.real.and_then(|_| found.next());
             let mut facts = real.unwrap_or_else(|| Facts {
                 mode: 0o644,
-                size: 0,
+                size_bytes: 0,
                 mtime_ns: 0,
                 hash: ContentHash::default(),
                 target: "".into(),

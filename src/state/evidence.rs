@@ -195,7 +195,7 @@ mod tests {
                 path: (*path).into(),
                 kind: if content.is_empty() { FileKind::Folder } else { FileKind::File },
                 mode: 0o644,
-                size: 0,
+                size_bytes: 0,
                 counts: true,
                 mtime_ns: 0,
                 hash: ContentHash::of(content.as_bytes()),

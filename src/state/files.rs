@@ -11,6 +11,7 @@ use rustix::fs::AtFlags;
 
 use super::beneath;
 use super::folder::StateFolder;
+use crate::model::time::UnixSeconds;
 
 /// A file or folder of the state, and the room it takes with all that is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +19,9 @@ pub struct StateFile {
     /// Its name in the folder.
     pub name: String,
     /// Bytes of the files.
-    pub size: u64,
-    /// Seconds since 1970 when it was last written.
-    pub written: i64,
+    pub size_bytes: u64,
+    /// The moment when it was last written.
+    pub written: UnixSeconds,
 }
 
 impl StateFolder {
@@ -35,9 +36,10 @@ impl StateFolder {
             let Ok(stat) = rustix::fs::statat(&folder, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW) else {
                 continue;
             };
-            let size = beneath::size(folder.as_fd(), &name);
+            let size_bytes = beneath::size(folder.as_fd(), &name);
+            let written = UnixSeconds(u64::try_from(stat.st_mtime).unwrap_or_default());
             let name = String::from_utf8_lossy(&name).into_owned();
-            files.push(StateFile { name, size, written: stat.st_mtime });
+            files.push(StateFile { name, size_bytes, written });
         }
         files.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(files)
@@ -128,7 +130,7 @@ mod tests {
         let folder = StateFolder::at(&state);
         let told = folder.list().unwrap();
         assert_eq!(told.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["evidence", "logs"]);
-        assert!(told[1].size < 500, "what a link leads to is not counted with a folder's files");
+        assert!(told[1].size_bytes < 500, "what a link leads to is not counted with a folder's files");
         assert_eq!(folder.sub("evidence").list().unwrap(), []);
         assert_eq!(folder.size("evidence/precious"), 0);
         folder.remove("evidence/precious").unwrap();

@@ -53,7 +53,7 @@ impl Peer {
                 onbuild: Vec::new(),
                 environment: std::collections::BTreeMap::new(),
                 own_bases: None,
-                size: 1,
+                size_bytes: 1,
                 content: id.into(),
             },
         );

@@ -27,7 +27,7 @@ impl Context {
             path: file.path.clone().into_bytes(),
             kind: match file.kind {
                 FileKind::File | FileKind::Special => {
-                    Kind::File { size: file.size, hash: file.hash, at: at as u64 }
+                    Kind::File { size: file.size_bytes, hash: file.hash, at: at as u64 }
                 }
                 FileKind::Folder => Kind::FOLDER,
                 FileKind::Link => Kind::Link(file.target.clone().into_bytes()),

@@ -39,7 +39,7 @@ pub(super) fn made(state: &State, request: &BuildRequest) -> ImageInfo {
         onbuild: Vec::new(),
         own_bases: request.labels.get(own_bases::LABEL).cloned(),
         environment: BTreeMap::new(),
-        size: request.files.list().files.iter().map(|file| file.size).sum(),
+        size_bytes: request.files.list().files.iter().map(|file| file.size_bytes).sum(),
         content: content::text(&[layer], &serde_json::Value::Null),
     }
 }

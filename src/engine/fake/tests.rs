@@ -23,7 +23,7 @@ fn request(image: &str, dockerfile: &str, content: &str) -> BuildRequest {
         path: "f".into(),
         kind: FileKind::File,
         mode: 0o644,
-        size: content.len() as u64,
+        size_bytes: content.len() as u64,
         mtime_ns: 0,
         hash: ContentHash::of(content.as_bytes()),
         target: String::new(),

@@ -27,8 +27,8 @@ fn request(dockerfile: &str, files: &[&str]) -> BuildRequest {
         path: (*path).to_owned(),
         kind: FileKind::File,
         mode: 0o644,
-        size: 0,
-        mtime: 0,
+        size_bytes: 0,
+        mtime_ns: 0,
         hash: ContentHash::of(b""),
         target: String::new(),
     };

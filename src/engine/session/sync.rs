@@ -58,7 +58,7 @@ impl DockerfileOnly {
             path: "Dockerfile".into(),
             kind: FileKind::File,
             mode: 0o644,
-            size: text.len() as u64,
+            size_bytes: text.len() as u64,
             mtime_ns: seconds * 1_000_000_000,
             hash,
             target: String::new(),
@@ -215,7 +215,7 @@ fn send_file(
 ) -> Result<bool, EngineError> {
     let mut reader = CheckedFile::open(files, file)?;
     loop {
-        let mut data = vec![0; CHUNK.min(file.size as usize + 1)];
+        let mut data = vec![0; CHUNK.min(file.size_bytes as usize + 1)];
         let count = reader.next(&mut data)?;
         data.truncate(count);
         let packet = Packet { r#type: PacketType::PacketData as i32, id, data, ..Packet::default() };
@@ -240,7 +240,7 @@ fn stat(file: &UsedFile) -> Stat {
     let (mode, size) = match file.kind {
         FileKind::Folder => (mode | GO_FOLDER, 0),
         FileKind::Link => (0o777 | GO_LINK, file.target.len() as i64),
-        FileKind::File | FileKind::Special => (mode, file.size as i64),
+        FileKind::File | FileKind::Special => (mode, file.size_bytes as i64),
     };
     Stat {
         path: file.path.clone(),
@@ -297,7 +297,7 @@ mod tests {
             path: path.into(),
             kind: FileKind::File,
             mode: 0o644,
-            size: content.len() as u64,
+            size_bytes: content.len() as u64,
             mtime_ns: 1_700_000_000_123_456_789,
             hash: ContentHash::of(content),
             target: String::new(),

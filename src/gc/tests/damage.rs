@@ -222,7 +222,7 @@ fn a_key_that_is_this_machines_guess_is_built_and_never_published() {
                     onbuild,
                     environment,
                     own_bases: None,
-                    size: 0,
+                    size_bytes: 0,
                     content,
                 };
                 lab.engine.add_image("os.example/os:3", os);

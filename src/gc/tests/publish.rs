@@ -73,7 +73,7 @@ impl ImageStore for Wire {
             onbuild: vec![],
             environment: BTreeMap::new(),
             own_bases: None,
-            size: 0,
+            size_bytes: 0,
             content: crate::model::content::of_configuration(&bytes).unwrap(),
         }))
     }

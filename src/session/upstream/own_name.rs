@@ -8,6 +8,7 @@ use super::Upstream;
 use super::memory::Memory;
 use crate::engine::{Engine, ImageInfo};
 use crate::model::own_bases::{self, Exact};
+use crate::model::time::UnixSeconds;
 use crate::query::inputs::OutsideBase;
 use crate::registry::document::Document;
 use crate::registry::{Registry, by_digest};
@@ -95,7 +96,7 @@ fn learn(memory: &mut Memory, name: &Reference, base: &OutsideBase, mark: &str) 
             }
             // An answer of long ago: it serves where nobody can be asked.
             if memory.last(name, &base.platform).is_none() {
-                memory.record(name, &base.platform, &digest, 0);
+                memory.record(name, &base.platform, &digest, UnixSeconds::default());
             }
         }
     }

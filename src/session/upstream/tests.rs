@@ -67,7 +67,7 @@ impl Lab {
             onbuild: vec!["RUN here".into()],
             environment: BTreeMap::new(),
             own_bases: None,
-            size: 0,
+            size_bytes: 0,
             content: id.into(),
         };
         self.engine.add_image("r.example/base:1", info);

@@ -322,11 +322,11 @@ impl View<'_> {
             facts.mode = all & !tree.umask;
             let path = join(folder, &String::from_utf8_lossy(&entry.name));
             let whole = join(&tree.commit.store.below, &path);
-            if facts.size > LONGEST_POINTER && is_plain(&tree.commit.store.repository.lock(), &whole) {
+            if facts.size_bytes > LONGEST_POINTER && is_plain(&tree.commit.store.repository.lock(), &whole) {
                 return Ok(facts);
             }
             let content = tree.content(&path, entry).map_err(ListError::Read)?;
-            (facts.hash, facts.size) = (ContentHash::of(&content), content.len() as u64);
+            (facts.hash, facts.size_bytes) = (ContentHash::of(&content), content.len() as u64);
         }
         Ok(facts)
     }

@@ -65,7 +65,7 @@ impl ListedFolder for ForeignFolder {
         let facts = self.tree.facts(&self.listing, indexes)?;
         for (index, facts) in indexes.iter().zip(&facts) {
             let entry = &self.listing.entries[*index as usize];
-            if entry.kind == FileKind::File && facts.size <= LONGEST_POINTER {
+            if entry.kind == FileKind::File && facts.size_bytes <= LONGEST_POINTER {
                 let shown = || join(&self.shown, &String::from_utf8_lossy(&entry.name));
                 let content =
                     self.tree.store.blob(entry.id).map_err(|error| {

@@ -34,7 +34,7 @@ pub fn whole(tree: &GitTree, selection: &Selection) -> Result<Selected, ReadErro
         hash: UsedFiles::hash_of(files()),
         missing: Vec::new(),
         count: files().count() as u64,
-        bytes: files().map(|file| file.size).sum(),
+        bytes: files().map(|file| file.size_bytes).sum(),
     })
 }
 

@@ -149,13 +149,13 @@ impl GitTree {
                 let target = self.store.blob(entry.id).map_err(error)?;
                 let hash = ContentHash::of(&target);
                 let target = String::from_utf8_lossy(&target).into();
-                return Ok(Facts { mode: 0, size: 0, mtime_ns: 0, hash, target });
+                return Ok(Facts { mode: 0, size_bytes: 0, mtime_ns: 0, hash, target });
             }
             if let Some(error) = self.store.unreadable.lock().get(&entry.id) {
                 return Err(ListError::Read(error.clone()));
             }
-            let (hash, size) = self.store.blob_hash(entry.id).map_err(error)?;
-            Ok(Facts { mode: entry.mode, size, mtime_ns: 0, hash, target: "".into() })
+            let (hash, size_bytes) = self.store.blob_hash(entry.id).map_err(error)?;
+            Ok(Facts { mode: entry.mode, size_bytes, mtime_ns: 0, hash, target: "".into() })
         };
         indexes.iter().map(fact).collect()
     }

@@ -92,7 +92,7 @@ mod tests {
             path: "a/b".into(),
             kind: FileKind::File,
             mode: 0o755,
-            size: 1,
+            size_bytes: 1,
             mtime_ns: 7,
             hash: ContentHash::of(b"x"),
             target: String::new(),

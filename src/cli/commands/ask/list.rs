@@ -81,7 +81,7 @@ fn row(session: &Session, image: &Overview) -> Vec<String> {
         [only] => tag(only),
         [first, rest @ ..] => format!("{} +{}", tag(first), rest.len()),
     };
-    let size = match (image.size, record, image.here) {
+    let size = match (image.size_bytes, record, image.here) {
         (Some(size), ..) => quantity::size(size),
         (None, Some(_), None) => "?".into(),
         (None, Some(_), Some(true)) => "?".into(),
@@ -132,7 +132,7 @@ fn document(session: &Session, image: &Overview) -> Value {
         "id": record.map(|record| record.id.clone()),
         "key": record.map(|record| record.key.to_string()),
         "published": record.and_then(|record| record.published.clone()),
-        "size": image.size,
+        "size": image.size_bytes,
         "built": at.map(|at| at.to_string()),
         "took_ms": record.map(|record| record.took_ms),
         "base": image.base,

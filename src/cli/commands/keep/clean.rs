@@ -65,13 +65,13 @@ pub fn run(global: &Global, args: &CleanArgs) -> Result<(), Failure> {
 fn print(session: &Session, cleaning: &Cleaning, would: &str) {
     let state = synced::shown_state(session);
     for file in &cleaning.state {
-        out::line(format_args!("{state}/{} {would}, {}", file.name, quantity::size(file.size)));
+        out::line(format_args!("{state}/{} {would}, {}", file.name, quantity::size(file.size_bytes)));
     }
     for held in &cleaning.images {
         out::line(format_args!("{} {would}, up to {}", image(held), size(held)));
     }
     stays(&cleaning.stays);
-    let bytes: u64 = cleaning.state.iter().map(|file| file.size).sum();
+    let bytes: u64 = cleaning.state.iter().map(|file| file.size_bytes).sum();
     let mut line = format!("{would}: {} of state, {} builds", quantity::size(bytes), cleaning.builds);
     if !cleaning.images.is_empty() {
         let bytes = quantity::size(at_most(&cleaning.images));
@@ -95,7 +95,7 @@ pub fn on(engine: &str) -> String {
 
 /// The size of an image, at most: layers are shared.
 pub fn size(held: &OwnedImage) -> String {
-    held.size.map_or_else(|| "an unknown size".into(), quantity::size)
+    held.size_bytes.map_or_else(|| "an unknown size".into(), quantity::size)
 }
 
 /// Images that stay though nothing of imk's needs them.

@@ -82,11 +82,15 @@ fn print(session: &Session, sweep: &Sweep, would: &str) {
     clean::stays(&sweep.stays);
     for (file, why) in &sweep.files {
         // What commits take shows when git has swept.
-        let size = if file.size > 0 { format!(", {}", quantity::size(file.size)) } else { String::new() };
+        let size = if file.size_bytes > 0 {
+            format!(", {}", quantity::size(file.size_bytes))
+        } else {
+            String::new()
+        };
         out::line(format_args!("{place}/{} {would}{size}: {}", file.name, unused(*why)));
     }
     let images = sweep.images.iter().map(|(held, _)| held);
-    let state: u64 = sweep.files.iter().map(|(file, _)| file.size).sum();
+    let state: u64 = sweep.files.iter().map(|(file, _)| file.size_bytes).sum();
     let mut line = format!(
         "{would}: {} images of up to {}, {} of state",
         sweep.images.len(),
@@ -129,7 +133,7 @@ fn document(session: &Session, sweep: &Sweep, dry_run: bool) -> Value {
     let place = synced::shown_state(session);
     let images = sweep.images.iter().map(|(held, why)| {
         json!({
-            "engine": held.engine, "id": held.id.0, "images": held.images, "tags": held.tags, "size_at_most": held.size,
+            "engine": held.engine, "id": held.id.0, "images": held.images, "tags": held.tags, "size_at_most": held.size_bytes,
             "why": reason(*why),
         })
     });
@@ -137,7 +141,7 @@ fn document(session: &Session, sweep: &Sweep, dry_run: bool) -> Value {
         |(held, _)| json!({"engine": held.engine, "id": held.id.0, "images": held.images, "tags": held.tags}),
     );
     let files = sweep.files.iter().map(
-        |(file, why)| json!({"path": format!("{place}/{}", file.name), "size": file.size, "why": unused(*why)}),
+        |(file, why)| json!({"path": format!("{place}/{}", file.name), "size": file.size_bytes, "why": unused(*why)}),
     );
     json!({
         "dry_run": dry_run,

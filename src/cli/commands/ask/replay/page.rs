@@ -20,8 +20,8 @@ const STYLE: &str = "
   --c0: #606a76; --c1: #f0a558; --c2: #b48cf0; --c3: #4cc38a; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 60rem;
   margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2.5rem; } p, figcaption { color: var(--soft); }
-figure { margin: 0; } svg { width: 100%; height: auto; } svg text { font-size: 12px; fill: var(--soft); }
+h1 { font-size_bytes: 1.5rem; } h2 { font-size_bytes: 1.1rem; margin-top: 2.5rem; } p, figcaption { color: var(--soft); }
+figure { margin: 0; } svg { width: 100%; height: auto; } svg text { font-size_bytes: 12px; fill: var(--soft); }
 .axis { stroke: var(--line); } .r0 { stroke: var(--c0); } .r1 { stroke: var(--c1); } .r2 { stroke: var(--c2); }
 .r3 { stroke: var(--c3); } polyline { fill: none; stroke-width: 2; } rect { fill: var(--c3); }
 .f0 { background: var(--c0); } .f1 { background: var(--c1); } .f2 { background: var(--c2); } .f3 { background: var(--c3); }

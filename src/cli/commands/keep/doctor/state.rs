@@ -37,10 +37,10 @@ pub(super) fn files(global: &Global, located: &Located) -> Vec<Check> {
             checks.push(Check::ok(SECTION, format!("none yet in `{shown}`: nothing was built here")))
         }
         Ok(files) => {
-            let big = files.iter().filter(|file| file.size >= 1000 && !file.name.starts_with('.'));
+            let big = files.iter().filter(|file| file.size_bytes >= 1000 && !file.name.starts_with('.'));
             let told: Vec<String> =
-                big.map(|file| format!("{} {}", file.name, quantity::size(file.size))).collect();
-            let whole = quantity::size(files.iter().map(|file| file.size).sum());
+                big.map(|file| format!("{} {}", file.name, quantity::size(file.size_bytes))).collect();
+            let whole = quantity::size(files.iter().map(|file| file.size_bytes).sum());
             checks.push(Check::ok(
                 SECTION,
                 format!(
