@@ -7,5 +7,6 @@ pub mod overview;
 pub mod ready;
 pub mod requirements;
 pub mod tags;
+mod unsaid;
 pub mod verdicts;
 pub mod warnings;

@@ -5,11 +5,14 @@
 
 use crate::model::name;
 use crate::query::graph::bases;
-use crate::query::inputs::{Image, OutsideBase};
+use crate::query::inputs::{Exact, Image, OutsideBase, Text};
 use crate::query::names::{Meaning, meaning};
+use crate::query::recipe::recipe;
 use crate::session::open::Session;
 use crate::session::project::Declared;
-use crate::syntax::reference::normalized;
+use crate::syntax::dockerfile;
+use crate::syntax::reference::{self, normalized};
+use crate::syntax::suggest::nearest;
 
 /// Remarks on the bases outside of one image, sentences without a full stop.
 pub fn remarks(session: &Session, image: Image) -> Vec<String> {
@@ -24,8 +27,59 @@ fn remark(session: &Session, image: Image, base: &OutsideBase) -> Option<String>
             Some(other_tag(&base.reference, name, &tag, session.project.images.get(name)?))
         }
         Meaning::Own => replaced(&base.reference, session.project.images.get(image.name(session.db()))?),
-        Meaning::Image(_) | Meaning::Stranger => None,
+        Meaning::Stranger => near(session, image, base),
+        Meaning::Image(_) => None,
     }
+}
+
+/// The base nearly names an image here, or a stage of the file.
+fn near(session: &Session, image: Image, base: &OutsideBase) -> Option<String> {
+    let reference = &base.reference;
+    let parsed = reference::parse(reference).ok().filter(|parsed| parsed.digest.is_none())?;
+    let user = image.name(session.db());
+    let (prefix, last) = reference.rsplit_once('/').unwrap_or(("", reference));
+    let (last, tag) = last.split_once(':').unwrap_or((last, "latest"));
+    if !prefix.is_empty() {
+        // Where no Imagefile says a prefix, what can be learned of all images is told once.
+        let ours = session
+            .project
+            .images
+            .get(last)
+            .filter(|_| last != user && session.project.imagefile.is_some())?;
+        let answers = ours.answers();
+        return (tag == "latest" || answers.any || answers.tags.contains(tag)).then(|| {
+            format!("`{reference}` is the image outside; if the image `{last}` here is meant, write `contexts: {{\"{reference}\": \"{last}\"}}` for `{user}`, or `prefix: \"{prefix}/\"`")
+        });
+    }
+    // A name that is known to lead somewhere is no slip.
+    let known = session.workspace().outside(session.db()).get(base);
+    if known.is_some_and(|outside| outside.exact != Exact::Unknown) || parsed.tag.as_deref() != Some("latest")
+    {
+        return None;
+    }
+    let stages = stages(session, image, reference);
+    let stage = nearest(last, stages.iter().map(String::as_str));
+    let images = session.project.images.keys().map(String::as_str).filter(|name| *name != user);
+    match (stage, nearest(last, images)) {
+        (Some(stage), _) => Some(format!(
+            "`{reference}` is the image outside, for no stage above is named so; did you mean the stage `{stage}`?"
+        )),
+        (None, Some(name)) => Some(format!(
+            "`{reference}` is the image outside, for no image here is named so; did you mean `{name}`?"
+        )),
+        (None, None) => None,
+    }
+}
+
+/// The names of the stages above the place that names a reference.
+fn stages(session: &Session, image: Image, reference: &str) -> Vec<String> {
+    let (Ok(recipe), Text::Is(text)) = (recipe(session.db(), image), image.dockerfile(session.db())) else {
+        return Vec::new();
+    };
+    let place = recipe.bases.iter().find(|base| base.reference == reference).map(|base| base.stage);
+    let Ok(file) = dockerfile::parse(text) else { return Vec::new() };
+    let above = file.stages.iter().take(place.unwrap_or_default());
+    above.filter_map(|stage| stage.name.as_ref()).map(|name| name.text.clone()).collect()
 }
 
 /// The base has the name of an image here and another tag: what it means, and the line that would change that.

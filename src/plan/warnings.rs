@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::names;
+use super::{names, unsaid};
 use crate::query::graph::bases;
 use crate::query::inputs::Context;
 use crate::query::recipe::recipe;
@@ -71,6 +71,8 @@ pub fn warnings(session: &Session, synced: &Synced) -> Vec<Warning> {
         message: format!("the argument `{name}` is given, and none of the images declares it"),
     }));
     warnings.extend(renamed_key(session));
+    let proposals = unsaid::proposals(session).into_iter();
+    warnings.extend(proposals.map(|message| Warning { images: Vec::new(), message }));
     warnings
 }
 

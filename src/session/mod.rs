@@ -7,6 +7,7 @@ pub mod discovered_names;
 pub mod git_sources;
 pub mod inputs;
 pub mod inventory;
+pub mod learned_names;
 pub mod open;
 pub mod overlays;
 pub mod project;

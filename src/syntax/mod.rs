@@ -13,6 +13,7 @@ pub mod glob;
 pub mod imagefile;
 pub mod import;
 pub mod lockfile;
+pub mod named_images;
 pub mod patterns;
 pub mod reads;
 pub mod reference;

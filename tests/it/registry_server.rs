@@ -64,6 +64,11 @@ impl RegistryServer {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// The folder with all that it has, as Docker's registry lays it out.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// The full name of `app:1` here.
     pub fn name(&self, rest: &str) -> String {
         format!("{}/{rest}", self.host())

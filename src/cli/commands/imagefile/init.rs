@@ -6,11 +6,13 @@ use fs_err as fs;
 use crate::cli::args::Global;
 use crate::cli::failure::{Failure, open_error, said};
 use crate::cli::{locate, out};
+use crate::session::learned_names::{self, Learned, Recipe};
 use crate::session::open::OpenError;
 use crate::session::project::{self, Overrides, Project};
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
 use crate::source::locate::{IMAGEFILE, Located};
+use crate::source::tree::SourceTree as _;
 
 const EXAMPLES: &str = "\
 imk init                         write Imagefile.ron
@@ -43,7 +45,8 @@ pub fn run(global: &Global, args: &InitArgs) -> Result<(), Failure> {
     let discovered = || discover(&located.root, &state);
     let project = project::read(&located, &tree, discovered, &Overrides::default())
         .map_err(|error| open_error(OpenError::Project(error), |_| None))?;
-    let text = imagefile(&project);
+    let learned = learned(&project, &tree)?;
+    let text = imagefile(&project, &learned);
     if args.print {
         out::text(format_args!("{text}"));
         return Ok(());
@@ -52,21 +55,46 @@ pub fn run(global: &Global, args: &InitArgs) -> Result<(), Failure> {
     let count = project.images.len();
     let images = if count == 1 { "image" } else { "images" };
     out::line(format_args!("wrote {IMAGEFILE} with {count} {images}"));
+    if learned.users > 0 {
+        out::note(format_args!(
+            "`{}…` in Dockerfiles ends as images here are named, so `prefix` says that these are meant; it stands in their tags too",
+            learned.prefix
+        ));
+    }
     Ok(())
 }
 
-fn imagefile(project: &Project) -> String {
-    let mut text =
-        String::from("// What `imk` builds here. `imk keys` explains every key.\n(\n    images: {\n");
+/// The names that the repository's Dockerfiles have for its images.
+fn learned(project: &Project, tree: &DiskTree) -> Result<Learned, Failure> {
+    let mut recipes = Vec::new();
     for (name, image) in &project.images {
+        let bytes = tree.read(&image.paths.dockerfile)?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        recipes.push(Recipe { path: image.paths.dockerfile.clone(), name: name.clone(), text });
+    }
+    Ok(learned_names::learn(&recipes))
+}
+
+fn imagefile(project: &Project, learned: &Learned) -> String {
+    let mut text = String::from("// What `imk` builds here. `imk keys` explains every key.\n(\n");
+    if !learned.prefix.is_empty() {
+        text += &format!("    prefix: {},\n", quoted(&learned.prefix));
+    }
+    text += "    images: {\n";
+    let mut images: Vec<_> = learned.names.iter().zip(project.images.values()).collect();
+    images.sort_by_key(|(name, _)| *name);
+    for (name, image) in images {
         let (dockerfile, context) = (&image.paths.dockerfile, &image.paths.context);
         let plain = *dockerfile == crate::model::name::join(context, "Dockerfile");
         let mut keys = Vec::new();
         if !plain {
             keys.push(format!("dockerfile: {}", quoted(dockerfile)));
         }
-        if plain && context != name {
+        if plain && *context != name.replace(':', "/") {
             keys.push(format!("context: {}", quoted(if context.is_empty() { "." } else { context })));
+        }
+        if learned.any_tag.contains(name) {
+            keys.push("any_tag: true".to_owned());
         }
         text += &format!("        {}: ({}),\n", quoted(name), keys.join(", "));
     }
