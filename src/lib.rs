@@ -7,14 +7,15 @@
 //!
 //! # The trip of a build
 //!
-//! 1. The Imagefile is read, or Dockerfiles are discovered ([`syntax::imagefile`], [`source`]).
+//! 1. [`cli`] reads what was typed and has [`session`] open the repository: its Imagefile is read
+//!    ([`syntax::imagefile`]), or Dockerfiles are discovered ([`source::discover`]).
 //! 2. Each Dockerfile becomes a recipe: the stages that its target reaches, the values of their
 //!    arguments, the files they read ([`syntax::dockerfile`], [`syntax::resolve`]).
-//! 3. Exactly those files are listed and hashed ([`source`]).
-//! 4. Recipe, files and bases become the action key ([`query`]).
-//! 5. A key with a result is fresh. For one without, an engine builds ([`engine`]), or a registry
-//!    has what another machine built ([`registry`]).
-//! 6. The result is in the ledger before the build counts as done.
+//! 3. Exactly those files are listed and hashed ([`source::tree`]).
+//! 4. Recipe, files and bases become the action key ([`query::action_key`]).
+//! 5. A key with a result is fresh, and [`plan`] says so. For one without, [`exec`] has an engine
+//!    build ([`engine`]) or finds what another machine built ([`registry`]); [`build`] keeps the order.
+//! 6. The result is in the ledger ([`state::ledger`]) before the build counts as done.
 //!
 //! Step 2 alone, which opens no file and asks nobody:
 //!
@@ -38,14 +39,44 @@
 //! assert_eq!(recipe.bases.len(), 1);
 //! ```
 //!
-//! # Words
+//! # The rooms, in reading order
 //!
-//! A *base* is what an image is built on; its *dependents* are the images built on it. The *used
-//! files* of an image are those that its instructions read. The *action key* is the hash of all
-//! that can change an image, and the *result* is the image it led to. An image is *fresh* when its
-//! key has a result, else *stale*; it *waits* when that depends on a base. A *reason* says why it
-//! is stale. The *ledger* remembers results, *evidence* what went into them. `docs/glossary.md` has
-//! the rest, ARCHITECTURE.md what each room is and what it never does.
+//! A room uses those above it in this list, and no room below: read from the top to know what
+//! everything rests on, or from the bottom to follow a verb down.
+//!
+//! | room | is about |
+//! |---|---|
+//! | [`model`] | the ground words: names, hashes, files, times, parts of a key, reasons |
+//! | [`parallel`], [`patience`], [`runtime`] | many questions at once, how long an answer may take, tokio's threads |
+//! | [`syntax`] | text in, values out: Imagefile, Dockerfile, ignore files, the formats of other builders |
+//! | [`state`], [`credentials`] | everything below `.imk`, the ledger among it; logins |
+//! | [`source`] | the repository's files: on the disk, in commits, in memory; what instructions read of them |
+//! | [`engine`], [`embedded`] | engines through Docker's API, and imk's own builder |
+//! | [`registry`] | manifests, blobs and tags in OCI registries |
+//! | [`query`] | the incremental computation from inputs to action key; pure |
+//! | [`exec`] | the one effect of a query: build or reuse, place bases, push |
+//! | [`session`] | an opened repository, whose inputs are set here and nowhere else |
+//! | [`plan`] | verdicts on images, tags that results lack, warnings |
+//! | [`build`], [`gc`] | a plan carried out; what nothing reaches, removed |
+//! | [`explain`], [`containers`] | why, why not, what if, who uses; containers of results |
+//! | [`replay`], [`release`] | what history would have cost; which published result is in force |
+//! | [`cli`] | arguments, progress, failures: a file a verb, and the only room that prints |
+//!
+//! # Ten words
+//!
+//! - An **image** is a name with a Dockerfile, a stage of it, a context and options.
+//! - Its **bases** are the images that it is built on, its **dependents** those built on it.
+//! - Its **context** is the folder that it can copy from, with **overlays** put over paths of it.
+//! - Its **used files** are those of the context that instructions of reached stages read.
+//! - Its **recipe** is its Dockerfile made out.
+//! - An **input** is what salsa is told; a change of one has only the queries run again that read it.
+//! - A **part** is one line of what a key is made of; a **reason** is a difference of two lists of parts.
+//! - The **action key** is the hash of everything that can change an image. An image is **fresh** when
+//!   its key has a **result**, else **stale**; it **waits** when that depends on a base.
+//! - The **content** of a result is its layers and settings without dates: dependents are keyed on it.
+//! - The **ledger** says which result a key led to, **evidence** what went into it.
+//!
+//! `docs/glossary.md` has the rest, ARCHITECTURE.md what each room never does.
 
 pub mod build;
 pub mod cli;

@@ -38,6 +38,14 @@ fn is_path_component(part: &str) -> bool {
 }
 
 /// The repository and the tag of an image's name: `os` and `alp` of `os:alp`, and no tag of `team/os`.
+///
+/// ```
+/// use imk::model::name::split;
+///
+/// assert_eq!(split("os:alp"), ("os", Some("alp")));
+/// // A colon before a slash belongs to a registry's port.
+/// assert_eq!(split("host:5000/os"), ("host:5000/os", None));
+/// ```
 pub fn split(name: &str) -> (&str, Option<&str>) {
     let last = name.rfind('/').map_or(0, |slash| slash + 1);
     match name[last..].find(':') {
@@ -104,6 +112,13 @@ pub fn from_path(path: &str) -> String {
 
 /// A path below a root with `.`, empty parts and inner `..` taken out, `""` for
 /// the root. `None` when it is absolute or leads out of the root.
+///
+/// ```
+/// use imk::model::name::clean_path;
+///
+/// assert_eq!(clean_path("a/./b/../c/").as_deref(), Some("a/c"));
+/// assert_eq!(clean_path("a/../../b"), None);
+/// ```
 pub fn clean_path(path: &str) -> Option<String> {
     if path.starts_with('/') {
         return None;

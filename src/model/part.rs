@@ -38,6 +38,17 @@ pub fn hash(domain: &str, parts: &[Part]) -> ContentHash {
 
 /// The differences of `new`, in the order of `new`. Named parts are compared
 /// by name, instructions by their order: only those that differ are told.
+///
+/// ```
+/// use imk::model::part::{Part, differences};
+/// use imk::model::reason::Code;
+///
+/// let old = [Part::new(Code::Arg, "V", "1"), Part::new(Code::Dockerfile, "", "RUN a")];
+/// let new = [Part::new(Code::Arg, "V", "2"), Part::new(Code::Dockerfile, "", "RUN a")];
+/// let reasons = differences(&old, &new);
+/// assert_eq!(reasons.len(), 1);
+/// assert_eq!((reasons[0].subject.as_str(), reasons[0].after.as_deref()), ("V", Some("2")));
+/// ```
 pub fn differences(old: &[Part], new: &[Part]) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let named = |parts: &[Part]| -> Vec<Part> {

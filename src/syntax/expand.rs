@@ -71,6 +71,16 @@ impl Lexer {
     }
 
     /// Expands one word to one text. BuildKit's `ProcessWordWithMatches`.
+    ///
+    /// ```
+    /// use imk::syntax::expand::Lexer;
+    /// use std::collections::BTreeMap;
+    ///
+    /// let variables = BTreeMap::from([("V".to_owned(), "1.2".to_owned())]);
+    /// let expand = |word| Lexer::new('\\').expand(word, &variables).unwrap().text;
+    /// assert_eq!(expand("app-${V}.tar"), "app-1.2.tar");
+    /// assert_eq!(expand("${W:-none} '$V'"), "none $V");
+    /// ```
     pub fn expand(&self, word: &str, variables: &dyn Variables) -> Result<Expansion, String> {
         let mut reader = Reader {
             lexer: self,

@@ -120,6 +120,18 @@ pub fn is_remote(text: &str) -> bool {
 ///
 /// # Errors
 /// What is wrong with it, as a sentence.
+///
+/// # Examples
+///
+/// ```
+/// use imk::syntax::git_source::{Wanted, parse};
+///
+/// let source = parse("https://git.example/team/lib.git#v1.2:src").unwrap();
+/// // docker says of a ref neither whether it is a tag nor a branch.
+/// assert_eq!(source.wanted, Wanted::Any("v1.2".into()));
+/// assert_eq!((source.url.shown.as_str(), source.subdir.as_str()), ("https://git.example/team/lib.git", "src"));
+/// assert_eq!(parse("https://git.example/team/lib.git").unwrap().wanted, Wanted::Head);
+/// ```
 pub fn parse(text: &str) -> Result<GitSource, String> {
     let (address, fragment) = text.split_once('#').unwrap_or((text, ""));
     let (wanted, subdir) = fragment.split_once(':').unwrap_or((fragment, ""));
@@ -241,6 +253,13 @@ pub fn reference(name: &str) -> Result<String, String> {
 
 /// A text with what stands before the `@` of its http addresses struck out, and the password of
 /// any other address; every byte at its place.
+///
+/// ```
+/// use imk::syntax::git_source::masked;
+///
+/// let shown = masked("ADD https://me:hunter2@host/x /");
+/// assert!(!shown.contains("hunter2") && shown.ends_with("@host/x /"));
+/// ```
 pub fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

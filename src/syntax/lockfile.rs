@@ -46,6 +46,18 @@ impl Lockfile {
 ///
 /// # Errors
 /// Every line that is not an entry: a line that was half merged must not be passed over.
+///
+/// # Examples
+///
+/// ```
+/// use imk::syntax::lockfile::read;
+///
+/// let digest = format!("sha256:{}", "0".repeat(64));
+/// let lock = read(&format!("version 1\nbase docker.io/library/alpine:3 linux/amd64 {digest}\n")).unwrap();
+/// assert_eq!(lock.base("alpine:3", "linux/amd64"), Some(digest.as_str()));
+/// assert_eq!(read(&lock.text()), Ok(lock));
+/// assert!(read("version 1\n<<<<<<< HEAD\n").is_err());
+/// ```
 pub fn read(text: &str) -> Result<Lockfile, Vec<SyntaxError>> {
     let (mut lock, mut errors, mut version) = (Lockfile::default(), Vec::new(), false);
     let mut at = 0;

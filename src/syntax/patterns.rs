@@ -83,6 +83,15 @@ struct Class {
 
 impl Patterns {
     /// Compiles a list: trims, cleans, reads `!`. Empty texts are passed over.
+    ///
+    /// ```
+    /// use imk::syntax::patterns::Patterns;
+    ///
+    /// // The last pattern that matches decides, and a folder's pattern is about all below it.
+    /// let ignore = Patterns::new(&["docs/", "!docs/api", "**/*.log"]).expect("sound patterns");
+    /// assert!(ignore.matches("docs/tags.md") && ignore.matches("a/b/c.log"));
+    /// assert!(!ignore.matches("docs/api") && !ignore.matches("src/main.rs"));
+    /// ```
     pub fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Self, BadPattern> {
         let mut result = Self::default();
         for (index, given) in patterns.iter().enumerate() {

@@ -1,6 +1,13 @@
 //! "Did you mean …?": the known word nearest to an unknown one.
 
 /// The candidate that is nearest to what was typed, if one is near enough.
+///
+/// ```
+/// use imk::syntax::suggest::nearest;
+///
+/// assert_eq!(nearest("contxt", ["context", "target"]), Some("context"));
+/// assert_eq!(nearest("banana", ["context", "target"]), None);
+/// ```
 pub fn nearest<'c>(typed: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     // Nobody mistypes a word this long into a short one, and the comparison is quadratic.
     if typed.is_empty() || typed.len() > 64 {

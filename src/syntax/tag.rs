@@ -163,6 +163,23 @@ impl Template {
     ///
     /// # Errors
     /// Every mistake in it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use imk::syntax::tag::{Fact, Template};
+    ///
+    /// let template = Template::parse("{V}-{git.branch}", |name| (name == "V").then_some("1.2"), &["V"]).unwrap();
+    /// // A branch may have characters that a tag cannot: they are respelled.
+    /// let filled = template.fill(|fact| match fact {
+    ///     Fact::Branch => Ok("feature/tags".to_owned()),
+    ///     _ => Err("not needed here"),
+    /// });
+    /// assert!(filled.unwrap().tag.starts_with("1.2-feature-tags"));
+    /// // A template of text and variables alone is the same tag on every branch, day and machine.
+    /// assert_eq!(template.fixed(), None);
+    /// assert_eq!(Template::plain("latest").fixed().as_deref(), Some("latest"));
+    /// ```
     pub fn parse<'v>(
         text: &str,
         variable: impl Fn(&str) -> Option<&'v str>,
@@ -350,6 +367,14 @@ pub struct TagRule {
 }
 
 /// Whether a list of globs lets a name in: one glob must, and no `!glob` may. Without any but such, all others are in.
+///
+/// ```
+/// use imk::syntax::tag::lets_in;
+///
+/// let branches = ["release/*".to_owned(), "!release/old".to_owned()];
+/// assert!(lets_in(&branches, "release/2.0"));
+/// assert!(!lets_in(&branches, "release/old") && !lets_in(&branches, "main"));
+/// ```
 pub fn lets_in(globs: &[String], name: &str) -> bool {
     let hit = |text: &str| glob(text).is_ok_and(|glob| glob.compile_matcher().is_match(name));
     let (out, within): (Vec<&str>, Vec<&str>) =

@@ -100,6 +100,10 @@ fn every_room_is_a_row_of_the_map() {
     for room in rooms.iter().filter(|room| !matches!(room.as_str(), "main" | "lib")) {
         assert!(floors.contains_key(room), "ARCHITECTURE.md has no row for `{room}`");
     }
+    let front_page = &sources().into_iter().find(|(path, _)| path == "src/lib.rs").unwrap().1;
+    for room in rooms.iter().filter(|room| !matches!(room.as_str(), "main" | "lib" | "fuzz")) {
+        assert!(front_page.contains(&format!("[`{room}`]")), "the crate's front page does not name `{room}`");
+    }
     for room in floors.keys() {
         assert!(rooms.contains(room), "ARCHITECTURE.md has a row for `{room}`, which is not there");
     }

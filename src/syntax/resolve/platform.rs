@@ -128,6 +128,16 @@ pub fn parse(text: &str) -> Option<Platform> {
 ///
 /// # Errors
 /// Why it is none, as the end of a sentence, and what may be meant.
+///
+/// # Examples
+///
+/// ```
+/// use imk::syntax::resolve::platform::asked;
+///
+/// assert_eq!(asked("amd64").as_deref(), Ok("linux/amd64"));
+/// assert_eq!(asked("linux/x86_64").as_deref(), Ok("linux/amd64"));
+/// assert!(asked("linux/amd46").is_err());
+/// ```
 pub fn asked(text: &str) -> Result<String, (String, String)> {
     let is_architecture = |word: &str| ARCHITECTURES.contains(&normalize(word, "").0.as_str());
     let whole = match text.split_once('/') {
