@@ -13,6 +13,7 @@ mod engines;
 mod failure;
 mod locate;
 mod open;
+mod ordered;
 mod out;
 mod overrides;
 mod progress;

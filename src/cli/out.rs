@@ -12,6 +12,7 @@ use std::io::{self, ErrorKind, IsTerminal as _};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::Style;
 use parking_lot::{Mutex, MutexGuard};
+use serde::Serialize;
 
 use crate::cli::quote;
 
@@ -98,13 +99,21 @@ pub fn text(text: impl Display) {
 }
 
 /// A result for programs.
-pub fn json(value: &serde_json::Value) {
-    results(&(quote::json(&format!("{value:#}")) + "\n"));
+pub fn json(value: &impl Serialize) {
+    document(serde_json::to_string_pretty(value));
 }
 
 /// A result for programs, on one line.
-pub fn json_line(value: &serde_json::Value) {
-    results(&(quote::json(&value.to_string()) + "\n"));
+pub fn json_line(value: &impl Serialize) {
+    document(serde_json::to_string(value));
+}
+
+fn document(text: serde_json::Result<String>) {
+    match text {
+        Ok(text) => results(&(quote::json(&text) + "\n")),
+        // No answer of ours has a form that JSON lacks; if one had, the run must not end as if it had been shown.
+        Err(error) => *state() = State::Failed(error.to_string()),
+    }
 }
 
 /// Help and version, in clap's own colours.

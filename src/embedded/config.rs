@@ -3,7 +3,8 @@
 //! The document of the image specification with docker's additions; what imk does not know of a base's
 //! passes through unchanged. Reads and writes JSON, and no file.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::trouble::{Result, refused};
 use crate::syntax::dockerfile::{Command, Healthcheck};
@@ -36,7 +37,7 @@ impl Config {
             }
         }
         let settings =
-            Map::from_iter([("Env".to_owned(), json!([PATH])), ("WorkingDir".to_owned(), json!("/"))]);
+            Map::from_iter([("Env".to_owned(), vec![PATH].into()), ("WorkingDir".to_owned(), "/".into())]);
         Self { document, settings, history: Vec::new(), diff_ids: Vec::new(), command_is_own: false }
     }
 
@@ -76,7 +77,7 @@ impl Config {
             }
         }
         document.insert("history".into(), Value::Array(history));
-        document.insert("rootfs".into(), json!({"type": "layers", "diff_ids": self.diff_ids}));
+        document.insert("rootfs".into(), value(&RootFs { kind: "layers", diff_ids: &self.diff_ids }));
         Value::Object(sorted(&document)).to_string().into_bytes()
     }
 
@@ -111,8 +112,8 @@ impl Config {
     }
 
     /// Gives a setting a value.
-    pub fn set(&mut self, name: &str, value: Value) {
-        self.settings.insert(name.to_owned(), value);
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.settings.insert(name.to_owned(), value.into());
     }
 
     /// Begins a stage on this image: what only its own last stage knew is forgotten, and a path is made sure of.
@@ -123,7 +124,7 @@ impl Config {
         if !self.list("Env").iter().any(|pair| pair.starts_with("PATH=")) {
             let mut all = self.list("Env");
             all.push(PATH.to_owned());
-            self.set("Env", json!(all));
+            self.set("Env", all);
         }
         triggers
     }
@@ -136,7 +137,7 @@ impl Config {
             Some(old) => *old = pair,
             None => all.push(pair),
         }
-        self.set("Env", json!(all));
+        self.set("Env", all);
     }
 
     /// `LABEL`
@@ -146,13 +147,13 @@ impl Config {
 
     /// `VOLUME`
     pub fn add_volume(&mut self, path: &str) {
-        self.insert("Volumes", path, json!({}));
+        self.insert("Volumes", path, Map::new().into());
     }
 
     fn insert(&mut self, setting: &str, key: &str, value: Value) {
         let slot = self.settings.entry(setting).or_insert(Value::Null);
         if !slot.is_object() {
-            *slot = json!({});
+            *slot = Map::new().into();
         }
         if let Value::Object(map) = slot {
             map.insert(key.to_owned(), value);
@@ -181,8 +182,9 @@ impl Config {
         if first > last {
             return refused(what(), "the range ends before it begins");
         }
-        (first..=last)
-            .for_each(|number| self.insert("ExposedPorts", &format!("{number}/{protocol}"), json!({})));
+        (first..=last).for_each(|number| {
+            self.insert("ExposedPorts", &format!("{number}/{protocol}"), Map::new().into())
+        });
         Ok(())
     }
 
@@ -198,14 +200,14 @@ impl Config {
 
     /// `CMD`
     pub fn set_command(&mut self, command: &Command) {
-        self.set("Cmd", json!(self.words(command)));
-        self.set("ArgsEscaped", json!(true));
+        self.set("Cmd", self.words(command));
+        self.set("ArgsEscaped", true);
         self.command_is_own = true;
     }
 
     /// `ENTRYPOINT`: the base's command was meant for the base's.
     pub fn set_entrypoint(&mut self, command: &Command) {
-        self.set("Entrypoint", json!(self.words(command)));
+        self.set("Entrypoint", self.words(command));
         if !self.command_is_own {
             self.settings.remove("Cmd");
         }
@@ -213,45 +215,79 @@ impl Config {
 
     /// `HEALTHCHECK`
     pub fn set_healthcheck(&mut self, check: &Healthcheck) {
-        let value = match check {
-            Healthcheck::None => json!({"Test": ["NONE"]}),
+        let mut told = HealthConfig::default();
+        match check {
+            Healthcheck::None => told.test = vec!["NONE".into()],
             Healthcheck::Command { command, options } => {
                 let kind = if command.exec { "CMD" } else { "CMD-SHELL" };
-                let test: Vec<&str> =
-                    [kind].into_iter().chain(command.args.iter().map(String::as_str)).collect();
-                let mut value = Map::from_iter([("Test".to_owned(), json!(test))]);
+                told.test = [kind.to_owned()].into_iter().chain(command.args.iter().cloned()).collect();
                 for (option, number) in options {
-                    let name = match option.as_str() {
-                        "interval" => "Interval",
-                        "timeout" => "Timeout",
-                        "start-period" => "StartPeriod",
-                        "start-interval" => "StartInterval",
-                        _ => "Retries",
+                    let slot = match option.as_str() {
+                        "interval" => &mut told.interval,
+                        "timeout" => &mut told.timeout,
+                        "start-period" => &mut told.start_period,
+                        "start-interval" => &mut told.start_interval,
+                        _ => &mut told.retries,
                     };
-                    value.insert(name.into(), json!(number));
+                    *slot = Some(*number);
                 }
-                Value::Object(value)
             }
-        };
-        self.set("Healthcheck", value);
+        }
+        self.set("Healthcheck", value(&told));
     }
 
     /// `ONBUILD`
     pub fn add_trigger(&mut self, trigger: &str) {
         let mut all = self.list("OnBuild");
         all.push(trigger.to_owned());
-        self.set("OnBuild", json!(all));
+        self.set("OnBuild", all);
     }
 
     /// Tells what was done, and the layer that it gave.
     pub fn record(&mut self, instruction: &str, layer: Option<&str>) {
-        let mut told = json!({"created_by": instruction, "comment": "imk"});
-        match layer {
-            Some(diff_id) => self.diff_ids.push(diff_id.to_owned()),
-            None => told["empty_layer"] = json!(true),
-        }
-        self.history.push(told);
+        self.diff_ids.extend(layer.map(str::to_owned));
+        let step = HistoryStep { created_by: instruction, comment: "imk", empty_layer: layer.is_none() };
+        self.history.push(value(&step));
     }
+}
+
+/// The layers of an image, as the image specification writes them.
+#[derive(Serialize)]
+struct RootFs<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    diff_ids: &'a [String],
+}
+
+/// One step of an image's history. Its time comes when the image is written.
+#[derive(Serialize)]
+struct HistoryStep<'a> {
+    created_by: &'a str,
+    comment: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    empty_layer: bool,
+}
+
+/// Docker's health check. Times are nanoseconds.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct HealthConfig {
+    test: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interval: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_period: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_interval: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retries: Option<i64>,
+}
+
+/// A part of the document. None of ours has a form that JSON lacks.
+fn value(part: &impl Serialize) -> Value {
+    serde_json::to_value(part).unwrap_or_default()
 }
 
 /// With its keys in order, inside too.
@@ -272,6 +308,8 @@ fn sorted(map: &Map<String, Value>) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn shell(text: &str) -> Command {

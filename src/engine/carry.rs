@@ -10,7 +10,8 @@ use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, StatusCode};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::endpoint::Endpoint;
 use super::sending::Traffic;
@@ -182,6 +183,19 @@ struct LoginHeader {
     more: bool,
 }
 
+/// A login as the engine's API takes it; an empty one is none.
+#[derive(Default, Serialize)]
+struct AuthConfig<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identitytoken: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serveraddress: Option<&'a str>,
+}
+
 async fn login_header(credentials: &Credentials, host: &str, refused: usize) -> Result<LoginHeader, String> {
     let (credentials, host) = (credentials.clone(), host.to_owned());
     // A helper is a program; it may take its time.
@@ -189,14 +203,23 @@ async fn login_header(credentials: &Credentials, host: &str, refused: usize) -> 
         let found = credentials.login(&host, refused)?;
         let more = found.is_some();
         let server = if is_hub(&host) { HUB_LOGIN.to_owned() } else { host };
-        let login = match found.map(|found| found.login) {
-            None => json!({}),
-            Some(Login::Password { user, password }) => {
-                json!({"username": user, "password": password.reveal(), "serveraddress": server})
-            }
-            Some(Login::Identity(token)) => json!({"identitytoken": token.reveal(), "serveraddress": server}),
+        let login = found.map(|found| found.login);
+        let login = match &login {
+            None => AuthConfig::default(),
+            Some(Login::Password { user, password }) => AuthConfig {
+                username: Some(user),
+                password: Some(password.reveal()),
+                serveraddress: Some(&server),
+                ..AuthConfig::default()
+            },
+            Some(Login::Identity(token)) => AuthConfig {
+                identitytoken: Some(token.reveal()),
+                serveraddress: Some(&server),
+                ..AuthConfig::default()
+            },
         };
-        Ok(LoginHeader { header: URL_SAFE.encode(login.to_string()), more })
+        let login = serde_json::to_vec(&login).map_err(|error| error.to_string())?;
+        Ok(LoginHeader { header: URL_SAFE.encode(login), more })
     });
     asked.await.map_err(|_| "the search for a login broke off".to_owned())?
 }

@@ -223,7 +223,7 @@ fn session_id() -> String {
 /// The parameters that both builders understand. No tag: a name is given only when the build is recorded.
 pub(super) fn common_query(request: &BuildRequest) -> Vec<(&'static str, String)> {
     let mut query = vec![("rm", "1".to_owned()), ("forcerm", "1".to_owned())];
-    let json = |map: &BTreeMap<String, String>| serde_json::json!(map).to_string();
+    let json = |map: &BTreeMap<String, String>| serde_json::to_string(map).unwrap_or_default();
     let mut args = request.args.clone();
     if request.cache.inline {
         // How the engine's API is told; the builder takes it out again.
@@ -233,7 +233,7 @@ pub(super) fn common_query(request: &BuildRequest) -> Vec<(&'static str, String)
         query.push(("buildargs", json(&args)));
     }
     if !request.cache.from.is_empty() {
-        query.push(("cachefrom", serde_json::json!(request.cache.from).to_string()));
+        query.push(("cachefrom", serde_json::to_string(&request.cache.from).unwrap_or_default()));
     }
     if !request.labels.is_empty() {
         query.push(("labels", json(&request.labels)));

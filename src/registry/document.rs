@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Descriptor;
 
@@ -215,6 +215,65 @@ fn normal(platform: &str) -> String {
     format!("{os}/{architecture}/{variant}")
 }
 
+/// A descriptor, written out.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Blob<'a> {
+    media_type: &'a str,
+    digest: &'a str,
+    size: u64,
+}
+
+impl<'a> Blob<'a> {
+    fn of(Descriptor { media_type, digest, size }: &'a Descriptor) -> Self {
+        Self { media_type, digest, size: *size }
+    }
+}
+
+/// A manifest, written out.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ManifestText<'a> {
+    schema_version: u8,
+    media_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifact_type: Option<&'a str>,
+    config: Blob<'a>,
+    layers: Vec<Blob<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<Blob<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<&'a BTreeMap<String, String>>,
+}
+
+impl<'a> ManifestText<'a> {
+    fn of(config: &'a Descriptor, layers: &'a [Descriptor]) -> Self {
+        Self {
+            schema_version: 2,
+            media_type: MANIFEST,
+            artifact_type: None,
+            config: Blob::of(config),
+            layers: layers.iter().map(Blob::of).collect(),
+            subject: None,
+            annotations: None,
+        }
+    }
+}
+
+/// An index, written out.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IndexText<'a> {
+    schema_version: u8,
+    media_type: &'static str,
+    manifests: &'a [Value],
+}
+
+fn written(document: &impl Serialize) -> Vec<u8> {
+    // Keys are texts and values have forms of JSON, so nothing is refused.
+    serde_json::to_vec(document).unwrap_or_default()
+}
+
 /// An artifact of one blob and an empty configuration, which belongs to `subject` or stands by itself.
 pub fn artifact(
     subject: Option<&Descriptor>,
@@ -227,36 +286,27 @@ pub fn artifact(
         digest: super::digest::of(EMPTY_BYTES),
         size: EMPTY_BYTES.len() as u64,
     };
-    let mut document = json!({
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "artifactType": artifact_type,
-        "config": entry(&empty),
-        "layers": [entry(blob)],
-    });
-    if let Some(subject) = subject {
-        document["subject"] = entry(subject);
-    }
-    document["annotations"] = json!(annotations);
-    document.to_string().into_bytes()
+    written(&ManifestText {
+        artifact_type: Some(artifact_type),
+        subject: subject.map(Blob::of),
+        annotations: Some(annotations),
+        ..ManifestText::of(&empty, std::slice::from_ref(blob))
+    })
 }
 
 /// An image of one configuration and these layers.
 pub fn image(config: &Descriptor, layers: &[Descriptor]) -> Vec<u8> {
-    let layers: Vec<Value> = layers.iter().map(entry).collect();
-    let document =
-        json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": entry(config), "layers": layers });
-    document.to_string().into_bytes()
+    written(&ManifestText::of(config, layers))
 }
 
 /// An index of manifests given as descriptors in JSON.
 pub fn index(manifests: &[Value]) -> Vec<u8> {
-    json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests }).to_string().into_bytes()
+    written(&IndexText { schema_version: 2, media_type: INDEX, manifests })
 }
 
 /// A descriptor as documents write it.
 pub fn entry(descriptor: &Descriptor) -> Value {
-    json!({ "mediaType": descriptor.media_type, "digest": descriptor.digest, "size": descriptor.size })
+    serde_json::to_value(Blob::of(descriptor)).unwrap_or_default()
 }
 
 /// The tag that lists what is attached to a manifest, where a registry cannot say it otherwise.

@@ -3,8 +3,6 @@
 //! Follows BuildKit's `dispatch…` functions. Those that only describe an image end here; `COPY` and `ADD`
 //! are in `transfer.rs`, `RUN` in `run.rs`.
 
-use serde_json::json;
-
 use super::build::{Build, Outcome, Stage};
 use super::patch::{Patch, absolute};
 use super::users::Users;
@@ -60,15 +58,15 @@ impl Build<'_> {
             }
             Body::Cmd(command) => here.config.set_command(command),
             Body::Entrypoint(command) => here.config.set_entrypoint(command),
-            Body::Shell(words) => here.config.set("Shell", json!(words)),
+            Body::Shell(words) => here.config.set("Shell", words.clone()),
             Body::Healthcheck(check) => here.config.set_healthcheck(check),
             Body::User(word) => {
                 let user = self.expand(&word.text, here)?.text;
-                here.config.set("User", user.into());
+                here.config.set("User", user);
             }
             Body::StopSignal(word) => {
                 let signal = self.expand(&word.text, here)?.text;
-                here.config.set("StopSignal", signal.into());
+                here.config.set("StopSignal", signal);
             }
             Body::Maintainer(name) => here.config.set_author(name),
             Body::Onbuild(trigger) => here.config.add_trigger(trigger),
@@ -100,7 +98,7 @@ impl Build<'_> {
         let text = self.expand(&word.text, here)?.text;
         let path = absolute(here.config.text("WorkingDir"), &text);
         let shown = format!("/{}", String::from_utf8_lossy(&path));
-        here.config.set("WorkingDir", shown.into());
+        here.config.set("WorkingDir", shown);
         if path.is_empty() {
             return Ok(Outcome::NOTHING);
         }

@@ -1,7 +1,6 @@
 //! `imk affected --since REV`: the images that a change concerns, for CI.
 
 use clap::Args as Group;
-use serde_json::json;
 
 use crate::cli::args::{Global, Targets};
 use crate::cli::failure::{Failure, sync_error};
@@ -62,8 +61,8 @@ pub fn run(global: &Global, args: &AffectedArgs) -> Result<(), Failure> {
     let waves = affected.after.waves(&affected.images);
     let names = || affected.images.iter().map(|differing| differing.image.as_str());
     match (args.json, args.waves) {
-        (true, true) => out::json_line(&json!(waves)),
-        (true, false) => out::json_line(&json!(names().collect::<Vec<_>>())),
+        (true, true) => out::json_line(&waves),
+        (true, false) => out::json_line(&names().collect::<Vec<_>>()),
         (false, true) => waves.iter().for_each(|wave| out::line(wave.join(" "))),
         (false, false) => names().for_each(out::line),
     }

@@ -1,17 +1,19 @@
 //! `imk diff A B`: two builds, two tags or two commits, side by side.
 
 use clap::Args as Group;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::cli::args::Global;
-use crate::cli::commands::ask::why::Teller;
+use crate::cli::commands::ask::why::{Cause, Teller};
 use crate::cli::failure::{Failure, sync_error};
 use crate::cli::{locate, open, out, overrides};
 use crate::engine::Cancel;
 use crate::explain::diff::{self, NoBuild};
 use crate::explain::tree_state::{Asked, Differing, TreeState};
 use crate::explain::why::Chain;
+use crate::model::hash::ContentHash;
 use crate::model::reason::Reason;
+use crate::model::time::UnixSeconds;
 use crate::session::open::Session;
 use crate::session::sync;
 use crate::source::git::GitStore;
@@ -97,9 +99,8 @@ fn builds(session: &Session, args: &DiffArgs, before: &Record, after: &Record) -
     let teller = Teller { session, git, start: Start::Head };
     let chain = Chain { images: vec![after.image.clone()], causes };
     if args.json {
-        let side = |record: &Record| json!({"image": record.image, "key": record.key, "id": record.id, "at": record.at});
-        let document = json!({"before": side(before), "after": side(after), "causes": teller.causes(&chain)});
-        out::json(&document);
+        let (before, after) = (Build::of(before), Build::of(after));
+        out::json(&OfBuilds { before, after, causes: teller.causes(&chain) });
         return Ok(());
     }
     match chain.causes.is_empty() {
@@ -107,6 +108,47 @@ fn builds(session: &Session, args: &DiffArgs, before: &Record, after: &Record) -
         false => teller.print(&chain, "", ""),
     }
     Ok(())
+}
+
+/// The document of `--json` of two builds.
+#[derive(Serialize)]
+struct OfBuilds<'a> {
+    before: Build<'a>,
+    after: Build<'a>,
+    causes: Vec<Cause>,
+}
+
+/// One of them.
+#[derive(Serialize)]
+struct Build<'a> {
+    image: &'a str,
+    key: ContentHash,
+    id: &'a str,
+    at: UnixSeconds,
+}
+
+impl<'a> Build<'a> {
+    fn of(record: &'a Record) -> Self {
+        Self { image: &record.image, key: record.key, id: &record.id, at: record.at }
+    }
+}
+
+/// The document of `--json` of two commits.
+#[derive(Serialize)]
+struct OfCommits<'a> {
+    before: &'a Commit,
+    after: &'a Commit,
+    images: Vec<Image<'a>>,
+    gone: Vec<String>,
+}
+
+/// An image that is not at both what it is at one.
+#[derive(Serialize)]
+struct Image<'a> {
+    image: &'a str,
+    new: bool,
+    chain: &'a [String],
+    causes: Vec<Cause>,
 }
 
 fn revisions(
@@ -137,14 +179,14 @@ fn revisions(
     };
     let teller = Teller { session: &new.session, git: Some(git.clone()), start: Start::At(&after.id) };
     if args.json {
-        let images: Vec<Value> = differing
-            .iter()
-            .map(|one| {
-                let causes = teller.causes(&one.chain);
-                json!({"image": one.image, "new": is_new(one), "chain": one.chain.images, "causes": causes})
-            })
-            .collect();
-        out::json(&json!({"before": before, "after": after, "images": images, "gone": gone}));
+        let images = differing.iter().map(|one| Image {
+            image: &one.image,
+            new: is_new(one),
+            chain: &one.chain.images,
+            causes: teller.causes(&one.chain),
+        });
+        let images = images.collect();
+        out::json(&OfCommits { before, after, images, gone });
         return Ok(());
     }
     if differing.is_empty() && gone.is_empty() {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use clap::Args as Group;
 use clap::builder::FalseyValueParser;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::cli::args::{Global, Targets};
 use crate::cli::failure::{Failure, sync_error};
@@ -87,29 +87,52 @@ pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
 }
 
 /// The stable document of `--json`.
-fn document(session: &Session, order: &Order, edges: &dyn Fn(&str) -> Bases) -> serde_json::Value {
+#[derive(Serialize)]
+struct Document<'a> {
+    images: Vec<Node<'a>>,
+}
+
+/// An image in it, and what it is built on.
+#[derive(Serialize)]
+struct Node<'a> {
+    name: &'a str,
+    dockerfile: &'a str,
+    context: &'a str,
+    target: Option<&'a str>,
+    args: &'a BTreeMap<String, Option<String>>,
+    bases: Vec<Base>,
+    external: BTreeSet<String>,
+}
+
+/// A base of the repository, and the instruction that uses it.
+#[derive(Serialize)]
+struct Base {
+    image: String,
+    reference: String,
+    how: &'static str,
+}
+
+fn document<'a>(session: &'a Session, order: &'a Order, edges: &dyn Fn(&str) -> Bases) -> Document<'a> {
     let images = order.names.iter().filter_map(|name| {
         let image = session.input(name)?;
         let recipe = recipe(session.db(), image).as_ref().ok()?;
-        let options = image.options(session.db());
         let paths = image.paths(session.db());
         let bases = edges(name);
-        let inside: Vec<_> = bases
-            .inside
-            .iter()
-            .map(|edge| json!({"image": edge.base, "reference": edge.word, "how": how(edge.how)}))
-            .collect();
-        Some(json!({
-            "name": name,
-            "dockerfile": paths.dockerfile,
-            "context": paths.context,
-            "target": options.target,
-            "args": recipe.args,
-            "bases": inside,
-            "external": external(&bases),
-        }))
+        Some(Node {
+            name,
+            dockerfile: &paths.dockerfile,
+            context: &paths.context,
+            target: image.options(session.db()).target.as_deref(),
+            args: &recipe.args,
+            external: external(&bases).into_iter().map(str::to_owned).collect(),
+            bases: bases
+                .inside
+                .into_iter()
+                .map(|edge| Base { image: edge.base, reference: edge.word, how: how(edge.how) })
+                .collect(),
+        })
     });
-    json!({ "images": images.collect::<Vec<_>>() })
+    Document { images: images.collect() }
 }
 
 /// The references, each once: two platforms of one base are one name here.

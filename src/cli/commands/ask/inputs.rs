@@ -2,10 +2,11 @@
 
 use clap::Args as Group;
 use clap::builder::FalseyValueParser;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use crate::cli::args::Global;
 use crate::cli::failure::Failure;
+use crate::cli::ordered::Ordered;
 use crate::cli::{open, out, synced};
 use crate::engine::Cancel;
 use crate::model::file::{FileKind, UsedFiles};
@@ -59,7 +60,7 @@ pub fn run(global: &Global, args: &InputsArgs) -> Result<(), Failure> {
     for (number, name) in synced.targets.iter().enumerate() {
         let inputs = inputs(&session, &synced, name)?;
         if args.json {
-            out::json(&document(name, &inputs));
+            out::json(&Answer::of(name, &inputs));
             continue;
         }
         if number > 0 {
@@ -125,33 +126,71 @@ fn kind(kind: FileKind) -> &'static str {
     }
 }
 
-fn document(name: &str, inputs: &Inputs) -> Value {
-    let files = inputs.files.files.iter().filter(|file| file.counts).map(|file| {
-        json!({
-            "path": file.path,
-            "kind": kind(file.kind),
-            "mode": format!("{:04o}", file.mode),
-            "hash": file.hash.to_string(),
-        })
-    });
-    let map = |code| -> Map<String, Value> {
-        parts(inputs, code).map(|(name, value)| (name.to_owned(), value.into())).collect()
-    };
-    let bases = inputs.bases.iter().map(|(base, content)| json!({"image": base, "content": content}));
-    let settings: Map<String, Value> = map(Code::Builder).into_iter().chain(map(Code::Config)).collect();
-    json!({
-        "image": name,
-        "files": files.collect::<Vec<_>>(),
-        "instructions": parts(inputs, Code::Dockerfile).map(|(_, line)| line).collect::<Vec<_>>(),
-        "args": map(Code::Arg),
-        "bases": bases.collect::<Vec<_>>(),
-        "external": map(Code::Upstream),
-        "settings": settings,
-        "missing": inputs.missing,
-        "overlays": inputs.origins.iter().map(|Origin { at, from, commit }| {
-            json!({"path": at, "from": from, "commit": commit})
-        }).collect::<Vec<_>>(),
-    })
+/// The document of `--json` of an image.
+#[derive(Serialize)]
+struct Answer<'a> {
+    image: &'a str,
+    files: Vec<File<'a>>,
+    instructions: Vec<&'a str>,
+    args: Ordered<&'a str, &'a str>,
+    bases: Vec<Base<'a>>,
+    external: Ordered<&'a str, &'a str>,
+    settings: Ordered<&'a str, &'a str>,
+    missing: &'a [String],
+    overlays: Vec<Overlay<'a>>,
+}
+
+/// A file that counts. The mode is octal, the hash of the content.
+#[derive(Serialize)]
+struct File<'a> {
+    path: &'a str,
+    kind: &'static str,
+    mode: String,
+    hash: String,
+}
+
+/// A base of the repository; no content before it was built.
+#[derive(Serialize)]
+struct Base<'a> {
+    image: &'a str,
+    content: Option<&'a str>,
+}
+
+/// A part of the context that is from elsewhere.
+#[derive(Serialize)]
+struct Overlay<'a> {
+    path: &'a str,
+    from: &'a str,
+    commit: Option<&'a str>,
+}
+
+impl<'a> Answer<'a> {
+    fn of(name: &'a str, inputs: &'a Inputs) -> Self {
+        let files = inputs.files.files.iter().filter(|file| file.counts).map(|file| File {
+            path: &file.path,
+            kind: kind(file.kind),
+            mode: format!("{:04o}", file.mode),
+            hash: file.hash.to_string(),
+        });
+        let bases =
+            inputs.bases.iter().map(|(base, content)| Base { image: base, content: content.as_deref() });
+        let overlays = inputs.origins.iter().map(|Origin { at, from, commit }| Overlay {
+            path: at,
+            from,
+            commit: commit.as_deref(),
+        });
+        Self {
+            image: name,
+            files: files.collect(),
+            instructions: parts(inputs, Code::Dockerfile).map(|(_, line)| line).collect(),
+            args: parts(inputs, Code::Arg).collect(),
+            bases: bases.collect(),
+            external: parts(inputs, Code::Upstream).collect(),
+            settings: parts(inputs, Code::Builder).chain(parts(inputs, Code::Config)).collect(),
+            missing: &inputs.missing,
+            overlays: overlays.collect(),
+        }
+    }
 }
 
 fn show(name: &str, inputs: &Inputs) {

@@ -1,8 +1,10 @@
 //! `imk list`: the images of the repository, how they stand and what they are.
 
+use std::collections::BTreeSet;
+
 use clap::Args as Group;
 use clap::builder::FalseyValueParser;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::cli::args::{Global, Targets};
 use crate::cli::failure::{Failure, sync_error};
@@ -56,8 +58,8 @@ pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
     let _ = session.executor.tree.save();
     let _ = session.upstream.save();
     if args.json {
-        let images: Vec<Value> = images.iter().map(|image| document(&session, image)).collect();
-        out::json(&json!({ "images": images }));
+        let images = images.iter().map(|image| Image::of(&session, image)).collect();
+        out::json(&Answer { images });
         return Ok(());
     }
     let rows: Vec<Vec<String>> = images.iter().map(|image| row(&session, image)).collect();
@@ -119,23 +121,49 @@ fn standing(standing: Standing) -> &'static str {
     }
 }
 
-fn document(session: &Session, image: &Overview) -> Value {
-    let declared = session.project.images.get(&image.name);
-    let record = image.record.as_ref();
-    let at = record.map(|record| record.at.timestamp());
-    json!({
-        "name": image.name,
-        "description": declared.and_then(|declared| declared.description.clone()),
-        "dockerfile": declared.map(|declared| declared.paths.dockerfile.clone()),
-        "state": standing(image.standing),
-        "tags": image.tags,
-        "id": record.map(|record| record.id.clone()),
-        "key": record.map(|record| record.key.to_string()),
-        "published": record.and_then(|record| record.published.clone()),
-        "size": image.size_bytes,
-        "built": at.map(|at| at.to_string()),
-        "took_ms": record.map(|record| record.took_ms),
-        "base": image.base,
-        "bases": image.bases,
-    })
+/// The document of `--json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    images: Vec<Image<'a>>,
+}
+
+/// An image as `--json` shows it. Sizes are bytes, and times absolute.
+#[derive(Serialize)]
+struct Image<'a> {
+    name: &'a str,
+    description: Option<&'a str>,
+    dockerfile: Option<&'a str>,
+    state: &'static str,
+    tags: &'a [String],
+    id: Option<&'a str>,
+    key: Option<String>,
+    published: Option<&'a str>,
+    size: Option<u64>,
+    built: Option<String>,
+    took_ms: Option<u64>,
+    base: Option<&'a str>,
+    bases: &'a BTreeSet<String>,
+}
+
+impl<'a> Image<'a> {
+    fn of(session: &'a Session, image: &'a Overview) -> Self {
+        let declared = session.project.images.get(&image.name);
+        let record = image.record.as_ref();
+        let at = record.map(|record| record.at.timestamp());
+        Self {
+            name: &image.name,
+            description: declared.and_then(|declared| declared.description.as_deref()),
+            dockerfile: declared.map(|declared| declared.paths.dockerfile.as_str()),
+            state: standing(image.standing),
+            tags: &image.tags,
+            id: record.map(|record| record.id.as_str()),
+            key: record.map(|record| record.key.to_string()),
+            published: record.and_then(|record| record.published.as_deref()),
+            size: image.size_bytes,
+            built: at.map(|at| at.to_string()),
+            took_ms: record.map(|record| record.took_ms),
+            base: image.base.as_deref(),
+            bases: &image.bases,
+        }
+    }
 }

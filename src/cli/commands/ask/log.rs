@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args as Group;
 use jiff::tz::TimeZone;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::cli::args::{Global, Targets};
 use crate::cli::failure::{Failure, sync_error};
@@ -38,6 +38,20 @@ pub struct LogArgs {
     pub json: bool,
 }
 
+/// The document of `--json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    builds: Vec<Build<'a>>,
+}
+
+/// A line of the ledger, and the name of the build.
+#[derive(Serialize)]
+struct Build<'a> {
+    #[serde(flatten)]
+    record: &'a Record,
+    build: &'a str,
+}
+
 pub fn run(global: &Global, args: &LogArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
     let targets = sync::choose(&mut session, &args.targets.words)
@@ -46,14 +60,8 @@ pub fn run(global: &Global, args: &LogArgs) -> Result<(), Failure> {
     let named = numbered(&records);
     let shown = || named.iter().take(args.number.unwrap_or(usize::MAX));
     if args.json {
-        let builds: Vec<Value> = shown()
-            .map(|(name, record)| {
-                let mut value = json!(record);
-                value["build"] = json!(name);
-                value
-            })
-            .collect();
-        out::json(&json!({ "builds": builds }));
+        let builds = shown().map(|(name, record)| Build { record, build: name }).collect();
+        out::json(&Answer { builds });
         return Ok(());
     }
     let width = shown().map(|(name, _)| name.len()).max().unwrap_or_default();

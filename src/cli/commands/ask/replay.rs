@@ -9,15 +9,15 @@ use clap::Args as Group;
 use clap::builder::FalseyValueParser;
 use figures::{headline, remarks, rules, share, short};
 use fs_err as fs;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::cli::args::Global;
 use crate::cli::failure::{Failure, said};
 use crate::cli::{locate, out, overrides, words};
 use crate::replay::commits::{Asked, replay};
-use crate::replay::costs::Replay;
+use crate::replay::costs::{Replay, Step};
 use crate::replay::sums::{Builds, Sums, sums};
-use crate::source::git::history::Range;
+use crate::source::git::history::{Commit, Range};
 
 const EXAMPLES: &str = "\
 imk replay                       the last 300 commits
@@ -75,7 +75,7 @@ pub fn run(global: &Global, args: &ReplayArgs) -> Result<(), Failure> {
         fs::write(file, page::page(&replay, &sums)).map_err(said)?;
     }
     if args.json {
-        out::json(&document(&replay, &sums));
+        out::json(&Answer::of(&replay, &sums));
         return Ok(());
     }
     if args.trace {
@@ -146,24 +146,53 @@ fn trace(replay: &Replay) -> Vec<String> {
     lines
 }
 
-fn document(replay: &Replay, sums: &Sums) -> Value {
-    let images: Vec<Value> =
-        sums.images.iter().map(|(name, builds)| json!({"name": name, "builds": builds})).collect();
-    let lines: Vec<Value> = sums
-        .lines
-        .iter()
-        .map(|(line, builds)| json!({"dockerfile": line.path, "text": line.text, "builds": builds}))
-        .collect();
-    json!({
-        "start": replay.start,
-        "commits": sums.commits,
-        "skipped": sums.skipped,
-        "with_mistakes": sums.with_mistakes,
-        "with_ignored": sums.with_ignored,
-        "builds": sums.builds,
-        "idle": sums.idle,
-        "images": images,
-        "lines": lines,
-        "history": replay.steps,
-    })
+/// The document of `--json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    start: Option<&'a Commit>,
+    commits: usize,
+    skipped: usize,
+    with_mistakes: usize,
+    with_ignored: usize,
+    builds: Builds,
+    idle: Builds,
+    images: Vec<ImageSum<'a>>,
+    lines: Vec<LineSum<'a>>,
+    history: &'a [Step],
+}
+
+#[derive(Serialize)]
+struct ImageSum<'a> {
+    name: &'a str,
+    builds: Builds,
+}
+
+#[derive(Serialize)]
+struct LineSum<'a> {
+    dockerfile: &'a str,
+    text: &'a str,
+    builds: usize,
+}
+
+impl<'a> Answer<'a> {
+    fn of(replay: &'a Replay, sums: &'a Sums) -> Self {
+        let images = sums.images.iter().map(|(name, builds)| ImageSum { name, builds: *builds });
+        let lines = sums.lines.iter().map(|(line, builds)| LineSum {
+            dockerfile: &line.path,
+            text: &line.text,
+            builds: *builds,
+        });
+        Self {
+            start: replay.start.as_ref(),
+            commits: sums.commits,
+            skipped: sums.skipped,
+            with_mistakes: sums.with_mistakes,
+            with_ignored: sums.with_ignored,
+            builds: sums.builds,
+            idle: sums.idle,
+            images: images.collect(),
+            lines: lines.collect(),
+            history: &replay.steps,
+        }
+    }
 }

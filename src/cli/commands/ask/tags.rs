@@ -1,14 +1,14 @@
 //! `imk tags`: the names that images are given, and the newest of those with a time.
 
 use clap::Args as Group;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::cli::args::{Global, Targets};
 use crate::cli::commands::make::plan;
 use crate::cli::failure::Failure;
 use crate::cli::{open, out, synced, words};
 use crate::engine::Cancel;
-use crate::plan::tags::newest::{self, Newest};
+use crate::plan::tags::newest;
 use crate::plan::tags::tagging::{self, Skipped, Tagging};
 use crate::plan::verdicts::{Plan, Verdict};
 
@@ -41,8 +41,8 @@ pub fn run(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
     let tagging = tagging::tagging(&session, &synced);
     let targets = || synced.targets.iter();
     if args.json {
-        let images: Vec<Value> = targets().map(|name| json_image(&planned, &tagging, name)).collect();
-        out::json(&json!({ "images": images }));
+        let images = targets().map(|name| tagged(&planned, &tagging, name)).collect();
+        out::json(&Answer { images });
         return Ok(());
     }
     let told: Vec<(String, Skipped)> = targets()
@@ -74,7 +74,46 @@ fn references(planned: &Plan, tagging: &Tagging, name: &str) -> Vec<String> {
     }
 }
 
-fn json_image(planned: &Plan, tagging: &Tagging, name: &str) -> Value {
+/// The document of `--json`: of each image its tags, or the newest of them.
+#[derive(Serialize)]
+struct Answer<T> {
+    images: Vec<T>,
+}
+
+/// An image with the tags that it is given.
+#[derive(Serialize)]
+struct Tagged<'a> {
+    name: &'a str,
+    tags: Vec<Given>,
+    skipped: Vec<Left>,
+}
+
+/// A tag, and whether the image lacks it.
+#[derive(Serialize)]
+struct Given {
+    reference: String,
+    template: String,
+    lacks: bool,
+}
+
+/// A template that makes no tag now.
+#[derive(Serialize)]
+struct Left {
+    template: String,
+    why: String,
+}
+
+/// The newest tag with a time.
+#[derive(Serialize)]
+struct Latest<'a> {
+    name: &'a str,
+    reference: &'a str,
+    time: &'a str,
+    on_engine: bool,
+    in_registry: bool,
+}
+
+fn tagged<'a>(planned: &Plan, tagging: &Tagging, name: &'a str) -> Tagged<'a> {
     let verdict = planned.jobs.iter().find(|(job, _)| job == name).map(|(_, verdict)| verdict);
     let lacks = |reference: &String| match verdict {
         Some(Verdict::Fresh) => false,
@@ -82,15 +121,15 @@ fn json_image(planned: &Plan, tagging: &Tagging, name: &str) -> Value {
         _ => true,
     };
     let tags = tagging.of(name, planned.keys.get(name));
-    let given = references(planned, tagging, name).into_iter().zip(&tags.given).map(|(reference, tag)| {
-        json!({"reference": reference, "template": tag.template, "lacks": lacks(&reference)})
+    let references = references(planned, tagging, name).into_iter();
+    let given = references.zip(tags.given).map(|(reference, tag)| Given {
+        lacks: lacks(&reference),
+        template: tag.template,
+        reference,
     });
-    let skipped = tags
-        .skipped
-        .iter()
-        .map(|skipped| json!({"template": skipped.template, "why": words::missing(&skipped.why)}));
-    let (given, skipped): (Vec<Value>, Vec<Value>) = (given.collect(), skipped.collect());
-    json!({"name": name, "tags": given, "skipped": skipped})
+    let skipped = tags.skipped.into_iter();
+    let skipped = skipped.map(|left| Left { why: words::missing(&left.why), template: left.template });
+    Tagged { name, tags: given.collect(), skipped: skipped.collect() }
 }
 
 fn newest(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
@@ -109,16 +148,14 @@ fn newest(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
         }
     }
     if args.json {
-        let image = |(name, newest): &(&String, Newest)| {
-            json!({
-                "name": name,
-                "reference": newest.reference,
-                "time": newest.time,
-                "on_engine": newest.on_engine,
-                "in_registry": newest.in_registry,
-            })
-        };
-        out::json(&json!({ "images": found.iter().map(image).collect::<Vec<_>>() }));
+        let images = found.iter().map(|(name, newest)| Latest {
+            name,
+            reference: &newest.reference,
+            time: &newest.time,
+            on_engine: newest.on_engine,
+            in_registry: newest.in_registry,
+        });
+        out::json(&Answer { images: images.collect() });
     } else {
         for (_, newest) in &found {
             out::line(&newest.reference);

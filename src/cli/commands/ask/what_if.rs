@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args as Group;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::cli::args::{Global, pair};
 use crate::cli::commands::make::build;
@@ -13,6 +13,7 @@ use crate::cli::words::quantity;
 use crate::cli::{locate, open, out, overrides, words};
 use crate::explain::tree_state::{Asked, Differing};
 use crate::explain::what_if::{Answer, Suppositions, what_if};
+use crate::model::reason::Reason;
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
 use crate::source::supposed::Supposition;
@@ -75,7 +76,7 @@ pub fn run(global: &Global, args: &WhatIfArgs) -> Result<(), Failure> {
     }
     warn(&what, located.imagefile.as_deref());
     if args.json {
-        out::json(&document(&answer, jobs));
+        out::json(&Shown::of(&answer, jobs));
         return Ok(());
     }
     for differing in &answer.images {
@@ -127,21 +128,37 @@ fn summary(answer: &Answer, jobs: usize) -> String {
     line
 }
 
-fn document(answer: &Answer, jobs: usize) -> Value {
-    let images: Vec<Value> = answer
-        .images
-        .iter()
-        .map(|differing| {
-            let name = &differing.image;
-            json!({
-                "name": name,
-                "chain": differing.chain.images,
-                "causes": differing.chain.causes,
-                "ms": answer.estimate.images.get(name),
-                "guessed": answer.estimate.guessed.contains(name),
-                "mistake": answer.mistakes.get(name),
-            })
-        })
-        .collect();
-    json!({"images": images, "ms": answer.estimate.wall, "jobs": jobs, "bytes": answer.bytes})
+/// The document of `--json`.
+#[derive(Serialize)]
+struct Shown<'a> {
+    images: Vec<Image<'a>>,
+    ms: u64,
+    jobs: usize,
+    bytes: u64,
+}
+
+/// An image that would be built, and how long that takes.
+#[derive(Serialize)]
+struct Image<'a> {
+    name: &'a str,
+    chain: &'a [String],
+    causes: &'a [Reason],
+    ms: Option<u64>,
+    guessed: bool,
+    mistake: Option<&'a str>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(answer: &'a Answer, jobs: usize) -> Self {
+        let image = |differing: &'a Differing| Image {
+            name: &differing.image,
+            chain: &differing.chain.images,
+            causes: &differing.chain.causes,
+            ms: answer.estimate.images.get(&differing.image).copied(),
+            guessed: answer.estimate.guessed.contains(&differing.image),
+            mistake: answer.mistakes.get(&differing.image).map(String::as_str),
+        };
+        let images = answer.images.iter().map(image).collect();
+        Self { images, ms: answer.estimate.wall, jobs, bytes: answer.bytes }
+    }
 }

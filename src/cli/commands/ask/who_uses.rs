@@ -1,14 +1,15 @@
 //! `imk who-uses`: the instructions that read a file, or all that is built on an image.
 
 use clap::Args as Group;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::cli::args::Global;
 use crate::cli::failure::Failure;
 use crate::cli::words::rule;
 use crate::cli::{locate, open, out};
+use crate::explain::line::InstructionLine;
 use crate::explain::tree_state::TreeState;
-use crate::explain::who_uses::{self, Reading};
+use crate::explain::who_uses::{self, Dependent, Reading};
 
 const EXAMPLES: &str = "\
 imk who-uses lib/util.py   the instructions that read it, line by line
@@ -26,6 +27,28 @@ pub struct WhoUsesArgs {
     /// As JSON
     #[arg(long, env = "IMK_JSON")]
     pub json: bool,
+}
+
+/// The document of `--json` of an image.
+#[derive(Serialize)]
+struct OfImage<'a> {
+    image: &'a str,
+    users: &'a [Dependent],
+}
+
+/// The document of `--json` of a file.
+#[derive(Serialize)]
+struct OfFile<'a> {
+    path: &'a str,
+    readers: Vec<ReaderWithUsers<'a>>,
+}
+
+/// An image that reads the file, and all that is built on it.
+#[derive(Serialize)]
+struct ReaderWithUsers<'a> {
+    image: &'a str,
+    read_by: &'a [InstructionLine],
+    users: Vec<String>,
 }
 
 pub fn run(global: &Global, args: &WhoUsesArgs) -> Result<(), Failure> {
@@ -49,7 +72,7 @@ pub fn run(global: &Global, args: &WhoUsesArgs) -> Result<(), Failure> {
 fn image(state: &TreeState, args: &WhoUsesArgs) -> Result<bool, Failure> {
     let users = who_uses::dependents(&state.session, &state.synced, &args.what);
     if args.json {
-        out::json(&json!({"image": args.what, "users": users}));
+        out::json(&OfImage { image: &args.what, users: &users });
     } else {
         for user in &users {
             let by = user.by.as_ref().map(|by| format!(": {}", rule::instruction(by))).unwrap_or_default();
@@ -64,10 +87,10 @@ fn file(state: &TreeState, args: &WhoUsesArgs, path: &str) -> Result<bool, Failu
     if args.json {
         let with = readers.iter().map(|reader| {
             let users = who_uses::dependents(&state.session, &state.synced, &reader.image);
-            let users: Vec<String> = users.into_iter().map(|user| user.image).collect();
-            json!({"image": reader.image, "read_by": reader.by, "users": users})
+            let users = users.into_iter().map(|user| user.image).collect();
+            ReaderWithUsers { image: &reader.image, read_by: &reader.by, users }
         });
-        out::json(&json!({"path": path, "readers": with.collect::<Vec<_>>()}));
+        out::json(&OfFile { path, readers: with.collect() });
         return Ok(true);
     }
     for reader in &readers {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args as Group;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::cli::args::{Global, Targets};
 use crate::cli::commands::make::plan;
@@ -15,6 +15,7 @@ use crate::explain::{origin, published_builds};
 use crate::model::reason::Reason;
 use crate::session::open::Session;
 use crate::source::git::GitStore;
+use crate::source::git::history::Commit;
 use crate::source::git::origin::{Origin, Start};
 
 const EXAMPLES: &str = "\
@@ -61,7 +62,7 @@ pub fn run(global: &Global, args: &WhyArgs) -> Result<(), Failure> {
         let start = if is_stale { Start::Disk } else { Start::Head };
         let teller = Teller { session: &session, git: git.clone(), start };
         if args.json {
-            out::json(&document(&teller, image, is_stale, &ways));
+            out::json(&answer(&teller, image, is_stale, &ways));
             continue;
         }
         let what = match is_stale {
@@ -119,31 +120,51 @@ impl Teller<'_> {
         }
     }
 
-    /// The causes of a chain as JSON, each with its commit.
-    pub fn causes(&self, chain: &Chain) -> Vec<Value> {
+    /// The causes of a chain, each with its commit.
+    pub fn causes(&self, chain: &Chain) -> Vec<Cause> {
         let cause = |reason: &Reason| {
-            let mut value = json!(reason);
-            let origin = self.origin(chain, reason);
-            value["commit"] = match &origin {
-                Some(Origin::Commit(commit)) => json!(commit),
-                Some(Origin::Uncommitted) | None => Value::Null,
+            let (commit, uncommitted) = match self.origin(chain, reason) {
+                Some(Origin::Commit(commit)) => (Some(commit), false),
+                Some(Origin::Uncommitted) => (None, true),
+                None => (None, false),
             };
-            value["uncommitted"] = json!(origin == Some(Origin::Uncommitted));
-            value
+            Cause { reason: reason.clone(), commit, uncommitted }
         };
         chain.causes.iter().map(cause).collect()
     }
 }
 
-fn document(teller: &Teller<'_>, image: &str, is_stale: bool, ways: &[Chain]) -> Value {
-    let ways: Vec<Value> =
-        ways.iter().map(|chain| json!({"chain": chain.images, "causes": teller.causes(chain)})).collect();
-    let first = |key: &str| ways.first().map_or_else(|| json!([]), |way| way[key].clone());
-    json!({
-        "image": image,
-        "stale": is_stale,
-        "chain": first("chain"),
-        "causes": first("causes"),
-        "ways": ways,
-    })
+/// A cause as `--json` shows it.
+#[derive(Clone, Serialize)]
+pub struct Cause {
+    #[serde(flatten)]
+    reason: Reason,
+    /// The one that brought it, where git knows.
+    commit: Option<Commit>,
+    /// Git knows that no commit did.
+    uncommitted: bool,
+}
+
+/// The document of `--json`: the first way, and all of them.
+#[derive(Serialize)]
+struct Answer<'a> {
+    image: &'a str,
+    stale: bool,
+    chain: &'a [String],
+    causes: Vec<Cause>,
+    ways: Vec<Way<'a>>,
+}
+
+/// A way to a root, and the causes there.
+#[derive(Serialize)]
+struct Way<'a> {
+    chain: &'a [String],
+    causes: Vec<Cause>,
+}
+
+fn answer<'a>(teller: &Teller<'_>, image: &'a str, is_stale: bool, ways: &'a [Chain]) -> Answer<'a> {
+    let ways: Vec<Way<'a>> =
+        ways.iter().map(|chain| Way { chain: &chain.images, causes: teller.causes(chain) }).collect();
+    let (chain, causes) = ways.first().map(|way| (way.chain, way.causes.clone())).unwrap_or_default();
+    Answer { image, stale: is_stale, chain, causes, ways }
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use clap::Args as Group;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::cli::args::{Global, Targets};
 use crate::cli::commands::make::plan;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::words::rule;
 use crate::cli::{locate, out};
+use crate::explain::line::InstructionLine;
 use crate::explain::why_not::{self, Bearing};
+use crate::model::reason::Reason;
 use crate::source::git::GitStore;
 
 const EXAMPLES: &str = "\
@@ -57,9 +59,8 @@ pub fn run(global: &Global, args: &WhyNotArgs) -> Result<(), Failure> {
         let found = why_not::bearings(&session, &synced, image, &paths)?;
         counts |= found.values().any(|bearing| matches!(bearing, Bearing::Counts { .. }));
         if args.json {
-            let files: Vec<Value> =
-                found.iter().map(|(path, bearing)| document(image, path, bearing)).collect();
-            out::json(&json!({"image": image, "files": files}));
+            let files = found.iter().map(|(path, bearing)| File::of(image, path, bearing)).collect();
+            out::json(&Answer { image, files });
             continue;
         }
         if found.is_empty() {
@@ -72,14 +73,43 @@ pub fn run(global: &Global, args: &WhyNotArgs) -> Result<(), Failure> {
     if counts { Err(Failure::silent(Exit::NotUpToDate)) } else { Ok(()) }
 }
 
-fn document(image: &str, path: &str, bearing: &Bearing) -> Value {
-    let sentence = rule::bearing(image, bearing);
-    match bearing {
-        Bearing::DoesNotCount(rule) => {
-            json!({"path": path, "counts": false, "rule": rule::code(rule), "sentence": sentence})
+/// The document of `--json` of an image.
+#[derive(Serialize)]
+struct Answer<'a> {
+    image: &'a str,
+    files: Vec<File<'a>>,
+}
+
+/// A file and its bearing on the image.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum File<'a> {
+    Left {
+        path: &'a str,
+        counts: bool,
+        rule: &'static str,
+        sentence: String,
+    },
+    Counts {
+        path: &'a str,
+        counts: bool,
+        image: &'a str,
+        read_by: &'a [InstructionLine],
+        cause: Option<&'a Reason>,
+        sentence: String,
+    },
+}
+
+impl<'a> File<'a> {
+    fn of(image: &str, path: &'a str, bearing: &'a Bearing) -> Self {
+        let sentence = rule::bearing(image, bearing);
+        match bearing {
+            Bearing::DoesNotCount(rule) => {
+                Self::Left { path, counts: false, rule: rule::code(rule), sentence }
+            }
+            Bearing::Counts { image, by, reason } => {
+                Self::Counts { path, counts: true, image, read_by: by, cause: reason.as_ref(), sentence }
+            }
         }
-        Bearing::Counts { image, by, reason } => json!({
-            "path": path, "counts": true, "image": image, "read_by": by, "cause": reason, "sentence": sentence,
-        }),
     }
 }

@@ -12,7 +12,7 @@ mod tested;
 use check::{Check, Level};
 use clap::builder::FalseyValueParser;
 use clap::{Args as Group, Command};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::cli::args::Global;
 use crate::cli::failure::{Exit, Failure};
@@ -66,11 +66,7 @@ pub fn run(global: &Global, args: &DoctorArgs, command: &Command) -> Result<(), 
     let failed = checks.iter().filter(|check| check.level == Level::Fail).count();
     let warned = checks.iter().filter(|check| check.level == Level::Warn).count();
     if args.json {
-        let lines = checks.iter().map(|check| {
-            json!({"section": check.section, "level": check.level.word(), "text": check.text, "advice": check.advice})
-        });
-        let lines: Vec<_> = lines.collect();
-        out::json(&json!({"checks": lines, "failed": failed, "warned": warned}));
+        out::json(&Answer { checks: &checks, failed, warned });
     } else {
         print(&checks);
         out::line(format_args!(
@@ -79,6 +75,14 @@ pub fn run(global: &Global, args: &DoctorArgs, command: &Command) -> Result<(), 
         ));
     }
     if failed == 0 { Ok(()) } else { Err(Failure::silent(Exit::Error)) }
+}
+
+/// The document of `--json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    checks: &'a [Check],
+    failed: usize,
+    warned: usize,
 }
 
 fn print(checks: &[Check]) {

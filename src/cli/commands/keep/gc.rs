@@ -1,8 +1,10 @@
 //! `imk gc`: removes what nothing reaches, and says why.
 
+use std::collections::BTreeSet;
+
 use clap::Args as Group;
 use clap::builder::FalseyValueParser;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::cli::args::Global;
 use crate::cli::commands::keep::clean;
@@ -12,6 +14,7 @@ use crate::cli::{open, out, synced};
 use crate::engine::Cancel;
 use crate::gc::caches::Unused;
 use crate::gc::clean::at_most;
+use crate::gc::engine_images::OwnedImage;
 use crate::gc::sweep::{self, GcOptions, Sweep, Why};
 use crate::plan::{overview, verdicts};
 use crate::session::open::Session;
@@ -62,7 +65,7 @@ pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
         out::warning(format_args!("{error}; its images were not looked at"));
     }
     if args.json {
-        out::json(&document(&session, &sweep, args.dry_run));
+        out::json(&Answer::of(&session, &sweep, args.dry_run));
     } else {
         print(&session, &sweep, if args.dry_run { "would be removed" } else { "removed" });
     }
@@ -129,30 +132,78 @@ fn unused(why: Unused) -> &'static str {
     }
 }
 
-fn document(session: &Session, sweep: &Sweep, dry_run: bool) -> Value {
-    let place = synced::shown_state(session);
-    let images = sweep.images.iter().map(|(held, why)| {
-        json!({
-            "engine": held.engine, "id": held.id.0, "images": held.images, "tags": held.tags, "size_at_most": held.size_bytes,
-            "why": reason(*why),
-        })
-    });
-    let stays = sweep.stays.iter().map(
-        |(held, _)| json!({"engine": held.engine, "id": held.id.0, "images": held.images, "tags": held.tags}),
-    );
-    let files = sweep.files.iter().map(
-        |(file, why)| json!({"path": format!("{place}/{}", file.name), "size": file.size_bytes, "why": unused(*why)}),
-    );
-    json!({
-        "dry_run": dry_run,
-        "freed_bytes": sweep.freed_bytes,
-        "engine": sweep.unseen.is_empty(),
-        "images": images.collect::<Vec<_>>(),
-        "names": sweep.names.iter().map(|(_, name)| name).collect::<Vec<_>>(),
-        "stays": stays.collect::<Vec<_>>(),
-        "files": files.collect::<Vec<_>>(),
-        "builds": sweep.builds,
-        "answers": sweep.answers,
-        "size_at_most": at_most(sweep.images.iter().map(|(held, _)| held)),
-    })
+/// The document of `--json`. Sizes are bytes; images share layers, so theirs are at most.
+#[derive(Serialize)]
+struct Answer<'a> {
+    dry_run: bool,
+    freed_bytes: u64,
+    /// Whether every engine was looked at.
+    engine: bool,
+    images: Vec<Going<'a>>,
+    names: Vec<&'a str>,
+    stays: Vec<Staying<'a>>,
+    files: Vec<File>,
+    builds: usize,
+    answers: usize,
+    size_at_most: u64,
+}
+
+/// An image that goes.
+#[derive(Serialize)]
+struct Going<'a> {
+    #[serde(flatten)]
+    image: Staying<'a>,
+    size_at_most: Option<u64>,
+    why: &'static str,
+}
+
+/// An image that stays, though nothing of imk's needs it.
+#[derive(Serialize)]
+struct Staying<'a> {
+    engine: &'a str,
+    id: &'a str,
+    images: &'a BTreeSet<String>,
+    tags: &'a BTreeSet<String>,
+}
+
+/// A file of the state that goes.
+#[derive(Serialize)]
+struct File {
+    path: String,
+    size: u64,
+    why: &'static str,
+}
+
+impl<'a> Staying<'a> {
+    fn of(held: &'a OwnedImage) -> Self {
+        Self { engine: &held.engine, id: &held.id.0, images: &held.images, tags: &held.tags }
+    }
+}
+
+impl<'a> Answer<'a> {
+    fn of(session: &Session, sweep: &'a Sweep, dry_run: bool) -> Self {
+        let place = synced::shown_state(session);
+        let images = sweep.images.iter().map(|(held, why)| Going {
+            image: Staying::of(held),
+            size_at_most: held.size_bytes,
+            why: reason(*why),
+        });
+        let files = sweep.files.iter().map(|(file, why)| File {
+            path: format!("{place}/{}", file.name),
+            size: file.size_bytes,
+            why: unused(*why),
+        });
+        Self {
+            dry_run,
+            freed_bytes: sweep.freed_bytes,
+            engine: sweep.unseen.is_empty(),
+            images: images.collect(),
+            names: sweep.names.iter().map(|(_, name)| name.as_str()).collect(),
+            stays: sweep.stays.iter().map(|(held, _)| Staying::of(held)).collect(),
+            files: files.collect(),
+            builds: sweep.builds,
+            answers: sweep.answers,
+            size_at_most: at_most(sweep.images.iter().map(|(held, _)| held)),
+        }
+    }
 }

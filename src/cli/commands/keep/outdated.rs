@@ -1,7 +1,7 @@
 //! `imk outdated`: the bases that are not what Imagefile.lock says.
 
 use clap::Args as Group;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::cli::args::Global;
 use crate::cli::commands::keep::update::{asked, sentence, unanswered};
@@ -30,8 +30,7 @@ pub fn run(global: &Global, args: &OutdatedArgs) -> Result<(), Failure> {
     let _ = session.upstream.save();
     let changes: Vec<&Move> = update.moves.iter().filter(|entry| entry.changes()).collect();
     if args.json {
-        let entries: Vec<Value> = changes.iter().map(|entry| document(entry)).collect();
-        out::json(&json!({ "outdated": entries }));
+        out::json(&Answer { outdated: changes.iter().map(|entry| Entry::of(entry)).collect() });
     } else {
         changes.iter().for_each(|entry| out::line(format_args!("{}", sentence(entry))));
     }
@@ -39,10 +38,27 @@ pub fn run(global: &Global, args: &OutdatedArgs) -> Result<(), Failure> {
     if changes.is_empty() { Ok(()) } else { Err(Failure::silent(Exit::NotUpToDate)) }
 }
 
-fn document(entry: &Move) -> Value {
-    let after = match &entry.after {
-        After::Is(digest) => Some(digest),
-        _ => None,
-    };
-    json!({"name": entry.name, "of": entry.of, "before": entry.before, "after": after})
+/// The document of `--json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    outdated: Vec<Entry<'a>>,
+}
+
+/// A base that is not what the lock file says.
+#[derive(Serialize)]
+struct Entry<'a> {
+    name: &'a str,
+    of: &'a str,
+    before: Option<&'a str>,
+    after: Option<&'a str>,
+}
+
+impl<'a> Entry<'a> {
+    fn of(entry: &'a Move) -> Self {
+        let after = match &entry.after {
+            After::Is(digest) => Some(digest.as_str()),
+            _ => None,
+        };
+        Self { name: &entry.name, of: &entry.of, before: entry.before.as_deref(), after }
+    }
 }

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args as Group;
 use clap::builder::FalseyValueParser;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::cli::args::{Global, Targets};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::{open, out, synced, words};
 use crate::engine::Cancel;
+use crate::model::reason::Reason;
 use crate::plan::tags::tagging::{Skipped, together};
 use crate::plan::verdicts::{self, Plan, Verdict};
 use crate::plan::warnings;
@@ -66,10 +67,8 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
         write(&session, &synced, &plan, args, file)?;
     }
     if args.json {
-        let document = json!({
-            "images": plan.jobs.iter().map(|(name, verdict)| json_job(name, verdict)).collect::<Vec<_>>(),
-        });
-        out::json(&document);
+        let images = plan.jobs.iter().map(|(name, verdict)| Job { name, verdict: verdict.into() }).collect();
+        out::json(&Answer { images });
         return mistakes(&session, &plan);
     }
     warnings(&session, &synced);
@@ -187,16 +186,43 @@ pub fn sentence(verdict: &Verdict, trace: bool) -> Option<String> {
     }
 }
 
-fn json_job(name: &str, verdict: &Verdict) -> serde_json::Value {
-    match verdict {
-        Verdict::Fresh => json!({"name": name, "verdict": "fresh"}),
-        Verdict::Retag(tags) => json!({"name": name, "verdict": "retag", "tags": tags}),
-        Verdict::Stale(reasons) => json!({"name": name, "verdict": "stale", "reasons": reasons}),
-        Verdict::Waits(bases) => json!({"name": name, "verdict": "waits", "bases": bases}),
-        Verdict::Ignored(paths) => json!({"name": name, "verdict": "ignored", "paths": paths}),
-        Verdict::Invalid(problems) => {
-            let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
-            json!({"name": name, "verdict": "invalid", "mistakes": messages})
+/// The document of `--json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    images: Vec<Job<'a>>,
+}
+
+/// An image and what is to be done with it.
+#[derive(Serialize)]
+struct Job<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    verdict: VerdictAnswer<'a>,
+}
+
+/// A verdict, by the word that programs rely on.
+#[derive(Serialize)]
+#[serde(tag = "verdict", rename_all = "lowercase")]
+enum VerdictAnswer<'a> {
+    Fresh,
+    Retag { tags: &'a [String] },
+    Stale { reasons: &'a [Reason] },
+    Waits { bases: &'a [String] },
+    Ignored { paths: &'a [String] },
+    Invalid { mistakes: Vec<&'a str> },
+}
+
+impl<'a> From<&'a Verdict> for VerdictAnswer<'a> {
+    fn from(verdict: &'a Verdict) -> Self {
+        match verdict {
+            Verdict::Fresh => Self::Fresh,
+            Verdict::Retag(tags) => Self::Retag { tags },
+            Verdict::Stale(reasons) => Self::Stale { reasons },
+            Verdict::Waits(bases) => Self::Waits { bases },
+            Verdict::Ignored(paths) => Self::Ignored { paths },
+            Verdict::Invalid(problems) => {
+                Self::Invalid { mistakes: problems.iter().map(|problem| problem.message.as_str()).collect() }
+            }
         }
     }
 }

@@ -153,6 +153,12 @@ fn digests(summary: &Summary) -> BTreeMap<String, String> {
     summary.publications.iter().filter_map(digest).collect()
 }
 
+/// The document of `imk publish --json` for the log of releases.
+#[derive(Serialize)]
+struct Releases<'a> {
+    releases: &'a [Release],
+}
+
 /// A release as programs are told of it.
 #[derive(Serialize)]
 struct Told<'a> {
@@ -202,7 +208,7 @@ fn history(global: &Global, args: &PublishArgs) -> Result<(), Failure> {
         releases.extend(log.read(id).map_err(unanswered)?);
     }
     if args.build.json {
-        out::json(&serde_json::json!({ "releases": releases }));
+        out::json(&Releases { releases: &releases });
         return Ok(());
     }
     let now = releases.first().map(Release::in_force).unwrap_or_default().to_owned();

@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
+use crate::cli::ordered::Ordered;
 use crate::plan::tags::tagging;
 use crate::query::graph::{Bases, Order};
 use crate::session::open::Session;
@@ -32,6 +33,48 @@ pub fn groups(
     Ok(groups)
 }
 
+/// A bake file.
+#[derive(Serialize)]
+struct File<'a> {
+    group: Ordered<String, Group<'a>>,
+    target: Ordered<&'a str, Target>,
+}
+
+/// Targets that go by one name.
+#[derive(Serialize)]
+struct Group<'a> {
+    targets: Vec<&'a str>,
+}
+
+/// An image, with the keys that bake has for it.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Target {
+    context: String,
+    dockerfile: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(skip_serializing_if = "Ordered::is_empty")]
+    contexts: Ordered<String, String>,
+    #[serde(skip_serializing_if = "Ordered::is_empty")]
+    args: Ordered<String, String>,
+    #[serde(skip_serializing_if = "Ordered::is_empty")]
+    labels: Ordered<String, String>,
+    tags: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cache_from: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cache_to: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    platforms: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secret: Vec<String>,
+}
+
 /// The text of the file.
 pub fn file(
     session: &Session,
@@ -40,19 +83,21 @@ pub fn file(
     edges: &dyn Fn(&str) -> Bases,
 ) -> String {
     let targets = target_names(&order.names);
-    let mut shown = Map::new();
+    let mut shown = Ordered::default();
     for (group, members) in groups {
         let members = order.names.iter().filter(|name| members.contains(*name));
-        let members: Vec<&String> = members.map(|name| &targets[name]).collect();
+        let members: Vec<&str> = members.map(|name| targets[name].as_str()).collect();
         let name = target_name(group);
-        let taken = shown.contains_key(&name) || targets.values().any(|target| *target == name);
+        let taken = shown.contains(&name) || targets.values().any(|target| *target == name);
         if !members.is_empty() && !taken {
-            shown.insert(name, json!({ "targets": members }));
+            shown.insert(name, Group { targets: members });
         }
     }
     let bodies = order.names.iter().filter_map(|name| Some((name, target(session, name, &targets, edges)?)));
-    let bodies: Map<String, Value> = bodies.map(|(name, body)| (targets[name].clone(), body)).collect();
-    format!("{:#}\n", json!({ "group": shown, "target": bodies }))
+    let target = bodies.map(|(name, body)| (targets[name].as_str(), body)).collect();
+    let file = File { group: shown, target };
+    // Keys are texts and values have forms of JSON, so nothing is refused.
+    serde_json::to_string_pretty(&file).unwrap_or_default() + "\n"
 }
 
 fn target(
@@ -60,21 +105,13 @@ fn target(
     name: &str,
     targets: &BTreeMap<String, String>,
     edges: &dyn Fn(&str) -> Bases,
-) -> Option<Value> {
+) -> Option<Target> {
     let image = session.project.images.get(name)?;
     let options = &image.options;
     let paths = &image.paths;
-    let mut body = Map::new();
     let context = if paths.context.is_empty() { "." } else { &paths.context };
-    body.insert("context".into(), text(context));
-    body.insert("dockerfile".into(), text(&relative(&paths.context, &paths.dockerfile)));
-    let optional =
-        [("target", &options.target), ("network", &options.network), ("description", &image.description)];
-    for (key, value) in optional {
-        body.extend(value.as_ref().map(|value| (key.to_owned(), text(value))));
-    }
     let inside = edges(name).inside.into_iter();
-    let mut contexts: Map<String, Value> = inside
+    let mut contexts: Ordered<String, String> = inside
         .filter_map(|edge| {
             let base = targets.get(&edge.base)?;
             let word = reference::context_name(&edge.word)?;
@@ -82,40 +119,40 @@ fn target(
         })
         .collect();
     for (word, outside) in &options.contexts {
-        contexts.entry(word.clone()).or_insert_with(|| text(&format!("docker-image://{outside}")));
-    }
-    let map =
-        |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| (key.clone(), text(value))).collect();
-    for (key, map) in [("contexts", contexts), ("args", map(&options.args)), ("labels", map(&options.labels))]
-    {
-        if !Map::is_empty(&map) {
-            body.insert(key.to_owned(), Value::Object(map));
+        if !contexts.contains(word) {
+            contexts.insert(word.clone(), text(&format!("docker-image://{outside}")));
         }
     }
+    let optional = |value: &Option<String>| value.as_deref().map(text);
+    let map =
+        |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| (key.clone(), text(value))).collect();
     // A tag with a key has none here: bake makes images that imk knows nothing of.
     let tags = tagging::facts_of(session, &[name.to_owned()]).of(name, None).given;
-    body.insert("tags".into(), tags.iter().map(|tag| text(&tag.reference)).collect());
-    if !image.cache.from.is_empty() {
-        let from = image.cache.from.iter().map(|name| text(&format!("type=registry,ref={name}")));
-        body.insert("cache-from".into(), from.collect());
-    }
-    if image.cache.inline {
-        body.insert("cache-to".into(), json!(["type=inline"]));
-    }
-    body.extend(options.platform.as_ref().map(|platform| ("platforms".to_owned(), json!([text(platform)]))));
-    if !image.secrets.is_empty() {
-        let secrets = image.secrets.iter().map(|(id, source)| match source {
-            SecretSource::Env(name) => text(&format!("id={id},env={name}")),
-            SecretSource::File(path) => text(&format!("type=file,id={id},src={path}")),
-        });
-        body.insert("secret".into(), secrets.collect());
-    }
-    Some(Value::Object(body))
+    let from = image.cache.from.iter().map(|name| text(&format!("type=registry,ref={name}")));
+    let secrets = image.secrets.iter().map(|(id, source)| match source {
+        SecretSource::Env(name) => text(&format!("id={id},env={name}")),
+        SecretSource::File(path) => text(&format!("type=file,id={id},src={path}")),
+    });
+    Some(Target {
+        context: text(context),
+        dockerfile: text(&relative(&paths.context, &paths.dockerfile)),
+        target: optional(&options.target),
+        network: optional(&options.network),
+        description: optional(&image.description),
+        contexts,
+        args: map(&options.args),
+        labels: map(&options.labels),
+        tags: tags.iter().map(|tag| text(&tag.reference)).collect(),
+        cache_from: from.collect(),
+        cache_to: image.cache.inline.then(|| "type=inline".to_owned()).into_iter().collect(),
+        platforms: optional(&options.platform).into_iter().collect(),
+        secret: secrets.collect(),
+    })
 }
 
 /// A text as bake takes it: in a JSON file texts are templates too.
-fn text(text: &str) -> Value {
-    Value::String(text.replace("${", "$${").replace("%{", "%%{"))
+fn text(text: &str) -> String {
+    text.replace("${", "$${").replace("%{", "%%{")
 }
 
 /// A Dockerfile's path as seen from its context, which is where bake looks for it.

@@ -1,7 +1,10 @@
 //! One line of the doctor: how something was found to be, and what to do about it.
 
+use serde::Serialize;
+
 /// How something was found to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Level {
     Ok,
     Warn,
@@ -19,7 +22,7 @@ impl Level {
 }
 
 /// One line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Check {
     pub(super) section: &'static str,
     pub(super) level: Level,
