@@ -17,10 +17,10 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::endpoint::Endpoint;
 use super::podman::{self, Podman};
-use super::sending::{CheckedFile, Traffic, engine_error, refuse_special, with_parents};
+use super::sending::{CheckedFile, Traffic, engine_error, with_parents};
 use super::session::{common_query, query_string, read_answer, refused, supervise};
 use super::{BuildEvent, BuildRequest, Cancel, ContextFiles, EngineError, ImageId, transport};
-use crate::model::file::{FileKind, UsedFile};
+use crate::model::file::{FileKind, Special, UsedFile};
 use crate::model::hash::ContentHash;
 
 /// Bytes gathered before they travel.
@@ -75,7 +75,6 @@ pub(super) async fn build(
     events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
 ) -> Result<ImageId, EngineError> {
-    refuse_special(request.files.list())?;
     if let Some(why) = reader.refusal(request) {
         return Err(refused(request, why));
     }
@@ -139,7 +138,10 @@ fn write_archive(
         match file.kind {
             FileKind::Folder => archive.append_data(&mut header, format!("{}/", file.path), io::empty())?,
             FileKind::Link => archive.append_link(&mut header, &file.path, &file.target)?,
-            FileKind::File | FileKind::Special => {
+            // An archive has no sockets, and docker's own client leaves them out of it.
+            FileKind::Special if file.special() == Some(Special::Socket) => {}
+            FileKind::Special => archive.append_data(&mut header, &file.path, io::empty())?,
+            FileKind::File => {
                 let mut content = CheckedFile::open(files, &file).map_err(io::Error::other)?;
                 archive.append_data(&mut header, &file.path, &mut content)?;
                 // tar stops asking after `size` bytes when it likes; ask once more for the verdict.
@@ -164,7 +166,8 @@ fn header(file: &UsedFile) -> tar::Header {
     let (kind, mode) = match file.kind {
         FileKind::Folder => (tar::EntryType::Directory, file.mode),
         FileKind::Link => (tar::EntryType::Symlink, 0o777),
-        FileKind::File | FileKind::Special => (tar::EntryType::Regular, file.mode),
+        FileKind::File => (tar::EntryType::Regular, file.mode),
+        FileKind::Special => (special_entry(&mut header, file), file.mode),
     };
     header.set_entry_type(kind);
     header.set_mode(mode & 0o7777);
@@ -173,6 +176,16 @@ fn header(file: &UsedFile) -> tar::Header {
     header.set_size(if file.kind == FileKind::File { file.size_bytes } else { 0 });
     header.set_mtime(u64::try_from(file.mtime_ns / 1_000_000_000).unwrap_or_default());
     header
+}
+
+/// The type of an entry that is no file, with the numbers of a device.
+fn special_entry(header: &mut tar::Header, file: &UsedFile) -> tar::EntryType {
+    let Some(Special::Device { character, major, minor }) = file.special() else {
+        return tar::EntryType::Fifo;
+    };
+    // The old form of headers has room for both; a number that does not fit stays zero, as tar has it.
+    let _ = header.set_device_major(major).and_then(|()| header.set_device_minor(minor));
+    if character { tar::EntryType::Char } else { tar::EntryType::Block }
 }
 
 /// Turns what is written into a stream of pieces; waits while the engine is slow.

@@ -33,4 +33,4 @@ pub use fake::FakeEngine;
 pub use node::Node;
 pub use nowhere::NoEngine;
 pub use pool::EnginePool;
-pub(crate) use sending::{CheckedFile, refuse_special};
+pub(crate) use sending::CheckedFile;

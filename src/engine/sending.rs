@@ -126,17 +126,6 @@ pub(super) fn engine_error(error: &io::Error) -> Option<EngineError> {
     error.get_ref()?.downcast_ref::<EngineError>().cloned()
 }
 
-/// Names the first file that no image can hold.
-pub(crate) fn refuse_special(files: &UsedFiles) -> Result<(), EngineError> {
-    match files.files.iter().find(|file| file.kind == FileKind::Special) {
-        None => Ok(()),
-        Some(file) => Err(EngineError::Refused {
-            what: format!("sending `{}` to the engine", file.path),
-            why: "it is a device, socket or pipe; remove it or name it in .dockerignore".into(),
-        }),
-    }
-}
-
 /// The files and every folder above them, in the order that BuildKit's file
 /// sync insists on: by component, so that `a/b` comes before `a.b`.
 pub(super) fn with_parents(files: &UsedFiles) -> Vec<UsedFile> {

@@ -23,7 +23,7 @@ use tonic::service::Routes;
 
 use super::endpoint::Endpoint;
 use super::progress::Progress;
-use super::sending::{Traffic, refuse_special};
+use super::sending::Traffic;
 use super::transport::{self, Closing, Reply};
 use super::{BuildEvent, BuildRequest, Cancel, EngineError, ImageId};
 use crate::credentials::Credentials;
@@ -51,7 +51,6 @@ pub(super) async fn build(
     events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
 ) -> Result<ImageId, EngineError> {
-    refuse_special(request.files.list())?;
     let traffic = Arc::new(Traffic::default());
     let work = async {
         let id = session_id();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::{names, unsaid};
 use crate::query::graph::bases;
-use crate::query::inputs::Context;
+use crate::query::inputs::{Context, Image};
 use crate::query::recipe::recipe;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
@@ -15,6 +15,7 @@ use crate::source::tree::Selection;
 use crate::syntax::dockerfile::Frontend;
 use crate::syntax::dockerignore;
 use crate::syntax::imagefile::RenamedKey;
+use crate::syntax::reads::ReadSource;
 use crate::syntax::resolve::{How, Recipe};
 
 /// One remark, and the images it is about.
@@ -56,8 +57,10 @@ pub fn warnings(session: &Session, synced: &Synced) -> Vec<Warning> {
             format!("the context `{name}` is declared, and no FROM, COPY --from or --mount=from names it")
         }));
         let hidden = hidden(recipe, synced.selections.get(name).and_then(|it| it.ignore.as_deref()));
+        let unmatched = unmatched(session, image, recipe).into_iter().filter(|_| hidden.is_empty());
+        let unmatched: Vec<String> = unmatched.collect();
         let here = beyond_git(session, synced.selections.get(name), image);
-        let own = own.chain(hidden).chain(here);
+        let own = own.chain(hidden).chain(unmatched).chain(here);
         for message in own.chain(brought(session, image, recipe)).chain(names::remarks(session, image)) {
             let warning = Warning { images: vec![name.clone()], message };
             if !warnings.contains(&warning) {
@@ -106,7 +109,7 @@ fn beyond_git(
 }
 
 /// Images of the repository that only a base's triggers name: there is no word to replace by an exact reference.
-fn brought(session: &Session, image: crate::query::inputs::Image, recipe: &Recipe) -> Vec<String> {
+fn brought(session: &Session, image: Image, recipe: &Recipe) -> Vec<String> {
     let inside = &bases(session.db(), image).inside;
     let by_name = recipe.bases.iter().filter(|base| base.spans.is_empty() && !base.context);
     let ours = by_name.filter(|base| inside.iter().any(|edge| edge.reference == base.reference));
@@ -122,6 +125,15 @@ fn brought(session: &Session, image: crate::query::inputs::Image, recipe: &Recip
             )
         })
         .collect()
+}
+
+/// Wildcards that match no file: what is there now is copied, and that is nothing.
+fn unmatched(session: &Session, image: Image, recipe: &Recipe) -> Vec<String> {
+    let Context::Is(selected) = image.context(session.db()) else { return Vec::new() };
+    let sources = selected.empty.iter().filter_map(|index| recipe.reads.sources.get(*index));
+    let line =
+        |source: &ReadSource| format!("nothing matches `{}`, so nothing is copied by it", source.pattern);
+    sources.filter(|source| !source.pattern.is_empty()).map(line).collect()
 }
 
 /// Sources that never find anything, whatever files there are. A name that is not found is a

@@ -257,16 +257,22 @@ fn one_image_alone_does_not_forget_the_others() {
 }
 
 #[test]
-fn a_pipe_is_refused_only_when_it_is_read() {
+fn pipes_and_sockets_are_used_files_that_are_never_opened() {
     let repo = Repo::new(&[("a", "1")]);
     rustix::fs::mknodat(rustix::fs::CWD, repo.path("pipe"), rustix::fs::FileType::Fifo, 0o644.into(), 0)
         .unwrap();
     assert!(repo.cached(&[reads("", &["a"])])[0].is_ok());
-    let error = repo.cached(&[reads("", &[""])]).remove(0).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "cannot read `pipe`: it is a device, a socket or a pipe, which no image can hold"
-    );
+    let all = reads("", &[""]);
+    let before = repo.cached(std::slice::from_ref(&all)).remove(0).unwrap();
+    assert_eq!(repo.cached(std::slice::from_ref(&all)).remove(0).unwrap(), before, "from the cache as well");
+    assert_eq!(before.bytes, 1);
+    // Another kind of thing is another image, and so are other permissions.
+    fs::remove_file(repo.path("pipe")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(repo.path("pipe")).unwrap();
+    let socket = repo.cached(std::slice::from_ref(&all)).remove(0).unwrap();
+    assert_ne!(socket.hash, before.hash);
+    fs::set_permissions(repo.path("pipe"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    assert_ne!(repo.cached(&[all]).remove(0).unwrap().hash, socket.hash);
 }
 
 #[test]

@@ -55,9 +55,9 @@ pub trait ListedFolder: FolderListing {
 /// Facts of a file or link that is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Permission bits; zero for a link.
+    /// Permission bits, and those of the type of a device, a socket or a pipe; zero for a link.
     pub mode: u32,
-    /// Bytes of content; zero for a link.
+    /// Bytes of content; of a device its number; zero for a link.
     pub size_bytes: u64,
     /// Nanoseconds since 1970.
     pub mtime_ns: i64,
@@ -65,6 +65,22 @@ pub struct Facts {
     pub hash: ContentHash,
     /// Where a link points; empty for a file.
     pub target: Box<str>,
+}
+
+impl Facts {
+    /// Those of a device, a socket or a pipe, by its whole mode and the number of a device.
+    pub fn of_special(mode: u32, number: u64, mtime_ns: i64) -> Self {
+        // A pipe or a socket may show what waits in it.
+        let is_device = matches!(mode & 0o170_000, 0o020_000 | 0o060_000);
+        let size_bytes = if is_device { number } else { 0 };
+        Self {
+            mode,
+            size_bytes,
+            mtime_ns,
+            hash: ContentHash::of(&size_bytes.to_le_bytes()),
+            target: "".into(),
+        }
+    }
 }
 
 /// Why a listing came to no end.

@@ -18,7 +18,8 @@ fn sound() -> StatCache {
     writer.entry(b"src", FileKind::Folder, None);
     writer.folder("src", &seen, true, 1);
     writer.entry(b"a.txt", FileKind::File, Some(&hashed));
-    let selected = Selected { hash: ContentHash::of(b"answer"), missing: vec![1], count: 2, bytes: 3 };
+    let selected =
+        Selected { hash: ContentHash::of(b"answer"), missing: vec![1], empty: vec![0], count: 2, bytes: 3 };
     writer.finish(vec![Memo { key: ContentHash::of(b"question"), selected, age: 1, folders: vec![(0, 2)] }])
 }
 

@@ -50,7 +50,7 @@ use super::locate::{IMAGEFILE, Located};
 use super::select::{self, Facts, Folders, ListError, join};
 use super::tree::{ReadError, Selected, Selection, SourceTree};
 use super::{disk, resolve_selection};
-use crate::model::file::{FileKind, UsedFiles};
+use crate::model::file::{FileKind, UsedFile, UsedFiles};
 use crate::model::hash::{ContentHash, FieldHasher};
 use crate::syntax::glob;
 use absent::Absent;
@@ -190,11 +190,11 @@ impl GitTree {
         // A wildcard can meet a link that the ways do not show.
         let key = ways.filter(|_| !reading.followed.load(Ordering::Relaxed)).unwrap_or_else(everything);
         let answer = picked.and_then(|mut picked| {
-            let missing = std::mem::take(&mut picked.missing);
-            let mut files = select::hash_listed(&reading, &selection.root, picked).map_err(error)?;
+            let [missing, empty] = [&mut picked.missing, &mut picked.empty].map(std::mem::take);
+            let mut files = select::hash_listed(&reading, picked).map_err(error)?;
             reading.absent.stand_in(&selection.root, &mut files);
-            let bytes = files.files.iter().map(|file| file.size_bytes).sum();
-            Ok(Selected { hash: files.hash(), missing, count: files.files.len() as u64, bytes })
+            let bytes = files.files.iter().map(UsedFile::bytes).sum();
+            Ok(Selected { hash: files.hash(), missing, empty, count: files.files.len() as u64, bytes })
         });
         self.store.answers.lock().insert(key, answer.clone());
         answer

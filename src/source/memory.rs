@@ -117,7 +117,7 @@ impl MemoryTree {
 
     /// Makes a pipe.
     pub fn special(&mut self, path: &str) {
-        self.put(path, FileKind::Special, 0o644, b"");
+        self.put(path, FileKind::Special, 0o010_644, b"");
     }
 
     /// Removes a file, or a folder with all that is in it.
@@ -273,6 +273,9 @@ impl Folders for MemoryTree {
         let fact = |index: &u32| {
             let path = join(&folder.path, &folder.names[*index as usize].0);
             let node = self.nodes.get(&Key(path.clone())).ok_or(ListError::Moved(path))?;
+            if node.kind == FileKind::Special {
+                return Ok(Facts::of_special(node.mode, 0, node.mtime_ns));
+            }
             let is_link = node.kind == FileKind::Link;
             Ok(Facts {
                 mode: node.mode,

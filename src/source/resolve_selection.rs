@@ -5,7 +5,7 @@
 use super::overlay::Layered;
 use super::select::{self, Folders, ListError};
 use super::tree::{Selected, Selection};
-use crate::model::file::UsedFiles;
+use crate::model::file::{UsedFile, UsedFiles};
 
 /// The hash and counts of the files that a selection stands for.
 pub fn resolve<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected, ListError> {
@@ -24,13 +24,13 @@ pub fn list<D: Folders>(folders: &D, selection: &Selection) -> Result<UsedFiles,
 }
 
 fn listed<D: Folders>(folders: &D, selection: &Selection) -> Result<UsedFiles, ListError> {
-    select::hash_listed(folders, &selection.root, select::list_used(folders, selection)?)
+    select::hash_listed(folders, select::list_used(folders, selection)?)
 }
 
 fn summed<D: Folders>(folders: &D, selection: &Selection) -> Result<Selected, ListError> {
     let mut picked = select::list_used(folders, selection)?;
-    let missing = std::mem::take(&mut picked.missing);
-    let files = select::hash_listed(folders, &selection.root, picked)?;
-    let bytes = files.files.iter().map(|file| file.size_bytes).sum();
-    Ok(Selected { hash: files.hash(), missing, count: files.files.len() as u64, bytes })
+    let [missing, empty] = [&mut picked.missing, &mut picked.empty].map(std::mem::take);
+    let files = select::hash_listed(folders, picked)?;
+    let bytes = files.files.iter().map(UsedFile::bytes).sum();
+    Ok(Selected { hash: files.hash(), missing, empty, count: files.files.len() as u64, bytes })
 }

@@ -28,6 +28,8 @@ pub struct Listed<F> {
     entries: Vec<ListedEntry<F>>,
     /// Indexes of required sources that match nothing.
     pub missing: Vec<usize>,
+    /// Indexes of wildcards that match nothing.
+    pub empty: Vec<usize>,
 }
 
 struct ListedEntry<F> {
@@ -53,11 +55,11 @@ pub fn list_used<D: Folders>(folders: &D, selection: &Selection) -> Result<Liste
     let mut walk = Walk { folders, root: &selection.root, ignore, entries: Vec::new() };
     let folder = folders.context(&selection.root)?;
     let top = Place { path: String::new(), folder, info: MatchInfo::default() };
-    let mut missing = Vec::new();
+    let (mut missing, mut empty) = (Vec::new(), Vec::new());
     for (index, source) in selection.reads.sources.iter().enumerate() {
         match walk.source(&top, source)? {
             CopyOutcome::Something => {}
-            CopyOutcome::Nothing if !source.required => {}
+            CopyOutcome::Nothing if !source.required => empty.push(index),
             CopyOutcome::Nothing | CopyOutcome::Broken => missing.push(index),
         }
     }
@@ -68,15 +70,11 @@ pub fn list_used<D: Folders>(folders: &D, selection: &Selection) -> Result<Liste
         entries.sort_by(|a, b| by_components(&a.path, &b.path).then(b.counts.cmp(&a.counts)));
         entries.dedup_by(|later, first| later.path == first.path);
     }
-    Ok(Listed { entries, missing })
+    Ok(Listed { entries, missing, empty })
 }
 
 /// Looks at the files of a list, folder by folder and in parallel.
-pub fn hash_listed<D: Folders>(
-    folders: &D,
-    root: &str,
-    listed: Listed<D::Folder>,
-) -> Result<UsedFiles, ListError> {
+pub fn hash_listed<D: Folders>(folders: &D, listed: Listed<D::Folder>) -> Result<UsedFiles, ListError> {
     let mut files: Vec<UsedFile> = Vec::with_capacity(listed.entries.len());
     let mut wanted: Vec<(D::Folder, Vec<u32>, Vec<u32>)> = Vec::new();
     let mut last_parent: Option<String> = None;
@@ -93,10 +91,6 @@ pub fn hash_listed<D: Folders>(
         };
         match entry.what {
             What::Folder { mode, mtime_ns } => (file.mode, file.mtime_ns) = (mode, mtime_ns),
-            What::Entry { kind: FileKind::Special, .. } => {
-                let why = "it is a device, a socket or a pipe, which no image can hold";
-                return Err(ListError::read(join(root, &file.path), why));
-            }
             What::Entry { folder, index, kind } => {
                 file.kind = kind;
                 let parent = file.path.rsplit_once('/').map_or("", |(parent, _)| parent);

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
 use super::select::{Facts, ListError};
-use crate::model::file::FileKind;
+use crate::model::file::{FileKind, device_number};
 use crate::model::hash::ContentHash;
 use crate::state::clock::Clock;
 
@@ -26,7 +26,7 @@ pub struct Seen {
     pub dev: u64,
     /// Inode.
     pub ino: u64,
-    /// Bytes; zero for a folder, whose size says nothing.
+    /// Bytes; of a device its number; zero for a folder, whose size says nothing.
     pub size_bytes: u64,
     /// Modification time in nanoseconds since 1970.
     pub mtime_ns: i64,
@@ -67,11 +67,17 @@ fn statx(dir: impl AsFd, name: &[u8], flags: AtFlags) -> Result<Seen, Errno> {
         stamp.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(stamp.tv_nsec))
     };
     let mode = u32::from(stat.stx_mode);
-    let is_folder = FileType::from_raw_mode(mode) == FileType::Directory;
+    let size = match FileType::from_raw_mode(mode) {
+        FileType::Directory => 0,
+        FileType::CharacterDevice | FileType::BlockDevice => {
+            device_number(stat.stx_rdev_major, stat.stx_rdev_minor)
+        }
+        _ => stat.stx_size,
+    };
     Ok(Seen {
         dev: u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor),
         ino: stat.stx_ino,
-        size_bytes: if is_folder { 0 } else { stat.stx_size },
+        size_bytes: size,
         mtime_ns: nanos(stat.stx_mtime),
         ctime_ns: nanos(stat.stx_ctime),
         mode,
@@ -150,6 +156,7 @@ pub fn hash(
     for _ in 0..TRIES {
         let (seen, facts, after) = match kind {
             FileKind::Link => link(&dir, name, path, trouble)?,
+            FileKind::Special => special(&dir, name, path, trouble)?,
             _ => file(&dir, name, path, trouble)?,
         };
         if seen == after {
@@ -216,6 +223,20 @@ fn link(
         target: target.into(),
     };
     Ok((seen, facts, after))
+}
+
+/// A device, a socket or a pipe, which is never opened: some wait for somebody at the other side.
+fn special(
+    dir: impl AsFd,
+    name: &[u8],
+    path: &str,
+    trouble: impl Fn(Errno) -> ListError,
+) -> Result<(Seen, Facts, Seen), ListError> {
+    let seen = stat(&dir, name).map_err(&trouble)?;
+    if kind_of(FileType::from_raw_mode(seen.mode)) != FileKind::Special {
+        return Err(ListError::Moved(path.to_owned()));
+    }
+    Ok((seen, Facts::of_special(seen.mode, seen.size_bytes, seen.mtime_ns), seen))
 }
 
 /// The system's words for an error, without its number.

@@ -106,6 +106,10 @@ impl<'a> CachedEntry<'a> {
         let mut hash = [0; 32];
         hash.copy_from_slice(&self.record[44..76]);
         let seen = self.seen(dev)?;
+        if self.kind() == FileKind::Special {
+            let facts = Facts::of_special(seen.mode, seen.size_bytes, seen.mtime_ns);
+            return Some(HashedEntry { seen, facts, racy: flags & RACY != 0 });
+        }
         let facts = Facts {
             mode: if target.is_empty() { seen.mode & 0o7777 } else { 0 },
             size_bytes: if target.is_empty() { seen.size_bytes } else { 0 },
@@ -217,6 +221,9 @@ impl StatCache {
     }
 }
 
+/// Marks the index of a wildcard that matched nothing, among those of sources that are missing.
+const EMPTY: u32 = 1 << 31;
+
 /// Makes a cache, folder by folder in path order.
 #[derive(Default)]
 pub struct Writer {
@@ -297,9 +304,10 @@ fn write_memo(bytes: &mut Vec<u8>, memo: &Memo) {
     bytes.extend(memo.selected.bytes.to_le_bytes());
     let mut word = |word: u32| bytes.extend(word.to_le_bytes());
     word(memo.age.into());
-    word(memo.selected.missing.len() as u32);
+    word((memo.selected.missing.len() + memo.selected.empty.len()) as u32);
     word(memo.folders.len() as u32);
     memo.selected.missing.iter().for_each(|index| word(*index as u32));
+    memo.selected.empty.iter().for_each(|index| word(*index as u32 | EMPTY));
     for (first, end) in &memo.folders {
         word(*first);
         word(*end);
@@ -316,14 +324,17 @@ fn read_memos(mut bytes: &[u8], count: usize) -> Option<Vec<Memo>> {
     for _ in 0..count {
         let fixed = take(92)?;
         let word = |index: usize| u32_at(fixed, 80 + 4 * index);
-        let missing = take(4 * word(1) as usize)?;
+        let unmatched = take(4 * word(1) as usize)?;
+        let unmatched = unmatched.chunks_exact(4).map(|at| u32_at(at, 0));
+        let (empty, missing): (Vec<u32>, Vec<u32>) = unmatched.partition(|index| index & EMPTY != 0);
         let folders = take(8 * word(2) as usize)?;
         let hash = |at: usize| Some(ContentHash(fixed[at..at + 32].try_into().ok()?));
         memos.push(Memo {
             key: hash(0)?,
             selected: Selected {
                 hash: hash(32)?,
-                missing: missing.chunks_exact(4).map(|at| u32_at(at, 0) as usize).collect(),
+                missing: missing.into_iter().map(|index| index as usize).collect(),
+                empty: empty.into_iter().map(|index| (index & !EMPTY) as usize).collect(),
                 count: u64_at(fixed, 64),
                 bytes: u64_at(fixed, 72),
             },

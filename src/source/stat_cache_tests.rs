@@ -26,7 +26,13 @@ fn everything_comes_back() {
     writer.folder("d", &Seen { size_bytes: 0, ..seen(10) }, false, 0);
     let memo = Memo {
         key: ContentHash::of(b"k"),
-        selected: Selected { hash: ContentHash::of(b"v"), missing: vec![2, 5], count: 3, bytes: 1 << 40 },
+        selected: Selected {
+            hash: ContentHash::of(b"v"),
+            missing: vec![2, 5],
+            empty: vec![0],
+            count: 3,
+            bytes: 1 << 40,
+        },
         age: 4,
         folders: vec![(0, 1), (1, 2)],
     };

@@ -206,9 +206,7 @@ mod tests {
             let supposing = Supposing { disk: &tree, what };
             let picked =
                 crate::source::select::list_used(&supposing, &selection).unwrap_or_else(|_| panic!("lists"));
-            crate::source::select::hash_listed(&supposing, "", picked)
-                .unwrap_or_else(|_| panic!("hashes"))
-                .files
+            crate::source::select::hash_listed(&supposing, picked).unwrap_or_else(|_| panic!("hashes")).files
         };
         let before = files(&Supposition::default());
         let told: Vec<String> = files(&what)

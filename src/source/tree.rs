@@ -129,6 +129,8 @@ pub struct Selected {
     pub hash: ContentHash,
     /// Indexes into `reads.sources` of required sources that match nothing.
     pub missing: Vec<usize>,
+    /// Indexes of wildcards that match nothing, and copy nothing in silence.
+    pub empty: Vec<usize>,
     /// Number of files, folders and links.
     pub count: u64,
     /// Bytes of all regular files.

@@ -143,8 +143,11 @@ impl FileReader {
     fn open(&mut self, stage: Stage) {
         if let Some(name) = &stage.name {
             if self.names.insert(name.text.clone(), name.span).is_some() {
-                let message = format!("there are two stages named {}", text::quoted(&name.text));
-                self.errors.push(SyntaxError::new(name.span, message).hint("give one of them another name"));
+                let message = format!(
+                    "there are two stages named {}: words below mean the later one, and so does a target",
+                    text::quoted(&name.text)
+                );
+                self.warnings.push(SyntaxError::new(name.span, message));
             }
             if matches!(name.text.as_str(), "scratch" | "context") {
                 let message = format!("`{}` is a reserved word and a bad name for a stage", name.text);

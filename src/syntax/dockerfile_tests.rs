@@ -436,7 +436,6 @@ fn mistakes() {
         "1:11 `1b` cannot be the name of a stage (a name begins with a letter and goes on with letters, digits, `-`, `_` and `.`)",
     );
     check("FROM --platfrom=x a", "1:6 FROM has no flag `--platfrom` (did you mean `--platform`?)");
-    check("FROM a AS b\nFROM c AS B", "2:11 there are two stages named `b` (give one of them another name)");
     mistake("RUNN x", "2:1 unknown instruction `RUNN` (did you mean `RUN`?)");
     mistake(
         "&& x",

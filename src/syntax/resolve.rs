@@ -105,7 +105,7 @@ fn sorted(mut errors: Vec<SyntaxError>) -> Vec<SyntaxError> {
     errors
 }
 
-/// By name in any case, or by number (`findStateByName`; the number is imk's own).
+/// By name in any case, as BuildKit finds it (`findStateByName`); it knows no number.
 pub(crate) fn target(file: &Dockerfile, wanted: Option<&str>) -> Result<Target, SyntaxError> {
     let found = match wanted {
         None => file.stages.len().checked_sub(1),
@@ -114,8 +114,8 @@ pub(crate) fn target(file: &Dockerfile, wanted: Option<&str>) -> Result<Target, 
             let named = |name: &super::dockerfile::Word| name.text == lower;
             file.stages
                 .iter()
-                .position(|stage| stage.name.as_ref().is_some_and(named))
-                .or_else(|| wanted.parse().ok().filter(|number| *number < file.stages.len()))
+                // Of two stages of one name the later one is meant.
+                .rposition(|stage| stage.name.as_ref().is_some_and(named))
         }
     };
     if let Some(index) = found {
@@ -130,8 +130,14 @@ pub(crate) fn target(file: &Dockerfile, wanted: Option<&str>) -> Result<Target, 
         names if names.len() > 20 => format!("there are {} stages", names.len()),
         names => format!("the stages are `{}`", names.join("`, `")),
     };
-    let hint =
-        did_you_mean(wanted, names.iter().copied()).map_or(all.clone(), |near| format!("{near} {all}"));
+    let numbered = wanted.parse().ok().and_then(|number: usize| file.stages.get(number));
+    let hint = match numbered.map(|stage| &stage.name) {
+        Some(Some(name)) => format!("a target is named, and that stage is `{}`", name.text),
+        Some(None) => format!("a target is named: write `AS name` behind FROM of that stage; {all}"),
+        None => {
+            did_you_mean(wanted, names.iter().copied()).map_or(all.clone(), |near| format!("{near} {all}"))
+        }
+    };
     let span = file.stages.first().map(|stage| stage.span).unwrap_or_default();
     Err(SyntaxError::new(span, format!("there is no stage {}", quoted(wanted))).hint(hint))
 }

@@ -77,8 +77,17 @@ fn stages_and_what_they_build_on() {
         ("FROM a AS x\nFROM b", "", "stage 0 FROM base 0 linux/amd64"),
         ("FROM a AS x\nFROM b", "@x", "stage 0 FROM base 0 linux/amd64"),
         ("FROM a AS x\nFROM b", "@X", "stage 0 FROM base 0 linux/amd64"),
-        ("FROM a AS x\nFROM b", "@0", "stage 0 FROM base 0 linux/amd64"),
         ("FROM x AS x", "", "stage 0 FROM base 0 linux/amd64"),
+        // Two stages of one name: the later one is meant by a target and by every word below it.
+        ("FROM a AS x\nFROM scratch AS x\nFROM c", "@x", "stage 0 FROM scratch linux/amd64"),
+        (
+            "FROM a AS x\nFROM x AS x\nFROM x",
+            "",
+            "stage 0 FROM base 0 linux/amd64\nstage 1 FROM stage 0 linux/amd64\nstage 2 FROM stage 1 linux/amd64",
+        ),
+        // A stage that nobody needs may copy from a later one.
+        ("FROM a AS dead\nCOPY --from=x b c\nFROM d AS x", "", "stage 0 FROM base 0 linux/amd64"),
+        ("FROM a\nRUN --mount=from=x,target=/y b\nFROM d AS x", "", "stage 0 FROM base 0 linux/amd64"),
         (
             "FROM x AS y\nFROM y AS x\nFROM x",
             "",
@@ -601,14 +610,24 @@ fn mistakes_of_names() {
         "2:13 a stage cannot copy from itself (`x`) (only stages further up can be used)",
     );
     mistakes(
-        "FROM a\nCOPY --from=x b c\nFROM d AS x",
+        "FROM a AS y\nCOPY --from=x b c\nFROM d AS x\nFROM e\nCOPY --from=y c /",
         "",
         "2:13 the stage `x` comes later (only stages further up can be used)",
     );
     mistakes(
-        "FROM a\nRUN --mount=from=x,target=/y b\nFROM d AS x",
+        "FROM a AS y\nRUN --mount=from=x,target=/y b\nFROM d AS x\nFROM y",
         "",
         "2:18 the stage `x` comes later (only stages further up can be used)",
+    );
+    mistakes(
+        "FROM a AS y\nCOPY --from=x b c\nFROM d AS x\nCOPY --from=y b c\nFROM e",
+        "",
+        "2:13 copying from `x` ends where it begins (stages cannot copy from each other)",
+    );
+    mistakes(
+        "FROM a AS x\nFROM b",
+        "@0",
+        "1:1 there is no stage `0` (a target is named, and that stage is `x`)",
     );
     mistakes(
         "FROM a AS build\nFROM b\nCOPY --from=Buidl c d",

@@ -50,6 +50,7 @@ mod everyday;
 mod freshness;
 mod graph;
 mod learned;
+mod lenient;
 mod make;
 mod pages;
 mod podman;

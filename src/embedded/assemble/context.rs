@@ -9,8 +9,9 @@ use std::sync::Arc;
 use crate::embedded::layer::index::{Entry, Index, Kind};
 use crate::embedded::layer::view::{Origin, View};
 use crate::embedded::trouble::{Result, refused};
-use crate::engine::{CheckedFile, ContextFiles, refuse_special};
-use crate::model::file::FileKind;
+use crate::engine::{CheckedFile, ContextFiles};
+use crate::model::file::{FileKind, Special};
+use crate::model::hash::ContentHash;
 
 /// A context of a build.
 pub struct Context {
@@ -22,17 +23,24 @@ impl Context {
     /// The tree of what was sent.
     pub fn new(files: Arc<dyn ContextFiles>) -> Result<Self> {
         let list = files.list();
-        refuse_special(list)?;
         let entries = list.files.iter().enumerate().map(|(at, file)| Entry {
             path: file.path.clone().into_bytes(),
             kind: match file.kind {
-                FileKind::File | FileKind::Special => {
-                    Kind::File { size: file.size_bytes, hash: file.hash, at: at as u64 }
-                }
+                FileKind::File => Kind::File { size: file.size_bytes, hash: file.hash, at: at as u64 },
+                FileKind::Special => match file.special() {
+                    Some(Special::Pipe) => Kind::Pipe,
+                    Some(Special::Device { character, major, minor }) => {
+                        Kind::Device { character, major, minor }
+                    }
+                    // BuildKit makes an empty file of a socket that its client sends.
+                    Some(Special::Socket) | None => {
+                        Kind::File { size: 0, hash: ContentHash::of(b""), at: at as u64 }
+                    }
+                },
                 FileKind::Folder => Kind::FOLDER,
                 FileKind::Link => Kind::Link(file.target.clone().into_bytes()),
             },
-            mode: if file.kind == FileKind::Link { 0o777 } else { file.mode },
+            mode: if file.kind == FileKind::Link { 0o777 } else { file.mode & 0o7777 },
             uid: 0,
             gid: 0,
             xattrs: BTreeMap::new(),
@@ -51,6 +59,7 @@ impl Context {
         let list = &self.files.list().files;
         let file = usize::try_from(at).ok().and_then(|at| list.get(at));
         match file {
+            Some(file) if file.kind == FileKind::Special => Ok(Box::new(std::io::empty())),
             Some(file) => Ok(Box::new(CheckedFile::open(&*self.files, file)?)),
             None => refused("reading a file of the context", "it is not in the list"),
         }

@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::engine::sending::{CheckedFile, Traffic, with_parents};
 use crate::engine::{ContextFiles, EngineError};
-use crate::model::file::{FileKind, UsedFile, UsedFiles};
+use crate::model::file::{FileKind, Special, UsedFile, UsedFiles};
 use crate::model::hash::{ContentHash, FieldHasher};
 
 /// Bytes in one DATA packet, fsutil's own choice.
@@ -31,6 +31,9 @@ const QUEUE: usize = 16;
 // Go's `fs.FileMode`, which is not what Unix calls a mode.
 const GO_FOLDER: u32 = 1 << 31;
 const GO_LINK: u32 = 1 << 27;
+const GO_DEVICE: u32 = 1 << 26;
+const GO_PIPE: u32 = 1 << 25;
+const GO_CHARACTERS: u32 = 1 << 21;
 const GO_SET_UID: u32 = 1 << 23;
 const GO_SET_GID: u32 = 1 << 22;
 const GO_STICKY: u32 = 1 << 20;
@@ -213,6 +216,11 @@ fn send_file(
     packets: &Outgoing,
     traffic: &Traffic,
 ) -> Result<bool, EngineError> {
+    if file.kind == FileKind::Special {
+        // An engine that makes a file of it asks for its content, which is nothing.
+        let end = Packet { r#type: PacketType::PacketData as i32, id, ..Packet::default() };
+        return Ok(packets.blocking_send(Ok(end)).is_ok());
+    }
     let mut reader = CheckedFile::open(files, file)?;
     loop {
         let mut data = vec![0; CHUNK.min(file.size_bytes as usize + 1)];
@@ -237,10 +245,20 @@ fn stat(file: &UsedFile) -> Stat {
             mode |= go;
         }
     }
+    let (mut major, mut minor) = (0, 0);
     let (mode, size) = match file.kind {
         FileKind::Folder => (mode | GO_FOLDER, 0),
         FileKind::Link => (0o777 | GO_LINK, file.target.len() as i64),
-        FileKind::File | FileKind::Special => (mode, file.size_bytes as i64),
+        FileKind::File => (mode, file.size_bytes as i64),
+        FileKind::Special => match file.special() {
+            Some(Special::Device { character, major: driver, minor: number }) => {
+                (major, minor) = (i64::from(driver), i64::from(number));
+                (mode | GO_DEVICE | if character { GO_CHARACTERS } else { 0 }, 0)
+            }
+            Some(Special::Pipe) => (mode | GO_PIPE, 0),
+            // As docker's own client (fsutil): no archive has a socket, and an empty file stands for it.
+            Some(Special::Socket) | None => (mode, 0),
+        },
     };
     Stat {
         path: file.path.clone(),
@@ -248,6 +266,8 @@ fn stat(file: &UsedFile) -> Stat {
         size,
         mod_time: announced_time(file),
         linkname: file.target.clone(),
+        devmajor: major,
+        devminor: minor,
         ..Stat::default()
     }
 }

@@ -64,7 +64,7 @@ pub(crate) fn pushed(bytes: &[u8]) {
 }
 
 fn answer() -> Selected {
-    Selected { hash: ContentHash::of(b"answer"), missing: vec![1], count: 2, bytes: 3 }
+    Selected { hash: ContentHash::of(b"answer"), missing: vec![1], empty: vec![0], count: 2, bytes: 3 }
 }
 
 fn id() -> Oid {

@@ -170,7 +170,7 @@ mod tests {
     }
 
     fn selected(number: u8) -> Selected {
-        Selected { hash: ContentHash::of(&[number]), missing: vec![1], count: 2, bytes: 3 }
+        Selected { hash: ContentHash::of(&[number]), missing: vec![1], empty: vec![0], count: 2, bytes: 3 }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::absent::Absent;
 use super::store::{Entry, Listing, Piece};
 use super::{GitTree, disk, error};
-use crate::model::file::UsedFiles;
+use crate::model::file::{UsedFile, UsedFiles};
 use crate::model::hash::ContentHash;
 use crate::source::select::{self, Facts, Folders, ListError};
 use crate::source::tree::{ReadError, Selected, Selection};
@@ -33,8 +33,9 @@ pub fn whole(tree: &GitTree, selection: &Selection) -> Result<Selected, ReadErro
     Ok(Selected {
         hash: UsedFiles::hash_of(files()),
         missing: Vec::new(),
+        empty: Vec::new(),
         count: files().count() as u64,
-        bytes: files().map(|file| file.size_bytes).sum(),
+        bytes: files().map(UsedFile::bytes).sum(),
     })
 }
 
@@ -57,7 +58,7 @@ fn piece(
         absent: Absent::default(),
     };
     let picked = select::list_used(&only, selection);
-    let files = picked.and_then(|picked| select::hash_listed(&only, &selection.root, picked));
+    let files = picked.and_then(|picked| select::hash_listed(&only, picked));
     let files = files.map_err(error).map(|mut files| {
         only.absent.stand_in(&selection.root, &mut files);
         Arc::new(files)

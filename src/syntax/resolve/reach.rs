@@ -2,6 +2,7 @@
 //!
 //! Follows `resolveStages`, `initOnBuildTriggers` and `allReachableStages`.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Request;
@@ -25,14 +26,22 @@ pub fn reach(
     errors: &mut Vec<SyntaxError>,
 ) -> Reached {
     // Mistakes are mistakes in stages that are not reached, too: BuildKit looks at all of them.
+    let mut later: BTreeMap<usize, Vec<(usize, &Word)>> = BTreeMap::new();
     for index in 0..file.stages.len() {
         for instruction in heads.instructions(file, index) {
-            let _ = dependencies(instruction, index, heads, errors);
+            for (stage, from) in sources(instruction, heads, errors) {
+                match stage.cmp(&index) {
+                    Ordering::Less => {}
+                    Ordering::Equal => errors.push(from_itself(from)),
+                    Ordering::Greater => later.entry(index).or_default().push((stage, from)),
+                }
+            }
         }
         if errors.len() >= MAX_ERRORS {
             return Reached::new();
         }
     }
+    circles(file, heads, &later, errors);
     let mut brought = 0;
     let mut reached = Reached::new();
     let mut waiting = vec![target];
@@ -52,13 +61,21 @@ pub fn reach(
         if let Source::Stage(base) = heads.stages[index].source {
             waiting.push(base);
         }
+        // A stage that nobody needs may copy from a later one; for one that is needed that is not made yet.
+        errors.extend(later.get(&index).into_iter().flatten().map(|(_, from)| from_later(from)));
         let own = heads.instructions(file, index).iter();
         for instruction in triggers.iter().chain(own) {
-            waiting.extend(dependencies(instruction, index, heads, &mut Vec::new()));
+            let sources = sources(instruction, heads, &mut Vec::new());
+            waiting.extend(sources.into_iter().map(|(stage, _)| stage).filter(|stage| *stage < index));
         }
         for trigger in &triggers {
             let mut problems = Vec::new();
-            let _ = dependencies(trigger, index, heads, &mut problems);
+            let brought = sources(trigger, heads, &mut problems);
+            problems.extend(brought.into_iter().filter_map(|(stage, from)| match stage.cmp(&index) {
+                Ordering::Less => None,
+                Ordering::Equal => Some(from_itself(from)),
+                Ordering::Greater => Some(from_later(from)),
+            }));
             errors.extend(
                 problems.into_iter().map(|error| SyntaxError { span: file.stages[index].base.span, ..error }),
             );
@@ -96,23 +113,14 @@ pub fn only_describes(body: &Body) -> bool {
     )
 }
 
-/// The stages that an instruction needs, all of them earlier ones.
-fn dependencies(
-    instruction: &Instruction,
-    stage: usize,
+/// The stages that an instruction copies from, each with the word that names it.
+fn sources<'i>(
+    instruction: &'i Instruction,
     heads: &Heads,
     errors: &mut Vec<SyntaxError>,
-) -> Vec<usize> {
-    let mut check = |from: &Word, source: Result<Source, SyntaxError>| match source {
-        Ok(Source::Stage(index)) if index < stage => Some(index),
-        Ok(Source::Stage(index)) => {
-            let message = match index == stage {
-                true => format!("a stage cannot copy from itself ({})", quoted(&from.text)),
-                false => format!("the stage {} comes later", quoted(&from.text)),
-            };
-            errors.push(SyntaxError::new(from.span, message).hint("only stages further up can be used"));
-            None
-        }
+) -> Vec<(usize, &'i Word)> {
+    let mut stage = |from: &'i Word, source: Result<Source, SyntaxError>| match source {
+        Ok(Source::Stage(index)) => Some((index, from)),
         Ok(_) => None,
         Err(error) => {
             errors.push(error);
@@ -121,13 +129,55 @@ fn dependencies(
     };
     match &instruction.body {
         Body::Copy(copy) => {
-            copy.from.iter().filter_map(|from| check(from, heads.copy_source(from))).collect()
+            copy.from.iter().filter_map(|from| stage(from, heads.copy_source(from))).collect()
         }
         Body::Run(run) => {
             let froms = run.mounts.iter().filter_map(|mount| mount.from.as_ref());
-            froms.filter_map(|from| check(from, heads.named_source(from))).collect()
+            froms.filter_map(|from| stage(from, heads.named_source(from))).collect()
         }
         _ => Vec::new(),
+    }
+}
+
+fn from_itself(from: &Word) -> SyntaxError {
+    let message = format!("a stage cannot copy from itself ({})", quoted(&from.text));
+    SyntaxError::new(from.span, message).hint("only stages further up can be used")
+}
+
+fn from_later(from: &Word) -> SyntaxError {
+    let message = format!("the stage {} comes later", quoted(&from.text));
+    SyntaxError::new(from.span, message).hint("only stages further up can be used")
+}
+
+/// Stages that copy from each other in a circle, which BuildKit refuses wherever they stand
+/// (`validateCircularDependency`). Only words that lead to a later stage can close one.
+fn circles(
+    file: &Dockerfile,
+    heads: &Heads,
+    later: &BTreeMap<usize, Vec<(usize, &Word)>>,
+    errors: &mut Vec<SyntaxError>,
+) {
+    for (&index, words) in later {
+        for (stage, from) in words {
+            let (mut seen, mut waiting) = (BTreeSet::new(), vec![*stage]);
+            while let Some(next) = waiting.pop() {
+                if next == index {
+                    let message = format!("copying from {} ends where it begins", quoted(&from.text));
+                    errors.push(
+                        SyntaxError::new(from.span, message).hint("stages cannot copy from each other"),
+                    );
+                    break;
+                }
+                if seen.insert(next) {
+                    let instructions = heads.instructions(file, next).iter();
+                    let found = instructions.flat_map(|one| sources(one, heads, &mut Vec::new()));
+                    waiting.extend(found.map(|(stage, _)| stage));
+                }
+            }
+            if errors.len() >= MAX_ERRORS {
+                return;
+            }
+        }
     }
 }
 

@@ -14,6 +14,12 @@ use crate::syntax::glob;
 use crate::syntax::reads::ReadSource;
 use crate::syntax::text::quoted;
 
+/// Whether every engine reads it, or those that know `u+x`. A value that is not known yet may be anything.
+fn is_mode(value: &str) -> bool {
+    let is_octal = u32::from_str_radix(value, 8).is_ok_and(|mode| mode <= 0o7777);
+    is_octal || value.contains(['+', '-', '=']) || is_unknown(value)
+}
+
 impl Walk<'_> {
     pub fn transfer(
         &mut self,
@@ -33,6 +39,12 @@ impl Walk<'_> {
             let value = self.expand(value.as_deref().unwrap_or_default(), span, here)?.text;
             if !value.is_empty() {
                 text.push_str(&format!(" --{flag}={}", json(&[shown(&value)])));
+                if flag == "chmod" && !is_mode(&value) {
+                    let message = format!(
+                        "`--chmod={value}` is no octal number up to 7777: engines of today refuse it, older ones ignore it"
+                    );
+                    self.recipe.warnings.push(SyntaxError::new(span, message).hint("such as --chmod=755"));
+                }
             }
         }
         let checksum = self.expand(transfer.checksum.as_deref().unwrap_or_default(), span, here)?.text;
