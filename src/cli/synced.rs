@@ -16,6 +16,9 @@ pub fn synced(global: &Global, session: &mut Session, words: &[String]) -> Resul
     }
     warn_stale_git(session);
     warn_unreachable(session);
+    if let (Some(before), Ok(now)) = (&synced.engine_before, &synced.engine) {
+        out::note(words::other_engine(before, now));
+    }
     Ok(synced)
 }
 

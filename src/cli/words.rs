@@ -8,7 +8,7 @@ pub mod rule;
 use std::collections::BTreeMap;
 
 use crate::build::summary::{OutdatedName, TakenName};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, EngineIdentity};
 use crate::model::reason::{Code, Reason};
 use crate::plan::tags::missing::Missing;
 use crate::query::effect::BuildError;
@@ -173,6 +173,22 @@ pub fn engine_error(error: &EngineError) -> String {
         },
         other => other.to_string(),
     }
+}
+
+/// That the engine is another than it was in the last run.
+pub fn other_engine(before: &EngineIdentity, now: &EngineIdentity) -> String {
+    let who = |it: &EngineIdentity| {
+        let (builder, store) = it.builder.split_once('/').unwrap_or((&it.builder, "?"));
+        let name = if builder == "podman" { "Podman" } else { "Docker" };
+        format!("{name} {} (store {store})", it.version)
+    };
+    let (was, is) = (who(before), who(now));
+    let change = if was == is {
+        format!("the engine is another {is} than in the last run")
+    } else {
+        format!("the engine was {was} in the last run and is {is} now")
+    };
+    format!("{change}: results that it has are used, whoever built them")
 }
 
 /// Remarks on the bases outside, a line for each registry's trouble.

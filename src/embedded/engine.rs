@@ -99,6 +99,7 @@ impl EmbeddedEngine {
             own_bases: image.config.settings()["Labels"][own_bases::LABEL].as_str().map(str::to_owned),
             environment: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             size_bytes: image.config.diff_ids.iter().map(size).sum(),
+            manifest: None,
             content: content::text(&image.config.diff_ids, &image.config.settings()),
         }
     }

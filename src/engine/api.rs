@@ -46,6 +46,34 @@ pub struct CachedIdentity {
     pub identity: EngineIdentity,
     /// About how many images it had: a power of two, so that it rarely changes.
     pub images: usize,
+    /// Its clock is the one of this machine.
+    #[serde(default)]
+    pub same_clock: bool,
+    /// Images that it was found to have, where it costs it much to say.
+    #[serde(default)]
+    pub seen: Option<SeenImages>,
+}
+
+/// Images as they were when an engine last told of them, and the newest of its events then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenImages {
+    /// While the engine tells this event, it tells all that came after it.
+    pub last: ImageEvent,
+    /// The tags of each image that was asked for; `None` of one that was not there.
+    pub images: BTreeMap<ImageId, Option<BTreeSet<String>>>,
+}
+
+/// Something that happened to an image of an engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageEvent {
+    /// Nanoseconds since 1970, by the engine's clock.
+    pub time: i64,
+    /// `tag`, `untag`, `delete` and the like.
+    pub action: String,
+    /// The image, by its id; by its name where it is pulled or pushed.
+    pub id: String,
+    /// The name that it is about, if any.
+    pub name: String,
 }
 
 /// Set once to stop everything that runs; asked often.
@@ -144,6 +172,9 @@ pub struct ImageInfo {
     pub own_bases: Option<String>,
     /// Bytes, as the engine counts them.
     pub size_bytes: u64,
+    /// Digest of the manifest for its platform, where its id is that of an index: docker's own builds put a
+    /// note of times beside the image, so the index is another with each.
+    pub manifest: Option<String>,
     /// Layers (diff ids) and configuration without dates, as one text: two images with the same are the same file systems and settings.
     pub content: String,
 }

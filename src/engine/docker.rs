@@ -5,6 +5,7 @@
 //! Every method blocks its thread and may be called from many at once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::ImageInspect;
@@ -24,9 +25,11 @@ use crate::model::own_bases;
 use crate::syntax::reference::{self, normalized};
 
 mod client;
+mod events;
 mod housekeeping;
 mod identity;
 mod known;
+mod manifests;
 mod podman;
 
 pub use client::DockerEngine;
@@ -36,6 +39,10 @@ use known::{Known, Source};
 
 /// Questions under way at once: more gains little and loads the engine.
 const AT_ONCE: usize = 4;
+
+/// How often a name is given again that somebody else was giving, and the pause before that, times the number of tries.
+const TAG_TRIES: u32 = 5;
+const TAG_PAUSE: Duration = Duration::from_millis(20);
 
 /// The tags of an answer; an image without any is told as `<none>:<none>` by some engines.
 fn tags(told: Option<Vec<String>>) -> BTreeSet<String> {
@@ -93,6 +100,9 @@ impl Engine for DockerEngine {
             if listing_is_cheaper(&known, ids.len()) {
                 return self.listed(&docker, ids).await;
             }
+            if known.tells_by_events() {
+                return self.by_events(&docker, ids).await;
+            }
             let answers =
                 futures_util::stream::iter(ids.iter().cloned().map(|id| {
                     let docker = &docker;
@@ -141,7 +151,10 @@ impl Engine for DockerEngine {
         let docker = self.docker()?;
         let podman = self.known()?.podman();
         let image = self.runtime()?.block_on(async {
-            let mut image = self.inspected(&docker, reference).await?;
+            let mut image = match self.known()?.containerd_store() {
+                true => manifests::described(&self.endpoint, reference).await?,
+                false => self.inspected(&docker, reference).await?,
+            };
             if let Some(image) = image.as_mut().filter(|_| podman) {
                 podman::complete(&self.endpoint, image).await?;
             }
@@ -198,8 +211,17 @@ impl Engine for DockerEngine {
         let (repo, tag) = split_tag(reference);
         let docker = self.docker()?;
         let options = TagImageOptionsBuilder::default().repo(repo).tag(tag).build();
-        let done = self.runtime()?.block_on(docker.tag_image(&id.0, Some(options)));
-        done.map_err(|error| self.error(&what, error))
+        self.touched.lock().insert(id.clone());
+        let runtime = self.runtime()?;
+        let mut tries = 0;
+        loop {
+            match runtime.block_on(docker.tag_image(&id.0, Some(options.clone()))) {
+                // Two that give one name at once meet on the containerd store; the second has but to ask again.
+                Err(error) if tries < TAG_TRIES && error.to_string().contains("already exists") => tries += 1,
+                done => return done.map_err(|error| self.error(&what, error)),
+            }
+            std::thread::sleep(TAG_PAUSE * tries);
+        }
     }
 
     fn untag(&self, reference: &str) -> Result<(), EngineError> {
@@ -267,6 +289,10 @@ fn image_info(reference: &str, image: ImageInspect) -> ImageInfo {
     let environment = environment(&image);
     let labels = image.config.as_ref().and_then(|config| config.labels.as_ref());
     let mark = labels.and_then(|labels| labels.get(own_bases::LABEL)).cloned();
+    let of_platform = manifests::of_platform(&image);
+    let manifest = of_platform.and_then(|it| it.descriptor.digest.clone());
+    // There the image's own size is that of its packed layers.
+    let size = of_platform.and_then(|it| Some(it.image_data.as_ref()?.size.unpacked)).or(image.size);
     ImageInfo {
         id: ImageId(image.id.unwrap_or_else(|| reference.to_owned())),
         platform,
@@ -275,7 +301,8 @@ fn image_info(reference: &str, image: ImageInspect) -> ImageInfo {
         environment,
         onbuild: image.config.and_then(|config| config.on_build).unwrap_or_default(),
         own_bases: mark,
-        size_bytes: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+        size_bytes: size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+        manifest,
         content,
     }
 }

@@ -83,7 +83,8 @@ impl Executor {
         let evidence = Evidence::new(job.parts.clone(), &files.list);
         let reasons = match known.first() {
             _ if forced => vec![Reason::forced()],
-            Some(record) => vec![Reason::gone(&record.id)],
+            Some(record) if self.was_here(record, job.engine) => vec![Reason::gone(&record.id)],
+            Some(_) => vec![Reason::never_built()],
             None => self.reasons(before.as_ref(), &evidence),
         };
         self.report(job.name, JobEvent::Started(reasons.clone()));
@@ -186,11 +187,18 @@ impl Executor {
         before: Option<&Record>,
     ) -> Result<Built, BuildError> {
         let id = ImageId(record.id.clone());
-        if before.is_some_and(|before| before.key != job.key) {
+        let other_key = before.is_some_and(|before| before.key != job.key);
+        if other_key {
             let evidence = self.evidence.load(&job.key).unwrap_or_default();
             self.report(job.name, JobEvent::Reused(self.reasons(before, &evidence)));
+        }
+        // The ledger knows it of an engine that was another then, or has a newer one that this engine lacks.
+        let adopted = self.pool().is_one()
+            && self.ledger.lookup(&job.key, job.engine).is_none_or(|known| known.id != record.id)
+            && self.has(&id) == Ok(true);
+        if other_key || adopted {
             let published = record.published.clone();
-            let engine = record.engine.clone();
+            let engine = if adopted { job.engine.to_owned() } else { record.engine.clone() };
             self.write_down(Record::fetched(
                 job.key,
                 job.name,

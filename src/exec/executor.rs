@@ -191,20 +191,23 @@ impl Executor {
         Arc::clone(&self.pool().default_node().engine)
     }
 
-    /// The newest build of an image: of the default engine where it is alone, else of any.
+    /// The newest build of an image: of the default engine where it is alone and has one, else of any.
     pub fn last_build(&self, image: &str, default: &str) -> Option<Record> {
-        match self.pool().is_one() {
-            true => self.ledger.latest(image, default),
-            false => self.ledger.newest_of(image),
-        }
+        let own = self.pool().is_one().then(|| self.ledger.latest(image, default)).flatten();
+        own.or_else(|| self.ledger.newest_of(image))
     }
 
-    /// The recorded results of a key: whichever engine has one has the result.
+    /// The recorded results of a key, those of the default engine in front: whichever engine has one has the
+    /// result, also one that was told of under another engine's name.
     pub fn results_of(&self, key: &ContentHash, default: &str) -> Vec<Record> {
-        match self.pool().is_one() {
-            true => self.ledger.lookup(key, default).into_iter().collect(),
-            false => self.ledger.results(key),
-        }
+        let mut results = self.ledger.results(key);
+        results.sort_by_key(|record| record.engine != default);
+        results
+    }
+
+    /// Whether a result was on one of the engines in use, so that it is gone when none has it.
+    pub fn was_here(&self, record: &Record, default: &str) -> bool {
+        !self.pool().is_one() || record.engine == default
     }
 
     /// The id under which the ledger knows an engine. The default engine's is in the key's own words.

@@ -75,14 +75,16 @@ impl Executor {
             }
         };
         for part in job.on {
-            let records = self.ledger.with_content(&content_of(part)?, None);
+            let records = self.ledger.with_content(&content_of(part)?);
             let travels = records.iter().any(|record| record.published.is_some())
                 || self.remote_cache.repository(&part.name).is_some();
             weigh(&records.into_iter().map(|record| ImageId(record.id)).collect(), travels);
         }
-        for (_, exact) in &job.outside {
-            if let Exact::Local(id) = exact {
-                weigh(&BTreeSet::from([ImageId(id.clone())]), false);
+        for (base, exact) in &job.outside {
+            if let Exact::Local(exact) = exact {
+                let local = |node: &Arc<Node>| self.local_base(node, &base.reference, exact).ok().flatten();
+                let alive = nodes.iter().filter(|node| node.unreachable().is_none());
+                weigh(&alive.filter_map(local).collect(), false);
             }
         }
         wanted.only = only.contains(&false).then_some(only);
@@ -130,8 +132,9 @@ impl Executor {
                     .ok()
                     .map(|name| Reference { tag: None, digest: Some(digest.clone()), ..name }.to_string()),
                 Exact::Local(id) => {
-                    let id = ImageId(id.clone());
-                    let pin = self.pin_local(node, &id).map_err(BuildError::Engine)?;
+                    let there = self.local_base(node, &base.reference, id).map_err(BuildError::Engine)?;
+                    let pin = there.map_or(Ok(None), |id| self.pin_local(node, &id));
+                    let pin = pin.map_err(BuildError::Engine)?;
                     if pin.is_none() && node.name != self.pool().default_node().name {
                         return Err(self.stuck(&base.reference, node, "no registry has it"));
                     }
@@ -160,6 +163,17 @@ impl Executor {
         }))
     }
 
+    /// The id under which an engine has a base from outside that no registry has: it is known by that, or by the digest of
+    /// its manifest, which an engine does not find it by.
+    fn local_base(&self, node: &Node, reference: &str, exact: &str) -> Result<Option<ImageId>, EngineError> {
+        let id = ImageId(exact.to_owned());
+        if node.has(&id)? {
+            return Ok(Some(id));
+        }
+        let named = node.engine.inspect(reference)?.filter(|info| info.manifest.as_deref() == Some(exact));
+        Ok(named.map(|info| info.id))
+    }
+
     /// A name that nothing else moves, for an image that this engine has.
     /// None when it is gone since it was looked at: the engine then says what is wrong.
     fn pin_local(&self, node: &Node, id: &ImageId) -> Result<Option<String>, EngineError> {
@@ -178,13 +192,14 @@ impl Executor {
         let pool = self.pool();
         let transfer = self.transfer(&content);
         let _turn = transfer.lock();
-        let on = if pool.is_one() { Some(job.engine) } else { None };
-        let records = self.ledger.with_content(&content, on);
+        let records = self.ledger.with_content(&content);
         for record in &records {
             let here = self.pin_local(node, &ImageId(record.id.clone()));
             if let Some(reference) = here.map_err(BuildError::Engine)? {
                 return Ok(reference);
             }
+        }
+        for record in &records {
             let Some(at) = &record.published else { continue };
             if let Some(reference) = self.pull_base(job, record, at, node)? {
                 return Ok(reference);

@@ -114,8 +114,6 @@ impl Executor {
             let id = there.id(&engine.builder).0;
             let record = Record::fetched(built.key, image, engine.id, id, there.content, Some(at));
             let _ = self.ledger.record(record);
-        } else if pool.is_one() {
-            let _ = self.ledger.published(&built.key, &pool.default_node().engine.identity()?.id, &at);
         } else {
             for record in self.ledger.results(&built.key) {
                 let _ = self.ledger.published(&built.key, &record.engine, &at);

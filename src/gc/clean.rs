@@ -75,18 +75,12 @@ pub fn to_clean(session: &Session, extent: Extent<'_>, images: bool) -> Result<C
         }
     };
     if images {
-        let others: BTreeSet<(&String, &String)> = records
-            .iter()
-            .filter(|record| !concerns(record))
-            .map(|record| (&record.engine, &record.id))
-            .collect();
+        let others: BTreeSet<&String> =
+            records.iter().filter(|record| !concerns(record)).map(|record| &record.id).collect();
         for node in session.executor.pool().nodes() {
             node.unreachable().map_or(Ok(()), |error| Err(error.clone()))?;
             // One result may serve two images; the one that stays keeps it.
-            let own = records
-                .iter()
-                .filter(concerns)
-                .filter(|record| !others.contains(&(&record.engine, &record.id)));
+            let own = records.iter().filter(concerns).filter(|record| !others.contains(&record.id));
             let mut held: Vec<OwnedImage> = engine_images::owned_images(node, own)?.into_values().collect();
             engine_images::ask_sizes(node, &mut held);
             let containers = node.engine.containers()?;

@@ -54,9 +54,8 @@ pub(crate) fn owned_images<'r>(
     node: &Node,
     records: impl Iterator<Item = &'r Record>,
 ) -> Result<BTreeMap<ImageId, OwnedImage>, EngineError> {
-    let engine = node.engine.identity()?.id;
     let mut held: BTreeMap<ImageId, OwnedImage> = BTreeMap::new();
-    for record in records.filter(|record| record.engine == engine) {
+    for record in records {
         let id = ImageId(record.id.clone());
         let (images, tags) = (BTreeSet::new(), BTreeSet::new());
         let engine = node.name.clone();

@@ -148,14 +148,14 @@ fn sweep_engine(
     options: &GcOptions,
     sweep: &mut Sweep,
 ) -> Result<(), EngineError> {
-    let engine = node.engine.identity()?.id;
     let (builds, left) = (session.executor.ledger.records(), session.executor.ledger.left());
-    let records: Vec<&Record> = builds.iter().chain(&left).filter(|record| record.engine == engine).collect();
+    // Whatever engine they were recorded of: one that was upgraded has its images under another name of its own.
+    let records: Vec<&Record> = builds.iter().chain(&left).collect();
     let mut held = engine_images::owned_images(node, records.iter().copied())?;
     let declared = all_declared(session);
     let released = if options.published { released(session, plan) } else { BTreeSet::new() };
     let mut kept = reached(session, node, synced, plan, &records, &held)?;
-    kept.extend(newest(&builds, &engine, &declared, options.keep));
+    kept.extend(newest(&builds, &held, &declared, options.keep));
     kept.retain(|id| !released.contains(id));
     let containers = node.engine.containers()?;
     let names = left_behind(session, node, &kept)?.into_iter();
@@ -347,10 +347,15 @@ fn declared_elsewhere(session: &Session) -> BTreeSet<String> {
     all
 }
 
-/// The results of the newest builds of each declared image.
-fn newest(builds: &[Record], engine: &str, declared: &BTreeSet<String>, keep: usize) -> BTreeSet<ImageId> {
+/// The results of the newest builds of each declared image that an engine has.
+fn newest(
+    builds: &[Record],
+    held: &BTreeMap<ImageId, OwnedImage>,
+    declared: &BTreeSet<String>,
+    keep: usize,
+) -> BTreeSet<ImageId> {
     let mut of_image: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for record in builds.iter().rev().filter(|record| record.engine == engine) {
+    for record in builds.iter().rev().filter(|record| held.contains_key(&ImageId(record.id.clone()))) {
         let ids = of_image.entry(&record.image).or_default();
         if declared.contains(&record.image) && ids.len() < keep {
             ids.insert(&record.id);

@@ -26,6 +26,7 @@ use crate::source::tree::{ReadError, Selected, Selection, SourceTree};
 use crate::state::folder::StateFolder;
 
 mod damage;
+mod engine_upgrades;
 mod engines;
 mod gc;
 mod machines;
@@ -402,6 +403,7 @@ fn an_outside_base_that_became_another_image_makes_its_users_stale() {
         environment: BTreeMap::new(),
         own_bases: None,
         size_bytes: 0,
+        manifest: None,
         content: id.into(),
     };
     let lab = Lab::new(REPOSITORY);

@@ -62,7 +62,7 @@ pub fn ask_newest_results(session: &Session, synced: &Synced) {
         return;
     }
     let engine = session.engine();
-    let newest = synced.order.names.iter().filter_map(|name| session.executor.ledger.latest(name, &engine));
+    let newest = synced.order.names.iter().filter_map(|name| session.executor.last_build(name, &engine));
     let unknown: BTreeSet<ImageId> = newest
         .map(|record| ImageId(record.id))
         .filter(|id| !session.executor.pool().default_node().knows(id))
@@ -81,10 +81,12 @@ pub fn overview(session: &Session, synced: &Synced, plan: &Plan) -> Vec<Overview
         plan.jobs.iter().map(|(name, verdict)| (name.as_str(), verdict)).collect();
     let mut images: Vec<Overview> = Vec::new();
     for name in &synced.targets {
-        let ledger = &session.executor.ledger;
         let current = plan.results.get(name);
-        let record = current.and_then(|found| ledger.lookup(&found.key, &engine));
-        let record = record.or_else(|| ledger.latest(name, &engine));
+        let record = current.and_then(|found| {
+            let records = session.executor.results_of(&found.key, &engine);
+            records.into_iter().find(|record| record.id == found.id.0)
+        });
+        let record = record.or_else(|| session.executor.last_build(name, &engine));
         let id = current.map(|found| found.id.clone());
         let id = id.or_else(|| record.as_ref().map(|record| ImageId(record.id.clone())));
         let here = match &synced.engine {

@@ -195,8 +195,10 @@ fn verdict(
         return Ok((Verdict::Fresh, found));
     }
     let reasons = match (known, before) {
-        (Some(record), _) => vec![Reason::gone(&record.id)],
-        (None, None) => vec![Reason::never_built()],
+        (Some(record), _) if session.executor.was_here(&record, session.workspace().engine(&session.db)) => {
+            vec![Reason::gone(&record.id)]
+        }
+        (Some(_), _) | (None, None) => vec![Reason::never_built()],
         (None, Some(before)) => {
             let old = session.executor.evidence.load(&before.key);
             old.map(|old| old.differences(&evidence(session, synced, name, now))).unwrap_or_default()

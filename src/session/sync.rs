@@ -37,6 +37,8 @@ pub struct Synced {
     pub selections: BTreeMap<String, Selection>,
     /// The identity of the engine, or why it did not answer.
     pub engine: Result<EngineIdentity, EngineError>,
+    /// The engine of the last run, where that is another than the one that answers.
+    pub engine_before: Option<EngineIdentity>,
     /// Images whose recorded result is gone from the engine.
     pub missing: BTreeSet<String>,
 }
@@ -89,6 +91,8 @@ pub fn sync(session: &mut Session, words: &[String]) -> Result<Synced, SyncError
     {
         settled = settle(session, words)?;
     }
+    let before = session.memory.default_identity.as_ref().map(|cached| cached.identity.clone());
+    let engine_before = before.filter(|before| answer.identity.as_ref().is_ok_and(|now| now != before));
     let mut outside = answer.outside;
     // Triggers of a base outside can name further bases outside; each round learns at least one.
     while inputs::set_outside(session, &settled.order, &mut outside) {
@@ -97,7 +101,7 @@ pub fn sync(session: &mut Session, words: &[String]) -> Result<Synced, SyncError
     all_locked(session, &settled.order)?;
     add_sources::set_remotes(session, &settled.order);
     let missing = inventory::mark_missing(session, &answer.has);
-    Ok(Synced { engine: answer.identity, missing, ..settled })
+    Ok(Synced { engine: answer.identity, engine_before, missing, ..settled })
 }
 
 /// `--target`: the images that are asked for, and not their bases, end at another stage.
@@ -196,7 +200,7 @@ pub(crate) fn settle(session: &mut Session, words: &[String]) -> Result<Synced, 
         }
     }
     let engine = Err(EngineError::Interrupted);
-    Ok(Synced { targets, order, selections, engine, missing: BTreeSet::new() })
+    Ok(Synced { targets, order, selections, engine, engine_before: None, missing: BTreeSet::new() })
 }
 
 fn targets(session: &Session, words: &[String]) -> Result<BTreeSet<String>, SyncError> {

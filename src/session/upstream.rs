@@ -385,7 +385,7 @@ fn names(bases: &BTreeSet<OutsideBase>) -> BTreeSet<String> {
 /// The image that an engine has, for what it is there.
 fn here(info: Option<ImageInfo>) -> Outside {
     info.map_or_else(Outside::default, |info| Outside {
-        exact: Exact::Local(info.id.0.clone()),
+        exact: Exact::Local(info.manifest.clone().unwrap_or_else(|| info.id.0.clone())),
         brings: Some(brings(info)),
     })
 }

@@ -48,6 +48,8 @@ struct State {
     removed: Vec<Record>,
     /// Index of the newest record of a key on an engine.
     by_key: BTreeMap<(ContentHash, String), usize>,
+    /// Indexes of all records of a key, oldest first.
+    of_key: BTreeMap<ContentHash, Vec<usize>>,
     /// Index of the newest record of an image on an engine.
     by_image: BTreeMap<(String, String), usize>,
 }
@@ -65,6 +67,7 @@ impl State {
     fn add(&mut self, record: Record) {
         let index = self.records.len();
         self.by_key.insert((record.key, record.engine.clone()), index);
+        self.of_key.entry(record.key).or_default().push(index);
         self.by_image.insert((record.image.clone(), record.engine.clone()), index);
         self.records.push(record);
     }
@@ -134,12 +137,26 @@ impl Ledger {
         known.or_else(gone).cloned()
     }
 
-    /// The newest result of `key` on every engine that ever had one.
+    /// Every result of `key`, on whatever engine, newest first. An id is a digest of the image, so an engine
+    /// that was upgraded, or went back to an older store of its own, may have any of them. Of those older than one that a
+    /// registry has only such as are the same: that one is everybody's.
     pub fn results(&self, key: &ContentHash) -> Vec<Record> {
         let state = self.state();
-        let from = (*key, String::new());
-        let of_key = state.by_key.range(from..).take_while(|((of, _), _)| of == key);
-        of_key.map(|(_, index)| state.records[*index].clone()).collect()
+        let built = state.of_key.get(key).into_iter().flatten().rev().map(|index| &state.records[*index]);
+        let left = state.removed.iter().rev().filter(|record| record.key == *key);
+        let mut published: Option<ContentHash> = None;
+        let mut results: Vec<Record> = Vec::new();
+        for record in built.chain(left) {
+            let known = results.iter().any(|known| known.id == record.id && known.engine == record.engine);
+            if known || published.is_some_and(|content| content != record.content) {
+                continue;
+            }
+            if record.published.is_some() {
+                published = Some(record.content);
+            }
+            results.push(record.clone());
+        }
+        results
     }
 
     /// Whether some engine ever had a result of `key`.
@@ -171,11 +188,10 @@ impl Ledger {
         state.by_image.get(&key).map(|index| state.records[*index].clone())
     }
 
-    /// The newest record of every id with this content, on `engine` or on any, newest first.
-    pub fn with_content(&self, content: &ContentHash, engine: Option<&str>) -> Vec<Record> {
+    /// The newest record of every id with this content, on whatever engine, newest first.
+    pub fn with_content(&self, content: &ContentHash) -> Vec<Record> {
         let state = self.state();
-        let there = |record: &Record| engine.is_none_or(|engine| record.engine == engine);
-        let same = state.records.iter().rev().filter(|record| record.content == *content && there(record));
+        let same = state.records.iter().rev().filter(|record| record.content == *content);
         let mut records: Vec<Record> = Vec::new();
         for record in same {
             match records.iter_mut().find(|known| known.id == record.id) {

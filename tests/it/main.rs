@@ -44,6 +44,7 @@ mod diff;
 mod differential;
 mod embedded;
 mod engine;
+mod engine_changes;
 mod engines;
 mod events;
 mod everyday;

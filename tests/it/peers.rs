@@ -54,6 +54,7 @@ impl Peer {
                 environment: std::collections::BTreeMap::new(),
                 own_bases: None,
                 size_bytes: 1,
+                manifest: None,
                 content: id.into(),
             },
         );

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of what is asked.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use bollard::{BollardRequest, ClientVersion, Docker};
@@ -10,6 +11,8 @@ use tokio::runtime::Runtime;
 
 use super::known::{Builder, Known};
 use crate::credentials::Credentials;
+use crate::engine::ImageId;
+use crate::engine::api::SeenImages;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::{EngineError, sending, transport};
 use crate::model::error_chain::error_chain;
@@ -29,6 +32,10 @@ pub struct DockerEngine {
     runtime: OnceLock<Runtime>,
     /// The facts that do not change while we look: asked once. A failure is asked again.
     pub(super) known: Mutex<Option<Known>>,
+    /// Images that it was found to have, on a store where it costs much to ask.
+    pub(super) seen: Mutex<Option<SeenImages>>,
+    /// Images that were made or named since then.
+    pub(super) touched: Mutex<BTreeSet<ImageId>>,
 }
 
 impl DockerEngine {
@@ -41,7 +48,8 @@ impl DockerEngine {
     pub fn with_builder(endpoint: Endpoint, builder: Builder) -> Self {
         let (credentials, patience) = (Credentials::default(), Patience::default());
         let runtime = OnceLock::new();
-        Self { endpoint, builder, credentials, patience, runtime, known: Mutex::default() }
+        let (known, seen, touched) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { endpoint, builder, credentials, patience, runtime, known, seen, touched }
     }
 
     /// Finds logins for registries there.

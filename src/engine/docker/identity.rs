@@ -6,13 +6,16 @@
 //! only while the mark is the same *and* the engine has every image that was asked for, and it is
 //! asked again before anything is built.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
+
+use jiff::Timestamp;
 
 use super::client::DockerEngine;
 use super::known::{Known, Said, Source, introduce};
 use super::podman;
 use crate::engine::endpoint::Address;
-use crate::engine::{CachedIdentity, EngineError, EngineIdentity};
+use crate::engine::{CachedIdentity, Engine, EngineError, EngineIdentity, ImageId};
 
 impl DockerEngine {
     /// The identity as far as that is known; asks when nothing is.
@@ -29,12 +32,14 @@ impl DockerEngine {
         }
         let mark = self.mark();
         let docker = self.docker()?;
+        let before = Timestamp::now();
         let asked = async { tokio::join!(docker.info(), docker.version(), podman::answers(&self.endpoint)) };
         let asked = self.runtime()?.block_on(asked);
         let info = asked.0.map_err(|error| self.error("asking the engine who it is", error))?;
         let version = asked.1.map_err(|error| self.error("asking the engine for its version", error))?;
         let said = Said { info, version, podman: asked.2? };
-        let found = Known { mark, ..introduce(&said, self.builder) };
+        let same_clock = said.info.system_time.as_deref().is_some_and(|time| is_between(before, time));
+        let found = Known { mark, same_clock, ..introduce(&said, self.builder) };
         Ok(known.insert(found).clone())
     }
 
@@ -67,6 +72,18 @@ impl DockerEngine {
         }
     }
 
+    /// Looks at the images that were made or named in this run, so that the next one need not ask for each.
+    fn look_again(&self) {
+        let touched = std::mem::take(&mut *self.touched.lock());
+        if touched.is_empty() || !self.known.lock().as_ref().is_some_and(Known::tells_by_events) {
+            return;
+        }
+        let seen = self.seen.lock().as_ref().map(|seen| seen.images.keys().cloned().collect::<BTreeSet<_>>());
+        let ids: BTreeSet<ImageId> = seen.into_iter().flatten().chain(touched).collect();
+        // Only saves questions.
+        let _ = self.inventory(&ids);
+    }
+
     /// It has so many images.
     pub(super) fn count(&self, images: usize) {
         let mut known = self.known.lock();
@@ -79,15 +96,19 @@ impl DockerEngine {
         let mut known = self.known.lock();
         let mark = self.mark();
         if known.is_none() && mark.as_ref() == Some(&cached.mark) {
-            let CachedIdentity { identity, images, .. } = cached.clone();
-            *known = Some(Known { identity, images, source: Source::Remembered, mark });
+            let CachedIdentity { identity, images, same_clock, seen, .. } = cached.clone();
+            *self.seen.lock() = seen;
+            *known = Some(Known { identity, images, source: Source::Remembered, same_clock, mark });
         }
     }
 
     pub(super) fn remembered(&self) -> Option<CachedIdentity> {
+        self.look_again();
         let known = self.known.lock();
-        let Known { identity, images, mark, .. } = known.clone()?;
-        Some(CachedIdentity { mark: mark?, identity, images: images.next_power_of_two() })
+        let Known { identity, images, same_clock, mark, .. } = known.clone()?;
+        let seen = self.seen.lock().clone();
+        let images = images.next_power_of_two();
+        Some(CachedIdentity { mark: mark?, identity, images, same_clock, seen })
     }
 
     /// A socket of this machine is made anew by each daemon that listens, unless the system listens in
@@ -99,4 +120,12 @@ impl DockerEngine {
         let (dev, ino, ctime) = (seen.dev(), seen.ino(), (seen.ctime(), seen.ctime_nsec()));
         Some(format!("{} {:?} {} {dev} {ino} {ctime:?}", path.display(), self.builder, boot.trim()))
     }
+}
+
+/// Whether an engine that was asked after `before` and has answered told the time of this machine's clock, to
+/// some milliseconds.
+fn is_between(before: Timestamp, told: &str) -> bool {
+    let Ok(told) = told.parse::<Timestamp>() else { return false };
+    let off = |one: Timestamp, other: Timestamp| one.as_millisecond() - other.as_millisecond();
+    off(told, before) >= -2 && off(told, Timestamp::now()) <= 2
 }

@@ -25,6 +25,8 @@ pub(super) struct Known {
     /// Images when we asked; decides only how the inventory is taken.
     pub images: usize,
     pub source: Source,
+    /// Its clock is this machine's, so that it can be asked by times.
+    pub same_clock: bool,
     /// Of the way there, taken before anything was asked.
     pub mark: Option<String>,
 }
@@ -43,6 +45,11 @@ pub(super) enum Source {
 impl Known {
     pub fn containerd_store(&self) -> bool {
         self.identity.builder.ends_with("/containerd")
+    }
+
+    /// Whether its events are asked in place of its images: they cost it much, it is on this machine, and so its clock.
+    pub fn tells_by_events(&self) -> bool {
+        self.containerd_store() && self.same_clock && self.mark.is_some()
     }
 
     pub fn podman(&self) -> bool {
@@ -98,7 +105,7 @@ pub(super) fn introduce(said: &Said, builder: Builder) -> Known {
         platform: format!("{os}/{architecture}"),
     };
     let images = info.images.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
-    Known { identity, images, source: Source::Answered, mark: None }
+    Known { identity, images, source: Source::Answered, same_clock: false, mark: None }
 }
 
 fn api_version(text: &str) -> (u32, u32) {

@@ -65,7 +65,8 @@ fn settle(image: &mut ImageInspect, told: &Value) {
     config.on_build = Some(triggers).filter(|triggers| !triggers.is_empty());
 }
 
-fn get(path: &str) -> Result<Request<Empty<Bytes>>, EngineError> {
+/// A question.
+pub(super) fn get(path: &str) -> Result<Request<Empty<Bytes>>, EngineError> {
     Request::get(path).body(Empty::new()).map_err(|error| EngineError::Refused {
         what: format!("asking the engine for `{path}`"),
         why: error.to_string(),

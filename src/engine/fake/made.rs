@@ -40,6 +40,7 @@ pub(super) fn made(state: &State, request: &BuildRequest) -> ImageInfo {
         own_bases: request.labels.get(own_bases::LABEL).cloned(),
         environment: BTreeMap::new(),
         size_bytes: request.files.list().files.iter().map(|file| file.size_bytes).sum(),
+        manifest: None,
         content: content::text(&[layer], &serde_json::Value::Null),
     }
 }

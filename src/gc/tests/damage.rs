@@ -223,6 +223,7 @@ fn a_key_that_is_this_machines_guess_is_built_and_never_published() {
                     environment,
                     own_bases: None,
                     size_bytes: 0,
+                    manifest: None,
                     content,
                 };
                 lab.engine.add_image("os.example/os:3", os);

@@ -74,6 +74,7 @@ impl ImageStore for Wire {
             environment: BTreeMap::new(),
             own_bases: None,
             size_bytes: 0,
+            manifest: None,
             content: crate::model::content::of_configuration(&bytes).unwrap(),
         }))
     }

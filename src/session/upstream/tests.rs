@@ -68,6 +68,7 @@ impl Lab {
             environment: BTreeMap::new(),
             own_bases: None,
             size_bytes: 0,
+            manifest: None,
             content: id.into(),
         };
         self.engine.add_image("r.example/base:1", info);

@@ -145,6 +145,10 @@ pub fn asked(text: &str) -> Result<String, (String, String)> {
         _ => text.to_owned(),
     };
     let plain = || "it is written as \"linux/arm64\"".to_owned();
+    if text.contains(',') {
+        let why = "imk builds for one platform at a time".to_owned();
+        return Err((why, "ask for one, and again for the next, each with a tag of its own".to_owned()));
+    }
     let Some(found) = parse(&whole) else {
         let architectures = ARCHITECTURES.iter().copied();
         let near = did_you_mean(text, architectures.chain(SYSTEMS));
@@ -235,8 +239,12 @@ mod tests {
             ("linux/ppc64l/x", "there is no architecture `ppc64l`", "did you mean `ppc64`?"),
             ("amd6", "it is not a platform", "did you mean `amd64`?"),
             ("", "it is not a platform", "it is written as \"linux/arm64\""),
+            (
+                "linux/amd64,linux/arm64",
+                "imk builds for one platform at a time",
+                "ask for one, and again for the next, each with a tag of its own",
+            ),
             ("linux/", "it is not a platform", "did you mean `linux`?"),
-            ("linux/amd64,linux/arm64", "it is not a platform", "it is written as \"linux/arm64\""),
             ("a/b/c/d", "it is not a platform", "it is written as \"linux/arm64\""),
         ] {
             assert_eq!(super::asked(given), Err((why.to_owned(), hint.to_owned())), "{given}");

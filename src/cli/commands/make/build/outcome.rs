@@ -72,6 +72,11 @@ fn hint(error: &BuildError) -> Option<&'static str> {
             "the `# syntax` line makes the engine fetch a frontend; without a network, leave the line out",
         );
     }
+    if text.contains("network.host") && text.contains("not allowed") {
+        return Some(
+            "an engine's API grants the host's network to a whole build: write `network: \"host\"` at the image in the Imagefile",
+        );
+    }
     let no_network = ["no such host", "connection refused", "i/o timeout", "network is unreachable"];
     if text.contains("load metadata for") && no_network.iter().any(|why| text.contains(why)) {
         return Some(
