@@ -1,4 +1,4 @@
-//! Carries a build out: schedules images, demands their results, tags, publishes and sums up.
+//! Build: carries a plan out, schedules images, demands their results, tags, publishes and sums up.
 //!
 //! Decides nothing about staleness: the `image` query does. Never prints: it reports events.
 

@@ -1,6 +1,6 @@
 //! Events of a build while it runs, and its summary.
 //!
-//! Data only: what is done is `run.rs`, and the face makes words of it.
+//! Data only: what is done is `run.rs`, and `cli/` makes words of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The face: reads the command line, has the rooms below answer, makes words. The only floor that prints.
+//! Command line: reads what was typed, has the rooms below answer, makes words. The only room that prints.
 //!
 //! Results go to standard output, progress and trouble to standard error.
 

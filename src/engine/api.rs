@@ -97,7 +97,7 @@ pub trait ContextFiles: Send + Sync {
     /// The list; what is not in it does not exist for the engine.
     fn list(&self) -> &UsedFiles;
 
-    /// Opens one file of the list. The engine floor hashes while it sends and
+    /// Opens one file of the list. The engine hashes while it sends and
     /// fails the job when the content is not the one in the list.
     fn open(&self, file: &UsedFile) -> Result<Box<dyn std::io::Read + Send>, String>;
 }

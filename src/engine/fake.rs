@@ -1,4 +1,4 @@
-//! An engine for tests of the floors above: no network, no clock but the delays it is told.
+//! An engine for tests of the rooms above: no network, no clock but the delays it is told.
 //!
 //! Ids depend on what a real engine's would: the Dockerfile with the bases it
 //! names, target, arguments, labels and files. Everything asked of it is

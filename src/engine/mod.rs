@@ -1,4 +1,4 @@
-//! Engines: everything that talks to one. With `registry` the only floor that awaits.
+//! Engines: everything that talks to one. With `registry` the only room that awaits.
 //!
 //! Never decides *whether* an image is built; never reads the repository's
 //! files by itself (it is handed a [`ContextFiles`]); never prints.

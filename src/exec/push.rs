@@ -3,7 +3,7 @@
 //! A key is published once: whoever comes second takes what is there. How the
 //! engine sends the layers is in `transfer.rs`; the
 //! manifest that everybody sees is ours, since an engine writes none with annotations.
-//! Knows no tags that people choose; the driver gives those.
+//! Knows no tags that people choose; `build/publish` gives those.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

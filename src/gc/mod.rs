@@ -1,4 +1,4 @@
-//! Removes what nothing reaches any more: images on engines, and files of the state.
+//! Garbage collection: removes what nothing reaches any more, images on engines, and files of the state.
 //!
 //! Builds nothing, and removes nothing that somebody else named or uses. Never prints.
 

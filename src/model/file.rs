@@ -1,4 +1,4 @@
-//! One file of a context, as every floor speaks of it.
+//! One file of a context, as every room speaks of it.
 //!
 //! Knows neither a disk nor a git tree: whoever opens files makes these, and
 //! whoever hashes or sends files reads them.

@@ -1,4 +1,4 @@
-//! Inputs of the queries, which the driver sets: one an image, one for the workspace.
+//! Inputs of the queries, which `session` sets: one an image, one for the workspace.
 //!
 //! Coarse on purpose: a context is one hash, not a hundred thousand inputs. The
 //! driver compares before it sets, since salsa counts every setting as a change.

@@ -1,6 +1,6 @@
-//! The thought: what each image is made of, and its result, as salsa queries. salsa lives here alone.
+//! Incremental computation: of each image its recipe, key and result, as salsa queries. salsa lives here alone.
 //!
-//! Never opens a file, never sets an input (the driver does), never prints.
+//! Never opens a file, never sets an input (`session` does), never prints.
 //! Queries are pure but for `image`, whose one effect goes through
 //! [`effect::Effect`] and is in the ledger before it returns.
 

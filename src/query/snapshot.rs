@@ -28,7 +28,7 @@ const MAGIC: &[u8; 8] = b"imksnap1";
 /// Hash of the sources, `Cargo.lock` and features of this imk, made by `build.rs`.
 const BUILD_ID: &str = env!("IMK_BUILD_ID");
 
-/// The driver's memory beside the database.
+/// The memory of a session beside the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// The result of each image as of the run that saved this: what must still
@@ -113,7 +113,7 @@ pub fn save(state: &StateFolder, db: &mut ImkDb, memory: &Memory) -> std::io::Re
     state.replace(FILE, &envelope(&payload))
 }
 
-/// Whether an address with a password is in what the driver told the queries.
+/// Whether an address with a password is in the inputs of the queries.
 fn tells_a_password(db: &ImkDb) -> bool {
     let Some(workspace) = Workspace::try_get(db) else { return false };
     let has = |text: &str| text.contains("://") && text.contains('@') && git_source::masked(text) != text;

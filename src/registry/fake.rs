@@ -1,4 +1,4 @@
-//! A registry for tests of the floors above: in memory, any number of hosts.
+//! A registry for tests of the rooms above: in memory, any number of hosts.
 //!
 //! Keeps what it is given and checks it as a real one would. Can be told to fail
 //! or to take its time, host by host, and records every question. Knows no

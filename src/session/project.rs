@@ -53,7 +53,7 @@ pub struct Project {
     pub renamed_key: Option<(RenamedKey, usize)>,
 }
 
-/// One image as the driver wants it.
+/// One image as it is declared or was found.
 #[derive(Clone, Debug)]
 pub struct Declared {
     /// The options that may count.

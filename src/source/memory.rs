@@ -1,4 +1,4 @@
-//! A repository in memory, written as one text: for tests of every floor above.
+//! A repository in memory, written as one text: for tests of every room above.
 //!
 //! ```text
 //! //- app/Dockerfile

@@ -1,4 +1,4 @@
-//! The door: the only floor that opens files of the repository. Knows no engine and no query.
+//! Files of the repository: on disk, in commits, in memory. The only room that opens them. Knows no engine and no query.
 
 mod copy_rules;
 pub mod discover;

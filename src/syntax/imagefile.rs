@@ -1,7 +1,7 @@
 //! Imagefile.ron: what a person declares about the images of a repository.
 //!
 //! Text in, declarations out, all mistakes together and each with its place.
-//! Opens no file: whether a Dockerfile exists is for the floors above.
+//! Opens no file: whether a Dockerfile exists is for the rooms above.
 
 mod caches;
 mod contexts;

@@ -1,4 +1,4 @@
-//! The reading: text in, values out. Opens no file and asks no engine.
+//! Readers: text in, values out. Opens no file and asks no engine.
 
 pub mod braces;
 pub mod container;

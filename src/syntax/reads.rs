@@ -1,7 +1,7 @@
 //! Reads of a recipe: the sources that its instructions copy or mount, before any file is looked at.
 //!
 //! Knows the words of `COPY`, `ADD` and `RUN --mount`; knows no files. The
-//! source floor turns a `Selection` into used files.
+//! room `source` turns a `Selection` into used files.
 
 use serde::{Deserialize, Serialize};
 

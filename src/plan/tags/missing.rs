@@ -1,4 +1,4 @@
-//! Why a tag cannot be given. Words for it are the face's.
+//! Why a tag cannot be given. Words for it are made in `cli/`.
 
 /// Why a tag cannot be given.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,6 @@
 //! `engines`: where images can be built, and what each place is good for.
 //!
-//! Knows the shape of an entry. Whether an address leads anywhere is for the floors above.
+//! Knows the shape of an entry. Whether an address leads anywhere is for the rooms above.
 
 use ron2::ast::Expr;
 

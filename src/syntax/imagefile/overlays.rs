@@ -1,6 +1,6 @@
 //! Overlays and contexts from git: paths cleaned, addresses read, mistakes told.
 //!
-//! Knows the form of an address; whether anything is there is for the floors above.
+//! Knows the form of an address; whether anything is there is for the rooms above.
 
 use std::collections::BTreeMap;
 
