@@ -17,7 +17,7 @@ use crate::session::sync::Synced;
 /// An event of a running build.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Something happened to a job.
+    /// An event of a job.
     Job(String, JobEvent),
     /// A job has this result, and is about to end.
     Result(String, ImageId),
@@ -93,7 +93,7 @@ pub struct Summary {
     pub unpublished: BTreeMap<String, PublishError>,
     /// Targets that could not be fetched.
     pub unfetched: BTreeMap<String, PublishError>,
-    /// Somebody asked to stop.
+    /// True if somebody asked to stop.
     pub interrupted: bool,
     /// Images left alone though a base of theirs was built, because it came out the same.
     pub kept: BTreeSet<String>,

@@ -19,7 +19,7 @@ use crate::session::sync::SyncError;
 use crate::source::tree::ReadError;
 use crate::syntax::error::Span;
 
-/// Something ended the command.
+/// A failure that ended the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// How the process exits.
@@ -74,9 +74,9 @@ pub struct Finding {
 /// The side that has to mend a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Something that was written into a file of the repository.
+    /// A mistake in a file of the repository.
     Mistake,
-    /// Something of the world, or of the command line.
+    /// Trouble of the world, or of the command line.
     Trouble,
 }
 
@@ -90,7 +90,7 @@ pub struct Place {
 }
 
 impl Finding {
-    /// Something that is wrong in itself.
+    /// A failure without a cause below it.
     pub fn new(message: impl Into<String>) -> Self {
         Self { kind: Kind::Trouble, message: message.into(), causes: Vec::new(), place: None, hint: None }
     }

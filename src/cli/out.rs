@@ -136,7 +136,7 @@ pub fn note(text: impl Into<Line>) {
     trouble(&(text.into().0 + "\n"));
 }
 
-/// Something that a person should know, and that stops nothing.
+/// A warning: something to know that stops nothing.
 pub fn warning(text: impl Display) {
     note(format_args!("warning: {text}"));
 }

@@ -87,7 +87,7 @@ impl Progress {
         Self { how, jobs: Mutex::default(), state, trace }
     }
 
-    /// Something happened.
+    /// Shows an event.
     pub fn event(&self, event: Event) {
         let mut jobs = self.jobs.lock();
         match event {

@@ -109,7 +109,7 @@ fn quoted(labels: &[String]) -> String {
     labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(" and ")
 }
 
-/// That a name was taken from an image which is not known here.
+/// A line that says of a name that it was taken from an image which is not known here.
 pub fn taken(taken: &TakenName) -> String {
     let TakenName { tag, from, kept_as } = taken;
     let kept =
@@ -119,7 +119,7 @@ pub fn taken(taken: &TakenName) -> String {
     )
 }
 
-/// That a name is on an older result.
+/// A line that says of a name that it is on an older result.
 pub fn behind(behind: &OutdatedName) -> String {
     let OutdatedName { image, tag } = behind;
     format!(
@@ -127,7 +127,7 @@ pub fn behind(behind: &OutdatedName) -> String {
     )
 }
 
-/// That an image cannot be published, in one line.
+/// A line that says of an image that it cannot be published.
 pub fn no_registry(image: &str) -> String {
     format!("image `{image}` cannot be published: its name has no registry")
 }

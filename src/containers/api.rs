@@ -76,7 +76,7 @@ pub struct ContainerSpec {
     pub tty: bool,
     /// It has an open standard input.
     pub stdin: bool,
-    /// Such as `linux/arm64`; the engine's own when `None`.
+    /// Its platform, such as `linux/arm64`; the engine's own when `None`.
     pub platform: Option<String>,
 }
 

@@ -13,8 +13,8 @@ pub enum BuildEvent {
     StepDone { id: String, cached: bool, error: Option<String>, took: Option<Duration> },
     /// Output of a step, as the engine sent it: it may hold part of a line.
     Log { id: String, bytes: Vec<u8> },
-    /// Something worth a line that belongs to no step, such as a warning.
+    /// A line that belongs to no step, such as a warning.
     Note(String),
-    /// So many bytes of the context have been sent.
+    /// Files and bytes of the context that have been sent.
     Sent { files: u64, bytes: u64 },
 }

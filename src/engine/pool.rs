@@ -39,7 +39,7 @@ pub struct EnginePool {
 /// The demands of a job on its engine.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// Such as `linux/arm64`.
+    /// The platform to build for, such as `linux/arm64`.
     pub platform: String,
     /// Labels that the engine must have.
     pub labels: BTreeSet<String>,

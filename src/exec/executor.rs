@@ -291,7 +291,7 @@ impl Executor {
         }
     }
 
-    /// Those of `wanted` that an image does not bear, however an engine spells
+    /// The tags of `wanted` that an image does not bear, however an engine spells
     /// them; all of them when it is not there.
     ///
     /// # Errors

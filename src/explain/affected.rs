@@ -10,7 +10,7 @@ use crate::source::git::GitTree;
 pub struct Affected {
     /// The images after it.
     pub after: TreeState,
-    /// Those that are not what they were, in building order.
+    /// The images that are not what they were, in building order.
     pub images: Vec<Differing>,
     /// Why nothing is known of the images before, so that all are concerned: there were none, or with mistakes.
     pub nothing_before: Option<TreeStateError>,

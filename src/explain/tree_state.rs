@@ -32,7 +32,7 @@ use crate::state::evidence::Evidence;
 pub struct Asked<'a> {
     /// The repository.
     pub located: &'a Located,
-    /// Somebody named the Imagefile or the folder.
+    /// True if somebody named the Imagefile or the folder.
     pub named: bool,
     /// Additions of the caller to the Imagefile.
     pub overrides: &'a Overrides,

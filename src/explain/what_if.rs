@@ -32,7 +32,7 @@ pub struct Suppositions {
 pub struct Answer {
     /// The images in building order, each with the way to the cause.
     pub images: Vec<Differing>,
-    /// Those of them that could not be built then, and why.
+    /// The images of them that could not be built then, and why.
     pub mistakes: BTreeMap<String, String>,
     /// How long it would take.
     pub estimate: Estimate,

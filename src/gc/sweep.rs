@@ -340,7 +340,7 @@ fn all_declared(session: &Session) -> BTreeSet<String> {
     removed_images::declared_now(session).into_values().flatten().collect()
 }
 
-/// Those that only another Imagefile declares.
+/// The images that only another Imagefile declares.
 fn declared_elsewhere(session: &Session) -> BTreeSet<String> {
     let mut all = all_declared(session);
     all.retain(|name| !session.project.images.contains_key(name));

@@ -51,7 +51,7 @@ pub struct Paths {
 /// The tags of an image's name that mean it where it is a base, beside `latest`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Answers {
-    /// Those it declares as text or by variables.
+    /// The tags it declares as text or by variables.
     pub tags: BTreeSet<String>,
     /// Any other too.
     pub any: bool,
@@ -97,7 +97,7 @@ pub enum Context {
     Unread,
     /// The folder is not there.
     Absent,
-    /// Something in it could not be read.
+    /// A file in it could not be read.
     Unreadable(ReadError),
     /// The overlays cannot be had.
     Refused(Problem),

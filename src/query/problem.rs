@@ -1,4 +1,4 @@
-//! Something wrong with an image before any build.
+//! Problems: mistakes of an image that are found before any build.
 //!
 //! Knows no image: a file, a place in it, and words.
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::syntax::error::{Span, SyntaxError};
 
-/// Something wrong with an image before any build, with its place where there is one.
+/// A mistake of an image that is found before any build, with its place where there is one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Problem {
     /// The file, below the repository's root.
@@ -25,7 +25,7 @@ impl Problem {
         Self { path: path.to_owned(), span: Some(error.span), message: error.message, hint: error.hint }
     }
 
-    /// Something wrong with a whole file or folder.
+    /// A mistake of a whole file or folder.
     pub fn of(path: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { path: path.to_owned(), span: None, message: message.into(), hint: Some(hint.into()) }
     }

@@ -80,14 +80,14 @@ impl Step {
     }
 }
 
-/// Something that is not as it was when the plan was made.
+/// A deviation from the state in which the plan was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deviation {
     /// The plan has an image that is not asked for any more, or is no more.
     Gone(String),
     /// An image is needed that the plan does not have.
     New(String),
-    /// Something that counts for an image changed.
+    /// A change of something that counts for an image.
     Counts {
         /// The image.
         image: String,

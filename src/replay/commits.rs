@@ -38,7 +38,7 @@ pub struct Asked {
     pub first_parent: bool,
     /// Which images; those of bare `imk` when empty.
     pub words: Vec<String>,
-    /// Somebody named the Imagefile or the folder.
+    /// True if somebody named the Imagefile or the folder.
     pub named: bool,
 }
 

@@ -24,11 +24,11 @@ pub struct Builds {
 pub struct Sums {
     /// Commits that were looked at.
     pub commits: usize,
-    /// Those of which nothing can be said.
+    /// Commits of which nothing can be said.
     pub skipped: usize,
-    /// Those in which some image has mistakes.
+    /// Commits in which some image has mistakes.
     pub with_mistakes: usize,
-    /// Those in which some image copies what git ignores.
+    /// Commits in which some image copies what git ignores.
     pub with_ignored: usize,
     /// Builds.
     pub builds: Builds,

@@ -95,7 +95,7 @@ pub struct Session {
     pub(crate) git_sources: GitSources,
     /// The images that words can mean at all, when that is narrowed: those that changed since some commit.
     pub only: Option<BTreeSet<String>>,
-    /// Somebody edits meanwhile: what editors leave for a moment does not exist.
+    /// True if somebody edits meanwhile: files that editors leave for a moment do not exist then.
     pub(crate) editing: bool,
     state: StateFolder,
     lock: Option<Lock>,

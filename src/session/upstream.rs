@@ -65,7 +65,7 @@ pub struct LookupOptions {
     pub now: UnixSeconds,
 }
 
-/// Something a person should know of an answer.
+/// A remark on an answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Note {
     /// The base.

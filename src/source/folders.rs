@@ -86,7 +86,7 @@ impl Facts {
 /// Why a listing came to no end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListError {
-    /// Something that is used cannot be read.
+    /// A file that is used cannot be read.
     Read(ReadError),
     /// A name that a listing had was gone or another thing a moment later: look again.
     Moved(String),

@@ -36,7 +36,7 @@ pub struct Trust {
 /// Why no repository was taken up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LocateError {
-    /// Something is not there.
+    /// A file or folder is not there.
     Unreadable(ReadError),
     /// It belongs to another user, by this number.
     Foreign { path: PathBuf, owner: u32 },

@@ -43,7 +43,7 @@ pub struct Scan<'a> {
     clock: OnceLock<Clock>,
     /// Known folders that were compared with the disk.
     checked: Vec<bool>,
-    /// Those that differed.
+    /// The folders that differed.
     changes: HashMap<u32, Change>,
     listed: Mutex<HashMap<String, Arc<Folder>>>,
 }
@@ -69,7 +69,7 @@ pub struct Folder {
     pub known: Option<usize>,
     /// Its entries.
     pub slots: Vec<Slot>,
-    /// Something in it is not as the cache had it.
+    /// True if something in it is not as the cache had it.
     fresh: AtomicBool,
     /// Held while its files are looked at, so that two selections do not read one file twice.
     looking: Mutex<()>,

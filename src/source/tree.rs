@@ -43,7 +43,7 @@ impl Selection {
     }
 }
 
-/// Something at a path of a context.
+/// A side put at a path of a context.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Overlay {
     /// Where, below the context; `""` when the whole context is from elsewhere.

@@ -17,7 +17,7 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use parking_lot::Mutex;
 
-/// So long nothing must come before what came is told.
+/// The quiet that must follow the last change before all are told.
 const QUIET: Duration = Duration::from_millis(75);
 /// The longest wait before changes are told, though more come.
 const LONGEST: Duration = Duration::from_millis(500);
@@ -49,7 +49,7 @@ impl fmt::Display for WatchError {
 pub struct Woken {
     /// The paths that changed; empty when only somebody called.
     pub changed: BTreeSet<PathBuf>,
-    /// Somebody called.
+    /// True if somebody called.
     pub called: bool,
 }
 

@@ -45,7 +45,7 @@ pub const WHEN_KEYS: &[(&str, &str)] = &[
     ("tag", "the tag that is given then, or a list of them"),
 ];
 
-/// Something that is known when an image is tagged.
+/// A fact that is known when an image is tagged.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Fact {
     /// The commit's id.

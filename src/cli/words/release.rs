@@ -138,7 +138,7 @@ pub fn failure(error: &ReleaseError) -> Failure {
     }
 }
 
-/// Something that is not as it was planned, as a line.
+/// A line for a deviation from the plan.
 pub fn deviation(deviation: &Deviation) -> String {
     let digest =
         |digest: &Option<String>| digest.as_deref().map_or("nothing".to_owned(), |it| short(it).to_owned());

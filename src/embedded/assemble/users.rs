@@ -31,7 +31,7 @@ pub struct Users {
 }
 
 impl Users {
-    /// Those of a tree; a tree without them has none.
+    /// The users of a tree; a tree without their files has none.
     pub fn of(layers: &Layers<'_>, view: &View) -> Result<Self> {
         Ok(Self { passwd: text(layers, view, b"etc/passwd")?, group: text(layers, view, b"etc/group")? })
     }

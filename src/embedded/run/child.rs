@@ -68,7 +68,7 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// Those of a job, whose root lies there.
+    /// The orders for a job, whose root lies there.
     pub fn of(job: &Job, root: &Path) -> Self {
         Self {
             root: root.to_owned(),

@@ -26,7 +26,7 @@ use crate::model::hash::ContentHash;
 /// The attribute that layers keep.
 const CAPABILITY: &str = "security.capability";
 
-/// Something found in a folder.
+/// An entry found in a folder.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The entry.

@@ -73,7 +73,7 @@ pub struct Job {
     pub resolv: String,
 }
 
-/// Something put over the root of a command.
+/// A mount over the root of a command.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Mount {
     /// Where, as the instruction says it.

@@ -20,7 +20,7 @@ pub struct Root {
     made: Vec<PathBuf>,
 }
 
-/// Something inside a root, to be mounted on.
+/// A file or folder inside a root, to be mounted on.
 pub struct Spot(OwnedFd);
 
 impl Spot {

@@ -84,7 +84,7 @@ impl DockerEngine {
         let _ = self.inventory(&ids);
     }
 
-    /// It has so many images.
+    /// Notes the number of its images.
     pub(super) fn count(&self, images: usize) {
         let mut known = self.known.lock();
         if let Some(known) = known.as_mut() {

@@ -56,9 +56,9 @@ pub struct Skipped {
 /// The tags of one image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tags {
-    /// Those that it should bear.
+    /// The tags that it should bear.
     pub given: Vec<Tag>,
-    /// Those that cannot be given.
+    /// The tags that cannot be given.
     pub skipped: Vec<Skipped>,
 }
 

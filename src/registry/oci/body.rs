@@ -14,7 +14,7 @@ use reqwest::header::CONTENT_ENCODING;
 use super::fault::Fault;
 use crate::patience::Patience;
 
-/// So much is unpacked at once: a thousand times as much is held in memory at most.
+/// The packed bytes that are unpacked at once: a thousand times as much is held in memory at most.
 const PACKED: usize = 4 << 10;
 
 /// An answer's body under way.

@@ -47,7 +47,7 @@ pub(super) enum Redirects {
 }
 
 impl Files {
-    /// Those for a host (`r.example:5000`); none without its folder.
+    /// The files for a host (`r.example:5000`); none without its folder.
     pub(super) fn of(folder: &Path, host: &str) -> Self {
         let Ok(entries) = fs_err::read_dir(folder.join(host)) else { return Self::default() };
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();

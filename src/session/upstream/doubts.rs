@@ -26,7 +26,7 @@ impl Doubts {
         self.addresses.lock().insert(url.to_owned(), why.into());
     }
 
-    /// It is asked for anew.
+    /// Forgets the doubt of a base that is asked for anew.
     pub fn forget(&self, base: &OutsideBase) {
         self.bases.lock().remove(base);
     }

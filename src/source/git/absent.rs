@@ -14,7 +14,7 @@ use crate::model::file::{FileKind, UsedFile, UsedFiles};
 use crate::model::hash::ContentHash;
 use crate::source::folders::by_components;
 
-/// Those that one answer met, by their paths below the repository's root.
+/// The submodules that one answer met without having them, by their paths below the repository's root.
 #[derive(Default)]
 pub(super) struct Absent(Mutex<BTreeMap<String, Oid>>);
 

@@ -27,7 +27,7 @@ pub struct Commit {
 /// Which commits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Range {
-    /// So many, up to `HEAD`.
+    /// The last so many, up to `HEAD`.
     Last(usize),
     /// `A..B`: those that B has and A has not. Without `..`, all that lead to B.
     Between(String),

@@ -36,7 +36,7 @@ pub enum Standing {
     Nothing,
     /// Ours; `chained` when it runs one that was there before.
     Ours { chained: bool },
-    /// Somebody else's.
+    /// The hook of somebody else.
     Other,
 }
 

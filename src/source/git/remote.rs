@@ -63,7 +63,7 @@ pub struct Remotes {
 pub type Fetching = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl Remotes {
-    /// Those of the repository at `root`, whose state lies in `state`. Nothing is asked or made yet.
+    /// The remotes of the repository at `root`, whose state lies in `state`. Nothing is asked or made yet.
     pub fn new(root: &Path, state: &StateFolder, environment: BTreeMap<OsString, OsString>) -> Self {
         let state = state.sub("git");
         Self {

@@ -33,7 +33,7 @@ pub struct GitStore {
     /// The latest piece of a whole context, by question and name: see `pieces.rs`.
     pub(super) pieces: Mutex<HashMap<(ContentHash, Vec<u8>), Piece>>,
     pub(super) recipes: Mutex<HashMap<Oid, Arc<[String]>>>,
-    /// Those of the trees that were asked about as a whole.
+    /// The recipes of the trees that were asked about as a whole.
     asked_recipes: Mutex<HashMap<Oid, Arc<[String]>>>,
     /// The knowledge of earlier processes, for those who keep it.
     pub(super) memory: Option<Memory>,

@@ -45,7 +45,7 @@ impl Limits {
 /// A limit of the kernel on a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ulimit {
-    /// Such as `nofile`.
+    /// Its name, such as `nofile`.
     pub name: String,
     /// In force; -1 for none.
     pub soft: i64,
@@ -69,7 +69,7 @@ pub struct Device {
 pub enum Gpus {
     /// All of them.
     All,
-    /// So many.
+    /// A number.
     Count(i64),
     /// These, by number or id.
     Ids(Vec<String>),

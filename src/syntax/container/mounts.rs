@@ -2,7 +2,7 @@
 //!
 //! A path of the host stays as it was written: whose folder a relative one starts from is for the caller.
 
-/// Something at a path of a container.
+/// A mount at a path of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// The thing that is there.

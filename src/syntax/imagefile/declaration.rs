@@ -63,7 +63,7 @@ pub struct Declaration {
     pub target: Option<Word>,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
-    /// Such as `linux/arm64`; the engine's own when `None`.
+    /// The platform, such as `linux/arm64`; the engine's own when `None`.
     pub platform: Option<String>,
     /// Labels on the image.
     pub labels: BTreeMap<String, String>,
@@ -103,7 +103,7 @@ pub enum Policy {
     Every(Duration),
 }
 
-/// Something at a path of a context.
+/// A side put at a path of a context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredOverlay {
     /// The path below the context, cleaned, never empty.

@@ -17,7 +17,7 @@ pub(super) struct File {
     pub globals: Vec<Attr>,
 }
 
-/// Such as `target "web" {…}`.
+/// A block, such as `target "web" {…}`.
 #[derive(Debug)]
 pub(super) struct Block {
     /// `target`, `group`, `variable`, `function`.

@@ -94,12 +94,12 @@ pub(super) struct Image {
 }
 
 impl Drafts {
-    /// Something is not carried over.
+    /// Notes what is not carried over.
     pub fn lost(&mut self, span: Span, text: impl Into<String>) {
         self.notes.push(Note { span, kind: NoteKind::Lost, text: text.into() });
     }
 
-    /// Something is there in another form.
+    /// Notes what is there in another form.
     pub fn changed(&mut self, span: Span, text: impl Into<String>) {
         self.notes.push(Note { span, kind: NoteKind::Changed, text: text.into() });
     }

@@ -31,7 +31,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Something that is not in the Imagefile as it was in the source.
+/// A note on a part of the source that is not in the Imagefile as it was there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Note {
     /// Its place in the source.

@@ -94,7 +94,7 @@ pub fn run(global: &Global, args: &WatchArgs) -> Result<(), Failure> {
 /// Requests to stop: of the watch, and of the round that is on.
 #[derive(Clone, Default)]
 struct Stop {
-    /// Somebody wants imk to end.
+    /// The request that imk end.
     all: Cancel,
     /// The round that is on.
     current: Arc<Mutex<Cancel>>,
@@ -324,7 +324,7 @@ impl Watch<'_> {
         Ok(changed)
     }
 
-    /// Those images that are being built and are not what they were when that began.
+    /// The images that are being built and are not what they were when that began.
     fn outdated(
         &self,
         before: &InputHashes,
@@ -356,9 +356,9 @@ impl Watch<'_> {
 
 /// Why a round came to no plan.
 enum RoundError {
-    /// Something that a person can mend while imk watches.
+    /// A mistake that a person can mend while imk watches.
     Wrong(Failure),
-    /// Something that ends the watch.
+    /// A failure that ends the watch.
     Fatal(Failure),
 }
 
