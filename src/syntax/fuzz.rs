@@ -117,6 +117,7 @@ fn import(path: &str, text: &str, dotenv: Option<&str>) {
         text,
         environment: &environment,
         dotenv,
+        read: &|_| None,
         dockerfiles: &dockerfiles,
         repository: "shop",
     };

@@ -18,6 +18,7 @@ mod interpolate;
 mod naming;
 mod place;
 mod read_back;
+mod scalar;
 mod shape;
 mod shipwright;
 mod skaffold;
@@ -91,7 +92,7 @@ fn read_tree(documents: &[tree::Shared], source: &Source<'_>) -> Result<draft::D
                     skaffold.yaml, and a list `images: {name: {path: folder}}`";
         vec![SyntaxError::new(Span::new(0, source.text.len().min(1)), message).hint(hint)]
     };
-    let first: &Node = documents.first().ok_or_else(unknown)?;
+    let first = documents.first().ok_or_else(unknown)?;
     let has = |key: &str| first.get(key).is_some();
     let skaffold = |node: &Node| {
         node.get("apiVersion").and_then(|v| v.text()).is_some_and(|v| v.starts_with("skaffold/"))
@@ -108,7 +109,7 @@ fn read_tree(documents: &[tree::Shared], source: &Source<'_>) -> Result<draft::D
     if has("target") || has("group") || has("variable") {
         return bake::read(blocks::from_tree(first)?, source);
     }
-    if has("images") {
+    if has("images") || first.get("builder").is_some_and(|builder| builder.get("images").is_some()) {
         return Ok(builder::read(first, source));
     }
     if has("namespace") || source.path.ends_with(".shipwright.json") {

@@ -48,6 +48,7 @@ mod engine_changes;
 mod engines;
 mod events;
 mod everyday;
+mod formats;
 mod freshness;
 mod graph;
 mod learned;

@@ -91,7 +91,7 @@ pub(super) fn read(file: File, source: &Source<'_>) -> Result<Drafts, Vec<Syntax
         })?;
         let like = target.inherits.iter().filter(|parent| serving.contains(*parent)).cloned().collect();
         let is_template = serving.contains(&target.name);
-        if is_template && !target.name.starts_with('_') && !own[target.name.as_str()].is_empty() {
+        if is_template && !target.name.starts_with('_') && !(flat.is_empty() && target.inherits.is_empty()) {
             let why = "others inherit it, and no group names it";
             drafts.changed(target.span, format!("the target `{}` is a template: {why}", target.name));
         }

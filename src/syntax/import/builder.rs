@@ -1,17 +1,27 @@
 //! A builder script's list of names and sources.
 //!
 //! `images: {name: {path: folder}}`, `{name: folder}`, or a list of
-//! `- name: n` with `source:` or `path:`; `git:` with `branch:` where the source is a
-//! repository. `dockerfile`, `target`, `args` and `tags` are taken too.
+//! `- name: n` with `source:`, `from:` or `path:`; `git:` with `branch:` where the source is a
+//! repository. All of it may stand below `builder:`. `dockerfile`, `target`, `args` and `tags` are taken too.
 
 use super::draft::{Draft, Drafts, literal};
 use super::tree::{Node, Value};
 use super::{Source, place};
 use crate::syntax::error::Span;
+use crate::syntax::git_source;
+
+/// Keys that name a source, the first that is there counting.
+const SOURCES: &[&str] = &["git", "repository", "url", "source", "from", "path", "folder", "context"];
 
 pub(super) fn read(root: &Node, source: &Source<'_>) -> Drafts {
     let mut drafts = Drafts::default();
     for (key, value) in root.entries() {
+        if key.text == "builder" && value.get("images").is_some() {
+            let inner = read(value, source);
+            drafts.images.extend(inner.images);
+            drafts.notes.extend(inner.notes);
+            continue;
+        }
         if key.text != "images" {
             drafts.lost(key.span, format!("{}: imk does not know this key", key.text));
             continue;
@@ -32,23 +42,30 @@ pub(super) fn read(root: &Node, source: &Source<'_>) -> Drafts {
 }
 
 fn image(name: &str, span: Span, node: &Node, drafts: &mut Drafts, source: &Source<'_>) {
-    let field = |names: &[&str]| names.iter().find_map(|name| node.get(name)?.text());
-    let folder =
-        node.text().or_else(|| field(&["path", "source", "folder", "context", "git", "repository", "url"]));
-    let Some(folder) = folder else {
+    let found = SOURCES.iter().find_map(|key| Some((*key, node.get(key)?.text()?)));
+    let Some((key, folder)) = found.or_else(|| node.text().map(|text| ("", text))) else {
         return drafts.lost(span, format!("the image `{name}`: it has neither a `path` nor a `source`"));
     };
-    let is_git = field(&["git", "repository", "url", "branch"]).is_some() || folder.ends_with(".git");
-    if is_git {
-        let branch = field(&["branch"]).map(|branch| format!(" at `{branch}`")).unwrap_or_default();
-        let text = format!("the image `{name}`: its source is the git repository `{folder}`{branch}");
-        return drafts.lost(span, text);
+    let field = |names: &[&str]| names.iter().find_map(|name| node.get(name)?.text());
+    let is_git = matches!(key, "git" | "repository" | "url");
+    let wanted = field(&["branch", "tag", "commit", "ref"]);
+    let inside = is_git.then(|| field(&["path", "folder", "context"])).flatten();
+    let context = match (wanted, inside) {
+        (None, None) => folder.to_owned(),
+        (wanted, None) => format!("{folder}#{}", wanted.unwrap_or_default()),
+        (wanted, Some(inside)) => format!("{folder}#{}:{inside}", wanted.unwrap_or_default()),
+    };
+    if (is_git || wanted.is_some()) && !git_source::is_remote(&context) {
+        let why = "imk knows no such address; `Git(url: …)` takes any";
+        return drafts
+            .lost(span, format!("the image `{name}`: its source is the git repository `{folder}`: {why}"));
     }
     let mut draft = Draft { name: name.to_owned(), span, ..Draft::default() };
     for (key, value) in node.entries() {
         let text = value.text().map(literal);
         match key.text.as_str() {
-            "name" | "path" | "source" | "folder" | "context" | "dockerfile" => {}
+            "name" | "dockerfile" | "branch" | "tag" | "commit" | "ref" => {}
+            other if SOURCES.contains(&other) => {}
             "target" => draft.target = text,
             "description" => draft.description = text,
             "args" => {
@@ -69,7 +86,7 @@ fn image(name: &str, span: Span, node: &Node, drafts: &mut Drafts, source: &Sour
         }
     }
     let dockerfile = literal(field(&["dockerfile"]).unwrap_or("Dockerfile"));
-    if place::set(&mut draft, drafts, source.folder(), (&literal(folder), span), (&dockerfile, span)) {
+    if place::set(&mut draft, drafts, source.folder(), (&literal(&context), span), (&dockerfile, span)) {
         drafts.images.push(draft);
     }
 }

@@ -3,29 +3,19 @@
 //! Follows the compose build specification. How services are run is not
 //! imk's: it is told in one line a service. Knows the tree; reads no text.
 
+mod check;
+mod fields;
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::bake::{file_of, platform};
-use super::dotenv;
-use super::draft::{Draft, Drafts};
+use super::bake::platform;
+use super::draft::{Draft, Drafts, Group};
 use super::interpolate::Variables;
 use super::tree::{Key, Node, Shared, Value};
-use super::{Source, contexts, place};
+use super::{Source, dotenv, place};
 use crate::syntax::error::{Span, SyntaxError};
-use crate::syntax::imagefile::SecretSource;
-
-/// Keys of `build` that an Imagefile has no word for, and why it needs none.
-const LOST: &[(&str, &str)] = &[
-    ("cache_from", "imk builds what is stale and nothing else; the engine keeps its own cache"),
-    ("cache_to", "imk builds what is stale and nothing else; the engine keeps its own cache"),
-    ("no_cache", "`imk --no-cache NAME` does it once"),
-    ("pull", "`imk --pull` does it once; `upstream` says how bases are followed"),
-    ("ssh", "an Imagefile has no agents"),
-    ("extra_hosts", "an Imagefile has no hosts"),
-    ("provenance", "imk makes no attestations"),
-    ("sbom", "imk makes no attestations"),
-];
 
 /// A service's keys with what it extends: each key with all its values, the base's first.
 type Keys = BTreeMap<String, Vec<(Span, Shared)>>;
@@ -34,39 +24,64 @@ type Keys = BTreeMap<String, Vec<(Span, Shared)>>;
 ///
 /// # Errors
 /// Services that extend each other.
-pub(super) fn read(root: &Node, source: &Source<'_>) -> Result<Drafts, Vec<SyntaxError>> {
+pub(super) fn read(root: &Shared, source: &Source<'_>) -> Result<Drafts, Vec<SyntaxError>> {
     let mut drafts = Drafts::default();
+    let roots = files::included(root, source, &mut drafts)?;
     let mut reader = Reader {
-        root,
+        roots: &roots,
         source,
         variables: Variables::of(given(source)?),
         told: BTreeSet::new(),
+        profiles: BTreeMap::new(),
         errors: Vec::new(),
     };
     for (key, value) in root.entries() {
-        let known = matches!(key.text.as_str(), "services" | "version" | "name" | "secrets");
+        let known = matches!(key.text.as_str(), "services" | "version" | "name" | "secrets" | "include");
         if !known && !key.text.starts_with("x-") && !value.is_nothing() {
-            let why =
-                if key.text == "include" { "import those files by themselves" } else { "imk runs nothing" };
-            drafts.lost(key.span, format!("{}: {why}", key.text));
+            drafts.lost(key.span, format!("{}: imk runs nothing", key.text));
         }
     }
-    let services = root.get("services").map(|node| node.entries()).unwrap_or_default();
-    for (name, service) in services {
-        let mut keys = Keys::new();
-        reader.service(name, service, &mut Vec::new(), &mut keys, &mut drafts)?;
-        reader.image(name, &keys, &mut drafts);
+    let mut names = BTreeSet::new();
+    for root in &roots {
+        for (name, service) in root.get("services").map(|node| node.entries()).unwrap_or_default() {
+            if !names.insert(name.text.as_str()) {
+                let message = format!("the service `{}` stands in an included file too", name.text);
+                return Err(vec![SyntaxError::new(name.span, message).hint("compose refuses it too")]);
+            }
+            let mut keys = Keys::new();
+            reader.service(root, name, service, &mut Vec::new(), &mut keys, &mut drafts)?;
+            reader.image(name, &keys, &mut drafts);
+        }
     }
-    drafts.vars = reader.variables.kept;
-    if reader.errors.is_empty() { Ok(drafts) } else { Err(reader.errors) }
+    let Reader { variables, profiles, errors, .. } = reader;
+    profiled(profiles, &mut drafts);
+    drafts.vars = variables.kept;
+    if errors.is_empty() { Ok(drafts) } else { Err(errors) }
+}
+
+/// Services of a profile are built when it is asked for: they are a group, and no part of the default.
+fn profiled(profiles: BTreeMap<String, (Span, Vec<String>)>, drafts: &mut Drafts) {
+    if profiles.is_empty() {
+        return;
+    }
+    let of_one = |name: &String| profiles.values().any(|(_, members)| members.contains(name));
+    let others = drafts.images.iter().map(|image| image.name.clone()).filter(|name| !of_one(name));
+    drafts.default = others.collect();
+    for (name, (span, members)) in profiles {
+        drafts.changed(span, format!("the profile `{name}` is a group: `imk {name}` builds its images"));
+        drafts.groups.push(Group { name, span, members });
+    }
 }
 
 struct Reader<'a> {
-    root: &'a Node,
+    /// The file itself, and those that it includes.
+    roots: &'a [Shared],
     source: &'a Source<'a>,
     variables: Variables,
     /// Variables that a note tells of already.
     told: BTreeSet<String>,
+    /// The images of each profile, and where it is named first.
+    profiles: BTreeMap<String, (Span, Vec<String>)>,
     /// Mistakes that compose refuses.
     errors: Vec<SyntaxError>,
 }
@@ -75,6 +90,7 @@ impl Reader<'_> {
     /// Adds a service's keys to those of the service that it extends; keys of `build` as `build.KEY`.
     fn service(
         &mut self,
+        root: &Shared,
         name: &Key,
         service: &Node,
         path: &mut Vec<String>,
@@ -89,17 +105,35 @@ impl Reader<'_> {
         path.push(name.text.clone());
         if let Some(extends) = service.get("extends") {
             let base = extends.text().or_else(|| extends.get("service").and_then(|node| node.text()));
-            let services = self.root.get("services").map(|node| node.entries()).unwrap_or_default();
-            let found = services.iter().find(|(other, _)| Some(other.text.as_str()) == base);
-            match found.filter(|_| extends.get("file").is_none()) {
-                Some((base, service)) => self.service(base, service, path, keys, drafts)?,
-                None => drafts.lost(
-                    extends.span,
-                    format!(
-                        "extends of `{}`: it names another file, or a service that is not here",
-                        name.text
-                    ),
-                ),
+            let file = extends.get("file").and_then(|node| node.text());
+            let other = match file {
+                Some(file) => {
+                    let file = self.variables.plain(file);
+                    files::other(&file, extends.span, self.source).map_err(|error| vec![error])?
+                }
+                None => Rc::clone(root),
+            };
+            let services = other.get("services").map(|node| node.entries()).unwrap_or_default();
+            match services.iter().find(|(other, _)| Some(other.text.as_str()) == base) {
+                // A name means another service in another file.
+                Some((base, service)) => match file {
+                    Some(_) if path.len() < 64 => {
+                        self.service(
+                            &other,
+                            base,
+                            service,
+                            &mut vec![String::new(); path.len()],
+                            keys,
+                            drafts,
+                        )?;
+                    }
+                    _ => self.service(&other, base, service, path, keys, drafts)?,
+                },
+                None => {
+                    let base = base.unwrap_or_default();
+                    let message = format!("`{}` extends `{base}`, which is not there", name.text);
+                    return Err(vec![SyntaxError::new(extends.span, message).hint("compose refuses it too")]);
+                }
             }
         }
         path.pop();
@@ -113,7 +147,7 @@ impl Reader<'_> {
             if is_reset(value) {
                 continue;
             }
-            self.must_be_text(key, value);
+            self.errors.extend(check::service(key, value));
             let short = key.text == "build" && value.text().is_some();
             if key.text == "build" && !short {
                 for (inner, value) in value.entries() {
@@ -124,7 +158,7 @@ impl Reader<'_> {
                     if is_reset(value) {
                         continue;
                     }
-                    self.must_be_text(inner, value);
+                    self.errors.extend(check::build(inner, value));
                     keys.entry(name).or_default().push((inner.span, Rc::clone(value)));
                 }
             }
@@ -143,15 +177,6 @@ impl Reader<'_> {
                 drafts.lost(value.span, format!("the tag `!{other}`: compose has none of that name"));
                 false
             }
-        }
-    }
-
-    /// compose takes no null where it wants a text; an empty text is as none.
-    fn must_be_text(&mut self, key: &Key, value: &Node) {
-        const TEXTS: &[&str] = &["build", "context", "dockerfile", "dockerfile_inline", "network", "target"];
-        if TEXTS.contains(&key.text.as_str()) && matches!(value.value, Value::Null) {
-            let error = SyntaxError::new(key.span, format!("`{}` is null", key.text));
-            self.errors.push(error.hint("compose refuses it too: leave the key out, or give it a value"));
         }
     }
 
@@ -209,153 +234,47 @@ impl Reader<'_> {
                 draft.references.push((tag, *span));
             }
         }
-        draft.platform = match last(keys, "build.platforms") {
-            Some((span, platforms)) => {
-                let all: Vec<String> =
-                    platforms.items().iter().filter_map(|node| node.text().map(str::to_owned)).collect();
-                let all: Vec<String> = all.iter().map(|one| self.written(one, *span, drafts)).collect();
-                platform(&name.text, &all, *span, drafts)
-            }
-            None => service_platform.map(|(text, _)| text),
-        };
+        draft.platform = self.platform(keys, service_platform, drafts, &name.text);
+        draft.cache_from = self.caches("cache_from", keys, drafts);
+        draft.cache_to = self.caches("cache_to", keys, drafts);
         self.secrets(&mut draft, keys, drafts);
         self.contexts(&mut draft, keys, drafts);
         self.others(keys, drafts);
+        for (span, profiles) in keys.get("profiles").into_iter().flatten() {
+            for profile in profiles.items() {
+                let profile = self.variables.plain(profile.text().unwrap_or_default());
+                let (_, members) = self.profiles.entry(profile).or_insert_with(|| (*span, Vec::new()));
+                members.push(name.text.clone());
+            }
+        }
         drafts.images.push(draft);
     }
 
-    /// A map, or a list of `KEY=value`; a key alone takes its value from the environment.
-    fn pairs(&mut self, keys: &Keys, key: &str, drafts: &mut Drafts) -> BTreeMap<String, String> {
-        let mut pairs = BTreeMap::new();
-        let noun = key.strip_prefix("build.").unwrap_or(key);
-        for (_, node) in keys.get(key).into_iter().flatten() {
-            let mut found: Vec<(String, Option<String>, Span)> = Vec::new();
-            for (key, value) in node.entries() {
-                self.tag(value, drafts);
-                if is_reset(value) {
-                    pairs.remove(&key.text);
-                    continue;
-                }
-                found.push((key.text.clone(), value.text().map(str::to_owned), key.span));
-            }
-            for item in node.items() {
-                let Some(text) = item.text() else { continue };
-                found.push(match text.split_once('=') {
-                    Some((key, value)) => (key.to_owned(), Some(value.to_owned()), item.span),
-                    None => (text.to_owned(), None, item.span),
-                });
-            }
-            for (key, value, span) in found {
-                let value = match value {
-                    Some(value) => Some(self.written(&value, span, drafts)),
-                    None if noun == "labels" => Some(String::new()),
-                    None if self.variables.get(&key).is_some() => {
-                        Some(self.written(&format!("${{{key}}}"), span, drafts))
-                    }
-                    None => None,
-                };
-                match value {
-                    Some(value) => {
-                        pairs.insert(key, value);
-                    }
-                    None => {
-                        drafts.lost(span, format!("{noun}.{key}: the environment has no value for it now"));
-                    }
+    /// The platforms of the build; the service's own where there are none, and among them where there are.
+    fn platform(
+        &mut self,
+        keys: &Keys,
+        own: Option<(String, Span)>,
+        drafts: &mut Drafts,
+        name: &str,
+    ) -> Option<String> {
+        let mut all: Vec<String> = Vec::new();
+        let mut at = None;
+        for (span, platforms) in keys.get("build.platforms").into_iter().flatten() {
+            at = Some(*span);
+            for one in platforms.items() {
+                let written = self.written(one.text().unwrap_or_default(), *span, drafts);
+                if !all.contains(&written) {
+                    all.push(written);
                 }
             }
         }
-        pairs
-    }
-
-    fn secrets(&mut self, draft: &mut Draft, keys: &Keys, drafts: &mut Drafts) {
-        for (span, node) in keys.get("build.secrets").into_iter().flatten() {
-            for item in node_list(node) {
-                let named = item.text().or_else(|| item.get("source").and_then(|node| node.text()));
-                let Some(name) = named else { continue };
-                let id = item.get("target").and_then(|node| node.text()).unwrap_or(name).to_owned();
-                let declared = self.root.get("secrets").and_then(|all| all.get(name)).cloned();
-                let field =
-                    |key: &str| declared.as_ref().and_then(|node| node.get(key)?.text().map(str::to_owned));
-                let found = match (field("environment"), field("file")) {
-                    (Some(env), _) => Some(SecretSource::Env(self.variables.plain(&env))),
-                    (None, Some(path)) => {
-                        let path = self.variables.plain(&path);
-                        file_of(self.source.folder(), &path).map(SecretSource::File)
-                    }
-                    (None, None) => None,
-                };
-                match found {
-                    Some(secret) => {
-                        draft.secrets.insert(id, secret);
-                    }
-                    None => drafts.lost(
-                        *span,
-                        format!("the secret `{name}`: it has neither an `environment` nor a `file` below the Imagefile's folder"),
-                    ),
-                }
-            }
+        let Some(span) = at.filter(|_| !all.is_empty()) else { return own.map(|(text, _)| text) };
+        if let Some((own, span)) = own.filter(|(own, _)| !all.contains(own)) {
+            let message = format!("the platforms of the build do not have the service's own, `{own}`");
+            self.errors.push(SyntaxError::new(span, message).hint("compose refuses it too"));
         }
-    }
-
-    fn contexts(&mut self, draft: &mut Draft, keys: &Keys, drafts: &mut Drafts) {
-        for (word, value) in self.pairs(keys, "build.additional_contexts", drafts) {
-            let value = super::draft::fill(&value, &self.variables.kept);
-            let span = last(keys, "build.additional_contexts").map_or(draft.span, |(span, _)| *span);
-            let value = super::draft::literal(&value);
-            contexts::take(draft, "additional_contexts", "service:", (&word, &value, span), drafts);
-        }
-    }
-
-    fn others(&self, keys: &Keys, drafts: &mut Drafts) {
-        const KNOWN: &[&str] = &[
-            "context",
-            "dockerfile",
-            "dockerfile_inline",
-            "target",
-            "network",
-            "args",
-            "labels",
-            "tags",
-            "platforms",
-            "secrets",
-            "additional_contexts",
-        ];
-        for (key, values) in keys {
-            let Some(key) = key.strip_prefix("build.").filter(|key| !KNOWN.contains(key)) else { continue };
-            let Some((span, _)) =
-                values.last().filter(|(_, node)| !node.is_nothing() && !key.starts_with("x-"))
-            else {
-                continue;
-            };
-            let why = LOST
-                .iter()
-                .find(|(other, _)| *other == key)
-                .map_or("an Imagefile has no such key", |(_, why)| why);
-            drafts.lost(*span, format!("build.{key}: {why}"));
-        }
-    }
-
-    /// A text with its variables; what a person should know of them is told.
-    fn written(&mut self, text: &str, span: Span, drafts: &mut Drafts) -> String {
-        let written = self.variables.written(text);
-        for (name, why) in std::mem::take(&mut self.variables.required) {
-            let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-            let error =
-                SyntaxError::new(span, format!("the variable `{name}` is required and has no value{why}"));
-            self.errors.push(error.hint(format!("give it one: `{name}=… imk import`, or in `.env`")));
-        }
-        for name in self.variables.unset.drain(..) {
-            drafts.lost(span, format!("${{{name}}}: it has no value now; nothing stands in its place"));
-        }
-        for name in std::mem::take(&mut self.variables.taken) {
-            if !self.told.insert(name.clone()) {
-                continue;
-            }
-            let text =
-                format!("the variable `{name}` has the value that the environment or .env gives it now");
-            drafts.changed(span, text);
-        }
-        written
+        platform(name, &all, span, drafts)
     }
 }
 
@@ -385,6 +304,6 @@ fn node_list(node: &Shared) -> Vec<Shared> {
 }
 
 fn is_run_key(key: &str) -> bool {
-    let own = matches!(key, "build" | "image" | "extends" | "platform");
+    let own = matches!(key, "build" | "image" | "extends" | "platform" | "profiles");
     !own && !key.starts_with("build.") && !key.starts_with("x-")
 }

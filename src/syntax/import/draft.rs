@@ -44,14 +44,18 @@ pub(super) struct Draft {
     pub span: Span,
     /// Below the Imagefile's folder.
     pub context: String,
-    /// Below the Imagefile's folder.
+    /// Below the Imagefile's folder; in the context where that is a git repository.
     pub dockerfile: String,
+    /// Whether the context is the address of a git repository.
+    pub from_git: bool,
     pub target: Option<String>,
     pub args: BTreeMap<String, String>,
     pub platform: Option<String>,
     pub labels: BTreeMap<String, String>,
     /// Whole references it is tagged with.
     pub references: Vec<(String, Span)>,
+    /// Tags of the image by facts that only a run knows, as an Imagefile writes them: `{git.branch}`.
+    pub tag_templates: Vec<String>,
     pub secrets: BTreeMap<String, SecretSource>,
     pub network: Option<String>,
     /// Layer caches that an engine can be asked for.

@@ -13,6 +13,7 @@ mod number;
 mod template;
 mod value;
 
+pub(super) use decimal::float_text;
 pub(super) use evaluator::{Evaluator, Locals, Names};
 pub(super) use functions::exists;
 pub(super) use json::decoded;

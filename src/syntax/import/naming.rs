@@ -61,7 +61,11 @@ impl Naming {
     ) -> Vec<String> {
         let (repository, in_name) = name::split(name);
         let own = format!("{}{repository}", fill(&self.prefix, vars));
-        let mut tags: Vec<String> = Vec::new();
+        // What several images of one repository bear must tell them apart.
+        let mut tags = match in_name {
+            Some(_) => Vec::new(),
+            None => draft.tag_templates.clone(),
+        };
         for (written, span) in &draft.references {
             let shown = fill(written, vars);
             let found = reference(written, vars).filter(|found| fill(&found.repository, vars) == own);

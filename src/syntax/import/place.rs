@@ -5,6 +5,7 @@
 use super::draft::{Draft, Drafts};
 use crate::model::name;
 use crate::syntax::error::Span;
+use crate::syntax::git_source;
 
 /// Why a path cannot stand in an Imagefile.
 pub(super) enum Elsewhere {
@@ -42,6 +43,9 @@ pub(super) fn set(
     dockerfile: (&str, Span),
 ) -> bool {
     let name = draft.name.clone();
+    if git_source::is_remote(&drafts.plain(context.0)) {
+        return set_remote(draft, drafts, context, dockerfile);
+    }
     match below(folder, context.0) {
         Ok(path) => draft.context = path,
         Err(why) => {
@@ -64,6 +68,30 @@ pub(super) fn set(
             return false;
         }
     }
+    true
+}
+
+/// Sets a context that is a git repository; its Dockerfile is a path in it.
+fn set_remote(
+    draft: &mut Draft,
+    drafts: &mut Drafts,
+    context: (&str, Span),
+    dockerfile: (&str, Span),
+) -> bool {
+    let name = draft.name.clone();
+    if let Err(why) = git_source::parse(&drafts.plain(context.0)) {
+        drafts
+            .lost(context.1, format!("the image `{name}`: its context `{}`: {why}", drafts.plain(context.0)));
+        return false;
+    }
+    let Some(file) = name::clean_path(dockerfile.0).filter(|_| !dockerfile.0.contains("://")) else {
+        let text = format!("the image `{name}`: its Dockerfile `{}` is not in its repository", dockerfile.0);
+        drafts.lost(dockerfile.1, text);
+        return false;
+    };
+    context.0.clone_into(&mut draft.context);
+    draft.dockerfile = file;
+    draft.from_git = true;
     true
 }
 

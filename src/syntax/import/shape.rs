@@ -121,6 +121,9 @@ pub(super) fn shape(drafts: Drafts) -> Shaped {
 /// Whether an image's paths stay in the repository with their variables filled in; else there is a note. What a
 /// variable holds is known only when the whole source was read.
 fn stays_inside(image: &Draft, vars: &BTreeMap<String, String>, notes: &mut Vec<Note>) -> bool {
+    if image.from_git {
+        return true;
+    }
     let outside = [("context", &image.context), ("Dockerfile", &image.dockerfile)]
         .into_iter()
         .find_map(|(what, written)| Some((what, place::leads_out(&fill(written, vars))?)));

@@ -1,12 +1,16 @@
 //! `.shipwright.json`: a namespace, and names for folders; the images are the Dockerfiles that are there.
 //!
-//! An image is named after its Dockerfile's folder, with what follows `Dockerfile` in the file's name.
+//! An image is named after its Dockerfile's folder, with what follows `Dockerfile` in the file's name. Its tags are
+//! those that shipwright gives: the revision, the branch, and `latest`.
 
 use super::Source;
 use super::draft::{Draft, Drafts, literal};
 use super::tree::Node;
 use crate::model::name;
 use crate::syntax::error::Span;
+
+/// The tags of every image, as an Imagefile writes them.
+const TAGS: [&str; 3] = ["{git.sha:12}", "{git.branch}", "latest"];
 
 pub(super) fn read(root: &Node, source: &Source<'_>) -> Drafts {
     let mut drafts = Drafts::default();
@@ -51,6 +55,7 @@ pub(super) fn read(root: &Node, source: &Source<'_>) -> Drafts {
             context: literal(folder),
             dockerfile: literal(path),
             references,
+            tag_templates: TAGS.map(str::to_owned).to_vec(),
             ..Draft::default()
         });
     }

@@ -46,6 +46,7 @@ fn with_environment(path: &str, text: &str, environment: &[(&str, &str)]) -> Str
         text,
         environment: &environment,
         dotenv: None,
+        read: &|_| None,
         dockerfiles: &[],
         repository: "shop",
     };

@@ -48,6 +48,22 @@ pub(super) struct Key {
 }
 
 impl Node {
+    /// A text that stands in no file.
+    pub fn text_at(text: &str, span: Span) -> Self {
+        Self { span, value: Value::Scalar { text: text.to_owned(), quoted: true }, tag: None, depth: 1 }
+    }
+
+    /// The node at another place with another value of the same depth.
+    pub fn changed(&self, span: Span, value: Value) -> Self {
+        Self { span, value, tag: self.tag.clone(), depth: self.depth }
+    }
+
+    /// A map with one more entry.
+    pub fn with(&self, key: Key, value: Shared) -> Self {
+        let entries = self.entries().iter().cloned().chain([(key, value)]).collect();
+        self.changed(self.span, Value::Map(entries))
+    }
+
     /// The value of a key, if this is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Shared> {
         self.entries().iter().find(|(other, _)| other.text == key).map(|(_, node)| node)
@@ -120,7 +136,8 @@ impl Loader {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), SyntaxError> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let quoted = style != ScalarStyle::Plain;
+                let is_text = tag.as_ref().is_some_and(|tag| tag.suffix() == "str" && own(tag).is_none());
+                let quoted = style != ScalarStyle::Plain || is_text;
                 let value = match text.as_ref() {
                     "" | "~" | "null" | "Null" | "NULL" if !quoted => Value::Null,
                     text => Value::Scalar { text: text.to_owned(), quoted },

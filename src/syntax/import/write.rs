@@ -32,6 +32,10 @@ pub(super) fn write(shaped: &Shaped, source: &str) -> String {
             shaped.groups.iter().map(|(name, members)| format!("{}: {}", quoted(name), list(members)));
         text += &set("groups", groups.collect(), 4, ["{", "}"]);
     }
+    let shared = shared_tags(shaped);
+    if let Some(tags) = shared {
+        text += &format!("    defaults: (tags: {}),\n", list(tags));
+    }
     if !shaped.templates.is_empty() {
         text += "    templates: {\n";
         for template in &shaped.templates {
@@ -41,13 +45,21 @@ pub(super) fn write(shaped: &Shaped, source: &str) -> String {
     }
     text += "    images: {\n";
     for image in &shaped.images {
-        text += &entry(&image.name, keys(image));
+        text += &entry(&image.name, keys(image, shared.is_none()));
     }
     text + "    },\n)\n"
 }
 
+/// Tags by facts of git that all images have: they are said once.
+fn shared_tags(shaped: &Shaped) -> Option<&[String]> {
+    let tags = &shaped.images.first()?.tags;
+    let by_git = tags.iter().any(|tag| tag.contains("{git."));
+    let same = shaped.images.iter().all(|image| image.tags == *tags);
+    (shaped.images.len() > 1 && by_git && same).then_some(tags.as_slice())
+}
+
 /// The keys of an image, those that say what the rules would say anyway left out.
-fn keys(image: &Image) -> Vec<String> {
+fn keys(image: &Image, own_tags: bool) -> Vec<String> {
     let draft = &image.draft;
     let mut keys = Vec::new();
     match draft.like.as_slice() {
@@ -55,17 +67,22 @@ fn keys(image: &Image) -> Vec<String> {
         [one] => keys.push(format!("like: {}", quoted(one))),
         several => keys.push(format!("like: {}", list(several))),
     }
-    let plain = draft.dockerfile == name::join(&draft.context, "Dockerfile");
+    let plain = if draft.from_git {
+        draft.dockerfile == "Dockerfile"
+    } else {
+        draft.dockerfile == name::join(&draft.context, "Dockerfile")
+    };
     let folder = draft.dockerfile.rsplit_once('/').map_or("", |(folder, _)| folder);
     if !plain {
         keys.push(format!("dockerfile: {}", quoted(&draft.dockerfile)));
     }
     let follows = if plain { draft.context == image.name.replace(':', "/") } else { draft.context == folder };
+    let follows = follows && !draft.from_git;
     if !follows {
         let context = if draft.context.is_empty() { "." } else { &draft.context };
         keys.push(format!("context: {}", quoted(context)));
     }
-    if !image.tags.is_empty() {
+    if own_tags && !image.tags.is_empty() {
         keys.push(format!("tags: {}", list(&image.tags)));
     }
     keys.extend(pairs("contexts", &image.contexts));

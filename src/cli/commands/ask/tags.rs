@@ -37,13 +37,16 @@ pub fn run(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
         return newest(global, args);
     }
     let (session, synced, planned) = plan::planned(global, &args.targets, false, None)?;
-    plan::mistakes(&session, &planned)?;
     let tagging = tagging::tagging(&session, &synced);
-    let targets = || synced.targets.iter();
+    // One image's mistake says nothing of the others' names.
+    let is_sound = |name: &&String| {
+        !planned.jobs.iter().any(|(job, verdict)| job == *name && matches!(verdict, Verdict::Invalid(_)))
+    };
+    let targets = || synced.targets.iter().filter(is_sound);
     if args.json {
         let images = targets().map(|name| tagged(&planned, &tagging, name)).collect();
         out::json(&Answer { images });
-        return Ok(());
+        return plan::mistakes(&session, &planned);
     }
     let told: Vec<(String, Skipped)> = targets()
         .flat_map(|name| {
@@ -58,7 +61,7 @@ pub fn run(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
             out::line(format_args!("{name:<width$}  {reference}"));
         }
     }
-    Ok(())
+    plan::mistakes(&session, &planned)
 }
 
 /// The names of an image after a build: with the time that a fresh one has, or with now.

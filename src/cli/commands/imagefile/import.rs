@@ -113,6 +113,7 @@ fn imported(
         text,
         environment: &environment,
         dotenv: dotenv.as_deref(),
+        read: &|path| String::from_utf8(tree.read(path).ok()??).ok(),
         dockerfiles: &dockerfiles,
         repository: &repository,
     };

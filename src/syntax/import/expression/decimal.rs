@@ -157,6 +157,15 @@ impl Decimal {
     }
 }
 
+/// Floating point as Go prints it by itself: `1.5`, `1e+20`.
+pub(in crate::syntax::import) fn float_text(number: f64) -> String {
+    let Some(number) = Number::of_float(number).filter(|number| !number.infinite) else {
+        return number.to_string();
+    };
+    let sign = if number.is_negative() { "-" } else { "" };
+    format!("{sign}{}", Decimal::shortest(&number).general(None, 'e'))
+}
+
 impl fmt::Display for Number {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.infinite {

@@ -200,17 +200,18 @@ target "inline" { dockerfile-inline = "FROM scratch" }
     // `imk keys` explains every key, `imk list` shows the images.
     (
         prefix: "acme/",
+        default: ["site:dev", "site:prod"],
         groups: {"worker": ["site:prod", "site:dev"]},
         images: {
             "site:dev": (context: ".", target: "dev"),
             "site:prod": (context: ".", target: "prod"),
+            "remote": (context: "https://git.example/x.git#main"),
         },
     )
     - 2: `gone` in a group: no such image was carried over
     ~ 4: `Web_App` is named `site:dev`
     ~ 8: `worker` is named `site:prod`
     - 9: the tag `elsewhere.example/worker` of `site:prod`: imk tags it `acme/site:TAG`
-    - 12: the image `remote`: its context `https://git.example/x.git#main` is not in the repository
     - 13: the image `above`: its context `../x` is not below the Imagefile's folder
     - 14: the image `inline`: its Dockerfile stands in the file; write it to a file of its own
     "#);
@@ -488,6 +489,7 @@ fn paths_start_at_the_current_folder() {
             text,
             environment: &environment,
             dotenv: None,
+            read: &|_| None,
             dockerfiles: &[],
             repository: "",
         };
@@ -497,6 +499,20 @@ fn paths_start_at_the_current_folder() {
         let dockerfile = b.dockerfile.as_ref().unwrap().text.clone();
         assert_eq!(format!("{} {dockerfile} {}", a.context.text, c.context.text), expected);
     }
+}
+
+#[test]
+fn a_context_from_git_stays_one() {
+    let text = "target \"a\" {\n context = \"github.com/acme/a#main:app\"\n dockerfile = \"x.Dockerfile\"\n}\n\
+                target \"b\" { context = \"https://x.example/b.tar.gz\" }\n";
+    assert_eq!(
+        line_of("a", text),
+        r#""a": (dockerfile: "x.Dockerfile", context: "github.com/acme/a#main:app"),"#
+    );
+    assert!(
+        plainly("docker-bake.hcl", text)
+            .contains("the image `b`: its context `https://x.example/b.tar.gz`: ")
+    );
 }
 
 #[test]

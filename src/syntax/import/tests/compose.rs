@@ -102,7 +102,7 @@ fn services_that_build_become_images() {
     )
     - 14: depends_on, ports of `web`: imk runs nothing
     ~ 15: the variable `VERSION` has the value that the environment or .env gives it now
-    - 20: build.cache_from: imk builds what is stale and nothing else; the engine keeps its own cache
+    - 20: build.cache_from: `type=gha` cannot be asked of an engine: an engine's API takes layers from images in registries (type=registry) and writes them into the image (type=inline); every other cache needs a buildkitd of its own, as `docker buildx` starts one
     - 30: args.GIT_SHA: the environment has no value for it now
     - 31: the tag `registry.example/shop/api:latest` of `worker`: imk tags it `registry.example/shop/worker:TAG`
     - 39: additional_contexts.assets of `api`: `../assets` is a folder, and imk gives images only; `overlays` bring files
@@ -123,6 +123,7 @@ fn dotenv_gives_values_that_the_environment_overrides() {
         text,
         environment: &environment,
         dotenv: Some("X=file\nY=file\n"),
+        read: &|_| None,
         dockerfiles: &[],
         repository: "",
     };
@@ -195,6 +196,7 @@ fn import_of(text: &str) -> Imported {
         text,
         environment: &environment,
         dotenv: None,
+        read: &|_| None,
         dockerfiles: &[],
         repository: "",
     };
@@ -205,11 +207,17 @@ fn import_of(text: &str) -> Imported {
 fn null_is_refused_where_compose_refuses_it_and_an_empty_text_is_none() {
     for key in ["context", "dockerfile", "network", "target"] {
         let null = format!("services:\n  a:\n    build: {{{key}: }}\n");
-        assert_eq!(plainly("compose.yaml", &null), format!("3:13: `{key}` is null\n"));
+        assert_eq!(
+            plainly("compose.yaml", &null),
+            format!("3:13: `{key}` must be a text; a number is one in quotes\n")
+        );
         let empty = format!("services:\n  a:\n    build: {{{key}: ''}}\n");
         assert!(plainly("compose.yaml", &empty).contains("\"a\": (context: \".\")"), "{key}");
     }
-    assert_eq!(plainly("compose.yaml", "services:\n  a: {build: }\n"), "2:7: `build` is null\n");
+    assert_eq!(
+        plainly("compose.yaml", "services:\n  a: {build: }\n"),
+        "2:7: `build` must be a text; a number is one in quotes\n"
+    );
 }
 
 #[test]
@@ -220,4 +228,117 @@ fn a_required_variable_stays_required() {
         "2:34: the variable `V` is required and has no value: tell which\n"
     );
     assert!(with_environment("compose.yaml", text, &[("V", "1")]).contains("\"V\": \"1\""));
+}
+
+/// As [`plainly`], with other files beside it.
+fn with_files(text: &str, files: &[(&str, &str)]) -> String {
+    let environment = BTreeMap::new();
+    let read = |path: &str| {
+        let found = files.iter().find(|(name, _)| *name == path);
+        found.map(|(_, text)| (*text).to_owned())
+    };
+    let source = Source {
+        path: "deploy/compose.yaml",
+        current: "",
+        text,
+        environment: &environment,
+        dotenv: None,
+        read: &read,
+        dockerfiles: &[],
+        repository: "",
+    };
+    imported(&source)
+}
+
+#[test]
+fn services_of_other_files_are_extended_from_their_folders() {
+    let text = "services:\n  a:\n    extends: {file: ../common/base.yaml, service: a}\n    build: {args: {B: '2'}}\n  \
+                b: {extends: {file: ../common/base.yaml, service: b}}\n";
+    let base = "services:\n  a: {build: {context: app, args: {A: '1'}, target: t}}\n  \
+                b: {build: {dockerfile: x.Dockerfile}, extends: {file: deep/c.yaml, service: c}}\n";
+    let deep = "services: {c: {build: {args: {C: '3'}}}}\n";
+    let files = [("common/base.yaml", base), ("common/deep/c.yaml", deep)];
+    let whole = with_files(text, &files);
+    assert!(
+        whole.contains(r#""a": (context: "common/app", target: "t", args: {"A": "1", "B": "2"})"#),
+        "{whole}"
+    );
+    assert!(whole.contains(r#""b": (dockerfile: "common/x.Dockerfile", args: {"C": "3"})"#), "{whole}");
+    assert_eq!(with_files(text, &[]), "3:14: there is no file `../common/base.yaml`\n");
+    let circle = "services: {a: {build: ., extends: {file: ../common/base.yaml, service: a}}}\n";
+    let back = "services: {a: {extends: {file: ../deploy/compose.yaml, service: a}}}\n";
+    let files = [("common/base.yaml", back), ("deploy/compose.yaml", circle)];
+    assert!(with_files(circle, &files).contains("extend each other"), "{}", with_files(circle, &files));
+}
+
+#[test]
+fn included_files_bring_their_services() {
+    let text = "include:\n  - ../web/compose.yaml\n  - path: db/compose.yaml\nservices:\n  a: {build: a}\n";
+    let web = "services: {web: {build: {args: {A: '1'}, secrets: [key]}}}\nsecrets: {key: {file: ./id}}\n";
+    let files = [("web/compose.yaml", web), ("deploy/db/compose.yaml", "services: {db: {build: ./x}}\n")];
+    let whole = with_files(text, &files);
+    for line in [
+        r#""a": (context: "deploy/a")"#,
+        r#""web": (args: {"A": "1"}, secrets: {"key": File("web/id")})"#,
+        r#""db": (context: "deploy/db/x")"#,
+    ] {
+        assert!(whole.contains(line), "{line}: {whole}");
+    }
+    let twice = [("web/compose.yaml", "services: {a: {build: .}}\n"), files[1]];
+    assert!(with_files(text, &twice).contains("the service `a` stands in an included file too"));
+    // A file that includes itself brings its services again, and ends.
+    let itself = [("web/compose.yaml", "include: [compose.yaml]\nservices: {}\n"), files[1]];
+    assert!(with_files(text, &itself).contains("more than 64 files are included"));
+}
+
+#[test]
+fn profiles_are_groups_that_are_no_part_of_the_default() {
+    let text = "services:\n  a: {build: a}\n  b: {build: b, profiles: [dev, test]}\n  c: {build: c, profiles: [dev]}\n";
+    let whole = plainly("compose.yaml", text);
+    for line in [
+        r#"default: ["a"],"#,
+        r#"groups: {"dev": ["b", "c"]"#,
+        "~ 3: the profile `dev` is a group: `imk dev` builds its images",
+    ] {
+        assert!(whole.contains(line), "{line}: {whole}");
+    }
+}
+
+#[test]
+fn scalars_have_the_types_that_compose_gives_them() {
+    let text = "services:\n  a:\n    build:\n      context: .\n      args: {A: 1.50, B: 010, C: True, D: !!str 1.50, E: 1e3}\n";
+    let whole = plainly("compose.yaml", text);
+    assert!(whole.contains(r#"{"A": "1.5", "B": "8", "C": "true", "D": "1.50", "E": "1000"}"#), "{whole}");
+    for (key, wanted) in [
+        ("target: 5", "`target` must be a text"),
+        ("tags: x", "`tags` must be a list of texts"),
+        ("platforms: [1]", "`platforms` must be a list of texts"),
+        ("args: ", "`args` must be a map of texts"),
+        ("args: {A: 2024-01-01}", "`args` must be a map of texts"),
+        ("args: [5]", "`args` must be a map of texts"),
+        ("secrets: [gone]", "the secret `gone` is not declared"),
+    ] {
+        let text = format!("services:\n  a:\n    build:\n      {key}\n");
+        assert!(plainly("compose.yaml", &text).contains(wanted), "{key}: {}", plainly("compose.yaml", &text));
+    }
+}
+
+#[test]
+fn the_platform_of_a_service_is_among_those_of_its_build() {
+    let service = |platforms: &str| {
+        let text = format!(
+            "services:\n  a:\n    platform: linux/arm64\n    build: {{context: a, platforms: {platforms}}}\n"
+        );
+        plainly("compose.yaml", &text)
+    };
+    assert!(service("[]").contains(r#"platform: "linux/arm64""#), "{}", service("[]"));
+    assert!(service("[linux/arm64]").contains(r#"platform: "linux/arm64""#));
+    assert!(service("[linux/amd64]").contains("do not have the service's own, `linux/arm64`"));
+}
+
+#[test]
+fn caches_that_an_engine_can_be_asked_for_stay() {
+    let text = "services:\n  a:\n    build: {context: a, cache_from: ['type=registry,ref=x/y'], cache_to: [type=inline]}\n";
+    let whole = plainly("compose.yaml", text);
+    assert!(whole.contains(r#"cache_from: ["type=registry,ref=x/y"], cache_to: ["type=inline"]"#), "{whole}");
 }

@@ -97,6 +97,7 @@ fn import_of(text: &str) -> Imported {
         text,
         environment: &environment,
         dotenv: None,
+        read: &|_| None,
         dockerfiles: &[],
         repository: "",
     };

@@ -10,7 +10,7 @@ fn aliases_of_aliases_do_not_multiply() {
             format!("a{level}: &a{level} [*a{below}, *a{below}, *a{below}, *a{below}, *a{below}]\n")
         });
         let lines: String = lines.collect();
-        format!("a0: &a0 {{x: [1, 2]}}\n{lines}services: {{web: {{build: {{context: *a{}}}}}}}\n", levels - 1)
+        format!("a0: &a0 {{x: [1, 2]}}\n{lines}x-a: *a{}\nservices: {{web: {{build: web}}}}\n", levels - 1)
     };
     assert!(
         plainly("compose.yaml", &chain(50)).contains("\"web\""),

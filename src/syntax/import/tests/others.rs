@@ -14,6 +14,7 @@ fn shipwright_names_folders() {
         text,
         environment: &BTreeMap::new(),
         dotenv: None,
+        read: &|_| None,
         dockerfiles: &dockerfiles.map(str::to_owned),
         repository: "repo",
     };
@@ -22,6 +23,7 @@ fn shipwright_names_folders() {
     // `imk keys` explains every key, `imk list` shows the images.
     (
         prefix: "registry.example/shop/",
+        defaults: (tags: ["{git.sha:12}", "{git.branch}", "latest"]),
         images: {
             "shared": (context: "."),
             "web": (),
@@ -192,9 +194,9 @@ database: state.db
         images: {
             "base": (context: "images/base"),
             "app": (),
+            "tool": (context: "https://git.example/tool.git#stable"),
         },
     )
-    - 5: the image `tool`: its source is the git repository `https://git.example/tool.git` at `stable`
     - 8: database: imk does not know this key
     "#);
     let text = r#"
@@ -218,10 +220,31 @@ images:
         images: {
             "base": (context: "images/base"),
             "app-one": (dockerfile: "app/Dockerfile.one", tags: ["latest", "1"], args: {"A": "1"}),
+            "tool": (context: "git@git.example:tool.git#main"),
         },
     )
     ~ 5: `App One` is named `app-one`
-    - 10: the image `tool`: its source is the git repository `git@git.example:tool.git` at `main`
     - 13: an image without a `name`
+    "#);
+}
+
+#[test]
+fn a_builders_list_below_its_name_takes_repositories() {
+    let text = "builder:\n  database: x\n  images:\n    - {name: web, from: github.com/acme/web}\n    \
+                - {name: api, from: 'github.com/acme/api#v2:docker'}\n    - {name: base, from: ./base}\n    \
+                - {name: tool, from: 'https://git.example/tool', branch: main}\n    - {name: up, from: ../up}\n";
+    insta::assert_snapshot!(plainly("builder.yaml", text), @r#"
+    // Made by `imk import` from builder.yaml.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        images: {
+            "web": (context: "github.com/acme/web"),
+            "api": (context: "github.com/acme/api#v2:docker"),
+            "base": (),
+        },
+    )
+    - 2: database: imk does not know this key
+    - 7: the image `tool`: its context `https://git.example/tool#main`: `https://git.example/tool` does not end in `.git`: docker would take it for an archive, and imk reads repositories only
+    - 8: the image `up`: its context `../up` is not below the Imagefile's folder
     "#);
 }
