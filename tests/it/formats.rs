@@ -176,6 +176,9 @@ fn differences(theirs: &BTreeMap<String, Said>, ours: &BTreeMap<String, Said>, n
         if notes.contains("imk tags it") || theirs.tags.is_empty() {
             theirs.tags.clone_from(&ours.tags);
         }
+        if theirs.platforms.len() > 1 && notes.contains(&format!("platforms of `{name}`")) {
+            theirs.platforms.clone_from(&ours.platforms);
+        }
         if theirs != *ours {
             told.push(format!("`{name}`:\n  theirs {theirs:?}\n  imk's  {ours:?}"));
         }

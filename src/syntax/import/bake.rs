@@ -4,8 +4,10 @@
 //! others becomes a template. Knows blocks and values; reads no text.
 
 mod merge;
+mod parents;
 mod target;
 
+use parents::Parents;
 use target::Keys;
 pub(super) use target::{file_of, platform};
 
@@ -75,8 +77,8 @@ pub(super) fn read(file: File, source: &Source<'_>) -> Result<Drafts, Vec<Syntax
         globals.no_circle(target.span)?;
     }
     no_circle_of_contexts(&targets, &own)?;
-    let parents: BTreeMap<&str, &[String]> =
-        targets.iter().map(|target| (target.name.as_str(), target.inherits.as_slice())).collect();
+    let inherits = targets.iter().map(|target| (target.name.as_str(), target.inherits.as_slice()));
+    let mut parents = Parents::new(&own, inherits.collect());
     let serving = serving(&targets, &own, &drafts);
     for target in &targets {
         if own[target.name.as_str()].is_empty() && target.inherits.is_empty() {
@@ -85,7 +87,7 @@ pub(super) fn read(file: File, source: &Source<'_>) -> Result<Drafts, Vec<Syntax
                 format!("the target `{}`: it says nothing here; what other files or the command line add is not read", target.name),
             );
         }
-        let flat = flatten(&target.name, &own, &parents, &mut BTreeMap::new(), 0).map_err(|message| {
+        let flat = parents.flat(&target.name).map_err(|message| {
             let hint = "bake refuses this file by itself; a target of another file must be brought into it";
             vec![SyntaxError::new(target.span, message).hint(hint)]
         })?;
@@ -276,35 +278,6 @@ fn no_circle_of_contexts(targets: &[Target<'_>], own: &BTreeMap<&str, Keys>) -> 
         }
     }
     Ok(())
-}
-
-/// A target's keys over those of its parents, the later parent over the earlier.
-///
-/// As in bake, a target that comes back to itself adds nothing there.
-fn flatten(
-    name: &str,
-    own: &BTreeMap<&str, Keys>,
-    parents: &BTreeMap<&str, &[String]>,
-    settled: &mut BTreeMap<String, Keys>,
-    depth: usize,
-) -> Result<Keys, String> {
-    if let Some(keys) = settled.get(name) {
-        return Ok(keys.clone());
-    }
-    if depth > 64 {
-        return Err("targets inherit each other more than 64 deep".to_owned());
-    }
-    settled.insert(name.to_owned(), Keys::new());
-    let mut keys = Keys::new();
-    for parent in parents.get(name).copied().unwrap_or_default() {
-        if !own.contains_key(parent.as_str()) {
-            return Err(format!("`{name}` inherits `{parent}`, which is not here"));
-        }
-        merge::lay(&mut keys, &flatten(parent, own, parents, settled, depth + 1)?);
-    }
-    merge::lay(&mut keys, &own[name]);
-    settled.insert(name.to_owned(), keys.clone());
-    Ok(keys)
 }
 
 /// Targets that are there for others to inherit: those named with `_` as bake's

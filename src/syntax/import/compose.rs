@@ -17,6 +17,9 @@ use super::tree::{Key, Node, Shared, Value};
 use super::{Source, dotenv, place};
 use crate::syntax::error::{Span, SyntaxError};
 
+/// Keys of all services together, with those that they extend.
+const MOST_KEYS: usize = 200_000;
+
 /// A service's keys with what it extends: each key with all its values, the base's first.
 type Keys = BTreeMap<String, Vec<(Span, Shared)>>;
 
@@ -32,6 +35,7 @@ pub(super) fn read(root: &Shared, source: &Source<'_>) -> Result<Drafts, Vec<Syn
         source,
         variables: Variables::of(given(source)?),
         told: BTreeSet::new(),
+        visited: 0,
         profiles: BTreeMap::new(),
         errors: Vec::new(),
     };
@@ -53,7 +57,10 @@ pub(super) fn read(root: &Shared, source: &Source<'_>) -> Result<Drafts, Vec<Syn
             reader.image(name, &keys, &mut drafts);
         }
     }
-    let Reader { variables, profiles, errors, .. } = reader;
+    let Reader { variables, profiles, mut errors, .. } = reader;
+    if variables.is_too_much() {
+        errors.push(SyntaxError::new(Span::default(), "the variables of this file come to too much"));
+    }
     profiled(profiles, &mut drafts);
     drafts.vars = variables.kept;
     if errors.is_empty() { Ok(drafts) } else { Err(errors) }
@@ -80,6 +87,8 @@ struct Reader<'a> {
     variables: Variables,
     /// Variables that a note tells of already.
     told: BTreeSet<String>,
+    /// Keys of services that were looked at: aliases of services could multiply.
+    visited: usize,
     /// The images of each profile, and where it is named first.
     profiles: BTreeMap<String, (Span, Vec<String>)>,
     /// Mistakes that compose refuses.
@@ -137,6 +146,12 @@ impl Reader<'_> {
             }
         }
         path.pop();
+        let build = service.get("build").map(|build| build.entries()).unwrap_or_default();
+        let inner: usize = build.iter().map(|(_, value)| value.entries().len() + 1).sum();
+        self.visited = self.visited.saturating_add(service.entries().len() + inner);
+        if self.visited > MOST_KEYS {
+            return Err(vec![SyntaxError::new(name.span, "the services of this file have too many keys")]);
+        }
         for (key, value) in service.entries() {
             let replaces = self.tag(value, drafts);
             if replaces && key.text == "build" {

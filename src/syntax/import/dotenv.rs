@@ -62,6 +62,9 @@ pub(super) fn read(
         if let Some((missing, why)) = variables.required.pop() {
             return Err(format!("line {}: the variable `{missing}` is required: {why}", line()));
         }
+        if variables.is_too_much() {
+            return Err(format!("line {}: its variables come to too much", line()));
+        }
         if !environment.contains_key(name) {
             variables.give(name, &value);
         }
@@ -166,5 +169,8 @@ mod tests {
         assert_eq!(error("A B\n"), "line 1: unexpected text behind `A`");
         assert_eq!(error("A=${B:?must}\n"), "line 1: the variable `B` is required: must");
         assert_eq!(read("A\nB=1", &BTreeMap::new()).unwrap().len(), 1);
+        let doubled = (1..40).map(|at| format!("A{at}=${{A{}}}${{A{}}}\n", at - 1, at - 1));
+        let doubled = format!("A0=xxxxxxxxxx\n{}", doubled.collect::<String>());
+        assert!(error(&doubled).ends_with("its variables come to too much"), "{}", error(&doubled));
     }
 }

@@ -9,6 +9,8 @@ use super::draft::{fill, literal};
 
 /// Variables within the defaults of variables.
 const DEEPEST: usize = 16;
+/// Bytes that the variables of all texts may come to.
+const BUDGET: usize = 4 * 1024 * 1024;
 
 /// The values that variables have, and what was carried over of them.
 pub(super) struct Variables {
@@ -21,13 +23,15 @@ pub(super) struct Variables {
     pub taken: Vec<String>,
     /// Names that must have a value (`${NAME:?why}`) and have none, with the reason.
     pub required: Vec<(String, String)>,
+    /// Bytes that variables came to so far.
+    spent: usize,
 }
 
 impl Variables {
     /// With these values.
     pub fn of(given: BTreeMap<String, String>) -> Self {
         let (kept, unset) = (BTreeMap::new(), Vec::new());
-        Self { given, kept, unset, taken: Vec::new(), required: Vec::new() }
+        Self { given, kept, unset, taken: Vec::new(), required: Vec::new(), spent: 0 }
     }
 
     /// Gives a variable a value.
@@ -38,6 +42,11 @@ impl Variables {
     /// The value of a variable that is there.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.given.get(name).map(String::as_str)
+    }
+
+    /// Whether the variables came to more than a file can mean; then they are left out.
+    pub fn is_too_much(&self) -> bool {
+        self.spent > BUDGET
     }
 
     /// A text with its variables, as a written text.
@@ -89,6 +98,10 @@ impl Variables {
         let value = match (value, rest.strip_prefix('-')) {
             (Some(value), _) => {
                 self.taken.push(name.to_owned());
+                self.spent = self.spent.saturating_add(value.len() + 16);
+                if self.is_too_much() {
+                    return String::new();
+                }
                 value
             }
             (None, Some(default)) => {

@@ -11,6 +11,8 @@ use crate::syntax::import::draft::Drafts;
 use crate::syntax::import::tree::{self, Key, Node, Shared, Value};
 use crate::syntax::import::{LONGEST, Source, place};
 
+/// Entries of maps that are moved one by one.
+const MOST_KEYS: usize = 200_000;
 /// Files that one import may read.
 const MOST: usize = 64;
 
@@ -90,7 +92,7 @@ pub(super) fn other(path: &str, span: Span, source: &Source<'_>) -> Result<Share
     let root = documents.into_iter().next();
     let root = root.ok_or_else(|| SyntaxError::new(span, format!("`{path}` is empty")).hint(hint))?;
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    Ok(Moved { folder, span, seen: HashMap::new() }.root(&root))
+    Ok(Moved { folder, span, visited: 0, seen: HashMap::new() }.root(&root))
 }
 
 fn below(source: &Source<'_>, path: &str) -> Option<String> {
@@ -105,6 +107,7 @@ fn joined(folder: &str, path: &str) -> String {
 struct Moved<'m> {
     folder: &'m str,
     span: Span,
+    visited: usize,
     /// Nodes that stand in several places are moved once.
     seen: HashMap<*const Node, Shared>,
 }
@@ -142,6 +145,11 @@ impl Moved<'_> {
 
     fn map(&mut self, node: &Shared, each: &mut dyn FnMut(&mut Self, &str, &Shared) -> Shared) -> Shared {
         let Value::Map(entries) = &node.value else { return self.node(node) };
+        self.visited += entries.len();
+        if self.visited > MOST_KEYS {
+            // Aliases multiplied them: the rest is as it was, which `compose` counts and refuses.
+            return Rc::clone(node);
+        }
         let entries = entries.iter().map(|(key, value)| {
             let moved = each(self, &key.text, value);
             (Key { text: key.text.clone(), span: self.span }, moved)

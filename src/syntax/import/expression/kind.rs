@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use hcl::expr::{Expression, ObjectKey};
 
+use super::json;
 use super::value::{Kind, Value, unified};
 
 /// Types within types.
@@ -90,14 +91,15 @@ impl Type {
     }
 }
 
+/// Items without repetition, the first of each kept.
+pub(super) fn distinct(items: Vec<Value>) -> Vec<Value> {
+    let mut seen = std::collections::BTreeSet::new();
+    items.into_iter().filter(|item| seen.insert(json::encoded(item))).collect()
+}
+
 /// Items without repetition, in the order in which go-cty walks them.
 pub(super) fn set(items: Vec<Value>) -> Vec<Value> {
-    let mut kept: Vec<Value> = Vec::new();
-    for item in items {
-        if !kept.iter().any(|other| other.same(&item)) {
-            kept.push(item);
-        }
-    }
+    let mut kept = distinct(items);
     kept.sort_by(|one, two| match (one, two) {
         (Value::Text(one), Value::Text(two)) => one.cmp(two),
         (Value::Number(one), Value::Number(two)) => one.cmp(two),

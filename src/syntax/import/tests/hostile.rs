@@ -142,3 +142,38 @@ fn a_variable_whose_value_leads_out_of_the_repository_is_told() {
         assert!(made.contains("the image `web`: its context") && made.contains("\"db\""), "{made}");
     }
 }
+
+#[test]
+fn parents_of_parents_do_not_multiply() {
+    let mut text = String::new();
+    for level in 0..900_usize {
+        let parents: Vec<String> =
+            (level.saturating_sub(30)..level).map(|parent| format!("\"t{parent}\"")).collect();
+        let _ = writeln!(
+            text,
+            "target \"t{level}\" {{\n inherits = [{}]\n args = {{ A{level} = \"1\" }}\n}}",
+            parents.join(", ")
+        );
+    }
+    let told = plainly("docker-bake.hcl", &text);
+    assert!(
+        told.contains("inherit too much") || told.contains("64 deep"),
+        "{}",
+        &told[..told.len().min(300)]
+    );
+}
+
+#[test]
+fn aliases_of_services_and_variables_of_variables_do_not_multiply() {
+    let keys: String = (0..20_000).map(|key| format!("k{key}: 1, ")).collect();
+    let services: String = (0..8000).map(|service| format!("s{service}: *s, ")).collect();
+    let text = format!("x-s: &s {{build: a, {keys}}}\nservices: {{{services}}}\n");
+    assert!(plainly("compose.yaml", &text).contains("too many keys"));
+    let refs = "${V}".repeat(50_000);
+    let text = format!("services: {{a: {{build: {{context: ., args: {{A: '{refs}'}}}}}}}}\n");
+    let long = "x".repeat(4000);
+    assert!(with_environment("compose.yaml", &text, &[("V", &long)]).contains("come to too much"));
+    let args: String = (0..20_000).map(|at| format!("A{at}: '${{V}}', ")).collect();
+    let text = format!("services: {{a: {{build: {{context: ., args: {{{args}}}}}}}}}\n");
+    assert!(with_environment("compose.yaml", &text, &[("V", &long)]).contains("come to too much"));
+}

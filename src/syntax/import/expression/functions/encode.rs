@@ -26,10 +26,22 @@ pub(super) const TABLE: &[Function] = &[
     ("sha256", 1, 1, |a| Ok(hash(&digest::SHA256, &a.text(0)?).into())),
     ("sha512", 1, 1, |a| Ok(hash(&digest::SHA512, &a.text(0)?).into())),
     ("uuidv5", 2, 2, uuidv5),
-    ("jsonencode", 1, 1, |a| Ok(json::encoded(a.any(0)).into())),
+    ("jsonencode", 1, 1, |a| match is_finite(a.any(0)) {
+        true => Ok(json::encoded(a.any(0)).into()),
+        false => Err("JSON has no infinity".into()),
+    }),
     ("jsondecode", 1, 1, |a| json::decoded(&a.text(0)?)),
     ("csvdecode", 1, 1, csvdecode),
 ];
+
+fn is_finite(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => !number.infinite,
+        Value::Sequence(_, items) => items.iter().all(is_finite),
+        Value::Object(entries) => entries.values().all(is_finite),
+        Value::Null | Value::Bool(_) | Value::Text(_) => true,
+    }
+}
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::args::{Answer, Args, Function, MANY};
+use crate::syntax::import::expression::kind::distinct;
 use crate::syntax::import::expression::number::Number;
 use crate::syntax::import::expression::value::{Kind, Value};
 
@@ -26,15 +27,7 @@ pub(super) const TABLE: &[Function] = &[
     ("compact", 1, 1, |a| {
         Ok(Value::texts(a.texts(0)?.into_iter().flatten().filter(|text| !text.is_empty())))
     }),
-    ("distinct", 1, 1, |a| {
-        let mut seen: Vec<Value> = Vec::new();
-        for item in a.list(0)? {
-            if !seen.iter().any(|other| other.same(&item)) {
-                seen.push(item);
-            }
-        }
-        Ok(Value::Sequence(Kind::List, seen))
-    }),
+    ("distinct", 1, 1, |a| Ok(Value::Sequence(Kind::List, distinct(a.list(0)?)))),
     ("chunklist", 2, 2, chunklist),
     ("reverselist", 1, 1, |a| Ok(Value::Sequence(a.kind(0), a.items(0)?.iter().rev().cloned().collect()))),
     ("length", 1, 1, |a| match a.any(0) {

@@ -2,28 +2,34 @@
 //!
 //! Follows go-cty's `set`.
 
+use std::collections::BTreeSet;
+
 use super::args::{Answer, Args, Function, MANY};
+use crate::syntax::import::expression::json;
 use crate::syntax::import::expression::kind::set;
 use crate::syntax::import::expression::value::{Kind, Value, unified};
 
 pub(super) const TABLE: &[Function] = &[
     ("setunion", 1, MANY, |a| folded(a, |one, other| one.iter().chain(other).cloned().collect())),
     ("setintersection", 1, MANY, |a| {
-        folded(a, |one, other| one.iter().filter(|item| has(other, item)).cloned().collect())
+        folded(a, |one, other| one.iter().filter(among(other)).cloned().collect())
     }),
     ("setsubtract", 2, 2, |a| folded(a, without)),
     ("setsymmetricdifference", 1, MANY, |a| {
         folded(a, |one, other| without(one, other).into_iter().chain(without(other, one)).collect())
     }),
-    ("sethaselement", 2, 2, |a| Ok(has(&a.list(0)?, a.any(1)).into())),
+    ("sethaselement", 2, 2, |a| Ok(a.list(0)?.iter().any(|item| item.same(a.any(1))).into())),
 ];
 
-fn has(items: &[Value], item: &Value) -> bool {
-    items.iter().any(|other| other.same(item))
+/// True for items that stand among the others.
+fn among(others: &[Value]) -> impl FnMut(&&Value) -> bool {
+    let others: BTreeSet<String> = others.iter().map(json::encoded).collect();
+    move |item| others.contains(&json::encoded(item))
 }
 
 fn without(one: &[Value], other: &[Value]) -> Vec<Value> {
-    one.iter().filter(|item| !has(other, item)).cloned().collect()
+    let mut among = among(other);
+    one.iter().filter(|item| !among(item)).cloned().collect()
 }
 
 /// All arguments as sets of one type, one after the other.
