@@ -61,7 +61,7 @@ impl Naming {
     ) -> Vec<String> {
         let (repository, in_name) = name::split(name);
         let own = format!("{}{repository}", fill(&self.prefix, vars));
-        // What several images of one repository bear must tell them apart.
+        // Images of one repository must be told apart by their tags.
         let mut tags = match in_name {
             Some(_) => Vec::new(),
             None => draft.tag_templates.clone(),
