@@ -28,6 +28,7 @@ mod variables;
 mod write;
 
 use super::error::{Span, SyntaxError};
+use source::LONGEST;
 use tree::Node;
 
 pub use source::{Note, NoteKind, Source};
@@ -44,9 +45,6 @@ pub const KNOWN_NAMES: &[&str] = &[
     "dobi.yaml",
     "skaffold.yaml",
 ];
-
-/// Longer files are refused: no person wrote them, and their parts could multiply.
-const LONGEST: usize = 512 * 1024;
 
 /// An Imagefile made of another builder's file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -164,24 +164,25 @@ fn printed(output: &Output) -> Result<Value, String> {
 
 /// Compares images by name. A tag of another repository's name is one that imk tells instead of giving it.
 fn differences(theirs: &BTreeMap<String, Said>, ours: &BTreeMap<String, Said>, notes: &str) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut differences = Vec::new();
     for (name, theirs) in theirs {
         let Some(ours) = ours.get(name) else {
             if !notes.contains(&format!("`{name}`")) {
-                told.push(format!("`{name}` is not there, and no note tells of it"));
+                differences.push(format!("`{name}` is not there, and no note tells of it"));
             }
             continue;
         };
         let mut theirs = theirs.clone();
-        if notes.contains("imk tags it") || theirs.tags.is_empty() {
+        let told = notes.contains("imk tags it") || notes.contains("has it already");
+        if told || theirs.tags.is_empty() {
             theirs.tags.clone_from(&ours.tags);
         }
         if theirs.platforms.len() > 1 && notes.contains(&format!("platforms of `{name}`")) {
             theirs.platforms.clone_from(&ours.platforms);
         }
         if theirs != *ours {
-            told.push(format!("`{name}`:\n  theirs {theirs:?}\n  imk's  {ours:?}"));
+            differences.push(format!("`{name}`:\n  theirs {theirs:?}\n  imk's  {ours:?}"));
         }
     }
-    told
+    differences
 }

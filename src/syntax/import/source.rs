@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 
 use crate::syntax::error::Span;
 
+/// Longer files are refused: no person wrote them, and their parts could multiply.
+pub(super) const LONGEST: usize = 512 * 1024;
+
 /// A file to import, and what its words may rest on.
 pub struct Source<'a> {
     /// Its path below the folder that the Imagefile will stand in.

@@ -27,7 +27,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[("E", "env")];
 #[test]
 fn bake_and_imk_read_the_same_in_bake_files() {
     let Some(peers) = peers_or_skip("bake_and_imk_read_the_same_in_bake_files") else { return };
-    let (seed, cases) = (number("IMK_TEST_SEED", 11), number("IMK_TEST_CASES", 60));
+    let (seed, cases) = (number("IMK_TEST_SEED", 11), number("IMK_TEST_CASES", 40));
     let sandbox = repository();
     for case in 0..cases {
         let mut random = Random::new(seed.wrapping_mul(1_000_003).wrapping_add(case));

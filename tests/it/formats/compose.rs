@@ -72,7 +72,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[("V", "v"), ("E", "")];
 #[test]
 fn compose_and_imk_read_the_same_in_compose_files() {
     let Some(peers) = peers_or_skip("compose_and_imk_read_the_same_in_compose_files") else { return };
-    let (seed, cases) = (number("IMK_TEST_SEED", 12), number("IMK_TEST_CASES", 60));
+    let (seed, cases) = (number("IMK_TEST_SEED", 12), number("IMK_TEST_CASES", 40));
     let sandbox = repository();
     sandbox.edit(
         "other/compose.yaml",

@@ -1,4 +1,4 @@
-//! What targets inherit: a target's keys over those of its parents, the later parent over the earlier.
+//! Inheritance of targets: a target's keys over those of its parents, the later parent over the earlier.
 //!
 //! As in bake, a target that comes back to itself adds nothing there. Knows keys by their names alone.
 

@@ -8,8 +8,9 @@ use std::rc::Rc;
 
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::import::draft::Drafts;
+use crate::syntax::import::source::LONGEST;
 use crate::syntax::import::tree::{self, Key, Node, Shared, Value};
-use crate::syntax::import::{LONGEST, Source, place};
+use crate::syntax::import::{Source, place};
 
 /// Entries of maps that are moved one by one.
 const MOST_KEYS: usize = 200_000;

@@ -40,6 +40,9 @@ pub(super) const TABLE: &[Function] = &[
         filled.cloned().ok_or_else(|| "every list is empty".into())
     }),
     ("element", 2, 2, |a| {
+        if a.is_set(0) {
+            return Err("the items of a set have no numbers".into());
+        }
         let (items, at) = (a.items(0)?, a.whole(1)?);
         let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
         let at = if count == 0 { 0 } else { at.rem_euclid(count) };
