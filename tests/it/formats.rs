@@ -14,6 +14,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::differential::random::Random;
 use crate::sandbox::Sandbox;
 
 /// Seconds that the programs may take to arrive.
@@ -153,7 +154,18 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What the other program printed, or why it refused.
+/// Keys, each so many times in a hundred, with one of its values.
+fn chosen(keys: &[(&str, usize, &[&str])], between: &str, random: &mut Random) -> Vec<String> {
+    let mut chosen = Vec::new();
+    for (key, percent, values) in keys {
+        if random.chance(*percent) {
+            chosen.push(format!("{key}{between}{}", random.pick(values)));
+        }
+    }
+    chosen
+}
+
+/// The output of the other program, or why it refused.
 fn printed(output: &Output) -> Result<Value, String> {
     if output.status.success() {
         Ok(serde_json::from_slice(&output.stdout).unwrap())

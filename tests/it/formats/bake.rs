@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::Command;
 
-use super::{Said, differences, imported, number, of_bake, peers_or_skip, printed, repository};
+use super::{Said, chosen, differences, imported, number, of_bake, peers_or_skip, printed, repository};
 use crate::differential::random::Random;
 
 const NAMES: [&str; 5] = ["t1", "t2", "t3", "t4", "_base"];
@@ -106,18 +106,10 @@ fn keys(name: &str, random: &mut Random) -> Vec<String> {
         ("cache-from", 10, &["[\"type=registry,ref=x/y\"]", "[\"x/y:z\"]", "[]"]),
         ("secret", 10, &["[\"id=a,env=A\"]", "[{ id = \"b\", env = \"B\" }]"]),
     ];
-    let mut keys: Vec<String> = fixed
-        .iter()
-        .filter_map(|(key, percent, values)| {
-            random.chance(*percent).then(|| format!("{key} = {}", random.pick(values)))
-        })
-        .collect();
+    let mut keys = chosen(fixed, " = ", random);
     for (key, names) in [("args", ["A", "B", "C"]), ("labels", ["\"l.a\"", "\"l.b\"", "\"l.c\""])] {
         if random.chance(50) {
-            let pairs: Vec<String> = names
-                .iter()
-                .filter_map(|name| random.chance(50).then(|| format!("{name} = {}", random.pick(VALUES))))
-                .collect();
+            let pairs = chosen(&names.map(|name| (name, 50, VALUES)), " = ", random);
             keys.push(format!("{key} = {{ {} }}", pairs.join(", ")));
         }
     }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{Said, clean, differences, imported, number, peers_or_skip, printed, repository, whole};
+use super::{Said, chosen, clean, differences, imported, number, peers_or_skip, printed, repository, whole};
 use crate::differential::random::Random;
 
 const NAMES: [&str; 4] = ["s1", "s2", "s3", "s4"];
@@ -183,12 +183,7 @@ fn build(name: &str, random: &mut Random) -> String {
         ("tags", 20, &[&tags]),
         ("no_cache", 10, &["true"]),
     ];
-    let mut lines: Vec<String> = fixed
-        .iter()
-        .filter_map(|(key, percent, values)| {
-            random.chance(*percent).then(|| format!("{key}: {}", random.pick(values)))
-        })
-        .collect();
+    let mut lines = chosen(fixed, ": ", random);
     if random.chance(60) {
         lines.push(format!("args: {}", args(random)));
     }
