@@ -150,7 +150,9 @@ fn with_variable(arg: Arg, heard: &dyn Fn(&str) -> bool) -> Arg {
     let Some(long) = arg.get_long().filter(|long| !is_exception(long)) else { return arg };
     let own = variable_of(long);
     let declared = arg.get_env().map(|name| name.to_string_lossy().into_owned());
-    let name = declared.filter(|_| !is_set(&own)).unwrap_or(own);
+    // Another tool's variable gives way to imk's own; one that imk declares is its own.
+    let is_ours = |name: &String| name.starts_with("IMK_");
+    let name = declared.filter(|name| is_ours(name) || !is_set(&own)).unwrap_or(own);
     let is_flag = matches!(arg.get_action(), ArgAction::SetTrue);
     let value = std::env::var_os(&name);
     let says_nothing = match &value {

@@ -158,6 +158,16 @@ fn docker(name: &str, endpoint: Endpoint, around: &Around<'_>) -> Result<Node, F
     Ok(Node::new(name, Arc::new(engine.with_credentials(credentials()?))).at(endpoint))
 }
 
+/// The engine that runs containers: the first one, and none that only a checkout names.
+pub fn runner(node: &Node) -> Result<Endpoint, Failure> {
+    node.endpoint.clone().ok_or_else(|| {
+        let name = if node.name.is_empty() { "the engine" } else { &node.name };
+        let hint =
+            "imk's own builder runs none; start Docker, or name an engine with --engine or DOCKER_HOST";
+        Failure::with_hint(format!("`{name}` runs no containers"), hint)
+    })
+}
+
 /// Engines with spaces or commas between; what has a `=` belongs to the engine in front of it.
 fn parse(typed: &[String]) -> Result<Vec<Typed>, Failure> {
     let mut found: Vec<Typed> = Vec::new();

@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 
-use crate::engine::EngineError;
+use crate::engine::{Cancel, EngineError};
 use crate::syntax::container::{Limits, Mount, Port};
 
 /// Marks everything that imk makes on an engine beside images. Its value says for what.
@@ -152,6 +153,87 @@ pub enum End {
     Detached,
 }
 
+/// A command inside a running container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exec {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Variables, over those of the container.
+    pub env: BTreeMap<String, String>,
+    /// Its user; the container's when `None`.
+    pub user: Option<String>,
+    /// Bytes for its input, which stays open behind them; none when `None`.
+    pub input: Option<Vec<u8>>,
+}
+
+/// The output of a command and its status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// The status it ended with.
+    pub status: i64,
+    /// Its standard output.
+    pub out: Vec<u8>,
+    /// Its standard error.
+    pub err: Vec<u8>,
+}
+
+/// How long something may take.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// It is broken off then.
+    pub until: Instant,
+    /// It is broken off when this is set.
+    pub cancel: Cancel,
+}
+
+impl Limit {
+    /// Whether the time is over, or somebody asked to stop.
+    pub fn is_over(&self) -> bool {
+        self.cancel.is_cancelled() || Instant::now() >= self.until
+    }
+}
+
+/// A container as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// It runs.
+    pub running: bool,
+    /// The status it ended with.
+    pub status: i64,
+    /// `starting`, `healthy` or `unhealthy`; `None` when the image has no health check.
+    pub health: Option<String>,
+    /// Its address in its network.
+    pub address: Option<String>,
+    /// The host's port of each published TCP port.
+    pub ports: BTreeMap<u16, u16>,
+}
+
+/// A file of a container, as an archive describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileFacts {
+    /// `file`, `folder`, `link` or `other`.
+    pub kind: &'static str,
+    /// Permission bits.
+    pub mode: u32,
+    /// The owner's number.
+    pub uid: u64,
+    /// The group's number.
+    pub gid: u64,
+    /// The target of a link.
+    pub target: Option<String>,
+}
+
+/// Things of an engine that bear one label.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labelled {
+    /// Containers by id, running or not, each with its labels.
+    pub containers: Vec<(String, BTreeMap<String, String>)>,
+    /// Networks by id.
+    pub networks: Vec<(String, BTreeMap<String, String>)>,
+    /// Volumes by name.
+    pub volumes: Vec<(String, BTreeMap<String, String>)>,
+}
+
 /// The other side. Every method blocks its thread and may be called from many at once.
 pub trait Containers: Send + Sync {
     /// Where the engine's machine is.
@@ -174,6 +256,33 @@ pub trait Containers: Send + Sync {
 
     /// Puts the files of a tar archive into a folder of a container, running or not.
     fn put(&self, container: &ContainerId, folder: &str, archive: Vec<u8>) -> Result<(), EngineError>;
+
+    /// Owner, mode and kind of a path of a container; `None` when nothing is there. A link is not followed.
+    fn file_facts(&self, container: &ContainerId, path: &str) -> Result<Option<FileFacts>, EngineError>;
+
+    /// How a container stands; `None` when there is none.
+    fn state(&self, container: &ContainerId) -> Result<Option<State>, EngineError>;
+
+    /// Its output so far, of both channels.
+    fn logs(&self, container: &ContainerId) -> Result<Vec<u8>, EngineError>;
+
+    /// Runs a command inside a running container. One that takes longer is left behind, and is an error.
+    fn exec(&self, container: &ContainerId, exec: &Exec, limit: &Limit) -> Result<Output, EngineError>;
+
+    /// Makes a network of containers that know each other by name.
+    fn create_network(&self, name: &str, labels: &BTreeMap<String, String>) -> Result<(), EngineError>;
+
+    /// Removes a network. No such network is no error.
+    fn remove_network(&self, name: &str) -> Result<(), EngineError>;
+
+    /// Makes a volume.
+    fn create_volume(&self, name: &str, labels: &BTreeMap<String, String>) -> Result<(), EngineError>;
+
+    /// Removes a volume. No such volume is no error.
+    fn remove_volume(&self, name: &str) -> Result<(), EngineError>;
+
+    /// Everything that bears a label of this value.
+    fn labelled(&self, label: &str, value: &str) -> Result<Labelled, EngineError>;
 
     /// Ends a container at once and removes it, with its anonymous volumes. No such container is no error.
     fn remove(&self, container: &ContainerId) -> Result<(), EngineError>;

@@ -6,6 +6,10 @@ mod archive;
 mod client;
 mod conversation;
 mod create;
+mod exec;
+mod things;
+
+use std::collections::BTreeMap;
 
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
@@ -14,7 +18,10 @@ use bollard::query_parameters::{
 pub use client::DockerContainers;
 use client::is_absence;
 
-use crate::containers::api::{ContainerId, ContainerSpec, Containers, Conversation, End, ImageFacts, Reach};
+use crate::containers::api::{
+    ContainerId, ContainerSpec, Containers, Conversation, End, Exec, FileFacts, ImageFacts, Labelled, Limit,
+    Output, Reach, State,
+};
 use crate::engine::EngineError;
 use crate::engine::endpoint::Address;
 
@@ -71,6 +78,42 @@ impl Containers for DockerContainers {
         let body = bollard::body_full(archive.into());
         let put = self.wait(self.docker.upload_to_container(&container.0, Some(options), body));
         put.map_err(|error| self.error(&format!("putting files into `{folder}` of the container"), error))
+    }
+
+    fn file_facts(&self, container: &ContainerId, path: &str) -> Result<Option<FileFacts>, EngineError> {
+        self.wait(archive::facts(self, container, path))
+    }
+
+    fn state(&self, container: &ContainerId) -> Result<Option<State>, EngineError> {
+        self.wait(things::state(self, container))
+    }
+
+    fn logs(&self, container: &ContainerId) -> Result<Vec<u8>, EngineError> {
+        self.wait(things::logs(self, container))
+    }
+
+    fn exec(&self, container: &ContainerId, exec: &Exec, limit: &Limit) -> Result<Output, EngineError> {
+        self.wait(exec::exec(self, container, exec, limit))
+    }
+
+    fn create_network(&self, name: &str, labels: &BTreeMap<String, String>) -> Result<(), EngineError> {
+        self.wait(things::create_network(self, name, labels))
+    }
+
+    fn remove_network(&self, name: &str) -> Result<(), EngineError> {
+        self.wait(things::remove_network(self, name))
+    }
+
+    fn create_volume(&self, name: &str, labels: &BTreeMap<String, String>) -> Result<(), EngineError> {
+        self.wait(things::create_volume(self, name, labels))
+    }
+
+    fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
+        self.wait(things::remove_volume(self, name))
+    }
+
+    fn labelled(&self, label: &str, value: &str) -> Result<Labelled, EngineError> {
+        self.wait(things::labelled(self, label, value))
     }
 
     fn remove(&self, container: &ContainerId) -> Result<(), EngineError> {

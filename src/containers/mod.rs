@@ -6,6 +6,7 @@
 pub mod api;
 pub mod docker;
 pub mod prepare;
+pub mod suite;
 pub mod users;
 
 pub use api::{

@@ -39,6 +39,20 @@ impl Caller {
     }
 }
 
+/// A tar archive of files that belong to root, each with its mode.
+pub fn archive(files: &[(&str, Vec<u8>, u32)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, bytes, mode) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(*mode);
+        header.set_size(bytes.len() as u64);
+        header.set_entry_type(tar::EntryType::Regular);
+        // Into memory nothing fails but a path that is too long, and these are not.
+        let _ = archive.append_data(&mut header, path, bytes.as_slice());
+    }
+    archive.into_inner().unwrap_or_default()
+}
+
 fn with(image: &str, number: u32, entry: &str) -> String {
     let has = image.lines().any(|line| line.split(':').nth(2) == Some(number.to_string().as_str()));
     let mut text = image.to_owned();

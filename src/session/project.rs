@@ -13,6 +13,7 @@ use crate::session::discovered_names;
 use crate::source::locate::{IMAGEFILE, Located};
 use crate::source::tree::{ReadError, SourceTree};
 use crate::syntax::container::Profile;
+use crate::syntax::container::suite::Test;
 use crate::syntax::error::Span;
 use crate::syntax::git_source::GitSource;
 use crate::syntax::imagefile::{
@@ -84,6 +85,8 @@ pub struct Declared {
     pub cache: DeclaredCaches,
     /// How its containers are run.
     pub run: Profile,
+    /// Its tests, by name.
+    pub tests: BTreeMap<String, Test>,
     /// One sentence about it.
     pub description: Option<String>,
     /// Its place in the Imagefile.
@@ -258,6 +261,7 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         engine_labels: declaration.engine_labels.clone(),
         cache: declaration.cache.clone(),
         run: declaration.run.clone(),
+        tests: declaration.tests.clone(),
         description: declaration.description.clone(),
         span: Some(declaration.name.span),
     }
@@ -295,6 +299,7 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             engine_labels: Vec::new(),
             cache: DeclaredCaches::default(),
             run: Profile::default(),
+            tests: BTreeMap::new(),
             description: None,
             span: None,
         };

@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod lock;
 mod mark;
 pub mod place;
+pub mod receipts;
 pub mod seal;
 mod top;
 mod trust;

@@ -4,6 +4,7 @@
 //! Opens no file: whether a Dockerfile exists is for the rooms above.
 
 mod caches;
+mod checks;
 mod contexts;
 mod declaration;
 pub(in crate::syntax) mod decode;
@@ -26,7 +27,10 @@ pub use declaration::{
     Declaration, DeclaredCaches, DeclaredContext, DeclaredEngine, DeclaredOverlay, EngineAddress, Imagefile,
     OverlaySource, Policy, SecretSource, Word,
 };
-pub use keys::{ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, RUN_KEYS, RenamedKey, TOP_KEYS};
+pub use keys::{
+    ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, RUN_KEYS, RenamedKey, SERVICE_KEYS, STEPS, TEST_KEYS,
+    TOP_KEYS,
+};
 pub use runs::RUN_FACTS;
 
 /// Reads an Imagefile. `vars` override the variables it declares.

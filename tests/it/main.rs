@@ -30,6 +30,7 @@ mod shell;
 mod silence;
 mod state;
 mod strangers;
+mod suite;
 mod tags;
 mod terminal;
 mod tidy;

@@ -6,7 +6,7 @@ use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
 use futures_util::StreamExt;
 
 use super::client::{DockerContainers, is_absence};
-use crate::containers::api::ContainerId;
+use crate::containers::api::{ContainerId, FileFacts};
 use crate::engine::EngineError;
 
 /// Links to follow before a chain of them counts as a circle, as in the kernel.
@@ -42,6 +42,34 @@ pub(super) async fn file(
         }
     }
     Ok(None)
+}
+
+/// The header of a path, as the archive has it.
+pub(super) async fn facts(
+    containers: &DockerContainers,
+    container: &ContainerId,
+    path: &str,
+) -> Result<Option<FileFacts>, EngineError> {
+    let Some(bytes) = entry(containers, container, path, 0).await? else { return Ok(None) };
+    let mut archive = tar::Archive::new(bytes.as_slice());
+    let Some(Ok(entry)) = archive.entries().ok().and_then(|mut entries| entries.next()) else {
+        return Ok(None);
+    };
+    let header = entry.header();
+    let kind = match header.entry_type() {
+        kind if kind.is_file() => "file",
+        kind if kind.is_dir() => "folder",
+        kind if kind.is_symlink() => "link",
+        _ => "other",
+    };
+    let target = entry.link_name().ok().flatten().map(|target| target.to_string_lossy().into_owned());
+    Ok(Some(FileFacts {
+        kind,
+        mode: header.mode().unwrap_or_default() & 0o7777,
+        uid: header.uid().unwrap_or_default(),
+        gid: header.gid().unwrap_or_default(),
+        target: target.filter(|_| kind == "link"),
+    }))
 }
 
 /// The beginning of the archive of a path: headers and `most` bytes of content.

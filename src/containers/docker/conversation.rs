@@ -96,7 +96,7 @@ async fn feed(mut writer: WriteHalf<Stream>, input: Option<tokio::sync::mpsc::Re
 
 /// Hands output on until there is no more. Without a terminal, each piece has a header of eight bytes:
 /// its channel, three zeros, its length.
-async fn show(mut reader: ReadHalf<Stream>, tty: bool, output: &(dyn Fn(Channel, &[u8]) + Sync)) {
+pub(super) async fn show(mut reader: ReadHalf<Stream>, tty: bool, output: &(dyn Fn(Channel, &[u8]) + Sync)) {
     let mut buffer = vec![0; CHUNK];
     if tty {
         while let Ok(count @ 1..) = reader.read(&mut buffer).await {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RenamedKey;
 use crate::syntax::container::Profile;
+use crate::syntax::container::suite::Test;
 use crate::syntax::error::Span;
 use crate::syntax::git_source::GitSource;
 use crate::syntax::tag::{TagRule, When};
@@ -85,6 +86,8 @@ pub struct Declaration {
     pub cache: DeclaredCaches,
     /// How its containers are run.
     pub run: Profile,
+    /// Its tests, by name.
+    pub tests: BTreeMap<String, Test>,
     /// One sentence for `imk list`.
     pub description: Option<String>,
 }

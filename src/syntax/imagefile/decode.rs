@@ -161,6 +161,7 @@ impl Reader {
             "engine_labels" => image.engine_labels = Some(reader.one_or_more(value)),
             "cache_from" => image.cache_from = Some(reader.one_or_more(value)),
             "cache_to" => image.cache_to = Some(reader.one_or_more(value)),
+            "tests" => image.tests = reader.map(value, "test", |r, v| Some(r.test(v))),
             "run" => image.run = vec![reader.run(value)],
             _ => image.description = reader.text(value),
         });

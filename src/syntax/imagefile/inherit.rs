@@ -116,6 +116,7 @@ fn merge(into: &mut RawImage, from: &RawImage) {
     replace(&mut into.cache_to, &from.cache_to);
     replace(&mut into.description, &from.description);
     into.run.extend(from.run.iter().cloned());
+    add(&mut into.tests, &from.tests);
     add(&mut into.overlays, &from.overlays);
     add(&mut into.contexts, &from.contexts);
     add(&mut into.args, &from.args);
@@ -166,6 +167,7 @@ impl Scope<'_> {
             engine_labels: self.words(&image.engine_labels.unwrap_or_default()),
             cache: self.caches(&image.cache_from.unwrap_or_default(), &image.cache_to.unwrap_or_default()),
             run: self.profile(&image.run),
+            tests: image.tests.iter().map(|(name, test)| (name.text.clone(), self.test(test))).collect(),
             description: image.description.map(|word| self.fill(&word).text),
         }
     }
@@ -251,7 +253,7 @@ impl Scope<'_> {
         words.iter().map(|word| self.fill(word)).collect()
     }
 
-    fn pairs(&mut self, pairs: &Pairs<Word>) -> BTreeMap<String, String> {
+    pub(super) fn pairs(&mut self, pairs: &Pairs<Word>) -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| (key.text.clone(), self.fill(value).text)).collect()
     }
 

@@ -77,6 +77,10 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
         "run",
         "how `imk run` starts it, by keys of its own: (user: \"host\", volumes: [\"data:/data\"], ports: [\"8080:80\"]); never counts",
     ),
+    (
+        "tests",
+        "what `imk test` expects of it: {\"basics\": (steps: [Run(command: [\"app\", \"--version\"], stdout: \"^1\\.\")])}; never counts",
+    ),
     ("description", "one sentence for `imk list`"),
 ];
 
@@ -145,6 +149,110 @@ pub const RUN_KEYS: &[(&str, &str)] = &[
         "sets of these keys put over the rest: {\"dev\": (source: \"src\"), \"prod\": ()}; `--variant dev`",
     ),
     ("variant", "the variant that is meant when none is named"),
+];
+
+/// The keys of a test, as [`TOP_KEYS`].
+pub const TEST_KEYS: &[(&str, &str)] = &[
+    (
+        "steps",
+        "what is done and expected, in this order: [Start(ready: 8080), Http(port: 8080, body: \"ok\"), Stop]",
+    ),
+    ("env", "variables of every container of the image"),
+    (
+        "volumes",
+        "fresh volumes of this test, by name and path: {\"data\": \"/data\"}; they outlive Stop, and not the test",
+    ),
+    ("ports", "ports that are published on free ports of the engine's machine, for scripts on the host"),
+    ("services", "other images beside it on a network of their own: {\"db\": (image: \"db\", ready: 5432)}"),
+    ("files", "files of the repository that count beside its scripts"),
+    ("timeout", "how long one try may take; \"2m\" by default"),
+    ("tries", "how often it is tried before it counts as failed; 1 by default"),
+    (
+        "max_age",
+        "how long a pass is believed, such as \"7d\"; needed for a receipt where a script runs on the host",
+    ),
+    ("probe", "an image with sh and nc, from which Port and Http look at an image that has neither"),
+];
+
+/// The keys of a service of a test, as [`TOP_KEYS`].
+pub const SERVICE_KEYS: &[(&str, &str)] = &[
+    ("image", "an image here, or a whole reference"),
+    ("env", "its variables"),
+    ("command", "its command; else the image's"),
+    ("ready", "the port that shows that it is ready, when it has no HEALTHCHECK"),
+];
+
+const COMMAND: &[(&str, &str)] = &[
+    ("command", "the words; behind the image's entry point, as docker run has it"),
+    ("entrypoint", "instead of the image's; [] for none"),
+    ("env", "variables"),
+    ("user", "as -u of docker run"),
+    ("status", "the status it must end with; else 0"),
+    ("stdout", "patterns (regular expressions) that its output must have"),
+    ("stderr", "patterns that its standard error must have"),
+    ("never", "patterns that neither may have"),
+];
+
+/// The steps of a test, each with its keys.
+pub const STEPS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "Start",
+        &[
+            ("env", "variables"),
+            ("command", "the command; else the image's"),
+            ("ready", "the port that shows that it is ready, when it has no HEALTHCHECK"),
+        ],
+    ),
+    ("Stop", &[]),
+    ("Run", COMMAND),
+    ("Exec", COMMAND),
+    ("Port", &[("port", "of the started container"), ("open", "false: nothing may listen there")]),
+    (
+        "Http",
+        &[
+            ("port", "of the started container"),
+            ("path", "else /"),
+            ("status", "else 200"),
+            ("body", "patterns that the body must have"),
+        ],
+    ),
+    (
+        "File",
+        &[
+            ("path", "of the started container, else of the image"),
+            ("exists", "false: it may not be there"),
+            ("owner", "\"USER\" or \"USER:GROUP\", names of the image or numbers"),
+            ("mode", "such as \"0644\""),
+            ("content", "patterns that it must have"),
+            ("never", "patterns that it may not have"),
+        ],
+    ),
+    (
+        "Image",
+        &[
+            ("env", "variables, with a pattern for each whole value"),
+            ("user", "the user"),
+            ("workdir", "the working directory"),
+            ("entrypoint", "the entry point, whole"),
+            ("cmd", "the command, whole"),
+            ("labels", "labels, with a pattern for each whole value"),
+            ("ports", "ports that it exposes"),
+            ("closed_ports", "ports that it does not expose"),
+            ("volumes", "volumes that it declares"),
+            ("size_below", "such as \"50m\""),
+            ("no_shell", "true: there is no shell in it"),
+        ],
+    ),
+    (
+        "Script",
+        &[
+            ("file", "a program of the repository; facts of the container are in its environment"),
+            ("args", "its arguments"),
+            ("in", "an image in which it runs, on the test's network; else it runs on this machine"),
+            ("status", "the status it must end with; else 0"),
+            ("stdout", "patterns that its output must have"),
+        ],
+    ),
 ];
 
 /// The keys of `log` of a run, as [`TOP_KEYS`].

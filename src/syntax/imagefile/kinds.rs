@@ -45,6 +45,16 @@ pub enum Kind {
     RunByName,
     /// `(size: "1m", count: 30)`.
     Log,
+    /// `{"name": (steps: […])}`.
+    Tests,
+    /// `[Run(command: […]), …]`.
+    Steps,
+    /// `{"name": (image: "…")}`.
+    Services,
+    /// `8080` or a list of them.
+    Ports,
+    /// A whole number.
+    Integer,
 }
 
 /// The kinds of [`super::TOP_KEYS`].
@@ -91,6 +101,7 @@ pub const IMAGE_KINDS: &[(&str, Kind)] = &[
     ("cache_from", Kind::TextOrTexts),
     ("cache_to", Kind::TextOrTexts),
     ("run", Kind::Run),
+    ("tests", Kind::Tests),
     ("description", Kind::Text),
 ];
 
@@ -131,9 +142,36 @@ pub const RUN_KINDS: &[(&str, Kind)] = &[
     ("variant", Kind::Text),
 ];
 
+/// The kinds of [`super::TEST_KEYS`].
+pub const TEST_KINDS: &[(&str, Kind)] = &[
+    ("steps", Kind::Steps),
+    ("env", Kind::TextByName),
+    ("volumes", Kind::TextByName),
+    ("ports", Kind::Ports),
+    ("services", Kind::Services),
+    ("files", Kind::TextOrTexts),
+    ("timeout", Kind::Text),
+    ("tries", Kind::Number),
+    ("max_age", Kind::Text),
+    ("probe", Kind::Text),
+];
+
+/// The kind of a key of a step: the same in every step that has it.
+pub fn of_step(key: &str) -> Kind {
+    match key {
+        "command" | "cmd" | "entrypoint" => Kind::Texts,
+        "env" | "labels" => Kind::TextByName,
+        "args" | "stdout" | "stderr" | "never" | "body" | "content" | "volumes" => Kind::TextOrTexts,
+        "status" => Kind::Integer,
+        "port" | "ready" | "ports" | "closed_ports" => Kind::Ports,
+        "open" | "exists" | "no_shell" => Kind::Flag,
+        _ => Kind::Text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{ENGINE_KEYS, IMAGE_KEYS, RUN_KEYS, TOP_KEYS, decode};
+    use super::super::{ENGINE_KEYS, IMAGE_KEYS, RUN_KEYS, STEPS, TEST_KEYS, TOP_KEYS, decode};
     use super::*;
 
     /// One value of each shape, and the kinds that take it.
@@ -158,7 +196,11 @@ mod tests {
         (r#"(workdir: "x")"#, &[Kind::Run]),
         (r#"{"x": (workdir: "y")}"#, &[Kind::RunByName]),
         (r#"(size: "x", count: 3)"#, &[Kind::Log]),
-        ("7", &[Kind::Number]),
+        (r#"{"x": (steps: [Stop])}"#, &[Kind::Tests]),
+        (r#"[Run(command: ["x"])]"#, &[Kind::Steps]),
+        (r#"{"x": (image: "y")}"#, &[Kind::Services]),
+        ("[80]", &[Kind::Ports]),
+        ("7", &[Kind::Number, Kind::Ports, Kind::Integer]),
         ("true", &[Kind::Flag]),
     ];
 
@@ -178,6 +220,15 @@ mod tests {
     fn every_key_takes_its_kind_and_no_other() {
         check(TOP_KEYS, TOP_KINDS, |key, sample| format!("({key}: {sample})"));
         check(IMAGE_KEYS, IMAGE_KINDS, |key, sample| format!("(defaults: ({key}: {sample}))"));
+        check(TEST_KEYS, TEST_KINDS, |key, sample| {
+            format!("(defaults: (tests: {{\"t\": ({key}: {sample})}}))")
+        });
+        for (step, keys) in STEPS {
+            let kinds: Vec<(&str, Kind)> = keys.iter().map(|(key, _)| (*key, of_step(key))).collect();
+            check(keys, &kinds, |key, sample| {
+                format!("(defaults: (tests: {{\"t\": (steps: [{step}({key}: {sample})])}}))")
+            });
+        }
         check(RUN_KEYS, RUN_KINDS, |key, sample| format!("(defaults: (run: ({key}: {sample})))"));
         let names = |keys: &[(&'static str, &str)]| keys.iter().map(|(key, _)| *key).collect::<Vec<_>>();
         let kinds: Vec<_> = ENGINE_KINDS.iter().map(|(key, _)| *key).collect();

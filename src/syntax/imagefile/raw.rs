@@ -45,6 +45,7 @@ pub(super) struct RawImage {
     pub cache_to: Option<Vec<Word>>,
     /// Layers of `run`, the later over the earlier.
     pub run: Vec<RawRun>,
+    pub tests: Pairs<RawTest>,
     pub description: Option<Word>,
 }
 
@@ -124,6 +125,59 @@ pub(super) struct RawRun {
 pub(super) struct RawLog {
     pub size: Option<Word>,
     pub count: Option<usize>,
+}
+
+/// A test as written.
+#[derive(Clone, Default)]
+pub(super) struct RawTest {
+    pub span: Span,
+    pub steps: Vec<RawCheck>,
+    pub env: Pairs<Word>,
+    pub volumes: Pairs<Word>,
+    pub ports: Vec<u16>,
+    pub services: Pairs<RawService>,
+    pub files: Vec<Word>,
+    pub timeout: Option<Word>,
+    pub tries: Option<usize>,
+    pub max_age: Option<Word>,
+    pub probe: Option<Word>,
+}
+
+/// A service of a test as written.
+#[derive(Clone, Default)]
+pub(super) struct RawService {
+    pub span: Span,
+    pub image: Option<Word>,
+    pub env: Pairs<Word>,
+    pub command: Option<Vec<Word>>,
+    pub ready: Option<u16>,
+}
+
+/// A step of a test as written: its kind, and the keys that any kind has.
+#[derive(Clone, Default)]
+pub(super) struct RawCheck {
+    pub kind: &'static str,
+    pub span: Span,
+    pub command: Option<Vec<Word>>,
+    pub entrypoint: Option<Vec<Word>>,
+    pub args: Vec<Word>,
+    pub env: Pairs<Word>,
+    pub labels: Pairs<Word>,
+    pub user: Option<Word>,
+    pub workdir: Option<Word>,
+    pub status: Option<i64>,
+    pub out: Vec<Word>,
+    pub err: Vec<Word>,
+    pub never: Vec<Word>,
+    pub ports: Vec<u16>,
+    pub closed_ports: Vec<u16>,
+    pub path: Option<Word>,
+    pub yes: Option<bool>,
+    pub mode: Option<Word>,
+    pub volumes: Vec<Word>,
+    pub size_below: Option<Word>,
+    pub no_shell: bool,
+    pub inside: Option<Word>,
 }
 
 /// An engine as written.

@@ -1,3 +1,4 @@
 //! The verbs that run containers of results.
 
 pub mod run;
+pub mod test;

@@ -4,7 +4,10 @@ use clap::Args as Group;
 
 use crate::cli::failure::Failure;
 use crate::cli::out;
-use crate::syntax::imagefile::{ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, RUN_FACTS, RUN_KEYS, TOP_KEYS};
+use crate::syntax::imagefile::{
+    ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, RUN_FACTS, RUN_KEYS, SERVICE_KEYS, STEPS, TEST_KEYS,
+    TOP_KEYS,
+};
 use crate::syntax::tag::{FACTS, WHEN_KEYS};
 
 const EXAMPLES: &str = "\
@@ -29,6 +32,14 @@ pub fn run() -> Result<(), Failure> {
     table("What texts of a run can hold besides text and variables", RUN_FACTS);
     out::line("");
     table("The keys of `log`", LOG_KEYS);
+    out::line("");
+    table("The keys of a test", TEST_KEYS);
+    out::line("");
+    table("The keys of a service of a test", SERVICE_KEYS);
+    for (step, keys) in STEPS.iter().filter(|(_, keys)| !keys.is_empty()) {
+        out::line("");
+        table(&format!("The keys of the step {step}(…)"), keys);
+    }
     out::line("");
     table("The keys of Git(…), which an overlay or a context can be", GIT_KEYS);
     out::line("");

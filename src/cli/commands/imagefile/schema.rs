@@ -9,8 +9,12 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::failure::Failure;
 use crate::cli::out;
-use crate::syntax::imagefile::kinds::{ENGINE_KINDS, IMAGE_KINDS, Kind, RUN_KINDS, TOP_KINDS};
-use crate::syntax::imagefile::{ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, RUN_KEYS, TOP_KEYS};
+use crate::syntax::imagefile::kinds::{
+    ENGINE_KINDS, IMAGE_KINDS, Kind, RUN_KINDS, TEST_KINDS, TOP_KINDS, of_step,
+};
+use crate::syntax::imagefile::{
+    ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, RUN_KEYS, SERVICE_KEYS, STEPS, TEST_KEYS, TOP_KEYS,
+};
 use crate::syntax::tag::WHEN_KEYS;
 
 const EXAMPLES: &str = "\
@@ -95,8 +99,37 @@ fn shape(kind: Kind) -> Value {
         Kind::ImageByName => by_name(image()),
         Kind::Run => json!({"$ref": "#/$defs/run"}),
         Kind::RunByName => by_name(json!({"$ref": "#/$defs/run"})),
+        Kind::Integer => json!({"type": "integer"}),
+        Kind::Ports => {
+            let port = json!({"type": "integer", "minimum": 1, "maximum": 65535});
+            json!({"oneOf": [port, {"type": "array", "items": port}]})
+        }
+        Kind::Services => by_name(object(
+            SERVICE_KEYS,
+            &[
+                ("image", Kind::Text),
+                ("env", Kind::TextByName),
+                ("command", Kind::Texts),
+                ("ready", Kind::Number),
+            ],
+        )),
+        Kind::Steps => json!({"type": "array", "items": {"oneOf": steps()}}),
+        Kind::Tests => by_name(object(TEST_KEYS, TEST_KINDS)),
         Kind::Log => object(LOG_KEYS, &[("size", Kind::Text), ("count", Kind::Number)]),
     }
+}
+
+/// How `Run(command: […])` looks in JSON, for each step; one without keys is its name.
+fn steps() -> Vec<Value> {
+    let step = |(name, keys): &(&str, &[(&str, &str)])| {
+        if keys.is_empty() {
+            return json!({"const": name});
+        }
+        let kinds: Vec<(&str, Kind)> = keys.iter().map(|(key, _)| (*key, of_step(key))).collect();
+        let keys = object(keys, &kinds);
+        json!({"type": "object", "properties": {*name: keys}, "required": [name], "additionalProperties": false})
+    };
+    STEPS.iter().map(step).collect()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::cli::failure::{Exit, Failure, cannot, said};
 use crate::cli::{locate, out, registries};
 use crate::containers::api::LABEL;
 use crate::containers::prepare::{Facts, Prepared, prepare};
-use crate::containers::users::Caller;
+use crate::containers::users::{Caller, archive};
 use crate::containers::{Channel, ContainerId, Containers, DockerContainers, End};
 use crate::engine::EngineError;
 use crate::source::outside;
@@ -90,7 +90,10 @@ fn begun(
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
         let (passwd, group) = (text("/etc/passwd")?, text("/etc/group")?);
-        let files = [("etc/passwd", caller.passwd(&passwd, "/bin/sh")), ("etc/group", caller.group(&group))];
+        let files = [
+            ("etc/passwd", caller.passwd(&passwd, "/bin/sh").into_bytes(), 0o644),
+            ("etc/group", caller.group(&group).into_bytes(), 0o644),
+        ];
         containers.put(container, "/", archive(&files))?;
     }
     if options.detach {
@@ -106,20 +109,6 @@ fn show(channel: Channel, bytes: &[u8]) {
         Channel::Out => out::bytes(bytes),
         Channel::Err => out::error_bytes(bytes),
     }
-}
-
-/// Files that belong to root, readable by all.
-fn archive(files: &[(&str, String)]) -> Vec<u8> {
-    let mut archive = tar::Builder::new(Vec::new());
-    for (path, text) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(0o644);
-        header.set_size(text.len() as u64);
-        header.set_entry_type(tar::EntryType::Regular);
-        // Into memory nothing fails but a path that is too long, and these are not.
-        let _ = archive.append_data(&mut header, path, text.as_bytes());
-    }
-    archive.into_inner().unwrap_or_default()
 }
 
 /// The image's profile, its variant, the named command, and above all what was typed.

@@ -90,19 +90,9 @@ fn pool(global: &Global, project: &Project) -> Result<EnginePool, Failure> {
     engines::engine_pool(&global.engines, project, &around, &|| Arc::new(NoEngine))
 }
 
-/// The engine that runs containers: the first one, and none that only a checkout names.
-fn runner(node: &Node) -> Result<Endpoint, Failure> {
-    node.endpoint.clone().ok_or_else(|| {
-        let name = if node.name.is_empty() { "the engine" } else { &node.name };
-        let hint =
-            "imk's own builder runs none; start Docker, or name an engine with --engine or DOCKER_HOST";
-        Failure::with_hint(format!("`{name}` runs no containers"), hint)
-    })
-}
-
 fn by_reference(word: &str, root: PathBuf, pool: &EnginePool, cancel: &Cancel) -> Result<Target, Failure> {
     let node = pool.default_node();
-    let endpoint = runner(node)?;
+    let endpoint = engines::runner(node)?;
     let found = match node.engine.inspect(word).map_err(|error| Failure::engine(&error))? {
         Some(found) => found.id,
         None => pulled(node, word, cancel)?,
@@ -148,7 +138,7 @@ fn whole(session: &Session, name: &str, version: String, id: String) -> Result<T
         id,
         root: session.project.root.clone(),
         profile: session.project.images.get(name).map(|image| image.run.clone()).unwrap_or_default(),
-        endpoint: runner(pool.default_node())?,
+        endpoint: engines::runner(pool.default_node())?,
     })
 }
 

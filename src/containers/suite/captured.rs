@@ -1,0 +1,80 @@
+//! A container that is run for its output: within a time, and removed afterwards by whoever made it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::mpsc::{channel, unbounded_channel};
+
+use crate::containers::api::{Channel, ContainerId, Containers, Control, Conversation, End, Limit, Output};
+use crate::engine::EngineError;
+
+/// How soon a wish to stop is heard.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Starts a container, waits for its end, and returns its output. `input` is written, and stays open.
+///
+/// # Errors
+/// When it does not start, or takes longer than it may; then it is killed.
+pub fn captured(
+    containers: &dyn Containers,
+    container: &ContainerId,
+    input: Option<Vec<u8>>,
+    limit: &Limit,
+) -> Result<Output, EngineError> {
+    let output = Mutex::new(Output::default());
+    let (sender, control) = unbounded_channel();
+    let ended = Mutex::new(false);
+    let keep = |channel: Channel, bytes: &[u8]| {
+        let mut output = output.lock();
+        match channel {
+            Channel::Out => output.out.extend_from_slice(bytes),
+            Channel::Err => output.err.extend_from_slice(bytes),
+        }
+    };
+    // The sender is held, so that the input does not end before the answer came.
+    let (pieces, input_of) = match input {
+        Some(bytes) => {
+            let (pieces, receiver) = channel(1);
+            let _ = pieces.try_send(Bytes::from(bytes));
+            (Some(pieces), Some(receiver))
+        }
+        None => (None, None),
+    };
+    let conversation = Conversation { tty: false, remove: false, output: &keep, input: input_of, control };
+    let (end, was_over) = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            while !*ended.lock() {
+                if limit.is_over() {
+                    let _ = sender.send(Control::Signal("KILL".into()));
+                    return true;
+                }
+                std::thread::sleep(TICK);
+            }
+            false
+        });
+        let end = containers.converse(container, conversation);
+        *ended.lock() = true;
+        (end, watching.join().unwrap_or_default())
+    });
+    drop(pieces);
+    if limit.cancel.is_cancelled() {
+        return Err(EngineError::Interrupted);
+    }
+    let mut output = output.into_inner();
+    if was_over {
+        let why = format!("it took longer than the test may\n{}", tail(&output));
+        return Err(EngineError::Refused { what: "running a command".into(), why });
+    }
+    if let End::Exited(status) = end? {
+        output.status = status;
+    }
+    Ok(output)
+}
+
+/// The end of an output, for a person.
+pub fn tail(output: &Output) -> String {
+    let text = [String::from_utf8_lossy(&output.out), String::from_utf8_lossy(&output.err)].concat();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
