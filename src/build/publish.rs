@@ -54,7 +54,7 @@ pub(super) fn publish(
     executor: &Executor,
     image: Image,
     built: &Built,
-    tags: &[String],
+    tags: &dyn Fn(&Published) -> Result<Vec<String>, PublishError>,
 ) -> Result<Publication, PublishError> {
     let name = image.name(db);
     let Some(mut there) = executor.publish(name, built)? else { return Ok(Publication::NoRegistry) };
@@ -64,7 +64,7 @@ pub(super) fn publish(
             return Ok(Publication::Overtaken);
         }
         attach(db, executor, image, built, &there)?;
-        moved.extend(give(executor, &there, tags)?);
+        moved.extend(give(executor, &there, &tags(&there)?)?);
         // Two machines may have put their manifests at the same moment: the later one counts for both.
         let Some(tag) = executor.remote_cache.content_tag(name, &built.key) else { break };
         match executor.remote_cache.look_up(&tag)? {
@@ -170,6 +170,7 @@ fn pull_image(session: &Session, name: &str, found: &KnownResult, tagging: &Tagg
         (false, None) => executor.pull_to_default(name, &built),
     };
     let tagged = |id: ImageId| -> Result<(), PublishError> {
+        tagging.learn_published_times(executor, name, &found.key);
         let lacks = tagging.lacks(executor, name, &id, &found.key)?;
         Ok(lacks.iter().try_for_each(|tag| executor.tag(&id, tag))?)
     };

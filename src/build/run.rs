@@ -22,6 +22,7 @@ pub use crate::build::summary::{Ending, Event, Summary};
 use crate::engine::{Caches, SecretValue};
 use crate::exec::executor::{Discrepancy, Executor, JobEvent, Run};
 use crate::exec::push::PublishError;
+use crate::exec::remote_cache::Published;
 use crate::model::reason::Reason;
 use crate::plan::requirements;
 use crate::plan::tags::tagging::{self, Tagging};
@@ -310,9 +311,10 @@ impl Work<'_> {
         if !self.options.push || self.executor.cancel.is_cancelled() {
             return None;
         }
-        let tags = match self.targets.contains(name) && !self.options.withhold_tags {
-            true => self.tagging.references(name, &built.id, &built.key),
-            false => Vec::new(),
+        let is_tagged = self.targets.contains(name) && !self.options.withhold_tags;
+        let tags = |there: &Published| match is_tagged {
+            true => self.tagging.to_publish(self.executor, name, built, there),
+            false => Ok(Vec::new()),
         };
         let publication = publish(db, self.executor, image, built, &tags);
         if publication == Ok(Publication::Overtaken) {
@@ -356,6 +358,9 @@ impl Work<'_> {
             Ok(Ok(built)) => self.load(&name, built),
             _ => Ok(None),
         };
+        if let (None, Ok(Ok(built))) = (&publication, &outcome) {
+            self.tagging.learn_times(self.executor, &name, &built.id, &built.key);
+        }
         // Given back when all has been reported, and however this ends.
         let (_turn, began) = match self.reports.lock().get_mut(&name) {
             Some(reports) => (reports.turn.take(), reports.began),

@@ -90,6 +90,7 @@ fn shown(value: &str) -> String {
 pub fn missing(why: &Missing) -> String {
     match why {
         Missing::Git(why) => why.clone(),
+        Missing::NoRepository => "there is no git repository".into(),
         Missing::NoCommit => "nothing was committed yet".into(),
         Missing::NoBranch => "the head is detached, so there is no branch".into(),
         Missing::NoTag => "no git tag stands at the commit".into(),

@@ -37,6 +37,8 @@ pub enum PublishError {
     Lost(Reference),
     /// Its key is provisional: these parts of it nobody confirmed.
     Provisional(BTreeSet<Doubt>),
+    /// A tag was asked for that cannot be made now.
+    Tag { template: String, why: String },
     /// Other machines publish other results of the same inputs there, faster than they can be taken.
     Overtaken,
 }
@@ -49,6 +51,9 @@ impl fmt::Display for PublishError {
             Self::Lost(name) => write!(f, "`{name}` was put into the registry and is not there now"),
             Self::Provisional(doubts) => {
                 write!(f, "its key is provisional, for {}", doubt::in_one_line(doubts))
+            }
+            Self::Tag { template, why } => {
+                write!(f, "the tag `{template}` is asked for and cannot be made: git says: {why}")
             }
             Self::Overtaken => f.write_str(
                 "another machine published another result of the same inputs again while the first was being taken",

@@ -8,30 +8,76 @@ use crate::model::name;
 use crate::model::reason::{Code, Reason};
 use crate::query::recipe::of_text;
 use crate::session::open::Session;
+use crate::session::overlays;
 use crate::source::git::GitStore;
 use crate::source::git::origin::{Origin, Start, Version};
 use crate::state::evidence::read_shown;
+use crate::syntax::git_source::GitSource;
+use crate::syntax::glob::is_within;
+use crate::syntax::imagefile::OverlaySource;
 
 /// Where a cause comes from that makes `image` stale, or made it so once; the cause of
 /// a stale image begins at the disk. `None` where git has nothing to say.
 pub fn origin(
     session: &Session,
-    git: &GitStore,
+    git: Option<&GitStore>,
     image: &str,
     cause: &Reason,
     start: Start<'_>,
 ) -> Option<Origin> {
+    let place = (cause.code == Code::File).then(|| place_of(session, image, &cause.subject)).flatten();
+    if let Some(Place::Elsewhere(source, rest)) = place {
+        return Some(elsewhere(session, source, &rest, cause));
+    }
+    let git = git?;
     let options = &session.project.images.get(image)?.options;
     let paths = &session.project.images.get(image)?.paths;
     let imagefile = session.project.imagefile.as_deref();
     match cause.code {
-        Code::File => of_file(git, &name::join(&paths.context, &cause.subject), cause, start),
+        Code::File => match place {
+            Some(Place::Here(path)) => of_file(git, &path, cause, start),
+            _ => of_file(git, &name::join(&paths.context, &cause.subject), cause, start),
+        },
         Code::Dockerfile => of_instruction(session, git, image, &paths.dockerfile, cause, start),
         Code::Arg if options.args.contains_key(&cause.subject) => of_value(git, imagefile?, cause, start),
         Code::Arg => of_value(git, &paths.dockerfile, cause, start),
         Code::Config => of_value(git, imagefile?, cause, start),
         _ => None,
     }
+}
+
+/// Where a file of a context is, when that is not the context's own folder.
+enum Place<'a> {
+    Here(String),
+    Elsewhere(&'a GitSource, String),
+}
+
+fn place_of<'a>(session: &'a Session, image: &str, subject: &str) -> Option<Place<'a>> {
+    let declared = session.project.images.get(image)?;
+    let around = declared.overlays.iter().filter(|overlay| is_within(subject, &overlay.at));
+    match around.max_by_key(|overlay| overlay.at.len()) {
+        Some(overlay) => {
+            let rest = subject[overlay.at.len()..].trim_start_matches('/');
+            Some(match &overlay.from {
+                OverlaySource::Path(path) => Place::Here(name::join(path, rest)),
+                OverlaySource::Git(source) => Place::Elsewhere(source, rest.to_owned()),
+            })
+        }
+        None => declared.git.as_ref().map(|source| Place::Elsewhere(source, subject.to_owned())),
+    }
+}
+
+/// The repository that a file is from, and its commit in use if that has the file as the cause has it.
+fn elsewhere(session: &Session, source: &GitSource, path: &str, cause: &Reason) -> Origin {
+    let standing = overlays::standing_source(session, source, path);
+    let after = cause.after.as_deref().and_then(read_shown);
+    let is_it = |bytes: &Option<Vec<u8>>| match (&cause.after, after, bytes) {
+        (None, _, None) => true,
+        (Some(_), Some(after), Some(bytes)) => ContentHash::of(bytes).to_string().starts_with(after.hash),
+        _ => false,
+    };
+    let commit = standing.filter(|(_, bytes)| is_it(bytes)).map(|(commit, _)| commit);
+    Origin::Elsewhere { from: source.shown(), commit }
 }
 
 fn of_instruction(

@@ -32,6 +32,7 @@ mod gc;
 mod machines;
 mod publish;
 mod random;
+mod times;
 
 /// A tree that the test edits between runs.
 #[derive(Clone, Default)]

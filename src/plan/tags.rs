@@ -4,6 +4,7 @@ mod ci;
 pub mod facts;
 pub mod missing;
 pub mod newest;
+mod registry_times;
 pub mod tagging;
 pub mod uncommitted;
 

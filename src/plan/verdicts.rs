@@ -184,6 +184,7 @@ fn verdict(
             content: record.content,
             published: record.published.clone(),
         };
+        tagging.learn_times(&session.executor, name, &found.id, &key);
         return match tagging.lacks(&session.executor, name, &found.id, &key) {
             Ok(lacks) if !lacks.is_empty() => Ok((Verdict::Retag(lacks), found)),
             // Without an engine the ledger is believed; the caller says so.

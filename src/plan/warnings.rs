@@ -11,6 +11,7 @@ use crate::query::inputs::{Context, Image};
 use crate::query::recipe::recipe;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
+use crate::source::git::GitStore;
 use crate::source::tree::Selection;
 use crate::syntax::dockerfile::Frontend;
 use crate::syntax::dockerignore;
@@ -68,6 +69,7 @@ pub fn warnings(session: &Session, synced: &Synced) -> Vec<Warning> {
             }
         }
     }
+    warnings.extend(empty_submodules(session, synced));
     let idle = idle.into_iter().filter(|_| !synced.order.names.is_empty());
     warnings.extend(idle.map(|name| Warning {
         images: Vec::new(),
@@ -89,6 +91,29 @@ fn renamed_key(session: &Session) -> Option<Warning> {
         images: Vec::new(),
         message: format!("{file}:{line}: the key `{old}` is called `{new}` now; `imk fmt` rewrites it"),
     })
+}
+
+/// Submodules that are not checked out and that images copy: docker copies an empty folder, and so does imk.
+fn empty_submodules(session: &Session, synced: &Synced) -> Vec<Warning> {
+    let tree = &session.executor.tree;
+    let has_any = session.overrides.commit.is_none() && matches!(tree.read(".gitmodules"), Ok(Some(_)));
+    let store = has_any.then(|| GitStore::open(&session.project.root).ok()).flatten();
+    let empty = store.and_then(|store| store.empty_submodules().ok()).unwrap_or_default();
+    let copies = |name: &String, path: &str| {
+        let Some(selection) = synced.selections.get(name) else { return false };
+        let files = tree.used_files(selection).unwrap_or_default().files;
+        files.iter().any(|file| file.counts && selection.place_of(&file.path).as_deref() == Some(path))
+    };
+    let warning = |path: String| {
+        let images: Vec<String> =
+            synced.order.names.iter().filter(|name| copies(name, &path)).cloned().collect();
+        let message = format!(
+            "the submodule `{path}` is not checked out, so an empty folder is copied: \
+             `git submodule update --init` fetches its files"
+        );
+        (!images.is_empty()).then_some(Warning { images, message })
+    };
+    empty.into_iter().filter_map(warning).collect()
 }
 
 /// Of a commit: what is taken as it lies in the work tree, since git ignores it.

@@ -179,10 +179,11 @@ fn set(
         let (Some(built), Some(digest)) = (results.get(name), digests.get(name)) else { continue };
         // What git could not tell is no reason to drop a tag that was asked for.
         for skipped in tagging.of(name, Some(&built.key)).skipped {
-            if matches!(skipped.why, Missing::Git(_)) {
+            if matches!(skipped.why, Missing::Git(_) | Missing::NoRepository) {
                 lacking.insert(name.clone(), skipped.why);
             }
         }
+        tagging.learn_published_times(&session.executor, name, &built.key);
         let tags = tagging.references(name, &built.id, &built.key);
         let needed = moves::needed(registry, name, digest, &tags)?;
         let forms = tagging.forms(name);

@@ -104,6 +104,18 @@ pub fn origins(session: &Session, name: &str) -> Vec<Origin> {
     declared.git.iter().map(|source| git("", source)).chain(overlays).collect()
 }
 
+/// The commit in use of another repository, and the content of a file in it; `None` where it was not looked up.
+pub(crate) fn standing_source(
+    session: &Session,
+    source: &GitSource,
+    path: &str,
+) -> Option<(String, Option<Vec<u8>>)> {
+    let found =
+        session.git_sources.found.get(&(source.url.shown.clone(), source.wanted.clone()))?.as_ref().ok()?;
+    let tree = session.git_sources.source(source).ok()?;
+    Some((found.head.commit.clone(), tree.read(path).ok()?))
+}
+
 /// Branches and tags that are taken as they were when last asked about.
 pub fn stale_answers(session: &Session) -> Vec<StaleAnswer> {
     let found = session.git_sources.found.iter().filter_map(|((url, wanted), found)| {

@@ -7,9 +7,11 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use fs_err as fs;
 
+use super::git::keep::protected;
 use super::tree::ReadError;
 
 /// The name that is searched for upward.
@@ -29,8 +31,8 @@ pub struct Located {
 pub struct Trust {
     /// Users whose files count as the person's own.
     users: Vec<u32>,
-    /// Values of git's `safe.directory`.
-    safe: Vec<String>,
+    /// Values of git's `safe.directory`, asked for when something belongs to another user.
+    safe: OnceLock<Vec<String>>,
 }
 
 /// Why no repository was taken up.
@@ -54,7 +56,7 @@ impl Trust {
     pub fn of_this_user(sudo_uid: Option<&str>) -> Self {
         let user = rustix::process::geteuid().as_raw();
         let caller = sudo_uid.and_then(|uid| uid.parse().ok()).filter(|_| user == 0);
-        Self { users: [user, 0].into_iter().chain(caller).collect(), safe: safe_directories() }
+        Self { users: [user, 0].into_iter().chain(caller).collect(), safe: OnceLock::new() }
     }
 
     /// The owner of a path or, for a link, of either end, if that is nobody whose files are the person's own.
@@ -68,9 +70,14 @@ impl Trust {
         self.foreign_owner(path).filter(|_| !self.is_safe(folder))
     }
 
+    /// Whether a folder is the user's own, or one that git takes up for them.
+    pub fn takes_up(&self, folder: &Path) -> bool {
+        self.stranger(folder, folder).is_none()
+    }
+
     /// git's rule: `*` is everything, `/path/*` all below, anything else a folder itself.
     fn is_safe(&self, folder: &Path) -> bool {
-        self.safe.iter().any(|entry| match entry.strip_suffix("/*") {
+        self.safe.get_or_init(safe_directories).iter().any(|entry| match entry.strip_suffix("/*") {
             _ if entry == "*" => true,
             Some(above) => folder.starts_with(above) && folder != Path::new(above),
             None => folder == Path::new(entry.trim_end_matches('/')),
@@ -78,17 +85,17 @@ impl Trust {
     }
 }
 
-/// `safe.directory` of the system's and the user's configuration: no checkout can bring one.
+/// `safe.directory` as git has it: of the system, the user, the command line and the environment. No checkout can
+/// bring one.
 fn safe_directories() -> Vec<String> {
     let mut found = Vec::new();
-    let Ok(config) = git2::Config::open_default() else { return found };
-    let Ok(entries) = config.multivar("safe.directory", None) else { return found };
-    let _ = entries.for_each(|entry| match entry.value() {
+    for value in protected("safe.directory").unwrap_or_default() {
         // An empty one forgets those before it.
-        Ok("") => found.clear(),
-        Ok(value) => found.push(value.to_owned()),
-        Err(_) => {}
-    });
+        match value.as_str() {
+            "" => found.clear(),
+            _ => found.push(value),
+        }
+    }
     found
 }
 
@@ -155,7 +162,10 @@ mod tests {
     use super::*;
 
     fn trust(users: &[u32], safe: &[&str]) -> Trust {
-        Trust { users: users.to_vec(), safe: safe.iter().map(|text| (*text).to_owned()).collect() }
+        Trust {
+            users: users.to_vec(),
+            safe: OnceLock::from(safe.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()),
+        }
     }
 
     fn everybody() -> Trust {

@@ -99,6 +99,32 @@ fn a_second_machine_with_no_state_builds_nothing_and_pulls_no_layer() {
 }
 
 #[test]
+fn a_time_that_one_machine_pushed_is_taken_over_by_every_other() {
+    let Some((registry, first)) = parts("times") else { return };
+    let timed = "(images: {\"base\": (), \"api\": (tags: [\"{time}\", \"latest\"]), \"web\": ()})";
+    first.edit("Imagefile.ron", timed).imk("push").success();
+    let times =
+        || tags(&registry, "team/api").into_iter().filter(|tag| tag.ends_with('Z')).collect::<Vec<_>>();
+    let pushed = times();
+    assert_eq!(pushed.len(), 1, "{pushed:?}");
+
+    let engine = SecondEngine::start();
+    let second = repository(&registry, "").on(engine.host());
+    second.edit("Imagefile.ron", timed);
+    second.edit("base/file", &fs::read_to_string(first.path("base/file")).unwrap());
+    second.imk("pull api").success();
+    let here = engine.docker(&["images", "--format", "{{.Tag}}", &registry.name("team/api")]);
+    assert_eq!(here.lines().filter(|tag| tag.ends_with('Z')).collect::<Vec<_>>(), pushed);
+    for _ in 0..3 {
+        let run = second.imk("push").code(0);
+        assert!(run.out().contains("3 published (0 tags moved)"), "{}", run.out());
+        first.imk("push").success();
+        assert_eq!(times(), pushed);
+    }
+    assert_eq!(second.imk("tags api --newest").out().trim_end(), format!("[PREFIX]/api:{}", pushed[0]));
+}
+
+#[test]
 fn two_machines_that_push_at_once_end_on_one_digest() {
     let Some((registry, first)) = parts("race") else { return };
     let engine = SecondEngine::start();

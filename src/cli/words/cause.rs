@@ -21,6 +21,10 @@ pub fn origin(origin: Option<&Origin>) -> String {
             format!(", commit {} “{}”", &commit.id[..commit.id.len().min(7)], commit.summary)
         }
         Some(Origin::Uncommitted) => ", uncommitted".into(),
+        Some(Origin::Elsewhere { from, commit: None }) => format!(", from {from}"),
+        Some(Origin::Elsewhere { from, commit: Some(commit) }) => {
+            format!(", from {from} at commit {}", &commit[..commit.len().min(12)])
+        }
         None => String::new(),
     }
 }

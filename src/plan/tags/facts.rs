@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::model::hash::ContentHash;
 use crate::plan::tags::ci;
@@ -21,7 +21,7 @@ use crate::syntax::tag::{Fact, TagRule, Version, When, lets_in};
 /// The facts that are known.
 pub struct Facts {
     git: Result<Git, Missing>,
-    now: String,
+    now: Timestamp,
     build: Option<String>,
     environment: BTreeMap<String, String>,
 }
@@ -43,13 +43,13 @@ pub fn gather(session: &Session, rules: &[&TagRule]) -> Facts {
     let by_git = |fact: &Fact| *fact == Fact::Branch || fact.names_commit();
     let git = match facts().any(by_git) || rules.iter().any(|rule| rule.when.is_some()) {
         true => Git::read(session, rules, variable),
-        false => Err(Missing::Git("it was not asked".into())),
+        false => Err(Missing::NoRepository),
     };
     let named = facts().filter_map(|fact| if let Fact::Env(name) = fact { Some(name) } else { None });
     let environment = named.filter_map(|name| Some((name.clone(), variable(name)?.to_owned())));
     Facts {
         git,
-        now: stamp(session.upstream.now().timestamp()),
+        now: session.upstream.now().timestamp(),
         build: session.overrides.build_number.clone().or_else(|| ci::build_number(variable)),
         environment: environment.filter(|(_, value)| !value.is_empty()).collect(),
     }
@@ -63,7 +63,7 @@ impl Git {
     ) -> Result<Self, Missing> {
         let git = |error: ReadError| Missing::Git(error.why);
         let needs = |wanted: fn(&Fact) -> bool| rules.iter().any(|rule| rule.template.facts().any(wanted));
-        let store = GitStore::open(&session.project.root).map_err(git)?;
+        let store = GitStore::find(&session.project.root).map_err(git)?.ok_or(Missing::NoRepository)?;
         let head = head(session, &store).map_err(git)?;
         let ci_refs = head.id.as_deref().map(|id| ci::refs(id, variable)).unwrap_or_default();
         let by_tag = rules.iter().any(|rule| rule.when.as_ref().is_some_and(|when| when.git_tag.is_some()));
@@ -103,7 +103,12 @@ fn head(session: &Session, store: &GitStore) -> Result<Head, ReadError> {
 impl Facts {
     /// The time of the run, as tags have it.
     pub fn now(&self) -> String {
-        self.now.clone()
+        stamp(self.now)
+    }
+
+    /// So many seconds later.
+    pub fn later(&self, seconds: i64) -> String {
+        stamp(self.now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(self.now))
     }
 
     /// Git's objects, where there are any.
@@ -146,7 +151,7 @@ impl Facts {
         let git = || self.git.as_ref().map_err(Clone::clone);
         let commit = |git: &Git| git.head.id.clone().ok_or(Missing::NoCommit);
         match fact {
-            Fact::Time => Ok(self.now.clone()),
+            Fact::Time => Ok(self.now()),
             Fact::Key => key.map(ToString::to_string).ok_or(Missing::NoKey),
             Fact::Build => self.build.clone().filter(|it| !it.is_empty()).ok_or(Missing::NoBuildNumber),
             Fact::Env(name) => {

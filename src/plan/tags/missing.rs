@@ -3,8 +3,10 @@
 /// Why a tag cannot be given.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Missing {
-    /// Git does not say, in its own words.
+    /// Git does not say, in its own words: there is a repository.
     Git(String),
+    /// There is no git repository.
+    NoRepository,
     /// Nothing was committed yet.
     NoCommit,
     /// The head is detached, and CI does not tell the branch.
@@ -23,4 +25,14 @@ pub enum Missing {
     NoVariable(String),
     /// The image waits for a base, so its key is not known before a build.
     NoKey,
+}
+
+impl Missing {
+    /// Why a fact cannot be had that may well be there: no absence, but an error.
+    pub fn trouble(&self) -> Option<&str> {
+        match self {
+            Self::Git(why) => Some(why),
+            _ => None,
+        }
+    }
 }

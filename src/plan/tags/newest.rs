@@ -35,6 +35,8 @@ pub struct NewestAnswer {
     pub newest: Option<Newest>,
     /// The newest that the engine has.
     pub here: Option<Newest>,
+    /// The newest that the registry has: a name to everybody.
+    pub published: Option<Newest>,
     /// Why the engine did not answer.
     pub engine: Option<EngineError>,
     /// Why the registry did not answer: it may have a newer one.
@@ -44,7 +46,7 @@ pub struct NewestAnswer {
 /// The newest tag of an image whose form is that of its templates with `{time}`, else the bare time.
 /// No registry is asked unless `ask_registry`, when nobody may be, and for a name that nobody can push to.
 pub fn newest(session: &Session, synced: &Synced, name: &str, ask_registry: bool) -> NewestAnswer {
-    let mut answer = NewestAnswer { newest: None, here: None, engine: None, registry: None };
+    let mut answer = NewestAnswer { newest: None, here: None, published: None, engine: None, registry: None };
     let Some(image) = session.project.images.get(name) else { return answer };
     let repository = &image.repository;
     let forms = tagging::tagging(session, synced).forms(name);
@@ -82,6 +84,7 @@ pub fn newest(session: &Session, synced: &Synced, name: &str, ask_registry: bool
     };
     answer.newest = found.iter().max().map(newest);
     answer.here = found.iter().filter(|(_, _, on_engine)| *on_engine).max().map(newest);
+    answer.published = found.iter().filter(|(_, _, on_engine)| !on_engine).max().map(newest);
     answer
 }
 

@@ -2,12 +2,15 @@
 //!
 //! A tag is skipped when one of its facts cannot be had, and that is told. An image
 //! that no tag is left for is called `imk-` and its key, since an engine throws away what has no name.
-//! A tag with `{time}` is given to an image that does not bear the newest of its kind: so
+//! A tag with `{time}` belongs to its content: what a registry calls the newest is taken over (`registry_times`), and
+//! else one is given to an image that does not bear the newest of its kind: so
 //! a fresh image keeps the one it has, and one that serves again after a revert gets a new one, to
 //! be the newest by name. Every other tag is given whenever it is lacking: a fresh image is
 //! only tagged with today's commit and build number. Tags never count in a key.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use parking_lot::Mutex;
 
 use crate::engine::{EngineError, ImageId};
 use crate::exec::executor::Executor;
@@ -65,11 +68,15 @@ pub struct Tags {
 /// The material of the tags of some images, as of one run.
 pub struct Tagging {
     images: BTreeMap<String, (String, Vec<TagRule>)>,
-    facts: Facts,
+    pub(super) facts: Facts,
     /// Images that are not as the commit has them, or why that is not known.
     uncommitted: Result<BTreeSet<String>, Missing>,
     /// The images that bear the names of repositories whose tags have a time.
     named: Result<BTreeMap<String, ImageId>, EngineError>,
+    /// References with a time that are their registries', by image and template.
+    pub(super) taken_over: Mutex<BTreeMap<(String, String), String>>,
+    /// Tags that registries listed, by repository.
+    pub(super) listed: Mutex<BTreeMap<String, Vec<String>>>,
 }
 
 /// Asks git, CI and the engine what the tags of an order need to know, and nothing more.
@@ -110,7 +117,14 @@ pub fn facts_of(session: &Session, names: &[String]) -> Tagging {
     let images: BTreeMap<String, (String, Vec<TagRule>)> = names.iter().filter_map(declared).collect();
     let rules: Vec<&TagRule> = images.values().flat_map(|(_, rules)| rules).collect();
     let facts = facts::gather(session, &rules);
-    Tagging { images, facts, uncommitted: Ok(BTreeSet::new()), named: Ok(BTreeMap::new()) }
+    Tagging {
+        images,
+        facts,
+        uncommitted: Ok(BTreeSet::new()),
+        named: Ok(BTreeMap::new()),
+        taken_over: Mutex::default(),
+        listed: Mutex::default(),
+    }
 }
 
 /// Two targets that a tag of the command line would be given to in one repository.
@@ -190,21 +204,25 @@ impl Tagging {
     ) -> Result<Vec<String>, EngineError> {
         let mut wanted = Vec::new();
         for tag in self.of(name, Some(key)).given {
-            if self.borne(&tag, id)?.is_none() {
-                wanted.push(tag.reference);
+            match self.taken_over(name, &tag) {
+                Some(reference) => wanted.push(reference),
+                None if self.borne(&tag, id)?.is_none() => wanted.push(tag.reference),
+                None => {}
             }
         }
         executor.lacks(id, &wanted)
     }
 
-    /// The references that a result has when it has all it should: the time that it bears rather than now.
+    /// The references that a result has when it has all it should: the time that its registry has, or that it
+    /// bears, rather than now.
     pub fn references(&self, name: &str, id: &ImageId, key: &ContentHash) -> Vec<String> {
         let given = self.of(name, Some(key)).given.into_iter();
-        given.map(|tag| self.borne(&tag, id).ok().flatten().unwrap_or(tag.reference)).collect()
+        let known = |tag: &Tag| self.taken_over(name, tag).or_else(|| self.borne(tag, id).ok().flatten());
+        given.map(|tag| known(&tag).unwrap_or(tag.reference)).collect()
     }
 
     /// The newest reference with a time of its kind, if it is this image that bears it.
-    fn borne(&self, tag: &Tag, id: &ImageId) -> Result<Option<String>, EngineError> {
+    pub(super) fn borne(&self, tag: &Tag, id: &ImageId) -> Result<Option<String>, EngineError> {
         let Some((repository, before, behind)) = &tag.timed else { return Ok(None) };
         let named = self.named.as_ref().map_err(Clone::clone)?;
         let now = self.facts.now();

@@ -381,7 +381,7 @@ fn without_git_or_a_commit_its_tags_are_skipped() {
     fs::remove_dir_all(lab.folder.path().join(".git")).unwrap();
     let summary = lab.run();
     assert_eq!(summary.names["web"], ["web:latest"]);
-    assert!(matches!(summary.skipped_tags[0].1.why, Missing::Git(_)));
+    assert!(matches!(summary.skipped_tags[0].1.why, Missing::NoRepository));
 }
 
 #[test]

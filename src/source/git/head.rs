@@ -78,16 +78,16 @@ impl GitStore {
     }
 
     /// Files and folders below the root that are not as `HEAD` has them: changed, staged, removed,
-    /// and what git does not track, ignored or not. A folder, told without a slash, stands for all in it.
+    /// and what git does not track, ignored or not; submodules that are not as their commit has them, or not there. A folder, told without a slash, stands for all in it.
     ///
     /// # Errors
     /// When git cannot compare.
     pub fn differing(&self) -> Result<BTreeSet<String>, ReadError> {
+        let mut differing: BTreeSet<String> = self.empty_submodules()?.into_iter().collect();
         let repository = self.repository.lock();
         let mut how = StatusOptions::new();
         how.include_untracked(true).include_ignored(true);
         let found = repository.statuses(Some(&mut how)).map_err(|error| unreadable("", &error))?;
-        let mut differing = BTreeSet::new();
         for entry in found.iter().filter(|entry| entry.status() != Status::CURRENT) {
             let path = String::from_utf8_lossy(entry.path_bytes());
             let path = path.trim_end_matches('/');

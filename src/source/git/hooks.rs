@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use git2::{ConfigLevel, ErrorCode, Repository};
 
+use super::keep;
+use super::opening::{self, Opened};
+
 /// The hook that git runs before it pushes.
 const NAME: &str = "pre-push";
 /// The name that a hook gets which was there before.
@@ -19,6 +22,8 @@ const BEFORE: &str = "pre-push.before-imk";
 /// The pre-push hook of one repository.
 pub struct Hooks {
     repository: Repository,
+    /// Settings are made by git itself where libgit2 reads something that stands in for the repository.
+    stand_in: Option<tempfile::TempDir>,
     /// A line that only our hook has.
     marker: String,
     /// Where git looks for hooks.
@@ -84,7 +89,7 @@ impl Hooks {
     /// # Errors
     /// When there is no repository, or a bare one.
     pub fn open(root: &Path, marker: &str) -> Result<Self, HookError> {
-        let repository = Repository::discover(root)?;
+        let Opened { repository, stand_in, common } = opening::open(root, None)?;
         let Some(top) = repository.workdir().map(Path::to_owned) else {
             return Err(HookError::Bare(repository.path().to_owned()));
         };
@@ -93,11 +98,11 @@ impl Hooks {
         let folder = match level {
             // Git takes a relative one from where hooks run, which is the top of the work tree.
             Some(_) => top.join(config.get_path("core.hooksPath")?),
-            None => repository.commondir().join("hooks"),
+            None => common.join("hooks"),
         };
         let own = [ConfigLevel::Local, ConfigLevel::Worktree];
         let is_shared = level.is_some_and(|level| !own.contains(&level));
-        Ok(Self { repository, marker: marker.to_owned(), folder, is_shared, top })
+        Ok(Self { repository, stand_in, marker: marker.to_owned(), folder, is_shared, top })
     }
 
     /// The hook's file.
@@ -175,6 +180,15 @@ impl Hooks {
     /// # Errors
     /// When git cannot write it.
     pub fn set(&self, name: &str, value: Option<&str>) -> Result<(), HookError> {
+        if self.stand_in.is_some() {
+            let words = value.map_or(vec!["--unset-all", name], |value| vec![name, value]);
+            let done = keep::question(&self.top).args(["config", "--local"]).args(words).output()?;
+            // Git ends with 5 where there is nothing to take back.
+            return match done.status.code() {
+                Some(0 | 5) => Ok(()),
+                _ => Err(HookError::Git(String::from_utf8_lossy(&done.stderr).trim().to_owned())),
+            };
+        }
         let mut config = self.repository.config()?.open_level(ConfigLevel::Local)?;
         match value {
             Some(value) => Ok(config.set_str(name, value)?),

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use git2::Repository;
@@ -143,6 +143,34 @@ pub(super) fn git(folder: Option<&StateFolder>, environment: &BTreeMap<OsString,
         .env("GIT_ALLOW_PROTOCOL", allowed(environment))
         .stdin(Stdio::null());
     command
+}
+
+/// The git program, to be asked something about a work tree. It is given what the person's own git is given but for what
+/// names another repository, and nothing that it is asked here runs a program.
+pub(super) fn question(top: &Path) -> Command {
+    let mut command = Command::new("git");
+    command.current_dir(top);
+    SETTINGS.iter().for_each(|setting| {
+        command.args(["-c", setting]);
+    });
+    NOT_OURS.iter().for_each(|name| {
+        command.env_remove(name);
+    });
+    command.env("LC_ALL", "C").env("GIT_OPTIONAL_LOCKS", "0").env("GIT_NO_LAZY_FETCH", "1");
+    command.env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
+    command
+}
+
+/// Values of a setting of the user, the system, the command line and the environment, as git has them; no
+/// checkout has a say. `None` where there is no git.
+pub(in crate::source) fn protected(name: &str) -> Option<Vec<String>> {
+    let mut command = question(Path::new("/"));
+    command.args(["--git-dir", "/dev/null", "config", "--null", "--get-all", name]);
+    let output = command.output().ok()?;
+    // Git ends with 1 where there is no value.
+    matches!(output.status.code(), Some(0 | 1)).then_some(())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Some(text.split_terminator('\0').map(str::to_owned).collect())
 }
 
 /// The ways that git may go: those of imk's addresses, and those that the user's own configuration opens or

@@ -28,6 +28,8 @@ pub enum Origin {
     Commit(Commit),
     /// No commit holds it: it is a change of the work tree.
     Uncommitted,
+    /// Another repository has it, by its address as docker writes it; the commit where that is known.
+    Elsewhere { from: String, commit: Option<String> },
 }
 
 /// A file at one moment.

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::memory::Memory;
 use super::modules;
+use super::opening::{self, Opened};
 use crate::model::file::{FileKind, UsedFiles};
 use crate::model::hash::ContentHash;
 use crate::source::folders::FolderListing;
@@ -24,6 +25,8 @@ use crate::state::place::STATE;
 /// A git repository, and what was learned of its objects.
 pub struct GitStore {
     pub(super) repository: Mutex<Repository>,
+    /// Goes when nobody reads the repository any more.
+    _stand_in: Option<tempfile::TempDir>,
     /// The repository's root below the top of git's work tree.
     pub(super) below: String,
     pub(super) listings: Mutex<HashMap<Oid, Arc<Listing>>>,
@@ -78,7 +81,25 @@ impl GitStore {
     /// # Errors
     /// When there is none.
     pub fn open(root: &Path) -> Result<Arc<Self>, ReadError> {
-        Self::at(root, Repository::discover(root), None)
+        Self::at(root, opening::open(root, None), None)
+    }
+
+    /// As [`Self::open`]; `None` when there is no repository, which is no error.
+    ///
+    /// # Errors
+    /// When there is one that cannot be opened.
+    pub fn find(root: &Path) -> Result<Option<Arc<Self>>, ReadError> {
+        let is_there = || root.ancestors().any(|folder| folder.join(".git").exists());
+        match Self::open(root) {
+            Ok(store) => Ok(Some(store)),
+            Err(error) => {
+                if is_there() {
+                    Err(error)
+                } else {
+                    Ok(None)
+                }
+            }
+        }
     }
 
     /// Opens a bare repository, and no other around it.
@@ -86,7 +107,7 @@ impl GitStore {
     /// # Errors
     /// When it is none.
     pub(super) fn bare(path: &Path) -> Result<Arc<Self>, ReadError> {
-        Self::at(path, Repository::open_bare(path), None)
+        Self::at(path, Repository::open_bare(path).map(Opened::from), None)
     }
 
     /// Opens it with what earlier processes kept in `state`. `git_dir` is git's own folder where
@@ -99,16 +120,15 @@ impl GitStore {
         state: StateFolder,
         git_dir: Option<&Path>,
     ) -> Result<Arc<Self>, ReadError> {
-        let repository = git_dir.map_or_else(|| Repository::discover(root), Repository::open);
-        Self::at(root, repository, Some(Memory::read(state)))
+        Self::at(root, opening::open(root, git_dir), Some(Memory::read(state)))
     }
 
     fn at(
         root: &Path,
-        repository: Result<Repository, git2::Error>,
+        opened: Result<Opened, git2::Error>,
         memory: Option<Memory>,
     ) -> Result<Arc<Self>, ReadError> {
-        let repository = repository.map_err(|error| ReadError {
+        let Opened { repository, stand_in, .. } = opened.map_err(|error| ReadError {
             path: root.display().to_string(),
             why: format!("git says: {}", error.message()),
         })?;
@@ -118,6 +138,7 @@ impl GitStore {
         });
         Ok(Arc::new(Self {
             repository: Mutex::new(repository),
+            _stand_in: stand_in,
             below: below.unwrap_or_default(),
             listings: Mutex::default(),
             blobs: Mutex::default(),

@@ -145,7 +145,8 @@ fn newest(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
         for trouble in troubles.iter().flatten() {
             out::warning(format_args!("{name}: {trouble}; it may have a newer tag"));
         }
-        match told.newest {
+        // A name that only this engine knows is no name to anybody else.
+        match told.published.or(told.newest) {
             Some(newest) => found.push((name, newest)),
             None => none.push(format!("`{name}`")),
         }

@@ -100,7 +100,7 @@ pub struct Teller<'a> {
 
 impl Teller<'_> {
     pub fn origin(&self, chain: &Chain, cause: &Reason) -> Option<Origin> {
-        origin::origin(self.session, self.git.as_deref()?, chain.images.last()?, cause, self.start)
+        origin::origin(self.session, self.git.as_deref(), chain.images.last()?, cause, self.start)
     }
 
     /// A line for each cause, with the commit behind it and what changed line by line.
@@ -123,12 +123,15 @@ impl Teller<'_> {
     /// The causes of a chain, each with its commit.
     pub fn causes(&self, chain: &Chain) -> Vec<Cause> {
         let cause = |reason: &Reason| {
-            let (commit, uncommitted) = match self.origin(chain, reason) {
-                Some(Origin::Commit(commit)) => (Some(commit), false),
-                Some(Origin::Uncommitted) => (None, true),
-                None => (None, false),
-            };
-            Cause { reason: reason.clone(), commit, uncommitted }
+            let (mut commit, mut repository) = (None, None);
+            let origin = self.origin(chain, reason);
+            let uncommitted = origin == Some(Origin::Uncommitted);
+            match origin {
+                Some(Origin::Commit(found)) => commit = Some(found),
+                Some(Origin::Elsewhere { from, commit }) => repository = Some(Elsewhere { from, commit }),
+                Some(Origin::Uncommitted) | None => {}
+            }
+            Cause { reason: reason.clone(), commit, repository, uncommitted }
         };
         chain.causes.iter().map(cause).collect()
     }
@@ -141,8 +144,20 @@ pub struct Cause {
     reason: Reason,
     /// The one that brought it, where git knows.
     commit: Option<Commit>,
+    /// The other repository that brought it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repository: Option<Elsewhere>,
     /// Git knows that no commit did.
     uncommitted: bool,
+}
+
+/// Another repository that a file is from.
+#[derive(Clone, Serialize)]
+struct Elsewhere {
+    /// Its address, as docker writes it.
+    from: String,
+    /// The commit in use, if that has the file as the cause says.
+    commit: Option<String>,
 }
 
 /// The document of `--json`: the first way, and all of them.

@@ -15,6 +15,7 @@ use crate::registry::OciRegistry;
 use crate::session::open::Session;
 use crate::session::overlays;
 use crate::session::project::{self, lock_path};
+use crate::source::git::GitStore;
 use crate::source::locate::Located;
 use crate::syntax::imagefile::Policy;
 use crate::syntax::reference;
@@ -142,6 +143,13 @@ pub(super) fn git(global: &Global, session: &Session) -> Vec<Check> {
         ),
         None => Check::ok(SECTION, "the program git does not run; no image needs it"),
     }];
+    checks.extend(GitStore::find(&session.project.root).err().map(|error| {
+        Check::fail(
+            SECTION,
+            error.to_string(),
+            "what git reads, imk must: tags, hook, --rev and --since need it",
+        )
+    }));
     if !global.offline {
         checks.extend(overlays::reach_others(session).into_iter().map(|(url, answer)| match answer {
             Ok(()) => Check::ok(SECTION, format!("`{url}` answers")),
