@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use fs_err as fs;
 
@@ -141,4 +142,123 @@ fn the_state_of_a_project_in_a_folder_never_counts() {
     push.git("commit -q --no-verify -m state").ok();
     is_fresh(&push, "plan --rev HEAD");
     assert_eq!(told(&push, "affected --since HEAD~1", 0), "");
+}
+
+#[test]
+fn a_submodule_that_is_not_checked_out_is_told_where_it_is_copied() {
+    let Some((push, _beside)) = with_submodule("an empty submodule", "") else { return };
+    push.git("submodule --quiet deinit app/lib").ok();
+    tells(&push, "plan", 0, "app: the submodule `app/lib` is not checked out, so an empty folder is copied");
+    // A commit of it has its files all the same, for git keeps them.
+    tells(&push, "plan --rev HEAD", 0, "0 fresh, 1 to build, 1 waiting for a base");
+}
+
+#[test]
+fn a_partial_clone_has_its_hook_and_its_commits() {
+    let Some(push) = Pushing::new("hook of a partial clone", "") else { return };
+    push.git("config core.repositoryformatversion 1").ok();
+    push.git("config extensions.partialClone origin").ok();
+    push.sandbox.imk("hook install --mode block").success();
+    push.git("push origin main").stopped().says("app: stale, never built here");
+    push.sandbox.imk("").success();
+    push.git("push origin main").ok().silent();
+    push.edit("app/file.txt", "2").commit("two");
+    assert_eq!(told(&push, "affected --since HEAD~1", 0), "app\nweb\n");
+    push.sandbox.imk("hook uninstall").success();
+    assert_eq!(push.git("config --get imk.hook").out, "");
+}
+
+#[test]
+fn ids_that_are_not_sha_1_are_told_and_doctor_fails() {
+    let Some(sandbox) = crate::sandbox::engine_or_skip("sha-256") else { return };
+    sandbox.edit("Imagefile.ron", "(images: {\"app\": (tags: [\"{git.sha}\", \"latest\"])})");
+    sandbox.edit("app/Dockerfile", &format!("FROM scratch\nLABEL imk.test={}\nCOPY x /\n", sandbox.prefix()));
+    sandbox.edit("app/x", "1");
+    let init =
+        Command::new("git").args(["init", "-q", "--object-format=sha256"]).arg(sandbox.root()).status();
+    assert!(init.unwrap().success());
+    let plan = sandbox.imk("plan").code(0);
+    assert!(plan.err().contains("its ids are sha256, and imk reads SHA-1 alone"), "{}", plan.err());
+    let doctor = sandbox.imk("doctor");
+    assert!(doctor.status != 0 && doctor.out().contains("its ids are sha256"), "{}", doctor.out());
+    assert!(sandbox.imk("affected --since HEAD").code(2).err().contains("its ids are sha256"));
+}
+
+#[test]
+fn one_file_that_cannot_be_read_stops_only_what_copies_it() {
+    let Some(push) = Pushing::new("an unreadable file", "") else { return };
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can become somebody who may not read a file");
+        return;
+    }
+    push.edit("app/secret", "1").edit("beside.txt", "1");
+    let own = Command::new("chown").args(["-R", "65534:65534"]).arg(push.sandbox.root()).status();
+    assert!(own.unwrap().success());
+    fs::set_permissions(push.sandbox.root().join("app/secret"), PermissionsExt::from_mode(0o000)).unwrap();
+    let as_nobody = |words: &str| {
+        let imk = push.sandbox.command("", words);
+        let mut nobody = Command::new("setpriv");
+        nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        nobody.arg(imk.get_program()).args(imk.get_args()).current_dir(push.sandbox.root());
+        nobody.env("HOME", push.sandbox.root()).env("IMK_PREFIX", push.sandbox.prefix()).env("NO_COLOR", "1");
+        push.sandbox.run(nobody.output().unwrap())
+    };
+    for words in ["affected --since HEAD --worktree", "plan --since HEAD"] {
+        let run = as_nobody(words);
+        assert_eq!(run.status, 0, "{words}: {}", run.err());
+    }
+    push.sandbox.append("app/Dockerfile", "COPY secret /\n");
+    let run = as_nobody("affected --since HEAD --worktree");
+    assert_eq!(run.out(), "app\nweb\n", "{}", run.err());
+    assert!(run.err().contains("`app` cannot be built: cannot read `app/secret`"), "{}", run.err());
+}
+
+#[test]
+fn safe_directory_counts_wherever_git_takes_it_from() {
+    let Some(push) = Pushing::new("safe.directory", "") else { return };
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can give a folder to another user");
+        return;
+    }
+    let own = Command::new("chown").args(["-R", "12345:12345"]).arg(push.sandbox.root()).status();
+    assert!(own.unwrap().success());
+    let run = |set: &[(&str, &str)]| {
+        let mut imk = push.sandbox.command("", "affected --since HEAD");
+        imk.env("HOME", "/nowhere").env_remove("SUDO_UID").envs(set.iter().copied());
+        push.sandbox.run(imk.output().unwrap())
+    };
+    let refused = run(&[]);
+    assert!(refused.status == 2 && refused.err().contains("safe.directory"), "{}", refused.err());
+    let count =
+        [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "safe.directory"), ("GIT_CONFIG_VALUE_0", "*")];
+    assert_eq!(run(&count).status, 0, "{}", run(&count).err());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "[safe]\n\tdirectory = *\n").unwrap();
+    let global = [("GIT_CONFIG_GLOBAL", file.path().to_str().unwrap())];
+    assert_eq!(run(&global).status, 0, "{}", run(&global).err());
+}
+
+#[test]
+fn a_cause_in_an_overlay_names_the_repository_and_the_commit() {
+    let Some(push) = Pushing::new("a cause in an overlay", "") else { return };
+    let beside = tempfile::tempdir().unwrap();
+    push.git_in(beside.path(), "init -q -b main .").ok();
+    let commit = |text: &str| {
+        fs::write(beside.path().join("x.txt"), text).unwrap();
+        push.git_in(beside.path(), "add -A").ok();
+        push.git_in(beside.path(), &format!("commit -q -m {text}")).ok();
+        push.git_in(beside.path(), "rev-parse HEAD").ok().out.trim().to_owned()
+    };
+    commit("one");
+    let source = format!("Git(url: {:?}, branch: \"main\")", beside.path());
+    push.edit(
+        "Imagefile.ron",
+        &format!("(images: {{\"app\": (overlays: {{\"lib\": {source}}}), \"web\": ()}})"),
+    );
+    push.sandbox.append("app/Dockerfile", "COPY lib /lib\n");
+    push.sandbox.imk("").success();
+    let second = commit("two");
+    let from = format!("{}#main at commit {}", beside.path().display(), &second[..12]);
+    tells(&push, "why app", 0, &from);
+    tells(&push, "why app --json", 0, &second);
 }

@@ -123,7 +123,7 @@ fn what_serves_again_is_the_newest_by_name_in_the_registry_too() {
         machine.push(NOON + number * 60);
     }
     let all: Vec<String> = times(&registry).into_values().collect();
-    assert_eq!((all.len(), &all[0] == &all[2], &all[0] == &all[1]), (3, true, false));
+    assert_eq!((all.len(), all[0] == all[2], all[0] == all[1]), (3, true, false));
 }
 
 /// Two machines edit, build, push, pull and lose their state, in any order.
