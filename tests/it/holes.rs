@@ -134,6 +134,7 @@ fn what_git_ignores_is_no_mistake_of_a_commit_and_lets_a_push_pass_once_it_is_bu
 fn the_state_of_a_project_in_a_folder_never_counts() {
     let Some(push) = Pushing::new("nested state", "") else { return };
     push.sandbox.append("app/Dockerfile", "COPY . /all\n");
+    push.commit("all");
     push.sandbox.imk("").success();
     fs::create_dir(push.sandbox.root().join("app/.imk")).unwrap();
     push.edit("app/.imk/ledger", "1");
@@ -150,7 +151,7 @@ fn a_submodule_that_is_not_checked_out_is_told_where_it_is_copied() {
     push.git("submodule --quiet deinit app/lib").ok();
     tells(&push, "plan", 0, "app: the submodule `app/lib` is not checked out, so an empty folder is copied");
     // A commit of it has its files all the same, for git keeps them.
-    tells(&push, "plan --rev HEAD", 0, "0 fresh, 1 to build, 1 waiting for a base");
+    tells(&push, "plan --rev HEAD", 0, "0 fresh, 2 to build");
 }
 
 #[test]

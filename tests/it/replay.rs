@@ -104,6 +104,7 @@ fn a_range_begins_with_what_was_there() {
       "commits": 1,
       "skipped": 0,
       "with_mistakes": 0,
+      "with_ignored": 0,
       "builds": {
         "all": 3,
         "context": 1,
@@ -166,6 +167,7 @@ fn a_range_begins_with_what_was_there() {
           ],
           "skipped": null,
           "mistakes": {},
+          "ignored": {},
           "built": [
             {
               "name": "app",

@@ -200,3 +200,22 @@ fn the_state_of_a_project_in_a_folder_is_no_file_of_a_commit() {
     assert_eq!(paths(&tree, "sub"), ["sub", "sub/kept.txt"]);
     assert_eq!(paths(&tree, ".imk"), [""; 0]);
 }
+
+#[test]
+fn a_file_of_a_submodule_comes_from_the_commit_that_moved_it() {
+    use super::super::origin::{Origin, Start};
+    let world = World::new();
+    world.moved();
+    let store = GitStore::open(&world.at("app")).unwrap();
+    let origin = |start: Start<'_>, sought: &str| {
+        store.origin("lib/one.txt", start, &|_, after| {
+            after.is_some_and(|after| after.bytes == sought.as_bytes())
+        })
+    };
+    let head = store.commit("HEAD").unwrap();
+    assert_eq!(origin(Start::Head, "moved"), Some(Origin::Commit(head.clone())));
+    assert_eq!(origin(Start::Disk, "moved"), Some(Origin::Commit(head)));
+    assert_eq!(origin(Start::Head, "lib"), Some(Origin::Commit(store.commit("HEAD~1").unwrap())));
+    fs::write(world.at("app/lib/one.txt"), "edited").unwrap();
+    assert_eq!(origin(Start::Disk, "edited"), Some(Origin::Uncommitted));
+}

@@ -68,6 +68,25 @@ pub(super) fn open(root: &Path, git_dir: Option<&Path>) -> Result<Opened, git2::
     asked.stand_in().map_err(|why| why.unwrap_or(refused))
 }
 
+/// Gives a repository an index that libgit2 reads: git writes one in full of an index that is split, sparse or without its
+/// checksum. The file is the caller's to keep. `None` where its own can be read.
+pub(super) fn full_index(repository: &Repository) -> Result<Option<tempfile::NamedTempFile>, git2::Error> {
+    let Some(top) = repository.workdir() else { return Ok(None) };
+    let Err(refused) = repository.index() else { return Ok(None) };
+    let copied = || -> Option<tempfile::NamedTempFile> {
+        let file = tempfile::NamedTempFile::new().ok()?;
+        fs::copy(repository.path().join("index"), file.path()).ok()?;
+        let mut git = keep::question(top);
+        git.args(["-c", "index.sparse=false", "-c", "index.skipHash=false", "-c", "core.splitIndex=false"]);
+        git.args(["update-index", "--no-split-index", "--force-write-index"]);
+        let done = git.env("GIT_INDEX_FILE", file.path()).output().ok()?;
+        done.status.success().then_some(file)
+    };
+    let file = copied().ok_or(refused)?;
+    repository.set_index(&mut Index::open(file.path())?)?;
+    Ok(Some(file))
+}
+
 /// A work tree that git is asked about.
 struct Asked<'a> {
     top: &'a Path,
@@ -183,6 +202,13 @@ mod tests {
         if has_reftable {
             check("init -q --ref-format=reftable", &[]);
         }
+    }
+
+    #[test]
+    fn an_index_that_is_split_sparse_or_unsigned_is_read() {
+        check("init -q", &["update-index --split-index"]);
+        check("init -q", &["config index.skipHash true", "update-index --force-write-index"]);
+        check("init -q", &["sparse-checkout set --sparse-index"]);
     }
 
     #[test]

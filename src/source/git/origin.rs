@@ -4,10 +4,11 @@
 //! is none of those that changed it. What is looked for in the file is the
 //! caller's to say. Knows no images.
 
-use git2::{Commit as GitCommit, Oid, Repository, Status};
+use git2::{Commit as GitCommit, ObjectType, Oid, Repository, Status};
 
 use super::GitStore;
 use super::history::Commit;
+use super::modules;
 use crate::model::name;
 
 /// Where the search begins.
@@ -60,8 +61,18 @@ impl GitStore {
             Start::Disk | Start::Head => repository.head().and_then(|head| head.peel_to_commit()).ok()?,
             Start::At(id) => repository.find_commit(Oid::from_str(id).ok()?).ok()?,
         };
-        let mut after = version(&repository, entry(&commit, &path));
-        if start == Start::Disk {
+        let is_in_module = is_in_module(&repository, &path);
+        if is_in_module {
+            modules::share_objects(&repository);
+        }
+        let mut after = version(&repository, entry(&repository, &commit, &path));
+        if start == Start::Disk && is_in_module {
+            // Git says of the submodule alone that it is not as it was.
+            let now = on_disk(&repository, &path);
+            if now != after && is_it(after.as_ref(), now.as_ref()) {
+                return Some(Origin::Uncommitted);
+            }
+        } else if start == Start::Disk {
             let status = repository.status_file(std::path::Path::new(&path)).unwrap_or(Status::CURRENT);
             if status.contains(Status::IGNORED) {
                 return None;
@@ -72,13 +83,14 @@ impl GitStore {
             }
         }
         loop {
-            let here = entry(&commit, &path);
-            if let Some(same) = commit.parents().find(|parent| entry(parent, &path) == here) {
+            let here = entry(&repository, &commit, &path);
+            if let Some(same) = commit.parents().find(|parent| entry(&repository, parent, &path) == here) {
                 commit = same;
                 continue;
             }
             let parent = commit.parent(0).ok();
-            let before = parent.as_ref().and_then(|parent| version(&repository, entry(parent, &path)));
+            let before =
+                parent.as_ref().and_then(|parent| version(&repository, entry(&repository, parent, &path)));
             if (before.is_some() || after.is_some()) && is_it(before.as_ref(), after.as_ref()) {
                 return Some(Origin::Commit(Commit::of(&commit)));
             }
@@ -87,9 +99,31 @@ impl GitStore {
     }
 }
 
-fn entry(commit: &GitCommit<'_>, path: &str) -> Entry {
-    let entry = commit.tree().ok()?.get_path(std::path::Path::new(path)).ok()?;
-    Some((entry.id(), entry.filemode() & 0o100 != 0))
+/// The file at a path of a commit, in a submodule too if its commit is here.
+fn entry(repository: &Repository, commit: &GitCommit<'_>, path: &str) -> Entry {
+    let mut tree = commit.tree().ok()?;
+    let mut parts = path.split('/').peekable();
+    while let Some(part) = parts.next() {
+        let (id, kind, mode) = {
+            let entry = tree.get_name(part)?;
+            (entry.id(), entry.kind(), entry.filemode())
+        };
+        if parts.peek().is_none() {
+            return Some((id, mode & 0o100 != 0));
+        }
+        tree = match kind {
+            Some(ObjectType::Commit) => repository.find_commit(id).ok()?.tree().ok()?,
+            _ => repository.find_tree(id).ok()?,
+        };
+    }
+    None
+}
+
+/// Whether a path lies in a submodule.
+fn is_in_module(repository: &Repository, path: &str) -> bool {
+    let Some(top) = repository.workdir() else { return false };
+    let mut above = path.match_indices('/').map(|(at, _)| &path.as_bytes()[..at]);
+    above.any(|path| modules::at(top, path).is_some())
 }
 
 fn version(repository: &Repository, entry: Entry) -> Option<Version> {

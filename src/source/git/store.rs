@@ -27,6 +27,8 @@ pub struct GitStore {
     pub(super) repository: Mutex<Repository>,
     /// Goes when nobody reads the repository any more.
     _stand_in: Option<tempfile::TempDir>,
+    /// An index in full, where the repository's own is of a format that only git reads.
+    _index: Option<tempfile::NamedTempFile>,
     /// The repository's root below the top of git's work tree.
     pub(super) below: String,
     pub(super) listings: Mutex<HashMap<Oid, Arc<Listing>>>,
@@ -128,10 +130,13 @@ impl GitStore {
         opened: Result<Opened, git2::Error>,
         memory: Option<Memory>,
     ) -> Result<Arc<Self>, ReadError> {
-        let Opened { repository, stand_in, .. } = opened.map_err(|error| ReadError {
+        let told = |error: git2::Error| ReadError {
             path: root.display().to_string(),
             why: format!("git says: {}", error.message()),
-        })?;
+        };
+        let Opened { repository, stand_in, .. } = opened.map_err(told)?;
+        // Who needs none is not stopped by one that nobody reads.
+        let index = opening::full_index(&repository).ok().flatten();
         let below = repository.workdir().and_then(|top| {
             let (top, root) = (top.canonicalize().ok()?, root.canonicalize().ok()?);
             root.strip_prefix(top).ok()?.to_str().map(str::to_owned)
@@ -139,6 +144,7 @@ impl GitStore {
         Ok(Arc::new(Self {
             repository: Mutex::new(repository),
             _stand_in: stand_in,
+            _index: index,
             below: below.unwrap_or_default(),
             listings: Mutex::default(),
             blobs: Mutex::default(),

@@ -7,6 +7,7 @@
 //! has something in its place that is read in vain: only who uses it is told.
 
 use std::collections::{BTreeSet, HashMap};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -146,6 +147,8 @@ impl Adding<'_> {
                 changes(repository, index)?
             }
         };
+        // Repositories that the index knows nothing of.
+        let mut strays: BTreeSet<Vec<u8>> = BTreeSet::new();
         for (path, delta) in changes {
             // imk's own state ignores itself, unless somebody deleted the file that says so.
             if path.components().any(|part| part.as_os_str() == crate::state::place::STATE) {
@@ -153,7 +156,11 @@ impl Adding<'_> {
             }
             let is_link = |index: &Index| index.get_path(&path, 0).is_some_and(|entry| entry.mode == GITLINK);
             match delta {
-                _ if is_link(index) || top.join(&path).join(".git").exists() => {}
+                _ if is_link(index) => {}
+                _ if top.join(&path).join(".git").exists() => {
+                    let bytes = path.as_os_str().as_bytes();
+                    strays.insert(bytes.strip_suffix(b"/").unwrap_or(bytes).to_owned());
+                }
                 Delta::Deleted => self.remove(index, &top, &path, shown)?,
                 _ => {
                     if let Err(error) = index.add_path(&path) {
@@ -162,7 +169,7 @@ impl Adding<'_> {
                 }
             }
         }
-        self.modules(repository, index, &top, shown)?;
+        self.modules(repository, index, &top, shown, strays)?;
         index.write_tree()
     }
 
@@ -221,10 +228,11 @@ impl Adding<'_> {
         index: &mut Index,
         top: &Path,
         shown: &str,
+        strays: BTreeSet<Vec<u8>>,
     ) -> Result<(), git2::Error> {
         let mut paths: BTreeSet<Vec<u8>> =
             index.iter().filter(|entry| entry.mode == GITLINK).map(|entry| entry.path).collect();
-        paths.extend(strays(repository)?);
+        paths.extend(strays);
         for path in paths {
             let Some(module) = modules::at(top, &path) else { continue };
             module.set_odb(self.odb)?;
@@ -255,18 +263,8 @@ pub(super) fn changes(
     Ok(changes.collect())
 }
 
-/// Repositories in the work tree that the index knows nothing of.
-fn strays(repository: &Repository) -> Result<Vec<Vec<u8>>, git2::Error> {
-    let mut options = git2::StatusOptions::new();
-    options.include_untracked(true).recurse_untracked_dirs(true).exclude_submodules(true);
-    let statuses = repository.statuses(Some(&mut options))?;
-    let folders = statuses.iter().filter_map(|entry| Some(entry.path_bytes().strip_suffix(b"/")?.to_vec()));
-    Ok(folders.collect())
-}
-
 /// Takes out of the index what git cannot read, so that it goes on with the rest.
 pub(super) fn leave_out_unreadable(index: &mut Index, top: &Path) -> Result<(), git2::Error> {
-    use std::os::unix::ffi::OsStrExt;
     let cannot = |entry: &IndexEntry| {
         let path = top.join(std::ffi::OsStr::from_bytes(&entry.path));
         let is_file = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
