@@ -3,6 +3,7 @@
 use super::publish::{Wire, machine, push};
 use super::*;
 use crate::build::publish::{self as publishing, Pulled};
+use crate::model::time::UnixSeconds;
 use crate::plan::tags::newest;
 use crate::registry::Registry as _;
 use crate::syntax::reference;
@@ -28,18 +29,18 @@ impl Machine {
     }
 
     fn build(&mut self, now: u64) {
-        self.0.now = now;
+        self.0.now = UnixSeconds(now);
         self.0.run("");
     }
 
     fn push(&mut self, now: u64) {
-        self.0.now = now;
+        self.0.now = UnixSeconds(now);
         let summary = push(&self.0, "").summary;
         assert!(summary.unpublished.is_empty(), "{:?}", summary.unpublished);
     }
 
     fn pull(&mut self, now: u64) -> Pulled {
-        self.0.now = now;
+        self.0.now = UnixSeconds(now);
         let mut session = self.0.open().unwrap();
         let synced = ready::sync(&mut session, &[]).unwrap();
         let pulled = publishing::pull(&mut session, &synced).remove("app").unwrap();

@@ -31,6 +31,8 @@ pub struct CheckedOut {
     disk: DiskTree,
     standing: Standing,
     umask: u32,
+    /// Whether a checkout makes links, or files with their targets.
+    has_links: bool,
 }
 
 /// A folder of both sides.
@@ -64,7 +66,8 @@ impl CheckedOut {
     pub fn new(commit: GitTree, root: &Path, state: &StateFolder) -> Result<Self, ReadError> {
         let disk = DiskTree::open(root, state)?;
         let standing = commit.store.standing()?;
-        Ok(Self { commit: commit.strict(), disk, standing, umask: umask() })
+        let has_links = commit.store.has_links();
+        Ok(Self { commit: commit.strict(), disk, standing, umask: umask(), has_links })
     }
 
     /// The commit.
@@ -246,6 +249,7 @@ impl View<'_> {
                 {
                     (kind, From::Disk(at))
                 }
+                (FileKind::Link, _) if !self.tree.has_links => (FileKind::File, From::Git(number)),
                 (kind, _) => (kind, From::Git(number)),
             };
             names.push(Name { name: entry.name.as_slice().into(), kind, from });
@@ -317,7 +321,8 @@ impl View<'_> {
     fn of_git(&self, folder: &str, git: &Listing, at: usize) -> Result<Facts, ListError> {
         let (entry, tree) = (&git.entries[at], self.tree);
         let mut facts = tree.commit.facts(git, &[u32::try_from(at).unwrap_or(u32::MAX)])?.remove(0);
-        if entry.kind == FileKind::File {
+        if entry.kind == FileKind::File || !tree.has_links {
+            facts.target = "".into();
             let all = if entry.mode & 0o100 != 0 { 0o777 } else { 0o666 };
             facts.mode = all & !tree.umask;
             let path = join(folder, &String::from_utf8_lossy(&entry.name));

@@ -186,3 +186,86 @@ fn the_content_behind_a_pointer_of_lfs_is_taken_from_where_git_lfs_keeps_it_or_a
     fs::write(kept.join(&id), "other").unwrap();
     assert!(used().is_err());
 }
+
+/// Any repository: what is foreseen of a commit is what git then checks out, whatever lies there ignored or empty.
+#[test]
+fn every_commit_of_any_repository_is_foreseen() {
+    for seed in 1..9u64 {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut roll = |sides: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % sides as u64).unwrap()
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        git(root, "init -q -b main");
+        fs::write(root.join("one.txt"), "one").unwrap();
+        let folders = ["", "a", "a/b", "dist", "lib"];
+        let names = ["one.txt", "run.sh", "win.bat", "ident.txt", "x.log", "link"];
+        let attributes = ["*.bat text eol=crlf\n", "*.txt ident\n", "* text=auto\n", "*.sh -text\n"];
+        for commit in 0..3 {
+            for _ in 0..6 {
+                let folder = root.join(folders[roll(folders.len())]);
+                let path = folder.join(names[roll(names.len())]);
+                fs::create_dir_all(&folder).unwrap();
+                let _ = fs::remove_file(&path);
+                match roll(6) {
+                    0 => {}
+                    1 => fs_err::os::unix::fs::symlink("one.txt", &path).unwrap(),
+                    kind => {
+                        fs::write(&path, format!("$Id$ {}\nline\n", roll(4))).unwrap();
+                        chmod(&path, if kind == 2 { 0o755 } else { 0o644 });
+                    }
+                }
+            }
+            fs::write(root.join(".gitignore"), ["dist\n", "*.log\n", "a/b\n"][roll(3)]).unwrap();
+            // The attributes of a work tree count for all of its commits.
+            if commit == 0 {
+                fs::write(root.join(".gitattributes"), attributes[roll(4)].repeat(1 + roll(2))).unwrap();
+            }
+            git(root, "add -A");
+            git(root, "commit -q --allow-empty -m c");
+            git(root, &format!("branch c{commit}"));
+            git(root, "clean -q -f -d");
+        }
+        for step in 0..6 {
+            let to = format!("c{}", roll(3));
+            // Attributes take hold of what is checked out anew.
+            git(root, "rm -q -r --cached .");
+            git(root, "reset -q --hard");
+            match roll(3) {
+                0 => fs::create_dir_all(root.join("hollow")).unwrap(),
+                1 => fs::write(root.join("one.txt.log"), "mine").unwrap(),
+                _ => {}
+            }
+            let status =
+                std::process::Command::new("git").current_dir(root).args(["status", "--porcelain"]).output();
+            let clean = status.unwrap().stdout.is_empty();
+            let foreseen = all(&at(root, &to));
+            if clean {
+                assert_eq!(all(&at(root, "HEAD")), all(&disk(root)), "seed {seed}, step {step}");
+            }
+            git(root, &format!("checkout -q -f {to}"));
+            if clean {
+                assert_eq!(all(&disk(root)), foreseen, "seed {seed}, step {step}: {to}");
+            }
+        }
+    }
+}
+
+#[test]
+fn where_a_checkout_makes_no_links_a_commit_has_files_with_their_targets() {
+    let world = world();
+    let app = world.at("app");
+    git(&app, "config core.symlinks false");
+    for path in ["link", "one.txt"] {
+        fs::remove_file(app.join(path)).unwrap();
+    }
+    let foreseen = all(&at(&app, "HEAD"));
+    git(&app, "checkout -q -- link one.txt");
+    assert_eq!(fs::read_to_string(app.join("link")).unwrap(), "one.txt");
+    assert_eq!(all(&disk(&app)), foreseen);
+    assert_eq!(all(&at(&app, "HEAD")), foreseen);
+}

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use git2::{DescribeFormatOptions, DescribeOptions, ErrorCode, Oid, Status, StatusOptions};
 
+use super::worktree::leave_out_unreadable;
 use super::{GitStore, unreadable};
 use crate::source::tree::ReadError;
 
@@ -87,7 +88,15 @@ impl GitStore {
         let repository = self.repository.lock();
         let mut how = StatusOptions::new();
         how.include_untracked(true).include_ignored(true);
-        let found = repository.statuses(Some(&mut how)).map_err(|error| unreadable("", &error))?;
+        let found = repository.statuses(Some(&mut how)).or_else(|error| {
+            // Git gives all up for one file that it cannot read: that one is not as it was, as far as anybody knows.
+            let (mut index, top) = (repository.index()?, repository.workdir().ok_or(error)?.to_owned());
+            leave_out_unreadable(&mut index, &top)?;
+            let found = repository.statuses(Some(&mut how));
+            index.read(true)?;
+            found
+        });
+        let found = found.map_err(|error| unreadable("", &error))?;
         for entry in found.iter().filter(|entry| entry.status() != Status::CURRENT) {
             let path = String::from_utf8_lossy(entry.path_bytes());
             let path = path.trim_end_matches('/');

@@ -166,6 +166,12 @@ impl GitStore {
         config.and_then(|config| config.get_bool("core.filemode")).is_ok_and(|looks| !looks)
     }
 
+    /// Whether a checkout here makes symbolic links.
+    pub(super) fn has_links(&self) -> bool {
+        let config = self.repository.lock().config();
+        config.and_then(|config| config.get_bool("core.symlinks")).unwrap_or(true)
+    }
+
     /// A setting of git's configuration, wherever it is made.
     pub fn setting(&self, name: &str) -> Option<String> {
         self.repository.lock().config().ok()?.get_string(name).ok()
