@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use git2::{DescribeFormatOptions, DescribeOptions, ErrorCode, Oid, Status, StatusOptions};
 
+use super::modules::{self, GITLINK};
 use super::worktree::leave_out_unreadable;
 use super::{GitStore, unreadable};
 use crate::source::tree::ReadError;
@@ -114,5 +115,23 @@ impl GitStore {
             };
         }
         Ok(differing)
+    }
+
+    /// Submodules whose files are not checked out in the work tree: their paths below the repository's root.
+    ///
+    /// # Errors
+    /// When git cannot read its index.
+    pub fn empty_submodules(&self) -> Result<Vec<String>, ReadError> {
+        let repository = self.repository.lock();
+        let Some(top) = repository.workdir() else { return Ok(Vec::new()) };
+        let index = repository.index().map_err(|error| unreadable("the index", &error))?;
+        let empty =
+            index.iter().filter(|entry| entry.mode == GITLINK && modules::at(top, &entry.path).is_none());
+        let paths = empty.map(|entry| String::from_utf8_lossy(&entry.path).into_owned());
+        let inside = |path: String| match self.below.as_str() {
+            "" => Some(path),
+            below => Some(path.strip_prefix(below)?.strip_prefix('/')?.to_owned()),
+        };
+        Ok(paths.filter_map(inside).collect())
     }
 }

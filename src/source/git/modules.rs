@@ -10,9 +10,6 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use git2::Repository;
 
-use super::{GitStore, unreadable};
-use crate::source::tree::ReadError;
-
 /// A submodule in a submodule, and so on. No deeper.
 const DEEPEST: usize = 8;
 
@@ -70,25 +67,6 @@ pub(super) fn in_work_tree(repository: &Repository) -> Vec<Repository> {
     let (Some(top), Ok(index)) = (repository.workdir(), repository.index()) else { return Vec::new() };
     let links = index.iter().filter(|entry| entry.mode == GITLINK);
     links.filter_map(|entry| at(top, &entry.path)).collect()
-}
-
-impl GitStore {
-    /// Submodules whose files are not checked out in the work tree: their paths below the repository's root.
-    ///
-    /// # Errors
-    /// When git cannot read its index.
-    pub fn empty_submodules(&self) -> Result<Vec<String>, ReadError> {
-        let repository = self.repository.lock();
-        let Some(top) = repository.workdir() else { return Ok(Vec::new()) };
-        let index = repository.index().map_err(|error| unreadable("the index", &error))?;
-        let empty = index.iter().filter(|entry| entry.mode == GITLINK && at(top, &entry.path).is_none());
-        let paths = empty.map(|entry| String::from_utf8_lossy(&entry.path).into_owned());
-        let inside = |path: String| match self.below.as_str() {
-            "" => Some(path),
-            below => Some(path.strip_prefix(below)?.strip_prefix('/')?.to_owned()),
-        };
-        Ok(paths.filter_map(inside).collect())
-    }
 }
 
 /// The repository whose work tree stands at a path.
