@@ -87,8 +87,7 @@ impl CheckedOut {
 
     /// Whether a checkout would leave a file alone that the commit does not have: no commit holds it.
     fn stays(&self, path: &str) -> bool {
-        let is_git = path.rsplit('/').next() == Some(".git") || path.starts_with(".git/");
-        if is_git {
+        if path.split('/').any(|part| part == ".git") {
             return true;
         }
         let inside = join(&self.commit.store.below, path);
