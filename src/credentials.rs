@@ -5,6 +5,7 @@
 //! an error names a registry or a helper, never what belongs to it.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use docker_credential::{CredentialRetrievalError, DockerCredential};
@@ -131,7 +132,7 @@ impl Credentials {
             let found = docker_credential::get_credential(key);
             return found_or_anonymous(host, found, "docker's configuration", true);
         };
-        let Some(config) = read_config(&folder.join("config.json")) else { return Ok(None) };
+        let Some(config) = read_config(&folder.join("config.json"))? else { return Ok(None) };
         let found = docker_credential::get_credential_from_reader(config.as_slice(), key);
         match helper_of(&config, key) {
             Some(helper) => found_or_anonymous(host, found, &format!("credential helper `{helper}`"), true),
@@ -157,9 +158,29 @@ impl Given {
     }
 }
 
-/// docker's configuration; no file is no login.
-fn read_config(file: &Path) -> Option<Vec<u8>> {
-    fs_err::read(file).ok()
+/// docker's configuration; no file is no login. One that is there and cannot be read is not absent.
+fn read_config(file: &Path) -> Result<Option<Vec<u8>>, String> {
+    let bytes = match fs_err::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(format!("the logins of docker cannot be read: {error}")),
+    };
+    // An empty file is what an interrupted `docker logout` leaves; docker takes it for none.
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(None);
+    }
+    // serde's own words may quote a value; the place tells enough.
+    match serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&bytes) {
+        Ok(_) => Ok(Some(bytes)),
+        Err(error) => Err(format!(
+            "`{}` is no JSON that docker writes (line {}, column {}): mend it, or move it away and log in again",
+            file.display(),
+            error.line(),
+            error.column()
+        )),
+    }
 }
 
 /// The helper that answers for a registry, in docker's order: its own, none if the file has an entry, the store.

@@ -59,6 +59,9 @@ pub struct Global {
     /// Ask no registry and no git server: what is known of them must do
     #[arg(long, global = true, env = "IMK_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,
+    /// Tell every cause, and show progress line by line (also -v, but where a verb has its own)
+    #[arg(long, global = true, env = "IMK_VERBOSE", value_parser = FalseyValueParser::new())]
+    pub verbose: bool,
     /// How long a registry, a git server or an engine may say nothing before the run goes on without it [default: 20]
     #[arg(long, value_name = "SECONDS", global = true, env = "IMK_TIMEOUT", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: Option<u64>,

@@ -22,6 +22,7 @@ mod records;
 mod registries;
 mod synced;
 mod table;
+mod typed;
 mod words;
 
 use std::ffi::OsString;
@@ -38,7 +39,13 @@ pub fn main() -> u8 {
     if complete::answered() {
         return 0;
     }
-    let words: Vec<_> = std::env::args_os().collect();
+    let words = match in_own_terms(std::env::args_os().collect()) {
+        Ok(words) => words,
+        Err(failure) => {
+            failure::draw::show(&failure);
+            return out::status(failure.exit.code());
+        }
+    };
     let args = match command::parse(&words) {
         Ok(args) => args,
         Err(error) => {
@@ -60,6 +67,18 @@ pub fn main() -> u8 {
             failure.exit.code()
         }
     })
+}
+
+/// The words as imk has them. Most command lines have nothing to translate, and clap's tables are not made for them.
+fn in_own_terms(words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
+    let is_foreign = |word: &OsString| {
+        let word = word.to_string_lossy();
+        word.contains('=') || ["-j", "-v", "-t", "-f", "--tag"].iter().any(|flag| word.starts_with(flag))
+    };
+    if !words.iter().skip(1).any(is_foreign) {
+        return Ok(words);
+    }
+    typed::translated(&words, &command::command()).map_err(|it| Failure::with_hint(it.message, it.hint))
 }
 
 /// The words of clap: help and versions are results, in colours; a mistake quotes what was typed.

@@ -151,6 +151,7 @@ fn open<Recipes: FnOnce() -> Result<Vec<String>, ReadError>>(
     kept: &mut Option<Kept>,
 ) -> Result<Session, Failure> {
     let Files { located, state, tree, recipes } = files;
+    let here = locate::path(global, &located, ".").unwrap_or_default();
     let environment = Environment::from_lookup(|name| std::env::var(name).ok());
     let patience = registries::patience(global);
     let registry: Arc<dyn Registry> =
@@ -187,6 +188,7 @@ fn open<Recipes: FnOnce() -> Result<Vec<String>, ReadError>>(
         }
         embedded::tell_of_switch(&session);
     }
+    session.here = here;
     overlays::wait_by(&mut session, &patience);
     overlays::on_fetch(&mut session, Arc::new(|url: &str| out::note(format_args!("fetching from {url}"))));
     Ok(session)

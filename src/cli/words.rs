@@ -13,6 +13,7 @@ use crate::model::reason::{Code, Reason};
 use crate::plan::tags::missing::Missing;
 use crate::query::effect::BuildError;
 use crate::session::upstream::{Instead, Note};
+use crate::syntax::reference;
 
 /// A cause as the end of a line: ``` `src/main.rs` changed```.
 pub fn reason(reason: &Reason) -> String {
@@ -57,6 +58,7 @@ pub fn reason(reason: &Reason) -> String {
         Code::Git | Code::Config => change(format!("`{subject}`")),
         Code::Builder => change(format!("the {subject}")),
         Code::Missing if before.is_some() => "its result is gone from the engine".into(),
+        Code::Missing if after.is_some() => "built on another engine, and not on this one".into(),
         Code::Missing => "never built here".into(),
         Code::Forced => "asked for".into(),
         Code::Test => format!("test `{subject}` changed"),
@@ -194,12 +196,18 @@ pub fn other_engine(before: &EngineIdentity, now: &EngineIdentity) -> String {
 
 /// Remarks on the bases outside, a line for each registry's trouble.
 pub fn notes(notes: &[Note]) -> Vec<String> {
-    let mut by_trouble: BTreeMap<(&str, Instead), Vec<&str>> = BTreeMap::new();
+    // One registry's trouble is told once, whatever it was asked about.
+    let general = |note: &Note| match reference::parse(&note.reference) {
+        Ok(name) => note.why.replace(&format!("`{}`", name.repository), "its images"),
+        Err(_) => note.why.clone(),
+    };
+    let mut by_trouble: BTreeMap<(String, Instead), Vec<&Note>> = BTreeMap::new();
     for note in notes {
-        by_trouble.entry((&note.why, note.instead)).or_default().push(&note.reference);
+        by_trouble.entry((general(note), note.instead)).or_default().push(note);
     }
-    let line = |((why, instead), references): ((&str, Instead), Vec<&str>)| {
-        let names = references.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let line = |((why, instead), notes): ((String, Instead), Vec<&Note>)| {
+        let why = if let [only] = notes.as_slice() { only.why.clone() } else { why };
+        let names = notes.iter().map(|note| format!("`{}`", note.reference)).collect::<Vec<_>>().join(", ");
         let what = match instead {
             Instead::LastKnown => format!("{names}: what was known before serves"),
             Instead::Engine => format!("{names}: what the engine has serves"),
@@ -240,6 +248,7 @@ mod tests {
         check(Code::Config, "platform", Some("a"), Some("b"), "`platform` changed: `a` → `b`");
         check(Code::Base, "py3dev", Some("1"), Some("2"), "its base `py3dev` came out different");
         check(Code::Missing, "", None, None, "never built here");
+        check(Code::Missing, "", None, Some("x"), "built on another engine, and not on this one");
         check(Code::Missing, "", Some("sha256:1"), None, "its result is gone from the engine");
         check(Code::Forced, "", None, None, "asked for");
     }

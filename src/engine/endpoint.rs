@@ -186,7 +186,9 @@ impl Endpoint {
 
 /// `unix://…`, `tcp://host:port`, `http(s)://…` or `ssh://user@host:port`.
 fn parse_address(host: &str, tls: Option<Tls>) -> Result<Address, String> {
-    let (scheme, rest) = host.split_once("://").unwrap_or(("tcp", host));
+    // A path alone, which docker refuses, can only be a socket.
+    let plain = if host.starts_with('/') { "unix" } else { "tcp" };
+    let (scheme, rest) = host.split_once("://").unwrap_or((plain, host));
     match scheme {
         "unix" if rest.is_empty() => Ok(Address::Unix(DEFAULT_SOCKET.into())),
         "unix" => Ok(Address::Unix(rest.into())),

@@ -254,6 +254,10 @@ impl Executor {
         let declared = |arg: &String| job.recipe.args.contains_key(arg);
         let proxy = |arg: &String| arg.to_ascii_lowercase().ends_with("_proxy");
         let args = job.options.args.iter().filter(|(arg, _)| declared(arg) || proxy(arg));
+        // As docker's own client has it: the builder sets its dates by it, declared or not.
+        let epoch =
+            job.options.source_date_epoch.iter().map(|value| ("SOURCE_DATE_EPOCH".to_owned(), value.clone()));
+        let args = epoch.chain(args.map(|(arg, value)| (arg.clone(), value.clone())));
         let mut labels = job.options.labels.clone();
         labels.insert(KEY_LABEL.to_owned(), job.key.to_string());
         labels.extend(mark_of(job));
@@ -265,7 +269,7 @@ impl Executor {
             image: job.name.to_owned(),
             dockerfile: job.recipe.pinned(text, |base| substitutions.of(base)),
             target: job.options.target.clone(),
-            args: args.map(|(arg, value)| (arg.clone(), value.clone())).collect(),
+            args: args.collect(),
             labels,
             platform,
             network: job.options.network.clone(),

@@ -52,6 +52,11 @@ impl Reason {
         Self { code: Code::Missing, subject: String::new(), before: None, after: None }
     }
 
+    /// There is a result on another engine, and none on this one.
+    pub fn built_elsewhere() -> Self {
+        Self { after: Some("another engine".to_owned()), ..Self::never_built() }
+    }
+
     /// The result was built, and the engine has it no more.
     pub fn gone(id: &str) -> Self {
         Self { code: Code::Missing, subject: String::new(), before: Some(id.to_owned()), after: None }

@@ -167,7 +167,7 @@ fn verdict(
     if !waits.is_empty() {
         let old = before.as_ref().and_then(|before| session.executor.evidence.load(&before.key));
         let (Some(_), Some(old)) = (&before, old) else {
-            return Err(Verdict::Stale(vec![Reason::never_built()]));
+            return Err(Verdict::Stale(vec![session.executor.ledger.no_result(name)]));
         };
         // Bases that are about to be built are not compared; all else decides already.
         let mut reasons = old.differences(&evidence(session, synced, name, now));
@@ -199,7 +199,7 @@ fn verdict(
         (Some(record), _) if session.executor.was_here(&record, session.workspace().engine(&session.db)) => {
             vec![Reason::gone(&record.id)]
         }
-        (Some(_), _) | (None, None) => vec![Reason::never_built()],
+        (Some(_), _) | (None, None) => vec![session.executor.ledger.no_result(name)],
         (None, Some(before)) => {
             let old = session.executor.evidence.load(&before.key);
             old.map(|old| old.differences(&evidence(session, synced, name, now))).unwrap_or_default()

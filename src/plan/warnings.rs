@@ -18,6 +18,7 @@ use crate::syntax::dockerignore;
 use crate::syntax::imagefile::RenamedKey;
 use crate::syntax::reads::ReadSource;
 use crate::syntax::resolve::{How, Recipe};
+use crate::syntax::suggest::nearest;
 
 /// One remark, and the images it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,12 +65,16 @@ pub fn warnings(session: &Session, synced: &Synced) -> Vec<Warning> {
         let own = own.chain(hidden).chain(unmatched).chain(here);
         for message in own.chain(brought(session, image, recipe)).chain(names::remarks(session, image)) {
             let warning = Warning { images: vec![name.clone()], message };
-            if !warnings.contains(&warning) {
-                warnings.push(warning);
+            // Each once for all its images: a template's mistake is one mistake.
+            match warnings.iter_mut().find(|other| other.message == warning.message) {
+                Some(other) if other.images.contains(name) => {}
+                Some(other) => other.images.push(name.clone()),
+                None => warnings.push(warning),
             }
         }
     }
     warnings.extend(empty_submodules(session, synced));
+    warnings.extend(unused_vars(session));
     let idle = idle.into_iter().filter(|_| !synced.order.names.is_empty());
     warnings.extend(idle.map(|name| Warning {
         images: Vec::new(),
@@ -150,6 +155,20 @@ fn brought(session: &Session, image: Image, recipe: &Recipe) -> Vec<String> {
             )
         })
         .collect()
+}
+
+/// Variables of the environment that mean nothing here. Other repositories may know them.
+fn unused_vars(session: &Session) -> Option<Warning> {
+    let unused = &session.project.unused_vars;
+    let near = unused.iter().find_map(|name| {
+        let near = nearest(name, session.project.vars.iter().map(String::as_str))?;
+        Some((name, near))
+    });
+    let (name, near) = near?;
+    let message = format!(
+        "IMK_VAR_{name} is set, and the Imagefile declares no such variable; did you mean IMK_VAR_{near}?"
+    );
+    Some(Warning { images: Vec::new(), message })
 }
 
 /// Wildcards that match no file: what is there now is copied, and that is nothing.

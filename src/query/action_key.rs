@@ -7,6 +7,7 @@
 //! |---|---|
 //! | instructions of the stages that the target reaches, heredoc bodies, `# escape`, an unknown `# syntax` | comments, blank lines, line joins, keyword case, stages not reached; labels, commands, ports of stages only copied from |
 //! | values of the arguments that reached stages declare, defaults included | arguments nobody declares (warned of), proxy arguments, secrets' values, ssh |
+//! | `SOURCE_DATE_EPOCH` of the environment, where the Dockerfile declares such an argument | the same where it does not: the builder gets it, and sets dates by it, which do not count |
 //! | every file an instruction of a reached stage reads: its path below the context, kind, permission bits, content; a link's target | files never read, files ignored, the ignore file's own text, mtime, owner, absolute paths, imk's own state |
 //! | of what is put over a context (`overlays`), the same: files that are read, under their path in the context | where it is from: path, address, branch, commit; commits that change no file that is read |
 //! | the listing of a copied folder: files added, removed, renamed | files beside it |
@@ -71,8 +72,16 @@ pub fn parts(db: &dyn Db, image: Image) -> Result<Vec<Part>, Vec<Problem>> {
 pub fn known_parts(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<Part> {
     let workspace = Workspace::get(db);
     // Arguments, contexts and the target count by what the recipe makes of them, the policy by the image it leads to.
-    let Options { target: _, args: _, contexts: _, labels, platform, network, upstream: _ } =
-        image.options(db);
+    let Options {
+        target: _,
+        args: _,
+        source_date_epoch: _,
+        contexts: _,
+        labels,
+        platform,
+        network,
+        upstream: _,
+    } = image.options(db);
     let platform = platform.as_deref().unwrap_or(workspace.platform(db));
 
     let mut parts = vec![

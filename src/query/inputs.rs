@@ -65,6 +65,8 @@ pub struct Options {
     pub target: Option<String>,
     /// Build arguments given to it.
     pub args: BTreeMap<String, String>,
+    /// `SOURCE_DATE_EPOCH` of the environment, which the builder gets; it counts where the Dockerfile declares it.
+    pub source_date_epoch: Option<String>,
     /// References of images that names in its Dockerfile stand for, by name.
     pub contexts: BTreeMap<String, String>,
     /// Labels asked for.

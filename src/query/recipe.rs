@@ -86,9 +86,10 @@ pub fn recipe(db: &dyn Db, image: Image) -> Result<Recipe, Vec<Problem>> {
 /// Every mistake on the way to that stage.
 pub fn of_stage(db: &dyn Db, image: Image, stage: &str) -> Result<Recipe, Vec<Problem>> {
     let path = &image.paths(db).dockerfile;
-    let request = request(db, image, Inherited::default());
+    let parsed = parse(db, image)?;
+    let request = request(db, image, &parsed, Inherited::default());
     let request = Request { target: Some(stage.to_owned()), ..request };
-    resolve::resolve(&parse(db, image)?, &request).map_err(|errors| in_file(path, errors))
+    resolve::resolve(&parsed, &request).map_err(|errors| in_file(path, errors))
 }
 
 /// The recipe of an image if this were its Dockerfile's text. Not a query: it is wanted for an explanation.
@@ -163,7 +164,7 @@ fn environment_of(db: &dyn Db, user: Image, base: &OutsideBase) -> Option<BTreeM
             inherited.environments.insert(root_base.reference.clone(), environment);
         }
         let parsed = parse(db, image).ok()?;
-        environment = resolve::environment(&parsed, &request(db, image, inherited))?;
+        environment = resolve::environment(&parsed, &request(db, image, &parsed, inherited))?;
     }
     Some(environment)
 }
@@ -193,16 +194,23 @@ fn resolve_with(
     inherited: Inherited,
 ) -> Result<Recipe, Vec<Problem>> {
     let path = &image.paths(db).dockerfile;
-    resolve::resolve(parsed, &request(db, image, inherited)).map_err(|errors| in_file(path, errors))
+    resolve::resolve(parsed, &request(db, image, parsed, inherited)).map_err(|errors| in_file(path, errors))
 }
 
-fn request(db: &dyn Db, image: Image, inherited: Inherited) -> Request {
+/// The argument by which a builder sets its dates (reproducible-builds.org).
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+fn request(db: &dyn Db, image: Image, parsed: &Dockerfile, inherited: Inherited) -> Request {
     let options = image.options(db);
+    let mut args = options.args.clone();
+    if let Some(epoch) = options.source_date_epoch.as_ref().filter(|_| parsed.declares(EPOCH)) {
+        args.entry(EPOCH.to_owned()).or_insert_with(|| epoch.clone());
+    }
     let native = Workspace::get(db).platform(db);
     let context =
         |(name, reference): (&String, &String)| (name.clone(), NamedContext::Image(reference.clone()));
     Request {
-        args: options.args.clone(),
+        args,
         target: options.target.clone(),
         platform: options.platform.clone().unwrap_or_else(|| native.to_owned()),
         build_platform: native.to_owned(),

@@ -95,6 +95,8 @@ pub struct Session {
     pub(crate) git_sources: GitSources,
     /// The images that words can mean at all, when that is narrowed: those that changed since some commit.
     pub only: Option<BTreeSet<String>>,
+    /// The folder below the root where words that are paths begin.
+    pub here: String,
     /// True if somebody edits meanwhile: files that editors leave for a moment do not exist then.
     pub(crate) editing: bool,
     state: StateFolder,
@@ -177,6 +179,7 @@ impl Session {
             target,
             git_sources,
             only: None,
+            here: String::new(),
             editing,
             state,
             lock,
@@ -202,6 +205,7 @@ impl Session {
             overrides: Overrides::default(),
             target: None,
             only: None,
+            here: String::new(),
             project: Project { root: located.root.clone(), ..Project::default() },
             db: ImkDb::new(Arc::clone(&executor) as Arc<dyn Effect>),
             executor,

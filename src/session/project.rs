@@ -22,6 +22,7 @@ use crate::syntax::imagefile::{
 };
 use crate::syntax::lockfile::{self, Lockfile};
 use crate::syntax::reference::{self, Reference, normalized};
+use crate::syntax::suggest::did_you_mean;
 use crate::syntax::tag::{TagRule, Template, When};
 
 /// The beginning of content tags unless the Imagefile says otherwise.
@@ -44,6 +45,10 @@ pub struct Project {
     pub releases: Option<String>,
     /// The words that bare `imk` means; everything when empty.
     pub default: Vec<String>,
+    /// The variables that the Imagefile declares.
+    pub vars: Vec<String>,
+    /// Variables of the environment that it does not declare.
+    pub unused_vars: BTreeSet<String>,
     /// Groups and their members.
     pub groups: BTreeMap<String, Vec<String>>,
     /// Engines that the Imagefile declares, by name.
@@ -107,8 +112,12 @@ impl Declared {
 pub struct Overrides {
     /// Values of variables.
     pub vars: BTreeMap<String, String>,
+    /// The variables among them that were typed: one that nobody declares is a mistake.
+    pub typed_vars: BTreeSet<String>,
     /// Build arguments for every image that declares them.
     pub args: BTreeMap<String, String>,
+    /// `SOURCE_DATE_EPOCH` of the environment.
+    pub source_date_epoch: Option<String>,
     /// The platform of every image.
     pub platform: Option<String>,
     /// The prefix, whatever the Imagefile says.
@@ -146,18 +155,49 @@ pub fn read(
 ) -> Result<Project, ProjectError> {
     let mut project = match &located.imagefile {
         Some(file) => declared(file, tree, overrides)?,
-        None => discovered(located, &discover().map_err(ProjectError::Unreadable)?, overrides)?,
+        None => {
+            not_by_another_name(tree)?;
+            discovered(located, &discover().map_err(ProjectError::Unreadable)?, overrides)?
+        }
     };
     project.lock = locked(&lock_path(located.imagefile.as_deref()), tree)?;
     project.root.clone_from(&located.root);
     project.imagefile.clone_from(&located.imagefile);
     for image in project.images.values_mut() {
         image.options.args.extend(overrides.args.clone());
+        image.options.source_date_epoch.clone_from(&overrides.source_date_epoch);
         if overrides.platform.is_some() {
             image.options.platform.clone_from(&overrides.platform);
         }
     }
     Ok(project)
+}
+
+/// An Imagefile in another language, or without its ending, is there and not absent.
+fn not_by_another_name(tree: &dyn SourceTree) -> Result<(), ProjectError> {
+    for name in ["Imagefile", "Imagefile.yaml", "Imagefile.yml", "Imagefile.toml", "Imagefile.json"] {
+        if tree.read(name).map_err(ProjectError::Unreadable)?.is_some() {
+            let hint = "name it Imagefile.ron and write RON, such as (images: {\"web\": (context: \"web\")}); `imk init` writes one";
+            let problem =
+                Problem::of(name, format!("`{name}` is not read: an Imagefile is `{IMAGEFILE}`"), hint);
+            return Err(ProjectError::Mistakes(vec![problem]));
+        }
+    }
+    Ok(())
+}
+
+/// Variables that were typed and that the Imagefile does not declare.
+fn unknown_vars(declared: &[String], overrides: &Overrides) -> Vec<Problem> {
+    let unknown = overrides.typed_vars.iter().filter(|name| !declared.contains(name));
+    let problem = |name: &String| {
+        let near = did_you_mean(name, declared.iter().map(String::as_str));
+        let hint = near.unwrap_or_else(|| match declared {
+            [] => "it declares none; `vars: {\"NAME\": \"default\"}` does; a build argument is set by --build-arg".into(),
+            some => format!("it declares {}; a build argument is set by --build-arg", some.join(", ")),
+        });
+        Problem::of("", format!("the Imagefile declares no variable `{name}`"), hint)
+    };
+    unknown.map(problem).collect()
 }
 
 /// Where the lock file of an Imagefile is, or that of discovered Dockerfiles.
@@ -189,8 +229,14 @@ fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<
         ProjectError::Mistakes(vec![problem])
     })?;
     let in_file = |error| Problem::in_file(file, error);
-    let parsed = imagefile::read(&text, &overrides.vars)
-        .map_err(|errors| ProjectError::Mistakes(errors.into_iter().map(in_file).collect()))?;
+    let parsed = imagefile::read(&text, &overrides.vars).map_err(|errors| {
+        let other = imagefile::other_language(&text).map(|error| vec![error]);
+        ProjectError::Mistakes(other.unwrap_or(errors).into_iter().map(in_file).collect())
+    })?;
+    let unknown = unknown_vars(&parsed.vars, overrides);
+    if !unknown.is_empty() {
+        return Err(ProjectError::Mistakes(unknown));
+    }
     let prefix = overrides.prefix.as_ref().unwrap_or(&parsed.prefix);
     let mut problems = Vec::new();
     let mut images = BTreeMap::new();
@@ -212,6 +258,8 @@ fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<
         prefixes: [prefix, &parsed.prefix].into_iter().filter(|p| !p.is_empty()).cloned().collect(),
         default: texts(&parsed.default),
         groups: parsed.groups.iter().map(|(name, words)| (name.clone(), texts(words))).collect(),
+        unused_vars: overrides.vars.keys().filter(|name| !parsed.vars.contains(name)).cloned().collect(),
+        vars: parsed.vars,
         engines: parsed.engines,
         renamed_key: parsed.renamed_keys.first().map(|key| (key.clone(), key.span.line_and_column(&text).0)),
         images,
@@ -243,6 +291,7 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         options: Options {
             target: declaration.target.as_ref().map(|target| target.text.clone()),
             args: declaration.args.clone(),
+            source_date_epoch: None,
             contexts: contexts(declaration, |_| true),
             labels: declaration.labels.clone(),
             platform: declaration.platform.clone(),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use globset::GlobBuilder;
 
+use crate::syntax::glob::is_within;
 use crate::syntax::suggest::did_you_mean;
 
 /// A word that means no image.
@@ -98,6 +99,56 @@ fn meaning(
     any || found.len() > before
 }
 
+/// An image as paths can name it.
+pub struct Lying<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its Dockerfile.
+    pub dockerfile: &'a str,
+    /// The folder of its context.
+    pub context: &'a str,
+}
+
+/// The words with paths replaced by the images that they mean, as docker's users name what they build: a
+/// Dockerfile, or a folder with all that lies in it. Paths begin at `here`, below the repository's root.
+pub fn with_paths(words: &[String], here: &str, images: &[Lying<'_>]) -> Vec<String> {
+    let mut out = Vec::new();
+    for word in words {
+        let is_folder = matches!(word.as_str(), "." | "..")
+            || word.starts_with("./")
+            || word.starts_with("../")
+            || (word.ends_with('/') && word.len() > 1);
+        let is_name = images.iter().any(|image| image.name == word);
+        let path = if is_name { None } else { below(here, word) };
+        let before = out.len();
+        for image in images {
+            let Some(path) = &path else { break };
+            let folder = image.dockerfile.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let lies_there = |place: &str| path.is_empty() || is_within(place, path);
+            if image.dockerfile == path || is_folder && (lies_there(folder) || lies_there(image.context)) {
+                out.push(image.name.to_owned());
+            }
+        }
+        if out.len() == before {
+            out.push(word.clone());
+        }
+    }
+    out
+}
+
+/// A path as typed in a folder of the repository; `None` when it leads out of it.
+fn below(here: &str, typed: &str) -> Option<String> {
+    let mut parts: Vec<&str> = here.split('/').filter(|part| !part.is_empty()).collect();
+    for part in typed.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
 fn close(found: &mut BTreeSet<String>, next: impl Fn(&str) -> BTreeSet<String>) {
     let mut todo: Vec<String> = found.iter().cloned().collect();
     while let Some(name) = todo.pop() {
@@ -112,6 +163,26 @@ fn close(found: &mut BTreeSet<String>, next: impl Fn(&str) -> BTreeSet<String>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_mean_the_images_that_lie_there() {
+        let image = |name, dockerfile, context| Lying { name, dockerfile, context };
+        let images = [
+            image("api", "svc/api/Dockerfile", "svc/api"),
+            image("web", "svc/web/Dockerfile", ""),
+            image("top", "Dockerfile.top", ""),
+        ];
+        let meant = |word: &str, here: &str| with_paths(&[word.to_owned()], here, &images).join(" ");
+        assert_eq!(meant(".", ""), "api web top");
+        assert_eq!(meant(".", "svc"), "api web");
+        assert_eq!(meant("./api", "svc"), "api");
+        assert_eq!(meant("svc/api/", ""), "api");
+        assert_eq!(meant("svc/web/Dockerfile", ""), "web");
+        assert_eq!(meant("../web/Dockerfile", "svc/api"), "web");
+        assert_eq!(meant("../../..", "svc"), "../../..");
+        assert_eq!(meant("api", ""), "api");
+        assert_eq!(meant("./nothing", ""), "./nothing");
+    }
 
     #[track_caller]
     fn check(words: &str, expected: &str) {

@@ -21,7 +21,8 @@ use crate::session::inventory;
 use crate::session::open::Session;
 use crate::session::overlays;
 use crate::session::project;
-use crate::session::select::{Names, Unknown, select};
+use crate::session::project::Declared;
+use crate::session::select::{self, Lying, Names, Unknown, select};
 use crate::source::tree::{Overlay, OverlaySide};
 use crate::source::tree::{Selection, SourceTree};
 use crate::syntax::reads::Reads;
@@ -211,9 +212,23 @@ fn targets(session: &Session, words: &[String]) -> Result<BTreeSet<String>, Sync
     Ok(targets)
 }
 
+fn with_paths(words: &[String], session: &Session) -> Vec<String> {
+    if words.is_empty() {
+        return Vec::new();
+    }
+    let lying = |(name, image): (&'_ String, &'_ Declared)| (name.clone(), image.paths.clone());
+    let images: Vec<_> = session.project.images.iter().map(lying).collect();
+    let images: Vec<Lying<'_>> = images
+        .iter()
+        .map(|(name, paths)| Lying { name, dockerfile: &paths.dockerfile, context: &paths.context })
+        .collect();
+    select::with_paths(words, &session.here, &images)
+}
+
 fn meant(session: &Session, words: &[String]) -> Result<BTreeSet<String>, SyncError> {
     let images: BTreeSet<String> = session.project.images.keys().cloned().collect();
-    let words = if words.is_empty() { &session.project.default } else { words };
+    let typed = with_paths(words, session);
+    let words = if words.is_empty() { &session.project.default } else { &typed };
     if words.is_empty() {
         return Ok(images);
     }

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::folder::StateFolder;
 use crate::model::hash::ContentHash;
+use crate::model::reason::Reason;
 use crate::state::seal;
 
 mod record;
@@ -135,6 +136,14 @@ impl Ledger {
         let known = state.by_key.get(&(*key, engine.to_owned())).map(|index| &state.records[*index]);
         let gone = || state.removed.iter().rev().find(|record| record.key == *key && record.engine == engine);
         known.or_else(gone).cloned()
+    }
+
+    /// Why an image without a result on an engine has none there, as far as builds of it are known.
+    pub fn no_result(&self, image: &str) -> Reason {
+        match self.newest_of(image) {
+            Some(_) => Reason::built_elsewhere(),
+            None => Reason::never_built(),
+        }
     }
 
     /// Every result of `key`, on whatever engine, newest first. An id is a digest of the image, so an engine

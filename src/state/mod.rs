@@ -13,5 +13,6 @@ mod mark;
 pub mod place;
 pub mod receipts;
 pub mod seal;
+pub mod told;
 mod top;
 mod trust;

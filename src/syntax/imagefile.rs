@@ -63,6 +63,28 @@ pub fn read(text: &str, vars: &BTreeMap<String, String>) -> Result<Imagefile, Ve
     Err(errors)
 }
 
+/// The mistake of an Imagefile that is written in another language.
+pub fn other_language(text: &str) -> Option<SyntaxError> {
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with(['#', '/']))?;
+    let at = text.find(first)?;
+    let is_key = |line: &str| {
+        let name = line.split(':').next().unwrap_or_default();
+        line.contains(':') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let language = match first {
+        _ if first.starts_with('{') => "JSON",
+        _ if first.starts_with('[') || first.split_once('=').is_some_and(|(name, _)| !name.contains('(')) => {
+            "TOML"
+        }
+        "---" => "YAML",
+        _ if is_key(first) => "YAML",
+        _ => return None,
+    };
+    let message = format!("this is {language}, and an Imagefile is RON");
+    let hint = "RON has keys in parentheses, such as (images: {\"web\": (context: \"web\")}); `imk init --force` writes what discovery finds";
+    Some(SyntaxError::new(super::error::Span::new(at, at + first.len()), message).hint(hint))
+}
+
 /// The names of images and groups, as far as the text can be read: for completion.
 pub fn names(text: &str) -> Vec<String> {
     let (raw, _) = decode::decode(text);

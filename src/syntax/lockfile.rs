@@ -68,6 +68,12 @@ pub fn read(text: &str) -> Result<Lockfile, Vec<SyntaxError>> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
+        if is_conflict(line) {
+            let span = Span::new(start, start + line.len());
+            let message = "a merge left the entries of both sides here";
+            let hint = "keep the lines of one side and remove the marks, or delete the file; then `imk update` writes what is missing";
+            return Err(vec![SyntaxError::new(span, message).hint(hint)]);
+        }
         let mut wrong = |message: String, hint: &str| {
             let span = Span::new(start, start + line.len());
             errors.push(SyntaxError::new(span, message).hint(hint));
@@ -105,6 +111,11 @@ pub fn read(text: &str) -> Result<Lockfile, Vec<SyntaxError>> {
         }
     }
     if errors.is_empty() { Ok(lock) } else { Err(errors) }
+}
+
+/// A line that git puts between the sides of a conflict.
+fn is_conflict(line: &str) -> bool {
+    ["<<<<<<<", "|||||||", "=======", ">>>>>>>"].iter().any(|mark| line.starts_with(mark))
 }
 
 fn is_digest(text: &str) -> bool {

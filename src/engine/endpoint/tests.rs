@@ -2,6 +2,12 @@
 
 use super::*;
 
+#[test]
+fn a_path_alone_is_a_socket() {
+    let endpoint = Endpoint::parse("/run/user/1/docker.sock", None, "from DOCKER_HOST".into()).unwrap();
+    assert_eq!(endpoint.address, Address::Unix("/run/user/1/docker.sock".into()));
+}
+
 fn environment(pairs: &[(&str, &str)]) -> Environment {
     Environment::from_lookup(|name| {
         pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())

@@ -27,6 +27,19 @@ pub struct Dockerfile {
     pub warnings: Vec<SyntaxError>,
 }
 
+impl Dockerfile {
+    /// Whether some `ARG` declares an argument.
+    pub fn declares(&self, argument: &str) -> bool {
+        let all = self.globals.iter().chain(self.stages.iter().flat_map(|stage| &stage.instructions));
+        all.filter_map(|instruction| match &instruction.body {
+            Body::Arg(arguments) => Some(arguments),
+            _ => None,
+        })
+        .flatten()
+        .any(|declared| declared.name == argument)
+    }
+}
+
 /// From one `FROM` to the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {

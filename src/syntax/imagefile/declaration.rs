@@ -29,6 +29,8 @@ pub struct Imagefile {
     pub groups: BTreeMap<String, Vec<Word>>,
     /// Engines beside the one that docker's own rules lead to, by name.
     pub engines: BTreeMap<String, DeclaredEngine>,
+    /// The variables, in the order of the text.
+    pub vars: Vec<String>,
     /// The images in the order of their names.
     pub images: Vec<Declaration>,
     /// Keys written by names they no longer have, in the order of the text.

@@ -16,6 +16,11 @@ use crate::syntax::resolve::platform;
 use crate::syntax::suggest::did_you_mean;
 use crate::syntax::tag::{self, TagRule, Template, When};
 
+/// A pattern, which may mean nothing today.
+fn is_selector(word: &str) -> bool {
+    word.contains(['*', '?', '[', '{'])
+}
+
 pub(super) fn inherit(
     raw: RawFile,
     overrides: &BTreeMap<String, String>,
@@ -52,9 +57,24 @@ pub(super) fn inherit(
         }
         groups.insert(name.text.clone(), scope.words(members));
     }
+    let known: Vec<&str> = names.iter().copied().chain(groups.keys().map(String::as_str)).collect();
+    for (group, members) in &groups {
+        for member in members.iter().filter(|member| !is_selector(&member.text)) {
+            let bare = member.text.trim_matches('+');
+            if !known.contains(&bare) {
+                let message =
+                    format!("the group `{group}` has `{bare}`, which is neither an image nor a group");
+                let near = did_you_mean(bare, known.iter().copied());
+                let error = SyntaxError::new(member.span, message);
+                let hint = near.unwrap_or_else(|| "`imk list` shows all images".into());
+                scope.errors.push(error.hint(hint));
+            }
+        }
+    }
     let declared = |(name, engine): &(Word, _)| Some((name.text.clone(), scope.engine(name, engine)?));
     let engines = raw.engines.iter().filter_map(declared).collect();
     Imagefile {
+        vars: raw.vars.iter().map(|(name, _)| name.text.clone()).collect(),
         engines,
         prefix: raw.prefix.as_ref().map(|prefix| scope.fill(prefix).text).unwrap_or_default(),
         releases: raw.releases.as_ref().and_then(|at| scope.repository(at)),

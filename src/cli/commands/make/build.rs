@@ -88,6 +88,15 @@ pub struct BuildArgs {
 
 impl BuildArgs {
     /// How progress is shown, whichever flag says so.
+    /// As typed, and as `-v` has it.
+    fn heeding(&self, global: &Global) -> Self {
+        let progress = match self.progress {
+            args::Progress::Auto if global.verbose => args::Progress::Plain,
+            other => other,
+        };
+        Self { trace: self.trace || global.verbose, progress, ..self.clone() }
+    }
+
     fn progress(&self) -> args::Progress {
         match (self.quiet, self.json) {
             (true, _) => args::Progress::Quiet,
@@ -98,6 +107,7 @@ impl BuildArgs {
 }
 
 pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
+    let args = &args.heeding(global);
     let make = Makeflags::read(&std::env::var("MAKEFLAGS").unwrap_or_default());
     // `make -n` still runs the lines of a recipe that begin with `+`, and nothing is to be built by them.
     if args.dry_run || make.dry_run {
@@ -232,7 +242,7 @@ pub fn carry_out(
         let _ = going.keep.save(session);
         return Err(failure);
     }
-    plan::warnings(session, synced);
+    let told_before = plan::new_warnings(session, synced);
     let how = args.progress();
     let progress = Arc::new(Progress::new(how, args.trace, session.state().clone()));
     let (shown, told, retries) = (Arc::clone(&progress), Arc::clone(&going.report), going.retries);
@@ -280,6 +290,9 @@ pub fn carry_out(
     if !progress.is_for_programs() {
         failures(session, &summary, &progress);
         synced::warn_unanswered(session);
+        plan::warnings_of_built(&told_before, |image| {
+            matches!(summary.endings.get(image), Some(Ending::Built { .. } | Ending::Failed(_)))
+        });
         plan::skipped_tags(&summary.skipped_tags);
         summary.taken_names.iter().for_each(|taken| out::warning(words::taken(taken)));
         summary.outdated_names.iter().for_each(|behind| out::warning(words::behind(behind)));

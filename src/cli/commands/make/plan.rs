@@ -13,12 +13,13 @@ use crate::engine::Cancel;
 use crate::model::reason::Reason;
 use crate::plan::tags::tagging::{Skipped, together};
 use crate::plan::verdicts::{self, Plan, Verdict};
-use crate::plan::warnings;
+use crate::plan::warnings::{self, Warning};
 use crate::release::plan_file::{PlanFile, standing_tags};
 use crate::release::publish::admitted;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
 use crate::source::outside;
+use crate::state::told::Told;
 
 const EXAMPLES: &str = "\
 imk plan                         what would be built, and why
@@ -74,7 +75,7 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
     warnings(&session, &synced);
     skipped_tags(&plan.skipped_tags);
     for (name, verdict) in &plan.jobs {
-        if let Some(text) = sentence(verdict, args.trace) {
+        if let Some(text) = sentence(verdict, args.trace || global.verbose) {
             out::line(format_args!("{name}: {text}"));
         }
     }
@@ -236,13 +237,37 @@ pub fn skipped_tags(skipped: &[(String, Skipped)]) {
     }
 }
 
+/// So many images are named in one warning.
+const NAMED: usize = 3;
+
 /// Warnings of what a Dockerfile does and its author may not want.
 pub fn warnings(session: &Session, synced: &Synced) {
-    for warning in warnings::warnings(session, synced) {
-        let about = match warning.images.is_empty() {
-            true => String::new(),
-            false => warning.images.join(", ") + ": ",
-        };
-        out::warning(format_args!("{about}{}", warning.message));
-    }
+    warnings::warnings(session, synced).iter().for_each(|warning| out::warning(line(warning)));
+}
+
+/// Tells those that no earlier run told, and gives the others: they are worth a word for what is built.
+pub fn new_warnings(session: &Session, synced: &Synced) -> Vec<Warning> {
+    let mut told = Told::read(session.state());
+    let (new, known) = warnings::warnings(session, synced)
+        .into_iter()
+        .partition::<Vec<_>, _>(|warning| told.is_new(&line(warning)));
+    new.iter().for_each(|warning| out::warning(line(warning)));
+    // Told once more, at the worst.
+    let _ = told.save(session.state());
+    known
+}
+
+/// Tells warnings of images that were built, though an earlier run told them.
+pub fn warnings_of_built(known: &[Warning], is_built: impl Fn(&String) -> bool) {
+    let of_built = known.iter().filter(|warning| warning.images.iter().any(&is_built));
+    of_built.for_each(|warning| out::warning(line(warning)));
+}
+
+fn line(warning: &Warning) -> String {
+    let about = match warning.images.as_slice() {
+        [] => String::new(),
+        some if some.len() <= NAMED + 1 => some.join(", ") + ": ",
+        many => format!("{} and {} more: ", many[..NAMED].join(", "), many.len() - NAMED),
+    };
+    format!("{about}{}", warning.message)
 }
