@@ -40,6 +40,9 @@ use known::{Known, Source};
 /// Questions under way at once: more gains little and loads the engine.
 const AT_ONCE: usize = 4;
 
+/// How often a build begins again that lost a race for a cached layer.
+const CACHE_TRIES: u32 = 3;
+
 /// How often a name is given again that somebody else was giving, and the pause before that, times the number of tries.
 const TAG_TRIES: u32 = 5;
 const TAG_PAUSE: Duration = Duration::from_millis(20);
@@ -202,7 +205,20 @@ impl Engine for DockerEngine {
                 }
             }
         }
-        runtime.block_on(archive::build(&self.endpoint, reader, request, events, cancel))
+        let mut tries = 0;
+        loop {
+            match runtime.block_on(archive::build(&self.endpoint, reader, request, events, cancel)) {
+                // Podman 4.3 stumbles over a layer that somebody removes while it looks through its cache.
+                Err(EngineError::Failed(failure))
+                    if known.podman()
+                        && tries < CACHE_TRIES
+                        && failure.message.ends_with("layer not known") =>
+                {
+                    tries += 1;
+                }
+                built => return built,
+            }
+        }
     }
 
     fn tag(&self, id: &ImageId, reference: &str) -> Result<(), EngineError> {

@@ -199,14 +199,11 @@ impl Executor {
         if other_key || adopted {
             let published = record.published.clone();
             let engine = if adopted { job.engine.to_owned() } else { record.engine.clone() };
-            self.write_down(Record::fetched(
-                job.key,
-                job.name,
-                engine,
-                id.0.clone(),
-                record.content,
-                published,
-            ))?;
+            let again = Record::fetched(job.key, job.name, engine, id.0.clone(), record.content, published);
+            // One that is only known under another engine's name until now was built when it was.
+            let (at, took_ms) =
+                if other_key { (again.at, again.took_ms) } else { (record.at, record.took_ms) };
+            self.write_down(Record { at, took_ms, ..again })?;
         }
         Ok(Built { key: job.key, id, content: record.content })
     }

@@ -57,7 +57,8 @@ fn the_output_of_a_failing_command_is_in_the_log() {
     sandbox.edit("base/f", "1");
     sandbox.append("base/Dockerfile", "RUN echo to-out; echo to-err >&2; exit 7\n");
     let failed = sandbox.imk("--progress plain").code(2);
-    assert!(failed.stdout.contains("exit code 7"), "{}", failed.stdout);
+    let told = [failed.stdout.as_str(), failed.stderr.as_str()].concat();
+    assert!(told.contains("exit code 7"), "{told}");
     let log = sandbox.imk("log base").code(0).stdout;
     assert!(log.contains("to-out") && log.contains("to-err"), "{log}");
 }
