@@ -16,6 +16,7 @@ mod evaluate;
 mod expression;
 mod interpolate;
 mod naming;
+mod open_tags;
 mod place;
 mod read_back;
 mod scalar;
@@ -74,6 +75,7 @@ pub fn import(source: &Source<'_>) -> Result<Imported, Vec<SyntaxError>> {
         read_tree(&documents, source)?
     };
     let mut shaped = shape::shape(drafts);
+    open_tags::settle(&mut shaped, source);
     let imagefile = read_back::written(&mut shaped, source.path)?;
     let images = shaped.images.len();
     let mut notes = shaped.notes;

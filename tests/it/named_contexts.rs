@@ -106,7 +106,7 @@ fn questions_know_the_images_behind_contexts() {
     let bake: serde_json::Value = serde_json::from_str(&bake).unwrap();
     assert_eq!(
         bake["target"]["app"]["contexts"].to_string(),
-        r#"{"acme/core":"target:core","acme/tool:1":"target:tool","build":"target:core"}"#
+        r#"{"build":"target:core","acme/core":"target:core","acme/tool:1":"target:tool"}"#
     );
 }
 
@@ -186,6 +186,32 @@ fn mistakes_in_contexts_are_told_with_their_place_and_the_others_with_a_word() {
     sandbox.edit("Imagefile.ron", &file(r#""acme/cor": "core""#));
     let err = sandbox.imk("plan --offline").code(0).err();
     assert!(err.contains("the context `acme/cor` is declared, and no FROM"), "{err}");
+}
+
+#[test]
+fn an_import_says_that_any_tag_is_meant_where_a_dockerfile_leaves_it_open() {
+    for (tags, from, any) in [
+        (r#""acme/shared:1""#, "acme/shared:${VERSION}", true),
+        (r#""acme/shared""#, "shared:$VERSION", true),
+        (r#""acme/shared:1""#, "acme/shared:1", false),
+        (r#""acme/shared:7""#, "acme/shared:${VERSION}", false),
+        (r#""acme/shared:${V}""#, "acme/shared:${VERSION}", false),
+        (r#""acme/shared:1""#, "other/shared:${VERSION}", false),
+    ] {
+        let sandbox = Sandbox::empty().without_engine();
+        sandbox.edit(
+            "docker-bake.hcl",
+            &format!(
+                "variable \"V\" {{ default = \"1\" }}\n\
+                 target \"shared\" {{\n  context = \"shared\"\n  tags = [{tags}]\n}}\n\
+                 target \"web\" {{\n  context = \"web\"\n  tags = [\"acme/web\"]\n}}\n"
+            ),
+        );
+        sandbox.edit("shared/Dockerfile", "FROM scratch\n");
+        sandbox.edit("web/Dockerfile", &format!("ARG VERSION=7\nFROM {from}\n"));
+        let file = sandbox.imk("import --print").code(0).out();
+        assert_eq!(file.contains("any_tag: true"), any, "{tags} {from}\n{file}");
+    }
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Names and tags of images as bases, with the program and an engine.
 
-use fs_err as fs;
+use std::process::Command;
 
+use fs_err as fs;
+use imk::registry::Registry as _;
+
+use crate::registry_server::RegistryServer;
 use crate::sandbox::{Sandbox, busybox, engine_or_skip};
 
 const PYTHON_AND_WEB: &str = "
@@ -236,4 +240,51 @@ fn a_bare_time_does_not_tell_images_of_one_repository_apart() {
         let err = sandbox.imk("plan --offline").code(2).err();
         assert!(err.contains(told), "{err}");
     }
+}
+
+#[test]
+fn images_that_differ_by_tag_are_pushed_locked_and_compared_as_all_others() {
+    let Some(server) = RegistryServer::open("images that differ by tag, and a registry") else { return };
+    let Some(sandbox) = engine_or_skip("images that differ by tag, and a registry") else { return };
+    let sandbox = sandbox.prefixed(&server.name("shop/"));
+    sandbox.write_all(TWO_OF_ONE_REPOSITORY);
+    // Images of its own: what another test takes away at its end must be none of these.
+    sandbox.edit("os/alp/file", "pushed alp\n");
+    sandbox.edit("os/debian/file", "pushed deb\n");
+    // Of the same repository, and not ours: outside.
+    server.put_image("shop/os:old", "old");
+    let outside = server.name("shop/os:old");
+    sandbox.edit("old/Dockerfile", &format!("FROM {outside}\nLABEL old=1\n"));
+    let file = fs::read_to_string(sandbox.path("Imagefile.ron")).unwrap();
+    sandbox.edit("Imagefile.ron", &file.replace("\"web\": (),", "\"web\": (), \"old\": (),"));
+    sandbox.edit(".gitignore", ".imk\n");
+    for words in ["init -q .", "add -A", "-c user.name=a -c user.email=a@b.example commit -qm one"] {
+        let done = Command::new("git").args(words.split(' ')).current_dir(sandbox.root()).status().unwrap();
+        assert!(done.success(), "git {words}");
+    }
+
+    let pushed = sandbox.imk("push").code(0);
+    assert!(pushed.err().contains("is the image outside"), "{}", pushed.err());
+    let client = server.client();
+    for tag in ["os:alp", "os:deb", "os:alp-3", "web:latest", "api:latest", "old:latest"] {
+        assert!(client.manifest(&server.at(&format!("shop/{tag}"))).unwrap().is_some(), "{tag}");
+    }
+    assert!(client.manifest(&server.at("shop/os:latest")).unwrap().is_none());
+    assert!(sandbox.imk("push").code(0).stdout.contains("(0 tags moved)"));
+    sandbox.imk("update").code(0);
+    let lock = fs::read_to_string(sandbox.path("Imagefile.lock")).unwrap();
+    assert!(lock.contains("shop/os:old") && !lock.contains("os:alp"), "{lock}");
+    sandbox.imk("--locked").says("5 fresh, 0 built, 0 failed");
+
+    // What differs from a commit, and what is built on it.
+    sandbox.edit("os/alp/file", "2\n");
+    let plan = sandbox.imk("plan --since HEAD").code(0).out();
+    assert!(
+        plan.contains("os:alp: stale") && plan.contains("web: waits") && !plan.contains("os:deb"),
+        "{plan}"
+    );
+    let affected = sandbox.imk("affected --since HEAD --worktree").code(0).stdout;
+    let affected: Vec<&str> = affected.split_whitespace().collect();
+    assert!(affected.contains(&"os:alp") && affected.contains(&"web"), "{affected:?}");
+    assert!(!affected.contains(&"os:deb") && !affected.contains(&"api"), "{affected:?}");
 }

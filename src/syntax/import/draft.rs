@@ -93,6 +93,8 @@ pub(super) struct Image {
     pub draft: Draft,
     /// Empty where `latest` is all.
     pub tags: Vec<String>,
+    /// Any tag of its name means it.
+    pub any_tag: bool,
     /// Named contexts by name; written texts.
     pub contexts: BTreeMap<String, String>,
 }

@@ -53,7 +53,7 @@ pub(super) fn shape(drafts: Drafts) -> Shaped {
     let mut shaped: Vec<Image> = Vec::new();
     for (draft, name) in images.into_iter().zip(names) {
         let tags = naming.tags(&draft, name, &vars, &mut notes);
-        shaped.push(Image { name: name.clone(), draft, tags, contexts: BTreeMap::new() });
+        shaped.push(Image { name: name.clone(), draft, tags, any_tag: false, contexts: BTreeMap::new() });
     }
     contexts::settle(&mut shaped, prefix, &vars, &mut notes);
     let by_source: BTreeMap<String, String> =

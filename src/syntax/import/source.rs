@@ -21,7 +21,7 @@ pub struct Source<'a> {
     pub environment: &'a BTreeMap<String, String>,
     /// The text of the `.env` beside a compose file.
     pub dotenv: Option<&'a str>,
-    /// Reads another file that this one names, by its path below the same folder; nothing where there is none.
+    /// Reads another file that this one names, a Dockerfile included, by its path below the same folder; nothing where there is none.
     pub read: &'a dyn Fn(&str) -> Option<String>,
     /// Paths of the repository's files whose names begin with `Dockerfile`, for formats that list none.
     pub dockerfiles: &'a [String],

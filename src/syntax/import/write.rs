@@ -85,6 +85,7 @@ fn keys(image: &Image, own_tags: bool) -> Vec<String> {
     if own_tags && !image.tags.is_empty() {
         keys.push(format!("tags: {}", list(&image.tags)));
     }
+    keys.extend(image.any_tag.then(|| "any_tag: true".to_owned()));
     keys.extend(pairs("contexts", &image.contexts));
     keys.extend(common(draft));
     keys.extend(draft.description.as_ref().map(|text| format!("description: {}", quoted(text))));
