@@ -5,7 +5,7 @@
 //! rest is worked out anew, reading only files whose stat differs. Knows no
 //! engine; what BuildKit would read is `select.rs`'s to say.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -16,11 +16,12 @@ use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 
 use super::inside;
+use super::renewal::{Changed, Made, renew};
 use super::resolve_selection;
 use super::scan::{Folder, Hidden, Scan};
-use super::select::{Facts, Folders, ListError, by_components};
+use super::select::{Facts, Folders, ListError};
 use super::stat;
-use super::stat_cache::{Memo, StatCache, Writer};
+use super::stat_cache::{Memo, StatCache};
 use super::tree::{OverlaySide, ReadError, Selected, Selection, SourceTree};
 use crate::model::file::UsedFiles;
 use crate::model::hash::{ContentHash, FieldHasher};
@@ -30,8 +31,6 @@ use crate::state::folder::StateFolder;
 const FILE: &str = "stat";
 /// A tree that changes under our eyes is looked at anew this many times.
 const TRIES: usize = 5;
-/// An answer nobody asks for is dropped when the cache was written this often.
-const OLDEST: u8 = 16;
 
 /// The files of a repository on a disk.
 pub struct DiskTree {
@@ -128,7 +127,7 @@ impl DiskTree {
             );
         }
         if !fresh.is_empty() {
-            let cache = renew(&cache, scan, asked, fresh);
+            let cache = renew(&cache, &scan, asked, &fresh);
             *self.known() = Known { cache, unsaved: true };
         }
         Ok(answers)
@@ -252,110 +251,6 @@ impl Folders for Listing<'_> {
     fn facts(&self, folder: &Arc<Folder>, indexes: &[u32]) -> Result<Vec<Facts>, ListError> {
         self.scan.facts(folder, indexes)
     }
-}
-
-/// An answer that was worked out in this scan.
-struct Made {
-    key: ContentHash,
-    selected: Selected,
-    folders: Vec<Arc<Folder>>,
-}
-
-/// How many changed folders come before each number: a range is asked in two steps.
-struct Changed(Vec<u32>);
-
-impl Changed {
-    fn new(cache: &StatCache, numbers: impl Iterator<Item = u32>) -> Self {
-        let mut before = vec![0; cache.folders + 1];
-        for number in numbers {
-            before[number as usize + 1] = 1;
-        }
-        for at in 1..before.len() {
-            before[at] += before[at - 1];
-        }
-        Self(before)
-    }
-
-    fn touches(&self, memo: &Memo) -> bool {
-        memo.folders.iter().any(|(first, end)| self.0[*first as usize] != self.0[*end as usize])
-    }
-}
-
-/// The cache after a scan: folders that an answer rests on, as they were last seen.
-fn renew(
-    cache: &StatCache,
-    scan: Scan<'_>,
-    asked: &BTreeMap<ContentHash, &Selection>,
-    made: Vec<Made>,
-) -> StatCache {
-    let fresh = made.iter().flat_map(|made| &made.folders).filter(|folder| folder.is_fresh());
-    let fresh: HashSet<u32> =
-        fresh.filter_map(|folder| Some(folder.known? as u32)).chain(scan.changed()).collect();
-    let changed = Changed::new(cache, fresh.into_iter());
-
-    // Known folders keep their numbers for now, new ones get those behind.
-    let mut new: HashMap<*const Folder, usize> = HashMap::new();
-    let mut listed: HashMap<usize, &Arc<Folder>> = HashMap::new();
-    let mut memos: Vec<(Memo, Vec<usize>)> = Vec::new();
-    for made in &made {
-        let numbers = made.folders.iter().map(|folder| {
-            let next = cache.folders + new.len();
-            let number = folder.known.unwrap_or_else(|| *new.entry(Arc::as_ptr(folder)).or_insert(next));
-            listed.insert(number, folder);
-            number
-        });
-        let numbers = numbers.collect();
-        let selected = made.selected.clone();
-        memos.push((Memo { key: made.key, selected, age: 0, folders: Vec::new() }, numbers));
-    }
-    let answered: HashSet<ContentHash> = made.iter().map(|made| made.key).collect();
-    for memo in cache.memos.iter().filter(|memo| !answered.contains(&memo.key) && !changed.touches(memo)) {
-        let age = if asked.contains_key(&memo.key) { 0 } else { memo.age + 1 };
-        if age <= OLDEST {
-            let numbers =
-                memo.folders.iter().flat_map(|(first, end)| *first as usize..*end as usize).collect();
-            memos.push((Memo { age, ..memo.clone() }, numbers));
-        }
-    }
-
-    let mut kept = vec![false; cache.folders + new.len()];
-    memos.iter().flat_map(|(_, numbers)| numbers).for_each(|number| kept[*number] = true);
-    let path =
-        |number: usize| listed.get(&number).map_or_else(|| cache.folder(number).path, |folder| &folder.path);
-    let mut order: Vec<usize> = (0..kept.len()).filter(|number| kept[*number]).collect();
-    order.sort_by(|a, b| by_components(path(*a), path(*b)));
-
-    let mut place = vec![0; kept.len()];
-    let mut writer = Writer::default();
-    for (at, number) in order.into_iter().enumerate() {
-        place[number] = at as u32;
-        match listed.get(&number) {
-            Some(folder) => {
-                writer.folder(&folder.path, &folder.seen, folder.racy, folder.slots.len());
-                for slot in &folder.slots {
-                    writer.entry(&slot.name, slot.kind, scan.hashed(folder, slot).as_ref());
-                }
-            }
-            None => {
-                let folder = cache.folder(number);
-                writer.folder(folder.path, &folder.seen, folder.racy, folder.entries().len());
-                for entry in folder.entries().map(|number| cache.entry(number)) {
-                    writer.entry(entry.name(), entry.kind(), entry.hashed(folder.seen.dev).as_ref());
-                }
-            }
-        }
-    }
-    let memos = memos.into_iter().map(|(memo, numbers)| {
-        let mut numbers: Vec<u32> = numbers.into_iter().map(|number| place[number]).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        Memo { folders: ranges(&numbers), ..memo }
-    });
-    writer.finish(memos.collect())
-}
-
-fn ranges(numbers: &[u32]) -> Vec<(u32, u32)> {
-    numbers.chunk_by(|a, b| a + 1 == *b).filter_map(|run| Some((*run.first()?, run.last()? + 1))).collect()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod mounted;
 pub mod outside;
 pub mod overlay;
 pub mod recipe_name;
+mod renewal;
 mod resolve_selection;
 mod scan;
 pub mod select;

@@ -95,13 +95,7 @@ pub(super) fn shape(drafts: Drafts) -> Shaped {
         let text = format!("the group `{old}` is named `{new}`: an image has its name");
         notes.push(Note { span: Span::default(), kind: NoteKind::Changed, text });
     }
-    let inherited: BTreeSet<&String> =
-        shaped.iter().map(|image| &image.draft).chain(&templates).flat_map(|draft| &draft.like).collect();
-    let unused = |template: &&Draft| !inherited.contains(&template.name) && says_something(template);
-    for template in templates.iter().filter(unused) {
-        let text = format!("the target `{}`: no image takes anything from it", template.name);
-        notes.push(Note { span: template.span, kind: NoteKind::Lost, text });
-    }
+    notes.extend(unused(&shaped, &templates));
     let everything = default.len() == shaped.len() && default.iter().all(|name| names.contains(name));
     for image in &mut shaped {
         take_from_templates(&mut image.draft, &templates);
@@ -116,6 +110,18 @@ pub(super) fn shape(drafts: Drafts) -> Shaped {
     let default = if everything { Vec::new() } else { default };
     let prefix = naming.prefix;
     Shaped { prefix, vars, default, groups: shaped_groups, templates, images: shaped, notes }
+}
+
+/// A note for each template that says something and that no image takes anything from.
+fn unused(shaped: &[Image], templates: &[Draft]) -> Vec<Note> {
+    let inherited: BTreeSet<&String> =
+        shaped.iter().map(|image| &image.draft).chain(templates).flat_map(|draft| &draft.like).collect();
+    let unused = |template: &&Draft| !inherited.contains(&template.name) && says_something(template);
+    let note = |template: &Draft| {
+        let text = format!("the target `{}`: no image takes anything from it", template.name);
+        Note { span: template.span, kind: NoteKind::Lost, text }
+    };
+    templates.iter().filter(unused).map(note).collect()
 }
 
 /// Whether an image's paths stay in the repository with their variables filled in; else there is a note. What a

@@ -87,7 +87,6 @@ pub struct BuildArgs {
 }
 
 impl BuildArgs {
-    /// How progress is shown, whichever flag says so.
     /// As typed, and as `-v` has it.
     fn heeding(&self, global: &Global) -> Self {
         let progress = match self.progress {
@@ -97,6 +96,7 @@ impl BuildArgs {
         Self { trace: self.trace || global.verbose, progress, ..self.clone() }
     }
 
+    /// How progress is shown, whichever flag says so.
     fn progress(&self) -> args::Progress {
         match (self.quiet, self.json) {
             (true, _) => args::Progress::Quiet,

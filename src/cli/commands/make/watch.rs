@@ -236,69 +236,15 @@ impl Watch<'_> {
     fn build(&mut self) -> Result<bool, Failure> {
         let started = Instant::now();
         let cancel = self.stop.fresh();
-        let words = &self.args.targets.words;
-        let opened = open::session_with(self.global, true, &cancel, &mut self.kept);
-        let mut session = match opened {
-            Ok(session) => session,
+        let (mut session, synced) = match self.open_build(&cancel) {
+            Ok(opened) => opened,
             Err(failure) => {
-                self.print(failure);
-                return Ok(true);
-            }
-        };
-        let synced = match synced::synced(self.global, &mut session, words) {
-            Ok(synced) => synced,
-            Err(failure) => {
-                self.kept = Some(session.leave());
                 self.print(failure);
                 return Ok(true);
             }
         };
         let input_hashes = watched::input_hashes(&session, &synced);
-        let flying: Arc<Mutex<BTreeSet<String>>> = Arc::default();
-        let args = BuildArgs {
-            targets: self.args.targets.clone(),
-            jobs: self.args.jobs,
-            keep_going: true,
-            progress: self.args.progress,
-            trace: self.args.trace,
-            ..BuildArgs::default()
-        };
-        let shared = Arc::clone(&flying);
-        let report = move |event: &Event| match event {
-            Event::Job(name, JobEvent::Started(_)) => drop(shared.lock().insert(name.clone())),
-            Event::Ended(name, ..) => drop(shared.lock().remove(name)),
-            Event::Job(..) | Event::Result(..) => {}
-        };
-        let going = Going { report: Arc::new(report), retries: true, ..Going::new(self.global, &args) };
-        let waker = self.watcher.waker();
-        let is_done = AtomicBool::new(false);
-        let (outcome, changed) = std::thread::scope(|scope| {
-            let building = scope.spawn(|| {
-                let outcome = build::go(&mut session, &synced, &going, started);
-                // Said before the call: whoever wakes by it must not wait for another.
-                is_done.store(true, Ordering::SeqCst);
-                waker.wake();
-                outcome
-            });
-            let mut changed = false;
-            loop {
-                let woken = self.watcher.wait();
-                changed |= !woken.changed.is_empty();
-                if is_done.load(Ordering::SeqCst) {
-                    break;
-                }
-                if !woken.changed.is_empty() && !cancel.is_cancelled() {
-                    let outdated = self.outdated(&input_hashes, &synced, &flying);
-                    if !outdated.is_empty() {
-                        let names = outdated.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
-                        out::note(format_args!("{} changed: its build is stopped", names.join(", ")));
-                        cancel.cancel();
-                    }
-                }
-            }
-            let outcome = building.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (outcome, changed)
-        });
+        let (outcome, changed) = self.build_watched(&mut session, &synced, &input_hashes, &cancel, started);
         self.kept = Some(session.leave());
         if self.stop.is_asked() {
             return Err(Failure::silent(Exit::Interrupted));
@@ -322,6 +268,85 @@ impl Watch<'_> {
         }
         waiting();
         Ok(changed)
+    }
+
+    /// Opens the repository to build in it, which nobody else does meanwhile.
+    fn open_build(&mut self, cancel: &Cancel) -> Result<(Session, Synced), Failure> {
+        let mut session = open::session_with(self.global, true, cancel, &mut self.kept)?;
+        match synced::synced(self.global, &mut session, &self.args.targets.words) {
+            Ok(synced) => Ok((session, synced)),
+            Err(failure) => {
+                self.kept = Some(session.leave());
+                Err(failure)
+            }
+        }
+    }
+
+    /// Builds beside an eye on the files; tells how that went, and whether something changed.
+    fn build_watched(
+        &self,
+        session: &mut Session,
+        synced: &Synced,
+        input_hashes: &InputHashes,
+        cancel: &Cancel,
+        started: Instant,
+    ) -> (Result<(), Failure>, bool) {
+        let args = BuildArgs {
+            targets: self.args.targets.clone(),
+            jobs: self.args.jobs,
+            keep_going: true,
+            progress: self.args.progress,
+            trace: self.args.trace,
+            ..BuildArgs::default()
+        };
+        let flying: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+        let shared = Arc::clone(&flying);
+        let report = move |event: &Event| match event {
+            Event::Job(name, JobEvent::Started(_)) => drop(shared.lock().insert(name.clone())),
+            Event::Ended(name, ..) => drop(shared.lock().remove(name)),
+            Event::Job(..) | Event::Result(..) => {}
+        };
+        let going = Going { report: Arc::new(report), retries: true, ..Going::new(self.global, &args) };
+        let waker = self.watcher.waker();
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let building = scope.spawn(|| {
+                let outcome = build::go(session, synced, &going, started);
+                // Said before the call: whoever wakes by it must not wait for another.
+                is_done.store(true, Ordering::SeqCst);
+                waker.wake();
+                outcome
+            });
+            let mut changed = false;
+            loop {
+                let woken = self.watcher.wait();
+                changed |= !woken.changed.is_empty();
+                if is_done.load(Ordering::SeqCst) {
+                    break;
+                }
+                if !woken.changed.is_empty() && !cancel.is_cancelled() {
+                    self.stop_outdated(input_hashes, synced, &flying, cancel);
+                }
+            }
+            let outcome = building.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (outcome, changed)
+        })
+    }
+
+    /// Stops the build when an image that is being built is not what it was when that began.
+    fn stop_outdated(
+        &self,
+        before: &InputHashes,
+        synced: &Synced,
+        flying: &Mutex<BTreeSet<String>>,
+        cancel: &Cancel,
+    ) {
+        let outdated = self.outdated(before, synced, flying);
+        if !outdated.is_empty() {
+            let names = outdated.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
+            out::note(format_args!("{} changed: its build is stopped", names.join(", ")));
+            cancel.cancel();
+        }
     }
 
     /// The images that are being built and are not what they were when that began.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
 use super::super::authorizations::{Authorization, MARGIN};
@@ -47,7 +47,7 @@ impl Wire {
         found: Option<&Found>,
     ) -> Result<Result<Authorization, String>, RegistryError> {
         let wrong = |why: String| RegistryError::unreachable(ask.about, why);
-        let mut url = base.url.join(wanted.realm).map_err(|_| {
+        let url = base.url.join(wanted.realm).map_err(|_| {
             RegistryError::corrupt(ask.about, "the question for a token's address", "it is no address")
         })?;
         // The server of tokens may be another (the Hub's is), as docker and containerd have it: the
@@ -62,34 +62,10 @@ impl Wire {
         let redirects = if in_a_form { Redirects::Refuse } else { Redirects::Follow };
         let lenient = is_lenient(&host, &self.options.insecure);
         let client = self.client_that(redirects, &host, lenient).map_err(wrong)?;
-        let mut pairs: Vec<(&str, String)> =
-            scopes(ask, wanted).into_iter().map(|scope| ("scope", scope)).collect();
-        pairs.extend(wanted.service.map(|service| ("service", service.to_owned())));
-        let mut method = Method::GET;
-        let mut form = Bytes::new();
-        match found.map(|found| &found.login) {
-            Some(Login::Identity(token)) => {
-                method = Method::POST;
-                // The form's scopes are one value.
-                let scopes: Vec<String> =
-                    pairs.extract_if(.., |(name, _)| *name == "scope").map(|(_, scope)| scope).collect();
-                pairs.push(("scope", scopes.join(" ")));
-                pairs.push(("grant_type", "refresh_token".to_owned()));
-                pairs.push(("client_id", "imk".to_owned()));
-                pairs.push(("refresh_token", token.reveal().to_owned()));
-                // A form is written as the query of an address.
-                let mut encoded = url.clone();
-                encoded.query_pairs_mut().clear().extend_pairs(&pairs);
-                form = Bytes::from(encoded.query().unwrap_or_default().to_owned());
-            }
-            login => {
-                if let Some(Login::Password { user, .. }) = login {
-                    pairs.push(("account", user.clone()));
-                }
-                url.query_pairs_mut().extend_pairs(&pairs);
-            }
-        }
+        let question =
+            Question::of(url, scopes(ask, wanted), wanted.service, found.map(|found| &found.login));
         let build = || {
+            let Question { method, url, form } = &question;
             let request = client.request(method.clone(), url.clone()).body(form.clone());
             match found.map(|found| &found.login) {
                 Some(Login::Password { user, password }) => request.basic_auth(user, Some(password.reveal())),
@@ -109,16 +85,55 @@ impl Wire {
         if status != StatusCode::OK {
             return Ok(Err(self.auth.scrub(&words::of(status, &bytes))));
         }
-        let nonsense = |why: &str| RegistryError::corrupt(ask.about, "the question for a token", why);
-        let granted: Granted = serde_json::from_slice(&bytes).map_err(|_| nonsense("it is no JSON"))?;
-        let token = granted.token.or(granted.access_token).filter(|token| !token.is_empty());
-        let token = token.ok_or_else(|| nonsense("there is no token in it"))?;
-        let life = Duration::from_secs(granted.expires_in.filter(|life| *life > 0).unwrap_or(SHORT_LIFE));
-        Ok(Ok(Authorization {
-            value: Secret::new(format!("Bearer {token}")),
-            until: Instant::now().checked_add(life.saturating_sub(MARGIN)),
-            login: found.map(|found| found.source.clone()),
-        }))
+        granted(ask, &bytes, found).map(Ok)
+    }
+}
+
+/// The authorization in a server's answer.
+fn granted(ask: &Ask<'_>, bytes: &[u8], found: Option<&Found>) -> Result<Authorization, RegistryError> {
+    let nonsense = |why: &str| RegistryError::corrupt(ask.about, "the question for a token", why);
+    let granted: Granted = serde_json::from_slice(bytes).map_err(|_| nonsense("it is no JSON"))?;
+    let token = granted.token.or(granted.access_token).filter(|token| !token.is_empty());
+    let token = token.ok_or_else(|| nonsense("there is no token in it"))?;
+    let life = Duration::from_secs(granted.expires_in.filter(|life| *life > 0).unwrap_or(SHORT_LIFE));
+    Ok(Authorization {
+        value: Secret::new(format!("Bearer {token}")),
+        until: Instant::now().checked_add(life.saturating_sub(MARGIN)),
+        login: found.map(|found| found.source.clone()),
+    })
+}
+
+/// The request for a token, but for a password, which stands in a header.
+struct Question {
+    method: Method,
+    url: Url,
+    /// Empty where all is in the address.
+    form: Bytes,
+}
+
+impl Question {
+    fn of(mut url: Url, scopes: Vec<String>, service: Option<&str>, login: Option<&Login>) -> Self {
+        let mut pairs: Vec<(&str, String)> = Vec::new();
+        let Some(Login::Identity(token)) = login else {
+            pairs.extend(scopes.into_iter().map(|scope| ("scope", scope)));
+            pairs.extend(service.map(|service| ("service", service.to_owned())));
+            if let Some(Login::Password { user, .. }) = login {
+                pairs.push(("account", user.clone()));
+            }
+            url.query_pairs_mut().extend_pairs(&pairs);
+            return Self { method: Method::GET, url, form: Bytes::new() };
+        };
+        pairs.extend(service.map(|service| ("service", service.to_owned())));
+        // The form's scopes are one value.
+        pairs.push(("scope", scopes.join(" ")));
+        pairs.push(("grant_type", "refresh_token".to_owned()));
+        pairs.push(("client_id", "imk".to_owned()));
+        pairs.push(("refresh_token", token.reveal().to_owned()));
+        // A form is written as the query of an address.
+        let mut encoded = url.clone();
+        encoded.query_pairs_mut().clear().extend_pairs(&pairs);
+        let form = Bytes::from(encoded.query().unwrap_or_default().to_owned());
+        Self { method: Method::POST, url, form }
     }
 }
 
