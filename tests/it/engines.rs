@@ -135,7 +135,7 @@ fn an_engine_that_is_killed_in_the_middle_of_a_build_loses_its_job_to_the_other(
     other.kill();
     told.extend(lines);
     let run = sandbox.run(imk.wait_with_output().unwrap());
-    let lost = format!("{victim}: lost with engine `{}`, another is tried", other.host());
+    let lost = format!("{victim}: engine `{}` stopped answering, another one builds it", other.host());
     assert!(told.iter().any(|line| line.starts_with(&lost)), "{told:#?}");
     run.says("0 fresh, 2 built, 0 failed");
     assert_ne!(sandbox.id("a"), "");
