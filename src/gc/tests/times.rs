@@ -175,6 +175,6 @@ fn history(seed: u64) {
 
 #[test]
 fn times_of_two_machines_stand_still_whatever_they_do() {
-    let count = std::env::var("IMK_TEST_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(40);
+    let count = std::env::var("IMK_TEST_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
     (0..count).for_each(history);
 }
