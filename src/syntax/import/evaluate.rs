@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use hcl::expr::{Expression, ObjectKey};
 
 use super::blocks::Attr;
-use super::draft::{Drafts, fill, literal};
+use super::draft::{Drafts, fill, literal, names_in};
 use super::expression::Value;
 use super::variables::{Globals, MARKS};
 use crate::syntax::error::Span;
@@ -136,7 +136,12 @@ fn carry(real: &Value, marked: Option<&Value>, vars: &BTreeMap<String, String>) 
             let real = scalar.as_text().unwrap_or_default();
             let written = marked
                 .and_then(|value| if let Value::Text(text) = value { Some(unmarked(text)) } else { None });
-            let same = written.filter(|written| fill(written, vars) == real);
+            // A function may have cut a mark in two.
+            let is_whole = |written: &String| {
+                names_in(written).iter().all(|name| vars.contains_key(*name))
+                    && written.matches('{').count() == written.matches('}').count()
+            };
+            let same = written.filter(is_whole).filter(|written| fill(written, vars) == real);
             Carried::Text(same.unwrap_or_else(|| literal(&real)))
         }
     }
