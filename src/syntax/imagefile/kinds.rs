@@ -183,7 +183,7 @@ mod tests {
         (r#"{"x": Git(url: "y")}"#, &[Kind::SourceByName]),
         (r#"[When(branch: "x", tag: ["y"])]"#, &[Kind::Tags]),
         (r#"[When(branch: "x")]"#, &[Kind::Gates]),
-        ("[]", &[Kind::Texts, Kind::TextOrTexts, Kind::Tags, Kind::Gates]),
+        ("[]", &[Kind::Texts, Kind::TextOrTexts, Kind::Tags, Kind::Gates, Kind::Steps, Kind::Ports]),
         (r#"{"x": ["y"]}"#, &[Kind::TextsByName]),
         (r#"{"x": Env("Y")}"#, &[Kind::Secrets]),
         (r#"{"x": File("y")}"#, &[Kind::Secrets]),
