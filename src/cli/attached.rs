@@ -89,6 +89,11 @@ pub fn hear(cancel: &Cancel) -> io::Result<Heard> {
 }
 
 impl Heard {
+    /// Asks something of the container, as a signal would.
+    pub fn asker(&self) -> UnboundedSender<Control> {
+        self.sender.clone()
+    }
+
     /// Signals are for a container from now on.
     pub fn hand_over(&self) {
         self.has_container.store(true, Ordering::SeqCst);

@@ -128,7 +128,37 @@ pub fn bytes(bytes: &[u8]) {
 
 /// Bytes that a container wrote on its standard error, as they came.
 pub fn error_bytes(bytes: &[u8]) {
-    let _ = live::aside(|| stream::write(io::stderr().lock(), bytes));
+    trouble_raw(bytes);
+}
+
+/// Holds everything back that would be written from now on.
+pub fn hold_back() {
+    *HELD.lock() = Some(Vec::new());
+}
+
+/// Writes what was held back, or forgets it; from now on all is written as it comes.
+pub fn release(shown: bool) {
+    let held = HELD.lock().take().unwrap_or_default();
+    for (is_result, bytes) in held.into_iter().filter(|_| shown) {
+        if is_result { results_raw(&bytes) } else { trouble_raw(&bytes) }
+    }
+}
+
+/// Output in its order: whether it is a result, and its bytes.
+type Pieces = Vec<(bool, Vec<u8>)>;
+
+/// Output that is held back; nothing is when `None`.
+static HELD: Mutex<Option<Pieces>> = Mutex::new(None);
+
+/// Whether these bytes are held back.
+fn held(is_result: bool, bytes: &[u8]) -> bool {
+    match &mut *HELD.lock() {
+        Some(held) => {
+            held.push((is_result, bytes.to_vec()));
+            true
+        }
+        None => false,
+    }
 }
 
 /// A line of progress or trouble.
@@ -213,6 +243,9 @@ fn results(text: &str) {
 }
 
 fn results_raw(bytes: &[u8]) {
+    if held(true, bytes) {
+        return;
+    }
     let mut state = state();
     if !matches!(*state, State::Open) {
         return;
@@ -228,8 +261,15 @@ fn results_raw(bytes: &[u8]) {
 fn trouble(text: &str) {
     let err = io::stderr();
     let text = coloured(text, AutoStream::choice(&err));
+    trouble_raw(text.as_bytes());
+}
+
+fn trouble_raw(bytes: &[u8]) {
+    if held(false, bytes) {
+        return;
+    }
     // Whoever closed it does not want to know.
-    let _ = live::aside(|| stream::write(err.lock(), text.as_bytes()));
+    let _ = live::aside(|| stream::write(io::stderr().lock(), bytes));
 }
 
 fn coloured(text: &str, choice: ColorChoice) -> String {

@@ -52,6 +52,34 @@ impl Lock {
     }
 }
 
+/// The turn of a command that runs one at a time. Held until dropped; the default one is everybody's.
+#[derive(Debug, Default)]
+pub struct Turn {
+    _file: Option<File>,
+}
+
+impl Turn {
+    /// Takes the turn of a name; `None` when another has it and this one does not wait.
+    ///
+    /// # Errors
+    /// As [`Lock::take`].
+    pub fn take(
+        state: &StateFolder,
+        name: &str,
+        waits: bool,
+        is_cancelled: impl Fn() -> bool,
+    ) -> std::io::Result<Option<Self>> {
+        let file = state.open_file(name, false)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) if waits => wait(&file, is_cancelled)?,
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        Ok(Some(Self { _file: Some(file) }))
+    }
+}
+
 /// Waits until the lock is free and takes it. A call that blocks would sleep through every signal, since
 /// these are heard on another thread.
 fn wait(file: &File, is_cancelled: impl Fn() -> bool) -> std::io::Result<()> {

@@ -17,6 +17,7 @@ mod hook;
 mod hostile;
 mod import;
 mod inputs;
+mod jobs;
 mod manage;
 mod named_contexts;
 mod names;

@@ -179,6 +179,7 @@ fn only_the_door_opens_files_of_the_repository() {
         ("src/cli/commands/ask/replay.rs", "writes the page that a person asked for"),
         ("src/cli/progress.rs", "writes logs"),
         ("src/build/jobserver.rs", "make's pipe"),
+        ("src/containers/log.rs", "logs of commands, where their profile says"),
         ("src/engine/endpoint.rs", "docker's contexts and certificates"),
         ("src/engine/docker/identity.rs", "which start of the machine this is, and an engine's socket"),
         ("src/credentials.rs", "docker's configuration"),

@@ -14,7 +14,7 @@ use crate::cli::args::Global;
 use crate::cli::failure::Failure;
 
 use ask::{affected, diff, graph, inputs, list, log, replay, tags, what_if, who_uses, why, why_not};
-use containers::{run, test};
+use containers::{logs, run, test};
 use imagefile::{fmt, import, init, keys, schema};
 use keep::{clean, doctor, gc, outdated, update};
 use make::{build, check, hook, plan, pull, push, watch};
@@ -50,6 +50,7 @@ pub enum Verb {
     Outdated(outdated::OutdatedArgs),
     Run(Box<run::RunArgs>),
     Test(test::TestArgs),
+    Logs(logs::LogsArgs),
     Push(push::PushArgs),
     Pull(pull::PullArgs),
     Publish(publish::PublishArgs),
@@ -94,6 +95,7 @@ pub fn run(global: &Global, verb: &Verb, command: fn() -> Command) -> Result<(),
         Verb::Outdated(outdated) => outdated::run(global, outdated),
         Verb::Run(run) => run::run(global, run),
         Verb::Test(test) => test::run(global, test),
+        Verb::Logs(logs) => logs::run(global, logs),
         Verb::Push(push) => push::run(global, push),
         Verb::Pull(pull) => pull::run(global, pull),
         Verb::Publish(publish) => publish::run(global, publish),

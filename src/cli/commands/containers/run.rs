@@ -1,18 +1,24 @@
 //! `imk run`: brings an image up to date and runs it, as its profile says.
 
+mod job;
 mod options;
 mod start;
 mod target;
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use clap::Args as Group;
 use clap::builder::FalseyValueParser;
 
 use crate::cli::args::Global;
-use crate::cli::attached;
 use crate::cli::failure::{Exit, Failure, cannot};
+use crate::cli::{attached, out};
+use crate::containers::log;
 use crate::engine::Cancel;
+use crate::session::open::Session;
+use crate::syntax::container::words;
+use job::{Job, Overlap};
 use options::Options;
 use target::Which;
 
@@ -46,6 +52,15 @@ pub struct RunArgs {
     /// The flags of docker run.
     #[command(flatten)]
     pub options: Options,
+    /// For cron: say nothing when all is well, and everything when not; skip what runs already (--overlap)
+    #[arg(long, env = "IMK_CRON", conflicts_with = "detach", value_parser = FalseyValueParser::new())]
+    pub cron: bool,
+    /// When the same command of the image runs already [default: allow; skip with --cron]
+    #[arg(long, value_enum, value_name = "HOW", env = "IMK_OVERLAP", conflicts_with = "detach")]
+    pub overlap: Option<Overlap>,
+    /// End it when it takes longer, such as 1h; its status is 124 then
+    #[arg(long, value_name = "PERIOD", env = "IMK_TIME_LIMIT", conflicts_with = "detach")]
+    pub time_limit: Option<String>,
     /// The image, and the command with all its arguments
     #[arg(value_name = "IMAGE", required = true, num_args = 1.., trailing_var_arg = true)]
     pub words: Vec<OsString>,
@@ -62,13 +77,33 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
         (_, _, true) => Which::Newest { registry: true },
         _ => Which::UpToDate,
     };
+    if args.cron {
+        out::hold_back();
+    }
+    let done = prepared(global, args, image, typed, which);
+    let is_well = done.is_ok();
+    if args.cron {
+        out::release(!is_well);
+    }
+    done
+}
+
+fn prepared(
+    global: &Global,
+    args: &RunArgs,
+    image: &str,
+    typed: &[String],
+    which: Which,
+) -> Result<(), Failure> {
     let cancel = Cancel::default();
     let heard = attached::hear(&cancel).map_err(cannot("listen for signals"))?;
     let target = target::find(global, image, which, &cancel)?;
     if cancel.is_cancelled() {
         return Err(Failure::silent(Exit::Interrupted));
     }
-    start::start(global, &args.options, &target, typed, heard)
+    let overlap = args.overlap.unwrap_or(if args.cron { Overlap::Skip } else { Overlap::Allow });
+    let limit = args.time_limit.as_deref().map(words::period).transpose().map_err(Failure::error)?;
+    start::start(global, &args.options, &target, typed, (heard, Job { overlap, limit, cancel }))
 }
 
 fn text(word: &OsString) -> Result<String, Failure> {
@@ -76,4 +111,14 @@ fn text(word: &OsString) -> Result<String, Failure> {
     text.ok_or_else(|| {
         Failure::error(format!("`{}` is not UTF-8, and the engine takes nothing else", word.display()))
     })
+}
+
+/// The folder of an image's logs.
+pub fn log_folder(session: &Session, image: &str) -> Result<PathBuf, Failure> {
+    start::log_folder(session, image)
+}
+
+/// The logs in a folder, by name.
+pub fn logs_of(folder: &Path) -> Result<Vec<String>, Failure> {
+    log::logs(folder).map_err(cannot("read the folder of logs"))
 }

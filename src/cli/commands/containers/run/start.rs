@@ -1,8 +1,9 @@
 //! From an image and what was typed to a container, and to its end.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::job::{self, Job};
 use super::options::{Options, variables};
 use super::target::Target;
 use crate::cli::args::Global;
@@ -12,8 +13,9 @@ use crate::cli::{locate, out, registries};
 use crate::containers::api::LABEL;
 use crate::containers::prepare::{Facts, Prepared, prepare};
 use crate::containers::users::{Caller, archive};
-use crate::containers::{Channel, ContainerId, Containers, DockerContainers, End};
+use crate::containers::{Channel, ContainerId, Containers, DockerContainers, End, Reach};
 use crate::engine::EngineError;
+use crate::session::open::Session;
 use crate::source::outside;
 use crate::syntax::braces::escape;
 use crate::syntax::container::{Profile, Source};
@@ -28,12 +30,13 @@ pub fn start(
     options: &Options,
     target: &Target,
     typed: &[String],
-    heard: Heard,
+    (heard, job): (Heard, Job),
 ) -> Result<(), Failure> {
     let containers = DockerContainers::new(target.endpoint.clone(), &registries::patience(global))
         .map_err(|error| Failure::engine(&error))?;
     let here = std::path::absolute(locate::place(global, Path::new(".")))
         .map_err(cannot("find the current folder"))?;
+    let what = typed;
     let (profile, typed) = profile(options, target, typed, &here)?;
     let facts = facts(target, &containers);
     let mut prepared = prepare(&profile, &facts, typed).map_err(Failure::error)?;
@@ -52,8 +55,19 @@ pub fn start(
         spec.labels.insert("imk.image".to_owned(), target.name.clone());
         spec.labels.insert("imk.version".to_owned(), target.version.clone());
     }
-    let container = containers.create(spec).map_err(refused)?;
-    let ended = begun(&containers, &container, &prepared, options, heard);
+    let Some(_turn) = job.turn(target, what)? else { return Ok(()) };
+    let log = job::log(&profile, &prepared, target, what)?;
+    let container = containers.create(&prepared.spec).map_err(refused)?;
+    let watch = job.watch(&profile, heard.asker());
+    let ended = begun(&containers, &container, &prepared, options, (heard, log.as_ref()));
+    let was_over = watch.is_some_and(|watch| watch.end());
+    if let Some(log) = log {
+        log.end(ended.as_ref().ok().and_then(Option::as_ref));
+    }
+    if was_over {
+        let failure = Failure::error(format!("`{}` took longer than it may, and was ended", target.name));
+        return Err(Failure { exit: Exit::Command(124), ..failure });
+    }
     match ended {
         Ok(Some(End::Exited(status))) => exit(status),
         Ok(Some(End::Detached)) => Ok(()),
@@ -82,7 +96,7 @@ fn begun(
     container: &ContainerId,
     prepared: &Prepared,
     options: &Options,
-    heard: Heard,
+    (heard, log): (Heard, Option<&job::Log>),
 ) -> Result<Option<End>, EngineError> {
     if let Some(caller) = &prepared.caller {
         let text = |path: &str| -> Result<String, EngineError> {
@@ -101,7 +115,13 @@ fn begun(
         return Ok(None);
     }
     let wanted = Wanted { tty: prepared.spec.tty, remove: prepared.spec.remove, input: true };
-    attached(containers, container, wanted, heard, &show).map(Some)
+    let shown = |channel: Channel, bytes: &[u8]| {
+        show(channel, bytes);
+        if let Some(log) = log {
+            log.write(bytes);
+        }
+    };
+    attached(containers, container, wanted, heard, &shown).map(Some)
 }
 
 fn show(channel: Channel, bytes: &[u8]) {
@@ -238,4 +258,31 @@ fn caller() -> Caller {
         group: named("/etc/group", gid, 2).unwrap_or_else(|| "group".to_owned()),
         home: "/tmp".to_owned(),
     }
+}
+
+/// The folder of an image's logs, as a run of it would have it.
+pub fn log_folder(session: &Session, image: &str) -> Result<PathBuf, Failure> {
+    let Some(declared) = session.project.images.get(image) else {
+        return Err(Failure::with_hint(
+            format!("there is no image `{image}`"),
+            "`imk list` shows all of them",
+        ));
+    };
+    // Where its folders are is all that is asked: nothing else of the profile need be there.
+    let profile = Profile { folders: declared.run.folders.clone(), ..Profile::default() };
+    let env = std::env::vars_os();
+    let env = env.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let facts = Facts {
+        image: String::new(),
+        name: image.to_owned(),
+        version: String::new(),
+        root: session.project.root.clone(),
+        env: env.collect(),
+        caller: caller(),
+        timezone: None,
+        reach: Reach::Here,
+    };
+    let prepared = prepare(&profile, &facts, &[]).map_err(Failure::error)?;
+    job::folder(prepared.log_folder.as_ref(), session.state().path(), image)
+        .ok_or_else(|| Failure::error("nothing is kept of this repository, and no logs either"))
 }

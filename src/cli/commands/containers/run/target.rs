@@ -41,6 +41,8 @@ pub struct Target {
     pub root: PathBuf,
     /// How it is run.
     pub profile: Profile,
+    /// The repository's state; nothing of an image of no repository.
+    pub state: Option<StateFolder>,
     /// The engine that has it.
     pub endpoint: Endpoint,
 }
@@ -99,7 +101,7 @@ fn by_reference(word: &str, root: PathBuf, pool: &EnginePool, cancel: &Cancel) -
     };
     let version = reference::parse(word).ok().and_then(|it| it.tag.or(it.digest)).unwrap_or_default();
     let (name, profile) = (String::new(), Profile::default());
-    Ok(Target { name, version, id: found.0, root, profile, endpoint })
+    Ok(Target { name, version, id: found.0, root, profile, state: None, endpoint })
 }
 
 fn pulled(node: &Node, word: &str, cancel: &Cancel) -> Result<crate::engine::ImageId, Failure> {
@@ -138,6 +140,7 @@ fn whole(session: &Session, name: &str, version: String, id: String) -> Result<T
         id,
         root: session.project.root.clone(),
         profile: session.project.images.get(name).map(|image| image.run.clone()).unwrap_or_default(),
+        state: Some(session.state().clone()),
         endpoint: engines::runner(pool.default_node())?,
     })
 }
