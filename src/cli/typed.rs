@@ -14,7 +14,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use clap::Command;
+use clap::{Arg, Command};
 
 use crate::source::recipe_name::is_recipe;
 
@@ -48,8 +48,7 @@ struct Flags {
 /// # Errors
 /// See [`Untranslatable`].
 pub fn translated(words: &[OsString], command: &Command) -> Result<Vec<OsString>, Untranslatable> {
-    let mut flags = Flags { valued: BTreeSet::new(), bare: BTreeSet::new(), short_valued: BTreeSet::new() };
-    flags.gather(command);
+    let mut flags = Flags::of(command, None);
     let mut out: Vec<OsString> = words.iter().take(1).cloned().collect();
     let mut words = words.iter().skip(1).peekable();
     let mut verb: Option<&Command> = None;
@@ -103,7 +102,10 @@ pub fn translated(words: &[OsString], command: &Command) -> Result<Vec<OsString>
         } else {
             let other = verb.is_some_and(|verb| OTHER_WORDS.contains(&verb.get_name()));
             match command.find_subcommand(text).filter(|_| verb.is_none() && targets == 0) {
-                Some(found) => verb = Some(found),
+                Some(found) => {
+                    verb = Some(found);
+                    flags = Flags::of(command, verb);
+                }
                 None if is_assignment(text) && !other => out.push("--var".into()),
                 None => targets += 1,
             }
@@ -137,17 +139,28 @@ fn names_a_dockerfile(file: &OsString) -> bool {
 }
 
 impl Flags {
-    fn gather(&mut self, command: &Command) {
-        for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
-            let takes = arg.get_action().takes_values();
-            let longs = arg.get_long().into_iter().chain(arg.get_all_aliases().into_iter().flatten());
-            for long in longs {
-                let list = if takes { &mut self.valued } else { &mut self.bare };
-                list.insert(long.to_owned());
-            }
-            self.short_valued.extend(arg.get_short().filter(|_| takes));
+    /// Those of a verb with those of every verb; without one, those of bare `imk`. A letter is a flag of its own for
+    /// each verb: `-n` takes a number of `log`, and none of `build`.
+    fn of(command: &Command, verb: Option<&Command>) -> Self {
+        let mut flags =
+            Self { valued: BTreeSet::new(), bare: BTreeSet::new(), short_valued: BTreeSet::new() };
+        let every = command.get_arguments().filter(|arg| verb.is_none() || arg.is_global_set());
+        let own = verb.into_iter().flat_map(Command::get_arguments);
+        every.chain(own).for_each(|arg| flags.add(arg));
+        flags
+    }
+
+    fn add(&mut self, arg: &Arg) {
+        if arg.is_positional() {
+            return;
         }
-        command.get_subcommands().for_each(|verb| self.gather(verb));
+        let takes = arg.get_action().takes_values();
+        let longs = arg.get_long().into_iter().chain(arg.get_all_aliases().into_iter().flatten());
+        for long in longs {
+            let list = if takes { &mut self.valued } else { &mut self.bare };
+            list.insert(long.to_owned());
+        }
+        self.short_valued.extend(arg.get_short().filter(|_| takes));
     }
 }
 
@@ -179,6 +192,9 @@ mod tests {
         check("-j 4 api", "-j 4 api");
         check("-j4", "-j4");
         check("-v plan", "--verbose plan");
+        check("-n -v", "-n --verbose");
+        check("-n --var A=1 -j 2", "-n --var A=1 -j 2");
+        check("log -n 5 A=1", "log -n 5 --var A=1");
         check("-f api/Dockerfile -n", "api/Dockerfile -n");
         check("-f other.ron -n", "-f other.ron -n");
         check("--pull=true --no-cache=false", "--pull");
