@@ -180,8 +180,14 @@ impl<'a> Stage<'a> {
             if !state.running {
                 return Err(refused(&what, &format!("it ended with status {}\n{}", state.status, log())));
             }
-            if self.is_ready(container, &state, port)? {
-                return Ok(());
+            match self.is_ready(container, &state, port) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                // A look that failed because the container ended meanwhile is told as its end, and one that
+                // the time ran out on as that.
+                Err(_) if !self.containers.state(container)?.unwrap_or_default().running => continue,
+                Err(_) if self.limit.is_over() => {}
+                Err(error) => return Err(error),
             }
             if self.limit.cancel.is_cancelled() {
                 return Err(EngineError::Interrupted);
