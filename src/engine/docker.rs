@@ -155,11 +155,11 @@ impl Engine for DockerEngine {
         let podman = self.known()?.podman();
         let image = self.runtime()?.block_on(async {
             let mut image = match self.known()?.containerd_store() {
-                true => manifests::described(&self.endpoint, reference).await?,
+                true => manifests::described(&self.endpoint, &self.patience, reference).await?,
                 false => self.inspected(&docker, reference).await?,
             };
             if let Some(image) = image.as_mut().filter(|_| podman) {
-                podman::complete(&self.endpoint, image).await?;
+                podman::complete(&self.endpoint, &self.patience, image).await?;
             }
             Ok(image)
         })?;

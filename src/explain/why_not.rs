@@ -208,7 +208,7 @@ impl Rules<'_> {
         let stages = dockerfile::parse(text).map(|file| file.stages).unwrap_or_default();
         let reached = |index: usize| recipe.stages.iter().any(|stage| stage.index == index);
         for index in (0..stages.len()).filter(|index| !reached(*index)) {
-            let Ok(other) = of_stage(&self.reading.session.db, image, &index.to_string()) else { continue };
+            let Ok(other) = of_stage(&self.reading.session.db, image, index) else { continue };
             for source in &other.reads.sources {
                 if self.reading.takes(&whole, source, path)? {
                     let named = |name: Option<&String>, index: usize| {

@@ -84,11 +84,13 @@ pub fn recipe(db: &dyn Db, image: Image) -> Result<Recipe, Vec<Problem>> {
 ///
 /// # Errors
 /// Every mistake on the way to that stage.
-pub fn of_stage(db: &dyn Db, image: Image, stage: &str) -> Result<Recipe, Vec<Problem>> {
+pub fn of_stage(db: &dyn Db, image: Image, stage: usize) -> Result<Recipe, Vec<Problem>> {
     let path = &image.paths(db).dockerfile;
-    let parsed = parse(db, image)?;
+    let mut parsed = parse(db, image)?;
+    // A target is named and a stage need not be: this one is made the last. None builds on a later one.
+    parsed.stages.truncate(stage + 1);
     let request = request(db, image, &parsed, Inherited::default());
-    let request = Request { target: Some(stage.to_owned()), ..request };
+    let request = Request { target: None, ..request };
     resolve::resolve(&parsed, &request).map_err(|errors| in_file(path, errors))
 }
 

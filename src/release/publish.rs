@@ -141,7 +141,8 @@ pub fn release(
     let Some(at) = log_place(session) else { return Err(ReleaseError::NoRegistry(synced.targets.clone())) };
     let registry = session.executor.remote_cache.registry();
     let log = ReleaseLog::new(registry, at.clone());
-    let mut held = log.newest()?.map(|newest| newest.held).unwrap_or_default();
+    let newest = log.newest()?;
+    let mut held = newest.as_ref().map(|newest| newest.held.clone()).unwrap_or_default();
     let wanted = |held: &&HeldKey| results.get(&held.image).is_some_and(|built| built.key == held.key);
     let refused: BTreeSet<HeldKey> = held.iter().filter(wanted).cloned().collect();
     if !refused.is_empty() && !force {
@@ -152,7 +153,8 @@ pub fn release(
     if moves.is_empty() {
         return Ok(Released { release: None, moves });
     }
-    let time = facts_time(session);
+    let now = facts_time(session);
+    let time = newest.map_or_else(|| now.clone(), |newest| newest.later(&now));
     let commit = in_git(session).ok().flatten().and_then(|store| store.head().ok()).and_then(|head| head.id);
     let release = Release { held, ..Release::new(&time, Kind::Publish, commit, images) };
     carry_out(session, &log, &release, &moves)?;

@@ -4,7 +4,13 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use jiff::ToSpan;
+use jiff::fmt::strtime;
+
 use crate::model::hash::ContentHash;
+
+/// A time in UTC as tags have it.
+const FORM: &str = "%Y%m%dT%H%M%SZ";
 
 /// How a release came to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +90,17 @@ impl Release {
         let mut release = Self { id: String::new(), kind, commit, imk, images, held: BTreeSet::new() };
         release.id = format!("{time}-{}", ContentHash::of(&release.bytes()).short(8));
         release
+    }
+
+    /// The time of a release that is made `now` after this one, as tags have it: later, whatever the clocks of two machines say.
+    /// Ids are the order of the log, and two releases may be made within a second.
+    pub fn later(&self, now: &str) -> String {
+        if now > self.time() {
+            return now.to_owned();
+        }
+        let next = strtime::parse(FORM, self.time()).and_then(|time| time.to_datetime());
+        let next = next.and_then(|time| time.checked_add(1.second()));
+        next.map_or_else(|_| now.to_owned(), |time| time.strftime(FORM).to_string())
     }
 
     /// As it is kept.

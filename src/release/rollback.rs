@@ -81,6 +81,7 @@ pub fn plan(
         Some(id) => read(log, id)?,
         None => return Err(RollbackError::NoReleases),
     };
+    let time = &newest.later(time);
     let place = target(&ids, &newest, to)?;
     let target = read(log, &ids[place])?;
     let later: Vec<Release> = ids[place + 1..].iter().map(|id| read(log, id)).collect::<Result<_, _>>()?;

@@ -311,3 +311,11 @@ fn an_id_that_is_not_there_or_means_several_is_told_with_those_that_are() {
         }
     }
 }
+
+#[test]
+fn releases_of_one_second_or_of_a_clock_that_is_behind_are_in_order() {
+    let release = Release::new("20261231T235959Z", Kind::Publish, None, Vec::new());
+    assert_eq!(release.later("20270101T000005Z"), "20270101T000005Z");
+    assert_eq!(release.later("20261231T235959Z"), "20270101T000000Z");
+    assert_eq!(release.later("20200101T000000Z"), "20270101T000000Z");
+}

@@ -28,7 +28,7 @@ pub struct DockerEngine {
     pub(super) endpoint: Endpoint,
     pub(super) builder: Builder,
     pub(super) credentials: Credentials,
-    patience: Patience,
+    pub(super) patience: Patience,
     runtime: OnceLock<Runtime>,
     /// The facts that do not change while we look: asked once. A failure is asked again.
     pub(super) known: Mutex<Option<Known>>,

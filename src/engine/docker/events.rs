@@ -104,7 +104,7 @@ impl DockerEngine {
         let filters = r#"{"type":["image"]}"#.to_owned();
         let query = [("since", stamp(since)), ("until", stamp(now)), ("filters", filters)];
         let request = podman::get(&format!("/events?{}", query_string(&query)))?;
-        let reply = transport::send(&self.endpoint, request).await?;
+        let reply = transport::ask(&self.endpoint, &self.patience, request).await?;
         let status = reply.response.status();
         let date = reply.response.headers().get("date").and_then(|date| date.to_str().ok());
         let agrees = date.and_then(|date| rfc2822::parse(date).ok()).is_some_and(|there| {

@@ -33,7 +33,9 @@ impl DockerEngine {
         let mark = self.mark();
         let docker = self.docker()?;
         let before = Timestamp::now();
-        let asked = async { tokio::join!(docker.info(), docker.version(), podman::answers(&self.endpoint)) };
+        let asked = async {
+            tokio::join!(docker.info(), docker.version(), podman::answers(&self.endpoint, &self.patience))
+        };
         let asked = self.runtime()?.block_on(asked);
         let info = asked.0.map_err(|error| self.error("asking the engine who it is", error))?;
         let version = asked.1.map_err(|error| self.error("asking the engine for its version", error))?;

@@ -11,14 +11,17 @@ use crate::engine::endpoint::Endpoint;
 use crate::engine::session::message_of;
 use crate::engine::{EngineError, transport};
 use crate::model::error_chain::error_chain;
+use crate::patience::Patience;
 
 /// An image with its manifests, which an engine tells since API 1.48 when it is asked for them.
 pub(super) async fn described(
     endpoint: &Endpoint,
+    patience: &Patience,
     reference: &str,
 ) -> Result<Option<ImageInspect>, EngineError> {
     let refused = |why: String| EngineError::Refused { what: format!("inspecting `{reference}`"), why };
-    let reply = transport::send(endpoint, get(&format!("/images/{reference}/json?manifests=1"))?).await?;
+    let reply =
+        transport::ask(endpoint, patience, get(&format!("/images/{reference}/json?manifests=1"))?).await?;
     let status = reply.response.status();
     let body = reply.response.into_body().collect().await;
     let body = body.map_err(|error| transport::unreachable(endpoint, error_chain(&error)))?.to_bytes();

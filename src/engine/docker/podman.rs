@@ -12,13 +12,14 @@ use crate::engine::endpoint::Endpoint;
 use crate::engine::{EngineError, transport};
 use crate::model::error_chain::error_chain;
 use crate::model::hash::FieldHasher;
+use crate::patience::Patience;
 
 /// How lines of an image's history begin that Buildah writes for instructions without a command.
 const INSTRUCTION: &str = "/bin/sh -c #(nop) ";
 
 /// Whether it is Podman that answers: it says so on `/_ping`, as `Server: Libpod/5.8.6 (linux)`.
-pub(super) async fn answers(endpoint: &Endpoint) -> Result<bool, EngineError> {
-    let reply = transport::send(endpoint, get("/_ping")?).await?;
+pub(super) async fn answers(endpoint: &Endpoint, patience: &Patience) -> Result<bool, EngineError> {
+    let reply = transport::ask(endpoint, patience, get("/_ping")?).await?;
     let headers = reply.response.headers();
     let server = headers.get("server").and_then(|server| server.to_str().ok()).unwrap_or_default();
     Ok(server.starts_with("Libpod/") || headers.contains_key("libpod-api-version"))
@@ -35,9 +36,13 @@ pub(super) fn id(info: &SystemInfo) -> String {
 
 /// Adds what Docker's form of the description lacks on Podman: health check, shell and triggers. The first is
 /// in Podman's own description, the others only in the history.
-pub(super) async fn complete(endpoint: &Endpoint, image: &mut ImageInspect) -> Result<(), EngineError> {
+pub(super) async fn complete(
+    endpoint: &Endpoint,
+    patience: &Patience,
+    image: &mut ImageInspect,
+) -> Result<(), EngineError> {
     let Some(id) = &image.id else { return Ok(()) };
-    let reply = transport::send(endpoint, get(&format!("/v4.0.0/libpod/images/{id}/json"))?).await?;
+    let reply = transport::ask(endpoint, patience, get(&format!("/v4.0.0/libpod/images/{id}/json"))?).await?;
     let status = reply.response.status();
     let body = reply.response.into_body().collect().await;
     let body = body.map_err(|error| transport::unreachable(endpoint, error_chain(&error)))?;
