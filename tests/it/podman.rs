@@ -59,7 +59,7 @@ fn the_output_of_a_failing_command_is_in_the_log() {
     let failed = sandbox.imk("--progress plain").code(2);
     let told = [failed.stdout.as_str(), failed.stderr.as_str()].concat();
     assert!(told.contains("exit code 7"), "{told}");
-    let log = sandbox.imk("log base").code(0).stdout;
+    let log = fs_err::read_to_string(sandbox.path(".imk/logs/base.log")).unwrap();
     assert!(log.contains("to-out") && log.contains("to-err"), "{log}");
 }
 
