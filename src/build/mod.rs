@@ -4,8 +4,11 @@
 
 pub mod jobserver;
 pub mod local_names;
+mod options;
 pub mod publish;
+mod reports;
 mod rounds;
 pub mod run;
 pub mod schedule;
 pub mod summary;
+mod worker;

@@ -7,8 +7,8 @@ fn facts() -> Facts {
         name: "team/app:dev".into(),
         version: "20180923T082316Z".into(),
         root: "/repo".into(),
-        env: BTreeMap::from([("HOME".into(), "/home/ana".into())]),
-        caller: Caller { uid: 1000, gid: 100, name: "ana".into(), group: "users".into(), home: "/".into() },
+        env: BTreeMap::from([("HOME".into(), "/home/me".into())]),
+        caller: Caller { uid: 1000, gid: 100, name: "me".into(), group: "users".into(), home: "/".into() },
         timezone: Some("Europe/Zurich".into()),
         reach: Reach::Here,
     }
@@ -25,9 +25,9 @@ fn a_profile_without_a_word_runs_the_image_as_it_is() {
 
 #[test]
 fn folders_are_made_below_the_root_that_is_named_and_nowhere_else() {
-    let profile = Profile { folders: Some("{env.HOME}/work".into()), ..Profile::default() };
+    let profile = Profile { folders: Some("{env.HOME}/jobs".into()), ..Profile::default() };
     let prepared = prepare(&profile, &facts(), &[]).unwrap();
-    let root = "/home/ana/work/team%2Fapp%3Adev";
+    let root = "/home/me/jobs/team%2Fapp%3Adev";
     let folders: Vec<String> = prepared.folders.iter().map(|it| it.display().to_string()).collect();
     assert_eq!(folders, ["data", "config", "log", "tmp"].map(|name| format!("{root}/{name}")));
     assert_eq!(prepared.spec.env["DATADIR"], format!("{root}/data"));

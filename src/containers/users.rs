@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     fn caller() -> Caller {
-        Caller { uid: 1000, gid: 100, name: "ana".into(), group: "users".into(), home: "/home/ana".into() }
+        Caller { uid: 1000, gid: 100, name: "me".into(), group: "users".into(), home: "/home/me".into() }
     }
 
     #[test]
@@ -89,7 +89,7 @@ mod tests {
             caller().passwd("root:x:0:0:root:/root:/bin/sh\napp:x:10:10::/app:/bin/false", "/bin/sh");
         assert_eq!(
             passwd,
-            "root:x:0:0:root:/root:/bin/sh\napp:x:10:10::/app:/bin/false\nana:x:1000:100:ana:/home/ana:/bin/sh\n"
+            "root:x:0:0:root:/root:/bin/sh\napp:x:10:10::/app:/bin/false\nana:x:1000:100:me:/home/me:/bin/sh\n"
         );
         assert_eq!(caller().group(""), "users:x:100:\n");
     }
@@ -98,8 +98,8 @@ mod tests {
     fn a_number_or_a_name_that_the_image_has_is_the_images() {
         let taken = "node:x:1000:1000::/home/node:/bin/sh\n";
         assert_eq!(caller().passwd(taken, "/bin/sh"), taken);
-        let named = caller().passwd("ana:x:7:7::/:/bin/sh\n", "/bin/sh");
-        assert!(named.ends_with("\nana1:x:1000:100:ana1:/home/ana:/bin/sh\n"), "{named}");
+        let named = caller().passwd("me:x:7:7::/:/bin/sh\n", "/bin/sh");
+        assert!(named.ends_with("\nana1:x:1000:100:me1:/home/me:/bin/sh\n"), "{named}");
         let odd = Caller { name: "a:b\nc".into(), ..caller() };
         assert!(odd.passwd("", "/bin/sh").starts_with("abc:x:1000:"));
     }

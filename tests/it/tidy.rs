@@ -219,15 +219,8 @@ fn no_file_grows_beyond_one_noun() {
 #[test]
 fn a_function_fits_on_a_screen() {
     for (path, text) in code_of_all() {
-        // A table of cases in a test is as long as it has to be. These four wait to be told in steps.
-        let waits = |name: &str| match path.as_str() {
-            "src/build/run.rs" => matches!(name, "build" | "step"),
-            "src/cli/commands/make/build.rs" => name == "carry_out",
-            "src/syntax/import/compose.rs" => name == "service",
-            _ => false,
-        };
-        let mut long = functions::longer_than(70, &text);
-        long.retain(|(name, _)| !waits(name));
+        // A table of cases in a test is as long as it has to be.
+        let long = functions::longer_than(70, &text);
         assert_eq!(long, [], "{path}: its steps want names");
     }
 }

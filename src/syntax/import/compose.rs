@@ -113,37 +113,7 @@ impl Reader<'_> {
         }
         path.push(name.text.clone());
         if let Some(extends) = service.get("extends") {
-            let base = extends.text().or_else(|| extends.get("service").and_then(|node| node.text()));
-            let file = extends.get("file").and_then(|node| node.text());
-            let other = match file {
-                Some(file) => {
-                    let file = self.variables.plain(file);
-                    files::other(&file, extends.span, self.source).map_err(|error| vec![error])?
-                }
-                None => Rc::clone(root),
-            };
-            let services = other.get("services").map(|node| node.entries()).unwrap_or_default();
-            match services.iter().find(|(other, _)| Some(other.text.as_str()) == base) {
-                // A name means another service in another file.
-                Some((base, service)) => match file {
-                    Some(_) if path.len() < 64 => {
-                        self.service(
-                            &other,
-                            base,
-                            service,
-                            &mut vec![String::new(); path.len()],
-                            keys,
-                            drafts,
-                        )?;
-                    }
-                    _ => self.service(&other, base, service, path, keys, drafts)?,
-                },
-                None => {
-                    let base = base.unwrap_or_default();
-                    let message = format!("`{}` extends `{base}`, which is not there", name.text);
-                    return Err(vec![SyntaxError::new(extends.span, message).hint("compose refuses it too")]);
-                }
-            }
+            self.extended(root, name, extends, path, keys, drafts)?;
         }
         path.pop();
         let build = service.get("build").map(|build| build.entries()).unwrap_or_default();
@@ -179,6 +149,43 @@ impl Reader<'_> {
             }
             let name = if short { "build.context" } else { key.text.as_str() };
             keys.entry(name.to_owned()).or_default().push((key.span, Rc::clone(value)));
+        }
+        Ok(())
+    }
+
+    /// Adds the keys of the service that one extends, in this file or another.
+    fn extended(
+        &mut self,
+        root: &Shared,
+        name: &Key,
+        extends: &Node,
+        path: &mut Vec<String>,
+        keys: &mut Keys,
+        drafts: &mut Drafts,
+    ) -> Result<(), Vec<SyntaxError>> {
+        let base = extends.text().or_else(|| extends.get("service").and_then(|node| node.text()));
+        let file = extends.get("file").and_then(|node| node.text());
+        let other = match file {
+            Some(file) => {
+                let file = self.variables.plain(file);
+                files::other(&file, extends.span, self.source).map_err(|error| vec![error])?
+            }
+            None => Rc::clone(root),
+        };
+        let services = other.get("services").map(|node| node.entries()).unwrap_or_default();
+        match services.iter().find(|(other, _)| Some(other.text.as_str()) == base) {
+            // A name means another service in another file.
+            Some((base, service)) => match file {
+                Some(_) if path.len() < 64 => {
+                    self.service(&other, base, service, &mut vec![String::new(); path.len()], keys, drafts)?;
+                }
+                _ => self.service(&other, base, service, path, keys, drafts)?,
+            },
+            None => {
+                let base = base.unwrap_or_default();
+                let message = format!("`{}` extends `{base}`, which is not there", name.text);
+                return Err(vec![SyntaxError::new(extends.span, message).hint("compose refuses it too")]);
+            }
         }
         Ok(())
     }

@@ -2,13 +2,12 @@
 
 mod outcome;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args as Group;
 use clap::builder::FalseyValueParser;
-use outcome::{failures, summary_line, verdict};
+use outcome::{summed_up, verdict};
 
 use crate::build::jobserver::{Jobserver, Makeflags};
 use crate::build::run::{self, BuildOptions, Ending, Event, Summary};
@@ -17,13 +16,12 @@ use crate::cli::commands::make::plan::{self, PlanArgs};
 use crate::cli::failure::{Exit, Failure, cannot};
 use crate::cli::progress::{self, Progress};
 use crate::cli::records::{self, RecordArgs};
-use crate::cli::{ci, engines, open, out, synced, words};
+use crate::cli::{engines, open, out, synced};
 use crate::engine::{Caches, Cancel, EngineError};
 use crate::plan::tags::tagging;
 use crate::query::effect::BuildError;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
-use crate::source::outside;
 use crate::syntax::imagefile;
 
 const EXAMPLES: &str = "\
@@ -225,35 +223,10 @@ pub fn carry_out(
     started: Instant,
 ) -> Result<Summary, Failure> {
     let args = going.args;
-    if let Err(error) = &synced.engine {
-        return Err(no_engine(session, synced, error));
-    }
-    if let Some((one, other)) = tagging::one_tag_for_two(session, synced) {
-        let message = format!("`{one}` and `{other}` share a repository, and -t gives both of them one tag");
-        return Err(Failure::with_hint(message, "name one of them"));
-    }
-    let cache = caches(args)?;
-    records::prepare(going.global, &args.records, synced)?;
-    let problems = run::problems(session, synced, args.always_make || args.no_cache);
-    if !problems.is_empty() && !args.keep_going {
-        let all = problems.values().flatten();
-        let failure = Failure::problems(all, |path| session.text(path));
-        // What was read is worth keeping though nothing was built.
-        let _ = going.keep.save(session);
-        return Err(failure);
-    }
+    let cache = checked(session, synced, going)?;
     let told_before = plan::new_warnings(session, synced);
-    let how = args.progress();
-    let progress = Arc::new(Progress::new(how, args.trace, session.state().clone()));
-    let (shown, told, retries) = (Arc::clone(&progress), Arc::clone(&going.report), going.retries);
-    let report: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(move |event| {
-        told(&event);
-        let retried =
-            matches!(&event, Event::Ended(_, Ending::Failed(error), _) if retries && is_passing(error));
-        if !retried {
-            shown.event(event);
-        }
-    });
+    let progress = Arc::new(Progress::new(args.progress(), args.trace, session.state().clone()));
+    let report = reporter(&progress, going);
     let options = BuildOptions {
         jobs: going.jobs.unwrap_or_else(|| engines::jobs(&session.executor.pool())),
         keep_going: args.keep_going,
@@ -280,30 +253,52 @@ pub fn carry_out(
         }
     }
     let took = started.elapsed();
-    let line = summary_line(&summary, took);
-    progress.summary(&summary, took);
-    if let (Some(rows), Some(file)) = (progress.rows(&summary), std::env::var_os("GITHUB_STEP_SUMMARY")) {
-        // A summary that cannot be written is no reason to fail a job whose images are built.
-        let _ = outside::append(Path::new(&file), ci::summary(&rows, &line).as_bytes());
-    }
-    // Programs were told already.
-    if !progress.is_for_programs() {
-        failures(session, &summary, &progress);
-        synced::warn_unanswered(session);
+    let with_line = args.progress() != args::Progress::Quiet && going.tells_summary;
+    summed_up(session, &summary, &progress, with_line, took, || {
         plan::warnings_of_built(&told_before, |image| {
             matches!(summary.endings.get(image), Some(Ending::Built { .. } | Ending::Failed(_)))
         });
-        plan::skipped_tags(&summary.skipped_tags);
-        summary.taken_names.iter().for_each(|taken| out::warning(words::taken(taken)));
-        summary.outdated_names.iter().for_each(|behind| out::warning(words::behind(behind)));
-        if how != args::Progress::Quiet && going.tells_summary {
-            out::line(format_args!("{line}"));
-        }
-    }
+    });
     match verdict(&summary) {
         Exit::Done => records::write(going.global, &args.records, synced, &summary).map(|()| summary),
         exit => Err(Failure::silent(exit)),
     }
+}
+
+/// Finds what hinders a build before it begins, and gives the layer caches of the command line.
+fn checked(session: &mut Session, synced: &Synced, going: &Going<'_>) -> Result<Caches, Failure> {
+    let args = going.args;
+    if let Err(error) = &synced.engine {
+        return Err(no_engine(session, synced, error));
+    }
+    if let Some((one, other)) = tagging::one_tag_for_two(session, synced) {
+        let message = format!("`{one}` and `{other}` share a repository, and -t gives both of them one tag");
+        return Err(Failure::with_hint(message, "name one of them"));
+    }
+    let cache = caches(args)?;
+    records::prepare(going.global, &args.records, synced)?;
+    let problems = run::problems(session, synced, args.always_make || args.no_cache);
+    if !problems.is_empty() && !args.keep_going {
+        let all = problems.values().flatten();
+        let failure = Failure::problems(all, |path| session.text(path));
+        // What was read is worth keeping though nothing was built.
+        let _ = going.keep.save(session);
+        return Err(failure);
+    }
+    Ok(cache)
+}
+
+/// Hands events to the display and to whoever listens beside; what is tried again is not shown as a failure.
+fn reporter(progress: &Arc<Progress>, going: &Going<'_>) -> Arc<dyn Fn(Event) + Send + Sync> {
+    let (shown, told, retries) = (Arc::clone(progress), Arc::clone(&going.report), going.retries);
+    Arc::new(move |event| {
+        told(&event);
+        let retried =
+            matches!(&event, Event::Ended(_, Ending::Failed(error), _) if retries && is_passing(error));
+        if !retried {
+            shown.event(event);
+        }
+    })
 }
 
 /// A failure that says only that the world went on, or that somebody asked to stop.

@@ -1,18 +1,54 @@
 //! How a build went, in words: failures one after the other, the summary line, the exit status.
 
+use std::path::Path;
+use std::time::Duration;
+
 use crate::build::publish::Publication;
 use crate::build::run::{Ending, Summary};
+use crate::cli::commands::make::plan;
 use crate::cli::failure::{Exit, Failure, Finding, draw};
 use crate::cli::progress::Progress;
 use crate::cli::words::quantity;
-use crate::cli::{ci, out, words};
+use crate::cli::{ci, out, synced, words};
 use crate::engine::EngineError;
 use crate::exec::push::PublishError;
 use crate::query::effect::BuildError;
 use crate::session::open::Session;
+use crate::source::outside;
+
+/// Tells how a build went: to the display, to the forge's job page, and in lines for a person, of which the
+/// last is the summary `with_line`; `warn` has its turn among these.
+pub fn summed_up(
+    session: &Session,
+    summary: &Summary,
+    progress: &Progress,
+    with_line: bool,
+    took: Duration,
+    warn: impl FnOnce(),
+) {
+    let line = summary_line(summary, took);
+    progress.summary(summary, took);
+    if let (Some(rows), Some(file)) = (progress.rows(summary), std::env::var_os("GITHUB_STEP_SUMMARY")) {
+        // A summary that cannot be written is no reason to fail a job whose images are built.
+        let _ = outside::append(Path::new(&file), ci::summary(&rows, &line).as_bytes());
+    }
+    // Programs were told already.
+    if progress.is_for_programs() {
+        return;
+    }
+    failures(session, summary, progress);
+    synced::warn_unanswered(session);
+    warn();
+    plan::skipped_tags(&summary.skipped_tags);
+    summary.taken_names.iter().for_each(|taken| out::warning(words::taken(taken)));
+    summary.outdated_names.iter().for_each(|behind| out::warning(words::behind(behind)));
+    if with_line {
+        out::line(format_args!("{line}"));
+    }
+}
 
 /// Failures, one image after the other, each with the end of its log.
-pub fn failures(session: &Session, summary: &Summary, progress: &Progress) {
+fn failures(session: &Session, summary: &Summary, progress: &Progress) {
     for (name, ending) in &summary.endings {
         let Ending::Failed(error) = ending else { continue };
         if let BuildError::Invalid(problems) = error {
@@ -117,7 +153,7 @@ fn place(session: &Session, name: &str, error: &BuildError) -> Option<(usize, St
 }
 
 /// `12 fresh, 2 built, 1 retagged, 0 failed in 3.1s`.
-pub fn summary_line(summary: &Summary, took: std::time::Duration) -> String {
+fn summary_line(summary: &Summary, took: Duration) -> String {
     let count = |wanted: fn(&Ending) -> bool| summary.endings.values().filter(|e| wanted(e)).count();
     let fresh = count(|ending| matches!(ending, Ending::Fresh | Ending::Reused));
     let built = count(|ending| matches!(ending, Ending::Built { .. }));
