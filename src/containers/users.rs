@@ -89,7 +89,7 @@ mod tests {
             caller().passwd("root:x:0:0:root:/root:/bin/sh\napp:x:10:10::/app:/bin/false", "/bin/sh");
         assert_eq!(
             passwd,
-            "root:x:0:0:root:/root:/bin/sh\napp:x:10:10::/app:/bin/false\nana:x:1000:100:me:/home/me:/bin/sh\n"
+            "root:x:0:0:root:/root:/bin/sh\napp:x:10:10::/app:/bin/false\nme:x:1000:100:me:/home/me:/bin/sh\n"
         );
         assert_eq!(caller().group(""), "users:x:100:\n");
     }
@@ -99,7 +99,7 @@ mod tests {
         let taken = "node:x:1000:1000::/home/node:/bin/sh\n";
         assert_eq!(caller().passwd(taken, "/bin/sh"), taken);
         let named = caller().passwd("me:x:7:7::/:/bin/sh\n", "/bin/sh");
-        assert!(named.ends_with("\nana1:x:1000:100:me1:/home/me:/bin/sh\n"), "{named}");
+        assert!(named.ends_with("\nme1:x:1000:100:me1:/home/me:/bin/sh\n"), "{named}");
         let odd = Caller { name: "a:b\nc".into(), ..caller() };
         assert!(odd.passwd("", "/bin/sh").starts_with("abc:x:1000:"));
     }
