@@ -5,6 +5,9 @@
 
 pub mod captured;
 pub mod checks;
+pub mod host;
+pub mod perform;
+pub mod plan;
 pub mod probe;
 pub mod queue;
 pub mod receipt;

@@ -1,10 +1,9 @@
 //! `imk test`: brings images up to date and tests them, unless a receipt says that they passed.
 
-mod host;
-mod junit;
-mod plan;
-mod report;
+pub mod junit;
+pub mod report;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -12,16 +11,19 @@ use clap::Args as Group;
 use clap::builder::FalseyValueParser;
 
 use crate::cli::args::{Global, Targets};
-use crate::cli::commands::make::build;
+use crate::cli::commands::make::build::{self, BuildArgs, Going};
 use crate::cli::failure::{Exit, Failure, cannot};
-use crate::cli::{locate, out, registries};
-use crate::containers::suite::queue::{Came, Job, run_all};
-use crate::containers::suite::{Outcome, Subject, stage, sweep};
-use crate::containers::{DockerContainers, suite};
-use crate::state::receipts::{Receipt, Receipts, TestRun, now};
-use host::Repository;
-use plan::{Asked, Plan, Planned};
-use report::{Report, Verdict};
+use crate::cli::{engines, locate, open, out, registries, synced};
+use crate::containers::DockerContainers;
+use crate::containers::suite::host::Repository;
+use crate::containers::suite::perform::{Choices, Event, Stage, Verdict, by_receipt, perform};
+use crate::containers::suite::plan::{self, PlanError, Planned, Wanted};
+use crate::engine::Cancel;
+use crate::query::effect::Built;
+use crate::session::open::Session;
+use crate::state::receipts::{Receipts, TestRun};
+use crate::syntax::tag;
+use report::Report;
 
 const EXAMPLES: &str = "\
 imk test                         test every image that has tests, as far as no receipt says that it passed
@@ -60,34 +62,15 @@ pub struct TestArgs {
 pub fn run(global: &Global, args: &TestArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let cancel = build::cancel_on_signals(|| {})?;
-    let plan = {
-        let asked = Asked { words: &args.targets.words, filter: args.filter.as_deref() };
-        plan::plan(global, &asked, &cancel)?
-    };
+    let mut session = open::session(global, true, &cancel)?;
+    let plan = plan(global, &mut session, args, &cancel, started)?;
     if cancel.is_cancelled() {
         return Err(Failure::silent(Exit::Interrupted));
     }
     let report = Report::default();
-    let mut receipts = Receipts::read(&plan.state);
-    let (known, todo): (Vec<_>, Vec<_>) = plan.tests.iter().partition(|planned| {
-        let receipt = planned.key.and_then(|key| receipts.of(&key, planned.test.max_age));
-        !args.always_make && receipt.is_some()
-    });
-    for planned in known {
-        if let Some(receipt) = planned.key.and_then(|key| receipts.of(&key, planned.test.max_age)) {
-            report.add(&planned.job, Verdict::Receipt(receipt.clone()));
-        }
-    }
-    if !todo.is_empty() {
-        let made = perform(global, args, &plan, &todo, &report, &cancel)?;
-        for receipt in made {
-            if let Err(error) = receipts.add(receipt) {
-                out::warning(format_args!(
-                    "a receipt could not be kept: {error}; that test runs again next time"
-                ));
-            }
-        }
-    }
+    let at_once = args.jobs.map_or_else(build::processors, usize::from);
+    let choices = Choices { always: args.always_make, keep: args.keep, at_once };
+    carry_out(global, &session, &plan, &choices, &report, &cancel)?;
     let verdicts = report.take();
     if let Some(file) = &args.junit {
         let text = junit::text(&verdicts);
@@ -98,74 +81,113 @@ pub fn run(global: &Global, args: &TestArgs) -> Result<(), Failure> {
     if cancel.is_cancelled() {
         return Err(Failure::silent(Exit::Interrupted));
     }
-    let failed =
-        verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::Failed { .. } | Verdict::Skipped(_)));
-    if failed { Err(Failure::silent(Exit::Error)) } else { Ok(()) }
+    match verdicts.iter().all(|(_, verdict)| verdict.is_good()) {
+        true => Ok(()),
+        false => Err(Failure::silent(Exit::Error)),
+    }
 }
 
-/// Runs tests, with the receipts of those that passed.
-fn perform(
+/// The tests of one run.
+pub struct Plan {
+    /// The tests, images in the order of their names.
+    pub tests: Vec<Planned>,
+    /// The images that each is built on, near and far.
+    pub bases: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Brings the images up to date and finds their tests.
+fn plan(
     global: &Global,
+    session: &mut Session,
     args: &TestArgs,
-    plan: &Plan,
-    todo: &[&Planned],
-    report: &Report,
-    cancel: &crate::engine::Cancel,
-) -> Result<Vec<Receipt>, Failure> {
-    let refused = |error| Failure::engine(&error);
-    let containers =
-        DockerContainers::new(plan.endpoint.clone(), &registries::patience(global)).map_err(refused)?;
-    let this = TestRun::begin(&plan.state).map_err(cannot("write down that tests run"))?;
-    let swept = sweep::sweep(&containers, &this.owner, |run| this.is_over(run)).map_err(refused)?;
-    if swept > 0 {
+    cancel: &Cancel,
+    started: Instant,
+) -> Result<Plan, Failure> {
+    let words = &args.targets.words;
+    let filter = args.filter.as_deref().map(tag::glob).transpose();
+    let filter = filter.map_err(|why| Failure::error(format!("--filter: {why}")))?;
+    let filter = filter.map(|glob| glob.compile_matcher());
+    let mut synced = synced::synced(global, session, words)?;
+    let mut wanted = plan::wanted(&session.project, &synced.targets, filter.as_ref());
+    if words.is_empty() {
+        wanted.retain(|_, tests| !tests.is_empty());
+    }
+    if wanted.values().all(Vec::is_empty) {
+        let hint = "give it some: `tests: {\"basics\": (steps: [Run(command: [\"true\"])])}`; docs/test.md";
+        return Err(Failure::with_hint("no image has tests, or none that --filter means", hint));
+    }
+    let all = plan::images_of(&session.project, &wanted);
+    if all != synced.targets {
+        let words: Vec<String> = all.into_iter().collect();
+        synced = synced::synced(global, session, &words)?;
+    }
+    let build = BuildArgs { load: true, ..BuildArgs::default() };
+    let going = Going { tells_summary: false, ..Going::new(global, &build) };
+    let summary = build::carry_out(session, &synced, &going, started)?;
+    let tests = planned(session, &wanted, &summary.results, cancel)?;
+    Ok(Plan { tests, bases: plan::all_bases(&synced.order.bases) })
+}
+
+/// The tests of results, with a word on those whose pass leaves no receipt.
+pub fn planned(
+    session: &Session,
+    wanted: &Wanted,
+    results: &BTreeMap<String, Built>,
+    cancel: &Cancel,
+) -> Result<Vec<Planned>, Failure> {
+    let pulling = |name: &str| out::note(format_args!("pulling `{name}`"));
+    let tests = plan::planned(session, wanted, results, cancel, &pulling).map_err(|error| match error {
+        PlanError::Engine(error) => Failure::engine(&error),
+        PlanError::Read(error) => Failure::from(error),
+        PlanError::NoImage(name) => Failure::with_hint(
+            format!("a test needs the image `{name}`, and nobody has it"),
+            "it is an image here, or a whole reference",
+        ),
+    })?;
+    for Planned { job, .. } in tests.iter().filter(|planned| planned.key.is_none()) {
         out::note(format_args!(
-            "removed what a test run left that was killed: {swept} containers, volumes and networks"
+            "{} {}: a script runs on this machine, so a pass leaves no receipt without `max_age`",
+            job.image, job.test
         ));
     }
-    let host = Repository { root: plan.root.clone() };
-    let made = parking_lot::Mutex::new(Vec::new());
-    let jobs: Vec<Job> = todo.iter().map(|planned| planned.job.clone()).collect();
-    let at_once = args.jobs.map_or_else(build::processors, usize::from);
-    let run_one = |job: &Job| {
-        let Some(planned) = todo.iter().find(|planned| planned.job == *job) else { return Came::Badly };
-        if cancel.is_cancelled() {
-            report.add(job, Verdict::Skipped(String::new()));
-            return Came::Badly;
-        }
-        let number = todo.iter().position(|other| other.job == *job).unwrap_or_default();
-        let subject = Subject {
-            name: job.image.clone(),
-            id: planned.id.clone(),
-            images: planned.images.clone(),
-            labels: stage::labels(&this.owner, &this.name, args.keep),
-            mark: format!("imk-test-{}-{number}", &this.name[..12]),
-            keep: args.keep,
-        };
-        let began = Instant::now();
-        let outcome = suite::run(&containers, &host, &subject, &planned.test, cancel);
-        let took = began.elapsed();
-        match outcome {
-            Outcome::Passed(tries) => {
-                if let Some(key) = planned.key {
-                    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-                    let (image, test) = (job.image.clone(), job.test.clone());
-                    made.lock().push(Receipt { key, image, test, at: now(), took_ms, tries });
-                }
-                report.add(job, Verdict::Passed { tries, took });
-                Came::Well
-            }
-            Outcome::Failed(lines) => {
-                report.add(job, Verdict::Failed { lines, took });
-                Came::Badly
-            }
-            Outcome::Interrupted => {
-                report.add(job, Verdict::Skipped(String::new()));
-                Came::Badly
-            }
-        }
+    Ok(tests)
+}
+
+/// Runs the tests of which no receipt tells that they passed, and reports all.
+pub fn carry_out(
+    global: &Global,
+    session: &Session,
+    plan: &Plan,
+    choices: &Choices,
+    report: &Report,
+    cancel: &Cancel,
+) -> Result<(), Failure> {
+    let state = session.state();
+    let mut receipts = Receipts::read(state);
+    let (known, todo) = match choices.always {
+        true => (Vec::new(), plan.tests.iter().collect()),
+        false => by_receipt(&plan.tests, &receipts),
     };
-    run_all(&jobs, &plan.bases, at_once, run_one, |job, base| {
-        report.add(job, Verdict::Skipped(base.to_owned()))
-    });
-    Ok(made.into_inner())
+    for (planned, receipt) in known {
+        report.add(&planned.job, Verdict::Receipt(receipt));
+    }
+    if todo.is_empty() {
+        return Ok(());
+    }
+    let refused = |error| Failure::engine(&error);
+    let endpoint = engines::runner(session.executor.pool().default_node())?;
+    let containers = DockerContainers::new(endpoint, &registries::patience(global)).map_err(refused)?;
+    let run = TestRun::begin(state).map_err(cannot("write down that tests run"))?;
+    let host = Repository { root: session.project.root.clone() };
+    let at = Stage { containers: &containers, host: &host, run: &run, bases: &plan.bases };
+    perform(&at, &todo, &mut receipts, choices, cancel, &|event| match event {
+        Event::Swept(swept) => out::note(format_args!(
+            "removed what a test run left that was killed: {swept} containers, volumes and networks"
+        )),
+        Event::Came(job, verdict) => report.add(job, verdict),
+        Event::ReceiptLost(error) => {
+            out::warning(format_args!("a receipt could not be kept: {error}; that test runs again next time"))
+        }
+    })
+    .map_err(refused)
 }

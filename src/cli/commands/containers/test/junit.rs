@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::report::Verdict;
+use crate::containers::suite::perform::Verdict;
 use crate::containers::suite::queue::Job;
 
 /// The report.

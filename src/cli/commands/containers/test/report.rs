@@ -7,21 +7,8 @@ use parking_lot::Mutex;
 
 use crate::cli::out;
 use crate::cli::words::quantity;
+use crate::containers::suite::perform::Verdict;
 use crate::containers::suite::queue::Job;
-use crate::state::receipts::Receipt;
-
-/// How one test came out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It passed now.
-    Passed { tries: u32, took: Duration },
-    /// It passed before, and nothing has changed.
-    Receipt(Receipt),
-    /// It failed; lines for a person.
-    Failed { lines: Vec<String>, took: Duration },
-    /// It was not run: this base's tests failed; nobody's when it is empty, for then somebody stopped it.
-    Skipped(String),
-}
 
 /// Verdicts as they come.
 #[derive(Default)]

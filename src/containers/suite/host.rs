@@ -10,7 +10,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::containers::api::{Limit, Output};
-use crate::containers::suite::Host;
+use crate::containers::suite::captured::tail;
+use crate::containers::suite::steps::Host;
 use crate::source::outside;
 
 /// How soon an end is seen.
@@ -80,10 +81,7 @@ impl Host for Repository {
         };
         match status {
             Some(_) => Ok(output),
-            None => Err(format!(
-                "it took longer than the test may\n{}",
-                crate::containers::suite::captured::tail(&output)
-            )),
+            None => Err(format!("it took longer than the test may\n{}", tail(&output))),
         }
     }
 }
