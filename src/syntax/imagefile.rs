@@ -13,6 +13,7 @@ pub mod format;
 mod inherit;
 mod keys;
 pub mod kinds;
+mod matrix;
 mod overlays;
 mod raw;
 mod runs;
@@ -87,9 +88,10 @@ pub fn other_language(text: &str) -> Option<SyntaxError> {
 
 /// The names of images and groups, as far as the text can be read: for completion.
 pub fn names(text: &str) -> Vec<String> {
-    let (raw, _) = decode::decode(text);
-    let groups = raw.groups.into_iter().map(|(name, _)| name.text);
-    raw.images.into_iter().map(|(name, _)| name.text).chain(groups).collect()
+    let (raw, mut errors) = decode::decode(text);
+    let file = inherit::inherit(raw, &BTreeMap::new(), &mut errors);
+    let images = file.images.into_iter().map(|image| image.name.text);
+    images.chain(file.groups.into_keys()).collect()
 }
 
 #[cfg(test)]

@@ -127,6 +127,11 @@ pub fn is_fact(name: &str) -> bool {
     bare.contains('.') || Fact::named(bare).is_some()
 }
 
+/// Whether there is a fact of this name, cut or not.
+pub fn names_fact(name: &str) -> bool {
+    Fact::named(name.split_once(':').map_or(name, |(bare, _)| bare)).is_some()
+}
+
 /// A part of a template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Part {
@@ -189,7 +194,10 @@ impl Template {
         for piece in braces::split(text) {
             let part = match piece {
                 Piece::Text(text) => Ok(Part::Text(text.to_owned())),
-                Piece::Name(name) if is_fact(name) => fact(name, variable(name).is_some()),
+                // `{go.version}` of a matrix has a dot as facts have.
+                Piece::Name(name) if is_fact(name) && (names_fact(name) || variable(name).is_none()) => {
+                    fact(name, variable(name).is_some())
+                }
                 Piece::Name(name) => match variable(name) {
                     Some(value) => Ok(Part::Value(value.to_owned())),
                     None => Err(no_variable(name, known)),

@@ -150,6 +150,8 @@ impl Reader {
             "contexts" => image.contexts = reader.map(value, "context", Self::text),
             "target" => image.target = reader.text(value),
             "args" => image.args = reader.map(value, "argument", Self::text),
+            "matrix" => image.matrix = reader.matrix(value),
+            "exclude" => image.exclude = reader.exclude(value),
             "platform" => image.platform = reader.text(value),
             "labels" => image.labels = reader.map(value, "label", Self::text),
             "tags" => image.tags = Some(reader.tags(value)),

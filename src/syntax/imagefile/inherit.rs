@@ -35,19 +35,8 @@ pub(super) fn inherit(
     let templates: BTreeMap<&str, &RawImage> =
         raw.templates.iter().map(|(name, image)| (name.text.as_str(), image)).collect();
 
-    let names: BTreeSet<&str> = raw.images.iter().map(|(name, _)| name.text.as_str()).collect();
-    let mut images = Vec::new();
-    for (name, own) in &raw.images {
-        check_name(name, scope.errors);
-        let mut merged = raw.defaults.clone();
-        let mut taken = BTreeSet::new();
-        take_templates(own, &templates, &mut merged, &mut taken, scope.errors);
-        merge(&mut merged, own);
-        let own: BTreeSet<&str> = own.contexts.iter().map(|(name, _)| name.text.as_str()).collect();
-        let contexts = scope.contexts(name, &merged.contexts, &own, &names);
-        images.push(Declaration { contexts, ..scope.declaration(name, merged) });
-    }
-    images.sort_by(|a, b| a.name.text.cmp(&b.name.text));
+    let images = images(&raw, &templates, &mut scope);
+    let names: BTreeSet<&str> = images.iter().map(|image| image.name.text.as_str()).collect();
 
     let mut groups = BTreeMap::new();
     for (name, members) in &raw.groups {
@@ -84,6 +73,35 @@ pub(super) fn inherit(
         images,
         renamed_keys: raw.renamed_keys,
     }
+}
+
+/// The declared images in the order of their names, each choice of a matrix being one.
+fn images(raw: &RawFile, templates: &BTreeMap<&str, &RawImage>, scope: &mut Scope<'_>) -> Vec<Declaration> {
+    let mut members = Vec::new();
+    for (name, own) in &raw.images {
+        let mut merged = raw.defaults.clone();
+        take_templates(own, templates, &mut merged, &mut BTreeSet::new(), scope.errors);
+        merge(&mut merged, own);
+        for (member, choice) in scope.members(name, &merged) {
+            members.push((member, choice, own, merged.clone()));
+        }
+    }
+    let names: BTreeSet<&str> = members.iter().map(|(name, ..)| name.text.as_str()).collect();
+    let (mut images, mut seen) = (Vec::new(), BTreeSet::new());
+    for (name, choice, own, merged) in &members {
+        check_name(name, scope.errors);
+        if !seen.insert(name.text.as_str()) {
+            let error = SyntaxError::new(name.span, format!("two images are named `{}`", name.text));
+            scope.errors.push(error.hint("one of them is made by a matrix"));
+        }
+        let own: BTreeSet<&str> = own.contexts.iter().map(|(name, _)| name.text.as_str()).collect();
+        images.push(scope.with(choice, |scope| {
+            let contexts = scope.contexts(name, &merged.contexts, &own, &names);
+            Declaration { contexts, ..scope.declaration(name, merged.clone()) }
+        }));
+    }
+    images.sort_by(|a, b| a.name.text.cmp(&b.name.text));
+    images
 }
 
 /// Copies an image's templates into `merged`, a template's own templates first.
@@ -125,6 +143,7 @@ fn merge(into: &mut RawImage, from: &RawImage) {
     replace(&mut into.dockerfile, &from.dockerfile);
     replace(&mut into.context, &from.context);
     replace(&mut into.target, &from.target);
+    replace(&mut into.exclude, &from.exclude);
     replace(&mut into.platform, &from.platform);
     replace(&mut into.tags, &from.tags);
     replace(&mut into.any_tag, &from.any_tag);
@@ -136,6 +155,7 @@ fn merge(into: &mut RawImage, from: &RawImage) {
     replace(&mut into.cache_to, &from.cache_to);
     replace(&mut into.description, &from.description);
     into.run.extend(from.run.iter().cloned());
+    add(&mut into.matrix, &from.matrix);
     add(&mut into.tests, &from.tests);
     add(&mut into.overlays, &from.overlays);
     add(&mut into.contexts, &from.contexts);

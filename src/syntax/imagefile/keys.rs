@@ -44,6 +44,11 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
     ),
     ("target", "the stage to build; else the last"),
     ("args", "build arguments: {\"VERSION\": \"1\"}"),
+    (
+        "matrix",
+        "one image for each choice of values, which its name and texts use: \"app-{py}\": (matrix: {\"py\": [\"3.12\", \"3.13\"]}, args: {\"PY\": \"{py}\"})",
+    ),
+    ("exclude", "choices of the matrix that are left out: [{\"py\": \"3.12\", \"os\": \"alpine\"}]"),
     ("platform", "such as \"linux/arm64\"; else the engine's own"),
     ("labels", "labels on the image; keep them stable, each value makes another image"),
     (

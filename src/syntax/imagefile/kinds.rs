@@ -29,6 +29,10 @@ pub enum Kind {
     TextByName,
     /// `{"name": ["text"]}`.
     TextsByName,
+    /// `{"axis": ["value", {"name": "value"}]}`.
+    Matrix,
+    /// `[{"axis": "value"}]`.
+    Exclude,
     /// `{"id": Env("VARIABLE")}` or `File("path")`.
     Secrets,
     /// `Locked`, `Float` or `Every("7d")`.
@@ -89,6 +93,8 @@ pub const IMAGE_KINDS: &[(&str, Kind)] = &[
     ("contexts", Kind::TextByName),
     ("target", Kind::Text),
     ("args", Kind::TextByName),
+    ("matrix", Kind::Matrix),
+    ("exclude", Kind::Exclude),
     ("platform", Kind::Text),
     ("labels", Kind::TextByName),
     ("tags", Kind::Tags),
@@ -183,8 +189,21 @@ mod tests {
         (r#"{"x": Git(url: "y")}"#, &[Kind::SourceByName]),
         (r#"[When(branch: "x", tag: ["y"])]"#, &[Kind::Tags]),
         (r#"[When(branch: "x")]"#, &[Kind::Gates]),
-        ("[]", &[Kind::Texts, Kind::TextOrTexts, Kind::Tags, Kind::Gates, Kind::Steps, Kind::Ports]),
-        (r#"{"x": ["y"]}"#, &[Kind::TextsByName]),
+        (
+            "[]",
+            &[
+                Kind::Texts,
+                Kind::TextOrTexts,
+                Kind::Tags,
+                Kind::Gates,
+                Kind::Steps,
+                Kind::Ports,
+                Kind::Exclude,
+            ],
+        ),
+        (r#"{"x": ["y"]}"#, &[Kind::TextsByName, Kind::Matrix]),
+        (r#"{"x": [{"y": "z"}]}"#, &[Kind::Matrix]),
+        (r#"[{"x": "y"}]"#, &[Kind::Exclude]),
         (r#"{"x": Env("Y")}"#, &[Kind::Secrets]),
         (r#"{"x": File("y")}"#, &[Kind::Secrets]),
         ("Locked", &[Kind::Policy]),

@@ -32,6 +32,8 @@ pub(super) struct RawImage {
     pub contexts: Pairs<Word>,
     pub target: Option<Word>,
     pub args: Pairs<Word>,
+    pub matrix: Pairs<Vec<RawValue>>,
+    pub exclude: Option<Vec<Pairs<Word>>>,
     pub platform: Option<Word>,
     pub labels: Pairs<Word>,
     pub tags: Option<Vec<RawTag>>,
@@ -47,6 +49,13 @@ pub(super) struct RawImage {
     pub run: Vec<RawRun>,
     pub tests: Pairs<RawTest>,
     pub description: Option<Word>,
+}
+
+/// A value of an axis of a matrix, as written: a text, or several that belong together.
+#[derive(Clone)]
+pub(super) enum RawValue {
+    Text(Word),
+    Set(Pairs<Word>),
 }
 
 /// Where files come from, as written: a text, or a repository.

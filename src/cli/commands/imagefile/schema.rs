@@ -90,6 +90,8 @@ fn shape(kind: Kind) -> Value {
         Kind::Gates => json!({"type": "array", "items": when(&WHEN_KEYS[..WHEN_KEYS.len() - 1])}),
         Kind::TextByName => by_name(text()),
         Kind::TextsByName => by_name(texts()),
+        Kind::Matrix => by_name(json!({"type": "array", "items": {"oneOf": [text(), by_name(text())]}})),
+        Kind::Exclude => json!({"type": "array", "items": by_name(text())}),
         Kind::Secrets => by_name(json!({"oneOf": [named("Env"), named("File")]})),
         Kind::Policy => json!({"oneOf": [{"enum": ["Locked", "Float"]}, named("Every")]}),
         Kind::Engines => by_name(object(ENGINE_KEYS, ENGINE_KINDS)),
