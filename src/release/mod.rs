@@ -12,6 +12,7 @@ pub mod plan_file;
 pub mod publish;
 pub mod record;
 pub mod rollback;
+pub mod tested;
 
 #[cfg(test)]
 mod tests;

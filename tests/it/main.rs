@@ -34,6 +34,7 @@ mod strangers;
 mod suite;
 mod tags;
 mod terminal;
+mod tested_release;
 mod tidy;
 mod trouble;
 mod warnings;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::Args as Group;
 use clap::builder::FalseyValueParser;
-use outcome::{summed_up, verdict};
+use outcome::{Sum, summed_up, verdict};
 
 use crate::build::jobserver::{Jobserver, Makeflags};
 use crate::build::run::{self, BuildOptions, Ending, Event, Summary};
@@ -164,7 +164,8 @@ pub struct Going<'a> {
     pub retries: bool,
     /// The tags of what is published stay where they are: a release moves them together.
     pub withhold_tags: bool,
-    /// Standard output is for the summary, and not for what comes after.
+    /// The summary is told, to people and programs; not where standard output is for what comes after, or
+    /// where another build of the run told it.
     pub tells_summary: bool,
 }
 
@@ -253,8 +254,12 @@ pub fn carry_out(
         }
     }
     let took = started.elapsed();
-    let with_line = args.progress() != args::Progress::Quiet && going.tells_summary;
-    summed_up(session, &summary, &progress, with_line, took, || {
+    let sum = match (going.tells_summary, args.progress()) {
+        (false, _) => Sum::Silent,
+        (true, args::Progress::Quiet) => Sum::NoLine,
+        (true, _) => Sum::Told,
+    };
+    summed_up(session, &summary, &progress, sum, took, || {
         plan::warnings_of_built(&told_before, |image| {
             matches!(summary.endings.get(image), Some(Ending::Built { .. } | Ending::Failed(_)))
         });

@@ -30,6 +30,9 @@ pub struct ApplyArgs {
     /// The plan
     #[arg(value_name = "FILE")]
     pub plan: PathBuf,
+    /// Publish without the tests of the images and of what they are built on
+    #[arg(long, env = "IMK_NO_TEST", value_parser = FalseyValueParser::new())]
+    pub no_test: bool,
     /// Build so many images at once [default: the number of processors]
     #[arg(short, long, value_name = "N", env = "IMK_JOBS", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub jobs: Option<u16>,
@@ -61,7 +64,7 @@ pub fn run(global: &Global, args: &ApplyArgs) -> Result<(), Failure> {
         publish::complete(&session, &cancel)?;
     }
     let words: Vec<String> = planned.targets.iter().cloned().collect();
-    let synced = synced::synced(global, &mut session, &words)?;
+    let mut synced = synced::synced(global, &mut session, &words)?;
     let plan = verdicts::plan(&session, &synced, planned.always);
     let gates = match planned.publish {
         Some(_) => Some(admitted(&session, &synced, true).map_err(|error| words::failure(&error))?),
@@ -89,7 +92,8 @@ pub fn run(global: &Global, args: &ApplyArgs) -> Result<(), Failure> {
         None => build::go(&mut session, &synced, &Going::new(global, &typed), started),
         Some(_) => {
             // Files that are not committed were in the plan, and whoever made it was told.
-            publish::built_and_released(global, &mut session, &synced, &typed, Consent::default(), started)
+            let consent = Consent { force: false, untested: args.no_test };
+            publish::built_and_released(global, &mut session, &mut synced, &typed, consent, started)
         }
     }
     .inspect(|()| {

@@ -3,3 +3,4 @@
 pub mod apply;
 pub mod publish;
 pub mod rollback;
+pub mod tested;

@@ -10,6 +10,7 @@ use crate::build::publish::Publication;
 use crate::build::run::Summary;
 use crate::cli::args::Global;
 use crate::cli::commands::make::build::{self, BuildArgs, Going};
+use crate::cli::commands::release::tested::{built_and_tested, still_tested};
 use crate::cli::failure::Failure;
 use crate::cli::words::release as words;
 use crate::cli::{open, out, synced};
@@ -22,13 +23,14 @@ use crate::session::sync::Synced;
 use crate::syntax::reference;
 
 const EXAMPLES: &str = "\
-imk publish                      build, upload, and then move all tags of the default images at once
+imk publish                      build, test, upload, and then move all tags of the default images at once
 imk publish api web              these two and no other; what they are built on is published by its key
 imk publish --history            what was published, by any machine; `imk rollback` goes back to it";
 
-/// Build the targets, upload them, and then move all their tags: all or none
+/// Build and test the targets, upload them, and then move all their tags: all or none
 ///
-/// `imk push` publishes image by image, as each is built. `imk publish` moves no tag before every result is in
+/// `imk push` publishes image by image, as each is built, and asks for no test. `imk publish` sends nothing before the
+/// tests of the images and of what they are built on have passed, moves no tag before every result is in
 /// the registry, moves them all, and takes the moves back when one is refused. Images whose
 /// `publish` rules do not admit this build are left out.
 #[derive(Clone, Debug, Group)]
@@ -43,6 +45,9 @@ pub struct PublishArgs {
     /// Publish results that were rolled back
     #[arg(long)]
     pub force: bool,
+    /// Publish without the tests of the images and of what they are built on
+    #[arg(long, env = "IMK_NO_TEST", value_parser = clap::builder::FalseyValueParser::new())]
+    pub no_test: bool,
     /// List what was published, the newest first, and build nothing
     #[arg(long, conflicts_with_all = ["allow_dirty", "force", "words"])]
     pub history: bool,
@@ -84,8 +89,8 @@ pub fn run(global: &Global, args: &PublishArgs) -> Result<(), Failure> {
         build.targets.words = gates.open.into_iter().collect();
         return build::run(global, &build);
     }
-    let consent = Consent { force: args.force };
-    built_and_released(global, &mut session, &synced, &args.build, consent, started)
+    let consent = Consent { force: args.force, untested: args.no_test };
+    built_and_released(global, &mut session, &mut synced, &args.build, consent, started)
 }
 
 /// The consent of the user to what is refused without.
@@ -93,23 +98,33 @@ pub fn run(global: &Global, args: &PublishArgs) -> Result<(), Failure> {
 pub struct Consent {
     /// Results that were rolled back are published again.
     pub force: bool,
+    /// Results whose tests did not pass, or were not run, are published.
+    pub untested: bool,
 }
 
-/// Builds the targets, uploads the results, and moves all their tags.
+/// Builds the targets, tests them, uploads the results, and moves all their tags.
 ///
 /// # Errors
 /// The failure that is told before the program ends, and its exit status.
 pub fn built_and_released(
     global: &Global,
     session: &mut Session,
-    synced: &Synced,
+    synced: &mut Synced,
     args: &BuildArgs,
     consent: Consent,
     started: Instant,
 ) -> Result<(), Failure> {
+    let mut tested = match consent.untested {
+        true => None,
+        false => built_and_tested(global, session, synced, args, started)?,
+    };
     let typed = BuildArgs { push: true, ..args.clone() };
-    let going = Going { withhold_tags: true, ..Going::new(global, &typed) };
+    // The build was told already, where it went before the tests.
+    let going = Going { withhold_tags: true, tells_summary: tested.is_none(), ..Going::new(global, &typed) };
     let summary = build::carry_out(session, synced, &going, started)?;
+    if let Some(tested) = &mut tested {
+        still_tested(global, session, synced, tested, &summary.results, args)?;
+    }
     let released = release(session, synced, &summary.results, &digests(&summary), consent.force)
         .map_err(|error| words::failure(&error))?;
     tell(&released, args);

@@ -16,19 +16,33 @@ use crate::query::effect::BuildError;
 use crate::session::open::Session;
 use crate::source::outside;
 
+/// How the sum of a build is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sum {
+    /// To programs, on the forge's job page, and in a line for people.
+    Told,
+    /// As [`Self::Told`], but for the line.
+    NoLine,
+    /// Not at all: another build of the run told it, or nobody asked.
+    Silent,
+}
+
 /// Tells how a build went: to the display, to the forge's job page, and in lines for a person, of which the
-/// last is the summary `with_line`; `warn` has its turn among these.
+/// last is the summary; `warn` has its turn among these.
 pub fn summed_up(
     session: &Session,
     summary: &Summary,
     progress: &Progress,
-    with_line: bool,
+    sum: Sum,
     took: Duration,
     warn: impl FnOnce(),
 ) {
     let line = summary_line(summary, took);
-    progress.summary(summary, took);
-    if let (Some(rows), Some(file)) = (progress.rows(summary), std::env::var_os("GITHUB_STEP_SUMMARY")) {
+    if sum != Sum::Silent {
+        progress.summary(summary, took);
+    }
+    let rows = progress.rows(summary).filter(|_| sum != Sum::Silent);
+    if let (Some(rows), Some(file)) = (rows, std::env::var_os("GITHUB_STEP_SUMMARY")) {
         // A summary that cannot be written is no reason to fail a job whose images are built.
         let _ = outside::append(Path::new(&file), ci::summary(&rows, &line).as_bytes());
     }
@@ -42,7 +56,7 @@ pub fn summed_up(
     plan::skipped_tags(&summary.skipped_tags);
     summary.taken_names.iter().for_each(|taken| out::warning(words::taken(taken)));
     summary.outdated_names.iter().for_each(|behind| out::warning(words::behind(behind)));
-    if with_line {
+    if sum == Sum::Told {
         out::line(format_args!("{line}"));
     }
 }
