@@ -1,7 +1,7 @@
 //! Logins for registries: what the user set for imk, else what `docker login` keeps, else none.
 //!
-//! Reads docker's configuration and runs its credential helpers, through the
-//! `docker_credential` crate. Asks no registry, and shows no value to anybody:
+//! Reads docker's configuration through the `docker_credential` crate and runs its credential
+//! helpers. Asks no registry, and shows no value to anybody:
 //! an error names a registry or a helper, never what belongs to it.
 
 use std::fmt;
@@ -12,6 +12,9 @@ use docker_credential::{CredentialRetrievalError, DockerCredential};
 use serde::Deserialize;
 
 use crate::model::hub::{HUB_LOGIN, is_hub};
+use crate::patience::Patience;
+
+mod helper;
 
 /// A value that must reach no log, error message or debug output.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,7 +70,7 @@ pub struct Given {
 }
 
 /// Where logins are looked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Credentials {
     /// The login that the user set for imk; it comes first.
     pub given: Option<Given>,
@@ -75,6 +78,8 @@ pub struct Credentials {
     pub config_folder: Option<PathBuf>,
     /// There is none for anybody, whatever is set and kept.
     pub withheld: bool,
+    /// How long a credential helper may say nothing.
+    pub patience: Patience,
 }
 
 impl Credentials {
@@ -101,7 +106,7 @@ impl Credentials {
         };
         let home_folder = || value("HOME").map(|home| Path::new(&home).join(".docker"));
         let config_folder = value("DOCKER_CONFIG").map(PathBuf::from).or_else(home_folder);
-        Ok(Self { given, config_folder, withheld: false })
+        Ok(Self { given, config_folder, ..Self::default() })
     }
 
     /// No login for anybody: whoever is served with these was not chosen by the user.
@@ -133,14 +138,15 @@ impl Credentials {
             return found_or_anonymous(host, found, "docker's configuration", true);
         };
         let Some(config) = read_config(&folder.join("config.json"))? else { return Ok(None) };
-        let found = docker_credential::get_credential_from_reader(config.as_slice(), key);
-        match helper_of(&config, key) {
-            Some(helper) => found_or_anonymous(host, found, &format!("credential helper `{helper}`"), true),
-            None => {
-                let file = folder.join("config.json");
-                found_or_anonymous(host, found, &format!("`{}`", file.display()), false)
-            }
+        if let Some(helper) = helper_of(&config, key) {
+            let found = helper::ask(&helper, key, &self.patience);
+            let found = found.map_err(|why| format!("no login for `{host}`: {why}"))?;
+            let source = format!("credential helper `{helper}`");
+            return Ok(found.map(|found| Found { login: login(found), source, may_change: true }));
         }
+        let found = docker_credential::get_credential_from_reader(config.as_slice(), key);
+        let file = folder.join("config.json");
+        found_or_anonymous(host, found, &format!("`{}`", file.display()), false)
     }
 }
 
@@ -200,6 +206,15 @@ fn helper_of(config: &[u8], key: &str) -> Option<String> {
     own.or_else(|| Some(config.creds_store.clone()).filter(|store| !store.is_empty() && !in_file()))
 }
 
+fn login(found: DockerCredential) -> Login {
+    match found {
+        DockerCredential::UsernamePassword(user, password) => {
+            Login::Password { user, password: Secret(password) }
+        }
+        DockerCredential::IdentityToken(token) => Login::Identity(Secret(token)),
+    }
+}
+
 fn found_or_anonymous(
     host: &str,
     found: Result<DockerCredential, CredentialRetrievalError>,
@@ -209,10 +224,7 @@ fn found_or_anonymous(
     use CredentialRetrievalError as Why;
     let failed = |what: &str| Err(format!("no login for `{host}`: {what}"));
     let login = match found {
-        Ok(DockerCredential::UsernamePassword(user, password)) => {
-            Login::Password { user, password: Secret(password) }
-        }
-        Ok(DockerCredential::IdentityToken(token)) => Login::Identity(Secret(token)),
+        Ok(found) => login(found),
         // No file (which this crate also calls a read error), no entry: anonymous.
         Err(Why::ConfigNotFound | Why::ConfigReadError | Why::NoCredentialConfigured) => return Ok(None),
         // A helper without an entry fails with a sentence; it is anonymous all the same.

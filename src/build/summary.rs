@@ -47,6 +47,13 @@ pub enum Ending {
     Skipped,
 }
 
+impl Ending {
+    /// Whether an engine built it, or tried to.
+    pub fn is_of_a_build(&self) -> bool {
+        matches!(self, Self::Built { .. } | Self::Failed(_))
+    }
+}
+
 /// A name that was taken from an image which this repository does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenName {

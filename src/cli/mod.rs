@@ -20,6 +20,7 @@ mod progress;
 mod quote;
 mod records;
 mod registries;
+mod remarks;
 mod synced;
 mod table;
 mod typed;

@@ -5,6 +5,7 @@
 //! image's lines are kept until it ends, since images run beside each other
 //! and a fold holds one.
 
+pub mod failures;
 mod json;
 
 use std::collections::BTreeMap;
@@ -17,14 +18,16 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
 use crate::build::run::{Ending, Event, Summary};
-use crate::cli::ci::{Ci, Row};
+use crate::cli::ci::{self, Ci, Row};
 use crate::cli::failure::Failure;
 use crate::cli::out::{self, Line, live};
+use crate::cli::progress::failures::Dockerfiles;
 use crate::cli::words::quantity;
 use crate::cli::{args, quote, words};
 use crate::engine::{BuildEvent, ImageId};
 use crate::exec::executor::JobEvent;
 use crate::model::reason::Reason;
+use crate::query::effect::BuildError;
 use crate::session::removed_images::log_name;
 use crate::state::folder::StateFolder;
 use crate::syntax::git_source::masked;
@@ -42,6 +45,7 @@ pub struct Progress {
     how: How,
     jobs: Mutex<BTreeMap<String, Job>>,
     state: StateFolder,
+    dockerfiles: Dockerfiles,
     trace: bool,
 }
 
@@ -74,8 +78,8 @@ struct Job {
 }
 
 impl Progress {
-    /// A display; the logs are kept in `state`.
-    pub fn new(how: args::Progress, trace: bool, state: StateFolder) -> Self {
+    /// A display; the logs are kept in `state`, and failed steps are looked for in `dockerfiles`.
+    pub fn new(how: args::Progress, trace: bool, state: StateFolder, dockerfiles: Dockerfiles) -> Self {
         let terminal = out::has_screen();
         let how = match how {
             args::Progress::Auto if terminal => How::Live(live::begin()),
@@ -84,7 +88,7 @@ impl Progress {
             args::Progress::Json => How::Json,
             args::Progress::Quiet => How::Quiet,
         };
-        Self { how, jobs: Mutex::default(), state, trace }
+        Self { how, jobs: Mutex::default(), state, dockerfiles, trace }
     }
 
     /// Shows an event.
@@ -170,6 +174,16 @@ impl Progress {
         }
     }
 
+    /// Whether a failure of the builder was told when it happened, so that the end need only name it.
+    pub fn tells_failures(&self) -> bool {
+        matches!(self.how, How::Live(_) | How::Plain | How::Folded(_))
+    }
+
+    /// The Dockerfiles of the images.
+    pub fn dockerfiles(&self) -> &Dockerfiles {
+        &self.dockerfiles
+    }
+
     /// Whether programs read this, and people do not.
     pub fn is_for_programs(&self) -> bool {
         matches!(self.how, How::Json)
@@ -205,10 +219,16 @@ impl Progress {
         let text = match ending {
             Ending::Built { same: false, .. } => format!("built in {took}"),
             Ending::Built { same: true, .. } => format!("built in {took}, with the same result as before"),
-            Ending::Failed(error) => format!("failed: {}", words::build_error(error)),
+            // Mistakes are drawn with their places, when all else is done.
+            Ending::Failed(BuildError::Invalid(_)) => return,
+            Ending::Failed(error) => return self.failed(name, error, job),
             Ending::AlreadyPublished => "its registry has it".to_owned(),
             Ending::Fresh | Ending::Reused | Ending::Skipped => return,
         };
+        self.ended_with(name, &text, job);
+    }
+
+    fn ended_with(&self, name: &str, text: &str, job: &mut Job) {
         match self.how {
             How::Folded(ci) if !job.lines.is_empty() => {
                 let title = format!("{name}: {text}");
@@ -216,8 +236,31 @@ impl Progress {
                 // Written as it is: without colour these sequences are still wanted.
                 out::ci(&ci.fold(name, &title, &lines, job.took));
             }
-            _ => self.line(name, &text),
+            _ => self.line(name, text),
         }
+    }
+
+    /// Tells a failure in full: why, where, and the end of its output where that was not shown yet or is in a fold.
+    fn failed(&self, name: &str, error: &BuildError, job: &mut Job) {
+        if !self.tells_failures() {
+            return;
+        }
+        let why = self.dockerfiles.sentence(name, error);
+        if !job.lines.is_empty() {
+            self.ended_with(name, "failed", job);
+        }
+        self.annotate(name, error);
+        self.line(name, &format!("failed: {why}"));
+        if !matches!(self.how, How::Plain) && failures::has_log(error) {
+            job.tail.iter().for_each(|line| out::note(format_args!("  | {line}")));
+        }
+    }
+
+    /// Has a forge show a failure beside the line that failed.
+    pub fn annotate(&self, name: &str, error: &BuildError) {
+        let line = self.dockerfiles.line(name, error).map(|line| (line, None));
+        let about = format!("image `{name}` failed: {}", words::build_error(error));
+        out::ci(&ci::annotation(self.dockerfiles.path(name), line, &about));
     }
 
     /// A line of JSON, where that is wanted.

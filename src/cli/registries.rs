@@ -39,7 +39,7 @@ pub fn registries(
     }
     let cancel = cancel.clone();
     Ok(Options {
-        credentials: credentials()?,
+        credentials: credentials(patience)?,
         insecure: global.insecure_registries.iter().cloned().collect(),
         mirrors,
         cache_folder: Some(state.sub("registry")),
@@ -49,12 +49,13 @@ pub fn registries(
     })
 }
 
-/// Logins of this process and of docker.
-pub fn credentials() -> Result<Credentials, Failure> {
-    Credentials::from_lookup(|name| std::env::var(name).ok()).map_err(|why| {
+/// Logins of this process and of docker, whose helpers are waited for as everybody is.
+pub fn credentials(patience: &Patience) -> Result<Credentials, Failure> {
+    let found = Credentials::from_lookup(|name| std::env::var(name).ok()).map_err(|why| {
         Failure::with_hint(
             why,
             "a login goes to the registry it was given for and to no other; docs/credentials.md",
         )
-    })
+    })?;
+    Ok(Credentials { patience: patience.clone(), ..found })
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::build::summary::{OutdatedName, TakenName};
 use crate::engine::{EngineError, EngineIdentity};
+use crate::exec::remote_cache::Unanswered;
 use crate::model::reason::{Code, Reason};
 use crate::plan::tags::missing::Missing;
 use crate::query::effect::BuildError;
@@ -192,6 +193,22 @@ pub fn other_engine(before: &EngineIdentity, now: &EngineIdentity) -> String {
         format!("the engine was {was} in the last run and is {is} now")
     };
     format!("{change}: results that it has are used, whoever built them")
+}
+
+/// So many repositories are named in one line.
+const NAMED: usize = 3;
+
+/// A registry that did not say whether it has results, whatever it was asked about.
+pub fn unanswered(unanswered: &Unanswered) -> String {
+    let names: Vec<String> = unanswered.repositories.iter().map(|name| format!("`{name}`")).collect();
+    let all = match names.as_slice() {
+        some if some.len() <= NAMED + 1 => some.join(", "),
+        many => format!("{} and {} more", many[..NAMED].join(", "), many.len() - NAMED),
+    };
+    let why = unanswered.error.to_string();
+    let one = unanswered.error.about().map(|name| format!("`{name}`")).filter(|_| names.len() > 1);
+    let why = one.map_or(why.clone(), |one| why.replacen(&one, &all, 1));
+    format!("{why}; it may have results that imk does not know of")
 }
 
 /// Remarks on the bases outside, a line for each registry's trouble.

@@ -15,10 +15,10 @@ use hyper::body::Frame;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::endpoint::Endpoint;
 use super::podman::{self, Podman};
 use super::sending::{CheckedFile, Traffic, engine_error, with_parents};
 use super::session::{common_query, query_string, read_answer, refused, supervise};
+use super::transport::Link;
 use super::{BuildEvent, BuildRequest, Cancel, ContextFiles, EngineError, ImageId, transport};
 use crate::model::file::{FileKind, Special, UsedFile};
 use crate::model::hash::ContentHash;
@@ -69,7 +69,7 @@ impl Reader {
 
 /// Builds from an archive.
 pub(super) async fn build(
-    endpoint: &Endpoint,
+    link: Link<'_>,
     reader: Reader,
     request: &BuildRequest,
     events: &(dyn Fn(BuildEvent) + Sync),
@@ -105,10 +105,10 @@ pub(super) async fn build(
             .header("content-type", "application/x-tar")
             .body(body)
             .map_err(|error| refused(request, error.to_string()))?;
-        let reply = transport::send(endpoint, post).await?;
-        read_answer(reply, request, events).await
+        let reply = transport::send(link.endpoint, post).await?;
+        read_answer(reply, request, &traffic, events).await
     };
-    supervise(work, &traffic, events, cancel).await
+    supervise(link, work, &traffic, events, cancel).await
 }
 
 /// A name no file of the context has by accident.

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::endpoint::Endpoint;
 use super::sending::Traffic;
 use super::session::{message_of, query_string, supervise};
-use super::transport::{self, Reply};
+use super::transport::{self, Link, Reply};
 use super::{Cancel, EngineError};
 use crate::credentials::{Credentials, Login};
 use crate::model::error_chain::error_chain;
@@ -25,7 +25,7 @@ use crate::syntax::reference::{self, Reference};
 
 /// Pushes what bears this tag and answers with the digest of its manifest, where the engine tells it.
 pub(super) async fn push(
-    endpoint: &Endpoint,
+    link: Link<'_>,
     podman: bool,
     credentials: &Credentials,
     name: &str,
@@ -36,12 +36,12 @@ pub(super) async fn push(
     let mut query = vec![("tag", tag)];
     query.extend(plain_http(podman, &name));
     let path = format!("/images/{}/push?{}", name.name(), query_string(&query));
-    Ok(travel(endpoint, credentials, &name, &path, &what, cancel).await?.digest)
+    Ok(travel(link, credentials, &name, &path, &what, cancel).await?.digest)
 }
 
 /// Pulls a name by its tag or digest. `false` when its registry has no such image.
 pub(super) async fn pull(
-    endpoint: &Endpoint,
+    link: Link<'_>,
     podman: bool,
     credentials: &Credentials,
     name: &str,
@@ -59,7 +59,7 @@ pub(super) async fn pull(
             format!("/v4.0.0/libpod/images/pull?{}", query_string(&query))
         }
     };
-    match travel(endpoint, credentials, &name, &path, &what, cancel).await {
+    match travel(link, credentials, &name, &path, &what, cancel).await {
         Ok(_) => Ok(true),
         Err(EngineError::Refused { why, .. }) if is_absence(&why) => Ok(false),
         Err(error) => Err(error),
@@ -98,7 +98,7 @@ struct End {
 }
 
 async fn travel(
-    endpoint: &Endpoint,
+    link: Link<'_>,
     credentials: &Credentials,
     name: &Reference,
     path: &str,
@@ -109,8 +109,9 @@ async fn travel(
     loop {
         let login =
             login_header(credentials, &name.registry, tries).await.map_err(|why| refused(what, why))?;
-        let work = once(endpoint, &login.header, path, what);
-        let end = supervise(work, &Traffic::default(), &|_| {}, cancel).await?;
+        let traffic = Traffic::default();
+        let work = once(link.endpoint, &login.header, path, what, &traffic);
+        let end = supervise(link, work, &traffic, &|_| {}, cancel).await?;
         match end.error {
             None => return Ok(end),
             // A helper that printed an expired token prints a new one when it is asked again.
@@ -127,7 +128,13 @@ fn is_refusal(why: &str) -> bool {
         .any(|word| why.contains(word))
 }
 
-async fn once(endpoint: &Endpoint, login: &str, path: &str, what: &str) -> Result<End, EngineError> {
+async fn once(
+    endpoint: &Endpoint,
+    login: &str,
+    path: &str,
+    what: &str,
+    traffic: &Traffic,
+) -> Result<End, EngineError> {
     let post = Request::post(path)
         .header("x-registry-auth", login)
         .body(Empty::<Bytes>::new())
@@ -143,6 +150,7 @@ async fn once(endpoint: &Endpoint, login: &str, path: &str, what: &str) -> Resul
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| transport::unreachable(endpoint, error_chain(&error)))?;
         let Some(data) = frame.data_ref() else { continue };
+        traffic.heard();
         for &byte in data {
             if byte == b'\n' {
                 read(&line, &mut end);

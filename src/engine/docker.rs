@@ -186,13 +186,7 @@ impl Engine for DockerEngine {
         let known = self.confirmed()?;
         let runtime = self.runtime()?;
         if known.buildkit() {
-            return runtime.block_on(session::build(
-                &self.endpoint,
-                &self.credentials,
-                request,
-                events,
-                cancel,
-            ));
+            return runtime.block_on(session::build(self.link(), &self.credentials, request, events, cancel));
         }
         let reader = match known.podman() {
             true => Reader::Podman(Podman::of(&known.identity.version)),
@@ -207,7 +201,7 @@ impl Engine for DockerEngine {
         }
         let mut tries = 0;
         loop {
-            match runtime.block_on(archive::build(&self.endpoint, reader, request, events, cancel)) {
+            match runtime.block_on(archive::build(self.link(), reader, request, events, cancel)) {
                 // Podman 4.3 stumbles over a layer that somebody removes while it looks through its cache.
                 Err(EngineError::Failed(failure))
                     if known.podman()
@@ -264,14 +258,13 @@ impl Engine for DockerEngine {
     fn push(&self, reference: &str, cancel: &Cancel) -> Result<Option<String>, EngineError> {
         check_reference(reference, "pushing")?;
         let podman = self.known()?.podman();
-        self.runtime()?.block_on(carry::push(&self.endpoint, podman, &self.credentials, reference, cancel))
+        self.runtime()?.block_on(carry::push(self.link(), podman, &self.credentials, reference, cancel))
     }
 
     fn pull(&self, reference: &str, cancel: &Cancel) -> Result<Option<ImageId>, EngineError> {
         check_reference(reference, "pulling")?;
-        let (endpoint, credentials) = (&self.endpoint, &self.credentials);
         let podman = self.known()?.podman();
-        let pulled = carry::pull(endpoint, podman, credentials, reference, cancel);
+        let pulled = carry::pull(self.link(), podman, &self.credentials, reference, cancel);
         let pulled = self.runtime()?.block_on(pulled)?;
         if !pulled {
             return Ok(None);

@@ -12,7 +12,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
 use super::EngineError;
-use super::endpoint::Endpoint;
+use super::sending::Traffic;
+pub(crate) use super::transport::Link;
 use super::transport::{self, Closing, Reply};
 use crate::model::error_chain::error_chain;
 
@@ -20,20 +21,27 @@ use crate::model::error_chain::error_chain;
 pub(crate) type Stream = TokioIo<Upgraded>;
 
 /// An answer whose headers have come and whose body is still to come.
-pub(crate) struct Pending {
+pub(crate) struct Pending<'a> {
+    link: Link<'a>,
     response: hyper::Response<hyper::body::Incoming>,
     /// Held for the connection's sake.
     _connection: Closing,
 }
 
-impl Pending {
+impl Pending<'_> {
     /// The body as JSON, whenever it comes.
     ///
     /// # Errors
-    /// When the connection breaks before, or what comes is no JSON.
+    /// When the connection breaks before, the engine falls silent, or what comes is no JSON.
     pub(crate) async fn json(self, what: &str) -> Result<Value, EngineError> {
         let refused = |why: String| EngineError::Refused { what: what.to_owned(), why };
-        let body = self.response.into_body().collect().await;
+        // Until the end nothing passes here.
+        let traffic = Traffic::default();
+        let body = tokio::select! {
+            biased;
+            body = self.response.into_body().collect() => body,
+            silent = transport::silence(self.link.endpoint, self.link.patience, &traffic) => return Err(silent),
+        };
         let body = body.map_err(|error| refused(error_chain(&error)))?.to_bytes();
         serde_json::from_slice(&body).map_err(|error| refused(format!("the engine's answer: {error}")))
     }
@@ -43,9 +51,9 @@ impl Pending {
 ///
 /// # Errors
 /// When there is no engine, or it refuses.
-pub(crate) async fn begin(endpoint: &Endpoint, path: &str, what: &str) -> Result<Pending, EngineError> {
-    let Reply { response, connection } = send(endpoint, path, Bytes::new(), false, what).await?;
-    Ok(Pending { response, _connection: connection })
+pub(crate) async fn begin<'a>(link: Link<'a>, path: &str, what: &str) -> Result<Pending<'a>, EngineError> {
+    let Reply { response, connection } = send(link, path, Bytes::new(), false, what).await?;
+    Ok(Pending { link, response, _connection: connection })
 }
 
 /// Sends a request and takes the connection over.
@@ -53,13 +61,13 @@ pub(crate) async fn begin(endpoint: &Endpoint, path: &str, what: &str) -> Result
 /// # Errors
 /// When there is no engine, or it refuses.
 pub(crate) async fn hijack(
-    endpoint: &Endpoint,
+    link: Link<'_>,
     path: &str,
     body: &Value,
     what: &str,
 ) -> Result<Stream, EngineError> {
     let body = Bytes::from(body.to_string());
-    let Reply { response, connection } = send(endpoint, path, body, true, what).await?;
+    let Reply { response, connection } = send(link, path, body, true, what).await?;
     let upgraded = hyper::upgrade::on(response).await;
     // The task that drove the request hands the connection over and ends.
     connection.detach();
@@ -69,7 +77,7 @@ pub(crate) async fn hijack(
 }
 
 async fn send(
-    endpoint: &Endpoint,
+    link: Link<'_>,
     path: &str,
     body: Bytes,
     upgrade: bool,
@@ -82,7 +90,7 @@ async fn send(
         request = request.header(CONNECTION, "Upgrade").header(UPGRADE, "tcp");
     }
     let request = request.body(Full::new(body)).map_err(|error| refused(error.to_string()))?;
-    let reply = transport::send(endpoint, request).await?;
+    let reply = transport::ask(link.endpoint, link.patience, request).await?;
     let status = reply.response.status();
     if status == StatusCode::SWITCHING_PROTOCOLS || status.is_success() {
         return Ok(reply);

@@ -17,6 +17,8 @@ use crate::model::hash::ContentHash;
 pub(super) struct Traffic {
     files: AtomicU64,
     bytes: AtomicU64,
+    /// Pieces of the engine's answer that have come.
+    heard: AtomicU64,
     failure: Mutex<Option<EngineError>>,
     failed: Notify,
 }
@@ -28,6 +30,16 @@ impl Traffic {
 
     pub fn add_bytes(&self, count: usize) {
         self.bytes.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// The engine said something.
+    pub fn heard(&self) {
+        self.heard.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A number that grows with whatever passes in either direction: the engine is there.
+    pub fn pulse(&self) -> u64 {
+        [&self.files, &self.bytes, &self.heard].iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// The amount sent so far; `None` while that is nothing.

@@ -24,7 +24,7 @@ use tonic::service::Routes;
 use super::endpoint::Endpoint;
 use super::progress::Progress;
 use super::sending::Traffic;
-use super::transport::{self, Closing, Reply};
+use super::transport::{self, Closing, Link, Reply};
 use super::{BuildEvent, BuildRequest, Cancel, EngineError, ImageId};
 use crate::credentials::Credentials;
 use crate::model::error_chain::error_chain;
@@ -45,12 +45,13 @@ const METHODS: [&str; 4] = [
 
 /// Builds through a session.
 pub(super) async fn build(
-    endpoint: &Endpoint,
+    link: Link<'_>,
     credentials: &Credentials,
     request: &BuildRequest,
     events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
 ) -> Result<ImageId, EngineError> {
+    let endpoint = link.endpoint;
     let traffic = Arc::new(Traffic::default());
     let work = async {
         let id = session_id();
@@ -67,14 +68,15 @@ pub(super) async fn build(
             .body(Empty::<Bytes>::new())
             .map_err(|error| refused(request, error.to_string()))?;
         let reply = transport::send(endpoint, post).await?;
-        read_answer(reply, request, events).await
+        read_answer(reply, request, &traffic, events).await
     };
-    supervise(work, &traffic, events, cancel).await
+    supervise(link, work, &traffic, events, cancel).await
 }
 
-/// Runs a build until it ends, fails to send its files, or is asked to stop.
+/// Runs a build until it ends, fails to send its files, is asked to stop, or the engine falls silent.
 /// Dropping `work` closes its connections, and the engine kills what runs.
 pub(super) async fn supervise<T>(
+    link: Link<'_>,
     work: impl Future<Output = Result<T, EngineError>>,
     traffic: &Traffic,
     events: &(dyn Fn(BuildEvent) + Sync),
@@ -99,6 +101,7 @@ pub(super) async fn supervise<T>(
         error = traffic.failed() => Err(error),
         () = watch => Err(EngineError::Interrupted),
         result = work => result,
+        silent = transport::silence(link.endpoint, link.patience, traffic) => Err(silent),
     };
     tell();
     // The engine's own words for a file that changed under our hands are about its connection.
@@ -112,6 +115,7 @@ pub(super) async fn supervise<T>(
 pub(super) async fn read_answer(
     reply: Reply,
     request: &BuildRequest,
+    traffic: &Traffic,
     events: &(dyn Fn(BuildEvent) + Sync),
 ) -> Result<ImageId, EngineError> {
     let status = reply.response.status();
@@ -128,6 +132,7 @@ pub(super) async fn read_answer(
         match frame {
             Ok(frame) => {
                 let Some(data) = frame.data_ref() else { continue };
+                traffic.heard();
                 for &byte in data {
                     if byte == b'\n' {
                         progress.line(&line, events);

@@ -27,11 +27,15 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use super::EngineError;
 use super::endpoint::{Address, Endpoint, Tls};
+use super::sending::Traffic;
 use crate::model::error_chain::error_chain;
-use crate::patience::Patience;
+use crate::patience::{Patience, TICK};
 
 /// How long a remote engine may take to answer the door.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often an engine behind ssh is asked whether it is there, while something runs on it.
+const SSH_PAUSE: Duration = Duration::from_secs(60);
 
 /// Bytes in both directions.
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -48,6 +52,13 @@ struct Connection {
 pub(super) struct Reply {
     pub response: Response<Incoming>,
     pub connection: Closing,
+}
+
+/// Where an engine is, and how long it may say nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Link<'a> {
+    pub endpoint: &'a Endpoint,
+    pub patience: &'a Patience,
 }
 
 /// Closes a connection, or ends any other task, when dropped.
@@ -122,7 +133,7 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let away = |why| unreachable(endpoint, why);
-    let waiting = patience.begin(&format!("the engine at {}", endpoint.address)).map_err(away)?;
+    let waiting = patience.begin(&who(endpoint)).map_err(away)?;
     let pinging = async {
         loop {
             tokio::time::sleep(patience.limit() / 2).await;
@@ -142,6 +153,50 @@ where
         }
         never = pinging => never,
     }
+}
+
+/// Waits until the engine is silent, while work on another connection goes on that may take as long as it likes: a
+/// step that sleeps says nothing for hours, and the engine answers pings meanwhile. It is asked for one only when
+/// nothing passed on the other connection, which `traffic` counts. What is under way is dear, so the engine has
+/// three times as long as for a question.
+pub(super) async fn silence(endpoint: &Endpoint, patience: &Patience, traffic: &Traffic) -> EngineError {
+    let pause = match endpoint.address {
+        // A ping costs a login there.
+        Address::Ssh { .. } => patience.limit().max(SSH_PAUSE),
+        _ => patience.limit() / 2,
+    };
+    let who = who(endpoint);
+    loop {
+        let before = traffic.pulse();
+        tokio::time::sleep(pause).await;
+        let Ok(ping) = Request::get("/_ping").body(String::new()) else { continue };
+        if traffic.pulse() != before {
+            continue;
+        }
+        let silent = |why| unreachable(endpoint, format!("{why}, to a ping neither"));
+        let waiting = match patience.begin_long(&who, patience.limit() * 3) {
+            Ok(waiting) => waiting,
+            Err(why) => return silent(why),
+        };
+        let passed = async {
+            while traffic.pulse() == before {
+                tokio::time::sleep(TICK).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = passed => waiting.heard(),
+            answer = waiting.on(send(endpoint, ping)) => match answer {
+                // A refusal is an answer; what it means for the work, the work's own connection says.
+                Ok(_) => waiting.heard(),
+                Err(why) => return silent(why),
+            },
+        }
+    }
+}
+
+fn who(endpoint: &Endpoint) -> String {
+    format!("the engine at {}", endpoint.address)
 }
 
 async fn connect(endpoint: &Endpoint) -> Result<Connection, EngineError> {

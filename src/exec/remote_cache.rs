@@ -48,6 +48,17 @@ pub enum CacheLookup {
     Unknown,
 }
 
+/// A registry that did not say whether it has some images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// Why, for one of them.
+    pub error: RegistryError,
+    /// The repositories there that it is about.
+    pub repositories: BTreeSet<String>,
+    /// The images that are published in them.
+    pub images: BTreeSet<String>,
+}
+
 /// The registries, as far as the repository's own images go.
 pub struct RemoteCache {
     registry: Arc<dyn Registry>,
@@ -180,10 +191,23 @@ impl RemoteCache {
         self.found.lock().insert((image.to_owned(), *key), None);
     }
 
-    /// The registries that did not answer, each told once.
-    pub fn take_unanswered(&self) -> Vec<RegistryError> {
-        let mut told = BTreeSet::new();
-        let unanswered = self.unanswered.lock();
-        unanswered.values().filter(|error| told.insert(error.to_string())).cloned().collect()
+    /// The questions that were not answered: one for each registry and cause, with all it is about.
+    pub fn take_unanswered(&self) -> Vec<Unanswered> {
+        let mut together: BTreeMap<String, Unanswered> = BTreeMap::new();
+        for error in self.unanswered.lock().values() {
+            let about = |(image, at): (&String, &Reference)| {
+                (at.registry == error.host() && error.about().is_none_or(|it| it == at.repository))
+                    .then(|| image.clone())
+            };
+            let images = self.repositories.iter().filter_map(about);
+            let entry = together.entry(error.of_any().to_string()).or_insert_with(|| Unanswered {
+                error: error.clone(),
+                repositories: BTreeSet::new(),
+                images: BTreeSet::new(),
+            });
+            entry.repositories.extend(error.about().map(str::to_owned));
+            entry.images.extend(images);
+        }
+        together.into_values().collect()
     }
 }

@@ -67,6 +67,44 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
+    /// The registry that was asked; empty when somebody asked to stop.
+    pub fn host(&self) -> &str {
+        match self {
+            Self::Denied { host, .. }
+            | Self::Throttled { host, .. }
+            | Self::Unreachable { host, .. }
+            | Self::Refused { host, .. }
+            | Self::Corrupt { host, .. } => host,
+            Self::Interrupted => "",
+        }
+    }
+
+    /// The repository that it was asked about.
+    pub fn about(&self) -> Option<&str> {
+        match self {
+            Self::Denied { repository, .. }
+            | Self::Throttled { repository, .. }
+            | Self::Unreachable { repository, .. }
+            | Self::Refused { repository, .. }
+            | Self::Corrupt { repository, .. } => Some(repository),
+            Self::Interrupted => None,
+        }
+    }
+
+    /// The same error about no repository in particular, to compare it by.
+    pub fn of_any(&self) -> Self {
+        let mut error = self.clone();
+        match &mut error {
+            Self::Denied { repository, .. }
+            | Self::Throttled { repository, .. }
+            | Self::Unreachable { repository, .. }
+            | Self::Refused { repository, .. }
+            | Self::Corrupt { repository, .. } => repository.clear(),
+            Self::Interrupted => {}
+        }
+        error
+    }
+
     /// A refusal about a name.
     pub(super) fn refused(reference: &Reference, what: impl Into<String>, why: impl Into<String>) -> Self {
         let (host, repository) = place(reference);

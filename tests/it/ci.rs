@@ -72,15 +72,15 @@ fn github_shows_a_failure_beside_the_line_that_failed() {
     let folder = root.file_name().unwrap().to_str().unwrap();
     insta::assert_snapshot!(shown(&run).replace(folder, "[FOLDER]"), @"
     left: never built here
-    ::group::left: failed: [2/2] RUN echo no && exit 3 ended with exit code 3
+    ::group::left: failed
     [1/2] FROM base
     [2/2] RUN echo no && exit 3
     | no
     ::endgroup::
     ::error file=[FOLDER]/left/Dockerfile,line=2::image `left` failed: [2/2] RUN echo no && exit 3 ended with exit code 3
-    error: image `left` failed at left/Dockerfile:2: RUN echo no && exit 3: [2/2] RUN echo no && exit 3 ended with exit code 3
+    left: failed: [2/2] RUN echo no && exit 3 ended with exit code 3 (left/Dockerfile:2)
       | no
-      the whole log: .imk/logs/left.log
+    error: image `left` failed; the whole log: .imk/logs/left.log
     ");
 }
 

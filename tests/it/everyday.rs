@@ -75,7 +75,7 @@ fn a_failing_step_is_told_with_its_place_its_output_and_its_log() {
     );
     let run = sandbox.imk("-j1 --progress quiet").code(2);
     insta::assert_snapshot!(run.err(), @"
-    error: image `left` failed at left/Dockerfile:3: RUN echo about to fail &&: [3/3] RUN echo about to fail &&     exit 3 ended with exit code 3
+    error: image `left` failed: [3/3] RUN echo about to fail &&     exit 3 ended with exit code 3 (left/Dockerfile:3)
       | about to fail
       the whole log: .imk/logs/left.log
     ");

@@ -67,6 +67,7 @@ mod release;
 mod replay;
 mod run;
 mod second_engine;
+mod told;
 mod trusted_engine;
 mod upgrade;
 mod why;

@@ -141,7 +141,7 @@ fn a_registry_with_a_login_lets_in_who_has_one() {
     assert!(matches!(error, RegistryError::Denied { login: None, .. }), "{error:?}");
 
     let given = Given { user: USER.into(), password: Secret::new("wrong"), host: server.host() };
-    let error = with(Credentials { given: Some(given), config_folder: nowhere, withheld: false })
+    let error = with(Credentials { given: Some(given), config_folder: nowhere, ..Credentials::default() })
         .head(&at)
         .unwrap_err();
     let text = error.to_string();

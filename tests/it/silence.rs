@@ -110,3 +110,42 @@ fn a_silent_git_server_and_a_silent_server_of_files_are_waited_for_once() {
     waits_once(&stderr, &web.address);
     assert!(web.connections() <= 8, "{} connections", web.connections());
 }
+
+/// A credential helper that hangs, first in the search path, and docker's configuration that names it.
+fn hanging_helper(host: &str) -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(r#"{{"credHelpers": {{"{host}": "hangs"}}}}"#);
+    fs_err::write(folder.path().join("config.json"), config).unwrap();
+    let helper = folder.path().join("docker-credential-hangs");
+    fs_err::write(&helper, "#!/bin/sh\nexec sleep 600\n").unwrap();
+    fs_err::set_permissions(&helper, PermissionsExt::from_mode(0o755)).unwrap();
+    folder
+}
+
+#[test]
+fn a_credential_helper_that_hangs_is_waited_for_once_names_itself_and_is_stopped() {
+    // Somebody has to ask for a login before the helper is run.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"r\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let folder = hanging_helper(&host);
+    let sandbox = Sandbox::with("").without_engine();
+    for number in 0..6 {
+        sandbox.edit(&format!("image{number}/Dockerfile"), &format!("FROM {host}/team/base{number}:1\n"));
+    }
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let mut command = sandbox.command("", "plan");
+    command.env("IMK_TIMEOUT", "1").env("PATH", path).env("DOCKER_CONFIG", folder.path());
+    let run = sandbox.run(command.output().unwrap()).code(0);
+    waits_once(&run.stderr, "credential helper `docker-credential-hangs`");
+    let named = "credential helper `docker-credential-hangs` gave no answer within 1 second";
+    assert!(run.stderr.contains(named), "{}", run.stderr);
+}

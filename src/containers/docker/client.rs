@@ -8,12 +8,14 @@ use tokio::runtime::Runtime;
 use crate::engine::EngineError;
 use crate::engine::docker;
 use crate::engine::endpoint::Endpoint;
+use crate::engine::hijack::Link;
 use crate::patience::Patience;
 use crate::runtime;
 
 /// Containers of the engine at an endpoint.
 pub struct DockerContainers {
     pub(super) endpoint: Endpoint,
+    patience: Patience,
     pub(super) docker: Docker,
     runtime: Option<Runtime>,
 }
@@ -29,7 +31,12 @@ impl DockerContainers {
             what: "starting the threads that speak to the engine".into(),
             why: error.to_string(),
         })?;
-        Ok(Self { endpoint, docker, runtime: Some(runtime) })
+        Ok(Self { endpoint, patience: patience.clone(), docker, runtime: Some(runtime) })
+    }
+
+    /// Where the engine is, and how long it may say nothing.
+    pub(super) fn link(&self) -> Link<'_> {
+        Link { endpoint: &self.endpoint, patience: &self.patience }
     }
 
     pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {

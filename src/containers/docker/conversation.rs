@@ -20,10 +20,10 @@ pub(super) async fn converse(
     let path = format!("/containers/{container}/attach?stream=1&stdout=1&stderr=1");
     let path = if input.is_some() { path + "&stdin=1" } else { path };
     let what = "attaching to the container";
-    let stream = hijack(&containers.endpoint, &path, &serde_json::Value::Null, what).await?;
+    let stream = hijack(containers.link(), &path, &serde_json::Value::Null, what).await?;
     let condition = if remove { "removed" } else { "next-exit" };
     let path = format!("/containers/{container}/wait?condition={condition}");
-    let waiting = begin(&containers.endpoint, &path, "waiting for the container's end").await?;
+    let waiting = begin(containers.link(), &path, "waiting for the container's end").await?;
     let started = containers.docker.start_container(&container.0, None).await;
     started.map_err(|error| containers.error("starting the container", error))?;
 
@@ -41,10 +41,14 @@ pub(super) async fn converse(
                 None => {}
             },
             () = &mut showing, if !shown => shown = true,
-            end = &mut ending, if ended.is_none() => ended = Some(end),
+            end = &mut ending, if ended.is_none() => match end {
+                // An engine that is silent shows nothing more either.
+                Err(error @ EngineError::Unreachable { .. }) => break Err(error),
+                end => ended = Some(end),
+            },
             else => {}
         }
-        if let (true, Some(end)) = (shown, ended.take()) {
+        if shown && let Some(end) = ended.take() {
             break end.and_then(|end| status(&end));
         }
     };

@@ -34,7 +34,7 @@ pub(super) async fn exec(
     let made = containers.docker.create_exec(&container.0, options).await;
     let made = made.map_err(|error| containers.error(&what, error))?;
     let path = format!("/exec/{}/start", made.id);
-    let stream = hijack(&containers.endpoint, &path, &json!({"Detach": false, "Tty": false}), &what).await?;
+    let stream = hijack(containers.link(), &path, &json!({"Detach": false, "Tty": false}), &what).await?;
     let (reader, mut writer) = tokio::io::split(stream);
     if let Some(input) = &exec.input {
         // One that reads no input has ended before it was all there.

@@ -14,6 +14,7 @@ use crate::credentials::Credentials;
 use crate::engine::ImageId;
 use crate::engine::api::SeenImages;
 use crate::engine::endpoint::Endpoint;
+use crate::engine::transport::Link;
 use crate::engine::{EngineError, sending, transport};
 use crate::model::error_chain::error_chain;
 use crate::patience::Patience;
@@ -84,6 +85,10 @@ impl DockerEngine {
             why: error.to_string(),
         })?;
         Ok(self.runtime.get_or_init(|| made))
+    }
+
+    pub(super) fn link(&self) -> Link<'_> {
+        Link { endpoint: &self.endpoint, patience: &self.patience }
     }
 
     pub(super) fn docker(&self) -> Result<Docker, EngineError> {

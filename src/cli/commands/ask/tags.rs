@@ -54,7 +54,7 @@ pub fn run(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
             skipped.into_iter().map(|skipped| (name.clone(), skipped))
         })
         .collect();
-    plan::skipped_tags(&told);
+    plan::skipped_tags(&told).into_iter().for_each(|remark| out::warning(remark.line));
     let width = targets().map(String::len).max().unwrap_or_default();
     for name in targets() {
         for reference in references(&planned, &tagging, name) {

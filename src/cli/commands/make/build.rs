@@ -14,8 +14,10 @@ use crate::build::run::{self, BuildOptions, Ending, Event, Summary};
 use crate::cli::args::{self, Global, Targets};
 use crate::cli::commands::make::plan::{self, PlanArgs};
 use crate::cli::failure::{Exit, Failure, cannot};
+use crate::cli::progress::failures::Dockerfiles;
 use crate::cli::progress::{self, Progress};
 use crate::cli::records::{self, RecordArgs};
+use crate::cli::remarks::Remarks;
 use crate::cli::{engines, open, out, synced};
 use crate::engine::{Caches, Cancel, EngineError};
 use crate::plan::tags::tagging;
@@ -137,7 +139,7 @@ fn built(global: &Global, args: &BuildArgs, make: &Makeflags) -> Result<(), Fail
     let at_exit = jobserver.clone();
     let cancel = cancel_on_signals(move || at_exit.iter().for_each(|jobserver| jobserver.give_back()))?;
     let mut session = open::session(global, true, &cancel)?;
-    let synced = synced::synced(global, &mut session, &args.targets.words)?;
+    let synced = synced::brought_up(global, &mut session, &args.targets.words)?;
     if cancel.is_cancelled() {
         return Err(Failure::silent(Exit::Interrupted));
     }
@@ -224,9 +226,16 @@ pub fn carry_out(
     started: Instant,
 ) -> Result<Summary, Failure> {
     let args = going.args;
+    let mut remarks = Remarks::begin(session.state());
+    synced::remark_trouble(session, &mut remarks);
     let cache = checked(session, synced, going)?;
-    let told_before = plan::new_warnings(session, synced);
-    let progress = Arc::new(Progress::new(args.progress(), args.trace, session.state().clone()));
+    plan::warnings(session, synced).into_iter().for_each(|remark| remarks.add(remark));
+    let progress = Arc::new(Progress::new(
+        args.progress(),
+        args.trace,
+        session.state().clone(),
+        Dockerfiles::of(session),
+    ));
     let report = reporter(&progress, going);
     let options = BuildOptions {
         jobs: going.jobs.unwrap_or_else(|| engines::jobs(&session.executor.pool())),
@@ -259,11 +268,7 @@ pub fn carry_out(
         (true, args::Progress::Quiet) => Sum::NoLine,
         (true, _) => Sum::Told,
     };
-    summed_up(session, &summary, &progress, sum, took, || {
-        plan::warnings_of_built(&told_before, |image| {
-            matches!(summary.endings.get(image), Some(Ending::Built { .. } | Ending::Failed(_)))
-        });
-    });
+    summed_up(session, &summary, &progress, sum, took, remarks);
     match verdict(&summary) {
         Exit::Done => records::write(going.global, &args.records, synced, &summary).map(|()| summary),
         exit => Err(Failure::silent(exit)),

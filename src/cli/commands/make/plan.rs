@@ -1,5 +1,6 @@
 //! `imk plan`, `-n` and `-q`: what would be built, and why.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args as Group;
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use crate::cli::args::{Global, Targets};
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::remarks::Remark;
 use crate::cli::{open, out, synced, words};
 use crate::engine::Cancel;
 use crate::model::reason::Reason;
@@ -19,7 +21,6 @@ use crate::release::publish::admitted;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
 use crate::source::outside;
-use crate::state::told::Told;
 
 const EXAMPLES: &str = "\
 imk plan                         what would be built, and why
@@ -72,8 +73,8 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
         out::json(&Answer { images });
         return mistakes(&session, &plan);
     }
-    warnings(&session, &synced);
-    skipped_tags(&plan.skipped_tags);
+    let remarks = warnings(&session, &synced).into_iter().chain(skipped_tags(&plan.skipped_tags));
+    remarks.for_each(|remark| out::warning(remark.line));
     for (name, verdict) in &plan.jobs {
         if let Some(text) = sentence(verdict, args.trace || global.verbose) {
             out::line(format_args!("{name}: {text}"));
@@ -228,39 +229,25 @@ impl<'a> From<&'a Verdict> for VerdictAnswer<'a> {
     }
 }
 
-/// Tags that images are not given, each told once for all its images.
-pub fn skipped_tags(skipped: &[(String, Skipped)]) {
-    for (skipped, images) in together(skipped.iter().map(|(image, skipped)| (image.as_str(), skipped))) {
-        let images = images.into_iter().collect::<Vec<_>>().join(", ");
+/// Tags that images are not given, each once for all its images.
+pub fn skipped_tags(skipped: &[(String, Skipped)]) -> Vec<Remark> {
+    let skipped = together(skipped.iter().map(|(image, skipped)| (image.as_str(), skipped)));
+    let remark = |(skipped, images): (&Skipped, BTreeSet<&str>)| {
+        let names: Vec<&str> = images.iter().copied().collect();
         let why = words::missing(&skipped.why);
-        out::warning(format_args!("{images}: the tag `{}` is left out: {why}", skipped.template));
-    }
+        let line = format!("{}: the tag `{}` is left out: {why}", names.join(", "), skipped.template);
+        Remark::on(images, line)
+    };
+    skipped.into_iter().map(remark).collect()
 }
 
 /// So many images are named in one warning.
 const NAMED: usize = 3;
 
-/// Warnings of what a Dockerfile does and its author may not want.
-pub fn warnings(session: &Session, synced: &Synced) {
-    warnings::warnings(session, synced).iter().for_each(|warning| out::warning(line(warning)));
-}
-
-/// Tells those that no earlier run told, and gives the others: they are worth a word for what is built.
-pub fn new_warnings(session: &Session, synced: &Synced) -> Vec<Warning> {
-    let mut told = Told::read(session.state());
-    let (new, known) = warnings::warnings(session, synced)
-        .into_iter()
-        .partition::<Vec<_>, _>(|warning| told.is_new(&line(warning)));
-    new.iter().for_each(|warning| out::warning(line(warning)));
-    // Told once more, at the worst.
-    let _ = told.save(session.state());
-    known
-}
-
-/// Tells warnings of images that were built, though an earlier run told them.
-pub fn warnings_of_built(known: &[Warning], is_built: impl Fn(&String) -> bool) {
-    let of_built = known.iter().filter(|warning| warning.images.iter().any(&is_built));
-    of_built.for_each(|warning| out::warning(line(warning)));
+/// Remarks on Dockerfiles that do what their authors may not want.
+pub fn warnings(session: &Session, synced: &Synced) -> Vec<Remark> {
+    let remark = |warning: &Warning| Remark::on(warning.images.iter().map(String::as_str), line(warning));
+    warnings::warnings(session, synced).iter().map(remark).collect()
 }
 
 fn line(warning: &Warning) -> String {

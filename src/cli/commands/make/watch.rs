@@ -273,7 +273,7 @@ impl Watch<'_> {
     /// Opens the repository to build in it, which nobody else does meanwhile.
     fn open_build(&mut self, cancel: &Cancel) -> Result<(Session, Synced), Failure> {
         let mut session = open::session_with(self.global, true, cancel, &mut self.kept)?;
-        match synced::synced(self.global, &mut session, &self.args.targets.words) {
+        match synced::brought_up(self.global, &mut session, &self.args.targets.words) {
             Ok(synced) => Ok((session, synced)),
             Err(failure) => {
                 self.kept = Some(session.leave());

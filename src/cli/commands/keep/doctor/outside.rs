@@ -69,16 +69,18 @@ pub(super) fn registries(global: &Global, located: &Located, session: &Session) 
     if global.offline {
         return vec![Check::ok("registries", "not asked: --offline")];
     }
-    let (registry, credentials) = match (registries::registry(global, located), registries::credentials()) {
-        (Ok(registry), Ok(credentials)) => (registry, credentials),
-        (Err(failure), _) | (_, Err(failure)) => {
-            return vec![Check::fail(
-                "registries",
-                failure.title(),
-                "mend that first: no registry can be asked",
-            )];
-        }
-    };
+    let (registry, credentials) =
+        match (registries::registry(global, located), registries::credentials(&registries::patience(global)))
+        {
+            (Ok(registry), Ok(credentials)) => (registry, credentials),
+            (Err(failure), _) | (_, Err(failure)) => {
+                return vec![Check::fail(
+                    "registries",
+                    failure.title(),
+                    "mend that first: no registry can be asked",
+                )];
+            }
+        };
     let hosts: Vec<String> = hosts.into_iter().collect();
     let checks = at_once(&hosts, |host| one_registry(&registry, &credentials, host, own.contains(host)));
     checks.into_iter().flatten().collect()

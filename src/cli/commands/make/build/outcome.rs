@@ -7,10 +7,10 @@ use crate::build::publish::Publication;
 use crate::build::run::{Ending, Summary};
 use crate::cli::commands::make::plan;
 use crate::cli::failure::{Exit, Failure, Finding, draw};
-use crate::cli::progress::Progress;
+use crate::cli::progress::{Progress, failures};
+use crate::cli::remarks::{Remark, Remarks};
 use crate::cli::words::quantity;
 use crate::cli::{ci, out, synced, words};
-use crate::engine::EngineError;
 use crate::exec::push::PublishError;
 use crate::query::effect::BuildError;
 use crate::session::open::Session;
@@ -28,14 +28,14 @@ pub enum Sum {
 }
 
 /// Tells how a build went: to the display, to the forge's job page, and in lines for a person, of which the
-/// last is the summary; `warn` has its turn among these.
+/// last is the summary.
 pub fn summed_up(
     session: &Session,
     summary: &Summary,
     progress: &Progress,
     sum: Sum,
     took: Duration,
-    warn: impl FnOnce(),
+    mut remarks: Remarks,
 ) {
     let line = summary_line(summary, took);
     if sum != Sum::Silent {
@@ -50,42 +50,48 @@ pub fn summed_up(
     if progress.is_for_programs() {
         return;
     }
-    failures(session, summary, progress);
-    synced::warn_unanswered(session);
-    warn();
-    plan::skipped_tags(&summary.skipped_tags);
-    summary.taken_names.iter().for_each(|taken| out::warning(words::taken(taken)));
-    summary.outdated_names.iter().for_each(|behind| out::warning(words::behind(behind)));
+    tell_failures(session, summary, progress);
+    synced::remark_unanswered(session, &mut remarks);
+    plan::skipped_tags(&summary.skipped_tags).into_iter().for_each(|remark| remarks.add(remark));
+    for taken in &summary.taken_names {
+        remarks.add(Remark::on(None, words::taken(taken)));
+    }
+    for behind in &summary.outdated_names {
+        remarks.add(Remark::on([behind.image.as_str()], words::behind(behind)));
+    }
+    let built = summary.endings.iter().filter(|(_, ending)| ending.is_of_a_build());
+    remarks.end(&built.map(|(name, _)| name.clone()).collect());
     if sum == Sum::Told {
         out::line(format_args!("{line}"));
     }
 }
 
-/// Failures, one image after the other, each with the end of its log.
-fn failures(session: &Session, summary: &Summary, progress: &Progress) {
+/// Failures, one image after the other: in full what was not told when it happened, and where each log is.
+fn tell_failures(session: &Session, summary: &Summary, progress: &Progress) {
     for (name, ending) in &summary.endings {
         let Ending::Failed(error) = ending else { continue };
         if let BuildError::Invalid(problems) = error {
             draw::show(&Failure::problems(problems, |path| session.text(path)));
             continue;
         }
-        let place = place(session, name, error);
-        let line = place.as_ref().map(|(line, _)| (*line, None));
-        let about = format!("image `{name}` failed: {}", words::build_error(error));
-        out::ci(&ci::annotation(path(session, name), line, &about));
-        let at = place.map(|(line, text)| format!(" at {}:{line}: {text}", path(session, name)));
-        let message =
-            format!("image `{name}` failed{}: {}", at.unwrap_or_default(), words::build_error(error));
         let (tail, log) = progress.tail(name);
-        draw::show(&Failure::from(Finding { hint: hint(error).map(str::to_owned), ..Finding::new(message) }));
-        if let BuildError::Engine(EngineError::Failed(_)) = error {
-            for line in &tail {
-                out::note(format_args!("  | {line}"));
-            }
-            if let Some(log) = log {
-                let log = log.strip_prefix(&session.project.root).unwrap_or(&log);
-                out::note(format_args!("  the whole log: {}", log.display()));
-            }
+        let log = log.filter(|_| failures::has_log(error)).map(|log| {
+            let log = log.strip_prefix(&session.project.root).unwrap_or(&log);
+            format!("the whole log: {}", log.display())
+        });
+        let hint = failures::hint(error).map(str::to_owned);
+        if progress.tells_failures() {
+            let log = log.map_or(String::new(), |log| format!("; {log}"));
+            let finding = Finding::new(format!("image `{name}` failed{log}"));
+            draw::show(&Failure::from(Finding { hint, ..finding }));
+            continue;
+        }
+        progress.annotate(name, error);
+        let why = progress.dockerfiles().sentence(name, error);
+        draw::show(&Failure::from(Finding { hint, ..Finding::new(format!("image `{name}` failed: {why}")) }));
+        if let Some(log) = log {
+            tail.iter().for_each(|line| out::note(format_args!("  | {line}")));
+            out::note(format_args!("  {log}"));
         }
     }
     for (name, error) in &summary.unpublished {
@@ -111,59 +117,6 @@ fn failures(session: &Session, summary: &Summary, progress: &Progress) {
     for (tag, error) in &summary.untagged {
         draw::show(&Failure::error(format!("`{tag}` could not be set: {error}")));
     }
-}
-
-/// The remedy of a failure that is the world's rather than the Dockerfile's.
-fn hint(error: &BuildError) -> Option<&'static str> {
-    let BuildError::Engine(EngineError::Failed(failure)) = error else { return None };
-    let text = [failure.step.as_str(), failure.message.as_str()].join(" ");
-    if text.contains("resolve image config for") {
-        return Some(
-            "the `# syntax` line makes the engine fetch a frontend; without a network, leave the line out",
-        );
-    }
-    if text.contains("network.host") && text.contains("not allowed") {
-        return Some(
-            "an engine's API grants the host's network to a whole build: write `network: \"host\"` at the image in the Imagefile",
-        );
-    }
-    let no_network = ["no such host", "connection refused", "i/o timeout", "network is unreachable"];
-    if text.contains("load metadata for") && no_network.iter().any(|why| text.contains(why)) {
-        return Some(
-            "the engine cannot reach the base's registry; check the network, or pull the base first",
-        );
-    }
-    if text.contains("load metadata for") {
-        return Some("is the base's name right, and are you logged in to its registry (`docker login`)?");
-    }
-    None
-}
-
-fn path<'a>(session: &'a Session, name: &str) -> &'a str {
-    session.project.images.get(name).map_or("", |image| image.paths.dockerfile.as_str())
-}
-
-/// The instruction of the Dockerfile that a failed step stands for. The engine
-/// names a step by its number and its text: `[build 2/3] RUN make`.
-fn place(session: &Session, name: &str, error: &BuildError) -> Option<(usize, String)> {
-    let BuildError::Engine(EngineError::Failed(failure)) = error else { return None };
-    let (_, step) = failure.step.split_once("] ")?;
-    let text = session.text(path(session, name))?;
-    let squeeze = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let wanted = squeeze(step);
-    let lines: Vec<&str> = text.lines().collect();
-    (0..lines.len()).find_map(|at| {
-        // A step's text is its lines joined; the first line is enough to know it by.
-        let first = squeeze(lines[at].trim_end_matches('\\'));
-        let mut words = first.splitn(2, ' ');
-        let keyword = words.next()?.to_uppercase();
-        let rest = words.next().unwrap_or_default();
-        let candidate = format!("{keyword} {rest}");
-        let whole = !lines[at].trim_end().ends_with('\\');
-        let found =
-            !rest.is_empty() && if whole { wanted == candidate } else { wanted.starts_with(&candidate) };
-        found.then(|| (at + 1, candidate))
-    })
 }
 
 /// `12 fresh, 2 built, 1 retagged, 0 failed in 3.1s`.
