@@ -20,6 +20,7 @@ use crate::session::upstream::LookupOptions;
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
 use crate::source::git::checked_out::CheckedOut;
+use crate::source::git::fetcher::{Fetcher, Fetching};
 use crate::source::git::history::Commit;
 use crate::source::git::{GitStore, GitTree};
 use crate::source::locate::Located;
@@ -51,7 +52,7 @@ pub fn session_with(
     };
     let overrides = overrides::overrides(global);
     let recipes = || discover(&root, &state);
-    let files = Files { located, state: state.clone(), tree, recipes };
+    let files = Files { located, state: state.clone(), tree, commit: None, recipes };
     let mut session = open(global, overrides, files, exclusive, cancel, kept)?;
     session.only = only;
     Ok(session)
@@ -128,15 +129,17 @@ pub fn session_of(
     let state = locate::state(global, now)?;
     let shared: Arc<dyn SourceTree> = Arc::new(CheckedOut::new(tree.clone(), &now.root, &state)?);
     let overrides = Overrides { commit: Some(commit.id.clone()), ..overrides::overrides(global) };
-    let files = Files { located, state, tree: shared, recipes: || tree.recipes() };
+    let files = Files { located, state, tree: shared, commit: Some(tree), recipes: || tree.recipes() };
     open(global, overrides, files, exclusive, cancel, &mut None)
 }
 
 /// The files that a session is opened over: of the disk or of a commit.
-struct Files<Recipes> {
+struct Files<'a, Recipes> {
     located: Located,
     state: StateFolder,
     tree: Arc<dyn SourceTree>,
+    /// The commit, where they are of one.
+    commit: Option<&'a GitTree>,
     /// Finds the Dockerfiles where no Imagefile names them.
     recipes: Recipes,
 }
@@ -145,15 +148,22 @@ struct Files<Recipes> {
 fn open<Recipes: FnOnce() -> Result<Vec<String>, ReadError>>(
     global: &Global,
     overrides: Overrides,
-    files: Files<Recipes>,
+    files: Files<'_, Recipes>,
     exclusive: bool,
     cancel: &Cancel,
     kept: &mut Option<Kept>,
 ) -> Result<Session, Failure> {
-    let Files { located, state, tree, recipes } = files;
+    let Files { located, state, tree, commit, recipes } = files;
     let here = locate::path(global, &located, ".").unwrap_or_default();
     let environment = Environment::from_lookup(|name| std::env::var(name).ok());
     let patience = registries::patience(global);
+    let fetching: Fetching = Arc::new(|url: &str| out::note(format_args!("fetching from {url}")));
+    if let Some(commit) = commit {
+        let mut fetcher = Fetcher::new(&located.root, &state, std::env::vars_os().collect());
+        fetcher.on_fetch(Arc::clone(&fetching));
+        fetcher.wait_by(&patience);
+        commit.fetch_modules(fetcher, global.offline);
+    }
     let registry: Arc<dyn Registry> =
         Arc::new(OciRegistry::new(registries::registries(global, &state, cancel, &patience)?));
     let opening = Opening {
@@ -190,7 +200,7 @@ fn open<Recipes: FnOnce() -> Result<Vec<String>, ReadError>>(
     }
     session.here = here;
     overlays::wait_by(&mut session, &patience);
-    overlays::on_fetch(&mut session, Arc::new(|url: &str| out::note(format_args!("fetching from {url}"))));
+    overlays::on_fetch(&mut session, fetching);
     Ok(session)
 }
 
@@ -202,7 +212,7 @@ pub fn fresh_session(global: &Global, nowhere: &Path) -> Result<Session, Failure
     let root = located.root.clone();
     let recipes = || discover(&root, &state);
     let (overrides, cancel) = (overrides::overrides(global), Cancel::default());
-    let files = Files { located, state: state.clone(), tree, recipes };
+    let files = Files { located, state: state.clone(), tree, commit: None, recipes };
     let mut session = open(global, overrides, files, false, &cancel, &mut None)?;
     session.start_over();
     Ok(session)

@@ -166,6 +166,11 @@ impl GitSources {
         }
         // Where something could not be looked up nothing is unused for sure.
         unknown.iter().for_each(|folder| commits.get_mut(folder).into_iter().for_each(BTreeSet::clear));
+        for (folder, modules) in self.remotes.modules() {
+            if !unknown.contains(&folder) {
+                commits.entry(folder).or_default().extend(modules);
+            }
+        }
         commits
     }
 

@@ -9,13 +9,14 @@
 //! Git keeps less than a disk does. A file is 0644 or 0755 and a folder 0755, as
 //! a checkout under the umask 022 makes them; under another umask the same
 //! commit has other modes on the disk: [`CheckedOut`](checked_out::CheckedOut) knows of those. Submodules are
-//! what their commits hold, where those are on this disk; files that git does not track, filters (`eol`, LFS)
+//! what their commits hold, where those are on this disk or can be fetched; files that git does not track, filters (`eol`, LFS)
 //! and `.git` itself do not exist here.
 
 mod absent;
 pub mod changes;
 pub mod checked_out;
 pub mod credentials;
+pub mod fetcher;
 pub mod foreign;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -25,6 +26,8 @@ pub mod history;
 pub mod hooks;
 pub(super) mod keep;
 mod memory;
+mod missing_modules;
+mod module_source;
 mod modules;
 pub mod old;
 mod opening;

@@ -24,7 +24,7 @@ pub struct GitUrl {
 }
 
 /// How a repository is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scheme {
     /// `https://`
     Https,

@@ -31,6 +31,7 @@ mod shell;
 mod silence;
 mod state;
 mod strangers;
+mod submodules;
 mod suite;
 mod tags;
 mod terminal;

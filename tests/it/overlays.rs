@@ -1,6 +1,6 @@
 //! Contexts of several layers: paths of the repository, and trees of other repositories.
 
-mod upstream;
+pub mod upstream;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -334,7 +334,7 @@ fn mistakes_are_told_with_their_place_and_what_to_do() {
         ("big/used.txt", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"),
         ("used.txt", "one\n"),
     ]);
-    upstream.commit_submodule("module");
+    upstream.commit_submodule("module", &"1".repeat(40));
     let told = |git: &str, lines: &str| {
         two_images(&sandbox, git);
         sandbox.edit("used/Dockerfile", &format!("FROM scratch\n{lines}\n"));
@@ -383,7 +383,7 @@ fn mistakes_are_told_with_their_place_and_what_to_do() {
       = help: image `used` copies it
     "##);
     insta::assert_snapshot!(told(&format!("Git(url: {path:?})"), "COPY src /"), @r##"
-    error: cannot read `used/src/module`: it is a submodule, whose files are in another repository: put that there with an overlay of its own, or keep the folder out with the ignore file
+    error: cannot read `used/src/module`: it is a submodule, whose commit 111111111111 is not here: `.gitmodules` does not say where it is from; put that there with an overlay of its own, or keep the folder out with the ignore file
      --> Imagefile.ron:1:24
       |
     1 | (defaults: (overlays: {"src": Git(url: "[UPSTREAM]")}), images: {"used": (), "beside": ()})

@@ -1,6 +1,6 @@
 //! A tree of another repository as a part of a context.
 //!
-//! What a checkout would fill in and a tree does not hold is refused by name,
+//! What a checkout would fill in and a tree does not hold is fetched or refused by name,
 //! so that no image is made of a placeholder: submodules, and pointers of git LFS.
 
 use std::sync::Arc;
@@ -31,14 +31,10 @@ impl OverlayTree for GitTree {
     }
 
     fn listed(&self, path: &str, shown: &str) -> Result<Arc<dyn ListedFolder>, ListError> {
-        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let above = self.folder(above)?;
-        if above.find(name.as_bytes()).is_some_and(|entry| entry.is_absent) {
-            let why = "it is a submodule, whose files are in another repository: \
-                put that there with an overlay of its own, or keep the folder out with the ignore file";
-            return Err(ListError::read(shown, why));
-        }
-        let listing = self.folder(path)?;
+        let listing = self.folder(path).map_err(|error| match error {
+            ListError::Read(error) => ListError::read(shown, error.why),
+            moved @ ListError::Moved(_) => moved,
+        })?;
         // Git makes no such names, but whoever serves a repository may.
         let strange = |name: &[u8]| matches!(name, b"" | b"." | b"..") || name.contains(&b'/');
         match listing.entries.iter().any(|entry| strange(&entry.name)) {

@@ -131,7 +131,8 @@ impl GitStore {
     /// The files of one of git's trees, which is that of the whole repository.
     pub(super) fn tree_at(self: &Arc<Self>, id: Oid) -> Result<GitTree, ReadError> {
         let top = self.listing(id).map_err(|error| unreadable(&id.to_string(), &error))?;
-        let whole = GitTree { store: Arc::clone(self), top, is_strict: false };
+        let (store, at) = (Arc::clone(self), String::new());
+        let whole = GitTree { store, top, root: id, at, is_strict: false };
         if self.below.is_empty() {
             return Ok(whole);
         }
@@ -140,7 +141,7 @@ impl GitStore {
             // The folder came later: then there is nothing yet.
             _ => Arc::new(Listing { id: Oid::ZERO_SHA1, entries: Vec::new(), is_absent: false }),
         };
-        Ok(GitTree { top, ..whole })
+        Ok(GitTree { top, at: self.below.clone(), ..whole })
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -78,6 +78,15 @@ const SETTINGS: &[&str] = &[
 const PROTOCOLS: &[&str] = &["file", "git", "http", "https", "ssh"];
 /// Ways that are commands in disguise; no setting of anybody opens them here.
 const NEVER: &[&str] = &["ext", "fd"];
+
+/// The one by whose word an address is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Namer {
+    /// The user, in what was typed or in an Imagefile.
+    User,
+    /// The author of some `.gitmodules`.
+    Checkout,
+}
 
 /// Makes a folder of the state a bare repository with imk's configuration, whatever it was. Gives its path.
 ///
@@ -164,8 +173,12 @@ pub(super) fn question(top: &Path) -> Command {
 /// Values of a setting of the user, the system, the command line and the environment, as git has them; no
 /// checkout has a say. `None` where there is no git.
 pub(in crate::source) fn protected(name: &str) -> Option<Vec<String>> {
+    asked(&["--get-all", name])
+}
+
+fn asked(words: &[&str]) -> Option<Vec<String>> {
     let mut command = question(Path::new("/"));
-    command.args(["--git-dir", "/dev/null", "config", "--null", "--get-all", name]);
+    command.args(["--git-dir", "/dev/null", "config", "--null"]).args(words);
     let output = command.output().ok()?;
     // Git ends with 1 where there is no value.
     matches!(output.status.code(), Some(0 | 1)).then_some(())?;
@@ -179,27 +192,81 @@ fn allowed(environment: &BTreeMap<OsString, OsString>) -> String {
     let set = environment.get(&OsString::from("GIT_ALLOW_PROTOCOL")).and_then(|value| value.to_str());
     let mut allowed: BTreeSet<String> = match set {
         Some(set) => set.split(':').map(str::to_owned).collect(),
-        None => PROTOCOLS.iter().map(|name| (*name).to_owned()).chain(opened()).collect(),
+        None => opened(PROTOCOLS.iter().map(|name| (*name).to_owned()).collect()),
     };
     allowed.retain(|name| !NEVER.contains(&name.as_str()));
     allowed.into_iter().collect::<Vec<_>>().join(":")
 }
 
-/// Ways that the user's and the system's configuration open (`protocol.NAME.allow`) or lead to
-/// (`url.NAME::….insteadOf`).
-fn opened() -> Vec<String> {
-    let mut found = Vec::new();
+/// The ways that git may go to an address that a checkout names, as `git submodule` goes them: those that git calls safe,
+/// and those that the user opened to everybody (`protocol.NAME.allow=always`).
+pub(super) fn allowed_unasked(environment: &BTreeMap<OsString, OsString>) -> BTreeSet<String> {
+    let set = environment.get(&OsString::from("GIT_ALLOW_PROTOCOL")).and_then(|value| value.to_str());
+    let mut allowed: BTreeSet<String> = match set {
+        Some(set) => set.split(':').map(str::to_owned).collect(),
+        None => by_policy(&asked(&["--get-regexp", r"^protocol\."]).unwrap_or_default()),
+    };
+    allowed.retain(|name| !NEVER.contains(&name.as_str()));
+    allowed
+}
+
+/// The ways that are always open, by settings `protocol.…` as git lists them; the last one of a name counts.
+fn by_policy(settings: &[String]) -> BTreeSet<String> {
+    let mut policies: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, policy) in settings.iter().filter_map(|setting| setting.split_once('\n')) {
+        let Some(name) = name.strip_prefix("protocol.") else { continue };
+        match name.strip_suffix(".allow") {
+            Some(name) => policies.insert(name, policy),
+            None if name == "allow" => policies.insert("", policy),
+            None => None,
+        };
+    }
+    let general = policies.remove("");
+    let policy = |name: &str| match (policies.get(name).copied(), general) {
+        (Some(policy), _) | (None, Some(policy)) => policy,
+        (None, None) if name != "file" && PROTOCOLS.contains(&name) => "always",
+        (None, None) => "user",
+    };
+    let names = policies.keys().copied().chain(PROTOCOLS.iter().copied());
+    names.filter(|name| policy(name) == "always").map(str::to_owned).collect()
+}
+
+/// Settings in the text of a file of git's form, by their names; one that is given more than once has its last value.
+/// Nothing that the text names is read. `None` when it is no such text.
+pub(super) fn settings_in(text: &[u8]) -> Option<BTreeMap<String, String>> {
+    let mut command = question(Path::new("/"));
+    command.args(["--git-dir", "/dev/null", "config", "--file", "-", "--no-includes", "--null", "--list"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+    let mut input = child.stdin.take()?;
+    let output = std::thread::scope(|scope| {
+        // Git reads all of it before it writes, or ends at once.
+        scope.spawn(move || drop(input.write_all(text)));
+        child.wait_with_output().ok()
+    })?;
+    output.status.success().then_some(())?;
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let pairs = listed.split_terminator('\0').filter_map(|entry| entry.split_once('\n'));
+    Some(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// These ways, with those that the user's and the system's configuration open (`protocol.NAME.allow`) or lead to
+/// (`url.NAME::….insteadOf`), and without those that it closes.
+fn opened(mut found: BTreeSet<String>) -> BTreeSet<String> {
     let Ok(config) = git2::Config::open_default() else { return found };
     let Ok(mut entries) = config.entries(None) else { return found };
     while let Some(entry) = entries.next() {
         let Ok(entry) = entry else { break };
         let (Ok(name), Ok(value)) = (entry.name(), entry.value()) else { continue };
         if let Some(name) = name.strip_prefix("protocol.").and_then(|rest| rest.strip_suffix(".allow")) {
-            found.extend((value != "never").then(|| name.to_owned()));
+            match value {
+                "never" => found.remove(name),
+                _ => found.insert(name.to_owned()),
+            };
         }
         let base = name.strip_prefix("url.").and_then(|rest| rest.strip_suffix(".insteadof"));
         if let Some((helper, _)) = base.and_then(|base| base.split_once("::").or(base.split_once("://"))) {
-            found.push(helper.to_owned());
+            found.insert(helper.to_owned());
         }
     }
     found
@@ -252,6 +319,32 @@ mod tests {
             assert_eq!(fs::read(path.join("config")).unwrap(), CONFIG);
             assert!(out.join("precious").exists());
         }
+    }
+
+    #[test]
+    fn an_address_of_a_checkout_goes_the_ways_that_submodules_go() {
+        let ways = |settings: &[&str]| {
+            let settings: Vec<String> = settings.iter().map(|setting| setting.replace('=', "\n")).collect();
+            by_policy(&settings).into_iter().collect::<Vec<_>>().join(":")
+        };
+        assert_eq!(ways(&[]), "git:http:https:ssh");
+        assert_eq!(ways(&["protocol.file.allow=always", "protocol.version=2"]), "file:git:http:https:ssh");
+        assert_eq!(ways(&["protocol.file.allow=user", "protocol.http.allow=never"]), "git:https:ssh");
+        assert_eq!(ways(&["protocol.allow=never", "protocol.https.allow=always"]), "https");
+        assert_eq!(
+            ways(&["protocol.https.allow=never", "protocol.https.allow=always"]),
+            "git:http:https:ssh"
+        );
+        let set = BTreeMap::from([("GIT_ALLOW_PROTOCOL".into(), "file:ext".into())]);
+        assert_eq!(allowed_unasked(&set).into_iter().collect::<Vec<_>>(), ["file"]);
+    }
+
+    #[test]
+    fn settings_are_read_of_a_text_and_of_nothing_that_it_names() {
+        let text = b"[include]\n\tpath = /dev/zero\n[submodule \"a b\"]\n\tpath = x\n\tpath = y\n\tbare\n";
+        let settings = settings_in(text).unwrap();
+        assert_eq!(settings.get("submodule.a b.path").map(String::as_str), Some("y"));
+        assert!(settings_in(b"[oops").is_none());
     }
 
     #[test]

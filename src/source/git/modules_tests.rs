@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use fs_err as fs;
 
+use super::super::fetcher::Fetcher;
 use super::super::{GitStore, GitTree, changes};
 use crate::source::tree::{Selection, SourceTree};
+use crate::state::folder::StateFolder;
 use crate::syntax::reads::{ReadSource, Reads};
 
 pub fn git(folder: &Path, words: &str) {
@@ -132,6 +134,56 @@ fn a_submodule_that_is_not_here_is_refused_by_its_name_unless_commits_are_compar
     assert_eq!(hash(&old, "one.txt"), hash(&new, "one.txt"));
     let only = changes::only_in(&new, &old, &copies("")).unwrap().files;
     assert_eq!(only.into_iter().map(|file| file.path).collect::<Vec<_>>(), ["lib"]);
+}
+
+/// The store of a clone without its submodules, from which fetching goes these ways.
+fn fetching(world: &World, ways: &str) -> GitTree {
+    let clone = world.at("clone");
+    if !clone.exists() {
+        world.bare_clone();
+    }
+    let environment = std::collections::BTreeMap::from([("GIT_ALLOW_PROTOCOL".into(), ways.into())]);
+    let store = GitStore::open(&clone).unwrap();
+    let state = StateFolder::at(&world.at("state"));
+    store.fetch_own_modules(Fetcher::new(&clone, &state, environment), false);
+    at(&store, "HEAD").strict()
+}
+
+#[test]
+fn whoever_builds_has_submodules_fetched_and_those_that_are_in_them() {
+    let world = World::new();
+    let tree = fetching(&world, "file");
+    assert_eq!(paths(&tree, "one.txt"), ["one.txt"]);
+    assert!(!world.at("state/git").exists(), "nobody reads in it");
+    assert_eq!(paths(&tree, "lib/deep"), ["lib", "lib/deep", "lib/deep/one.txt", "lib/deep/two.txt"]);
+    assert_eq!(tree.read("lib/deep/one.txt").unwrap().unwrap(), b"deep");
+    assert_eq!(hash(&tree, ""), hash(&at(&GitStore::open(&world.at("app")).unwrap(), "HEAD").strict(), ""));
+    // What was fetched is there when its repository is not.
+    fs::remove_dir_all(world.at("lib")).unwrap();
+    assert_eq!(fetching(&world, "file").read("lib/one.txt").unwrap().unwrap(), b"lib");
+}
+
+#[test]
+fn a_submodule_that_may_not_be_fetched_is_refused_with_its_address_and_the_command() {
+    let world = World::new();
+    let tree = fetching(&world, "https");
+    let error = tree.used_files(&copies("lib/deep")).unwrap_err().to_string();
+    for part in [
+        "cannot read `lib`: it is a submodule",
+        "/lib` is a path of this machine",
+        "`git submodule update --init lib`",
+    ] {
+        assert!(error.contains(part), "{part:?} is not in {error}");
+    }
+    // Nor is one whose commit its repository does not have.
+    fs::remove_dir_all(world.at("deep")).unwrap();
+    let tree = fetching(&world, "file");
+    let error = tree.read("lib/deep/one.txt").unwrap_err().to_string();
+    for part in
+        ["cannot read `lib/deep`: it is a submodule", "it cannot be had from", "--init --recursive lib`"]
+    {
+        assert!(error.contains(part), "{part:?} is not in {error}");
+    }
 }
 
 #[test]

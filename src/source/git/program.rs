@@ -18,7 +18,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::credentials::{Credential, credentials, renamed};
-use super::keep;
+use super::keep::{self, Namer};
 use crate::patience::{Patience, TICK};
 use crate::state::folder::StateFolder;
 use crate::syntax::git_source::{GitUrl, Scheme};
@@ -84,6 +84,8 @@ pub(super) struct Program<'a> {
     pub folder: Option<&'a StateFolder>,
     /// How long it is waited for.
     pub patience: &'a Patience,
+    /// The one who named the address.
+    pub namer: Namer,
 }
 
 impl Program<'_> {
@@ -120,6 +122,10 @@ impl Program<'_> {
 
     fn try_run(&self, words: &[&str], credential: Option<&Credential>) -> Result<String, RemoteError> {
         let mut command = keep::git(self.folder, self.environment);
+        if self.namer == Namer::Checkout {
+            let ways = keep::allowed_unasked(self.environment).into_iter().collect::<Vec<_>>().join(":");
+            command.env("GIT_ALLOW_PROTOCOL", ways).env("GIT_PROTOCOL_FROM_USER", "0");
+        }
         if let Some(credential) = credential {
             let place = self.url.address.split("://").next().unwrap_or_default();
             let helper = "!f() { test \"$1\" = get && \

@@ -11,19 +11,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use git2::Oid;
 use parking_lot::Mutex;
 
+use super::fetcher::{self, Fetcher};
 use super::heads::{Answer, Heads};
-use super::keep;
-use super::program::Program;
+use super::keep::Namer;
+use super::module_source::ModuleSource;
 use super::{GitStore, GitTree};
-use crate::model::hash::ContentHash;
 use crate::model::time::UnixSeconds;
 use crate::patience::Patience;
 use crate::state::folder::StateFolder;
-use crate::syntax::git_source::{GitUrl, Scheme, Wanted};
+use crate::syntax::git_source::{GitUrl, Wanted};
 
+pub use super::fetcher::Fetching;
 pub use super::program::RemoteError;
 
 /// How heads are looked up.
@@ -48,43 +48,27 @@ pub struct Head {
 
 /// All other repositories that one repository uses.
 pub struct Remotes {
-    /// Where relative paths begin.
-    root: PathBuf,
-    /// The part of the state that is ours.
-    state: StateFolder,
-    environment: BTreeMap<OsString, OsString>,
+    fetcher: Fetcher,
     heads: Mutex<Heads>,
     stores: Mutex<BTreeMap<PathBuf, Arc<GitStore>>>,
-    fetching: Option<Fetching>,
-    patience: Patience,
 }
-
-/// Is told the address, as shown, of a repository before it is fetched from: that may take its time.
-pub type Fetching = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl Remotes {
     /// The remotes of the repository at `root`, whose state lies in `state`. Nothing is asked or made yet.
     pub fn new(root: &Path, state: &StateFolder, environment: BTreeMap<OsString, OsString>) -> Self {
-        let state = state.sub("git");
-        Self {
-            root: root.to_owned(),
-            heads: Mutex::new(Heads::load(&state)),
-            state,
-            environment,
-            stores: Mutex::default(),
-            fetching: None,
-            patience: Patience::default(),
-        }
+        let fetcher = Fetcher::new(root, state, environment);
+        let heads = Mutex::new(Heads::load(fetcher.state()));
+        Self { fetcher, heads, stores: Mutex::default() }
     }
 
     /// Has somebody told of every fetch.
     pub fn on_fetch(&mut self, fetching: Fetching) {
-        self.fetching = Some(fetching);
+        self.fetcher.on_fetch(fetching);
     }
 
     /// Waits for their servers as a run waits for everybody.
     pub fn wait_by(&mut self, patience: &Patience) {
-        self.patience = patience.clone();
+        self.fetcher.wait_by(patience);
     }
 
     /// Where what is wanted of a repository stands. It is asked once for all of it, if at all.
@@ -129,7 +113,7 @@ impl Remotes {
                     found.insert(one, answer);
                 }
                 // Remembering serves the next run only.
-                let _ = heads.save(&self.state);
+                let _ = heads.save(self.fetcher.state());
             }
             Err(error) => {
                 for one in open {
@@ -148,6 +132,7 @@ impl Remotes {
     }
 
     /// The tree of a commit, fetched unless it is there. `wanted` helps with servers that give no commit by its id.
+    /// Submodules in it are fetched when something in them is read, as far as they are on the same host.
     ///
     /// # Errors
     /// When it can't be had.
@@ -158,25 +143,19 @@ impl Remotes {
         wanted: &Wanted,
         offline: bool,
     ) -> Result<GitTree, RemoteError> {
-        let folder = self.kept(&Self::folder_name(url));
-        if !has(&folder, commit) {
-            if offline {
-                let short = &commit[..12.min(commit.len())];
-                let why = format!("imk is not to ask it, and does not have its commit {short}");
-                return Err(RemoteError::NotKnown(why));
-            }
-            keep::bare(&folder).map_err(cannot_keep)?;
-            self.fetch(url, &folder, commit, wanted)?;
-        }
-        let path = keep::bare_unless_whole(&folder).map_err(cannot_keep)?;
+        let path = self.fetcher.commit(Namer::User, url, commit, wanted, offline)?;
         let broken = |error: crate::source::tree::ReadError| RemoteError::Broken(error.to_string());
         let known = self.stores.lock().get(&path).cloned();
         let store = match known {
             Some(store) => store,
-            None => GitStore::bare(&path).map_err(broken)?,
+            None => {
+                let store = GitStore::bare(&path).map_err(broken)?;
+                store.fetch_modules(ModuleSource::of_other(self.fetcher.clone(), url, offline));
+                store
+            }
         };
         self.stores.lock().insert(path, Arc::clone(&store));
-        store.commit(commit).and_then(|commit| store.tree(&commit)).map_err(broken)
+        store.commit(commit).and_then(|commit| store.tree(&commit)).map(GitTree::strict).map_err(broken)
     }
 
     /// Asks a repository for nothing, to see that it answers and lets us in. Fetches nothing and remembers nothing.
@@ -184,24 +163,29 @@ impl Remotes {
     /// # Errors
     /// Why not.
     pub fn reach(&self, url: &GitUrl) -> Result<(), RemoteError> {
-        let address = self.address(url);
+        let address = self.fetcher.address(url);
         let words = ["ls-remote", "--quiet", "--", address.as_str(), "HEAD"];
-        self.program(url, None).run(&words).map(drop)
+        self.fetcher.question(url).run(&words).map(drop)
     }
 
     /// Where the commits of a folder of ours are.
     pub(super) fn kept(&self, folder: &str) -> StateFolder {
-        self.state.sub(folder)
+        self.fetcher.kept(folder)
     }
 
     /// The environment in which git is run.
     pub(super) fn environment(&self) -> &BTreeMap<OsString, OsString> {
-        &self.environment
+        self.fetcher.environment()
     }
 
     /// The name of the folder that keeps an address's commits.
     pub fn folder_name(url: &GitUrl) -> String {
-        ContentHash::of(url.shown.as_bytes()).short(32)
+        fetcher::folder_name(url)
+    }
+
+    /// Commits of submodules that are used, by the folders that keep them.
+    pub fn modules(&self) -> BTreeMap<String, BTreeSet<String>> {
+        self.fetcher.modules()
     }
 
     fn remembered(&self, url: &GitUrl, wanted: &Wanted) -> Option<Head> {
@@ -212,79 +196,16 @@ impl Remotes {
 
     /// Ids by full names of refs; a tag's `^{}` is what it points to.
     fn list(&self, url: &GitUrl, wanted: &BTreeSet<Wanted>) -> Result<BTreeMap<String, String>, RemoteError> {
-        let address = self.address(url);
+        let address = self.fetcher.address(url);
         let names: BTreeSet<String> = wanted.iter().flat_map(Wanted::names).collect();
         let peeled: Vec<String> = names.iter().map(|name| format!("{name}^{{}}")).collect();
         let mut words = vec!["ls-remote", "--", address.as_str()];
         words.extend(names.iter().map(String::as_str));
         words.extend(peeled.iter().map(String::as_str));
-        let said = self.program(url, None).run(&words)?;
+        let said = self.fetcher.question(url).run(&words)?;
         let pairs = said.lines().filter_map(|line| line.split_once('\t'));
         Ok(pairs.map(|(id, name)| (name.to_owned(), id.to_owned())).collect())
     }
-
-    fn fetch(
-        &self,
-        url: &GitUrl,
-        folder: &StateFolder,
-        commit: &str,
-        wanted: &Wanted,
-    ) -> Result<(), RemoteError> {
-        let turn = folder.open_file("imk.lock", false).map_err(cannot_keep)?;
-        turn.lock().map_err(cannot_keep)?;
-        if has(folder, commit) {
-            return Ok(());
-        }
-        if let Some(fetching) = &self.fetching {
-            fetching(&url.shown);
-        }
-        let address = self.address(url);
-        let program = self.program(url, Some(folder));
-        let only = format!("+{commit}:refs/imk/{commit}");
-        let shallow = ["fetch", "--progress", "--no-tags", "--no-recurse-submodules", "--depth=1", "--"];
-        let mut last = match program.run(&[&shallow[..], &[&address, &only]].concat()) {
-            Ok(_) => return Ok(()),
-            // Away or closed for one way is away or closed for every other.
-            Err(error @ (RemoteError::Unreachable(_) | RemoteError::Refused(_))) => return Err(error),
-            Err(error) => error,
-        };
-        // An old server gives the heads of branches only, and a dumb one only everything.
-        for name in wanted.names() {
-            let head = format!("+{name}:refs/imk/{commit}");
-            let got = program.run(&[&shallow[..], &[&address, &head]].concat());
-            if got.is_ok() && has(folder, commit) {
-                return Ok(());
-            }
-        }
-        let all = ["fetch", "--progress", "--no-recurse-submodules", "--", &address];
-        let everything = ["+refs/heads/*:refs/imk/heads/*", "+refs/tags/*:refs/imk/tags/*"];
-        match program.run(&[&all[..], &everything[..]].concat()) {
-            Ok(_) if has(folder, commit) => return Ok(()),
-            Ok(_) => {}
-            Err(error) => last = error,
-        }
-        match last {
-            RemoteError::NoRef(_) => {
-                Err(RemoteError::NoRef(format!("commit {}", &commit[..12.min(commit.len())])))
-            }
-            other => Err(other),
-        }
-    }
-
-    fn program<'a>(&'a self, url: &'a GitUrl, folder: Option<&'a StateFolder>) -> Program<'a> {
-        Program { environment: &self.environment, url, folder, patience: &self.patience }
-    }
-
-    fn address(&self, url: &GitUrl) -> String {
-        match url.scheme {
-            Scheme::Local => self.root.join(&url.address).to_string_lossy().into_owned(),
-            _ => url.address.clone(),
-        }
-    }
-}
-
-fn cannot_keep(error: std::io::Error) -> RemoteError {
-    RemoteError::Broken(format!("cannot keep what is fetched: {error}"))
 }
 
 /// The name under which an answer is remembered.
@@ -310,13 +231,6 @@ fn standing(wanted: &Wanted, refs: &BTreeMap<String, String>) -> Result<String, 
             Wanted::Any(name) | Wanted::Commit(name) => format!("branch or tag `{name}`"),
         })),
     }
-}
-
-/// Whether a commit is there, with all that it holds: a fetch is all or nothing.
-fn has(folder: &StateFolder, commit: &str) -> bool {
-    let found = keep::open(folder)
-        .and_then(|repository| Oid::from_str(commit).ok().map(|id| repository.find_commit(id).is_ok()));
-    found.unwrap_or(false)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use super::super::fetcher::has;
 use super::*;
 use crate::source::tree::SourceTree;
 use crate::syntax::git_source::url;

@@ -12,6 +12,7 @@ use git2::{ObjectType, Oid, Repository};
 use parking_lot::Mutex;
 
 use super::memory::Memory;
+use super::module_source::ModuleSource;
 use super::modules;
 use super::opening::{self, Opened};
 use crate::model::file::{FileKind, UsedFiles};
@@ -44,6 +45,10 @@ pub struct GitStore {
     pub(super) memory: Option<Memory>,
     /// Set once a submodule was met: the objects of all that are here were lent to the repository.
     modules: OnceLock<()>,
+    /// Fetches those that are not here, where that is wanted.
+    pub(super) module_source: OnceLock<ModuleSource>,
+    /// The trees of those that were to be fetched, by their commits, or why there is none.
+    pub(super) fetched: Mutex<HashMap<Oid, Result<Oid, String>>>,
     /// A submodule was met whose commit is not here: what is said of a tree holds for this process alone.
     has_holes: AtomicBool,
     /// Files of the work tree that cannot be read, by the ids of what stands for them: path and reason.
@@ -155,6 +160,8 @@ impl GitStore {
             asked_recipes: Mutex::default(),
             memory,
             modules: OnceLock::new(),
+            module_source: OnceLock::new(),
+            fetched: Mutex::default(),
             has_holes: AtomicBool::new(false),
             unreadable: Mutex::default(),
         }))

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use git2::Oid;
 
+use super::fetcher::Fetcher;
 use super::store::{Entry, GitStore, Listing};
 use crate::model::file::FileKind;
 use crate::model::hash::ContentHash;
+use crate::model::name::join;
 use crate::source::folders::{Facts, ListError};
 use crate::source::tree::ReadError;
 
@@ -28,7 +30,10 @@ pub(super) enum Node {
 pub struct GitTree {
     pub(super) store: Arc<GitStore>,
     pub(super) top: Arc<Listing>,
-    /// A submodule whose commit is not here is an error to whoever reads in it.
+    /// The tree of the whole commit, and the path of `top` in it.
+    pub(super) root: Oid,
+    pub(super) at: String,
+    /// A submodule whose commit is not here is fetched, or an error to whoever reads in it.
     pub(super) is_strict: bool,
 }
 
@@ -64,25 +69,20 @@ pub(super) fn unreadable(path: &str, error: &git2::Error) -> ReadError {
     ReadError { path: path.to_owned(), why: format!("git says: {}", error.message()) }
 }
 
-/// A submodule whose files are nowhere on this disk.
-fn absent(path: &str, commit: Oid) -> ReadError {
-    let commit = &commit.to_string()[..12];
-    let why = format!(
-        "it is in a submodule, whose commit {commit} is not here: `git submodule update --init` fetches it, \
-         the ignore file or `--exclude` leaves the folder out"
-    );
-    ReadError { path: path.to_owned(), why }
-}
-
 impl GitTree {
     /// Git's id of the tree.
     pub fn id(&self) -> &[u8] {
         self.top.id.as_bytes()
     }
 
-    /// The same, to build from: a submodule whose commit is not here is no folder of which nothing is known.
+    /// The same, to build from: a submodule whose commit is not here is fetched, or an error to whoever reads in it.
     pub fn strict(self) -> Self {
         Self { is_strict: true, ..self }
+    }
+
+    /// From now on, submodules that are not here are fetched when somebody builds from a commit of this repository.
+    pub fn fetch_modules(&self, fetcher: Fetcher, offline: bool) {
+        self.store.fetch_own_modules(fetcher, offline);
     }
 
     /// The tree of a folder below; `None` when no folder is there.
@@ -91,16 +91,41 @@ impl GitTree {
     /// When git cannot read one of its trees.
     pub fn below(&self, path: &str) -> Result<Option<Self>, ReadError> {
         Ok(match self.walk(path)? {
-            Some(Node::Folder(top)) => Some(Self { top, ..self.clone() }),
+            Some(Node::Folder(top)) => Some(Self { top, at: join(&self.at, path), ..self.clone() }),
             _ => None,
         })
     }
 
+    /// A folder that is a submodule without its files, with its files where somebody builds from it.
+    ///
+    /// # Errors
+    /// When they are not here, and cannot be fetched.
+    fn filled(&self, names: &[String], listing: &Arc<Listing>) -> Result<Arc<Listing>, ReadError> {
+        if !(listing.is_absent && self.is_strict) {
+            return Ok(Arc::clone(listing));
+        }
+        let path = names.join("/");
+        match self.store.module(self.root, &join(&self.at, &path), listing.id) {
+            Ok(tree) => self.store.listing(tree).map_err(|error| unreadable(&path, &error)),
+            Err(why) => {
+                let commit = &listing.id.to_string()[..12];
+                let why = format!("it is a submodule, whose commit {commit} is not here: {why}");
+                Err(ReadError { path, why })
+            }
+        }
+    }
+
     /// The node at a path once links are followed.
     pub(super) fn walk(&self, path: &str) -> Result<Option<Node>, ReadError> {
+        Ok(self.walk_named(path)?.map(|(node, _)| node))
+    }
+
+    /// As [`Self::walk`], with the names of the folders on the way there.
+    fn walk_named(&self, path: &str) -> Result<Option<(Node, Vec<String>)>, ReadError> {
         let error = |error| unreadable(path, &error);
         let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
         let mut way = vec![Arc::clone(&self.top)];
+        let mut names: Vec<String> = Vec::new();
         let mut links = 0;
         while let Some(part) = rest.pop() {
             if part.is_empty() || part == "." {
@@ -108,20 +133,21 @@ impl GitTree {
             }
             if part == ".." {
                 way.pop();
+                names.pop();
                 if way.is_empty() {
                     return Ok(None);
                 }
                 continue;
             }
-            let Some(here) = way.last() else { return Ok(None) };
-            if here.is_absent && self.is_strict {
-                return Err(absent(path, here.id));
-            }
+            let Some(last) = way.last_mut() else { return Ok(None) };
+            *last = self.filled(&names, last)?;
+            let here = &*last;
             let Some(entry) = here.find(part.as_bytes()) else { return Ok(None) };
             match entry.kind {
                 FileKind::Folder => {
                     let next = self.store.folder_of(entry).map_err(error)?;
                     way.push(next);
+                    names.push(part);
                 }
                 FileKind::Link => {
                     links += 1;
@@ -133,11 +159,11 @@ impl GitTree {
                     rest.extend(target.split('/').rev().map(str::to_owned));
                 }
                 FileKind::File | FileKind::Special => {
-                    return Ok(rest.is_empty().then(|| Node::Leaf(entry.clone())));
+                    return Ok(rest.is_empty().then(|| (Node::Leaf(entry.clone()), names)));
                 }
             }
         }
-        Ok(way.pop().map(Node::Folder))
+        Ok(way.pop().map(|listing| (Node::Folder(listing), names)))
     }
 
     pub(super) fn facts(&self, folder: &Listing, indexes: &[u32]) -> Result<Vec<Facts>, ListError> {
@@ -161,12 +187,9 @@ impl GitTree {
     }
 
     pub(super) fn folder(&self, path: &str) -> Result<Arc<Listing>, ListError> {
-        match self.walk(path).map_err(ListError::Read)? {
-            Some(Node::Folder(listing)) if listing.is_absent && self.is_strict => {
-                Err(ListError::Read(absent(path, listing.id)))
-            }
-            Some(Node::Folder(listing)) => Ok(listing),
-            Some(Node::Leaf(_)) => Err(ListError::read(path, "it is not a folder")),
+        match self.walk_named(path).map_err(ListError::Read)? {
+            Some((Node::Folder(listing), names)) => self.filled(&names, &listing).map_err(ListError::Read),
+            Some((Node::Leaf(_), _)) => Err(ListError::read(path, "it is not a folder")),
             None => Err(ListError::read(path, "there is no such folder")),
         }
     }

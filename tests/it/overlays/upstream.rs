@@ -45,8 +45,8 @@ impl Upstream {
     }
 
     /// Adds a commit with another repository's commit at a path.
-    pub fn commit_submodule(&self, path: &str) {
-        let id = git2::Oid::from_str(&"1".repeat(40)).unwrap();
+    pub fn commit_submodule(&self, path: &str, commit: &str) {
+        let id = git2::Oid::from_str(commit).unwrap();
         self.commit_entries(&[(path, id, FileMode::Commit)]);
     }
 
