@@ -13,6 +13,7 @@
 //! and `.git` itself do not exist here.
 
 mod absent;
+mod attributes;
 pub mod changes;
 pub mod checked_out;
 pub mod credentials;

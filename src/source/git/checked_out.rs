@@ -10,6 +10,9 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
+use super::attributes::AllAttributes;
 use super::foreign::LONGEST_POINTER;
 use super::smudge::{is_plain, smudged};
 use super::store::{Entry, Listing};
@@ -30,6 +33,7 @@ pub struct CheckedOut {
     commit: GitTree,
     disk: DiskTree,
     standing: Standing,
+    attributes: Mutex<AllAttributes>,
     umask: u32,
     /// Whether a checkout makes links, or files with their targets.
     has_links: bool,
@@ -67,7 +71,8 @@ impl CheckedOut {
         let disk = DiskTree::open(root, state)?;
         let standing = commit.store.standing()?;
         let has_links = commit.store.has_links();
-        Ok(Self { commit: commit.strict(), disk, standing, umask: umask(), has_links })
+        let attributes = Mutex::default();
+        Ok(Self { commit: commit.strict(), disk, standing, attributes, umask: umask(), has_links })
     }
 
     /// The commit.
@@ -137,8 +142,21 @@ impl CheckedOut {
         let store = &self.commit.store;
         let content = store.blob(entry.id).map_err(|error| unreadable(path, &error))?;
         let whole = join(&store.below, path);
-        smudged(&store.repository.lock(), &whole, entry.id, content)
+        let repository = store.repository.lock();
+        let mut all = self.attributes.lock();
+        let (attributes, inside) =
+            all.at(&repository, self.commit.root, &whole).map_err(|error| unreadable(path, &error))?;
+        smudged(&repository, attributes, &inside, entry.id, content)
             .map_err(|error| ReadError { path: path.to_owned(), ..error })
+    }
+
+    /// Whether a checkout writes every blob at a path as it is.
+    fn is_plain(&self, path: &str) -> bool {
+        let store = &self.commit.store;
+        let repository = store.repository.lock();
+        let mut all = self.attributes.lock();
+        let found = all.at(&repository, self.commit.root, &join(&store.below, path));
+        found.is_ok_and(|(attributes, inside)| is_plain(&repository, attributes, &inside))
     }
 
     /// See [`SourceTree::beyond_git`]; git's own folder is beyond it as well.
@@ -325,8 +343,7 @@ impl View<'_> {
             let all = if entry.mode & 0o100 != 0 { 0o777 } else { 0o666 };
             facts.mode = all & !tree.umask;
             let path = join(folder, &String::from_utf8_lossy(&entry.name));
-            let whole = join(&tree.commit.store.below, &path);
-            if facts.size_bytes > LONGEST_POINTER && is_plain(&tree.commit.store.repository.lock(), &whole) {
+            if facts.size_bytes > LONGEST_POINTER && tree.is_plain(&path) {
                 return Ok(facts);
             }
             let content = tree.content(&path, entry).map_err(ListError::Read)?;

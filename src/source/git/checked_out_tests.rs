@@ -146,6 +146,39 @@ fn another_commit_is_what_git_would_check_out() {
 }
 
 #[test]
+fn the_attributes_of_a_commit_count_and_not_those_that_lie_in_the_work_tree() {
+    let world = world();
+    let app = world.at("app");
+    let before = all(&at(&app, "HEAD"));
+    // All is to come from the commit.
+    for path in ["one.txt", "win.bat", "ident.txt"] {
+        fs::write(app.join(path), "edited").unwrap();
+    }
+    for text in ["", "* eol=crlf\n", "win.bat -text\n*.txt filter=none\n"] {
+        fs::write(app.join(".gitattributes"), text).unwrap();
+        assert_eq!(all(&at(&app, "HEAD")), before, "{text:?}");
+        git(&app, "add .gitattributes");
+        assert_eq!(all(&at(&app, "HEAD")), before, "{text:?}, staged");
+    }
+    // Those of a submodule are its own, whatever the repository around says.
+    fs::write(app.join(".gitattributes"), "one.txt eol=crlf\n").unwrap();
+    fs::write(app.join("lib/.gitattributes"), "*.txt eol=crlf\n").unwrap();
+    for path in ["lib/one.txt", "lib/deep/one.txt"] {
+        fs::write(app.join(path), "a\nb\n").unwrap();
+    }
+    for folder in ["lib/deep", "lib", ""] {
+        git(&app.join(folder), "add -A");
+        git(&app.join(folder), "commit -q -m attributes");
+    }
+    for path in ["lib/one.txt", "lib/deep/one.txt"] {
+        fs::write(app.join(path), "edited").unwrap();
+    }
+    let tree = at(&app, "HEAD");
+    assert_eq!(tree.read("lib/one.txt").unwrap().unwrap(), b"a\r\nb\r\n");
+    assert_eq!(tree.read("lib/deep/one.txt").unwrap().unwrap(), b"a\nb\n");
+}
+
+#[test]
 fn what_git_ignores_and_an_image_copies_is_beyond_git() {
     let world = world();
     let app = world.at("app");
@@ -204,7 +237,13 @@ fn every_commit_of_any_repository_is_foreseen() {
         fs::write(root.join("one.txt"), "one").unwrap();
         let folders = ["", "a", "a/b", "dist", "lib"];
         let names = ["one.txt", "run.sh", "win.bat", "ident.txt", "x.log", "link"];
-        let attributes = ["*.bat text eol=crlf\n", "*.txt ident\n", "* text=auto\n", "*.sh -text\n"];
+        let attributes = [
+            "*.bat text eol=crlf\n",
+            "*.txt ident\n",
+            "* text=auto\n",
+            "[attr]dos eol=crlf\n*.txt dos\n",
+            "*.sh -text\n",
+        ];
         for commit in 0..3 {
             for _ in 0..6 {
                 let folder = root.join(folders[roll(folders.len())]);
@@ -221,9 +260,13 @@ fn every_commit_of_any_repository_is_foreseen() {
                 }
             }
             fs::write(root.join(".gitignore"), ["dist\n", "*.log\n", "a/b\n"][roll(3)]).unwrap();
-            // The attributes of a work tree count for all of its commits.
-            if commit == 0 {
-                fs::write(root.join(".gitattributes"), attributes[roll(4)].repeat(1 + roll(2))).unwrap();
+            // Each commit has attributes of its own.
+            for folder in ["", "a"] {
+                let path = root.join(folder).join(".gitattributes");
+                let _ = fs::remove_file(&path);
+                if roll(3) > 0 && path.parent().unwrap().is_dir() {
+                    fs::write(&path, attributes[roll(if folder.is_empty() { 5 } else { 3 })]).unwrap();
+                }
             }
             git(root, "add -A");
             git(root, "commit -q --allow-empty -m c");

@@ -80,8 +80,7 @@ fn the_remote_is_that_of_the_branch_then_origin_then_the_only_one() {
 fn a_list_says_where_a_submodule_is_from_or_that_is_told() {
     let said = |list: &str| {
         listed(&Module { path: "lib".into(), list: list.into(), commit: String::new() })
-            .map(|(name, address)| format!("{name} {address}"))
-            .unwrap_or_else(|why| why)
+            .map_or_else(|why| why, |(name, address)| format!("{name} {address}"))
     };
     assert_eq!(said("[submodule \"x\"]\n\tpath = lib/\n\turl = ../x"), "x ../x");
     for text in ["", "[submodule \"x\"]\n\tpath = lib", "[submodule \"x\"]\n\tpath = other\n\turl = y"] {

@@ -1,22 +1,22 @@
 //! A blob as a checkout here writes it: line ends, `$Id$`, the content behind a pointer of LFS.
 //!
 //! For files that are not on the disk as git has them; those are taken from there. The rules are those of
-//! `gitattributes(5)`, as the attributes of the work tree stand; `convert.c` of git is the source of what counts
+//! `gitattributes(5)`, by the attributes of the commit; `convert.c` of git is the source of what counts
 //! as text. A filter that is a program is not run, and an encoding is not made: who uses such a file is told.
 
-use std::path::Path;
+use git2::{Oid, Repository};
 
-use git2::{AttrCheckFlags, AttrValue, Oid, Repository};
-
+use super::attributes::{Attribute, Attributes};
 use super::foreign::{LONGEST_POINTER, POINTER};
 use crate::source::tree::ReadError;
 
-/// The content of a blob as it would lie at a path below the top of the work tree.
+/// The content of a blob as it would lie at a path that has these attributes.
 ///
 /// # Errors
 /// When git would have a program make it, or LFS keeps it elsewhere.
 pub(super) fn smudged(
     repository: &Repository,
+    attributes: &Attributes,
     path: &str,
     id: Oid,
     content: Vec<u8>,
@@ -30,7 +30,7 @@ pub(super) fn smudged(
             )
         });
     }
-    let attribute = |name: &str| attribute(repository, path, name);
+    let attribute = |name: &str| attributes.get(path, name);
     if let Attribute::Is(filter) = attribute("filter")
         && let Ok(config) = repository.config()
         && ["smudge", "process"]
@@ -51,44 +51,18 @@ pub(super) fn smudged(
         Attribute::Set => with_ident(&content, id),
         _ => content,
     };
-    Ok(if Wish::of(repository, path).wants_crlf(&content) { with_crlf(&content) } else { content })
+    Ok(if Wish::of(repository, attributes, path).wants_crlf(&content) {
+        with_crlf(&content)
+    } else {
+        content
+    })
 }
 
 /// Whether a checkout writes every blob at this path as it is, but for pointers of LFS.
-pub(super) fn is_plain(repository: &Repository, path: &str) -> bool {
-    let unspecified = |name: &str| attribute(repository, path, name) == Attribute::Unspecified;
+pub(super) fn is_plain(repository: &Repository, attributes: &Attributes, path: &str) -> bool {
+    let unspecified = |name: &str| attributes.get(path, name) == Attribute::Unspecified;
     ["filter", "working-tree-encoding", "ident"].iter().all(|name| unspecified(name))
-        && !Wish::of(repository, path).wants_crlf(b"text\n")
-}
-
-fn attribute(repository: &Repository, path: &str, name: &str) -> Attribute {
-    let value = repository.get_attr_bytes(Path::new(path), name, AttrCheckFlags::FILE_THEN_INDEX);
-    value.ok().flatten().map_or(Attribute::Unspecified, Attribute::of)
-}
-
-/// The value of an attribute.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Attribute {
-    Unspecified,
-    Set,
-    Unset,
-    Is(String),
-}
-
-impl Attribute {
-    fn of(value: &[u8]) -> Self {
-        match AttrValue::from_bytes(Some(value)) {
-            AttrValue::True => Self::Set,
-            AttrValue::False => Self::Unset,
-            AttrValue::Unspecified => Self::Unspecified,
-            AttrValue::String(text) => Self::Is(text.to_owned()),
-            AttrValue::Bytes(bytes) => Self::Is(String::from_utf8_lossy(bytes).into_owned()),
-        }
-    }
-
-    fn is(&self, value: &str) -> bool {
-        matches!(self, Self::Is(text) if text == value)
-    }
+        && !Wish::of(repository, attributes, path).wants_crlf(b"text\n")
 }
 
 /// Line ends, as attributes and configuration have them.
@@ -101,8 +75,8 @@ struct Wish {
 }
 
 impl Wish {
-    fn of(repository: &Repository, path: &str) -> Self {
-        let attribute = |name: &str| attribute(repository, path, name);
+    fn of(repository: &Repository, attributes: &Attributes, path: &str) -> Self {
+        let attribute = |name: &str| attributes.get(path, name);
         let setting = |name: &str| repository.config().and_then(|config| config.get_string(name));
         Self {
             text: match attribute("text") {
