@@ -210,7 +210,10 @@ pub(crate) fn annotations(
         let said = pairs
             .into_iter()
             .filter_map(|(key, value)| Some((format!("org.opencontainers.image.{key}"), value?)));
-        all.insert(name.clone(), said.collect());
+        let mut said: BTreeMap<String, String> = said.collect();
+        // Who asks for one has the last word.
+        said.extend(image.options(&session.db).annotations.clone());
+        all.insert(name.clone(), said);
     }
     all
 }

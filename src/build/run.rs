@@ -4,13 +4,12 @@
 //! starts when all its bases are done, so no worker waits inside salsa.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::build::granted;
 pub use crate::build::options::BuildOptions;
 use crate::build::publish;
 use crate::build::reports::Reports;
@@ -19,7 +18,6 @@ use crate::build::schedule::{Schedule, State};
 use crate::build::summary::kept;
 pub use crate::build::summary::{Ending, Event, Summary};
 use crate::build::worker::Work;
-use crate::engine::SecretValue;
 use crate::exec::executor::Run;
 use crate::plan::requirements;
 use crate::plan::tags::tagging;
@@ -30,8 +28,6 @@ use crate::session::open::Session;
 use crate::session::provisional::provisional;
 use crate::session::sync::Synced;
 use crate::session::{inputs, removed_images};
-use crate::source::outside;
-use crate::syntax::imagefile::SecretSource;
 
 /// Everything wrong with the images of an order, before any build.
 /// With `always`, the targets are to be built whatever they are.
@@ -110,7 +106,8 @@ fn run_of(session: &Session, synced: &Synced, options: &BuildOptions) -> Run {
         publish,
         provisional: provisional(session, synced),
         annotations,
-        secrets: secrets(session),
+        secrets: granted::secrets(session),
+        ssh: granted::ssh(session),
         nonce: session.nonce().trim_start_matches('-').to_owned(),
         machine: session.machine(),
         engine_labels: requirements::engine_labels(session),
@@ -198,23 +195,4 @@ fn remember_results(session: &mut Session, summary: &Summary) {
             }
         }
     }
-}
-
-fn secrets(session: &Session) -> BTreeMap<String, BTreeMap<String, Result<SecretValue, String>>> {
-    let root = &session.project.root;
-    let value = |id: &String, source: &SecretSource| match source {
-        SecretSource::Env(variable) => session
-            .environment
-            .get(OsStr::new(variable))
-            .map(|value| SecretValue(value.as_bytes().to_vec()))
-            .ok_or_else(|| format!("secret `{id}`: the variable {variable} is not set")),
-        SecretSource::File(path) => outside::read(&root.join(path))
-            .map(SecretValue)
-            .map_err(|error| format!("secret `{id}`: {error}")),
-    };
-    let of_image = |secrets: &BTreeMap<String, SecretSource>| {
-        secrets.iter().map(|(id, source)| (id.clone(), value(id, source))).collect()
-    };
-    let images = session.project.images.iter().filter(|(_, image)| !image.secrets.is_empty());
-    images.map(|(name, image)| (name.clone(), of_image(&image.secrets))).collect()
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args as Group, ValueEnum};
 
+use crate::syntax::imagefile;
 use crate::syntax::resolve::platform;
 
 /// The arguments of every verb.
@@ -35,6 +36,9 @@ pub struct Global {
     /// Set a build argument of every image that declares it
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]", global = true, value_parser = argument)]
     pub build_args: Vec<(String, String)>,
+    /// Let `RUN --mount=type=ssh` use an agent: `default` for that of SSH_AUTH_SOCK, or ID=PATH for a socket or keys
+    #[arg(long, value_name = "ID[=PATH]", global = true, env = "IMK_SSH", value_delimiter = ' ', value_parser = ssh)]
+    pub ssh: Vec<Ssh>,
     /// The number of this build, for {build} in tags; else that of CI (BUILD_NUMBER, GITHUB_RUN_NUMBER, …)
     #[arg(long, value_name = "N", global = true, env = "IMK_BUILD_NUMBER")]
     pub build_number: Option<String>,
@@ -120,6 +124,25 @@ pub enum Progress {
 fn platform(text: &str) -> Result<String, String> {
     let asked = if text.is_empty() { Ok(String::new()) } else { platform::asked(text) };
     asked.map_err(|(why, hint)| format!("{why}; {hint}"))
+}
+
+/// An agent or keys for ssh, as typed.
+#[derive(Clone, Debug)]
+pub struct Ssh {
+    /// Its id.
+    pub id: String,
+    /// Paths of a socket or of keys; none for the caller's own agent.
+    pub paths: Vec<String>,
+}
+
+/// Paths begin where imk was called.
+fn ssh(text: &str) -> Result<Ssh, String> {
+    let (id, paths) = imagefile::ssh(text).map_err(|(message, hint)| format!("{message}; {hint}"))?;
+    let here = |path: String| match path.starts_with("~/") {
+        true => path,
+        false => std::path::absolute(&path).map_or(path, |path| path.display().to_string()),
+    };
+    Ok(Ssh { id, paths: paths.into_iter().map(here).collect() })
 }
 
 /// `NAME=VALUE`, as typed.

@@ -16,7 +16,6 @@ pub struct Maker {
     store: PathBuf,
     isolation: Isolation,
     registry: Arc<dyn Registry>,
-    agent: Option<PathBuf>,
 }
 
 impl Maker {
@@ -30,15 +29,13 @@ impl Maker {
                 return Err(Failure::with_hint(format!("there is no isolation `{other}`"), hint));
             }
         };
-        let agent =
-            if global.embedded.ssh { std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from) } else { None };
-        Ok(Self { store: store(global), isolation, registry, agent })
+        Ok(Self { store: store(global), isolation, registry })
     }
 
     /// The engine.
     pub fn engine(&self) -> Arc<dyn Engine> {
         let engine = EmbeddedEngine::new(self.store.clone(), Arc::clone(&self.registry));
-        Arc::new(engine.isolated(self.isolation).with_agent(self.agent.clone()))
+        Arc::new(engine.isolated(self.isolation))
     }
 }
 

@@ -12,11 +12,12 @@ use super::images::{Image, Images, Note};
 use super::layer::layers::Layers;
 use super::push;
 use super::run::{Isolation, Runner};
+use super::save;
 use super::store::{NoteKind, Store};
 use super::trouble::{Result, refused};
 use crate::engine::{
     About, BuildEvent, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo,
-    Inventory,
+    Inventory, SshSource,
 };
 use crate::model::content;
 use crate::model::own_bases;
@@ -32,14 +33,13 @@ pub struct EmbeddedEngine {
     registry: Arc<dyn Registry>,
     isolation: Isolation,
     repositories: Option<Box<Repositories>>,
-    agent: Option<std::path::PathBuf>,
 }
 
 impl EmbeddedEngine {
     /// Keeps its images in a folder, which is made by the first build, and takes bases from registries.
     pub fn new(store: std::path::PathBuf, registry: Arc<dyn Registry>) -> Self {
         let (store, isolation) = (Store::at(store), Isolation::Namespaces);
-        Self { store, registry, isolation, repositories: None, agent: None }
+        Self { store, registry, isolation, repositories: None }
     }
 
     /// How commands are kept apart from the machine.
@@ -51,12 +51,6 @@ impl EmbeddedEngine {
     /// Where `ADD` of a git repository finds its files.
     pub fn with_repositories(mut self, repositories: Box<Repositories>) -> Self {
         self.repositories = Some(repositories);
-        self
-    }
-
-    /// Lets commands that ask for an ssh agent use the one at this socket.
-    pub fn with_agent(mut self, socket: Option<std::path::PathBuf>) -> Self {
-        self.agent = socket;
         self
     }
 
@@ -168,13 +162,14 @@ impl Engine for EmbeddedEngine {
         if cancel.is_cancelled() {
             return Err(EngineError::Interrupted);
         }
+        let agent = agent_of(request)?;
         let _held = self.store.hold(false)?;
         let runner = Runner::new(&self.store, self.isolation, cancel);
         let native = Self::native();
         self.with(|images| {
             let mut build = Build::new(request, images, &runner, &native, events, cancel)?;
             build.repositories = self.repositories.as_deref();
-            build.agent = self.agent.clone();
+            build.agent = agent.clone();
             build.run().map(ImageId)
         })
     }
@@ -207,6 +202,14 @@ impl Engine for EmbeddedEngine {
         self.with(|images| push::push(images, reference, cancel)).map(Some)
     }
 
+    fn save(&self, id: &ImageId, to: &mut dyn std::io::Write, cancel: &Cancel) -> Result<()> {
+        let _held = self.store.hold(false)?;
+        self.with(|images| match images.find(&id.0)? {
+            Some(image) => save::save(images, &image, to, cancel),
+            None => refused(format!("writing the image {id}"), "there is no such image in the store"),
+        })
+    }
+
     fn pull(&self, reference: &str, cancel: &Cancel) -> Result<Option<ImageId>> {
         if cancel.is_cancelled() {
             return Err(EngineError::Interrupted);
@@ -226,6 +229,25 @@ impl Engine for EmbeddedEngine {
 
     fn collect(&self) -> Result<u64> {
         collect::collect(&self.store)
+    }
+}
+
+/// The agent that commands may use, where it is one that this builder can give them.
+fn agent_of(request: &BuildRequest) -> Result<Option<std::path::PathBuf>> {
+    let what = || format!("building `{}`", request.image);
+    if !request.sandbox.is_usual() {
+        let why =
+            "the embedded builder gives commands no hosts and limits of their own; a Docker engine does";
+        return refused(what(), why);
+    }
+    let sources: Vec<_> = request.ssh.iter().collect();
+    match sources.as_slice() {
+        [] => Ok(None),
+        [(id, SshSource::Agent(socket))] if *id == "default" => Ok(Some(socket.clone())),
+        _ => refused(
+            what(),
+            "the embedded builder gives commands the one agent `default`; keys go into it with ssh-add",
+        ),
     }
 }
 

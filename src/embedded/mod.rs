@@ -13,6 +13,7 @@ mod images;
 mod layer;
 mod push;
 mod run;
+mod save;
 mod store;
 mod trouble;
 

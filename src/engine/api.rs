@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::BuildEvent;
 use crate::model::file::{UsedFile, UsedFiles};
+use crate::model::sandbox::Sandbox;
 
 /// An image's identity on an engine: a digest of its configuration, or of its manifest where the engine
 /// keeps images with containerd. Equal ids are the same image; engines with different stores
@@ -112,6 +114,15 @@ impl fmt::Debug for SecretValue {
     }
 }
 
+/// An agent for ssh. Its keys stay where they are: what a step has signed is all that it gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SshSource {
+    /// The socket of a running agent.
+    Agent(PathBuf),
+    /// Files of private keys.
+    Keys(Vec<PathBuf>),
+}
+
 /// One image to build, with everything the engine needs and nothing it must look up by name.
 #[derive(Clone)]
 pub struct BuildRequest {
@@ -131,6 +142,10 @@ pub struct BuildRequest {
     pub network: Option<String>,
     /// Secrets by id.
     pub secrets: BTreeMap<String, SecretValue>,
+    /// Agents for `RUN --mount=type=ssh`, by id.
+    pub ssh: BTreeMap<String, SshSource>,
+    /// Surroundings of `RUN` steps.
+    pub sandbox: Sandbox,
     /// Ask the engine to forget its own cache (`-B`, `--no-cache`).
     pub no_cache: bool,
     /// Stable for one image of one repository of one user: the engine keeps what it was sent under it.
@@ -290,6 +305,13 @@ pub trait Engine: Send + Sync {
 
     /// Fetches an image from the registry in its name; `None` when the registry has no such image.
     fn pull(&self, reference: &str, cancel: &Cancel) -> Result<Option<ImageId>, EngineError>;
+
+    /// Writes an image as `docker save` does: an archive with a `manifest.json` that names one configuration
+    /// and its layers, lowest first, each an archive that may be packed.
+    ///
+    /// # Errors
+    /// When the engine has no such image, or the archive cannot be written.
+    fn save(&self, id: &ImageId, to: &mut dyn std::io::Write, cancel: &Cancel) -> Result<(), EngineError>;
 
     /// Frees what none of its images needs any more, and says how many bytes that was. An engine that
     /// is not imk's alone frees nothing: that is for its owner to ask.

@@ -42,6 +42,9 @@ impl Reader {
             Self::Classic if !request.secrets.is_empty() => {
                 Some("this engine has no BuildKit, and its own builder knows no secrets".into())
             }
+            Self::Classic if !request.ssh.is_empty() => {
+                Some("this engine has no BuildKit, and its own builder knows no ssh agents".into())
+            }
             Self::Classic if request.cache.inline => {
                 Some("this engine has no BuildKit, and its own builder writes no cache into an image".into())
             }

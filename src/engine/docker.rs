@@ -18,7 +18,7 @@ use super::archive::Reader;
 use super::podman::Podman;
 use super::{
     About, BuildEvent, BuildRequest, CachedIdentity, Cancel, Engine, EngineError, EngineIdentity, ImageId,
-    ImageInfo, Inventory, archive, carry, podman as podman_builder, session,
+    ImageInfo, Inventory, abilities, archive, carry, podman as podman_builder, session,
 };
 use crate::model::content;
 use crate::model::own_bases;
@@ -31,6 +31,7 @@ mod identity;
 mod known;
 mod manifests;
 mod podman;
+mod save;
 
 pub use client::DockerEngine;
 pub(crate) use client::{client, refused};
@@ -179,13 +180,16 @@ impl Engine for DockerEngine {
         if cancel.is_cancelled() {
             return Err(EngineError::Interrupted);
         }
-        if self.credentials.withheld && !request.secrets.is_empty() {
-            let why = "the Imagefile names this engine, so it gets no secrets; `--engine NAME`, or a line in your own config.ron, is your word that it may";
+        if self.credentials.withheld && !(request.secrets.is_empty() && request.ssh.is_empty()) {
+            let why = "the Imagefile names this engine, so it gets no secrets and no ssh agents; `--engine NAME`, or a line in your own config.ron, is your word that it may";
             return Err(session::refused(request, why.into()));
         }
         let known = self.confirmed()?;
         let runtime = self.runtime()?;
         if known.buildkit() {
+            if let Some(why) = abilities::refusal(&known.identity.version, request) {
+                return Err(session::refused(request, why));
+            }
             return runtime.block_on(session::build(self.link(), &self.credentials, request, events, cancel));
         }
         let reader = match known.podman() {
@@ -259,6 +263,11 @@ impl Engine for DockerEngine {
         check_reference(reference, "pushing")?;
         let podman = self.known()?.podman();
         self.runtime()?.block_on(carry::push(self.link(), podman, &self.credentials, reference, cancel))
+    }
+
+    fn save(&self, id: &ImageId, to: &mut dyn std::io::Write, cancel: &Cancel) -> Result<(), EngineError> {
+        check_reference(&id.0, "reading the image")?;
+        self.runtime()?.block_on(save::save(self.link(), id, to, cancel))
     }
 
     fn pull(&self, reference: &str, cancel: &Cancel) -> Result<Option<ImageId>, EngineError> {

@@ -381,6 +381,11 @@ impl Engine for FakeEngine {
         Ok(Some(digest).filter(|_| !self.state().silent_pushes))
     }
 
+    fn save(&self, id: &ImageId, _: &mut dyn std::io::Write, _: &Cancel) -> Result<(), EngineError> {
+        let why = "an image that is only imagined has no layers".to_owned();
+        Err(EngineError::Refused { what: format!("reading the image {id}"), why })
+    }
+
     fn pull(&self, reference: &str, _: &Cancel) -> Result<Option<ImageId>, EngineError> {
         let store = self.answering()?.store.clone();
         let Some(image) = store.ok_or_else(|| no_registry("pulling", reference))?.get(reference)? else {

@@ -3,6 +3,7 @@
 //! Never decides *whether* an image is built; never reads the repository's
 //! files by itself (it is handed a [`ContextFiles`]); never prints.
 
+mod abilities;
 pub mod api;
 mod archive;
 mod carry;
@@ -24,7 +25,7 @@ mod transport;
 
 pub use api::{
     About, BuildFailure, BuildRequest, CachedIdentity, Caches, Cancel, ContextFiles, Engine, EngineError,
-    EngineIdentity, ImageId, ImageInfo, Inventory, SecretValue,
+    EngineIdentity, ImageId, ImageInfo, Inventory, SecretValue, SshSource,
 };
 pub use docker::DockerEngine;
 pub use endpoint::{Endpoint, Environment};

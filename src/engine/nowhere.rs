@@ -54,6 +54,9 @@ impl Engine for NoEngine {
     fn push(&self, _: &str, _: &Cancel) -> Result<Option<String>, EngineError> {
         none()
     }
+    fn save(&self, _: &ImageId, _: &mut dyn std::io::Write, _: &Cancel) -> Result<(), EngineError> {
+        none()
+    }
     fn pull(&self, _: &str, _: &Cancel) -> Result<Option<ImageId>, EngineError> {
         none()
     }

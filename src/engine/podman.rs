@@ -43,6 +43,13 @@ impl Podman {
         if !request.secrets.is_empty() {
             return refuse("takes no secrets through its API", "build this image on a Docker engine");
         }
+        if !request.ssh.is_empty() {
+            return refuse("takes no ssh agents through its API", "build this image on a Docker engine");
+        }
+        if !request.sandbox.is_usual() {
+            let what = "spells hosts and limits of steps otherwise";
+            return refuse(what, "leave `extra_hosts`, `shm_size` and `ulimits` out for it");
+        }
         if request.cache.inline || !request.cache.from.is_empty() {
             let what = "has no layer caches of images";
             return refuse(what, "leave `cache_from` and `cache_to` out for it");
@@ -160,4 +167,4 @@ pub(super) fn exact_bases(dockerfile: &str) -> BTreeSet<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::engine) mod tests;

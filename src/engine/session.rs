@@ -14,6 +14,7 @@ use bollard_buildkit_proto::health::health_server::HealthServer;
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSyncServer;
+use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, StatusCode};
@@ -29,18 +30,22 @@ use super::{BuildEvent, BuildRequest, Cancel, EngineError, ImageId};
 use crate::credentials::Credentials;
 use crate::model::error_chain::error_chain;
 use crate::model::hash::FieldHasher;
+use crate::model::sandbox::Sandbox;
 
+mod agents;
 mod services;
 mod sync;
 
 /// How often a running build looks whether it should stop.
 const TICK: Duration = Duration::from_millis(50);
 /// The methods that we serve. Others are not asked for.
-const METHODS: [&str; 4] = [
+const METHODS: [&str; 6] = [
     "/moby.filesync.v1.FileSync/DiffCopy",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
     "/moby.filesync.v1.Auth/Credentials",
     "/grpc.health.v1.Health/Check",
+    "/moby.sshforward.v1.SSH/CheckAgent",
+    "/moby.sshforward.v1.SSH/ForwardAgent",
 ];
 
 /// Builds through a session.
@@ -171,6 +176,7 @@ async fn open(
     id: &str,
     traffic: &Arc<Traffic>,
 ) -> Result<Closing, EngineError> {
+    let agents = agents::Agents::start(&request.ssh).await.map_err(|why| refused(request, why))?;
     let mut post = Request::post("/session")
         .header("connection", "Upgrade")
         .header("upgrade", "h2c")
@@ -200,6 +206,7 @@ async fn open(
     let routes = Routes::new(FileSyncServer::new(folders))
         .add_service(SecretsServer::new(services::SecretsById(request.secrets.clone())))
         .add_service(AuthServer::new(services::Logins(credentials.clone())))
+        .add_service(SshServer::new(agents))
         .add_service(HealthServer::new(services::Alive));
     let serving = tokio::spawn(async move {
         let _connection = connection;
@@ -239,6 +246,7 @@ pub(super) fn common_query(request: &BuildRequest) -> Vec<(&'static str, String)
     if !request.cache.from.is_empty() {
         query.push(("cachefrom", serde_json::to_string(&request.cache.from).unwrap_or_default()));
     }
+    query.extend(sandbox_query(&request.sandbox));
     if !request.labels.is_empty() {
         query.push(("labels", json(&request.labels)));
     }
@@ -249,6 +257,19 @@ pub(super) fn common_query(request: &BuildRequest) -> Vec<(&'static str, String)
     }
     if request.no_cache {
         query.push(("nocache", "1".to_owned()));
+    }
+    query
+}
+
+/// The surroundings of steps, as the engine's API spells them.
+fn sandbox_query(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
+    let hosts = sandbox.hosts.iter().map(|(host, address)| ("extrahosts", format!("{host}:{address}")));
+    let mut query: Vec<_> = hosts.collect();
+    query.extend(sandbox.shm_size_bytes.map(|bytes| ("shmsize", bytes.to_string())));
+    if !sandbox.ulimits.is_empty() {
+        let limit = |(name, (soft, hard)): (&String, &(i64, i64))| serde_json::json!({"Name": name, "Soft": soft, "Hard": hard});
+        let limits: Vec<_> = sandbox.ulimits.iter().map(limit).collect();
+        query.push(("ulimits", serde_json::Value::from(limits).to_string()));
     }
     query
 }

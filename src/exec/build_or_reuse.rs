@@ -248,6 +248,10 @@ impl Executor {
             let value = value.clone().map_err(BuildError::Secret)?;
             secrets.insert(id.clone(), value);
         }
+        let mut ssh = BTreeMap::new();
+        for (id, source) in run.ssh.get(job.name).into_iter().flatten() {
+            ssh.insert(id.clone(), source.clone().map_err(BuildError::Secret)?);
+        }
         let declared = |arg: &String| job.recipe.args.contains_key(arg);
         let proxy = |arg: &String| arg.to_ascii_lowercase().ends_with("_proxy");
         let args = job.options.args.iter().filter(|(arg, _)| declared(arg) || proxy(arg));
@@ -271,6 +275,8 @@ impl Executor {
             platform,
             network: job.options.network.clone(),
             secrets,
+            ssh,
+            sandbox: job.options.sandbox.clone(),
             no_cache: run.no_cache,
             share: share.to_string(),
             cache: run.caches.get(job.name).cloned().unwrap_or_default(),

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use super::doubt::Doubt;
 use super::remote_cache::RemoteCache;
 use crate::engine::{
-    BuildEvent, Caches, Cancel, Engine, EngineError, EnginePool, ImageId, Node, SecretValue,
+    BuildEvent, Caches, Cancel, Engine, EngineError, EnginePool, ImageId, Node, SecretValue, SshSource,
 };
 use crate::model::hash::ContentHash;
 use crate::model::reason::Reason;
@@ -58,6 +58,8 @@ pub struct Run {
     pub no_cache: bool,
     /// Values of secrets, by image and id, or why there is none.
     pub secrets: BTreeMap<String, BTreeMap<String, Result<SecretValue, String>>>,
+    /// Agents for ssh, by image and id, or why there is none.
+    pub ssh: BTreeMap<String, BTreeMap<String, Result<SshSource, String>>>,
     /// Marks the names that this repository gives for a moment. Its lock keeps a second run away.
     pub nonce: String,
     /// Stands for this repository on this machine and no other.

@@ -15,7 +15,7 @@
 //! | for a base from outside: its reference, and the digest of its platform's manifest (that a registry or the lock file tells), else the id the engine has for it | the digest of an index, which moves when another architecture arrives; bases of stages not reached |
 //! | for a named context: the image that it stands for, as if the Dockerfile named it | its name; contexts that nothing names |
 //! | for `ADD` of an address: its checksum, else the server's validators or the content; of a git repository: the commit | where the bytes came from, when |
-//! | platform, network of `RUN`, labels asked for, builder, version of this table | tags, descriptions, names, today's commit, clock, user, machine |
+//! | platform; network, names of more hosts, limits and `/dev/shm` of `RUN`; labels and annotations asked for; builder, version of this table | addresses of those hosts; tags, descriptions, names, today's commit, clock, user, machine |
 //!
 //! Where imk must choose between a needless build and a stale image it builds:
 //! changing the network is such a choice. So are arguments, variables and users of a
@@ -39,6 +39,7 @@ use super::recipe::recipe;
 use crate::model::hash::ContentHash;
 use crate::model::part::{self, Part};
 use crate::model::reason::Code;
+use crate::model::sandbox::Sandbox;
 use crate::syntax::git_source;
 use crate::syntax::resolve::{Recipe, StageBase};
 
@@ -80,6 +81,8 @@ pub fn known_parts(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<Part> {
         labels,
         platform,
         network,
+        sandbox,
+        annotations,
         upstream: _,
     } = image.options(db);
     let platform = platform.as_deref().unwrap_or(workspace.platform(db));
@@ -95,6 +98,10 @@ pub fn known_parts(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<Part> {
     for (label, value) in labels {
         parts.push(Part::new(Code::Config, format!("label {label}"), value));
     }
+    for (annotation, value) in annotations {
+        parts.push(Part::new(Code::Config, format!("annotation {annotation}"), value));
+    }
+    parts.extend(of_sandbox(sandbox));
     for (arg, value) in &recipe.args {
         parts.push(Part::new(Code::Arg, arg, value.as_deref().unwrap_or("(unset)")));
     }
@@ -122,6 +129,18 @@ pub fn known_parts(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<Part> {
         }
     }
     parts
+}
+
+/// The surroundings of `RUN` steps, where something is said of them.
+fn of_sandbox(sandbox: &Sandbox) -> Vec<Part> {
+    // As BuildKit's own cache has it, a host's name counts and its address does not.
+    let hosts = sandbox.hosts.keys().map(|host| (format!("host {host}"), "added".to_owned()));
+    let shm = sandbox.shm_size_bytes.map(|bytes| ("shm_size".to_owned(), bytes.to_string()));
+    let limits = sandbox
+        .ulimits
+        .iter()
+        .map(|(name, (soft, hard))| (format!("ulimit {name}"), format!("{soft}:{hard}")));
+    hosts.chain(shm).chain(limits).map(|(name, value)| Part::new(Code::Config, name, value)).collect()
 }
 
 /// A value without the passwords of the addresses in it, since parts are kept and shown. That

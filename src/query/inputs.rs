@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
+use crate::model::sandbox::Sandbox;
 use crate::source::tree::{ReadError, Selected};
 use crate::syntax::imagefile::Policy;
 
@@ -75,6 +76,10 @@ pub struct Options {
     pub platform: Option<String>,
     /// The network of its `RUN` steps.
     pub network: Option<String>,
+    /// Surroundings of its `RUN` steps.
+    pub sandbox: Sandbox,
+    /// Annotations asked for.
+    pub annotations: BTreeMap<String, String>,
     /// How its bases outside the repository are followed. It counts by what comes of it.
     pub upstream: Policy,
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::model::name;
+use crate::model::output::Outputs;
 use crate::query::inputs::{Answers, Options, Paths};
 use crate::query::problem::Problem;
 use crate::session::discovered_names;
@@ -88,6 +89,10 @@ pub struct Declared {
     pub engine_labels: Vec<Word>,
     /// Layer caches.
     pub cache: DeclaredCaches,
+    /// Files and folders written beside it.
+    pub outputs: Outputs,
+    /// Agents and keys for its steps, by id.
+    pub ssh: BTreeMap<String, Vec<String>>,
     /// How its containers are run.
     pub run: Profile,
     /// Its tests, by name.
@@ -118,6 +123,8 @@ pub struct Overrides {
     pub args: BTreeMap<String, String>,
     /// `SOURCE_DATE_EPOCH` of the environment.
     pub source_date_epoch: Option<String>,
+    /// Agents and keys for the steps of every image, by id.
+    pub ssh: BTreeMap<String, Vec<String>>,
     /// The platform of every image.
     pub platform: Option<String>,
     /// The prefix, whatever the Imagefile says.
@@ -166,6 +173,7 @@ pub fn read(
     for image in project.images.values_mut() {
         image.options.args.extend(overrides.args.clone());
         image.options.source_date_epoch.clone_from(&overrides.source_date_epoch);
+        image.ssh.extend(overrides.ssh.clone());
         if overrides.platform.is_some() {
             image.options.platform.clone_from(&overrides.platform);
         }
@@ -296,6 +304,8 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
             labels: declaration.labels.clone(),
             platform: declaration.platform.clone(),
             network: declaration.network.clone(),
+            sandbox: declaration.sandbox.clone(),
+            annotations: declaration.annotations.clone(),
             upstream: declaration.upstream,
         },
         repository: format!("{prefix}{}", name::split(name).0),
@@ -309,6 +319,8 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         own_contexts: contexts(declaration, |context| context.own).into_keys().collect(),
         engine_labels: declaration.engine_labels.clone(),
         cache: declaration.cache.clone(),
+        outputs: declaration.outputs.clone(),
+        ssh: declaration.ssh.clone(),
         run: declaration.run.clone(),
         tests: declaration.tests.clone(),
         description: declaration.description.clone(),
@@ -347,6 +359,8 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             own_contexts: BTreeSet::new(),
             engine_labels: Vec::new(),
             cache: DeclaredCaches::default(),
+            outputs: Outputs::default(),
+            ssh: BTreeMap::new(),
             run: Profile::default(),
             tests: BTreeMap::new(),
             description: None,

@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
 use super::tree::ReadError;
@@ -49,6 +49,14 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Whether something is at a path anywhere on the machine.
 pub fn is_there(path: &Path) -> bool {
     path.exists()
+}
+
+/// Whether a path anywhere on the machine is a socket.
+///
+/// # Errors
+/// When nothing is there, or it cannot be looked at.
+pub fn is_socket(path: &Path) -> io::Result<bool> {
+    fs_err::metadata(path).map(|metadata| metadata.file_type().is_socket())
 }
 
 /// Makes a folder and those above it, anywhere on the machine.

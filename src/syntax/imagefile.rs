@@ -14,10 +14,13 @@ mod inherit;
 mod keys;
 pub mod kinds;
 mod matrix;
+mod outputs;
 mod overlays;
 mod raw;
 mod runs;
 mod scope;
+mod ssh;
+mod steps;
 
 use std::collections::BTreeMap;
 
@@ -32,7 +35,9 @@ pub use keys::{
     ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, RUN_KEYS, RenamedKey, SERVICE_KEYS, STEPS, TEST_KEYS,
     TOP_KEYS,
 };
+pub use outputs::{Asked, ask as ask_outputs, output};
 pub use runs::RUN_FACTS;
+pub use ssh::ssh;
 
 /// Reads an Imagefile. `vars` override the variables it declares.
 ///

@@ -17,6 +17,7 @@ mod expression;
 mod interpolate;
 mod naming;
 mod open_tags;
+mod passed;
 mod place;
 mod read_back;
 mod scalar;

@@ -107,6 +107,8 @@ impl Bench {
 
     fn request(&self, dockerfile: &str, files: Files) -> BuildRequest {
         BuildRequest {
+            ssh: Default::default(),
+            sandbox: Default::default(),
             image: "web".into(),
             dockerfile: dockerfile.into(),
             target: None,

@@ -59,6 +59,7 @@ mod learned;
 mod lenient;
 mod make;
 mod pages;
+mod passed;
 mod podman;
 mod publish;
 mod registry;

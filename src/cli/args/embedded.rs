@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use clap::builder::FalseyValueParser;
-
 /// The arguments about it that every verb takes.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct EmbeddedArgs {
@@ -13,7 +11,4 @@ pub struct EmbeddedArgs {
     /// How `--engine embedded` keeps commands apart from the machine: `namespaces`, or `chroot`, which does not
     #[arg(long, value_name = "HOW", global = true, env = "IMK_ISOLATION")]
     pub isolation: Option<String>,
-    /// Let `RUN --mount=type=ssh` of `--engine embedded` use the agent of SSH_AUTH_SOCK
-    #[arg(long, global = true, env = "IMK_SSH", value_parser = FalseyValueParser::new())]
-    pub ssh: bool,
 }

@@ -37,6 +37,8 @@ fn request(image: &str, dockerfile: &str, content: &str) -> BuildRequest {
         platform: None,
         network: None,
         secrets: BTreeMap::new(),
+        ssh: BTreeMap::new(),
+        sandbox: Default::default(),
         no_cache: false,
         cache: Default::default(),
         share: String::new(),

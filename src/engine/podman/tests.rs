@@ -42,11 +42,18 @@ fn request(dockerfile: &str, files: &[&str]) -> BuildRequest {
         platform: None,
         network: None,
         secrets: BTreeMap::new(),
+        ssh: BTreeMap::new(),
+        sandbox: Default::default(),
         no_cache: false,
         share: String::new(),
         cache: Caches::default(),
         files: Arc::new(Listed(files)),
     }
+}
+
+/// A request of nothing special.
+pub(in crate::engine) fn plain() -> BuildRequest {
+    request("FROM scratch\n", &[])
 }
 
 fn refusal(version: &str, dockerfile: &str) -> String {

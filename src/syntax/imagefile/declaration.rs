@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::RenamedKey;
+use crate::model::output::Outputs;
+use crate::model::sandbox::Sandbox;
 use crate::syntax::container::Profile;
 use crate::syntax::container::suite::Test;
 use crate::syntax::error::Span;
@@ -86,6 +88,14 @@ pub struct Declaration {
     pub engine_labels: Vec<Word>,
     /// Layer caches.
     pub cache: DeclaredCaches,
+    /// Files and folders written beside it.
+    pub outputs: Outputs,
+    /// Agents and keys for its steps, by id: paths of sockets or keys, none for the caller's own agent.
+    pub ssh: BTreeMap<String, Vec<String>>,
+    /// Annotations of its manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// The surroundings of its `RUN` steps.
+    pub sandbox: Sandbox,
     /// How its containers are run.
     pub run: Profile,
     /// Its tests, by name.

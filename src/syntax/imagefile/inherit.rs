@@ -153,6 +153,10 @@ fn merge(into: &mut RawImage, from: &RawImage) {
     replace(&mut into.engine_labels, &from.engine_labels);
     replace(&mut into.cache_from, &from.cache_from);
     replace(&mut into.cache_to, &from.cache_to);
+    replace(&mut into.output, &from.output);
+    replace(&mut into.ssh, &from.ssh);
+    replace(&mut into.shm_size, &from.shm_size);
+    replace(&mut into.ulimits, &from.ulimits);
     replace(&mut into.description, &from.description);
     into.run.extend(from.run.iter().cloned());
     add(&mut into.matrix, &from.matrix);
@@ -161,6 +165,8 @@ fn merge(into: &mut RawImage, from: &RawImage) {
     add(&mut into.contexts, &from.contexts);
     add(&mut into.args, &from.args);
     add(&mut into.labels, &from.labels);
+    add(&mut into.annotations, &from.annotations);
+    add(&mut into.extra_hosts, &from.extra_hosts);
     add(&mut into.secrets, &from.secrets);
 }
 
@@ -206,6 +212,14 @@ impl Scope<'_> {
             upstream: image.upstream.unwrap_or_default(),
             engine_labels: self.words(&image.engine_labels.unwrap_or_default()),
             cache: self.caches(&image.cache_from.unwrap_or_default(), &image.cache_to.unwrap_or_default()),
+            outputs: self.outputs(&image.output.unwrap_or_default()),
+            ssh: self.ssh(&image.ssh.unwrap_or_default()),
+            annotations: self.annotations(&image.annotations),
+            sandbox: self.sandbox(
+                &image.extra_hosts,
+                image.shm_size.as_ref(),
+                &image.ulimits.unwrap_or_default(),
+            ),
             run: self.profile(&image.run),
             tests: image.tests.iter().map(|(name, test)| (name.text.clone(), self.test(test))).collect(),
             description: image.description.map(|word| self.fill(&word).text),

@@ -79,6 +79,21 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
         "[\"type=inline\"]: the image carries what another engine needs to take its layers; never counts",
     ),
     (
+        "output",
+        "what is written beside the image: [\"type=local,dest=out\"], tar, oci or docker with dest; \"type=cacheonly\": it is only to build; never counts",
+    ),
+    (
+        "ssh",
+        "agents and keys for RUN --mount=type=ssh: [\"default\"] the agent of SSH_AUTH_SOCK, [\"id=PATH\"] a socket or a key; never counts",
+    ),
+    (
+        "annotations",
+        "annotations of its manifest where it is published: {\"org.opencontainers.image.vendor\": \"acme\"}; they count",
+    ),
+    ("extra_hosts", "more hosts for RUN steps: {\"db\": \"10.0.0.7\"}"),
+    ("shm_size", "the size of /dev/shm of RUN steps, such as \"128m\""),
+    ("ulimits", "limits of the processes of RUN steps: [\"nofile=1024:2048\"]"),
+    (
         "run",
         "how `imk run` starts it, by keys of its own: (user: \"host\", volumes: [\"data:/data\"], ports: [\"8080:80\"]); never counts",
     ),

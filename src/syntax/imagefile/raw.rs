@@ -45,6 +45,12 @@ pub(super) struct RawImage {
     pub engine_labels: Option<Vec<Word>>,
     pub cache_from: Option<Vec<Word>>,
     pub cache_to: Option<Vec<Word>>,
+    pub output: Option<Vec<Word>>,
+    pub ssh: Option<Vec<Word>>,
+    pub annotations: Pairs<Word>,
+    pub extra_hosts: Pairs<Word>,
+    pub shm_size: Option<Word>,
+    pub ulimits: Option<Vec<Word>>,
     /// Layers of `run`, the later over the earlier.
     pub run: Vec<RawRun>,
     pub tests: Pairs<RawTest>,

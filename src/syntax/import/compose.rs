@@ -260,6 +260,7 @@ impl Reader<'_> {
         draft.cache_from = self.caches("cache_from", keys, drafts);
         draft.cache_to = self.caches("cache_to", keys, drafts);
         self.secrets(&mut draft, keys, drafts);
+        self.passed(&mut draft, keys, drafts);
         self.contexts(&mut draft, keys, drafts);
         self.others(keys, drafts);
         for (span, profiles) in keys.get("profiles").into_iter().flatten() {

@@ -61,11 +61,23 @@ pub(super) struct Draft {
     /// Layer caches that an engine can be asked for.
     pub cache_from: Vec<String>,
     pub cache_to: Vec<String>,
+    pub passed: Passed,
     pub description: Option<String>,
     /// Templates to take keys from, the later one winning.
     pub like: Vec<String>,
     /// Named contexts, in the order of the source.
     pub contexts: Vec<Context>,
+}
+
+/// Settings that are handed on to the builder as they are. Written texts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Passed {
+    pub output: Vec<String>,
+    pub ssh: Vec<String>,
+    pub annotations: BTreeMap<String, String>,
+    pub extra_hosts: BTreeMap<String, String>,
+    pub shm_size: Option<String>,
+    pub ulimits: Vec<String>,
 }
 
 /// A named context of a draft.

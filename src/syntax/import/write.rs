@@ -112,6 +112,13 @@ fn common(draft: &Draft) -> Vec<String> {
     for (key, caches) in [("cache_from", &draft.cache_from), ("cache_to", &draft.cache_to)] {
         keys.extend((!caches.is_empty()).then(|| format!("{key}: {}", list(caches))));
     }
+    let passed = &draft.passed;
+    for (key, words) in [("output", &passed.output), ("ssh", &passed.ssh), ("ulimits", &passed.ulimits)] {
+        keys.extend((!words.is_empty()).then(|| format!("{key}: {}", list(words))));
+    }
+    keys.extend(pairs("annotations", &passed.annotations));
+    keys.extend(pairs("extra_hosts", &passed.extra_hosts));
+    keys.extend(passed.shm_size.as_ref().map(|text| format!("shm_size: {}", quoted(text))));
     keys.extend(draft.network.as_ref().map(|text| format!("network: {}", quoted(text))));
     keys
 }

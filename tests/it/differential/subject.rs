@@ -123,6 +123,8 @@ impl Hand {
         list: UsedFiles,
     ) -> Result<(String, Vec<String>), String> {
         let request = BuildRequest {
+            ssh: Default::default(),
+            sandbox: Default::default(),
             image: "differential".into(),
             dockerfile: text.to_owned(),
             target: None,

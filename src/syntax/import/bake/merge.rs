@@ -49,6 +49,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("ssh", Kind::Added),
     ("tags", Kind::List),
     ("target", Kind::Text),
+    ("ulimits", Kind::List),
 ];
 
 fn kind(name: &str) -> Option<Kind> {

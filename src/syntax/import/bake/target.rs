@@ -8,7 +8,7 @@ use crate::syntax::error::Span;
 use crate::syntax::imagefile::{SecretSource, cache_source, cache_target};
 use crate::syntax::import::draft::{Draft, Drafts};
 use crate::syntax::import::evaluate::Carried;
-use crate::syntax::import::{Source, contexts, place};
+use crate::syntax::import::{Source, contexts, passed, place};
 use crate::syntax::resolve::platform;
 
 /// The keys of a target.
@@ -16,19 +16,13 @@ pub(super) type Keys = BTreeMap<String, (Carried, Span)>;
 
 /// Keys that an Imagefile has no word for, and why it needs none.
 const LOST: &[(&str, &str)] = &[
-    ("annotations", "an Imagefile has no annotations"),
     ("attest", "imk makes no attestations"),
     ("call", "imk builds"),
     ("entitlements", "an Imagefile grants nothing"),
-    ("extra-hosts", "an Imagefile has no hosts"),
     ("no-cache", "`imk --no-cache NAME` does it once"),
     ("no-cache-filter", "`imk --no-cache NAME` does it for the whole image, once"),
-    ("output", "imk leaves images in the engine"),
     ("policy", "an Imagefile has no policies"),
     ("pull", "`imk --pull` does it once; `upstream` says how bases are followed"),
-    ("shm-size", "an Imagefile has no limits"),
-    ("ssh", "an Imagefile has no agents"),
-    ("ulimits", "an Imagefile has no limits"),
 ];
 
 /// The draft of a target; `None`, with a note, when it cannot be declared.
@@ -79,6 +73,7 @@ pub(super) fn draft(
                     contexts::take(&mut draft, key, "target:", entry, drafts);
                 }
             }
+            other if handed_on(&mut draft, other, value, *span, drafts, source) => {}
             other => lost(other, value, *span, drafts),
         }
     }
@@ -128,14 +123,7 @@ fn caches(key: &str, value: &Carried, span: Span, drafts: &mut Drafts) -> Vec<St
     let Carried::List(items) = value else { return Vec::new() };
     let mut found = Vec::new();
     for item in items {
-        let text = match item {
-            Carried::Text(text) => text.clone(),
-            Carried::Map(entries) => {
-                let pair = |(key, value): &(String, Carried)| Some(format!("{key}={}", value.text()?));
-                entries.iter().filter_map(pair).collect::<Vec<_>>().join(",")
-            }
-            Carried::Null | Carried::List(_) => continue,
-        };
+        let Some(text) = word(item) else { continue };
         let plain = drafts.plain(&text);
         let known = if key == "cache-from" { cache_source(&plain).map(|_| ()) } else { cache_target(&plain) };
         match known {
@@ -146,10 +134,54 @@ fn caches(key: &str, value: &Carried, span: Span, drafts: &mut Drafts) -> Vec<St
     found
 }
 
+/// Takes over a setting that is the builder's; false when it is none.
+fn handed_on(
+    draft: &mut Draft,
+    key: &str,
+    value: &Carried,
+    span: Span,
+    drafts: &mut Drafts,
+    source: &Source<'_>,
+) -> bool {
+    let words = match value {
+        Carried::List(items) => items.iter().filter_map(word).collect(),
+        Carried::Text(text) => vec![text.clone()],
+        Carried::Map(_) | Carried::Null => Vec::new(),
+    };
+    match key {
+        "output" => passed::outputs(draft, &words, source.current, span, drafts),
+        "ssh" => words.iter().for_each(|word| passed::agent(draft, word, span, drafts)),
+        "annotations" => words.iter().for_each(|word| passed::annotation(draft, word, span, drafts)),
+        "ulimits" => words.iter().for_each(|word| passed::ulimit(draft, word, span, drafts)),
+        "shm-size" => words.iter().for_each(|word| passed::shm_size(draft, word, span, drafts)),
+        "extra-hosts" => {
+            for (host, address) in texts(value) {
+                passed::host(draft, (&host, &address), span, drafts);
+            }
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// An item as docker's flags have it: bake knows each of them as a map too.
+fn word(item: &Carried) -> Option<String> {
+    let entries = match item {
+        Carried::Text(text) => return Some(text.clone()),
+        Carried::Map(entries) => entries,
+        Carried::Null | Carried::List(_) => return None,
+    };
+    if let Some((_, id)) = entries.iter().find(|(key, _)| key == "id") {
+        let paths = entries.iter().find(|(key, _)| key == "paths").map(|(_, paths)| paths.texts());
+        let paths = paths.filter(|paths| !paths.is_empty()).map(|paths| format!("={}", paths.join(",")));
+        return Some(format!("{}{}", id.text()?, paths.unwrap_or_default()));
+    }
+    let pair = |(key, value): &(String, Carried)| Some(format!("{key}={}", value.text()?));
+    Some(entries.iter().filter_map(pair).collect::<Vec<_>>().join(","))
+}
+
 fn lost(key: &str, value: &Carried, span: Span, drafts: &mut Drafts) {
-    // What docker does anyway is no loss.
-    let plain = |text: &String| matches!(text.as_str(), "type=docker" | "type=image" | "default");
-    if value.is_nothing() || (key == "output" && value.texts().iter().all(plain)) {
+    if value.is_nothing() {
         return;
     }
     match LOST.iter().find(|(other, _)| *other == key) {

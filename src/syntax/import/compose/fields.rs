@@ -10,14 +10,13 @@ use crate::syntax::imagefile::{SecretSource, cache_source, cache_target};
 use crate::syntax::import::bake::file_of;
 use crate::syntax::import::contexts;
 use crate::syntax::import::draft::{Draft, Drafts, fill, literal};
+use crate::syntax::import::passed;
 use crate::syntax::import::scalar::{self, Scalar};
 
 /// Keys of `build` that an Imagefile has no word for, and why it needs none.
 const LOST: &[(&str, &str)] = &[
     ("no_cache", "`imk --no-cache NAME` does it once"),
     ("pull", "`imk --pull` does it once; `upstream` says how bases are followed"),
-    ("ssh", "an Imagefile has no agents"),
-    ("extra_hosts", "an Imagefile has no hosts"),
     ("provenance", "imk makes no attestations"),
     ("sbom", "imk makes no attestations"),
 ];
@@ -130,6 +129,58 @@ impl Reader<'_> {
         found
     }
 
+    /// Settings that are the builder's: agents, hosts and limits.
+    pub(super) fn passed(&mut self, draft: &mut Draft, keys: &Keys, drafts: &mut Drafts) {
+        for (span, node) in keys.get("build.ssh").into_iter().flatten() {
+            let items = node.items();
+            let items = items.iter().filter_map(|item| item.text().map(str::to_owned));
+            let entries = node.entries().iter().map(|(id, path)| match path.text() {
+                Some(path) if !path.is_empty() => format!("{}={path}", id.text),
+                _ => id.text.clone(),
+            });
+            for agent in items.chain(entries).collect::<Vec<_>>() {
+                let agent = self.written(&agent, *span, drafts);
+                passed::agent(draft, &agent, *span, drafts);
+            }
+        }
+        for (span, node) in keys.get("build.extra_hosts").into_iter().flatten() {
+            let items = node.items();
+            let items = items.iter().filter_map(|item| {
+                let text = item.text()?;
+                let (host, address) = text.split_once('=').or_else(|| text.split_once(':'))?;
+                Some((host.to_owned(), address.to_owned()))
+            });
+            let entries = node
+                .entries()
+                .iter()
+                .filter_map(|(host, address)| Some((host.text.clone(), address.text()?.to_owned())));
+            for (host, address) in items.chain(entries).collect::<Vec<_>>() {
+                let (host, address) =
+                    (self.written(&host, *span, drafts), self.written(&address, *span, drafts));
+                passed::host(draft, (&host, &address), *span, drafts);
+            }
+        }
+        if let Some((span, node)) = last(keys, "build.shm_size")
+            && let Some(size) = node.text()
+        {
+            let size = self.written(size, *span, drafts);
+            passed::shm_size(draft, &size, *span, drafts);
+        }
+        for (span, node) in keys.get("build.ulimits").into_iter().flatten() {
+            for (name, limit) in node.entries() {
+                let field = |key: &str| limit.get(key).and_then(|node| node.text());
+                let values = match (limit.text(), field("soft"), field("hard")) {
+                    (Some(one), ..) => one.to_owned(),
+                    (None, Some(soft), Some(hard)) => format!("{soft}:{hard}"),
+                    (None, Some(one), None) | (None, None, Some(one)) => one.to_owned(),
+                    (None, None, None) => continue,
+                };
+                let limit = self.written(&format!("{}={values}", name.text), *span, drafts);
+                passed::ulimit(draft, &limit, *span, drafts);
+            }
+        }
+    }
+
     pub(super) fn others(&self, keys: &Keys, drafts: &mut Drafts) {
         const KNOWN: &[&str] = &[
             "context",
@@ -145,6 +196,10 @@ impl Reader<'_> {
             "additional_contexts",
             "cache_from",
             "cache_to",
+            "ssh",
+            "extra_hosts",
+            "shm_size",
+            "ulimits",
         ];
         for (key, values) in keys {
             let Some(key) = key.strip_prefix("build.").filter(|key| !KNOWN.contains(key)) else { continue };

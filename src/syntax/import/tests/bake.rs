@@ -110,7 +110,45 @@ fn a_bake_file_keeps_its_variables_templates_and_groups() {
     - 26: args.BUILD_DATE: timestamp: it differs from run to run, and would make the image stale each time
     - 33: cache-from: `type=gha` cannot be asked of an engine: an engine's API takes layers from images in registries (type=registry) and writes them into the image (type=inline); every other cache needs a buildkitd of its own, as `docker buildx` starts one
     - 56: platforms of `web`: an image is built for one; `imk --platform P` builds for linux/amd64 or linux/arm64
-    - 58: output: imk leaves images in the engine
+    - 58: output: `type=registry` publishes the image: `imk push`, or `imk build --push`, publishes what was built under all its tags
+    "#);
+}
+
+#[test]
+fn what_is_the_builders_is_carried_over() {
+    let text = r#"
+target "app" {
+  context     = "app"
+  output      = ["type=local,dest=out", { type = "oci", dest = "app.tar" }, "type=docker", "type=tar,dest=../x.tar"]
+  ssh         = ["default=$SSH_AUTH_SOCK", { id = "key", paths = ["keys/id"] }]
+  annotations = ["org.example.a=1", "manifest:b=2", "index:c=3"]
+  extra-hosts = { db = "10.0.0.7" }
+  shm-size    = "128m"
+  ulimits     = ["nofile=1024:2048"]
+}
+target "proof" {
+  context = "app"
+  output  = ["type=cacheonly"]
+}
+"#;
+    insta::assert_snapshot!(plainly("docker-bake.hcl", text), @r#"
+    // Made by `imk import` from docker-bake.hcl.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        images: {
+            "app": (
+                output: ["type=local,dest=out", "type=oci,dest=app.tar"],
+                ssh: ["default", "key=keys/id"],
+                ulimits: ["nofile=1024:2048"],
+                annotations: {"b": "2", "org.example.a": "1"},
+                extra_hosts: {"db": "10.0.0.7"},
+                shm_size: "128m",
+            ),
+            "proof": (context: "app", output: ["type=cacheonly"]),
+        },
+    )
+    - 4: output: `../x.tar` is not below the Imagefile's folder; --output writes there
+    - 6: annotations: `index:c=3` is not of the image's manifest alone
     "#);
 }
 

@@ -66,6 +66,44 @@ volumes:
 "#;
 
 #[test]
+fn what_is_the_builders_is_carried_over() {
+    let text = r#"
+services:
+  list:
+    build:
+      context: list
+      ssh: [default, "key=keys/id"]
+      extra_hosts: ["db=10.0.0.7", "up:host-gateway"]
+      shm_size: 2gb
+      ulimits:
+        nproc: 65535
+        nofile: {soft: 1024, hard: 2048}
+  map:
+    build:
+      context: map
+      ssh:
+        default:
+      extra_hosts:
+        db: 10.0.0.7
+"#;
+    insta::assert_snapshot!(with_environment("compose.yaml", text, &[]), @r#"
+    // Made by `imk import` from compose.yaml.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        images: {
+            "list": (
+                ssh: ["default", "key=keys/id"],
+                ulimits: ["nproc=65535", "nofile=1024:2048"],
+                extra_hosts: {"db": "10.0.0.7", "up": "host-gateway"},
+                shm_size: "2gb",
+            ),
+            "map": (ssh: ["default"], extra_hosts: {"db": "10.0.0.7"}),
+        },
+    )
+    "#);
+}
+
+#[test]
 fn services_that_build_become_images() {
     insta::assert_snapshot!(with_environment("compose.yaml", SHOP, &[("VERSION", "2.0")]), @r#"
     // Made by `imk import` from compose.yaml.

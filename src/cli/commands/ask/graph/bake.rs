@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::cli::ordered::Ordered;
+use crate::model::output::{Form, Outputs, Packing};
 use crate::plan::tags::tagging;
 use crate::query::graph::{Bases, Order};
 use crate::session::open::Session;
@@ -73,6 +74,18 @@ struct Target {
     platforms: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     secret: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    output: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ssh: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    annotations: Vec<String>,
+    #[serde(skip_serializing_if = "Ordered::is_empty")]
+    extra_hosts: Ordered<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shm_size: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ulimits: Vec<String>,
 }
 
 /// The text of the file.
@@ -133,6 +146,7 @@ fn target(
         SecretSource::Env(name) => text(&format!("id={id},env={name}")),
         SecretSource::File(path) => text(&format!("type=file,id={id},src={path}")),
     });
+    let limits = options.sandbox.ulimits.iter().map(|(name, (soft, hard))| format!("{name}={soft}:{hard}"));
     Some(Target {
         context: text(context),
         dockerfile: text(&relative(&paths.context, &paths.dockerfile)),
@@ -147,7 +161,32 @@ fn target(
         cache_to: image.cache.inline.then(|| "type=inline".to_owned()).into_iter().collect(),
         platforms: optional(&options.platform).into_iter().collect(),
         secret: secrets.collect(),
+        output: outputs(&image.outputs).iter().map(|output| text(output)).collect(),
+        ssh: image.ssh.iter().map(|(id, paths)| text(&agent(id, paths))).collect(),
+        annotations: options.annotations.iter().map(|(key, value)| text(&format!("{key}={value}"))).collect(),
+        extra_hosts: map(&options.sandbox.hosts),
+        shm_size: options.sandbox.shm_size_bytes.map(|bytes| bytes.to_string()),
+        ulimits: limits.collect(),
     })
+}
+
+/// Outputs as docker spells them.
+fn outputs(outputs: &Outputs) -> Vec<String> {
+    let files = outputs.files.iter().map(|file| {
+        let more = match (file.form, file.packing) {
+            (Form::OciFolder, _) => ",tar=false",
+            (Form::Oci, Packing::Zstd) => ",compression=zstd",
+            (Form::Oci, Packing::Plain) => ",compression=uncompressed",
+            _ => "",
+        };
+        format!("type={},dest={}{more}", file.form.name(), file.dest)
+    });
+    files.chain(outputs.nothing.then(|| "type=cacheonly".to_owned())).collect()
+}
+
+/// An agent as docker spells it.
+fn agent(id: &str, paths: &[String]) -> String {
+    if paths.is_empty() { id.to_owned() } else { format!("{id}={}", paths.join(",")) }
 }
 
 /// A text as bake takes it: in a JSON file texts are templates too.
