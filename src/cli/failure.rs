@@ -233,11 +233,11 @@ pub fn open_error(error: OpenError, text_of: impl Fn(&str) -> Option<String>) ->
     }
 }
 
-/// Targets that mean nothing, or images built on each other.
+/// Targets that mean nothing, or an order that cannot be planned.
 pub fn sync_error(error: SyncError, session: &Session, verbs: &[String]) -> Failure {
     match error {
         SyncError::Unknown(unknown) => unknown_words(&unknown, verbs),
-        SyncError::Cycles(problems) | SyncError::Unlocked(problems) | SyncError::SharedTags(problems) => {
+        SyncError::Unlocked(problems) | SyncError::SharedTags(problems) => {
             Failure::problems(&problems, |path| session.text(path))
         }
     }

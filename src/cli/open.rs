@@ -10,12 +10,12 @@ use crate::cli::{embedded, engines, locate, out, overrides, registries};
 use crate::embedded::NAME;
 use crate::engine::{Cancel, Environment, NoEngine};
 use crate::explain::affected::{Affected, affected};
-use crate::explain::tree_state::{Asked, TreeState, TreeStateError};
+use crate::explain::tree_state::{Asked, TreeState};
 use crate::model::time::UnixSeconds;
 use crate::registry::{OciRegistry, Registry};
 use crate::session::open::{Kept, OpenError, Opening, Session};
 use crate::session::overlays;
-use crate::session::project::Overrides;
+use crate::session::project::{Overrides, ProjectError};
 use crate::session::upstream::LookupOptions;
 use crate::source::discover::discover;
 use crate::source::disk::DiskTree;
@@ -108,12 +108,8 @@ pub fn tree_state_of_disk(global: &Global, located: &Located) -> Result<TreeStat
 }
 
 /// Why nothing can be said of the images of a tree.
-pub fn tree_state_error(error: TreeStateError, tree: &dyn SourceTree) -> Failure {
-    let text_of = |path: &str| String::from_utf8(tree.read(path).ok()??).ok();
-    match error {
-        TreeStateError::Project(error) => open_error(OpenError::Project(error), text_of),
-        TreeStateError::Circles(problems) => Failure::problems(&problems, text_of),
-    }
+pub fn tree_state_error(error: ProjectError, tree: &dyn SourceTree) -> Failure {
+    open_error(OpenError::Project(error), |path| String::from_utf8(tree.read(path).ok()??).ok())
 }
 
 /// As [`session_at`], for a commit that was found. What such a session builds counts as all that was built does.

@@ -59,6 +59,7 @@ pub fn reason(reason: &Reason) -> String {
         Code::Git | Code::Config => change(format!("`{subject}`")),
         Code::Builder => change(format!("the {subject}")),
         Code::Missing if before.is_some() => "its result is gone from the engine".into(),
+        Code::Missing if !subject.is_empty() => "there was no such image".into(),
         Code::Missing if after.is_some() => "built on another engine, and not on this one".into(),
         Code::Missing => "never built here".into(),
         Code::Forced => "asked for".into(),
@@ -265,6 +266,7 @@ mod tests {
         check(Code::Config, "platform", Some("a"), Some("b"), "`platform` changed: `a` → `b`");
         check(Code::Base, "py3dev", Some("1"), Some("2"), "its base `py3dev` came out different");
         check(Code::Missing, "", None, None, "never built here");
+        check(Code::Missing, "image", None, None, "there was no such image");
         check(Code::Missing, "", None, Some("x"), "built on another engine, and not on this one");
         check(Code::Missing, "", Some("sha256:1"), None, "its result is gone from the engine");
         check(Code::Forced, "", None, None, "asked for");

@@ -84,8 +84,8 @@ impl Executor {
         let reasons = match known.first() {
             _ if forced => vec![Reason::forced()],
             Some(record) if self.was_here(record, job.engine) => vec![Reason::gone(&record.id)],
-            Some(_) => vec![Reason::never_built()],
-            None => self.reasons(before.as_ref(), &evidence),
+            Some(_) => vec![self.ledger.no_result(job.name)],
+            None => self.reasons(job.name, before.as_ref(), &evidence),
         };
         self.report(job.name, JobEvent::Started(reasons.clone()));
         let started = Instant::now();
@@ -190,7 +190,7 @@ impl Executor {
         let other_key = before.is_some_and(|before| before.key != job.key);
         if other_key {
             let evidence = self.evidence.load(&job.key).unwrap_or_default();
-            self.report(job.name, JobEvent::Reused(self.reasons(before, &evidence)));
+            self.report(job.name, JobEvent::Reused(self.reasons(job.name, before, &evidence)));
         }
         // The ledger knows it of an engine that was another then, or has a newer one that this engine lacks.
         let adopted = self.pool().is_one()
@@ -208,8 +208,8 @@ impl Executor {
         Ok(Built { key: job.key, id, content: record.content })
     }
 
-    fn reasons(&self, before: Option<&Record>, now: &Evidence) -> Vec<Reason> {
-        let Some(before) = before else { return vec![Reason::never_built()] };
+    fn reasons(&self, name: &str, before: Option<&Record>, now: &Evidence) -> Vec<Reason> {
+        let Some(before) = before else { return vec![self.ledger.no_result(name)] };
         let old = self.evidence.load(&before.key);
         old.map(|old| old.differences(now)).unwrap_or_default()
     }

@@ -2,7 +2,7 @@
 //!
 //! Knows commits and states; builds nothing and asks nobody.
 
-use crate::explain::tree_state::{Asked, Differing, TreeState, TreeStateError};
+use crate::explain::tree_state::{Asked, Differing, TreeState};
 use crate::session::project::ProjectError;
 use crate::source::git::GitTree;
 
@@ -13,19 +13,19 @@ pub struct Affected {
     /// The images that are not what they were, in building order.
     pub images: Vec<Differing>,
     /// Why nothing is known of the images before, so that all are concerned: there were none, or with mistakes.
-    pub nothing_before: Option<TreeStateError>,
+    pub nothing_before: Option<ProjectError>,
 }
 
 /// The images of `after` that `before` has not, or has as others.
 ///
 /// # Errors
 /// When those of `after` cannot be told. Where those of `before` cannot, every image is concerned.
-pub fn affected(asked: &Asked<'_>, before: &GitTree, after: &GitTree) -> Result<Affected, TreeStateError> {
+pub fn affected(asked: &Asked<'_>, before: &GitTree, after: &GitTree) -> Result<Affected, ProjectError> {
     let after = TreeState::of_git(asked, after)?;
     let (images, nothing_before) = match TreeState::of_git(asked, before) {
         Ok(before) => (after.differing(Some(&before)), None),
-        Err(TreeStateError::Project(ProjectError::Unreadable(error))) => {
-            return Err(TreeStateError::Project(ProjectError::Unreadable(error)));
+        Err(ProjectError::Unreadable(error)) => {
+            return Err(ProjectError::Unreadable(error));
         }
         Err(error) => (after.differing(None), Some(error)),
     };

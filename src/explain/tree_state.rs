@@ -21,7 +21,7 @@ use crate::query::recipe::recipe;
 use crate::session::inputs;
 use crate::session::open::Session;
 use crate::session::project::{self, Overrides, ProjectError};
-use crate::session::sync::{self, SyncError, Synced};
+use crate::session::sync::{self, Synced};
 use crate::source::git::GitTree;
 use crate::source::locate::Located;
 use crate::source::tree::{ReadError, Selection, SourceTree};
@@ -73,21 +73,12 @@ pub struct Differing {
     pub chain: Chain,
 }
 
-/// Why there are no states.
-#[derive(Debug)]
-pub enum TreeStateError {
-    /// The Imagefile, or git.
-    Project(ProjectError),
-    /// Images in circles.
-    Circles(Vec<Problem>),
-}
-
 impl TreeState {
     /// The states of all images of a commit, or of the work tree as git would commit it.
     ///
     /// # Errors
-    /// See [`TreeStateError`]. An image with mistakes is a state like others.
-    pub fn of_git(asked: &Asked<'_>, tree: &GitTree) -> Result<Self, TreeStateError> {
+    /// When the Imagefile or git cannot be read. An image with mistakes is a state like others.
+    pub fn of_git(asked: &Asked<'_>, tree: &GitTree) -> Result<Self, ProjectError> {
         let located = tree.located(asked.located, asked.named).map_err(unreadable)?;
         let shared: Arc<dyn SourceTree> = Arc::new(tree.clone());
         Self::of(&Asked { located: &located, ..asked.clone() }, shared, || tree.recipes())
@@ -96,22 +87,21 @@ impl TreeState {
     /// The states of all images of any tree.
     ///
     /// # Errors
-    /// See [`TreeStateError`].
+    /// When the Imagefile cannot be read.
     pub fn of(
         asked: &Asked<'_>,
         tree: Arc<dyn SourceTree>,
         recipes: impl FnOnce() -> Result<Vec<String>, ReadError>,
-    ) -> Result<Self, TreeStateError> {
+    ) -> Result<Self, ProjectError> {
         let mut session = Session::detached(asked.located, Arc::clone(&tree));
-        session.project = project::read(asked.located, &*tree, recipes, asked.overrides)
-            .map_err(TreeStateError::Project)?;
+        session.project = project::read(asked.located, &*tree, recipes, asked.overrides)?;
         session.upstream.relock(session.project.lock.clone());
         inputs::sync_images(&mut session);
-        let all: Vec<String> = session.project.images.keys().cloned().collect();
-        let mut synced = sync::settle(&mut session, &all).map_err(circles)?;
+        let all: BTreeSet<String> = session.project.images.keys().cloned().collect();
+        let mut synced = sync::settle_names(&mut session, all.clone());
         let mut known = BTreeMap::new();
         while inputs::set_outside(&mut session, &synced.order, &mut known) {
-            synced = sync::settle(&mut session, &all).map_err(circles)?;
+            synced = sync::settle_names(&mut session, all.clone());
         }
         let mut images: BTreeMap<String, State> = BTreeMap::new();
         for name in &synced.order.names {
@@ -155,7 +145,7 @@ impl TreeState {
             let Some(now) = self.images.get(name) else { continue };
             let chain = match before.and_then(|before| Some((before, before.images.get(name)?))) {
                 Some((_, then)) if then.key == now.key => continue,
-                None => Chain { images: vec![name.clone()], causes: vec![Reason::never_built()] },
+                None => Chain { images: vec![name.clone()], causes: vec![Reason::new_image()] },
                 Some((before, then)) => {
                     let own = self.own_reasons(before, then, now);
                     let on_base = || now.on.iter().find_map(|base| found.get(base.name.as_str()));
@@ -259,16 +249,6 @@ fn first(problems: &[Problem]) -> String {
     problems.first().map_or_else(|| "it has mistakes".into(), |problem| problem.message.clone())
 }
 
-/// All names are known and nothing must be locked here: circles are what is left.
-fn circles(error: SyncError) -> TreeStateError {
-    match error {
-        SyncError::Cycles(problems) | SyncError::Unlocked(problems) | SyncError::SharedTags(problems) => {
-            TreeStateError::Circles(problems)
-        }
-        SyncError::Unknown(_) => TreeStateError::Circles(Vec::new()),
-    }
-}
-
-fn unreadable(error: ReadError) -> TreeStateError {
-    TreeStateError::Project(ProjectError::Unreadable(error))
+fn unreadable(error: ReadError) -> ProjectError {
+    ProjectError::Unreadable(error)
 }

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::build::schedule::Schedule;
-use crate::explain::tree_state::{Asked, Differing, TreeState, TreeStateError};
+use crate::explain::tree_state::{Asked, Differing, TreeState};
 use crate::model::part::Part;
 use crate::model::reason::{Code, Reason};
 use crate::query::graph::Order;
+use crate::session::project::ProjectError;
 use crate::source::disk::DiskTree;
 use crate::source::supposed::{Supposed, Supposition};
 use crate::source::tree::{ReadError, SourceTree};
@@ -64,7 +65,7 @@ pub fn what_if(
     what: &Suppositions,
     ledger: &Ledger,
     jobs: usize,
-) -> Result<Answer, TreeStateError> {
+) -> Result<Answer, ProjectError> {
     let plain: Arc<dyn SourceTree> = Arc::<DiskTree>::clone(disk);
     let before = TreeState::of(asked, plain, &discover)?;
     let mut overrides = asked.overrides.clone();
@@ -166,7 +167,7 @@ pub fn estimate(ledger: &Ledger, order: &Order, images: &[&str], jobs: usize) ->
     let names: Vec<String> =
         order.names.iter().filter(|name| estimate.images.contains_key(*name)).cloned().collect();
     let bases = names.iter().map(|name| (name.clone(), among(name))).collect();
-    let mut schedule = Schedule::new(&Order { names, bases }, took, true);
+    let mut schedule = Schedule::new(&Order { names, bases, ..Order::default() }, took, true);
     let mut running: BTreeSet<(u64, String)> = BTreeSet::new();
     let mut now = 0;
     loop {
@@ -214,6 +215,7 @@ mod tests {
         let order = Order {
             names: bases.iter().map(|(name, _)| (*name).to_owned()).collect(),
             bases: bases.iter().map(|(name, bases)| ((*name).to_owned(), set(bases))).collect(),
+            ..Order::default()
         };
         let wall = |images: &[&str], jobs| estimate(&ledger, &order, images, jobs).wall;
         assert_eq!(wall(&["base"], 2), 100, "the middle of three builds");

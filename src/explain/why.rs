@@ -38,7 +38,11 @@ pub fn why_stale(session: &Session, plan: &Plan, image: &str) -> Option<Chain> {
                 }
                 None => return Some(Chain { causes: reasons.clone(), images }),
             },
-            Verdict::Fresh | Verdict::Retag(_) | Verdict::Invalid(_) | Verdict::Ignored(_) => return None,
+            Verdict::Fresh
+            | Verdict::Retag(_)
+            | Verdict::Blocked(_)
+            | Verdict::Invalid(_)
+            | Verdict::Ignored(_) => return None,
         };
         images.push(next);
     }

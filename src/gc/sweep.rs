@@ -26,7 +26,7 @@ use crate::exec::transfer::is_transfer_tag;
 use crate::gc::engine_images::{self, OwnedImage, Stays};
 use crate::model::hash::ContentHash;
 use crate::model::reason::Code;
-use crate::plan::verdicts::{KnownResult, Plan, Verdict};
+use crate::plan::verdicts::{KnownResult, Plan};
 use crate::query::action_key::parts;
 use crate::query::graph::bases;
 use crate::query::inputs::Exact;
@@ -188,12 +188,8 @@ fn reached(
 ) -> Result<BTreeSet<ImageId>, EngineError> {
     let mut kept: BTreeSet<ImageId> = plan.results.values().map(|found| found.id.clone()).collect();
     let elsewhere = declared_elsewhere(session);
-    let invalid: BTreeSet<&String> = plan
-        .jobs
-        .iter()
-        .filter(|(_, verdict)| matches!(verdict, Verdict::Invalid(_) | Verdict::Ignored(_)))
-        .map(|(name, _)| name)
-        .collect();
+    let invalid: BTreeSet<&String> =
+        plan.jobs.iter().filter(|(_, verdict)| verdict.is_broken()).map(|(name, _)| name).collect();
     let locked: BTreeSet<&String> = session.project.lock.bases.values().collect();
     let is_locked = |record: &Record| {
         let published = record.published.as_deref().and_then(|at| reference::parse(at).ok()?.digest);

@@ -52,6 +52,11 @@ impl Reason {
         Self { code: Code::Missing, subject: String::new(), before: None, after: None }
     }
 
+    /// Of two trees, only this one has the image. Says nothing of results.
+    pub fn new_image() -> Self {
+        Self { subject: "image".to_owned(), ..Self::never_built() }
+    }
+
     /// There is a result on another engine, and none on this one.
     pub fn built_elsewhere() -> Self {
         Self { after: Some("another engine".to_owned()), ..Self::never_built() }

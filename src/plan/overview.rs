@@ -31,6 +31,8 @@ pub enum Standing {
     Stale,
     /// It would be built unless a base comes out the same.
     Waits,
+    /// A base of it cannot be built.
+    Blocked,
     /// It cannot be built.
     Mistake,
 }
@@ -97,6 +99,7 @@ pub fn overview(session: &Session, synced: &Synced, plan: &Plan) -> Vec<Overview
             Some(Verdict::Fresh | Verdict::Retag(_)) if here == Some(false) => Standing::Published,
             Some(Verdict::Fresh | Verdict::Retag(_)) => Standing::Fresh,
             Some(Verdict::Waits(_)) => Standing::Waits,
+            Some(Verdict::Blocked(_)) => Standing::Blocked,
             Some(Verdict::Invalid(_) | Verdict::Ignored(_)) => Standing::Mistake,
             Some(Verdict::Stale(_)) | None => Standing::Stale,
         };

@@ -34,10 +34,19 @@ pub enum Verdict {
     Stale(Vec<Reason>),
     /// These bases would be built; it would be built too unless they come out the same.
     Waits(Vec<String>),
+    /// These bases cannot be built, and so it cannot either.
+    Blocked(Vec<String>),
     /// It cannot be built.
     Invalid(Vec<Problem>),
     /// Of a commit: it copies these, which git ignores, and which are not here either.
     Ignored(Vec<String>),
+}
+
+impl Verdict {
+    /// Whether nothing can be built on it, however often that is tried.
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Self::Invalid(_) | Self::Ignored(_) | Self::Blocked(_))
+    }
 }
 
 /// A verdict on every image of an order, bases first.
@@ -95,7 +104,12 @@ pub fn plan(session: &Session, synced: &Synced, always: bool) -> Plan {
         }
         ask_registries(session, &wave, &plan.results);
         for name in wave {
+            let broken = |base: &&String| verdicts.get(base.as_str()).is_some_and(Verdict::is_broken);
+            let broken: Vec<String> = bases(name).filter(broken).cloned().collect();
             let verdict = match verdict(session, synced, name, &tagging, &mut plan) {
+                Ok(_) | Err(Verdict::Stale(_) | Verdict::Waits(_)) if !broken.is_empty() => {
+                    Verdict::Blocked(broken)
+                }
                 Ok((verdict, found)) if !(always && synced.targets.contains(name)) => {
                     plan.results.insert(name.to_owned(), found);
                     verdict

@@ -1,7 +1,7 @@
-//! Which image is built on which: edges, order, and the cycles that must not be.
+//! Which image is built on which: edges, order, and the circles that must not be.
 //!
-//! The search for cycles walks the edges without recursion and runs before any
-//! recursive query does: a cycle inside salsa could only be told without its path.
+//! The search for circles walks the edges without recursion and runs before any
+//! recursive query does: a circle inside salsa could only be told without its path.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Db;
+use super::circles::{self, Edges};
 use super::edge::Edge;
 use super::inputs::{Image, OutsideBase, Workspace};
 use super::names::{Found, find};
@@ -57,17 +58,17 @@ pub fn bases(db: &dyn Db, image: Image) -> Bases {
 pub struct Order {
     /// Names, bases first.
     pub names: Vec<String>,
-    /// The bases of each image of the repository, by name.
-    pub bases: BTreeMap<String, BTreeSet<String>>,
+    /// The bases of each image of the repository, by name; of images on a circle those that are not on it.
+    pub bases: Edges,
+    /// The images that are built on each other in a circle, each with the way round.
+    pub circles: BTreeMap<String, Problem>,
 }
 
-/// Orders `targets` and what they need.
-///
-/// # Errors
-/// Every cycle among them, with its whole path.
-pub fn order(db: &dyn Db, targets: &BTreeSet<String>) -> Result<Order, Vec<Problem>> {
+/// Orders `targets` and what they need. Images on a circle are no base of each other in it: each has a problem
+/// instead, and what is not built on them goes on without them.
+pub fn order(db: &dyn Db, targets: &BTreeSet<String>) -> Order {
     let images = Workspace::get(db).images(db);
-    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut edges: Edges = BTreeMap::new();
     let mut todo: Vec<String> = targets.iter().cloned().collect();
     while let Some(name) = todo.pop() {
         let Some(image) = images.get(&name) else { continue };
@@ -80,10 +81,22 @@ pub fn order(db: &dyn Db, targets: &BTreeSet<String>) -> Result<Order, Vec<Probl
     }
     let (names, rest) = topological(&edges);
     if rest.is_empty() {
-        return Ok(Order { names, bases: edges });
+        return Order { names, bases: edges, circles: BTreeMap::new() };
     }
-    let cycles = cycles(&edges, &rest);
-    Err(cycles.iter().map(|cycle| cycle_problem(db, cycle)).collect())
+    let mut circles = BTreeMap::new();
+    for group in circles::groups(&edges, rest) {
+        for circle in circles::in_group(&edges, &group) {
+            let problem = circle_problem(db, &circle);
+            for name in circle {
+                circles.entry(name).or_insert_with(|| problem.clone());
+            }
+        }
+        for name in &group {
+            edges.entry(name.clone()).or_default().retain(|base| !group.contains(base));
+        }
+    }
+    let (names, _) = topological(&edges);
+    Order { names, bases: edges, circles }
 }
 
 /// Names in order, and those that cannot be ordered because a cycle is in the way.
@@ -114,44 +127,13 @@ fn topological(edges: &BTreeMap<String, BTreeSet<String>>) -> (Vec<String>, BTre
     (names, waiting.into_keys().map(str::to_owned).collect())
 }
 
-/// One cycle through each group of images that wait for each other: from any
-/// of them, following the first edge that stays among the unordered, a walk
-/// must come back to where it has been.
-fn cycles(edges: &BTreeMap<String, BTreeSet<String>>, rest: &BTreeSet<String>) -> Vec<Vec<String>> {
-    let mut found: BTreeSet<Vec<String>> = BTreeSet::new();
-    let mut seen: BTreeSet<&str> = BTreeSet::new();
-    for start in rest {
-        let mut path: Vec<&str> = Vec::new();
-        let mut at = start.as_str();
-        loop {
-            if let Some(from) = path.iter().position(|name| *name == at) {
-                found.insert(from_smallest(&path[from..]));
-                break;
-            }
-            if !seen.insert(at) {
-                break;
-            }
-            path.push(at);
-            let Some(next) = edges[at].iter().find(|base| rest.contains(*base)) else { break };
-            at = next;
-        }
-    }
-    found.into_iter().collect()
-}
-
-fn from_smallest(cycle: &[&str]) -> Vec<String> {
-    let smallest = (0..cycle.len()).min_by_key(|at| cycle[*at]).unwrap_or(0);
-    let turned = cycle[smallest..].iter().chain(&cycle[..smallest]);
-    turned.map(|name| (*name).to_owned()).collect()
-}
-
-fn cycle_problem(db: &dyn Db, cycle: &[String]) -> Problem {
+fn circle_problem(db: &dyn Db, circle: &[String]) -> Problem {
     let images = Workspace::get(db).images(db);
-    let mut path: Vec<&str> = cycle.iter().map(String::as_str).collect();
-    path.extend(cycle.first().map(String::as_str));
+    let mut path: Vec<&str> = circle.iter().map(String::as_str).collect();
+    path.extend(circle.first().map(String::as_str));
     let path = path.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" -> ");
-    let first = images[&cycle[0]];
-    let next = &cycle[1 % cycle.len()];
+    let first = images[&circle[0]];
+    let next = &circle[1 % circle.len()];
     let place = bases(db, first).inside.iter().find(|edge| edge.base == *next).and_then(|edge| {
         let recipe = recipe(db, first).as_ref().ok()?;
         let base = recipe.bases.iter().find(|base| base.reference == edge.reference)?;

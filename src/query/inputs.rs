@@ -106,7 +106,7 @@ pub enum Context {
     Absent,
     /// A file in it could not be read.
     Unreadable(ReadError),
-    /// The overlays cannot be had.
+    /// The overlays cannot be had, or the image is on a circle: nothing is read for it.
     Refused(Problem),
     /// The files that the instructions read.
     Is(Selected),

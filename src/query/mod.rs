@@ -5,6 +5,7 @@
 //! [`effect::Effect`] and is in the ledger before it returns.
 
 pub mod action_key;
+mod circles;
 pub mod db;
 pub mod edge;
 pub mod effect;

@@ -63,7 +63,7 @@ pub enum Step {
     Wait,
     /// It copies files that git ignores, so no commit can be built.
     Ignored,
-    /// It has mistakes.
+    /// It has mistakes, or a base of it has.
     Invalid,
 }
 
@@ -75,7 +75,7 @@ impl Step {
             Verdict::Stale(_) => Self::Build,
             Verdict::Waits(_) => Self::Wait,
             Verdict::Ignored(_) => Self::Ignored,
-            Verdict::Invalid(_) => Self::Invalid,
+            Verdict::Invalid(_) | Verdict::Blocked(_) => Self::Invalid,
         }
     }
 }

@@ -149,11 +149,7 @@ impl Walk<'_> {
                     });
                     return Ok(Some((tree, synced)));
                 }
-                Err(
-                    SyncError::Cycles(problems)
-                    | SyncError::Unlocked(problems)
-                    | SyncError::SharedTags(problems),
-                ) => {
+                Err(SyncError::Unlocked(problems) | SyncError::SharedTags(problems)) => {
                     return Err(placed(&problems));
                 }
                 Err(SyncError::Unknown(unknown)) => {

@@ -49,8 +49,6 @@ pub struct Synced {
 pub enum SyncError {
     /// Words that mean no image.
     Unknown(Vec<Unknown>),
-    /// Images built on each other in a circle.
-    Cycles(Vec<Problem>),
     /// Names that must be in the lock file and are not.
     Unlocked(Vec<Problem>),
     /// Images that would take each other's tags.
@@ -139,25 +137,36 @@ pub fn order(session: &mut Session, words: &[String]) -> Result<Order, SyncError
 }
 
 fn order_of(session: &Session, words: &[String]) -> Result<Order, SyncError> {
-    graph::order(&session.db, &targets(session, words)?).map_err(SyncError::Cycles)
+    Ok(graph::order(&session.db, &targets(session, words)?))
 }
 
-/// The mistakes in the Dockerfiles of an order.
+/// The mistakes in the Dockerfiles of an order, circles of images among them.
 pub fn dockerfile_problems(session: &Session, order: &Order) -> Vec<Problem> {
     let images = order.names.iter().filter_map(|name| session.image(name));
-    images.filter_map(|image| recipe(&session.db, image).as_ref().err()).flatten().cloned().collect()
+    let own = images.filter_map(|image| recipe(&session.db, image).as_ref().err()).flatten();
+    own.chain(order.circles.values()).cloned().collect()
 }
 
 /// The order of the targets and the contexts of all they need, as the inputs stand.
 pub(crate) fn settle(session: &mut Session, words: &[String]) -> Result<Synced, SyncError> {
     let targets = targets(session, words)?;
-    let order = graph::order(&session.db, &targets).map_err(SyncError::Cycles)?;
+    Ok(settle_names(session, targets))
+}
+
+/// As [`settle`], for images that are known by name.
+pub(crate) fn settle_names(session: &mut Session, targets: BTreeSet<String>) -> Synced {
+    let order = graph::order(&session.db, &targets);
     let mut selections = BTreeMap::new();
     let mut contexts: BTreeMap<String, Context> = BTreeMap::new();
     overlays::look_up_overlays(session, &order);
     for name in &order.names {
         let Some(image) = session.image(name) else { continue };
         let Ok(recipe) = recipe(&session.db, image) else { continue };
+        // Nothing is read for an image that cannot be built, and nobody waits for it.
+        if let Some(problem) = order.circles.get(name) {
+            contexts.insert(name.clone(), Context::Refused(problem.clone()));
+            continue;
+        }
         let paths = image.paths(&session.db);
         let found = match session.executor.tree.is_folder(&paths.context) {
             Err(error) => Context::Unreadable(error),
@@ -201,7 +210,7 @@ pub(crate) fn settle(session: &mut Session, words: &[String]) -> Result<Synced, 
         }
     }
     let engine = Err(EngineError::Interrupted);
-    Ok(Synced { targets, order, selections, engine, engine_before: None, missing: BTreeSet::new() })
+    Synced { targets, order, selections, engine, engine_before: None, missing: BTreeSet::new() }
 }
 
 fn targets(session: &Session, words: &[String]) -> Result<BTreeSet<String>, SyncError> {

@@ -44,6 +44,7 @@ mod watch;
 mod campaign;
 mod chain;
 mod ci;
+mod circles;
 mod diff;
 mod differential;
 mod embedded;

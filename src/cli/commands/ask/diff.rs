@@ -209,5 +209,5 @@ fn revisions(
 }
 
 fn is_new(one: &Differing) -> bool {
-    one.chain.images.len() == 1 && one.chain.causes == [Reason::never_built()]
+    one.chain.images.len() == 1 && one.chain.causes == [Reason::new_image()]
 }

@@ -117,6 +117,7 @@ fn standing(standing: Standing) -> &'static str {
         Standing::Published => "published",
         Standing::Stale => "stale",
         Standing::Waits => "waits",
+        Standing::Blocked => "blocked",
         Standing::Mistake => "mistake",
     }
 }

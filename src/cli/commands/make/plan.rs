@@ -91,6 +91,7 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
         (count(|verdict| matches!(verdict, Verdict::Retag(_))), "to retag"),
         (count(|verdict| matches!(verdict, Verdict::Ignored(_))), "with files that git ignores"),
         (count(|verdict| matches!(verdict, Verdict::Invalid(_))), "with mistakes"),
+        (count(|verdict| matches!(verdict, Verdict::Blocked(_))), "on bases that cannot be built"),
     ] {
         if number > 0 {
             line += &format!(", {number} {what}");
@@ -183,6 +184,7 @@ pub fn sentence(verdict: &Verdict, trace: bool) -> Option<String> {
         Verdict::Waits(bases) => {
             Some(format!("waits for {}: stale unless that comes out the same", quoted(bases)))
         }
+        Verdict::Blocked(bases) => Some(format!("needs {}, which cannot be built", quoted(bases))),
         Verdict::Invalid(_) => Some("has mistakes".into()),
         Verdict::Ignored(paths) => Some(words::beyond_git(paths.first()?)),
     }
@@ -211,6 +213,7 @@ enum VerdictAnswer<'a> {
     Stale { reasons: &'a [Reason] },
     Waits { bases: &'a [String] },
     Ignored { paths: &'a [String] },
+    Blocked { bases: &'a [String] },
     Invalid { mistakes: Vec<&'a str> },
 }
 
@@ -222,6 +225,7 @@ impl<'a> From<&'a Verdict> for VerdictAnswer<'a> {
             Verdict::Stale(reasons) => Self::Stale { reasons },
             Verdict::Waits(bases) => Self::Waits { bases },
             Verdict::Ignored(paths) => Self::Ignored { paths },
+            Verdict::Blocked(bases) => Self::Blocked { bases },
             Verdict::Invalid(problems) => {
                 Self::Invalid { mistakes: problems.iter().map(|problem| problem.message.as_str()).collect() }
             }

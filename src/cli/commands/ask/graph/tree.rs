@@ -131,7 +131,7 @@ mod tests {
             bases.insert(name.clone(), of.into_iter().collect());
             names.push(name);
         }
-        Order { names, bases }
+        Order { names, bases, ..Order::default() }
     }
 
     fn of(text: &str) -> Order {

@@ -5,7 +5,8 @@ use crate::cli::args::Global;
 use crate::cli::failure::{Failure, cannot};
 use crate::cli::words::quantity;
 use crate::cli::{locate, open};
-use crate::plan::{ready, verdicts};
+use crate::plan::ready;
+use crate::plan::verdicts::{self, Plan, Verdict};
 use crate::query::snapshot::{self, Health};
 use crate::session::open::Session;
 use crate::session::project;
@@ -96,15 +97,15 @@ pub(super) fn comparison(global: &Global, session: &mut Session) -> Vec<Check> {
         let synced = ready::sync(session, &all);
         let synced = synced.map_err(|error| crate::cli::failure::sync_error(error, session, &[]))?;
         let plan = verdicts::plan(session, &synced, false);
-        Ok(verdicts::fingerprints(session, &synced, &plan))
+        Ok((verdicts::fingerprints(session, &synced, &plan), images(&plan)))
     };
     let mut compared = || -> Result<_, Failure> {
-        let remembered = fingerprints(session)?;
+        let (remembered, _) = fingerprints(session)?;
         let nowhere = tempfile::tempdir().map_err(cannot("make a temporary folder"))?;
-        let fresh = fingerprints(&mut open::fresh_session(global, nowhere.path())?)?;
-        Ok((remembered, fresh))
+        let (fresh, images) = fingerprints(&mut open::fresh_session(global, nowhere.path())?)?;
+        Ok((remembered, fresh, images))
     };
-    let (remembered, fresh) = match compared() {
+    let (remembered, fresh, images) = match compared() {
         Ok(both) => both,
         Err(failure) => {
             return vec![Check::fail("keys", failure.title(), "`imk plan` shows the mistake")];
@@ -118,10 +119,29 @@ pub(super) fn comparison(global: &Global, session: &mut Session) -> Vec<Check> {
     if differ.is_empty() {
         let text =
             format!("{} images: what is remembered is what comes of reading everything again", fresh.len());
-        return vec![Check::ok("keys", text)];
+        return vec![images, Check::ok("keys", text)];
     }
     let text =
         format!("what is remembered of {} is not what comes of reading everything again", differ.join(", "));
     let advice = "a bug in imk, or files changed meanwhile: run it again; `imk clean` mends it; please report it with `imk doctor --json`";
-    vec![Check::fail("keys", text, advice)]
+    vec![images, Check::fail("keys", text, advice)]
+}
+
+/// The check of all images: can each be built, as far as its files say?
+fn images(plan: &Plan) -> Check {
+    let broken = plan.jobs.iter().filter(|(_, verdict)| verdict.is_broken());
+    let broken: Vec<String> = broken.map(|(name, _)| format!("`{name}`")).collect();
+    let mistake = plan.jobs.iter().find_map(|(_, verdict)| match verdict {
+        Verdict::Invalid(problems) => problems.first(),
+        _ => None,
+    });
+    let all = plan.jobs.len();
+    match broken.len() {
+        0 => Check::ok("images", format!("{all} images, none with a mistake")),
+        some => {
+            let why = mistake.map_or(String::new(), |mistake| format!(": {}", mistake.message));
+            let text = format!("{some} of {all} images cannot be built, {}{why}", broken.join(", "));
+            Check::fail("images", text, "`imk plan` shows every mistake; the other images build")
+        }
+    }
 }
