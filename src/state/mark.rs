@@ -36,18 +36,14 @@ impl Stamp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     index: PathBuf,
-    stamp: Option<Stamp>,
+    stamp: Stamp,
 }
 
 impl Mark {
-    /// The mark of an index as it is now. To be made before the index is read.
-    pub(super) fn of(index: &Path) -> Self {
-        Self { index: index.to_owned(), stamp: Stamp::of(index) }
-    }
-
-    /// The mark where there is no index; one may come at this place.
-    pub(super) fn without_index(index: PathBuf) -> Self {
-        Self { index, stamp: None }
+    /// The mark of an index as it is now, to be made before the index is read. `None` where there is none: one may
+    /// come at another place, so no mark would hold, and each run looks itself.
+    pub(super) fn of(index: &Path) -> Option<Self> {
+        Some(Self { index: index.to_owned(), stamp: Stamp::of(index)? })
     }
 
     /// Its text for a folder that was found to be ours; `None` where none would hold.
@@ -57,8 +53,7 @@ impl Mark {
     pub(super) fn text(&self, folder: BorrowedFd<'_>) -> io::Result<Option<String>> {
         let stat = stat(folder)?;
         let index = self.index.to_str().filter(|path| !path.contains('\n'));
-        let stamp = self.stamp.as_ref().map_or("none", |stamp| &stamp.0);
-        let lines = |(born, index)| format!("{FIRST_LINE}\n{born}\n{stamp}\n{index}\n");
+        let lines = |(born, index)| format!("{FIRST_LINE}\n{born}\n{}\n{index}\n", self.stamp.0);
         Ok(birth(&stat).zip(index).map(lines))
     }
 }
@@ -70,7 +65,6 @@ pub(super) fn holds(text: &str, seen: &Statx) -> bool {
         return false;
     };
     let now = Stamp::of(Path::new(index));
-    // Where no index was, one may have come at another place.
     birth(seen).is_some_and(|birth| birth == born) && now.is_some_and(|now| now.0 == stamp)
 }
 

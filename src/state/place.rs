@@ -82,7 +82,7 @@ fn in_checkout(root: &Path, path: PathBuf, tell: &Tell) -> Result<StateFolder, D
             rustix::fs::accessat(CWD, root, Access::WRITE_OK, flags)
                 .map_err(|errno| Distrust::Unwritable(io::Error::from(errno).to_string()))?;
             let mark = trust::untracked(&place)?;
-            Ok(StateFolder::opened_at(path, None, Some(mark), tell.clone()))
+            Ok(StateFolder::opened_at(path, None, mark, tell.clone()))
         }
     }
 }
@@ -100,7 +100,7 @@ fn own(root: &Path, path: PathBuf, tell: &Tell) -> Result<StateFolder, Distrust>
         Some(fd) => judged(fd, path, &shown, place.as_ref(), tell),
         None => {
             let mark = place.as_ref().map(trust::untracked).transpose()?;
-            Ok(StateFolder::opened_at(path, None, mark, tell.clone()))
+            Ok(StateFolder::opened_at(path, None, mark.flatten(), tell.clone()))
         }
     }
 }

@@ -77,7 +77,7 @@ pub(super) fn judge(
         return writable(fd);
     }
     // The stat comes before the reading: an index that changes meanwhile is read again next time.
-    let mark = place.map(untracked).transpose()?;
+    let mark = place.map(untracked).transpose()?.flatten();
     let mut open = Vec::new();
     walk(fd.as_fd(), shown, me, &mut open)?;
     writable(fd)?;
@@ -149,16 +149,16 @@ fn walk(fd: BorrowedFd<'_>, shown: &str, me: u32, open: &mut Vec<String>) -> Res
 }
 
 /// Asks git's index and its last commit whether they have anything at a place.
-pub(super) fn untracked(place: &Place<'_>) -> Result<Mark, Distrust> {
+/// `None` for the mark where none would hold.
+pub(super) fn untracked(place: &Place<'_>) -> Result<Option<Mark>, Distrust> {
     let unknown = |error: git2::Error| Distrust::Unknown(error.message().to_owned());
-    let none = || Mark::without_index(place.root.join(".git/index"));
     let Some(top) = place.root.ancestors().find(|folder| exists(&folder.join(".git"))) else {
-        return Ok(none());
+        return Ok(None);
     };
     // The folder is found without its configuration, which is not needed and not trusted.
     let git = match Repository::discover_path(place.root, None::<&Path>) {
         Ok(git) => git,
-        Err(error) if error.code() == ErrorCode::NotFound => return Ok(none()),
+        Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
         Err(error) => return Err(unknown(error)),
     };
     let above = place.root.strip_prefix(top).unwrap_or(Path::new(""));

@@ -11,7 +11,6 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -141,20 +140,8 @@ impl Case {
     }
 
     fn run_with(&self, fault: Fault) -> Run<'_> {
-        let plain = self.sandbox.command("", "-j1");
-        let environment: Vec<_> =
-            plain.get_envs().map(|(k, v)| (k.to_owned(), v.map(ToOwned::to_owned))).collect();
-        let wrapped = |program: &str, words: &[String]| {
-            let mut command = Command::new(program);
-            command.args(words).arg(env!("CARGO_BIN_EXE_imk")).arg("-j1").current_dir(self.sandbox.root());
-            for (name, value) in &environment {
-                match value {
-                    Some(value) => command.env(name, value),
-                    None => command.env_remove(name),
-                };
-            }
-            command.stdin(Stdio::null());
-            self.sandbox.run(command.output().unwrap())
+        let wrapped = |program: &str, words: &[&str]| {
+            self.sandbox.run(self.sandbox.under(program, words, "-j1").output().unwrap())
         };
         match fault {
             Fault::Kill(number) => {
@@ -171,12 +158,12 @@ impl Case {
                     "-e",
                     kill.as_str(),
                 ];
-                wrapped("strace", &words.map(str::to_owned))
+                wrapped("strace", &words)
             }
             Fault::Full(bytes) => {
                 // A signal that is ignored here is ignored by imk, and the write fails instead, part of it done.
                 let script = "trap '' XFSZ; exec prlimit --fsize=$0 \"$@\"";
-                wrapped("sh", &["-c".to_owned(), script.to_owned(), bytes.to_string()])
+                wrapped("sh", &["-c", script, &bytes.to_string()])
             }
             Fault::HangUp(number) => {
                 let relay = Relay::before_the_engine(number);

@@ -59,6 +59,7 @@ mod graph;
 mod learned;
 mod lenient;
 mod make;
+mod nothing_to_do;
 mod pages;
 mod passed;
 mod podman;

@@ -219,6 +219,21 @@ impl Sandbox {
         command
     }
 
+    /// The command that [`Self::imk`] runs, run by another program that stands before it.
+    pub fn under(&self, program: &str, arguments: &[&str], words: &str) -> Command {
+        let plain = self.command("", words);
+        let mut command = Command::new(program);
+        command.args(arguments).arg(plain.get_program()).args(plain.get_args());
+        command.current_dir(self.root()).stdin(Stdio::null());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+    }
+
     /// What became of a command that [`Self::command`] made.
     pub fn run(&self, output: Output) -> Run<'_> {
         Run {

@@ -1,0 +1,147 @@
+//! A run with nothing to do, counted: system calls, files, bytes and requests. Counts are the same on every
+//! machine and under every load, as times are not; a step that costs more shows here before a clock shows it.
+
+use std::collections::BTreeMap;
+
+use fs_err as fs;
+
+use crate::sandbox::{Sandbox, can_trace, engine_or_skip};
+use crate::second_engine::SecondEngine;
+
+/// Images of the repository.
+const IMAGES: usize = 4;
+/// Calls that look at a file without opening it.
+const LOOKS: [&str; 5] = ["stat", "lstat", "newfstatat", "statx", "fstatat64"];
+/// Calls that open and read: folders, files of the state, the engine's answer.
+const READS: [&str; 7] = ["read", "pread64", "getdents64", "openat", "openat2", "readlink", "readlinkat"];
+/// Calls that change a file system.
+const CHANGES: [&str; 11] = [
+    "rename",
+    "renameat",
+    "renameat2",
+    "unlink",
+    "unlinkat",
+    "mkdir",
+    "mkdirat",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "pwrite64",
+];
+
+/// What a run did, by its trace.
+struct Counted {
+    lines: Vec<String>,
+}
+
+impl Counted {
+    /// Traces a run of imk that is to find all fresh.
+    fn of(sandbox: &Sandbox, words: &str) -> Self {
+        let outside = tempfile::tempdir().unwrap();
+        let file = outside.path().join("trace");
+        // Paths and the first bytes of what is written; a call that another thread interrupts stands on two lines.
+        let arguments = ["-f", "-y", "-qq", "-s", "64", "-o", file.to_str().unwrap()];
+        let run = sandbox.run(sandbox.under("strace", &arguments, words).output().unwrap());
+        assert_eq!(run.status, 0, "{}{}", run.out(), run.err());
+        assert_eq!(run.built(), [""; 0]);
+        let trace = fs::read_to_string(file).unwrap();
+        let lines = trace.lines().filter(|line| !line.contains(" resumed>")).map(ToOwned::to_owned).collect();
+        Self { lines }
+    }
+
+    /// The calls of these names, without the number of the thread.
+    fn calls(&self, names: &[&str]) -> Vec<&str> {
+        let call = |line: &'_ str| line.split_once(' ').map(|(_, call)| call.trim_start().to_owned());
+        let is_one = |line: &&String| {
+            call(line).is_some_and(|call| names.contains(&call.split('(').next().unwrap_or_default()))
+        };
+        self.lines.iter().filter(is_one).map(String::as_str).collect()
+    }
+
+    /// Those of them that concern files of contexts.
+    fn of_contexts(&self, names: &[&str]) -> Vec<&str> {
+        let mut calls = self.calls(names);
+        calls.retain(|call| call.contains("file-"));
+        calls
+    }
+
+    fn requests(&self) -> Vec<&str> {
+        let mut sent = self.calls(&["write", "writev", "send", "sendto", "sendmsg"]);
+        sent.retain(|call| {
+            call.contains("HTTP/1.1") || call.contains("\"GET /") || call.contains("\"POST /")
+        });
+        sent
+    }
+}
+
+/// An engine that nobody else changes: what others do on one costs their neighbours a question.
+fn engine_of_its_own() -> Option<SecondEngine> {
+    engine_or_skip("nothing to do")?;
+    can_trace().then(SecondEngine::start)
+}
+
+/// A chain of images, each with so many files in one folder, built and found fresh.
+fn repository(engine: &SecondEngine, files: usize) -> Sandbox {
+    let sandbox = Sandbox::empty().on(engine.host());
+    // Unlike any other repository's: equal results are one image, which the first that is done removes.
+    let mark = sandbox.root().display().to_string();
+    let mut images = BTreeMap::new();
+    for image in 0..IMAGES {
+        let name = format!("image{image}");
+        let base = if image == 0 { "scratch".to_owned() } else { format!("image{}", image - 1) };
+        sandbox.edit(&format!("{name}/Dockerfile"), &format!("FROM {base}\nCOPY files /{name}\n"));
+        for file in 0..files {
+            sandbox.edit(&format!("{name}/files/file-{file}"), &format!("{file} of {name} of {mark}\n"));
+        }
+        images.insert(name, ());
+    }
+    sandbox.edit("Imagefile.ron", &format!("(images: {images:?})"));
+    sandbox.imk("").says(&format!("0 fresh, {IMAGES} built, 0 failed"));
+    // A file that was written in the same tick of the clock as it was hashed is hashed once more, and then known.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    for _ in 0..2 {
+        sandbox.imk("").says(&format!("{IMAGES} fresh, 0 built, 0 failed"));
+    }
+    sandbox
+}
+
+#[test]
+fn it_asks_the_engine_once_writes_nothing_and_looks_at_each_file_once() {
+    let Some(engine) = engine_of_its_own() else { return };
+    let sandbox = repository(&engine, 20);
+    let counted = Counted::of(&sandbox, "");
+    let requests = counted.requests();
+    assert_eq!(requests.len(), 1, "{requests:#?}");
+    assert_eq!(counted.calls(&["connect"]).len(), 1, "{:#?}", counted.calls(&["connect"]));
+    assert_eq!(counted.calls(&["execve", "execveat"]).len(), 1, "imk itself");
+
+    // The lock is opened to be held, and says who holds it.
+    let is_other = |call: &&str| !call.contains("\"lock\"") && !call.contains("/.imk/lock>");
+    let writing =
+        |call: &&str| call.contains("O_WRONLY") || call.contains("O_RDWR") || call.contains("O_TRUNC");
+    let mut opened = counted.calls(&["open", "openat", "openat2", "creat"]);
+    opened.retain(|call| writing(call) && is_other(call) && !call.contains("\"/dev/"));
+    assert_eq!(opened, [""; 0]);
+    let mut changes = counted.calls(&CHANGES);
+    changes.retain(is_other);
+    assert_eq!(changes, [""; 0]);
+
+    for words in ["", "check", "plan"] {
+        let counted = Counted::of(&sandbox, words);
+        assert_eq!(counted.of_contexts(&["open", "openat", "openat2"]), [""; 0], "imk {words}");
+        let looks = counted.of_contexts(&LOOKS);
+        assert_eq!(looks.len(), IMAGES * 20, "imk {words}: {looks:#?}");
+    }
+}
+
+#[test]
+fn another_file_costs_one_look_more() {
+    let Some(engine) = engine_of_its_own() else { return };
+    let [few, many] = [20, 120].map(|files| {
+        let counted = Counted::of(&repository(&engine, files), "");
+        (counted.calls(&LOOKS).len(), counted.calls(&READS).len())
+    });
+    assert_eq!(many.0 - few.0, IMAGES * 100);
+    // A folder and the stat cache are read in pieces of a size.
+    assert!(many.1 <= few.1 + 2 * IMAGES + 4, "{} calls for 20 files, {} for 120", few.1, many.1);
+}
