@@ -30,6 +30,7 @@ mod memory;
 mod missing_modules;
 mod module_source;
 mod modules;
+mod object_id;
 pub mod old;
 mod opening;
 pub mod origin;

@@ -53,7 +53,7 @@ pub enum Wanted {
     Branch(String),
     /// The commit that a tag points to.
     Tag(String),
-    /// This one: forty hexadecimal digits.
+    /// This one: forty hexadecimal digits, or sixty-four.
     Commit(String),
     /// A ref as docker reads it: a full name, else a tag, else a branch.
     Any(String),
@@ -233,7 +233,7 @@ fn scp(text: &str) -> Option<(&str, &str, &str)> {
 
 /// Whether this is the whole id of a commit.
 pub fn is_commit(text: &str) -> bool {
-    text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The name of a branch or tag, if it can be one: git's `check-ref-format` in short.

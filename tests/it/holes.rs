@@ -170,19 +170,48 @@ fn a_partial_clone_has_its_hook_and_its_commits() {
 }
 
 #[test]
-fn ids_that_are_not_sha_1_are_told_and_doctor_fails() {
-    let Some(sandbox) = crate::sandbox::engine_or_skip("sha-256") else { return };
+fn ids_of_a_kind_to_come_are_told_and_doctor_fails() {
+    let Some(sandbox) = crate::sandbox::engine_or_skip("ids to come") else { return };
     sandbox.edit("Imagefile.ron", "(images: {\"app\": (tags: [\"{git.sha}\", \"latest\"])})");
     sandbox.edit("app/Dockerfile", &format!("FROM scratch\nLABEL imk.test={}\nCOPY x /\n", sandbox.prefix()));
     sandbox.edit("app/x", "1");
-    let init =
-        Command::new("git").args(["init", "-q", "--object-format=sha256"]).arg(sandbox.root()).status();
+    let init = Command::new("git").args(["init", "-q"]).arg(sandbox.root()).status();
     assert!(init.unwrap().success());
+    let config = "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectFormat = blake3\n";
+    fs::write(sandbox.root().join(".git/config"), config).unwrap();
     let plan = sandbox.imk("plan").code(0);
-    assert!(plan.err().contains("its ids are sha256, and imk reads SHA-1 alone"), "{}", plan.err());
+    assert!(plan.err().contains("blake3"), "{}", plan.err());
     let doctor = sandbox.imk("doctor");
-    assert!(doctor.status != 0 && doctor.out().contains("its ids are sha256"), "{}", doctor.out());
-    assert!(sandbox.imk("affected --since HEAD").code(2).err().contains("its ids are sha256"));
+    assert!(doctor.status != 0 && doctor.out().contains("blake3"), "{}", doctor.out());
+    assert!(sandbox.imk("affected --since HEAD").code(2).err().contains("blake3"));
+}
+
+#[test]
+fn ids_that_are_sha_256_are_ids_to_every_verb() {
+    let Some(push) = Pushing::with_ids("hook with SHA-256", "hook install --mode build", "sha256") else {
+        return;
+    };
+    let head = push.git("rev-parse HEAD").ok().out.trim().to_owned();
+    assert_eq!(head.len(), 64);
+    push.git("push origin main").ok().says("web: built in");
+    is_fresh(&push, "plan");
+    is_fresh(&push, "plan --rev HEAD");
+    push.edit("app/file.txt", "2");
+    assert_eq!(told(&push, "affected --since HEAD --worktree", 0), "app\nweb\n");
+    push.commit("two");
+    assert_eq!(told(&push, "affected --since HEAD~1", 0), "app\nweb\n");
+    tells(&push, "diff HEAD~1 HEAD", 0, "`file.txt` changed");
+    tells(&push, "why app", 0, "file.txt");
+    tells(&push, "replay --last 2", 0, "2 commits");
+    push.edit(
+        "Imagefile.ron",
+        "(images: {\"app\": (tags: [\"{git.sha:12}\", \"{git.branch}\"]), \"web\": ()})",
+    );
+    push.commit("tags");
+    push.sandbox.imk("").success();
+    let head = push.git("rev-parse HEAD").ok().out.trim().to_owned();
+    tells(&push, "tags app", 0, &head[..12]);
+    tells(&push, "doctor", 0, "");
 }
 
 #[test]

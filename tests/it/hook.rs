@@ -35,20 +35,25 @@ pub struct Pushing {
 impl Pushing {
     /// `None` when there is to be no engine.
     pub fn new(test: &str, hook: &str) -> Option<Self> {
-        let sandbox = engine_or_skip(test)?;
-        Some(Self::of(sandbox, hook))
+        Self::with_ids(test, hook, "sha1")
     }
 
-    fn of(sandbox: Sandbox, hook: &str) -> Self {
+    /// As [`Self::new`], with ids of another kind.
+    pub fn with_ids(test: &str, hook: &str, format: &str) -> Option<Self> {
+        let sandbox = engine_or_skip(test)?;
+        Some(Self::of(sandbox, hook, format))
+    }
+
+    fn of(sandbox: Sandbox, hook: &str, format: &str) -> Self {
         sandbox.write_all(REPOSITORY);
         // One sandbox must not find the results of another.
         sandbox.append("app/Dockerfile", &format!("LABEL imk.test={}\n", sandbox.prefix()));
         let beside = tempfile::Builder::new().prefix("beside ").tempdir().unwrap();
         let work = sandbox.root().to_owned();
         let this = Self { sandbox, beside, work };
-        this.git("init -q -b main").ok();
+        this.git(&format!("init -q -b main --object-format={format}")).ok();
         this.commit("one");
-        this.git_in(this.beside.path(), "init -q --bare -b main .").ok();
+        this.git_in(this.beside.path(), &format!("init -q --bare -b main --object-format={format} .")).ok();
         let remote = this.beside.path().to_owned();
         let mut add = this.command(&this.work, "remote add origin");
         assert!(add.arg(remote).output().unwrap().status.success());
@@ -295,7 +300,7 @@ fn the_hook_that_was_there_runs_first_and_comes_back_as_it_was() {
 
 #[test]
 fn a_failure_of_the_hook_that_was_there_stops_the_push() {
-    let push = Pushing::of(Sandbox::empty().without_engine(), "");
+    let push = Pushing::of(Sandbox::empty().without_engine(), "", "sha1");
     push.other_hook(3);
     push.sandbox.imk("hook install --mode warn").success();
     push.git("push origin main").stopped();
@@ -304,7 +309,7 @@ fn a_failure_of_the_hook_that_was_there_stops_the_push() {
 
 #[test]
 fn no_hook_is_lost_when_there_are_two() {
-    let push = Pushing::of(Sandbox::empty().without_engine(), "");
+    let push = Pushing::of(Sandbox::empty().without_engine(), "", "sha1");
     push.other_hook(0);
     push.sandbox.imk("hook install").success();
     // Something else put its own in the place of ours.
@@ -329,7 +334,7 @@ fn an_engine_that_is_away_is_no_reason_to_stop_what_was_built() {
 
 #[test]
 fn hooks_are_where_git_looks_for_them() {
-    let push = Pushing::of(Sandbox::empty().without_engine(), "");
+    let push = Pushing::of(Sandbox::empty().without_engine(), "", "sha1");
     push.git("config core.hooksPath .githooks").ok();
     push.sandbox.imk_in("app", "hook install --mode block").says("`[ROOT]/.githooks/pre-push` is there");
     assert!(!push.hook().exists());
@@ -342,7 +347,7 @@ fn hooks_are_where_git_looks_for_them() {
 
 #[test]
 fn hooks_of_all_repositories_are_left_alone_unless_asked_for() {
-    let push = Pushing::of(Sandbox::empty().without_engine(), "");
+    let push = Pushing::of(Sandbox::empty().without_engine(), "", "sha1");
     let shared = tempfile::tempdir().unwrap();
     let config = shared.path().join("config");
     fs::write(&config, format!("[core]\n\thooksPath = {}\n", shared.path().display())).unwrap();
@@ -374,7 +379,7 @@ fn a_work_tree_beside_is_judged_by_its_own_state() {
 #[test]
 fn a_repository_below_the_top_and_names_with_spaces_and_quotes_are_found() {
     let outer = tempfile::Builder::new().prefix("imk it's ").tempdir().unwrap();
-    let mut push = Pushing::of(Sandbox::empty().without_engine(), "");
+    let mut push = Pushing::of(Sandbox::empty().without_engine(), "", "sha1");
     let inner = outer.path().join("sub folder");
     fs::create_dir_all(inner.join("app")).unwrap();
     for path in ["Imagefile.ron", "app/Dockerfile", "app/file.txt"] {
@@ -393,7 +398,7 @@ fn a_repository_below_the_top_and_names_with_spaces_and_quotes_are_found() {
 
 #[test]
 fn a_hook_without_imk_says_so() {
-    let push = Pushing::of(Sandbox::empty().without_engine(), "hook install --mode block");
+    let push = Pushing::of(Sandbox::empty().without_engine(), "hook install --mode block", "sha1");
     let text = fs::read_to_string(push.hook()).unwrap();
     fs::write(push.hook(), text.replace(env!("CARGO_BIN_EXE_imk"), "/nowhere/imk")).unwrap();
     push.git_with("push origin main", "PATH", "/usr/bin:/bin").stopped().says("imk is gone");
@@ -403,7 +408,7 @@ fn a_hook_without_imk_says_so() {
 
 #[test]
 fn what_cannot_be_judged_is_told_and_stops_a_push_that_must_be_sure() {
-    let push = Pushing::of(Sandbox::empty().without_engine(), "hook install --mode block");
+    let push = Pushing::of(Sandbox::empty().without_engine(), "hook install --mode block", "sha1");
     push.edit("Imagefile.ron", "(images: {\"app\": (nonsense: 1)})").commit("mistake");
     push.git("push origin main").stopped().says("nonsense").says("cannot be judged");
     push.git_with("push origin main", "IMK_HOOK_MODE", "warn").ok().says("cannot be judged");

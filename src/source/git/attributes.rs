@@ -67,7 +67,7 @@ impl Attributes {
         let work_tree = tempfile::Builder::new().prefix("imk-git-").tempdir().map_err(cannot)?;
         let repository = Repository::open(repository.path())?;
         repository.set_workdir(work_tree.path(), false)?;
-        repository.set_index(&mut Index::new()?)?;
+        repository.set_index(&mut Index::new_ext(repository.object_format())?)?;
         Ok(Self { repository, _work_tree: work_tree, root, known: BTreeSet::new() })
     }
 

@@ -233,7 +233,8 @@ fn every_commit_of_any_repository_is_foreseen() {
         };
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        git(root, "init -q -b main");
+        let format = if seed % 2 == 0 { "sha256" } else { "sha1" };
+        git(root, &format!("init -q -b main --object-format={format}"));
         fs::write(root.join("one.txt"), "one").unwrap();
         let folders = ["", "a", "a/b", "dist", "lib"];
         let names = ["one.txt", "run.sh", "win.bat", "ident.txt", "x.log", "link"];

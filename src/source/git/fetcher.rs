@@ -8,10 +8,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use git2::Oid;
 use parking_lot::Mutex;
 
 use super::keep::{self, Namer};
+use super::object_id;
 use super::program::{Program, RemoteError};
 use crate::model::hash::ContentHash;
 use crate::patience::Patience;
@@ -85,7 +85,7 @@ impl Fetcher {
                 let why = format!("imk is not to ask it, and does not have its commit {short}");
                 return Err(RemoteError::NotKnown(why));
             }
-            keep::bare(&folder).map_err(cannot_keep)?;
+            keep::bare(&folder, object_id::format_of(commit)).map_err(cannot_keep)?;
             self.fetch(namer, url, &folder, commit, wanted)?;
         }
         keep::bare_unless_whole(&folder).map_err(cannot_keep)
@@ -190,6 +190,6 @@ fn cannot_keep(error: std::io::Error) -> RemoteError {
 /// Whether a commit is there, with all that it holds: a fetch is all or nothing.
 pub(super) fn has(folder: &StateFolder, commit: &str) -> bool {
     let found = keep::open(folder)
-        .and_then(|repository| Oid::from_str(commit).ok().map(|id| repository.find_commit(id).is_ok()));
+        .and_then(|repository| object_id::parse(commit).ok().map(|id| repository.find_commit(id).is_ok()));
     found.unwrap_or(false)
 }

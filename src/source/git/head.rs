@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use git2::{DescribeFormatOptions, DescribeOptions, ErrorCode, Oid, Status, StatusOptions};
+use git2::{DescribeFormatOptions, DescribeOptions, ErrorCode, Status, StatusOptions};
 
 use super::modules::{self, GITLINK};
+use super::object_id;
 use super::worktree::leave_out_unreadable;
 use super::{GitStore, unreadable};
 use crate::source::tree::ReadError;
@@ -64,7 +65,7 @@ impl GitStore {
     pub fn tags_at(&self, commit: &str) -> Result<Vec<String>, ReadError> {
         let repository = self.repository.lock();
         let at = |error: git2::Error| unreadable("refs/tags", &error);
-        let commit = Oid::from_str(commit).map_err(at)?;
+        let commit = object_id::parse(commit).map_err(at)?;
         let mut tags = Vec::new();
         for reference in repository.references_glob("refs/tags/*").map_err(at)? {
             let reference = reference.map_err(at)?;

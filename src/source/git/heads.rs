@@ -17,7 +17,7 @@ const FILE: &str = "heads";
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Forty hexadecimal digits.
+    /// All hexadecimal digits.
     pub commit: String,
     /// The moment of the question.
     pub asked: UnixSeconds,

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use git2::{Oid, Sort};
 use serde::Serialize;
 
-use super::{GitStore, GitTree, Listing, Node, unreadable};
+use super::{GitStore, GitTree, Listing, Node, object_id, unreadable};
 use crate::source::tree::ReadError;
 
 /// One commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Commit {
-    /// Forty hexadecimal digits.
+    /// All hexadecimal digits.
     pub id: String,
     /// Seconds since 1970 when it was committed.
     pub time: i64,
@@ -108,9 +108,9 @@ impl GitStore {
         if first_parent {
             walk.simplify_first_parent()?;
         }
-        walk.push(Oid::from_str(&to.id)?)?;
+        walk.push(object_id::parse(&to.id)?)?;
         if let Some(from) = from {
-            walk.hide(Oid::from_str(&from.id)?)?;
+            walk.hide(object_id::parse(&from.id)?)?;
         }
         walk.take(most).collect()
     }
@@ -122,7 +122,7 @@ impl GitStore {
     pub fn tree(self: &Arc<Self>, commit: &Commit) -> Result<GitTree, ReadError> {
         let id = {
             let repository = self.repository.lock();
-            let found = Oid::from_str(&commit.id).and_then(|id| repository.find_commit(id));
+            let found = object_id::parse(&commit.id).and_then(|id| repository.find_commit(id));
             found.map_err(|error| unreadable(&commit.id, &error))?.tree_id()
         };
         self.tree_at(id)

@@ -11,12 +11,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use git2::Repository;
+use git2::{ObjectFormat, Repository};
 
 use crate::state::folder::StateFolder;
 
-/// The whole configuration of a kept repository.
+/// The whole configuration of a kept repository, and of one whose ids are SHA-256.
 const CONFIG: &[u8] = b"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n";
+const CONFIG_SHA256: &[u8] = b"[core]\n\trepositoryformatversion = 1\n\tfilemode = true\n\tbare = true\n\
+    [extensions]\n\tobjectformat = sha256\n";
 const HEAD: &[u8] = b"ref: refs/heads/main\n";
 /// Files of a repository by which it is not what it seems: others' objects, another's settings, programs.
 const FOREIGN: &[&str] = &[
@@ -92,8 +94,8 @@ pub(super) enum Namer {
 ///
 /// # Errors
 /// When it cannot be made.
-pub(super) fn bare(folder: &StateFolder) -> io::Result<PathBuf> {
-    if !is_whole(folder) || folder.has_links() {
+pub(super) fn bare(folder: &StateFolder, format: ObjectFormat) -> io::Result<PathBuf> {
+    if kept_format(folder) != Some(format) || !is_whole(folder) || folder.has_links() {
         for name in FOLDERS {
             folder.sub(name).make()?;
         }
@@ -101,10 +103,18 @@ pub(super) fn bare(folder: &StateFolder) -> io::Result<PathBuf> {
         for name in FOREIGN.iter().filter(|name| folder.has(name)) {
             folder.remove(name)?;
         }
-        folder.replace("config", CONFIG)?;
+        folder.replace("config", if format == ObjectFormat::Sha1 { CONFIG } else { CONFIG_SHA256 })?;
         folder.replace("HEAD", HEAD)?;
     }
     folder.path().ok_or_else(|| io::Error::other("there is no place for imk's state"))
+}
+
+/// As [`bare`], with ids of the kind that it has already.
+///
+/// # Errors
+/// When it cannot be made.
+pub(super) fn whole(folder: &StateFolder) -> io::Result<PathBuf> {
+    bare(folder, kept_format(folder).unwrap_or(ObjectFormat::Sha1))
 }
 
 /// As [`bare`], for reading alone.
@@ -112,7 +122,16 @@ pub(super) fn bare(folder: &StateFolder) -> io::Result<PathBuf> {
 /// # Errors
 /// When it cannot be made.
 pub(super) fn bare_unless_whole(folder: &StateFolder) -> io::Result<PathBuf> {
-    existing(folder).map_or_else(|| bare(folder), Ok)
+    existing(folder).map_or_else(|| whole(folder), Ok)
+}
+
+/// The kind of the ids of a kept repository, if its configuration is imk's.
+fn kept_format(folder: &StateFolder) -> Option<ObjectFormat> {
+    match folder.read("config")?.as_slice() {
+        CONFIG => Some(ObjectFormat::Sha1),
+        CONFIG_SHA256 => Some(ObjectFormat::Sha256),
+        _ => None,
+    }
 }
 
 /// The path of a kept repository that is as imk leaves it; `None` when there is none.
@@ -123,7 +142,7 @@ fn existing(folder: &StateFolder) -> Option<PathBuf> {
 /// Whether a folder is a repository that says nothing but what imk wrote, and whose folders are its own. For
 /// reading that is enough: an object counts by its hash, wherever it lies.
 fn is_whole(folder: &StateFolder) -> bool {
-    folder.read("config").is_some_and(|config| config == CONFIG)
+    kept_format(folder).is_some()
         && folder.read("HEAD").is_some_and(|head| head == HEAD)
         && FOLDERS.iter().all(|name| folder.sub(name).is_there())
         && !FOREIGN.iter().any(|name| folder.has(name))
@@ -274,7 +293,7 @@ fn opened(mut found: BTreeSet<String>) -> BTreeSet<String> {
 
 /// Opens a kept repository, if it is there. One of an older imk, or of somebody else's making, becomes ours first.
 pub(super) fn open(folder: &StateFolder) -> Option<Repository> {
-    let path = existing(folder).or_else(|| if folder.is_there() { bare(folder).ok() } else { None })?;
+    let path = existing(folder).or_else(|| if folder.is_there() { whole(folder).ok() } else { None })?;
     Repository::open_bare(path).ok()
 }
 
@@ -289,7 +308,7 @@ mod tests {
         let state = StateFolder::at(&dir.path().join("state"));
         let folder = state.sub("git/0123");
         assert!(existing(&folder).is_none());
-        let path = bare(&folder).unwrap();
+        let path = bare(&folder, ObjectFormat::Sha1).unwrap();
         assert!(Repository::open_bare(&path).unwrap().is_bare());
         let hostile = "[core]\n\tbare = true\n\tsshCommand = touch /tmp/no\n[include]\n\tpath = /etc/x\n";
         type Trick = fn(&std::path::Path, &std::path::Path, &str);
@@ -314,7 +333,7 @@ mod tests {
         fs::write(out.join("precious"), "1").unwrap();
         for trick in tricks {
             trick(&path, &out, hostile);
-            bare(&folder).unwrap();
+            whole(&folder).unwrap();
             assert!(existing(&folder).is_some() && !folder.has_links());
             assert_eq!(fs::read(path.join("config")).unwrap(), CONFIG);
             assert!(out.join("precious").exists());

@@ -27,7 +27,7 @@ const OLDEST: u8 = 16;
 /// More blobs than this (30 MB of them), and only those of the last run are kept.
 const MOST_BLOBS: usize = 500_000;
 
-/// Bytes of a blob's id, of its content's hash and of its size.
+/// Bytes of a blob's id, of its content's hash and of its size. Of an id of more bytes, the first tell it from all others.
 const ID: usize = 20;
 const RECORD: usize = ID + 32 + 8;
 
@@ -72,7 +72,7 @@ impl Memory {
         while low < high {
             let middle = usize::midpoint(low, high);
             let record = &records[middle * RECORD..][..RECORD];
-            match record[..ID].cmp(id.as_bytes()) {
+            match record[..ID].cmp(&id.as_bytes()[..ID]) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
                 std::cmp::Ordering::Equal => return Some(unpack(record)),
@@ -123,7 +123,8 @@ impl Memory {
         if used.keys().all(|id| self.blob(*id).is_some()) {
             return Ok(());
         }
-        let mut records: Vec<(&[u8], Blob)> = used.iter().map(|(id, blob)| (id.as_bytes(), *blob)).collect();
+        let mut records: Vec<(&[u8], Blob)> =
+            used.iter().map(|(id, blob)| (&id.as_bytes()[..ID], *blob)).collect();
         let old = self.blobs();
         if used.len() + old.len() / RECORD <= MOST_BLOBS {
             records.extend(old.chunks_exact(RECORD).map(|record| (&record[..ID], unpack(record))));

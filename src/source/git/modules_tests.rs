@@ -26,11 +26,16 @@ pub struct World(tempfile::TempDir);
 
 impl World {
     pub fn new() -> Self {
+        Self::with("sha1")
+    }
+
+    /// One whose ids are of a kind.
+    pub fn with(format: &str) -> Self {
         let this = Self(tempfile::tempdir().unwrap());
         for (name, inner) in [("deep", None), ("lib", Some("deep")), ("app", Some("lib"))] {
             let folder = this.at(name);
             fs::create_dir(&folder).unwrap();
-            git(&folder, "init -q");
+            git(&folder, &format!("init -q --object-format={format}"));
             fs::write(folder.join("one.txt"), name).unwrap();
             fs::write(folder.join("two.txt"), name).unwrap();
             if let Some(inner) = inner {
@@ -87,7 +92,11 @@ fn paths(tree: &GitTree, pattern: &str) -> Vec<String> {
 
 #[test]
 fn a_moved_submodule_changes_what_copies_of_it_and_nothing_else() {
-    let world = World::new();
+    ["sha1", "sha256"].into_iter().for_each(moves);
+}
+
+fn moves(format: &str) {
+    let world = World::with(format);
     world.moved();
     let store = GitStore::open(&world.at("app")).unwrap();
     let [old, new] = ["HEAD~1", "HEAD"].map(|rev| at(&store, rev));
@@ -151,7 +160,11 @@ fn fetching(world: &World, ways: &str) -> GitTree {
 
 #[test]
 fn whoever_builds_has_submodules_fetched_and_those_that_are_in_them() {
-    let world = World::new();
+    ["sha1", "sha256"].into_iter().for_each(fetches);
+}
+
+fn fetches(format: &str) {
+    let world = World::with(format);
     let tree = fetching(&world, "file");
     assert_eq!(paths(&tree, "one.txt"), ["one.txt"]);
     assert!(!world.at("state/git").exists(), "nobody reads in it");
@@ -188,7 +201,11 @@ fn a_submodule_that_may_not_be_fetched_is_refused_with_its_address_and_the_comma
 
 #[test]
 fn what_is_edited_in_a_submodule_is_different_in_the_work_tree() {
-    let world = World::new();
+    ["sha1", "sha256"].into_iter().for_each(edits);
+}
+
+fn edits(format: &str) {
+    let world = World::with(format);
     let store = GitStore::open(&world.at("app")).unwrap();
     let head = at(&store, "HEAD");
     assert_eq!(hash(&store.work_tree().unwrap(), ""), hash(&head, ""));

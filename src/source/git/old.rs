@@ -9,6 +9,7 @@ use std::process::Stdio;
 use super::keep;
 use super::remote::Remotes;
 use crate::state::folder::StateFolder;
+use crate::syntax::git_source::is_commit;
 
 /// Where commits are kept by their ids.
 const REFS: &str = "refs/imk/";
@@ -23,7 +24,7 @@ impl Remotes {
     pub fn drop_unused(&self, folder: &str, used: &BTreeSet<String>) {
         let kept = self.kept(folder);
         // Git is about to remove things there.
-        if !kept.is_there() || keep::bare(&kept).is_err() {
+        if !kept.is_there() || keep::whole(&kept).is_err() {
             return;
         }
         let Some(repository) = keep::open(&kept) else { return };
@@ -45,11 +46,7 @@ fn refs(folder: &StateFolder) -> Vec<String> {
         let Some(repository) = keep::open(folder) else { return Ok(Vec::new()) };
         let found = repository.references_glob(&format!("{REFS}*"))?;
         let names = found.flatten().filter_map(|found| found.name().ok().map(str::to_owned));
-        let is_id = |name: &String| {
-            let id = &name[REFS.len()..];
-            id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
-        };
-        Ok(names.filter(is_id).collect())
+        Ok(names.filter(|name| is_commit(&name[REFS.len()..])).collect())
     };
     names().unwrap_or_default()
 }

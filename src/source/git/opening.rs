@@ -3,14 +3,13 @@
 //! libgit2 opens most of them by itself. Of one that belongs to another user the person's git decides, by
 //! `safe.directory` wherever that is set, the environment included. One whose format libgit2 does not know (a partial
 //! clone, reftable, whatever comes) is asked of the `git` program: refs and settings become a small repository
-//! in a folder that goes with this process, whose objects and index are the real ones. Only ids that are not SHA-1 remain
-//! beyond reach. The questions read files and run nothing that a checkout names.
+//! in a folder that goes with this process, whose objects and index are the real ones. Ids are SHA-1 or SHA-256. The questions read files and run nothing that a checkout names.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use git2::{ErrorCode, Index, Repository};
+use git2::{ErrorCode, Index, ObjectFormat, Repository, RepositoryInitOptions};
 
 use super::keep;
 use crate::source::locate::Trust;
@@ -56,17 +55,18 @@ pub(super) fn open(root: &Path, git_dir: Option<&Path>) -> Result<Opened, git2::
         )));
     }
     let asked = Asked { top };
-    match asked.word(&["rev-parse", "--show-object-format"]).as_deref() {
-        Some("sha1") => {}
+    let format = match asked.word(&["rev-parse", "--show-object-format"]).as_deref() {
+        Some("sha1") => ObjectFormat::Sha1,
+        Some("sha256") => ObjectFormat::Sha256,
         Some(format) => {
             return Err(git2::Error::from_str(&format!(
-                "its ids are {format}, and imk reads SHA-1 alone: images of the work tree are built all the same; \
-                 tags that name commits, hook, --rev and --since need a repository with SHA-1 ids"
+                "its ids are {format}, and imk reads SHA-1 and SHA-256: images of the work tree are built all the \
+                 same; tags that name commits, hook, --rev and --since need such a repository"
             )));
         }
         None => return Err(refused),
-    }
-    asked.stand_in().map_err(|why| why.unwrap_or(refused))
+    };
+    asked.stand_in(format).map_err(|why| why.unwrap_or(refused))
 }
 
 /// Gives a repository an index that libgit2 reads: git writes one in full of an index that is split, sparse or without its
@@ -84,7 +84,7 @@ pub(super) fn full_index(repository: &Repository) -> Result<Option<tempfile::Nam
         done.status.success().then_some(file)
     };
     let file = copied().ok_or(refused)?;
-    repository.set_index(&mut Index::open(file.path())?)?;
+    repository.set_index(&mut Index::open_ext(file.path(), repository.object_format())?)?;
     Ok(Some(file))
 }
 
@@ -110,9 +110,10 @@ impl Asked<'_> {
     }
 
     /// A repository of a plain format with the refs and settings of this one, its objects and its index.
-    fn stand_in(&self) -> Result<Opened, Option<git2::Error>> {
+    fn stand_in(&self, format: ObjectFormat) -> Result<Opened, Option<git2::Error>> {
         let folder = tempfile::Builder::new().prefix("imk-git-").tempdir().map_err(|_| None)?;
-        let repository = Repository::init_bare(folder.path())?;
+        let mut options = RepositoryInitOptions::new();
+        let repository = Repository::init_opts(folder.path(), options.bare(true).object_format(format))?;
         let missing = || git2::Error::from_str("git does not say where its objects are");
         let objects = self.path("objects").ok_or_else(missing)?;
         let written = || -> io::Result<()> {
@@ -144,7 +145,7 @@ impl Asked<'_> {
         let repository = Repository::open_bare(folder.path())?;
         repository.set_workdir(self.top, false)?;
         if let Some(index) = self.path("index") {
-            repository.set_index(&mut Index::open(&index)?)?;
+            repository.set_index(&mut Index::open_ext(&index, format)?)?;
         }
         let common = self.path(".").ok_or_else(missing)?;
         Ok(Opened { repository, stand_in: Some(folder), common })
@@ -213,12 +214,22 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_another_kind_are_told_as_that() {
+    fn ids_that_are_sha_256_are_ids() {
+        let init = "init -q --object-format=sha256";
+        check(init, &[]);
+        check(init, &["update-index --split-index"]);
+        check(init, &["config extensions.partialClone origin"]);
+    }
+
+    #[test]
+    fn an_error_is_not_an_absence() {
         let dir = tempfile::tempdir().unwrap();
-        git(dir.path(), "init -q --object-format=sha256");
-        let error = GitStore::open(dir.path()).err().unwrap();
-        assert!(error.why.contains("its ids are sha256"), "{error}");
-        assert!(GitStore::find(dir.path()).is_err(), "an error is not an absence");
+        git(dir.path(), "init -q");
+        for setting in ["core.repositoryformatversion 1", "extensions.objectFormat blake3"] {
+            git(dir.path(), &format!("config {setting}"));
+        }
+        assert!(GitStore::open(dir.path()).is_err());
+        assert!(GitStore::find(dir.path()).is_err(), "there is one");
         assert!(GitStore::find(tempfile::tempdir().unwrap().path()).unwrap().is_none());
     }
 }

@@ -9,6 +9,7 @@ use git2::{Commit as GitCommit, ObjectType, Oid, Repository, Status};
 use super::GitStore;
 use super::history::Commit;
 use super::modules;
+use super::object_id;
 use crate::model::name;
 
 /// Where the search begins.
@@ -59,7 +60,7 @@ impl GitStore {
         let path = name::join(&self.below, path);
         let mut commit = match start {
             Start::Disk | Start::Head => repository.head().and_then(|head| head.peel_to_commit()).ok()?,
-            Start::At(id) => repository.find_commit(Oid::from_str(id).ok()?).ok()?,
+            Start::At(id) => repository.find_commit(object_id::parse(id).ok()?).ok()?,
         };
         let is_in_module = is_in_module(&repository, &path);
         if is_in_module {

@@ -3,10 +3,10 @@
 //! Knows the lines that a pre-push hook reads and which of them have files to
 //! judge. Knows no images.
 
-use git2::{ErrorCode, ObjectType, Oid};
+use git2::{ErrorCode, ObjectType};
 
 use super::history::Commit;
-use super::{GitStore, GitTree, unreadable};
+use super::{GitStore, GitTree, object_id, unreadable};
 use crate::source::tree::ReadError;
 
 /// One ref that is pushed: a line of the hook's standard input.
@@ -77,7 +77,7 @@ impl GitStore {
     fn commit_in(&self, id: &str) -> Result<Option<Commit>, ReadError> {
         let peeled = {
             let repository = self.repository.lock();
-            let object = Oid::from_str(id).and_then(|id| repository.find_object(id, None));
+            let object = object_id::parse(id).and_then(|id| repository.find_object(id, None));
             let object = object.map_err(|error| unreadable(id, &error))?;
             match object.peel(ObjectType::Commit) {
                 Ok(commit) => commit.id().to_string(),

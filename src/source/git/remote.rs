@@ -38,7 +38,7 @@ pub struct RemoteOptions {
 /// Where a branch or tag stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Forty hexadecimal digits.
+    /// All hexadecimal digits.
     pub commit: String,
     /// The moment when the repository said so.
     pub when: UnixSeconds,
@@ -222,8 +222,7 @@ fn standing(wanted: &Wanted, refs: &BTreeMap<String, String>) -> Result<String, 
     let names = wanted.names();
     let id = names.iter().find_map(|name| refs.get(&format!("{name}^{{}}")).or_else(|| refs.get(name)));
     match id {
-        Some(id) if id.len() == 40 => Ok(id.clone()),
-        Some(_) => Err(RemoteError::Broken("its ids are SHA-256, which libgit2 cannot read".into())),
+        Some(id) => Ok(id.clone()),
         None => Err(RemoteError::NoRef(match wanted {
             Wanted::Head => "`HEAD`: it is empty, or its default branch is gone; name a branch".into(),
             Wanted::Branch(name) => format!("branch `{name}`"),

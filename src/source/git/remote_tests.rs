@@ -15,10 +15,14 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
+        Self::with("sha1")
+    }
+
+    fn with(format: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = url("lib").unwrap();
         let lab = Self { folder, url };
-        lab.git(&["init", "-q", "-b", "main", "."]);
+        lab.git(&["init", "-q", "-b", "main", &format!("--object-format={format}"), "."]);
         lab
     }
 
@@ -95,7 +99,11 @@ fn a_name_without_a_kind_is_a_tag_before_it_is_a_branch() {
 
 #[test]
 fn a_commit_is_fetched_once_and_without_its_history() {
-    let lab = Lab::new();
+    ["sha1", "sha256"].into_iter().for_each(fetched_once);
+}
+
+fn fetched_once(format: &str) {
+    let lab = Lab::with(format);
     let first = lab.commit("one");
     let second = lab.commit("two");
     let remotes = lab.remotes();
@@ -109,7 +117,7 @@ fn a_commit_is_fetched_once_and_without_its_history() {
     assert_eq!(error, format!("imk is not to ask it, and does not have its commit {}", &first[..12]));
     let old = remotes.tree(&lab.url, &first, &main(), false).unwrap();
     assert_eq!(old.read("a.txt").unwrap().unwrap(), b"one");
-    let error = remotes.tree(&lab.url, &"1".repeat(40), &main(), false).unwrap_err().to_string();
+    let error = remotes.tree(&lab.url, &"1".repeat(first.len()), &main(), false).unwrap_err().to_string();
     assert_eq!(error, "it has no commit 111111111111");
 }
 

@@ -16,6 +16,7 @@ use git2::{Delta, DiffOptions, Index, IndexEntry, IndexTime, ObjectType, Odb, Oi
 
 use super::history::Commit;
 use super::modules::{self, GITLINK};
+use super::object_id;
 use super::store::{Entry, Listing};
 use super::{GitStore, GitTree, unreadable};
 use crate::model::file::FileKind;
@@ -61,7 +62,7 @@ impl GitStore {
         let (other, head) = (self.commit(rev)?, self.commit("HEAD")?);
         let base = {
             let repository = self.repository.lock();
-            let ids = [&other, &head].map(|commit| Oid::from_str(&commit.id));
+            let ids = [&other, &head].map(|commit| object_id::parse(&commit.id));
             let [other, head] = ids;
             other.and_then(|other| repository.merge_base(other, head?))
         };

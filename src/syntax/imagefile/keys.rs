@@ -286,7 +286,7 @@ pub const GIT_KEYS: &[(&str, &str)] = &[
     ("url", "https, ssh, git or a local path; relative ones start at the Imagefile's folder"),
     ("branch", "follow this branch; else what the repository's HEAD points to"),
     ("tag", "take what this tag points to"),
-    ("commit", "take this commit: all forty digits of its id"),
+    ("commit", "take this commit: all digits of its id"),
     ("subdir", "take this folder of the repository only"),
 ];
 

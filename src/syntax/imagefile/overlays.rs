@@ -93,7 +93,7 @@ impl Scope<'_> {
             }
             Some(("commit", word)) => {
                 let error = SyntaxError::new(word.span, format!("`{}` is no whole commit id", word.text));
-                self.errors.push(error.hint("write all forty digits: servers do not find a commit by fewer"));
+                self.errors.push(error.hint("write all its digits: servers do not find a commit by fewer"));
                 return None;
             }
             Some((key, word)) => {

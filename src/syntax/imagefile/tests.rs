@@ -200,7 +200,7 @@ fn mistakes_of_overlays_are_told_with_their_place() {
 5:10 `../beyond` leads out of the Imagefile's folder (paths start at the Imagefile's folder; move the Imagefile up to reach more)
 6:10 Git(…) needs a `url` (Git(url: \"https://host/owner/repo.git\", branch: \"main\"))
 7:52 `branch` and `tag` both say which commit (keep one of them)
-8:42 `abc` is no whole commit id (write all forty digits: servers do not find a commit by fewer)
+8:42 `abc` is no whole commit id (write all its digits: servers do not find a commit by fewer)
 9:42 the folder `../x` leads out of the repository (`subdir` is a path below the repository's root)
 10:34 Git has no key `brnach` (did you mean `branch`?)
 11:10 expected a path in quotes or Git(url: \"…\"), found a set of keys in parentheses
