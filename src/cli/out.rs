@@ -16,8 +16,11 @@ use serde::Serialize;
 
 use crate::cli::quote;
 
+mod held;
 pub mod live;
 mod stream;
+
+use held::Held;
 
 /// One line, all of it quoted but imk's own colours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,30 +134,27 @@ pub fn error_bytes(bytes: &[u8]) {
     trouble_raw(bytes);
 }
 
-/// Holds everything back that would be written from now on.
+/// Holds everything back that would be written from now on, up to a limit: see `held`.
 pub fn hold_back() {
-    *HELD.lock() = Some(Vec::new());
+    *HELD.lock() = Some(Held::default());
 }
 
 /// Writes what was held back, or forgets it; from now on all is written as it comes.
 pub fn release(shown: bool) {
-    let held = HELD.lock().take().unwrap_or_default();
-    for (is_result, bytes) in held.into_iter().filter(|_| shown) {
-        if is_result { results_raw(&bytes) } else { trouble_raw(&bytes) }
+    let held = HELD.lock().take();
+    if let Some(held) = held.filter(|_| shown) {
+        held.give(|is_result, bytes| if is_result { results_raw(bytes) } else { trouble_raw(bytes) });
     }
 }
 
-/// Output in its order: whether it is a result, and its bytes.
-type Pieces = Vec<(bool, Vec<u8>)>;
-
 /// Output that is held back; nothing is when `None`.
-static HELD: Mutex<Option<Pieces>> = Mutex::new(None);
+static HELD: Mutex<Option<Held>> = Mutex::new(None);
 
 /// Whether these bytes are held back.
 fn held(is_result: bool, bytes: &[u8]) -> bool {
     match &mut *HELD.lock() {
         Some(held) => {
-            held.push((is_result, bytes.to_vec()));
+            held.take(is_result, bytes);
             true
         }
         None => false,

@@ -104,6 +104,13 @@ impl ImageFacts {
         self.config[key].as_str().unwrap_or_default()
     }
 
+    /// The variables in the configuration.
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        let pairs = self.texts("Env");
+        let pairs = pairs.iter().filter_map(|pair| pair.split_once('='));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
     /// The keys of a map in the configuration.
     pub fn keys(&self, key: &str) -> Vec<String> {
         self.config[key].as_object().into_iter().flat_map(|map| map.keys().cloned()).collect()
@@ -232,6 +239,8 @@ pub struct Labelled {
     pub networks: Vec<(String, BTreeMap<String, String>)>,
     /// Volumes by name.
     pub volumes: Vec<(String, BTreeMap<String, String>)>,
+    /// Images by id.
+    pub images: Vec<(String, BTreeMap<String, String>)>,
 }
 
 /// The other side. Every method blocks its thread and may be called from many at once.
@@ -268,6 +277,12 @@ pub trait Containers: Send + Sync {
 
     /// Runs a command inside a running container. One that takes longer is left behind, and is an error.
     fn exec(&self, container: &ContainerId, exec: &Exec, limit: &Limit) -> Result<Output, EngineError>;
+
+    /// Makes an image of a container as it is, with the container's labels, and returns its id. It has no name.
+    fn commit(&self, container: &ContainerId) -> Result<String, EngineError>;
+
+    /// Removes an image that [`Containers::commit`] made. No such image is no error.
+    fn remove_image(&self, id: &str) -> Result<(), EngineError>;
 
     /// Makes a network of containers that know each other by name.
     fn create_network(&self, name: &str, labels: &BTreeMap<String, String>) -> Result<(), EngineError>;

@@ -96,6 +96,14 @@ impl Containers for DockerContainers {
         self.wait(exec::exec(self, container, exec, limit))
     }
 
+    fn commit(&self, container: &ContainerId) -> Result<String, EngineError> {
+        self.wait(things::commit(self, container))
+    }
+
+    fn remove_image(&self, id: &str) -> Result<(), EngineError> {
+        self.wait(things::remove_image(self, id))
+    }
+
     fn create_network(&self, name: &str, labels: &BTreeMap<String, String>) -> Result<(), EngineError> {
         self.wait(things::create_network(self, name, labels))
     }

@@ -13,6 +13,7 @@ pub mod queue;
 pub mod receipt;
 pub mod stage;
 pub mod steps;
+mod structure;
 pub mod sweep;
 
 pub use stage::Subject;

@@ -6,6 +6,7 @@ pub mod limits;
 pub mod mounts;
 pub mod ports;
 pub mod profile;
+pub mod structure;
 pub mod suite;
 pub mod words;
 

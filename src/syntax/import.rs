@@ -25,13 +25,12 @@ mod shape;
 mod shipwright;
 mod skaffold;
 mod source;
-mod tree;
 mod variables;
 mod write;
 
 use super::error::{Span, SyntaxError};
+use super::yaml::{self, Node};
 use source::LONGEST;
-use tree::Node;
 
 pub use source::{Note, NoteKind, Source};
 
@@ -72,7 +71,7 @@ pub fn import(source: &Source<'_>) -> Result<Imported, Vec<SyntaxError>> {
     let drafts = if source.path.ends_with(".hcl") {
         bake::read(blocks::read(source.text)?, source)?
     } else {
-        let documents = tree::read(source.text).map_err(|error| vec![error])?;
+        let documents = yaml::read(source.text).map_err(|error| vec![error])?;
         read_tree(&documents, source)?
     };
     let mut shaped = shape::shape(drafts);
@@ -86,7 +85,7 @@ pub fn import(source: &Source<'_>) -> Result<Imported, Vec<SyntaxError>> {
 }
 
 /// Reads a YAML or JSON file, whose format shows in its keys, whatever its name is.
-fn read_tree(documents: &[tree::Shared], source: &Source<'_>) -> Result<draft::Drafts, Vec<SyntaxError>> {
+fn read_tree(documents: &[yaml::Shared], source: &Source<'_>) -> Result<draft::Drafts, Vec<SyntaxError>> {
     let unknown = || {
         let message = "this is none of the files that imk can import";
         let hint = "it reads docker-bake.hcl and .json, compose.yaml, .shipwright.json, dobi.yaml, \

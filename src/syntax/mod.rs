@@ -23,3 +23,4 @@ pub mod suggest;
 pub mod tag;
 mod text;
 pub mod user_config;
+pub(crate) mod yaml;

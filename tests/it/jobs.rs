@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
-use crate::sandbox::{Sandbox, engine_or_skip};
+use crate::sandbox::{Sandbox, engine_or_skip, fixture_or_skip};
 
 const IMAGEFILE: &str = r#"(
     images: {"app": (run: (
@@ -64,7 +64,7 @@ fn a_pipeline_keeps_a_log_with_head_and_foot_and_no_secret() {
     );
     assert!(log.contains("\nload one\n") && log.contains("\ntrouble\n"), "{log}");
     assert!(lines.last().unwrap().contains("ends with status 3 after "), "{log}");
-    assert!(sandbox.path("work/app/log/pipeline-load.sh/current").exists());
+    assert!(sandbox.path("jobs/app1-prod/log/pipeline-main.sh/current").exists());
     let run = sandbox.imk("logs app lod.sh").code(2);
     assert!(run.stderr.contains("pipeline-load.sh") || run.stderr.contains("imk logs app"), "{}", run.stderr);
 }
@@ -117,6 +117,8 @@ fn a_command_that_runs_already_is_skipped_and_one_that_takes_too_long_is_ended()
     assert!(run.stdout.is_empty() && run.stderr.contains("runs already, and is skipped"), "{}", run.stderr);
     let run = sandbox.imk("run --cron app pipeline slow.sh").code(0);
     assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
+    let text = fs::read_to_string(&log).unwrap();
+    assert_eq!(text.matches("pipeline slow.sh: skipped, since it runs already\n").count(), 2, "{text}");
     // Another script is another command.
     sandbox.imk("run --overlap skip app pipeline load.sh").success();
     Command::new("kill").arg(child.id().to_string()).status().unwrap();
@@ -127,7 +129,7 @@ fn a_command_that_runs_already_is_skipped_and_one_that_takes_too_long_is_ended()
 
 #[test]
 fn a_real_crontab_line_runs_a_pipeline() {
-    let Some(sandbox) = app("crontab") else { return };
+    let Some(sandbox) = fixture_or_skip("crontab", "chain") else { return };
     if !std::path::Path::new("/usr/sbin/cron").exists() || !can_have_its_own_spool() {
         eprintln!("SKIPPED crontab: there is no cron here that could have a spool of its own");
         return;
@@ -135,7 +137,7 @@ fn a_real_crontab_line_runs_a_pipeline() {
     let root = sandbox.root().display().to_string();
     let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
     let table = format!(
-        "DOCKER_HOST={host}\nIMK_PREFIX={}\nXDG_CONFIG_HOME=/nowhere\n* * * * * {} -C {root} run --cron app pipeline load.sh from-cron\n",
+        "DOCKER_HOST={host}\nIMK_PREFIX={}\nXDG_CONFIG_HOME=/nowhere\n* * * * * {} -C {root} run --cron app1-prod pipeline main.sh Ada\n",
         sandbox.prefix(),
         env!("CARGO_BIN_EXE_imk"),
     );
@@ -167,7 +169,7 @@ fn a_real_crontab_line_runs_a_pipeline() {
     };
     cron.kill().unwrap();
     cron.wait().unwrap();
-    assert!(done.contains("\nload from-cron\n"), "{done}");
+    assert!(done.contains("\nhello, Ada\n"), "{done}");
 }
 
 /// Whether this user may lay one folder over another for a process alone.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
-use crate::sandbox::{Sandbox, engine_or_skip};
+use crate::sandbox::{Sandbox, engine_or_skip, fixture_or_skip};
 
 /// `base` has busybox, `kv` is a small key-value store over HTTP on it: one file a key.
 const IMAGES: &str = "//- base/Dockerfile
@@ -60,55 +60,28 @@ fn left(sandbox: &Sandbox) -> String {
     [containers, networks, volumes].concat()
 }
 
-const BASICS: &str = r#"
-    "basics": (steps: [
-        Run(command: ["echo", "hello"], stdout: "^hello$"),
-        Run(command: ["sh", "-c", "echo no >&2; exit 3"], status: 3, stderr: "no", never: "yes"),
-        Start(ready: 8080),
-        Exec(command: ["sh", "-c", "echo $MODE"], stdout: "store"),
-        Port(port: 8080),
-        Port(port: 8081, open: false),
-        Http(port: 8080, path: "/cgi-bin/get?x", body: "none"),
-        Http(port: 8080, path: "/nowhere", status: 404),
-        File(path: "/www/cgi-bin/get", mode: "0755", owner: "root", content: "QUERY_STRING"),
-        File(path: "/nowhere", exists: false),
-        Image(env: {"MODE": "store"}, labels: {"kind": "k."}, ports: 8080, cmd: ["httpd", "-f", "-p", "8080", "-h", "/www"], size_below: "50m"),
-    ]),"#;
-const EPHEMERAL: &str = r#"
-    "ephemeral": (steps: [
-        Start(ready: 8080),
-        Http(port: 8080, path: "/cgi-bin/put?k=1", body: "stored"),
-        Http(port: 8080, path: "/cgi-bin/get?k", body: "^1$"),
-        Stop,
-        Start(ready: 8080),
-        Http(port: 8080, path: "/cgi-bin/get?k", body: "none"),
-    ]),"#;
-const PERSISTENT: &str = r#"
-    "persistent": (volumes: {"data": "/data"}, steps: [
-        Start(ready: 8080),
-        Http(port: 8080, path: "/cgi-bin/put?k=1", body: "stored"),
-        Stop,
-        Start(ready: 8080),
-        Http(port: 8080, path: "/cgi-bin/get?k", body: "^1$"),
-    ]),"#;
-
 #[test]
-fn a_store_is_tested_once_and_then_its_receipts_stand() {
+fn a_service_is_tested_once_and_then_its_receipts_stand() {
     let _turn = beside_others();
-    let Some(sandbox) = store("suite", &[BASICS, EPHEMERAL, PERSISTENT].concat()) else { return };
+    let Some(sandbox) = fixture_or_skip("suite", "kv") else { return };
     let first = sandbox.imk("test");
     let out = first.out();
     assert_eq!(first.status, 0, "{out}\n{}", first.stderr);
-    assert!(out.contains("3 passed, 0 failed in"), "{out}");
+    assert!(out.contains("5 passed, 0 failed in"), "{out}");
     let again = sandbox.imk("test").code(0).out();
-    assert!(again.contains("0 passed, 3 by receipt, 0 failed in"), "{again}");
-    assert!(again.contains("kv basics: passed just now (receipt "), "{again}");
+    assert!(again.contains("0 passed, 5 by receipt, 0 failed in"), "{again}");
+    assert!(again.contains("kv basics: passed ") && again.contains(" (receipt "), "{again}");
     // What does not count changes nothing; what does, tests again.
     sandbox.edit("other.txt", "x");
-    assert!(sandbox.imk("test kv").out().contains("3 by receipt"));
-    sandbox.append("kv/get", "# edited\n");
+    assert!(sandbox.imk("test kv").out().contains("5 by receipt"));
+    sandbox.append("kv/cgi-bin/get", "# edited\n");
     assert!(sandbox.imk("test --filter bas*").code(0).out().contains("1 passed, 0 failed"));
     assert!(sandbox.imk("test -B --filter kv/eph*").code(0).out().contains("1 passed, 0 failed"));
+    // A store that forgets is found out.
+    sandbox.edit("kv/cgi-bin/put", "#!/bin/sh\necho; echo stored\n");
+    let out = sandbox.imk("test").code(2).out();
+    assert!(out.contains("kv persistent: failed") && out.contains("kv ephemeral: failed"), "{out}");
+    assert!(out.contains("kv from beside: failed") && out.contains("kv basics: passed"), "{out}");
 }
 
 #[test]
@@ -181,6 +154,75 @@ fn services_scripts_and_an_image_without_a_shell() {
     crate::run::far(&sandbox, &mut command);
     let run = sandbox.run(command.output().unwrap());
     assert!(run.status == 2 && run.stdout.contains("out of reach"), "{}\n{}", run.stdout, run.stderr);
+}
+
+const STRUCTURE: &str = r#"schemaVersion: "2.0.0"
+globalEnvVars:
+  - {key: WHERE, value: "$MODE/here"}
+commandTests:
+  - name: setup
+    setup: [[sh, -c, "echo $WHERE >/made"], [sh, -c, "echo more >>/made"]]
+    teardown: [[rm, /made]]
+    command: cat
+    args: [/made]
+    expectedOutput: ['^store/here\nmore\n$']
+    excludedOutput: [none]
+  - name: nothing of another test is here
+    command: sh
+    args: [-c, "echo $WHERE $OWN; ls /made >&2"]
+    envVars: [{key: OWN, value: "mine"}]
+    exitCode: 1
+    expectedOutput: ['store/here mine']
+    expectedError: ['No such file']
+fileExistenceTests:
+  - {name: script, path: /www/cgi-bin/get, permissions: -rwxr-xr-x, uid: 0, gid: 0, isExecutableBy: other}
+  - {name: nowhere, path: /nowhere, shouldExist: false}
+fileContentTests:
+  - {name: script, path: /www/cgi-bin/get, expectedContents: ['^#!/bin/sh'], excludedContents: [secret]}
+metadataTest:
+  envVars: [{key: MODE, value: 'st.re', isRegex: true}]
+  unboundEnvVars: [{key: OTHER}]
+  labels: [{key: kind, value: kv}]
+  exposedPorts: ["8080"]
+  unexposedPorts: ["80"]
+  cmd: [httpd, -f, -p, "8080", -h, /www]
+licenseTests:
+  - debian: true
+"#;
+
+#[test]
+fn a_file_of_container_structure_test_is_a_step() {
+    let _turn = beside_others();
+    let tests = r#""structure": (steps: [Structure(file: "test/kv.yaml")])"#;
+    let Some(sandbox) = store("suite structure", tests) else { return };
+    sandbox.edit("test/kv.yaml", STRUCTURE);
+    let images = || sandbox.docker(&["images", "-aq", "--filter", "label=imk.made-for=test"]);
+    let run = sandbox.imk("test").code(0);
+    assert!(run.out().contains("kv structure: passed in") && run.out().contains("1 passed"), "{}", run.out());
+    assert!(run.stderr.contains("test/kv.yaml:31:1: licence tests are not read"), "{}", run.stderr);
+    assert!(sandbox.imk("test").code(0).out().contains("1 by receipt"));
+    // The file counts, and all that fails is told.
+    let wrong = STRUCTURE.replace("exitCode: 1", "exitCode: 4").replace("value: kv", "value: vk");
+    sandbox.edit("test/kv.yaml", &wrong);
+    let out = sandbox.imk("test").code(2).out();
+    assert!(
+        out.contains("step 1, Structure `test/kv.yaml`:") && out.contains("2 of its 6 tests failed"),
+        "{out}"
+    );
+    assert!(
+        out.contains("nothing of another test is here (test/kv.yaml:12): it ended with status 1, and 4"),
+        "{out}"
+    );
+    assert!(out.contains("metadata (test/kv.yaml:25): its label `kind` is `kv`"), "{out}");
+    sandbox.edit("test/kv.yaml", &STRUCTURE.replace("exitCode", "exitcode").replace("[none]", "['(']"));
+    let run = sandbox.imk("test").code(2);
+    assert!(
+        run.stderr.contains("no key `exitcode`") && run.stderr.contains("did you mean `exitCode`"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("test/kv.yaml:11:") && run.stderr.contains("no pattern"), "{}", run.stderr);
+    assert_eq!(images(), "", "what a setup left is gone");
 }
 
 #[test]

@@ -1,11 +1,12 @@
-//! How containers stand, and the networks and volumes around them.
+//! How containers stand, and the images, networks and volumes around them.
 
 use std::collections::{BTreeMap, HashMap};
 
 use bollard::container::LogOutput;
-use bollard::models::{NetworkCreateRequest, VolumeCreateRequest};
+use bollard::models::{ContainerConfig, NetworkCreateRequest, VolumeCreateRequest};
 use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, LogsOptionsBuilder,
+    CommitContainerOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
+    ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveImageOptionsBuilder,
     RemoveVolumeOptionsBuilder,
 };
 use futures_util::StreamExt;
@@ -63,6 +64,25 @@ pub(super) async fn logs(
         }
     }
     Ok(log)
+}
+
+pub(super) async fn commit(
+    containers: &DockerContainers,
+    container: &ContainerId,
+) -> Result<String, EngineError> {
+    let options = CommitContainerOptionsBuilder::default().container(&container.0).build();
+    let made = containers.docker.commit_container(options, ContainerConfig::default()).await;
+    made.map(|made| made.id).map_err(|error| containers.error("keeping what a setup left", error))
+}
+
+pub(super) async fn remove_image(containers: &DockerContainers, id: &str) -> Result<(), EngineError> {
+    let options = RemoveImageOptionsBuilder::default().build();
+    match containers.docker.remove_image(id, Some(options), None).await {
+        Err(error) if !is_absence(&error) => {
+            Err(containers.error(&format!("removing the image {id}"), error))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) async fn create_network(
@@ -136,5 +156,9 @@ pub(super) async fn labelled(
     let found = found.map_err(|error| containers.error("listing volumes", error))?;
     let volumes = found.volumes.unwrap_or_default().into_iter();
     all.volumes = volumes.map(|it| (it.name, it.labels.into_iter().collect())).collect();
+    let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+    let found = containers.docker.list_images(Some(options)).await;
+    let found = found.map_err(|error| containers.error("listing images", error))?;
+    all.images = found.into_iter().map(|it| (it.id, it.labels.into_iter().collect())).collect();
     Ok(all)
 }

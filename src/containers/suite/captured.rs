@@ -22,6 +22,27 @@ pub fn captured(
     input: Option<Vec<u8>>,
     limit: &Limit,
 ) -> Result<Output, EngineError> {
+    captured_from(containers, container, (input, false), limit)
+}
+
+/// As [`captured`], of a container that was made with a terminal.
+///
+/// # Errors
+/// As there.
+pub fn captured_at_terminal(
+    containers: &dyn Containers,
+    container: &ContainerId,
+    limit: &Limit,
+) -> Result<Output, EngineError> {
+    captured_from(containers, container, (None, true), limit)
+}
+
+fn captured_from(
+    containers: &dyn Containers,
+    container: &ContainerId,
+    (input, tty): (Option<Vec<u8>>, bool),
+    limit: &Limit,
+) -> Result<Output, EngineError> {
     let output = Mutex::new(Output::default());
     let (sender, control) = unbounded_channel();
     let ended = Mutex::new(false);
@@ -41,7 +62,7 @@ pub fn captured(
         }
         None => (None, None),
     };
-    let conversation = Conversation { tty: false, remove: false, output: &keep, input: input_of, control };
+    let conversation = Conversation { tty, remove: false, output: &keep, input: input_of, control };
     let (end, was_over) = std::thread::scope(|scope| {
         let watching = scope.spawn(|| {
             while !*ended.lock() {

@@ -93,12 +93,7 @@ fn number(name: &str, names: &str) -> Option<u64> {
 
 /// How an image's configuration is other than it must be.
 pub fn image(wanted: &Image, facts: &ImageFacts) -> Option<String> {
-    let env: Vec<(String, String)> = facts
-        .texts("Env")
-        .into_iter()
-        .filter_map(|pair| pair.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
-        .collect();
-    let env: BTreeMap<String, String> = env.into_iter().collect();
+    let env = facts.variables();
     let labels = facts.config["Labels"].as_object().into_iter().flatten();
     let labels: BTreeMap<String, String> =
         labels.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect();

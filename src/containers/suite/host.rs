@@ -28,6 +28,10 @@ impl Host for Repository {
         outside::read(&self.root.join(path)).map_err(|error| error.why)
     }
 
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
     fn run(
         &self,
         path: &str,

@@ -12,7 +12,7 @@ use super::plan::Planned;
 use super::queue::{Came, Job, run_all};
 use super::stage::{self, Subject};
 use super::steps::{self, Host, Outcome};
-use super::sweep;
+use super::sweep::{self, Swept};
 use crate::containers::api::Containers;
 use crate::engine::{Cancel, EngineError};
 use crate::state::receipts::{Receipt, Receipts, TestRun, now};
@@ -50,8 +50,10 @@ impl Verdict {
 /// An event of a run of tests.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// So many containers, volumes and networks were taken away that a killed run left.
+    /// So many containers, images, volumes and networks were taken away that a killed run left.
     Swept(usize),
+    /// This is why something of a run stays on the engine; the next run tries again.
+    Left(EngineError),
     /// A test came out so.
     Came(&'a Job, Verdict),
     /// A receipt could not be kept: that test runs again next time.
@@ -110,8 +112,11 @@ pub fn perform(
 ) -> Result<(), EngineError> {
     let this = at.run;
     let swept = sweep::sweep(at.containers, &this.owner, |run| this.is_over(run))?;
-    if swept > 0 {
-        tell(Event::Swept(swept));
+    if swept.count > 0 {
+        tell(Event::Swept(swept.count));
+    }
+    if let Some(error) = swept.left {
+        tell(Event::Left(error));
     }
     let receipts = Mutex::new(receipts);
     let jobs: Vec<Job> = todo.iter().map(|planned| planned.job.clone()).collect();
@@ -137,6 +142,11 @@ pub fn perform(
     run_all(&jobs, at.bases, choices.at_once, run_one, |job, base| {
         tell(Event::Came(job, Verdict::Skipped(base.to_owned())));
     });
+    // What a stage could not remove, or made without being told so, is removed now.
+    match sweep::sweep(at.containers, &this.owner, |run| run == this.name) {
+        Ok(Swept { left: None, .. }) => {}
+        Ok(Swept { left: Some(error), .. }) | Err(error) => tell(Event::Left(error)),
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::containers::api::{ContainerId, ContainerSpec, Containers, LABEL, Limit, State};
 use crate::engine::EngineError;
-use crate::syntax::container::suite::{Service, Test};
+use crate::syntax::container::suite::{Service, Step, Test};
 use crate::syntax::container::{Mount, Port, Source};
 
 use super::probe::{self, Beside, refused};
@@ -39,6 +39,9 @@ pub struct Stage<'a> {
     network: Option<String>,
     made: Vec<ContainerId>,
     volumes: BTreeMap<String, String>,
+    images: Vec<String>,
+    /// A container of the image that never runs: its files can be looked at.
+    pub(super) still: Option<ContainerId>,
     /// The started container of the image.
     pub(super) started: Option<ContainerId>,
     /// It is left as it is.
@@ -61,12 +64,17 @@ impl<'a> Stage<'a> {
             network: None,
             made: Vec::new(),
             volumes: BTreeMap::new(),
+            images: Vec::new(),
+            still: None,
             started: None,
             kept: false,
         };
-        let network = subject.mark.clone();
-        containers.create_network(&network, &subject.labels)?;
-        stage.network = Some(network);
+        // An engine has room for some thirty networks: a test that needs none takes none.
+        if needs_network(test) {
+            let network = subject.mark.clone();
+            containers.create_network(&network, &subject.labels)?;
+            stage.network = Some(network);
+        }
         for name in test.volumes.keys() {
             let volume = format!("{}-{name}", subject.mark);
             containers.create_volume(&volume, &subject.labels)?;
@@ -132,6 +140,13 @@ impl<'a> Stage<'a> {
         let container = self.containers.create(spec)?;
         self.made.push(container.clone());
         Ok(container)
+    }
+
+    /// An image of a container as it is, for as long as the stage stands.
+    pub(super) fn commit(&mut self, container: &ContainerId) -> Result<String, EngineError> {
+        let image = self.containers.commit(container)?;
+        self.images.push(image.clone());
+        Ok(image)
     }
 
     /// Starts a container of the image under test.
@@ -233,6 +248,9 @@ impl Drop for Stage<'_> {
         for container in self.made.iter().rev() {
             let _ = self.containers.remove(container);
         }
+        for image in self.images.iter().rev() {
+            let _ = self.containers.remove_image(image);
+        }
         for volume in self.volumes.values() {
             let _ = self.containers.remove_volume(volume);
         }
@@ -240,6 +258,12 @@ impl Drop for Stage<'_> {
             let _ = self.containers.remove_network(network);
         }
     }
+}
+
+/// Whether its containers have to find each other.
+fn needs_network(test: &Test) -> bool {
+    let meets = |step: &Step| matches!(step, Step::Start { .. } | Step::Script { inside: Some(_), .. });
+    !test.services.is_empty() || test.steps.iter().any(meets)
 }
 
 /// Labels of what one run of tests makes.

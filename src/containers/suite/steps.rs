@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::captured::captured;
 use super::probe::refused;
 use super::stage::{Stage, Subject};
-use super::{checks, probe};
-use crate::containers::api::{ContainerSpec, Containers, Exec, Limit, Output, Reach};
+use super::{checks, probe, structure};
+use crate::containers::api::{ContainerId, ContainerSpec, Containers, Exec, Limit, Output, Reach};
 use crate::containers::users::archive;
 use crate::engine::{Cancel, EngineError};
 use crate::syntax::container::suite::{Command, File, Image, Step, Test};
@@ -14,7 +14,7 @@ use crate::syntax::container::suite::{Command, File, Image, Step, Test};
 /// Milliseconds of one try unless the test says otherwise.
 const TIMEOUT: u64 = 120_000;
 /// Bytes of a file that patterns are tried on.
-const MOST: u64 = 4 << 20;
+pub(super) const MOST: u64 = 4 << 20;
 /// The shells that `no_shell` looks for.
 const SHELLS: [&str; 8] = [
     "/bin/sh",
@@ -42,6 +42,9 @@ pub enum Outcome {
 pub trait Host: Sync {
     /// The content of a file of the repository.
     fn read(&self, path: &str) -> Result<Vec<u8>, String>;
+
+    /// A variable of the caller.
+    fn variable(&self, name: &str) -> Option<String>;
 
     /// Runs one with these variables, in the repository's folder.
     fn run(
@@ -116,6 +119,7 @@ fn named(step: &Step) -> String {
         Step::Http { port, path, .. } => format!("Http port {port}, {path}"),
         Step::File(file) => format!("File `{}`", file.path),
         Step::Image(_) => "Image".into(),
+        Step::Structure { file } => format!("Structure `{file}`"),
         Step::Script { file, inside: None, .. } => format!("Script `{file}`"),
         Step::Script { file, inside: Some(inside), .. } => format!("Script `{file}` in `{inside}`"),
     }
@@ -159,6 +163,7 @@ fn perform(stage: &mut Stage<'_>, host: &dyn Host, step: &Step) -> Result<Option
             }
             Ok(checks::lacks("the body", &answer.body, body))
         }
+        Step::Structure { file } => structure::perform(stage, host, file),
         Step::File(file) => look_at(stage, file),
         Step::Image(image) => configured(stage, image),
         Step::Script { file, args, inside: None, status, out } => {
@@ -191,7 +196,7 @@ fn in_its_own(stage: &mut Stage<'_>, command: &Command) -> Result<Output, Engine
 fn look_at(stage: &mut Stage<'_>, file: &File) -> Result<Option<String>, EngineError> {
     let container = match &stage.started {
         Some(container) => container.clone(),
-        None => idle(stage)?,
+        None => still(stage)?,
     };
     let containers = stage.containers;
     let facts = containers.file_facts(&container, &file.path)?;
@@ -210,14 +215,19 @@ fn look_at(stage: &mut Stage<'_>, file: &File) -> Result<Option<String>, EngineE
     Ok(checks::file(file, facts.as_ref(), content.as_deref(), (&names.0, &names.1)))
 }
 
-/// A container of the image that is made and never started: its files can be looked at.
-fn idle(stage: &mut Stage<'_>) -> Result<crate::containers::api::ContainerId, EngineError> {
+/// A container of the image that is made once and never started: its files can be looked at.
+pub(super) fn still(stage: &mut Stage<'_>) -> Result<ContainerId, EngineError> {
+    if let Some(container) = &stage.still {
+        return Ok(container.clone());
+    }
     let image = stage.containers.image(&stage.subject.id)?.unwrap_or_default();
     let has_command = !image.texts("Cmd").is_empty() || !image.texts("Entrypoint").is_empty();
     // An engine refuses a container without a command, though it never runs.
     let command = (!has_command).then(|| vec!["/".to_owned()]);
     let spec = ContainerSpec { command, ..stage.own_spec(&std::collections::BTreeMap::new()) };
-    stage.make(&spec)
+    let container = stage.make(&spec)?;
+    stage.still = Some(container.clone());
+    Ok(container)
 }
 
 fn configured(stage: &mut Stage<'_>, image: &Image) -> Result<Option<String>, EngineError> {
@@ -226,7 +236,7 @@ fn configured(stage: &mut Stage<'_>, image: &Image) -> Result<Option<String>, En
         return Ok(Some(wrong));
     }
     if image.no_shell {
-        let container = idle(stage)?;
+        let container = still(stage)?;
         for shell in SHELLS {
             if stage.containers.file_facts(&container, shell)?.is_some() {
                 return Ok(Some(format!("there is a shell: `{shell}`")));

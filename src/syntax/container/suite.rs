@@ -63,6 +63,8 @@ pub enum Step {
     File(File),
     /// The image's configuration.
     Image(Image),
+    /// The tests of a file of container-structure-test.
+    Structure { file: String },
     /// A script of the repository: on this machine, or in another image on the test's network.
     Script { file: String, args: Vec<String>, inside: Option<String>, status: i64, out: Vec<String> },
 }
@@ -146,7 +148,7 @@ impl Test {
     /// The files of the repository that it reads.
     pub fn used_files(&self) -> Vec<&str> {
         let scripts = self.steps.iter().filter_map(|step| match step {
-            Step::Script { file, .. } => Some(file.as_str()),
+            Step::Script { file, .. } | Step::Structure { file } => Some(file.as_str()),
             _ => None,
         });
         self.files.iter().map(String::as_str).chain(scripts).collect()

@@ -231,6 +231,13 @@ impl Scope<'_> {
                     never: self.patterns(&raw.never),
                 })
             }
+            "Structure" => match raw.path.as_ref().and_then(|word| self.file(word)) {
+                Some(file) => Step::Structure { file },
+                None => {
+                    lacks(self, "file");
+                    return None;
+                }
+            },
             "Script" => {
                 let Some(file) = raw.path.as_ref().and_then(|word| self.file(word)) else {
                     lacks(self, "file");

@@ -263,6 +263,7 @@ pub const STEPS: &[(&str, &[(&str, &str)])] = &[
             ("no_shell", "true: there is no shell in it"),
         ],
     ),
+    ("Structure", &[("file", "tests of container-structure-test, schema 2.0.0: commands, files, metadata")]),
     (
         "Script",
         &[

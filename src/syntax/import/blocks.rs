@@ -6,8 +6,8 @@
 use hcl::expr::{Expression, ObjectKey, TemplateExpr};
 use hcl_edit::structure::{Body, Structure};
 
-use super::tree::{Key, Node, Shared, Value};
 use crate::syntax::error::{Span, SyntaxError};
+use crate::syntax::yaml::{Key, Node, Shared, Value};
 
 /// A bake file as written.
 #[derive(Debug, Default)]

@@ -5,10 +5,10 @@
 //! repository. All of it may stand below `builder:`. `dockerfile`, `target`, `args` and `tags` are taken too.
 
 use super::draft::{Draft, Drafts, literal};
-use super::tree::{Node, Value};
 use super::{Source, place};
 use crate::syntax::error::Span;
 use crate::syntax::git_source;
+use crate::syntax::yaml::{Node, Value};
 
 /// Keys that name a source, the first that is there counting.
 const SOURCES: &[&str] = &["git", "repository", "url", "source", "from", "path", "folder", "context"];

@@ -13,9 +13,9 @@ use std::rc::Rc;
 use super::bake::platform;
 use super::draft::{Draft, Drafts, Group};
 use super::interpolate::Variables;
-use super::tree::{Key, Node, Shared, Value};
 use super::{Source, dotenv, place};
 use crate::syntax::error::{Span, SyntaxError};
+use crate::syntax::yaml::{Key, Node, Shared, Value};
 
 /// Keys of all services together, with those that they extend.
 const MOST_KEYS: usize = 200_000;

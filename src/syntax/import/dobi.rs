@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::draft::{Draft, Drafts, Group, literal};
-use super::tree::{Node, Shared};
 use super::{Source, place};
 use crate::syntax::error::Span;
+use crate::syntax::yaml::{Node, Shared};
 
 pub(super) fn read(root: &Node, source: &Source<'_>) -> Drafts {
     let mut drafts = Drafts::default();

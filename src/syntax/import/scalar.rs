@@ -3,7 +3,7 @@
 //! Follows the YAML library that compose is made with: `010` is eight, `1.50` is `1.5`, `1e3` is `1000`.
 
 use super::expression::float_text;
-use super::tree::{Node, Value};
+use crate::syntax::yaml::{Node, Value};
 
 /// A scalar by its type, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]

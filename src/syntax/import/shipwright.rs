@@ -5,9 +5,9 @@
 
 use super::Source;
 use super::draft::{Draft, Drafts, literal};
-use super::tree::Node;
 use crate::model::name;
 use crate::syntax::error::Span;
+use crate::syntax::yaml::Node;
 
 /// The tags of every image, as an Imagefile writes them.
 const TAGS: [&str; 3] = ["{git.sha:12}", "{git.branch}", "latest"];

@@ -4,10 +4,10 @@
 //! `requires` another is handed its name in a build argument, as Skaffold does.
 
 use super::draft::{Draft, Drafts, literal};
-use super::tree::{Node, Shared, Value};
 use super::{Source, place};
 use crate::syntax::error::Span;
 use crate::syntax::imagefile::SecretSource;
+use crate::syntax::yaml::{Node, Shared, Value};
 
 /// Ways to build that need no Dockerfile.
 const OTHER_BUILDERS: &[&str] = &["bazel", "buildpacks", "custom", "jib", "ko"];

@@ -2,6 +2,7 @@
 
 pub mod junit;
 pub mod report;
+mod structure;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -116,6 +117,7 @@ fn plan(
         let hint = "give it some: `tests: {\"basics\": (steps: [Run(command: [\"true\"])])}`; docs/test.md";
         return Err(Failure::with_hint("no image has tests, or none that --filter means", hint));
     }
+    structure::mistakes(&session.project.root, wanted.values().flatten().map(|(_, test)| test))?;
     let all = plan::images_of(&session.project, &wanted);
     if all != synced.targets {
         let words: Vec<String> = all.into_iter().collect();
@@ -174,6 +176,7 @@ pub fn carry_out(
     if todo.is_empty() {
         return Ok(());
     }
+    structure::tell_left_out(&session.project.root, todo.iter().map(|planned| &planned.test))?;
     let refused = |error| Failure::engine(&error);
     let endpoint = engines::runner(session.executor.pool().default_node())?;
     let containers = DockerContainers::new(endpoint, &registries::patience(global)).map_err(refused)?;
@@ -182,8 +185,11 @@ pub fn carry_out(
     let at = Stage { containers: &containers, host: &host, run: &run, bases: &plan.bases };
     perform(&at, &todo, &mut receipts, choices, cancel, &|event| match event {
         Event::Swept(swept) => out::note(format_args!(
-            "removed what a test run left that was killed: {swept} containers, volumes and networks"
+            "removed what a test run left that was killed: {swept} containers, images, volumes and networks"
         )),
+        Event::Left(error) => {
+            out::warning(format_args!("{error}; the next run of tests tries again to remove it"))
+        }
         Event::Came(job, verdict) => report.add(job, verdict),
         Event::ReceiptLost(error) => {
             out::warning(format_args!("a receipt could not be kept: {error}; that test runs again next time"))

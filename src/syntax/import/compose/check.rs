@@ -4,7 +4,7 @@
 
 use crate::syntax::error::SyntaxError;
 use crate::syntax::import::scalar::{self, Scalar};
-use crate::syntax::import::tree::{Key, Shared, Value};
+use crate::syntax::yaml::{Key, Shared, Value};
 
 const TEXTS: &[&str] = &["context", "dockerfile", "dockerfile_inline", "isolation", "network", "target"];
 const LISTS: &[&str] = &["cache_from", "cache_to", "platforms", "tags"];

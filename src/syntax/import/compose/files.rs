@@ -9,8 +9,8 @@ use std::rc::Rc;
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::import::draft::Drafts;
 use crate::syntax::import::source::LONGEST;
-use crate::syntax::import::tree::{self, Key, Node, Shared, Value};
 use crate::syntax::import::{Source, place};
+use crate::syntax::yaml::{self, Key, Node, Shared, Value};
 
 /// Entries of maps that are moved one by one.
 const MOST_KEYS: usize = 200_000;
@@ -88,7 +88,7 @@ pub(super) fn other(path: &str, span: Span, source: &Source<'_>) -> Result<Share
     if text.len() > LONGEST {
         return Err(SyntaxError::new(span, format!("`{path}` has more than {} KiB", LONGEST / 1024)));
     }
-    let documents = tree::read(&text)
+    let documents = yaml::read(&text)
         .map_err(|error| SyntaxError::new(span, format!("`{path}`: {}", error.message)).hint(hint))?;
     let root = documents.into_iter().next();
     let root = root.ok_or_else(|| SyntaxError::new(span, format!("`{path}` is empty")).hint(hint))?;

@@ -136,11 +136,7 @@ pub fn log(
     target: &Target,
     what: &[String],
 ) -> Result<Option<Log>, Failure> {
-    let Some(rules) = profile.log else { return Ok(None) };
-    let state = target.state.as_ref().and_then(|state| state.path());
-    let Some(folder) = folder(prepared.log_folder.as_ref(), state, &target.name) else { return Ok(None) };
-    let mut log = RotatingLog::open(&folder.join(name(what)), rules).map_err(cannot("open the log"))?;
-    let title = format!("{}:{} {}", target.name, target.version, what.join(" "));
+    let Some((mut log, title)) = opened(profile, prepared, target, what)? else { return Ok(None) };
     let env = prepared.spec.env.iter().map(|(name, value)| match is_shown(name) {
         true => format!(" {name}={value}"),
         false => format!(" {name}=…"),
@@ -149,6 +145,34 @@ pub fn log(
     let head = format!("--- {} {title}: begins\n---{}\n", now(), env.replace('\n', " "));
     log.write(head.as_bytes()).map_err(cannot("write the log"))?;
     Ok(Some(Log { log: Mutex::new(log), failed: AtomicBool::new(false), title, began: Instant::now() }))
+}
+
+/// Says in the log of a command that a run of it was skipped: nobody who is not at a terminal hears of it otherwise.
+pub fn log_skip(
+    profile: &Profile,
+    prepared: &Prepared,
+    target: &Target,
+    what: &[String],
+) -> Result<(), Failure> {
+    let Some((mut log, title)) = opened(profile, prepared, target, what)? else { return Ok(()) };
+    let line = format!("--- {} {title}: skipped, since it runs already\n", now());
+    log.write(line.as_bytes()).map_err(cannot("write the log"))
+}
+
+/// The log of a command whose profile has one, and what its lines call the run.
+fn opened(
+    profile: &Profile,
+    prepared: &Prepared,
+    target: &Target,
+    what: &[String],
+) -> Result<Option<(RotatingLog, String)>, Failure> {
+    let Some(rules) = profile.log else { return Ok(None) };
+    let state = target.state.as_ref().and_then(|state| state.path());
+    let Some(folder) = folder(prepared.log_folder.as_ref(), state, &target.name) else { return Ok(None) };
+    let log = RotatingLog::open(&folder.join(name(what)), rules).map_err(cannot("open the log"))?;
+    let title = format!("{}:{} {}", target.name, target.version, what.join(" "));
+    // An argument may have a line end, and a line of the log has one.
+    Ok(Some((log, title.replace(['\n', '\r'], " "))))
 }
 
 fn now() -> jiff::Timestamp {

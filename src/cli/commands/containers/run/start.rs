@@ -55,7 +55,9 @@ pub fn start(
         spec.labels.insert("imk.image".to_owned(), target.name.clone());
         spec.labels.insert("imk.version".to_owned(), target.version.clone());
     }
-    let Some(_turn) = job.turn(target, what)? else { return Ok(()) };
+    let Some(_turn) = job.turn(target, what)? else {
+        return job::log_skip(&profile, &prepared, target, what);
+    };
     let log = job::log(&profile, &prepared, target, what)?;
     let container = containers.create(&prepared.spec).map_err(refused)?;
     let watch = job.watch(&profile, heard.asker());
