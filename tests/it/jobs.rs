@@ -64,7 +64,7 @@ fn a_pipeline_keeps_a_log_with_head_and_foot_and_no_secret() {
     );
     assert!(log.contains("\nload one\n") && log.contains("\ntrouble\n"), "{log}");
     assert!(lines.last().unwrap().contains("ends with status 3 after "), "{log}");
-    assert!(sandbox.path("jobs/app1-prod/log/pipeline-main.sh/current").exists());
+    assert!(sandbox.path("work/app/log/pipeline-load.sh/current").exists());
     let run = sandbox.imk("logs app lod.sh").code(2);
     assert!(run.stderr.contains("pipeline-load.sh") || run.stderr.contains("imk logs app"), "{}", run.stderr);
 }
@@ -158,7 +158,7 @@ fn a_real_crontab_line_runs_a_pipeline() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let log = sandbox.path("work/app/log/pipeline-load.sh/current");
+    let log = sandbox.path("jobs/app1-prod/log/pipeline-main.sh/current");
     let begun = Instant::now();
     let done = loop {
         let text = fs::read_to_string(&log).unwrap_or_default();

@@ -50,7 +50,9 @@ pub(super) fn perform(
             Ok(found) => found,
         };
         if let Some(found) = found {
-            wrong.push(format!("{} ({file}:{}): {}", test.name, test.line, found.trim_end()));
+            // A pattern is shown without what makes it Go's.
+            let found = found.trim_end().replace("`(?-m)", "`");
+            wrong.push(format!("{} ({file}:{}): {found}", test.name, test.line));
         }
         if stage.limit.is_over() {
             wrong.push("it took longer than the test may".to_owned());
