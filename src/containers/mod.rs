@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod docker;
+pub mod fake;
 pub mod log;
 pub mod prepare;
 pub mod suite;

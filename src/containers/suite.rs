@@ -16,5 +16,9 @@ pub mod steps;
 mod structure;
 pub mod sweep;
 
+pub use host::Host;
 pub use stage::Subject;
-pub use steps::{Host, Outcome, run};
+pub use steps::{Outcome, run};
+
+#[cfg(test)]
+mod tests;

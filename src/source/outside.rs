@@ -1,6 +1,6 @@
-//! Files that are no part of a repository's trees: a secret's value, the lock file that is written.
+//! Files that are no part of a repository's trees: a secret's value, the lock file that is written, a file without a name.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -44,6 +44,17 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written().map_err(|error| {
         io::Error::new(error.kind(), format!("cannot write `{}`: {}", path.display(), error.kind()))
     })
+}
+
+/// A file that nobody else can find, and that is gone with its handle.
+pub type Nameless = File;
+
+/// Makes a file without a name.
+///
+/// # Errors
+/// When none can be made where temporary files are.
+pub fn nameless() -> io::Result<Nameless> {
+    tempfile::tempfile()
 }
 
 /// Whether something is at a path anywhere on the machine.

@@ -3,8 +3,9 @@
 //!
 //! Knows no stream: whoever gives it takes it back piece by piece.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+
+use crate::source::outside;
 
 /// Bytes of the beginning, which stay in memory.
 const HEAD: usize = 1 << 20;
@@ -42,12 +43,12 @@ impl Held {
             if self.newer.is_none() && self.head.len() + framed.len() <= self.head_most {
                 self.head.extend(framed);
             } else {
-                self.into_segment(&framed);
+                self.take_further(&framed);
             }
         }
     }
 
-    fn into_segment(&mut self, framed: &[u8]) {
+    fn take_further(&mut self, framed: &[u8]) {
         let length = framed.len() as u64;
         if self.newer.as_ref().is_some_and(|newer| newer.size + length > newer.most) {
             self.lost += self.older.take().map_or(0, |older| older.bytes);
@@ -79,7 +80,7 @@ impl Held {
 
 /// A stretch of the output, on disk or in memory.
 struct Segment {
-    file: Option<File>,
+    file: Option<outside::Nameless>,
     memory: Vec<u8>,
     size: u64,
     most: u64,
@@ -89,7 +90,7 @@ struct Segment {
 
 impl Segment {
     fn new(most: u64) -> Self {
-        match tempfile::tempfile() {
+        match outside::nameless() {
             Ok(file) => Self { file: Some(file), memory: Vec::new(), size: 0, most, bytes: 0 },
             Err(_) => Self { most: most.min(SMALL_SEGMENT), ..Self::in_memory() },
         }

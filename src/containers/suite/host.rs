@@ -11,16 +11,35 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::containers::api::{Limit, Output};
 use crate::containers::suite::captured::tail;
-use crate::containers::suite::steps::Host;
 use crate::source::outside;
 
 /// How soon an end is seen.
 const TICK: Duration = Duration::from_millis(20);
 
+/// A program of this machine, run for a test.
+pub trait Host: Sync {
+    /// The content of a file of the repository.
+    fn read(&self, path: &str) -> Result<Vec<u8>, String>;
+
+    /// A variable of the caller.
+    fn variable(&self, name: &str) -> Option<String>;
+
+    /// Runs one with these variables, in the repository's folder.
+    fn run(
+        &self,
+        path: &str,
+        args: &[String],
+        env: &[(String, String)],
+        limit: &Limit,
+    ) -> Result<Output, String>;
+}
+
 /// A repository whose scripts are run.
 pub struct Repository {
     /// Its root.
     pub root: PathBuf,
+    /// Variables of whoever runs the tests.
+    pub variable: fn(&str) -> Option<String>,
 }
 
 impl Host for Repository {
@@ -29,7 +48,7 @@ impl Host for Repository {
     }
 
     fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+        (self.variable)(name)
     }
 
     fn run(

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::host::Host;
 use super::plan::Planned;
 use super::queue::{Came, Job, run_all};
 use super::stage::{self, Subject};
-use super::steps::{self, Host, Outcome};
+use super::steps::{self, Outcome};
 use super::sweep::{self, Swept};
 use crate::containers::api::Containers;
 use crate::engine::{Cancel, EngineError};

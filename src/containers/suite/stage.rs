@@ -13,6 +13,9 @@ use super::probe::{self, Beside, refused};
 /// How soon a container that becomes ready is seen to be.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Bytes of a file that patterns are tried on.
+pub(super) const MOST: u64 = 4 << 20;
+
 /// The image under test, and what its tests may refer to.
 #[derive(Clone, Debug, Default)]
 pub struct Subject {
@@ -41,7 +44,7 @@ pub struct Stage<'a> {
     volumes: BTreeMap<String, String>,
     images: Vec<String>,
     /// A container of the image that never runs: its files can be looked at.
-    pub(super) still: Option<ContainerId>,
+    still: Option<ContainerId>,
     /// The started container of the image.
     pub(super) started: Option<ContainerId>,
     /// It is left as it is.
@@ -139,6 +142,20 @@ impl<'a> Stage<'a> {
     pub(super) fn make(&mut self, spec: &ContainerSpec) -> Result<ContainerId, EngineError> {
         let container = self.containers.create(spec)?;
         self.made.push(container.clone());
+        Ok(container)
+    }
+
+    /// A container of the image that is made once and never started: its files can be looked at.
+    pub(super) fn still(&mut self) -> Result<ContainerId, EngineError> {
+        if let Some(container) = &self.still {
+            return Ok(container.clone());
+        }
+        let image = self.containers.image(&self.subject.id)?.unwrap_or_default();
+        let has_command = !image.texts("Cmd").is_empty() || !image.texts("Entrypoint").is_empty();
+        // An engine refuses a container without a command, though it never runs.
+        let command = (!has_command).then(|| vec!["/".to_owned()]);
+        let container = self.make(&ContainerSpec { command, ..self.own_spec(&BTreeMap::new()) })?;
+        self.still = Some(container.clone());
         Ok(container)
     }
 

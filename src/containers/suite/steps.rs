@@ -3,18 +3,17 @@
 use std::time::{Duration, Instant};
 
 use super::captured::captured;
+use super::host::Host;
 use super::probe::refused;
-use super::stage::{Stage, Subject};
+use super::stage::{MOST, Stage, Subject};
 use super::{checks, probe, structure};
-use crate::containers::api::{ContainerId, ContainerSpec, Containers, Exec, Limit, Output, Reach};
+use crate::containers::api::{ContainerSpec, Containers, Exec, Limit, Output, Reach};
 use crate::containers::users::archive;
 use crate::engine::{Cancel, EngineError};
 use crate::syntax::container::suite::{Command, File, Image, Step, Test};
 
 /// Milliseconds of one try unless the test says otherwise.
 const TIMEOUT: u64 = 120_000;
-/// Bytes of a file that patterns are tried on.
-pub(super) const MOST: u64 = 4 << 20;
 /// The shells that `no_shell` looks for.
 const SHELLS: [&str; 8] = [
     "/bin/sh",
@@ -36,24 +35,6 @@ pub enum Outcome {
     Failed(Vec<String>),
     /// Somebody asked to stop.
     Interrupted,
-}
-
-/// A program of this machine, run for a test.
-pub trait Host: Sync {
-    /// The content of a file of the repository.
-    fn read(&self, path: &str) -> Result<Vec<u8>, String>;
-
-    /// A variable of the caller.
-    fn variable(&self, name: &str) -> Option<String>;
-
-    /// Runs one with these variables, in the repository's folder.
-    fn run(
-        &self,
-        path: &str,
-        args: &[String],
-        env: &[(String, String)],
-        limit: &Limit,
-    ) -> Result<Output, String>;
 }
 
 /// Runs a test.
@@ -196,7 +177,7 @@ fn in_its_own(stage: &mut Stage<'_>, command: &Command) -> Result<Output, Engine
 fn look_at(stage: &mut Stage<'_>, file: &File) -> Result<Option<String>, EngineError> {
     let container = match &stage.started {
         Some(container) => container.clone(),
-        None => still(stage)?,
+        None => stage.still()?,
     };
     let containers = stage.containers;
     let facts = containers.file_facts(&container, &file.path)?;
@@ -215,28 +196,13 @@ fn look_at(stage: &mut Stage<'_>, file: &File) -> Result<Option<String>, EngineE
     Ok(checks::file(file, facts.as_ref(), content.as_deref(), (&names.0, &names.1)))
 }
 
-/// A container of the image that is made once and never started: its files can be looked at.
-pub(super) fn still(stage: &mut Stage<'_>) -> Result<ContainerId, EngineError> {
-    if let Some(container) = &stage.still {
-        return Ok(container.clone());
-    }
-    let image = stage.containers.image(&stage.subject.id)?.unwrap_or_default();
-    let has_command = !image.texts("Cmd").is_empty() || !image.texts("Entrypoint").is_empty();
-    // An engine refuses a container without a command, though it never runs.
-    let command = (!has_command).then(|| vec!["/".to_owned()]);
-    let spec = ContainerSpec { command, ..stage.own_spec(&std::collections::BTreeMap::new()) };
-    let container = stage.make(&spec)?;
-    stage.still = Some(container.clone());
-    Ok(container)
-}
-
 fn configured(stage: &mut Stage<'_>, image: &Image) -> Result<Option<String>, EngineError> {
     let facts = stage.containers.image(&stage.subject.id)?.unwrap_or_default();
     if let Some(wrong) = checks::image(image, &facts) {
         return Ok(Some(wrong));
     }
     if image.no_shell {
-        let container = still(stage)?;
+        let container = stage.still()?;
         for shell in SHELLS {
             if stage.containers.file_facts(&container, shell)?.is_some() {
                 return Ok(Some(format!("there is a shell: `{shell}`")));

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use super::captured::{captured, captured_at_terminal};
 use super::checks;
+use super::host::Host;
 use super::probe::refused;
-use super::stage::Stage;
-use super::steps::{Host, MOST, still};
+use super::stage::{MOST, Stage};
 use crate::containers::api::{ContainerSpec, FileFacts, ImageFacts, Output};
 use crate::engine::EngineError;
 use crate::syntax::container::structure::{
@@ -118,11 +118,11 @@ fn one(
         Check::Command(test) => command(stage, &structure.options, around, test),
         Check::Existence(wanted) => {
             let path = expand(&wanted.path, &|name| around.known.get(name).cloned());
-            let container = still(stage)?;
+            let container = stage.still()?;
             Ok(existence(wanted, &path, stage.containers.file_facts(&container, &path)?.as_ref()))
         }
         Check::Content { path, has, lacks } => {
-            let container = still(stage)?;
+            let container = stage.still()?;
             let Some(content) = stage.containers.file(&container, path, MOST)? else {
                 return Ok(Some(format!("`{path}` is not there, or is no file")));
             };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::containers::api::{ContainerId, Containers, LABEL};
 use crate::engine::EngineError;
 
-/// What became of a sweep.
+/// The outcome of a sweep.
 #[derive(Debug, Default)]
 pub struct Swept {
     /// How many things were removed.

@@ -1,4 +1,4 @@
-//! What files of container-structure-test have from Go: patterns, and variables in texts.
+//! The traits of Go in files of container-structure-test: patterns, and variables in texts.
 
 use crate::syntax::container::suite;
 

@@ -1,6 +1,7 @@
 //! From YAML or JSON to what it expects. Every mistake is told, with its place; a key that there is none of is one.
 
-use super::{Check, CommandTest, Existence, Metadata, RunOptions, Structure, StructureTest, go};
+use super::expected::{Check, CommandTest, Existence, Metadata, RunOptions, Structure, StructureTest};
+use super::go;
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::suggest::did_you_mean;
 use crate::syntax::yaml::{self, Node, Shared, Value};
@@ -261,7 +262,7 @@ impl Reader<'_> {
 
     fn needed(&mut self, node: &Node, key: &str) -> Option<String> {
         let found = self.text_of(node, key).filter(|text| !text.is_empty());
-        let lacks = found.is_none() && !node.get(key).is_some_and(|node| !node.is_nothing());
+        let lacks = found.is_none() && node.get(key).is_none_or(|node| node.is_nothing());
         if lacks && matches!(node.value, Value::Map(_)) {
             self.wrong(node.span, format!("this test needs `{key}`"));
         }
