@@ -211,6 +211,8 @@ pub struct State {
     pub health: Option<String>,
     /// Its address in its network.
     pub address: Option<String>,
+    /// The ids of its networks.
+    pub networks: Vec<String>,
     /// The host's port of each published TCP port.
     pub ports: BTreeMap<u16, u16>,
 }

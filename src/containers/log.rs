@@ -3,11 +3,11 @@
 //! `current` is written; full files are named by the time (`@` and TAI64N, then `.s`), so that names sort as they came.
 //! `lock` is held for each write, so that two runs mix lines and never halves of them. Knows no container.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fs_err as fs;
 
@@ -17,6 +17,10 @@ use crate::syntax::container::LogRules;
 pub const CURRENT: &str = "current";
 /// Bytes of an unfinished line that are held back; a longer one is broken.
 const MOST_HELD: usize = 64 * 1024;
+/// How long another writer may hold the log. One of ours holds it for a write; multilog and svlogd for as long as they run.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How soon it is looked at again.
+const LOOK: Duration = Duration::from_millis(5);
 /// Seconds that daemontools' clock is ahead: TAI64 begins at 2^62, and ten leap seconds before 1972.
 const TAI: u64 = (1 << 62) + 10;
 
@@ -71,10 +75,25 @@ impl RotatingLog {
     }
 
     fn lines(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.lock.lock()?;
+        self.take_lock()?;
         let written = self.locked(lines);
         self.lock.unlock()?;
         written
+    }
+
+    fn take_lock(&self) -> io::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.lock.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOOK),
+                Err(TryLockError::WouldBlock) => {
+                    let why = format!("another program holds `{}`", self.folder.join("lock").display());
+                    return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
     }
 
     fn locked(&mut self, lines: &[u8]) -> io::Result<()> {

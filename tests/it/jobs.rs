@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
+use crate::registry_server::RegistryServer;
 use crate::sandbox::{Sandbox, engine_or_skip, fixture_or_skip};
 
 const IMAGEFILE: &str = r#"(
@@ -125,6 +126,132 @@ fn a_command_that_runs_already_is_skipped_and_one_that_takes_too_long_is_ended()
     child.wait().unwrap();
     let run = sandbox.imk("run --overlap wait --time-limit 2s app pipeline slow.sh").code(124);
     assert!(run.stderr.contains("took longer than it may"), "{}", run.stderr);
+}
+
+#[test]
+fn cron_runs_the_newest_here_when_the_registry_is_away() {
+    let Some(mut server) = RegistryServer::open("run latest") else { return };
+    let Some(sandbox) = engine_or_skip("run latest") else { return };
+    // A base of the same registry, which is away as well.
+    let (unique, tools) = (sandbox.prefix().replace('/', "-"), server.name("tools:1"));
+    let sandbox = sandbox.prefixed(&server.name("team/"));
+    let base = format!(
+        "//- tools/Dockerfile\nFROM scratch\nCOPY busybox /bin/busybox\nLABEL unique={unique}\nRUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\n"
+    );
+    let tree = Sandbox::with(&base);
+    tree.place_busybox();
+    tree.docker(&["build", "-q", "-t", &tools, &tree.path("tools").display().to_string()]);
+    tree.docker(&["push", "-q", &tools]);
+    sandbox.write_all(&format!(
+        "//- app/Dockerfile\nFROM {tools}\nCOPY word.txt /word.txt\n//- app/word.txt\none\n"
+    ));
+    sandbox.edit("Imagefile.ron", r#"(images: {"app": (tags: ["{time}"], upstream: Float, run: (commands: {"job": (command: ["cat", "/word.txt"], log: ())}))})"#);
+    sandbox.imk("push app").success();
+    let first = sandbox.imk("run --latest app job").code(0);
+    assert_eq!((first.stdout.as_str(), first.stderr.as_str()), ("one\n", ""));
+    server.stop();
+    let run = sandbox.imk("run --latest app job").code(0);
+    assert_eq!(run.stdout, "one\n");
+    assert!(
+        run.stderr.contains("warning: ") && run.stderr.contains("the newest here is run"),
+        "{}",
+        run.stderr
+    );
+    let run = sandbox.imk("run --cron --latest app job").code(0);
+    assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
+    // With nothing here there is nothing to run, and it says why.
+    let names =
+        sandbox.docker(&["images", "-q", "--filter", &format!("reference={}", server.name("team/app"))]);
+    names.lines().for_each(|id| drop(sandbox.docker(&["rmi", "-f", id])));
+    let run = sandbox.imk("run --latest app job").code(2);
+    assert!(run.stderr.contains("neither the engine nor the registry has a tag of `app`"), "{}", run.stderr);
+    sandbox.docker(&["rmi", "-f", &tools]);
+}
+
+/// Whether a program is on the machine; says so when it is not.
+fn has(program: &str) -> bool {
+    let found = std::env::var("PATH")
+        .unwrap()
+        .split(':')
+        .any(|folder| std::path::Path::new(folder).join(program).exists());
+    if !found {
+        eprintln!("SKIPPED: there is no {program} here");
+    }
+    found
+}
+
+/// Has a log's own program take over a folder, and write one line there.
+fn taken_over(folder: &std::path::Path, program: &str, words: &[&str], line: &str) {
+    let mut child = Command::new(program).args(words).arg(folder).stdin(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), format!("{line}\n").as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{program}");
+}
+
+#[test]
+fn multilog_and_svlogd_take_over_a_log_and_give_it_back() {
+    let Some(sandbox) = app("multilog") else { return };
+    let folder = sandbox.path("work/app/log/pipeline-much.sh");
+    let files = || {
+        let entries =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = entries.filter(|name| name.starts_with('@')).collect();
+        names.sort();
+        names
+    };
+    for (program, words) in [("multilog", &["s4096", "n3"][..]), ("svlogd", &[][..])] {
+        if !has(program) {
+            continue;
+        }
+        let _ = fs::remove_dir_all(&folder);
+        sandbox.imk("run app pipeline much.sh").success();
+        let (before, last) = (files(), fs::read_to_string(folder.join("current")).unwrap());
+        assert_eq!(before.len(), 3);
+        if program == "svlogd" {
+            // Its configuration is a file of the folder: a size in bytes, and how many old files stay.
+            fs::write(folder.join("config"), "s4096\nn2\n").unwrap();
+        }
+        taken_over(&folder, program, words, "from its own program");
+        // It knows what is a finished file, and takes the oldest away. multilog ends the file that nobody finished.
+        let after = files();
+        match program {
+            "multilog" => {
+                assert_eq!(after.len(), 2, "{after:?}");
+                assert_eq!(after[0], before[2], "the oldest went");
+                assert!(
+                    after[1].ends_with(".u") && fs::read_to_string(folder.join(&after[1])).unwrap() == last
+                );
+                assert_eq!(fs::read_to_string(folder.join("current")).unwrap(), "from its own program\n");
+            }
+            _ => {
+                let names = after.iter().map(String::as_str).chain(["current"]);
+                let text: String = names.map(|name| fs::read_to_string(folder.join(name)).unwrap()).collect();
+                assert!(after.len() <= 3 && text.contains(&last), "{after:?}");
+                assert!(text.ends_with("from its own program\n"), "{text}");
+            }
+        }
+        // And imk goes on where it left off.
+        sandbox.imk("run app pipeline load.sh").success();
+        sandbox.imk("run app pipeline much.sh").success();
+        let text = sandbox.imk("logs app much.sh").code(0).stdout;
+        assert!(text.ends_with("\n") && text.contains("line 1999 of many\n"), "{program}");
+        // While it runs, the log is its own, and no job is run without one.
+        let mut child = Command::new(program).args(words).arg(&folder).stdin(Stdio::piped()).spawn().unwrap();
+        let begun = Instant::now();
+        let is_held = || {
+            Command::new("flock")
+                .args(["-n", &folder.join("lock").display().to_string(), "true"])
+                .status()
+                .is_ok_and(|status| !status.success())
+        };
+        while !is_held() {
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let run = sandbox.imk("run app pipeline much.sh").code(2);
+        assert!(run.stderr.contains("another program holds"), "{}", run.stderr);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
 }
 
 #[test]

@@ -53,6 +53,7 @@ mod engine_changes;
 mod engines;
 mod events;
 mod everyday;
+mod far_engine;
 mod formats;
 mod freshness;
 mod graph;

@@ -2,7 +2,7 @@
 //! Ends when dropped, and also when the test dies, since it lives as long as its standard input.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 /// An engine that runs.
@@ -16,10 +16,31 @@ pub struct SecondEngine {
 impl SecondEngine {
     /// Starts it.
     pub fn start() -> Self {
+        Self::started_by(Command::new(Self::script()))
+    }
+
+    /// Starts it in a network namespace of its own: its socket is here, and no port of its containers is. `None` where
+    /// this user may make no such namespace.
+    pub fn in_its_own_network() -> Option<Self> {
+        let may =
+            Command::new("unshare").args(["--net", "true"]).status().is_ok_and(|status| status.success());
+        if !may {
+            eprintln!("SKIPPED: no network namespace can be made here");
+            return None;
+        }
+        let mut command = Command::new("unshare");
+        command.arg("--net").arg(Self::script());
+        Some(Self::started_by(command))
+    }
+
+    fn script() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("ci/engine")
+    }
+
+    fn started_by(mut command: Command) -> Self {
         // A socket's path has room for a hundred characters.
         let folder = tempfile::Builder::new().prefix("imk-2-").tempdir_in("/tmp").unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("ci/engine");
-        let mut child = Command::new(script)
+        let mut child = command
             .args(["run", "sh", "-c", "echo $DOCKER_HOST; exec cat"])
             // The engine of the other tests is not to be found.
             .env("DOCKER_HOST", "unix:///nowhere/docker.sock")

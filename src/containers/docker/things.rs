@@ -30,8 +30,10 @@ pub(super) async fn state(
     let state = found.state.unwrap_or_default();
     let health = state.health.and_then(|health| health.status).map(|status| status.to_string());
     let settings = found.network_settings.unwrap_or_default();
-    let addresses = settings.networks.unwrap_or_default().into_values();
-    let address = addresses.filter_map(|network| network.ip_address).find(|address| !address.is_empty());
+    let networks: Vec<_> = settings.networks.unwrap_or_default().into_values().collect();
+    let mut addresses = networks.iter().filter_map(|network| network.ip_address.clone());
+    let address = addresses.find(|address| !address.is_empty());
+    let networks = networks.into_iter().filter_map(|network| network.network_id).collect();
     let ports = settings.ports.unwrap_or_default().into_iter().filter_map(|(name, bindings)| {
         let inside = name.strip_suffix("/tcp")?.parse().ok()?;
         let outside = bindings?.into_iter().find_map(|binding| binding.host_port?.parse().ok())?;
@@ -42,6 +44,7 @@ pub(super) async fn state(
         status: state.exit_code.unwrap_or_default(),
         health: health.filter(|health| !health.is_empty() && health != "none"),
         address,
+        networks,
         ports: ports.collect(),
     }))
 }

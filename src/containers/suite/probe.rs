@@ -1,14 +1,17 @@
 //! Looks at ports from inside a container's network: no published port need be reachable from here.
 //!
-//! In the container itself where it has a shell; else in a helper beside it; else, on an engine of this machine, from here.
+//! In the container itself where it has a shell; else in a helper beside it; else from here, where this machine has
+//! the bridge of the container's network: an address alone says nothing, since another network may have it as well.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::captured::captured;
 use crate::containers::api::{ContainerId, ContainerSpec, Containers, Exec, Limit, Output, Reach};
 use crate::engine::EngineError;
+use crate::source::outside;
 
 /// How long a connection from here may take.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -147,11 +150,19 @@ fn connect(from: &Beside<'_>, container: &ContainerId, port: u16) -> Result<Opti
     if from.containers.reach() != Reach::Here {
         return Err(refused(&format!("looking at port {port}"), hint));
     }
-    let address = from.containers.state(container)?.and_then(|state| state.address);
+    let state = from.containers.state(container)?.unwrap_or_default();
+    let has_bridge = state.networks.iter().any(|id| bridge(id).is_some_and(|path| outside::is_there(&path)));
+    let address = state.address.filter(|_| has_bridge);
     let Some(address) = address.and_then(|it| (it, port).to_socket_addrs().ok()?.next()) else {
         return Err(refused(&format!("looking at port {port}"), hint));
     };
     Ok(TcpStream::connect_timeout(&address, CONNECT).ok())
+}
+
+/// The bridge of a network, as the engine names it in its own network namespace.
+fn bridge(network: &str) -> Option<PathBuf> {
+    let name = network.get(..12).filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+    Some(PathBuf::from("/sys/class/net").join(format!("br-{name}")))
 }
 
 pub(super) fn refused(what: &str, why: &str) -> EngineError {

@@ -180,8 +180,11 @@ fn now() -> jiff::Timestamp {
 }
 
 impl Log {
-    /// Takes output as it comes. A log that cannot be written is told of once, and ends nothing.
+    /// Takes output as it comes. A log that cannot be written is told of once, is not tried again, and ends nothing.
     pub fn write(&self, bytes: &[u8]) {
+        if self.failed.load(Ordering::SeqCst) {
+            return;
+        }
         if let Err(error) = self.log.lock().write(bytes)
             && !self.failed.swap(true, Ordering::SeqCst)
         {
@@ -197,6 +200,9 @@ impl Log {
             None => "was not run to its end".to_owned(),
         };
         let took = quantity::duration(self.began.elapsed());
+        if self.failed.load(Ordering::SeqCst) {
+            return;
+        }
         let mut log = self.log.lock();
         let written = log.finish().and_then(|()| {
             log.write(format!("--- {} {}: {how} after {took}\n", now(), self.title).as_bytes())
