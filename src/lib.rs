@@ -54,7 +54,7 @@
 //! | [`engine`], [`embedded`] | engines through Docker's API, and imk's own builder |
 //! | [`registry`] | manifests, blobs and tags in OCI registries |
 //! | [`query`] | the incremental computation from inputs to action key; pure |
-//! | [`exec`] | the one effect of a query: build or reuse, place bases, push |
+//! | [`exec`], [`outputs`] | the one effect of a query: build or reuse, place bases, push; images written to files and folders |
 //! | [`session`] | an opened repository, whose inputs are set here and nowhere else |
 //! | [`plan`] | verdicts on images, tags that results lack, warnings |
 //! | [`build`], [`gc`] | a plan carried out; what nothing reaches, removed |
@@ -90,6 +90,7 @@ pub mod explain;
 pub mod fuzz;
 pub mod gc;
 pub mod model;
+pub mod outputs;
 pub mod parallel;
 pub mod patience;
 pub mod plan;

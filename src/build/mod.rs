@@ -6,6 +6,7 @@ mod granted;
 pub mod jobserver;
 pub mod local_names;
 mod options;
+mod outputs;
 pub mod publish;
 mod reports;
 mod rounds;

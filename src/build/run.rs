@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::build::granted;
 pub use crate::build::options::BuildOptions;
+use crate::build::outputs;
 use crate::build::publish;
 use crate::build::reports::Reports;
 use crate::build::rounds::Rounds;
@@ -19,6 +20,7 @@ use crate::build::summary::kept;
 pub use crate::build::summary::{Ending, Event, Summary};
 use crate::build::worker::Work;
 use crate::exec::executor::Run;
+use crate::plan::outputs as plan_outputs;
 use crate::plan::requirements;
 use crate::plan::tags::tagging;
 use crate::query::action_key::input_hash;
@@ -39,6 +41,12 @@ pub fn problems(session: &Session, synced: &Synced, always: bool) -> BTreeMap<St
         {
             problems.insert(name.clone(), wrong);
         }
+    }
+    for (name, wrong) in plan_outputs::problems(session, synced) {
+        problems.entry(name).or_default().extend(wrong);
+    }
+    for (name, problem) in requirements::not_allowed(session, synced) {
+        problems.entry(name).or_default().push(problem);
     }
     for (name, problem) in requirements::unplaced(session, synced, always) {
         problems.entry(name).or_default().push(problem);
@@ -82,8 +90,12 @@ pub fn build(
     for (name, ending) in summary.give_up() {
         report_event(Event::Ended(name, ending, Duration::ZERO));
     }
+    if !summary.interrupted {
+        summary.outputs = outputs::write_lacking(session, synced, &summary);
+    }
     session.executor.release_pins();
     remember_results(session, &summary);
+    outputs::remove_proofs(session, synced, &summary);
     let keys = summary.results.iter().map(|(name, built)| (name.clone(), built.key)).collect();
     // What could not be dropped takes room, and is tried again by the next run.
     let _ = removed_images::forget_gone(session, &keys);
@@ -93,9 +105,10 @@ pub fn build(
 
 /// The executor's part of a run, but for what is forced, shared and reported.
 fn run_of(session: &Session, synced: &Synced, options: &BuildOptions) -> Run {
+    let proofs = plan_outputs::proofs(session, synced);
     let (publish, annotations) = match options.push {
         true => (
-            synced.order.names.iter().cloned().collect(),
+            synced.order.names.iter().filter(|name| !proofs.contains(*name)).cloned().collect(),
             publish::annotations(session, synced, options.source_date_epoch_seconds),
         ),
         false => (BTreeSet::new(), BTreeMap::new()),
@@ -103,6 +116,7 @@ fn run_of(session: &Session, synced: &Synced, options: &BuildOptions) -> Run {
     Run {
         selections: synced.selections.clone(),
         no_cache: options.no_cache,
+        proofs,
         publish,
         provisional: provisional(session, synced),
         annotations,
@@ -112,6 +126,8 @@ fn run_of(session: &Session, synced: &Synced, options: &BuildOptions) -> Run {
         machine: session.machine(),
         engine_labels: requirements::engine_labels(session),
         caches: requirements::caches(session, &options.cache),
+        no_cache_stages: requirements::no_cache_stages(session),
+        entitlements: requirements::entitlements(session),
         ..Run::default()
     }
 }

@@ -75,6 +75,17 @@ pub struct OutdatedName {
     pub tag: String,
 }
 
+/// An output that was to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputDone {
+    /// The image.
+    pub image: String,
+    /// Where to, as a person reads it.
+    pub place: String,
+    /// Why not, where it was not.
+    pub result: Result<(), String>,
+}
+
 /// The summary of a build.
 #[derive(Debug, Default)]
 pub struct Summary {
@@ -100,6 +111,8 @@ pub struct Summary {
     pub unpublished: BTreeMap<String, PublishError>,
     /// Targets that could not be fetched.
     pub unfetched: BTreeMap<String, PublishError>,
+    /// Outputs that were to be written.
+    pub outputs: Vec<OutputDone>,
     /// True if somebody asked to stop.
     pub interrupted: bool,
     /// Images left alone though a base of theirs was built, because it came out the same.

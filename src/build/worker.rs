@@ -56,7 +56,7 @@ impl Work<'_> {
         name: &str,
         built: &Built,
     ) -> Option<Result<Publication, PublishError>> {
-        if !self.options.push || self.executor.cancel.is_cancelled() {
+        if !self.options.push || self.is_proof(name) || self.executor.cancel.is_cancelled() {
             return None;
         }
         let is_tagged = self.targets.contains(name) && !self.options.withhold_tags;
@@ -71,9 +71,15 @@ impl Work<'_> {
         Some(publication)
     }
 
+    /// Whether nothing is to be kept of an image.
+    fn is_proof(&self, name: &str) -> bool {
+        self.executor.run().proofs.contains(name)
+    }
+
     /// Fetches a target that the default engine does not have.
     fn load(&self, name: &str, built: &Built) -> Result<Option<Built>, PublishError> {
         if !self.options.load
+            || self.is_proof(name)
             || !self.targets.contains(name)
             || self.executor.pool().default_node().has(&built.id)?
         {
@@ -127,7 +133,7 @@ impl Work<'_> {
     fn share(&self, db: &ImkDb, image: Image, name: &str, built: &Built) -> Shared {
         let publication = self.publish(db, image, name, built);
         let loaded = self.load(name, built);
-        if publication.is_none() {
+        if publication.is_none() && !self.is_proof(name) {
             self.tagging.learn_times(self.executor, name, &built.id, &built.key);
         }
         Shared { publication, loaded }
@@ -154,7 +160,9 @@ impl Work<'_> {
         // At once, and before its pin goes: a result must never be without a name.
         let is_new = self.reports.is_built(name);
         let result = here.as_ref().unwrap_or(&built);
-        local_names::give(self.executor, &self.tagging, name, result, is_new, &mut summary);
+        if !self.is_proof(name) {
+            local_names::give(self.executor, &self.tagging, name, result, is_new, &mut summary);
+        }
         if !self.executor.ledger.knows(&built.key) {
             self.executor.request_rerun(name, Discrepancy::Unrecorded);
         }

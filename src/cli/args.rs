@@ -39,6 +39,9 @@ pub struct Global {
     /// Let `RUN --mount=type=ssh` use an agent: `default` for that of SSH_AUTH_SOCK, or ID=PATH for a socket or keys
     #[arg(long, value_name = "ID[=PATH]", global = true, env = "IMK_SSH", value_delimiter = ' ', value_parser = ssh)]
     pub ssh: Vec<Ssh>,
+    /// Let steps have a right that an Imagefile asks for: network.host or security.insecure
+    #[arg(long, value_name = "RIGHT", global = true, env = "IMK_ALLOW", value_delimiter = ' ', value_parser = ["network.host", "security.insecure"])]
+    pub allow: Vec<String>,
     /// The number of this build, for {build} in tags; else that of CI (BUILD_NUMBER, GITHUB_RUN_NUMBER, …)
     #[arg(long, value_name = "N", global = true, env = "IMK_BUILD_NUMBER")]
     pub build_number: Option<String>,

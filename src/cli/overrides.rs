@@ -17,6 +17,7 @@ pub fn overrides(global: &Global) -> Overrides {
         vars: pairs("IMK_VAR_", &global.vars),
         typed_vars: global.vars.iter().map(|(name, _)| name.clone()).collect(),
         args: pairs("IMK_BUILD_ARG_", &global.build_args),
+        allowed: global.allow.iter().cloned().collect(),
         ssh: global.ssh.iter().map(|ssh| (ssh.id.clone(), ssh.paths.clone())).collect(),
         platform: global.platform.clone().filter(|platform| !platform.is_empty()),
         source_date_epoch: std::env::var("SOURCE_DATE_EPOCH").ok().filter(|text| !text.is_empty()),

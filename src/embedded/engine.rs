@@ -163,6 +163,10 @@ impl Engine for EmbeddedEngine {
             return Err(EngineError::Interrupted);
         }
         let agent = agent_of(request)?;
+        // More is run anew than was asked for, and nothing less.
+        let anew =
+            (!request.no_cache_stages.is_empty()).then(|| BuildRequest { no_cache: true, ..request.clone() });
+        let request = anew.as_ref().unwrap_or(request);
         let _held = self.store.hold(false)?;
         let runner = Runner::new(&self.store, self.isolation, cancel);
         let native = Self::native();
@@ -238,6 +242,10 @@ fn agent_of(request: &BuildRequest) -> Result<Option<std::path::PathBuf>> {
     if !request.sandbox.is_usual() {
         let why =
             "the embedded builder gives commands no hosts and limits of their own; a Docker engine does";
+        return refused(what(), why);
+    }
+    if !request.entitlements.is_empty() {
+        let why = "the embedded builder gives commands no more rights than docker's usual ones; a Docker engine may";
         return refused(what(), why);
     }
     let sources: Vec<_> = request.ssh.iter().collect();

@@ -10,7 +10,7 @@ mod collect;
 mod config;
 mod engine;
 mod images;
-mod layer;
+pub(crate) mod layer;
 mod push;
 mod run;
 mod save;

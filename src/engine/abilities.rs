@@ -1,15 +1,19 @@
-//! Abilities of an engine's BuildKit, by the engine's version.
+//! Abilities of an engine's BuildKit, by the engine's version and its way of keeping images.
 //!
-//! Reads versions and requests; asks nobody. What an engine refuses itself, by name and before it builds, is not
-//! repeated here; what it would pass over in silence is.
+//! Reads identities and requests; asks nobody. What an engine refuses itself, by name and before it builds, is not
+//! repeated here; what it would pass over in silence, or find out after the build, is.
 
-use super::BuildRequest;
+use super::{BuildRequest, EngineIdentity};
 
 /// `docker build --shm-size` and `--ulimit` reach BuildKit since then (BuildKit 0.10); 20.10 passes them over.
 const LIMITS_SINCE: u64 = 23;
 
-/// The first thing of a request that an engine of this version would not do.
-pub(super) fn refusal(version: &str, request: &BuildRequest) -> Option<String> {
+/// The first thing of a request that an engine would not do.
+pub(super) fn refusal(engine: &EngineIdentity, request: &BuildRequest) -> Option<String> {
+    limits(&engine.version, request).or_else(|| caches(engine, request))
+}
+
+fn limits(version: &str, request: &BuildRequest) -> Option<String> {
     let major = version.split('.').next().and_then(|major| major.parse::<u64>().ok());
     // What has no version is no release: it is taken for a new one.
     let is_old = major.is_some_and(|major| major < LIMITS_SINCE);
@@ -23,11 +27,49 @@ pub(super) fn refusal(version: &str, request: &BuildRequest) -> Option<String> {
     ))
 }
 
+/// Which caches BuildKit has inside an engine (`builder-next/controller.go` there).
+fn caches(engine: &EngineIdentity, request: &BuildRequest) -> Option<String> {
+    let (to, from) = (&request.cache.to, &request.cache.other_from);
+    let foreign = to.iter().chain(from).find(|cache| matches!(cache.kind.as_str(), "s3" | "azblob"));
+    if let Some(cache) = foreign {
+        return Some(format!(
+            "no Docker engine has caches of type `{}`, which only a buildkitd of its own has; `type=registry` does the same",
+            cache.kind
+        ));
+    }
+    if engine.builder.ends_with("/containerd") {
+        return None;
+    }
+    let store = "this engine keeps images with a storage driver";
+    let remedy = "the containerd image store (Docker 24 or newer) has them";
+    if let Some(cache) = to.first() {
+        return Some(format!(
+            "{store}, and leaves layers in the image alone (type=inline), not in caches of type `{}`; {remedy}",
+            cache.kind
+        ));
+    }
+    let gha = from.iter().find(|cache| cache.kind == "gha");
+    gha.map(|_| {
+        format!("{store}, and takes layers from registries alone, not from caches of type `gha`; {remedy}")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Caches;
     use crate::engine::podman::tests::plain;
+    use crate::model::layer_cache::LayerCache;
     use crate::model::sandbox::Sandbox;
+
+    fn engine(version: &str, builder: &str) -> EngineIdentity {
+        EngineIdentity {
+            id: "x".into(),
+            version: version.into(),
+            builder: builder.into(),
+            platform: "linux/amd64".into(),
+        }
+    }
 
     #[test]
     fn what_an_old_engine_would_pass_over_is_refused_by_name() {
@@ -35,11 +77,30 @@ mod tests {
             BuildRequest { sandbox: Sandbox { shm_size_bytes: Some(1), ..Sandbox::default() }, ..plain() };
         let limits = [("nofile".to_owned(), (1, 2))].into();
         let limits = BuildRequest { sandbox: Sandbox { ulimits: limits, ..Sandbox::default() }, ..plain() };
-        assert!(refusal("20.10.24", &shm).unwrap().contains("`shm_size`"));
-        assert!(refusal("20.10.24", &limits).unwrap().contains("`ulimits`"));
+        let told = |version: &str, request| refusal(&engine(version, "buildkit/overlay2"), request);
+        assert!(told("20.10.24", &shm).unwrap().contains("`shm_size`"));
+        assert!(told("20.10.24", &limits).unwrap().contains("`ulimits`"));
         for new in ["23.0.0", "28.5.2", "dev"] {
-            assert_eq!(refusal(new, &shm), None, "{new}");
+            assert_eq!(told(new, &shm), None, "{new}");
         }
-        assert_eq!(refusal("20.10.24", &plain()), None);
+        assert_eq!(told("20.10.24", &plain()), None);
+    }
+
+    #[test]
+    fn a_cache_that_an_engine_has_not_is_refused_with_what_would_have_it() {
+        let cache = |kind: &str| vec![LayerCache { kind: kind.into(), attributes: Default::default() }];
+        let to = |kind| BuildRequest { cache: Caches { to: cache(kind), ..Caches::default() }, ..plain() };
+        let from =
+            |kind| BuildRequest { cache: Caches { other_from: cache(kind), ..Caches::default() }, ..plain() };
+        let old = engine("28.5.2", "buildkit/overlay2");
+        let new = engine("28.5.2", "buildkit/containerd");
+        for request in [to("registry"), to("gha"), from("gha")] {
+            assert!(refusal(&old, &request).unwrap().contains("containerd image store"));
+            assert_eq!(refusal(&new, &request), None);
+        }
+        assert_eq!(refusal(&old, &from("registry")), None);
+        for request in [to("s3"), from("azblob")] {
+            assert!(refusal(&new, &request).unwrap().contains("buildkitd"));
+        }
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::BuildEvent;
 use crate::model::file::{UsedFile, UsedFiles};
+use crate::model::layer_cache::LayerCache;
 use crate::model::sandbox::Sandbox;
 
 /// An image's identity on an engine: a digest of its configuration, or of its manifest where the engine
@@ -148,6 +149,10 @@ pub struct BuildRequest {
     pub sandbox: Sandbox,
     /// Ask the engine to forget its own cache (`-B`, `--no-cache`).
     pub no_cache: bool,
+    /// Stages of which the engine's cache is not used.
+    pub no_cache_stages: Vec<String>,
+    /// Rights beyond the usual ones, by BuildKit's words for them.
+    pub entitlements: BTreeSet<String>,
     /// Stable for one image of one repository of one user: the engine keeps what it was sent under it.
     pub share: String,
     /// Layers that the engine may take from elsewhere, and whether it leaves its own.
@@ -163,6 +168,10 @@ pub struct Caches {
     pub from: Vec<String>,
     /// Write into the image what another engine needs to take its layers.
     pub inline: bool,
+    /// Caches of other kinds whose layers may serve.
+    pub other_from: Vec<LayerCache>,
+    /// Caches that layers are left in.
+    pub to: Vec<LayerCache>,
 }
 
 /// Images an engine has, with their tags as it spells them.

@@ -19,7 +19,7 @@ use super::podman::{self, Podman};
 use super::sending::{CheckedFile, Traffic, engine_error, with_parents};
 use super::session::{common_query, query_string, read_answer, refused, supervise};
 use super::transport::Link;
-use super::{BuildEvent, BuildRequest, Cancel, ContextFiles, EngineError, ImageId, transport};
+use super::{BuildEvent, BuildRequest, Cancel, ContextFiles, EngineError, ImageId, control, transport};
 use crate::model::file::{FileKind, Special, UsedFile};
 use crate::model::hash::ContentHash;
 
@@ -45,6 +45,9 @@ impl Reader {
             Self::Classic if !request.ssh.is_empty() => {
                 Some("this engine has no BuildKit, and its own builder knows no ssh agents".into())
             }
+            Self::Classic if control::is_needed(request) => Some(
+                "this engine has no BuildKit, which `no_cache_filter`, `entitlements` and caches beside images need".into(),
+            ),
             Self::Classic if request.cache.inline => {
                 Some("this engine has no BuildKit, and its own builder writes no cache into an image".into())
             }

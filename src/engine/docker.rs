@@ -18,7 +18,7 @@ use super::archive::Reader;
 use super::podman::Podman;
 use super::{
     About, BuildEvent, BuildRequest, CachedIdentity, Cancel, Engine, EngineError, EngineIdentity, ImageId,
-    ImageInfo, Inventory, abilities, archive, carry, podman as podman_builder, session,
+    ImageInfo, Inventory, abilities, archive, carry, control, podman as podman_builder, session,
 };
 use crate::model::content;
 use crate::model::own_bases;
@@ -187,10 +187,14 @@ impl Engine for DockerEngine {
         let known = self.confirmed()?;
         let runtime = self.runtime()?;
         if known.buildkit() {
-            if let Some(why) = abilities::refusal(&known.identity.version, request) {
+            if let Some(why) = abilities::refusal(&known.identity, request) {
                 return Err(session::refused(request, why));
             }
-            return runtime.block_on(session::build(self.link(), &self.credentials, request, events, cancel));
+            let (link, credentials) = (self.link(), &self.credentials);
+            return match control::is_needed(request) {
+                true => runtime.block_on(control::build(link, credentials, request, events, cancel)),
+                false => runtime.block_on(session::build(link, credentials, request, events, cancel)),
+            };
         }
         let reader = match known.podman() {
             true => Reader::Podman(Podman::of(&known.identity.version)),

@@ -7,6 +7,7 @@ mod abilities;
 pub mod api;
 mod archive;
 mod carry;
+mod control;
 pub mod docker;
 pub mod endpoint;
 pub mod event;

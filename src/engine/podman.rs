@@ -50,7 +50,11 @@ impl Podman {
             let what = "spells hosts and limits of steps otherwise";
             return refuse(what, "leave `extra_hosts`, `shm_size` and `ulimits` out for it");
         }
-        if request.cache.inline || !request.cache.from.is_empty() {
+        if !request.no_cache_stages.is_empty() || !request.entitlements.is_empty() {
+            let what = "knows neither `no_cache_filter` nor `entitlements`";
+            return refuse(what, "build this image on a Docker engine");
+        }
+        if request.cache.inline || !request.cache.from.is_empty() || super::control::is_needed(request) {
             let what = "has no layer caches of images";
             return refuse(what, "leave `cache_from` and `cache_to` out for it");
         }

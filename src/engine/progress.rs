@@ -71,7 +71,7 @@ impl Progress {
                 let text = json.get("aux").and_then(Value::as_str).unwrap_or_default();
                 let bytes = STANDARD.decode(text).unwrap_or_default();
                 if let Ok(status) = StatusResponse::decode(bytes.as_slice()) {
-                    self.trace(status, events);
+                    self.status(status, events);
                 }
             }
             Some("moby.image.id") => self.take_result(&json),
@@ -87,12 +87,25 @@ impl Progress {
     }
 
     fn take_result(&mut self, json: &Value) {
-        if let Some(id) = json.pointer("/aux/ID").and_then(Value::as_str).filter(|id| is_id(id)) {
+        if let Some(id) = json.pointer("/aux/ID").and_then(Value::as_str) {
+            self.take_id(id);
+        }
+    }
+
+    /// Takes the id of the result, unless it is none.
+    pub fn take_id(&mut self, id: &str) {
+        if is_id(id) {
             self.result = Some(ImageId(id.to_owned()));
         }
     }
 
-    fn trace(&mut self, status: StatusResponse, events: Events<'_>) {
+    /// Takes the message that ended the build.
+    pub fn take_error(&mut self, message: &str) {
+        self.error = Some(self.hide_in(message));
+    }
+
+    /// Takes a part of BuildKit's own report.
+    pub fn status(&mut self, status: StatusResponse, events: Events<'_>) {
         for vertex in status.vertexes {
             self.vertex(vertex, events);
         }

@@ -176,19 +176,10 @@ async fn open(
     id: &str,
     traffic: &Arc<Traffic>,
 ) -> Result<Closing, EngineError> {
-    let agents = agents::Agents::start(&request.ssh).await.map_err(|why| refused(request, why))?;
-    let mut post = Request::post("/session")
-        .header("connection", "Upgrade")
-        .header("upgrade", "h2c")
-        .header("x-docker-expose-session-uuid", id)
-        .header("x-docker-expose-session-name", "imk")
-        // Under this key BuildKit keeps what it was sent, and a second build sends only what differs.
-        .header(
-            "x-docker-expose-session-sharedkey",
-            share_key(&request.share, &sync::folder_modes(request.files.list())),
-        );
-    for method in METHODS {
-        post = post.header("x-docker-expose-session-grpc-method", method);
+    let routes = routes(credentials, request, traffic).await?;
+    let mut post = Request::post("/session").header("connection", "Upgrade").header("upgrade", "h2c");
+    for (name, value) in headers(request, id) {
+        post = post.header(name, value);
     }
     let post = post.body(Empty::<Bytes>::new()).map_err(|error| refused(request, error.to_string()))?;
     let Reply { response, connection } = transport::send(endpoint, post).await?;
@@ -198,16 +189,6 @@ async fn open(
     }
     let upgraded = hyper::upgrade::on(response).await;
     let upgraded = upgraded.map_err(|error| refused(request, error_chain(&error)))?;
-    let folders = sync::Folders {
-        dockerfile: Arc::new(sync::DockerfileOnly::new(&request.dockerfile)),
-        context: Arc::clone(&request.files),
-        traffic: Arc::clone(traffic),
-    };
-    let routes = Routes::new(FileSyncServer::new(folders))
-        .add_service(SecretsServer::new(services::SecretsById(request.secrets.clone())))
-        .add_service(AuthServer::new(services::Logins(credentials.clone())))
-        .add_service(SshServer::new(agents))
-        .add_service(HealthServer::new(services::Alive));
     let serving = tokio::spawn(async move {
         let _connection = connection;
         let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
@@ -215,6 +196,38 @@ async fn open(
         let _ = server.serve_connection(upgraded, TowerToHyperService::new(routes)).await;
     });
     Ok(Closing::new(serving))
+}
+
+/// The headers that introduce a session.
+pub(super) fn headers(request: &BuildRequest, id: &str) -> Vec<(&'static str, String)> {
+    // Under this key BuildKit keeps what it was sent, and a second build sends only what differs.
+    let share = share_key(&request.share, &sync::folder_modes(request.files.list()));
+    let mut headers = vec![
+        ("x-docker-expose-session-uuid", id.to_owned()),
+        ("x-docker-expose-session-name", "imk".to_owned()),
+        ("x-docker-expose-session-sharedkey", share),
+    ];
+    headers.extend(METHODS.map(|method| ("x-docker-expose-session-grpc-method", method.to_owned())));
+    headers
+}
+
+/// The services of a session: files, secrets, logins, agents.
+pub(super) async fn routes(
+    credentials: &Credentials,
+    request: &BuildRequest,
+    traffic: &Arc<Traffic>,
+) -> Result<Routes, EngineError> {
+    let agents = agents::Agents::start(&request.ssh).await.map_err(|why| refused(request, why))?;
+    let folders = sync::Folders {
+        dockerfile: Arc::new(sync::DockerfileOnly::new(&request.dockerfile)),
+        context: Arc::clone(&request.files),
+        traffic: Arc::clone(traffic),
+    };
+    Ok(Routes::new(FileSyncServer::new(folders))
+        .add_service(SecretsServer::new(services::SecretsById(request.secrets.clone())))
+        .add_service(AuthServer::new(services::Logins(credentials.clone())))
+        .add_service(SshServer::new(agents))
+        .add_service(HealthServer::new(services::Alive)))
 }
 
 /// A header may hold only plain characters; a share may be any text. Where the
@@ -225,7 +238,7 @@ fn share_key(share: &str, folder_modes: &str) -> String {
 }
 
 /// Unique among all sessions of an engine. A `RandomState` is seeded by the system.
-fn session_id() -> String {
+pub(super) fn session_id() -> String {
     let random =
         |salt: u64| RandomState::new().hash_one((salt, std::process::id(), std::time::Instant::now()));
     format!("imk{:016x}{:016x}", random(1), random(2))

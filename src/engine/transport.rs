@@ -38,8 +38,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const SSH_PAUSE: Duration = Duration::from_secs(60);
 
 /// Bytes in both directions.
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A connection, however it goes.
+pub(super) type Wire = Box<dyn Io>;
 
 /// An open connection.
 struct Connection {
@@ -197,6 +200,11 @@ pub(super) async fn silence(endpoint: &Endpoint, patience: &Patience, traffic: &
 
 fn who(endpoint: &Endpoint) -> String {
     format!("the engine at {}", endpoint.address)
+}
+
+/// A connection of its own, on which nothing was said yet.
+pub(super) async fn wire(endpoint: &Endpoint) -> Result<Wire, EngineError> {
+    connect(endpoint).await.map(|connection| connection.io)
 }
 
 async fn connect(endpoint: &Endpoint) -> Result<Connection, EngineError> {

@@ -47,9 +47,9 @@ impl Executor {
         if self.cancel.is_cancelled() {
             return Err(BuildError::Engine(EngineError::Interrupted));
         }
-        let (forced, publish) = {
+        let (forced, publish, is_proof) = {
             let run = self.run();
-            (run.forced.contains(job.name), run.publish.contains(job.name))
+            (run.forced.contains(job.name), run.publish.contains(job.name), run.proofs.contains(job.name))
         };
         let pool = self.pool();
         let before = self.last_build(job.name, job.engine);
@@ -57,6 +57,8 @@ impl Executor {
         // 1.
         for record in known.iter().filter(|_| !forced) {
             match self.has(&ImageId(record.id.clone())) {
+                // Of a proof nothing but its record is kept.
+                _ if is_proof => return self.reuse(job, record, before.as_ref()),
                 Ok(true) => return self.reuse(job, record, before.as_ref()),
                 Ok(false) => {}
                 // With an engine that is gone goes what only it had.
@@ -278,6 +280,8 @@ impl Executor {
             ssh,
             sandbox: job.options.sandbox.clone(),
             no_cache: run.no_cache,
+            no_cache_stages: run.no_cache_stages.get(job.name).cloned().unwrap_or_default(),
+            entitlements: run.entitlements.get(job.name).cloned().unwrap_or_default(),
             share: share.to_string(),
             cache: run.caches.get(job.name).cloned().unwrap_or_default(),
             files,

@@ -66,6 +66,12 @@ pub struct Run {
     pub machine: String,
     /// Names this repository and user to the engine's cache of sent files.
     pub share: String,
+    /// Stages of which the engine's cache is not used, by image.
+    pub no_cache_stages: BTreeMap<String, Vec<String>>,
+    /// Rights of steps beyond the usual ones, by image.
+    pub entitlements: BTreeMap<String, BTreeSet<String>>,
+    /// Images that only have to have been built once: their results are kept nowhere.
+    pub proofs: BTreeSet<String>,
     /// Images to publish as soon as they are built.
     pub publish: BTreeSet<String>,
     /// Images whose keys other machines may not compute, and why.

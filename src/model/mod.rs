@@ -7,6 +7,7 @@ pub mod error_chain;
 pub mod file;
 pub mod hash;
 pub mod hub;
+pub mod layer_cache;
 pub mod name;
 pub mod output;
 pub mod own_bases;

@@ -3,6 +3,7 @@
 //! Changes nothing, neither on an engine nor of the state. Never prints.
 
 pub mod names;
+pub mod outputs;
 pub mod overview;
 pub mod ready;
 pub mod requirements;

@@ -12,6 +12,7 @@ use crate::model::hash::ContentHash;
 use crate::model::part::Part;
 use crate::model::reason::{Code, Reason};
 use crate::parallel::at_once;
+use crate::plan::outputs::{self, Lacking};
 use crate::plan::tags::missing::Missing;
 use crate::plan::tags::tagging::{self, Skipped, Tagging};
 use crate::query::action_key::{action_key, input_hash, parts};
@@ -58,6 +59,8 @@ pub struct Plan {
     pub results: BTreeMap<String, KnownResult>,
     /// The action keys of images that wait for no base.
     pub keys: BTreeMap<String, ContentHash>,
+    /// Outputs that would be written.
+    pub outputs: Vec<Lacking>,
     /// Tags that would not be given, and why not.
     pub skipped_tags: Vec<(String, Skipped)>,
 }
@@ -78,7 +81,7 @@ pub struct KnownResult {
 impl Plan {
     /// Whether a build would do nothing at all.
     pub fn is_fresh(&self) -> bool {
-        self.jobs.iter().all(|(_, verdict)| *verdict == Verdict::Fresh)
+        self.outputs.is_empty() && self.jobs.iter().all(|(_, verdict)| *verdict == Verdict::Fresh)
     }
 }
 
@@ -92,6 +95,7 @@ struct On {
 pub fn plan(session: &Session, synced: &Synced, always: bool) -> Plan {
     let mut plan = Plan::default();
     let tagging = tagging::tagging(session, synced);
+    let proofs = outputs::proofs(session, synced);
     let mut verdicts: BTreeMap<&str, Verdict> = BTreeMap::new();
     let mut rest: Vec<&str> = synced.order.names.iter().map(String::as_str).collect();
     // Images that do not wait for each other are asked for in registries together.
@@ -106,7 +110,7 @@ pub fn plan(session: &Session, synced: &Synced, always: bool) -> Plan {
         for name in wave {
             let broken = |base: &&String| verdicts.get(base.as_str()).is_some_and(Verdict::is_broken);
             let broken: Vec<String> = bases(name).filter(broken).cloned().collect();
-            let verdict = match verdict(session, synced, name, &tagging, &mut plan) {
+            let verdict = match verdict(session, synced, name, (&tagging, proofs.contains(name)), &mut plan) {
                 Ok(_) | Err(Verdict::Stale(_) | Verdict::Waits(_)) if !broken.is_empty() => {
                     Verdict::Blocked(broken)
                 }
@@ -125,6 +129,8 @@ pub fn plan(session: &Session, synced: &Synced, always: bool) -> Plan {
         }
         rest = later;
     }
+    let contents = plan.results.iter().map(|(name, found)| (name.clone(), found.content)).collect();
+    plan.outputs = outputs::lacking(session, synced, &contents);
     let jobs = synced.order.names.iter();
     plan.jobs = jobs.filter_map(|name| Some((name.clone(), verdicts.remove(name.as_str())?))).collect();
     plan
@@ -168,7 +174,7 @@ fn verdict(
     session: &Session,
     synced: &Synced,
     name: &str,
-    tagging: &Tagging,
+    (tagging, is_proof): (&Tagging, bool),
     plan: &mut Plan,
 ) -> Result<(Verdict, KnownResult), Verdict> {
     let Some(image) = session.image(name) else { return Err(Verdict::Stale(Vec::new())) };
@@ -191,13 +197,19 @@ fn verdict(
     let key = action_key(&input_hash, &on);
     plan.keys.insert(name.to_owned(), key);
     let known = known(session, &key);
-    if let Some((record, Ok(true) | Err(_))) = &known {
+    // Of one that nothing is kept of, the record alone is the proof.
+    if let Some((record, has)) = &known
+        && (is_proof || has != &Ok(false))
+    {
         let found = KnownResult {
             key,
             id: ImageId(record.id.clone()),
             content: record.content,
             published: record.published.clone(),
         };
+        if is_proof {
+            return Ok((Verdict::Fresh, found));
+        }
         tagging.learn_times(&session.executor, name, &found.id, &key);
         return match tagging.lacks(&session.executor, name, &found.id, &key) {
             Ok(lacks) if !lacks.is_empty() => Ok((Verdict::Retag(lacks), found)),

@@ -93,6 +93,10 @@ pub struct Declared {
     pub outputs: Outputs,
     /// Agents and keys for its steps, by id.
     pub ssh: BTreeMap<String, Vec<String>>,
+    /// Stages of which an engine's cache is not used.
+    pub no_cache_filter: Vec<String>,
+    /// Rights of its steps beyond the usual ones.
+    pub entitlements: Vec<Word>,
     /// How its containers are run.
     pub run: Profile,
     /// Its tests, by name.
@@ -123,6 +127,8 @@ pub struct Overrides {
     pub args: BTreeMap<String, String>,
     /// `SOURCE_DATE_EPOCH` of the environment.
     pub source_date_epoch: Option<String>,
+    /// Rights of steps that the user agrees to.
+    pub allowed: BTreeSet<String>,
     /// Agents and keys for the steps of every image, by id.
     pub ssh: BTreeMap<String, Vec<String>>,
     /// The platform of every image.
@@ -321,6 +327,8 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         cache: declaration.cache.clone(),
         outputs: declaration.outputs.clone(),
         ssh: declaration.ssh.clone(),
+        no_cache_filter: declaration.no_cache_filter.clone(),
+        entitlements: declaration.entitlements.clone(),
         run: declaration.run.clone(),
         tests: declaration.tests.clone(),
         description: declaration.description.clone(),
@@ -361,6 +369,8 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             cache: DeclaredCaches::default(),
             outputs: Outputs::default(),
             ssh: BTreeMap::new(),
+            no_cache_filter: Vec::new(),
+            entitlements: Vec::new(),
             run: Profile::default(),
             tests: BTreeMap::new(),
             description: None,

@@ -25,7 +25,9 @@ mod steps;
 use std::collections::BTreeMap;
 
 use super::error::SyntaxError;
-pub use caches::{source as cache_source, target as cache_target};
+pub use caches::{
+    Source as CacheSource, Target as CacheTarget, source as cache_source, target as cache_target,
+};
 pub use contexts::no_image;
 pub use declaration::{
     Declaration, DeclaredCaches, DeclaredContext, DeclaredEngine, DeclaredOverlay, EngineAddress, Imagefile,

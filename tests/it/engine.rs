@@ -109,6 +109,8 @@ impl Bench {
         BuildRequest {
             ssh: Default::default(),
             sandbox: Default::default(),
+            no_cache_stages: Vec::new(),
+            entitlements: Default::default(),
             image: "web".into(),
             dockerfile: dockerfile.into(),
             target: None,

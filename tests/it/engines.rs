@@ -176,12 +176,13 @@ fn layers_that_an_image_carries_serve_another_engine_and_count_for_nothing() {
     assert!(log.lines().any(|line| line.contains("RUN ") && line.ends_with(": cached")), "{log}");
     second.imk("").says("1 fresh, 0 built, 0 failed");
 
+    second.append("web/file", "more\n");
     let refused = second.imk("--cache-to type=gha").code(2);
-    assert!(refused.err().contains("`type=gha` cannot be asked of an engine"), "{}", refused.err());
+    assert!(refused.err().contains("gha"), "{}", refused.err());
     second.edit("Imagefile.ron", "(images: {\"web\": (cache_from: [\"type=local,src=x\"])})\n");
     let refused = second.imk("").code(2);
     assert!(
-        refused.err().contains("Imagefile.ron:1:") && refused.err().contains("buildkitd"),
+        refused.err().contains("Imagefile.ron:1:") && refused.err().contains("no cache of type `local`"),
         "{}",
         refused.err()
     );

@@ -44,6 +44,7 @@ enum Fields<'a> {
     Image { image: &'a str },
     Published { image: &'a str, at: &'a str, tags: &'a [String] },
     NotDone { image: &'a str, message: String },
+    Written { image: &'a str, output: &'a str },
     NotTagged { tag: &'a str, message: String },
     NameTaken { tag: &'a str, from: &'a ImageId, message: String },
     Behind { image: &'a str, tag: &'a str, message: String },
@@ -82,6 +83,8 @@ struct Counts {
     not_published: usize,
     not_fetched: usize,
     not_tagged: usize,
+    written: usize,
+    not_written: usize,
     failed: usize,
     skipped: usize,
     kept: usize,
@@ -210,6 +213,15 @@ pub fn summary(summary: &Summary, took: Duration) -> Vec<String> {
     let count = |wanted: fn(&Ending) -> bool| summary.endings.values().filter(|e| wanted(e)).count();
     let mut lines: Vec<String> =
         summary.retagged.iter().map(|image| line("retagged", Fields::Image { image })).collect();
+    for output in &summary.outputs {
+        lines.push(match &output.result {
+            Ok(()) => line("written", Fields::Written { image: &output.image, output: &output.place }),
+            Err(why) => {
+                let message = format!("the output `{}` was not written: {why}", output.place);
+                line("not-written", Fields::NotDone { image: &output.image, message })
+            }
+        });
+    }
     for (tag, error) in &summary.untagged {
         lines.push(line("not-tagged", Fields::NotTagged { tag, message: error.to_string() }));
     }
@@ -237,6 +249,8 @@ pub fn summary(summary: &Summary, took: Duration) -> Vec<String> {
         not_published: summary.not_published(),
         not_fetched: summary.unfetched.len(),
         not_tagged: summary.untagged.len(),
+        written: summary.outputs.iter().filter(|output| output.result.is_ok()).count(),
+        not_written: summary.outputs.iter().filter(|output| output.result.is_err()).count(),
         failed: count(|ending| matches!(ending, Ending::Failed(_))),
         skipped: count(|ending| matches!(ending, Ending::Skipped)),
         kept: summary.kept.len(),

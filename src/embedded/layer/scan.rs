@@ -148,7 +148,7 @@ fn hash(content: &mut dyn Read, size: u64) -> io::Result<ContentHash> {
 ///
 /// # Errors
 /// When it leads out of the root.
-fn clean(path: &[u8]) -> std::result::Result<Vec<u8>, String> {
+pub fn clean(path: &[u8]) -> std::result::Result<Vec<u8>, String> {
     let shown = || String::from_utf8_lossy(path).chars().take(200).collect::<String>();
     if path.len() > LONGEST_PATH || path.contains(&0) {
         return Err(format!("`{}…` is no path", shown()));

@@ -39,6 +39,8 @@ fn request(image: &str, dockerfile: &str, content: &str) -> BuildRequest {
         secrets: BTreeMap::new(),
         ssh: BTreeMap::new(),
         sandbox: Default::default(),
+        no_cache_stages: Vec::new(),
+        entitlements: Default::default(),
         no_cache: false,
         cache: Default::default(),
         share: String::new(),

@@ -44,6 +44,8 @@ fn request(dockerfile: &str, files: &[&str]) -> BuildRequest {
         secrets: BTreeMap::new(),
         ssh: BTreeMap::new(),
         sandbox: Default::default(),
+        no_cache_stages: Vec::new(),
+        entitlements: Default::default(),
         no_cache: false,
         share: String::new(),
         cache: Caches::default(),

@@ -1,46 +1,117 @@
 //! `cache_from` and `cache_to`: layer caches, as docker build and bake spell them.
 //!
-//! An engine is asked to build through its API, which knows fewer kinds than BuildKit itself: layers of
-//! images in registries may serve, and an image can carry its own. What the API has no way for is a
+//! Layers of images in registries may serve on every engine, and an image can carry its own. The other kinds are
+//! BuildKit's, which each engine has or has not; that is told when it is known. What nobody has is a
 //! mistake that says so, and never passed over.
+
+use std::collections::BTreeMap;
 
 use super::scope::Scope;
 use super::{DeclaredCaches, Word};
+use crate::model::layer_cache::LayerCache;
 use crate::syntax::error::SyntaxError;
 use crate::syntax::reference;
+use crate::syntax::suggest::did_you_mean;
 
 /// A mistake, and the remedy.
 type Mistake = (String, String);
 
-const NEEDS_BUILDKITD: &str = "an engine's API takes layers from images in registries (type=registry) and writes \
-    them into the image (type=inline); every other cache needs a buildkitd of its own, as `docker buildx` starts one";
+/// The settings of each kind, beside `type`.
+const KINDS: &[(&str, &[&str])] = &[
+    (
+        "registry",
+        &[
+            "ref",
+            "mode",
+            "image-manifest",
+            "oci-mediatypes",
+            "oci-artifact",
+            "compression",
+            "compression-level",
+            "force-compression",
+            "ignore-error",
+            "registry.insecure",
+        ],
+    ),
+    ("gha", &["scope", "mode", "ignore-error", "timeout", "version", "repository"]),
+    (
+        "s3",
+        &[
+            "region",
+            "bucket",
+            "name",
+            "prefix",
+            "blobs_prefix",
+            "manifests_prefix",
+            "mode",
+            "endpoint_url",
+            "use_path_style",
+            "upload_parallelism",
+            "touch_refresh",
+            "ignore-error",
+        ],
+    ),
+    (
+        "azblob",
+        &["name", "account_url", "prefix", "blobs_prefix", "manifests_prefix", "mode", "ignore-error"],
+    ),
+    ("inline", &[]),
+];
 
-/// The image that `cache_from` names: `r.example/x:cache`, or `type=registry,ref=r.example/x:cache`.
+const SPELLING: &str =
+    "such as type=registry,ref=REGISTRY/NAME:TAG,mode=max, type=inline or type=gha,scope=main";
+
+/// A place that layers are taken from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// An image in a registry, which every engine can be asked for.
+    Image(String),
+    /// Another cache.
+    Other(LayerCache),
+}
+
+/// A place that layers are left in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The image itself.
+    Inline,
+    /// Another cache.
+    Other(LayerCache),
+}
+
+/// The cache that a word of `cache_from` means: `r.example/x:cache`, or `type=registry,ref=r.example/x:cache`.
 ///
 /// # Errors
 /// What is wrong with it, and what to do.
-pub fn source(text: &str) -> Result<String, Mistake> {
-    let name = if text.contains('=') {
-        let mut image = None;
-        let mut kind = None;
-        for (key, value) in pairs(text)? {
-            match key {
-                "type" => kind = Some(value),
-                "ref" => image = Some(value),
-                _ => return Err(unknown(text, key)),
-            }
+pub fn source(text: &str) -> Result<Source, Mistake> {
+    if !text.contains('=') {
+        return named(text).map(Source::Image);
+    }
+    let mut cache = cache(text)?;
+    match (cache.kind.as_str(), cache.attributes.len()) {
+        ("inline", _) => {
+            let hint = "name the image that carries it: type=registry,ref=REGISTRY/NAME:TAG".to_owned();
+            Err((format!("`{text}` names no image"), hint))
         }
-        match (kind, image) {
-            (Some("registry"), Some(image)) => image,
-            (Some("registry"), None) => {
-                let hint = "write type=registry,ref=REGISTRY/NAME:TAG".to_owned();
-                return Err((format!("`{text}` names no image"), hint));
-            }
-            _ => return Err((format!("`{text}` cannot be asked of an engine"), NEEDS_BUILDKITD.to_owned())),
-        }
-    } else {
-        text
-    };
+        ("registry", 1) => Ok(Source::Image(cache.attributes.remove("ref").unwrap_or_default())),
+        _ => Ok(Source::Other(cache)),
+    }
+}
+
+/// The cache that a word of `cache_to` means.
+///
+/// # Errors
+/// What is wrong with it, and what to do.
+pub fn target(text: &str) -> Result<Target, Mistake> {
+    if !text.contains('=') {
+        let cache = format!("type=registry,ref={text}");
+        return named(text).and_then(|_| self::cache(&cache)).map(Target::Other);
+    }
+    let cache = cache(text)?;
+    Ok(if cache.kind == "inline" { Target::Inline } else { Target::Other(cache) })
+}
+
+fn named(name: &str) -> Result<String, Mistake> {
     match reference::parse(name) {
         Ok(_) => Ok(name.to_owned()),
         Err(why) => {
@@ -49,51 +120,66 @@ pub fn source(text: &str) -> Result<String, Mistake> {
     }
 }
 
-/// Checks that a word of `cache_to` is the one kind there is: `type=inline`.
-///
-/// # Errors
-/// What is wrong with it, and what to do.
-pub fn target(text: &str) -> Result<(), Mistake> {
-    let mut kind = None;
-    let mut other = None;
-    for (key, value) in if text.contains('=') { pairs(text)? } else { Vec::new() } {
-        if key == "type" { kind = Some(value) } else { other = Some(key) }
+fn cache(text: &str) -> Result<LayerCache, Mistake> {
+    let mut attributes = BTreeMap::new();
+    for part in text.split(',') {
+        let Some((key, value)) = part.trim().split_once('=') else {
+            return Err((format!("`{part}` in `{text}` is no KEY=VALUE"), SPELLING.to_owned()));
+        };
+        attributes.insert(key.to_owned(), value.to_owned());
     }
-    match (kind, other) {
-        (Some("inline"), None) => Ok(()),
-        (Some("inline"), Some(key)) => Err(unknown(text, key)),
-        _ => Err((format!("`{text}` cannot be asked of an engine"), NEEDS_BUILDKITD.to_owned())),
+    let Some(kind) = attributes.remove("type") else {
+        return Err((format!("`{text}` has no type"), SPELLING.to_owned()));
+    };
+    let Some((_, known)) = KINDS.iter().find(|(other, _)| *other == kind) else {
+        let hint = match kind.as_str() {
+            // BuildKit reads and writes it through the client's own content store, which imk does not serve.
+            "local" => "imk keeps no folder of layers for an engine; `type=registry` on a registry of your own does the same".to_owned(),
+            _ => did_you_mean(&kind, KINDS.iter().map(|(kind, _)| *kind)).unwrap_or_else(|| SPELLING.to_owned()),
+        };
+        return Err((format!("there is no cache of type `{kind}` (`{text}`)"), hint));
+    };
+    if let Some(key) = attributes.keys().find(|key| !known.contains(&key.as_str())) {
+        let hint = did_you_mean(key, known.iter().copied()).unwrap_or_else(|| match known {
+            [] => "it takes none".to_owned(),
+            known => format!("it takes {}", known.join(", ")),
+        });
+        return Err((format!("a cache of type `{kind}` has no setting `{key}` (`{text}`)"), hint));
     }
-}
-
-fn pairs(text: &str) -> Result<Vec<(&str, &str)>, Mistake> {
-    let pair = |part: &'_ str| part.split_once('=').is_some();
-    if let Some(part) = text.split(',').find(|part| !pair(part)) {
-        let hint = "write type=registry,ref=REGISTRY/NAME:TAG".to_owned();
-        return Err((format!("`{part}` in `{text}` is no KEY=VALUE"), hint));
+    if let Some(mode) = attributes.get("mode").filter(|mode| !matches!(mode.as_str(), "min" | "max")) {
+        return Err((format!("there is no mode `{mode}` (`{text}`)"), "it is min or max".to_owned()));
     }
-    Ok(text.split(',').filter_map(|part| part.trim().split_once('=')).collect())
-}
-
-fn unknown(text: &str, key: &str) -> Mistake {
-    (format!("`{key}` in `{text}` cannot be asked of an engine"), NEEDS_BUILDKITD.to_owned())
+    for (of, key) in [("registry", "ref"), ("s3", "bucket"), ("s3", "region"), ("azblob", "account_url")] {
+        if kind == of && !attributes.contains_key(key) {
+            return Err((format!("`{text}` lacks `{key}`"), SPELLING.to_owned()));
+        }
+    }
+    if let Some(name) = attributes.get("ref") {
+        named(name)?;
+    }
+    Ok(LayerCache { kind, attributes })
 }
 
 impl Scope<'_> {
     pub(super) fn caches(&mut self, from: &[Word], to: &[Word]) -> DeclaredCaches {
         let mut caches = DeclaredCaches::default();
+        let wrong = |word: &Word, (message, hint): Mistake| SyntaxError::new(word.span, message).hint(hint);
+        let mut mistakes = Vec::new();
         for word in self.words(from) {
             match source(&word.text) {
-                Ok(image) => caches.from.push(image),
-                Err((message, hint)) => self.errors.push(SyntaxError::new(word.span, message).hint(hint)),
+                Ok(Source::Image(image)) => caches.from.push(image),
+                Ok(Source::Other(cache)) => caches.other_from.push(cache),
+                Err(mistake) => mistakes.push(wrong(&word, mistake)),
             }
         }
         for word in self.words(to) {
             match target(&word.text) {
-                Ok(()) => caches.inline = true,
-                Err((message, hint)) => self.errors.push(SyntaxError::new(word.span, message).hint(hint)),
+                Ok(Target::Inline) => caches.inline = true,
+                Ok(Target::Other(cache)) => caches.to.push(cache),
+                Err(mistake) => mistakes.push(wrong(&word, mistake)),
             }
         }
+        self.errors.extend(mistakes);
         caches
     }
 }
@@ -102,25 +188,38 @@ impl Scope<'_> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_image_in_a_registry_is_spelled_in_two_ways() {
-        assert_eq!(source("r.example/x:cache").unwrap(), "r.example/x:cache");
-        assert_eq!(source("type=registry,ref=r.example/x").unwrap(), "r.example/x");
-        target("type=inline").unwrap();
+    fn other(kind: &str, pairs: &[(&str, &str)]) -> LayerCache {
+        let attributes = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        LayerCache { kind: kind.into(), attributes }
     }
 
     #[test]
-    fn what_an_engine_cannot_do_is_told_and_not_passed_over() {
-        for text in
-            ["type=gha", "type=local,src=x", "type=registry,ref=r.example/x,mode=max", "type=registry"]
-        {
-            assert!(source(text).is_err(), "{text}");
+    fn caches_are_spelled_as_docker_spells_them() {
+        assert_eq!(source("r.example/x:cache"), Ok(Source::Image("r.example/x:cache".into())));
+        assert_eq!(source("type=registry,ref=r.example/x"), Ok(Source::Image("r.example/x".into())));
+        let gha = other("gha", &[("scope", "main")]);
+        assert_eq!(source("type=gha,scope=main"), Ok(Source::Other(gha)));
+        assert_eq!(target("type=inline"), Ok(Target::Inline));
+        let registry = other("registry", &[("ref", "r.example/x"), ("mode", "max")]);
+        assert_eq!(target("type=registry,ref=r.example/x,mode=max"), Ok(Target::Other(registry)));
+    }
+
+    #[test]
+    fn what_nobody_can_do_is_told_and_not_passed_over() {
+        for (text, wanted) in [
+            ("type=local,dest=x", "there is no cache of type `local`"),
+            ("type=reigstry,ref=x", "there is no cache of type `reigstry`"),
+            ("type=registry,mode=max", "lacks `ref`"),
+            ("type=registry,ref=x,mode=most", "there is no mode `most`"),
+            ("type=registry,ref=A", "`A` names no image"),
+            ("type=inline,mode=max", "has no setting `mode`"),
+            ("type=gha,token=x", "has no setting `token`"),
+            ("ref=x", "has no type"),
+            ("type=registry,x", "is no KEY=VALUE"),
+        ] {
+            let (message, _) = target(text).unwrap_err();
+            assert!(message.contains(wanted), "{text}: {message}");
         }
-        for text in
-            ["type=registry,ref=r.example/x", "type=local,dest=x", "type=gha", "type=inline,mode=max", "x"]
-        {
-            let (message, hint) = target(text).unwrap_err();
-            assert!(message.contains(text) && hint.contains("buildkitd"), "{message}: {hint}");
-        }
+        assert!(source("type=inline").is_err());
     }
 }

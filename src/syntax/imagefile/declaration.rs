@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::RenamedKey;
+use crate::model::layer_cache::LayerCache;
 use crate::model::output::Outputs;
 use crate::model::sandbox::Sandbox;
 use crate::syntax::container::Profile;
@@ -94,6 +95,10 @@ pub struct Declaration {
     pub ssh: BTreeMap<String, Vec<String>>,
     /// Annotations of its manifest.
     pub annotations: BTreeMap<String, String>,
+    /// Stages of which an engine's cache is not used.
+    pub no_cache_filter: Vec<String>,
+    /// Rights of its steps beyond the usual ones.
+    pub entitlements: Vec<Word>,
     /// The surroundings of its `RUN` steps.
     pub sandbox: Sandbox,
     /// How its containers are run.
@@ -163,6 +168,10 @@ pub struct DeclaredCaches {
     pub from: Vec<String>,
     /// The image carries what another engine needs to take its layers.
     pub inline: bool,
+    /// Caches of other kinds whose layers may serve.
+    pub other_from: Vec<LayerCache>,
+    /// Caches that layers are left in.
+    pub to: Vec<LayerCache>,
 }
 
 /// An engine as declared.

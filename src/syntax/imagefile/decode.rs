@@ -165,6 +165,8 @@ impl Reader {
             "cache_to" => image.cache_to = Some(reader.one_or_more(value)),
             "output" => image.output = Some(reader.one_or_more(value)),
             "ssh" => image.ssh = Some(reader.one_or_more(value)),
+            "no_cache_filter" => image.no_cache_filter = Some(reader.one_or_more(value)),
+            "entitlements" => image.entitlements = Some(reader.one_or_more(value)),
             "annotations" => image.annotations = reader.map(value, "annotation", Self::text),
             "extra_hosts" => image.extra_hosts = reader.map(value, "host", Self::text),
             "shm_size" => image.shm_size = reader.text(value),

@@ -155,6 +155,8 @@ fn merge(into: &mut RawImage, from: &RawImage) {
     replace(&mut into.cache_to, &from.cache_to);
     replace(&mut into.output, &from.output);
     replace(&mut into.ssh, &from.ssh);
+    replace(&mut into.no_cache_filter, &from.no_cache_filter);
+    replace(&mut into.entitlements, &from.entitlements);
     replace(&mut into.shm_size, &from.shm_size);
     replace(&mut into.ulimits, &from.ulimits);
     replace(&mut into.description, &from.description);
@@ -214,6 +216,8 @@ impl Scope<'_> {
             cache: self.caches(&image.cache_from.unwrap_or_default(), &image.cache_to.unwrap_or_default()),
             outputs: self.outputs(&image.output.unwrap_or_default()),
             ssh: self.ssh(&image.ssh.unwrap_or_default()),
+            no_cache_filter: self.texts(&image.no_cache_filter.unwrap_or_default()),
+            entitlements: self.entitlements(&image.entitlements.unwrap_or_default()),
             annotations: self.annotations(&image.annotations),
             sandbox: self.sandbox(
                 &image.extra_hosts,

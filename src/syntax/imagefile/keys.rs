@@ -72,11 +72,11 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
     ("engine_labels", "labels that an engine must have to build it: [\"gpu\"]; they never count"),
     (
         "cache_from",
-        "images in registries whose layers may serve: [\"registry.example/web:cache\"]; only saves time, never counts",
+        "caches whose layers may serve: [\"registry.example/web:cache\"], or type=registry, gha, s3, azblob; only saves time, never counts",
     ),
     (
         "cache_to",
-        "[\"type=inline\"]: the image carries what another engine needs to take its layers; never counts",
+        "caches that layers are left in: [\"type=inline\"] the image itself, \"type=registry,ref=…,mode=max\", gha, s3, azblob; never counts",
     ),
     (
         "output",
@@ -85,6 +85,14 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
     (
         "ssh",
         "agents and keys for RUN --mount=type=ssh: [\"default\"] the agent of SSH_AUTH_SOCK, [\"id=PATH\"] a socket or a key; never counts",
+    ),
+    (
+        "no_cache_filter",
+        "stages whose steps an engine runs again whenever the image is built: [\"deps\"]; never counts",
+    ),
+    (
+        "entitlements",
+        "rights of RUN steps beyond the usual: [\"network.host\", \"security.insecure\"]; --allow is your word; never counts",
     ),
     (
         "annotations",

@@ -108,6 +108,8 @@ pub const IMAGE_KINDS: &[(&str, Kind)] = &[
     ("cache_to", Kind::TextOrTexts),
     ("output", Kind::TextOrTexts),
     ("ssh", Kind::TextOrTexts),
+    ("no_cache_filter", Kind::TextOrTexts),
+    ("entitlements", Kind::TextOrTexts),
     ("annotations", Kind::TextByName),
     ("extra_hosts", Kind::TextByName),
     ("shm_size", Kind::Text),

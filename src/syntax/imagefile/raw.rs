@@ -47,6 +47,8 @@ pub(super) struct RawImage {
     pub cache_to: Option<Vec<Word>>,
     pub output: Option<Vec<Word>>,
     pub ssh: Option<Vec<Word>>,
+    pub no_cache_filter: Option<Vec<Word>>,
+    pub entitlements: Option<Vec<Word>>,
     pub annotations: Pairs<Word>,
     pub extra_hosts: Pairs<Word>,
     pub shm_size: Option<Word>,

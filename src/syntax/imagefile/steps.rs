@@ -10,6 +10,10 @@ use super::scope::Scope;
 use crate::model::sandbox::Sandbox;
 use crate::syntax::container::{limits, words};
 use crate::syntax::error::SyntaxError;
+use crate::syntax::suggest::did_you_mean;
+
+/// Rights that BuildKit gives to steps.
+const ENTITLEMENTS: [&str; 2] = ["network.host", "security.insecure"];
 
 impl Scope<'_> {
     /// The surroundings of `RUN` steps.
@@ -42,6 +46,23 @@ impl Scope<'_> {
             }
         }
         sandbox
+    }
+
+    /// Words, variables filled in.
+    pub(super) fn texts(&mut self, words: &[Word]) -> Vec<String> {
+        self.words(words).into_iter().map(|word| word.text).collect()
+    }
+
+    /// Rights of steps, as BuildKit names them.
+    pub(super) fn entitlements(&mut self, words: &[Word]) -> Vec<Word> {
+        let words = self.words(words);
+        for word in words.iter().filter(|word| !ENTITLEMENTS.contains(&word.text.as_str())) {
+            let hint = did_you_mean(&word.text, ENTITLEMENTS)
+                .unwrap_or_else(|| format!("there are {}", ENTITLEMENTS.join(" and ")));
+            let message = format!("there is no entitlement `{}`", word.text);
+            self.errors.push(SyntaxError::new(word.span, message).hint(hint));
+        }
+        words
     }
 
     /// Annotations of a manifest: `KEY`, or docker's `manifest:KEY`.

@@ -290,7 +290,7 @@ fn mistakes_of_engines_are_told_with_their_place() {
         "jobs": (host: "tcp://h", jobs: 0, color: "red"),
         "a b": (host: "tcp://h", platforms: ["solaris/"]),
     },
-    images: {"w": (cache_from: ["type=gha"])},
+    images: {"w": (cache_from: ["type=gah"])},
 )"#;
     insta::assert_snapshot!(mistakes(text), @r#"
     3:20 where is the engine `nowhere`? (give it either `host` or `context`)
@@ -299,7 +299,7 @@ fn mistakes_of_engines_are_told_with_their_place() {
     5:44 an engine has no key `color` (an engine knows host, context, labels, platforms, jobs)
     6:9 `a b` cannot name an engine (--engine must be able to say it: no spaces, commas, slashes, `=`)
     6:46 `solaris/` cannot be built for: it is not a platform (did you mean `solaris`?)
-    8:33 `type=gha` cannot be asked of an engine (an engine's API takes layers from images in registries (type=registry) and writes them into the image (type=inline); every other cache needs a buildkitd of its own, as `docker buildx` starts one)
+    8:33 there is no cache of type `gah` (`type=gah`) (did you mean `gha`?)
     "#);
 }
 

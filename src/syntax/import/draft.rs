@@ -78,6 +78,8 @@ pub(super) struct Passed {
     pub extra_hosts: BTreeMap<String, String>,
     pub shm_size: Option<String>,
     pub ulimits: Vec<String>,
+    pub no_cache_filter: Vec<String>,
+    pub entitlements: Vec<String>,
 }
 
 /// A named context of a draft.

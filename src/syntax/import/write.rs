@@ -113,7 +113,13 @@ fn common(draft: &Draft) -> Vec<String> {
         keys.extend((!caches.is_empty()).then(|| format!("{key}: {}", list(caches))));
     }
     let passed = &draft.passed;
-    for (key, words) in [("output", &passed.output), ("ssh", &passed.ssh), ("ulimits", &passed.ulimits)] {
+    for (key, words) in [
+        ("output", &passed.output),
+        ("ssh", &passed.ssh),
+        ("no_cache_filter", &passed.no_cache_filter),
+        ("entitlements", &passed.entitlements),
+        ("ulimits", &passed.ulimits),
+    ] {
         keys.extend((!words.is_empty()).then(|| format!("{key}: {}", list(words))));
     }
     keys.extend(pairs("annotations", &passed.annotations));

@@ -125,6 +125,8 @@ impl Hand {
         let request = BuildRequest {
             ssh: Default::default(),
             sandbox: Default::default(),
+            no_cache_stages: Vec::new(),
+            entitlements: Default::default(),
             image: "differential".into(),
             dockerfile: text.to_owned(),
             target: None,

@@ -24,7 +24,7 @@ use crate::plan::tags::tagging;
 use crate::query::effect::BuildError;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
-use crate::syntax::imagefile;
+use crate::syntax::imagefile::{self, CacheSource, CacheTarget};
 
 const EXAMPLES: &str = "\
 imk build                         build everything that is out of date; `imk` alone does the same
@@ -63,12 +63,15 @@ pub struct BuildArgs {
     /// Fetch the targets that only their registry or another engine has
     #[arg(long, env = "IMK_LOAD", value_parser = FalseyValueParser::new())]
     pub load: bool,
-    /// An image in a registry whose layers may serve, as docker spells it: type=registry,ref=NAME
+    /// A cache whose layers may serve, as docker spells it: type=registry,ref=NAME, gha, s3, azblob
     #[arg(long = "cache-from", value_name = "CACHE", env = "IMK_CACHE_FROM", value_delimiter = ' ')]
     pub cache_from: Vec<String>,
-    /// Where layers are left for others: type=inline, into the image itself
+    /// Where layers are left for others: type=inline, into the image; type=registry,ref=NAME,mode=max, gha, s3, azblob
     #[arg(long = "cache-to", value_name = "CACHE", env = "IMK_CACHE_TO", value_delimiter = ' ')]
     pub cache_to: Vec<String>,
+    /// Write the target here as well: DIR, type=tar|oci|docker,dest=FILE; type=cacheonly keeps nothing of it
+    #[arg(short, long = "output", value_name = "OUTPUT", env = "IMK_OUTPUT", value_delimiter = ' ')]
+    pub output: Vec<String>,
     /// How to show progress
     #[arg(long, value_enum, default_value = "auto", value_name = "HOW", env = "BUILDKIT_PROGRESS")]
     pub progress: args::Progress,
@@ -144,6 +147,7 @@ fn built(global: &Global, args: &BuildArgs, make: &Makeflags) -> Result<(), Fail
         return Err(Failure::silent(Exit::Interrupted));
     }
     caches(args)?;
+    outputs(&mut session, &synced, args)?;
     let going = Going { jobs, jobserver, ..Going::new(global, args) };
     go(&mut session, &synced, &going, started)
 }
@@ -356,14 +360,42 @@ pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// The outputs of the command line take the place of those that targets declare.
+fn outputs(session: &mut Session, synced: &Synced, args: &BuildArgs) -> Result<(), Failure> {
+    if args.output.is_empty() {
+        return Ok(());
+    }
+    let refused = |(message, hint): (String, String)| Failure::with_hint(message, hint);
+    let mut typed = imagefile::ask_outputs(&args.output).map_err(refused)?;
+    for file in &mut typed.files {
+        let path = std::path::absolute(&file.dest).map_err(cannot("look for the folder of an output"))?;
+        file.dest = path.display().to_string();
+    }
+    for name in &synced.targets {
+        if let Some(image) = session.project.images.get_mut(name) {
+            image.outputs = typed.clone();
+        }
+    }
+    Ok(())
+}
+
 /// The layer caches of the command line.
 fn caches(args: &BuildArgs) -> Result<Caches, Failure> {
     let refused = |(message, hint): (String, String)| Failure::with_hint(message, hint);
-    let from = args.cache_from.iter().map(|text| imagefile::cache_source(text).map_err(refused));
-    for text in &args.cache_to {
-        imagefile::cache_target(text).map_err(refused)?;
+    let mut caches = Caches::default();
+    for text in &args.cache_from {
+        match imagefile::cache_source(text).map_err(refused)? {
+            CacheSource::Image(image) => caches.from.push(image),
+            CacheSource::Other(cache) => caches.other_from.push(cache),
+        }
     }
-    Ok(Caches { from: from.collect::<Result<_, _>>()?, inline: !args.cache_to.is_empty() })
+    for text in &args.cache_to {
+        match imagefile::cache_target(text).map_err(refused)? {
+            CacheTarget::Inline => caches.inline = true,
+            CacheTarget::Other(cache) => caches.to.push(cache),
+        }
+    }
+    Ok(caches)
 }
 
 /// Ctrl-C and a polite kill stop the engine's builds; a second one ends imk at once, after `at_exit`.

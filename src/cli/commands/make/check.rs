@@ -34,5 +34,8 @@ pub fn run(global: &Global, args: &CheckArgs) -> Result<(), Failure> {
             }
         }
     }
+    if !args.quiet {
+        plan::output_lines(&session, &planned);
+    }
     if planned.is_fresh() { Ok(()) } else { Err(Failure::silent(Exit::NotUpToDate)) }
 }

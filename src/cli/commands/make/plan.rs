@@ -13,6 +13,8 @@ use crate::cli::remarks::Remark;
 use crate::cli::{open, out, synced, words};
 use crate::engine::Cancel;
 use crate::model::reason::Reason;
+use crate::outputs::record::Why;
+use crate::plan::outputs::Lacking;
 use crate::plan::tags::tagging::{Skipped, together};
 use crate::plan::verdicts::{self, Plan, Verdict};
 use crate::plan::warnings::{self, Warning};
@@ -70,7 +72,8 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
     }
     if args.json {
         let images = plan.jobs.iter().map(|(name, verdict)| Job { name, verdict: verdict.into() }).collect();
-        out::json(&Answer { images });
+        let outputs = plan.outputs.iter().map(|lacking| OutputAnswer::of(&session, lacking)).collect();
+        out::json(&Answer { images, outputs });
         return mistakes(&session, &plan);
     }
     let remarks = warnings(&session, &synced).into_iter().chain(skipped_tags(&plan.skipped_tags));
@@ -80,6 +83,7 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
             out::line(format_args!("{name}: {text}"));
         }
     }
+    output_lines(&session, &plan);
     let count = |wanted: fn(&Verdict) -> bool| plan.jobs.iter().filter(|(_, v)| wanted(v)).count();
     let mut line = format!(
         "{} fresh, {} to build",
@@ -155,6 +159,22 @@ pub fn planned(
     Ok((session, synced, plan))
 }
 
+/// A line for each output that would be written.
+pub fn output_lines(session: &Session, plan: &Plan) {
+    for lacking in &plan.outputs {
+        let why = match lacking.why {
+            Why::Missing => "it is not there",
+            Why::Outdated => "it is of an older result",
+            Why::Changed => "it is not as it was written",
+        };
+        out::line(format_args!(
+            "{}: the output `{}` is to be written: {why}",
+            lacking.image,
+            lacking.shown(session)
+        ));
+    }
+}
+
 pub fn mistakes(session: &Session, plan: &Plan) -> Result<(), Failure> {
     let problems: Vec<_> = plan
         .jobs
@@ -194,6 +214,27 @@ pub fn sentence(verdict: &Verdict, trace: bool) -> Option<String> {
 #[derive(Serialize)]
 struct Answer<'a> {
     images: Vec<Job<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outputs: Vec<OutputAnswer<'a>>,
+}
+
+/// An output that would be written.
+#[derive(Serialize)]
+struct OutputAnswer<'a> {
+    image: &'a str,
+    output: String,
+    why: &'static str,
+}
+
+impl<'a> OutputAnswer<'a> {
+    fn of(session: &Session, lacking: &'a Lacking) -> Self {
+        let why = match lacking.why {
+            Why::Missing => "missing",
+            Why::Outdated => "outdated",
+            Why::Changed => "changed",
+        };
+        Self { image: &lacking.image, output: lacking.shown(session), why }
+    }
 }
 
 /// An image and what is to be done with it.

@@ -18,9 +18,7 @@ pub(super) type Keys = BTreeMap<String, (Carried, Span)>;
 const LOST: &[(&str, &str)] = &[
     ("attest", "imk makes no attestations"),
     ("call", "imk builds"),
-    ("entitlements", "an Imagefile grants nothing"),
     ("no-cache", "`imk --no-cache NAME` does it once"),
-    ("no-cache-filter", "`imk --no-cache NAME` does it for the whole image, once"),
     ("policy", "an Imagefile has no policies"),
     ("pull", "`imk --pull` does it once; `upstream` says how bases are followed"),
 ];
@@ -125,7 +123,8 @@ fn caches(key: &str, value: &Carried, span: Span, drafts: &mut Drafts) -> Vec<St
     for item in items {
         let Some(text) = word(item) else { continue };
         let plain = drafts.plain(&text);
-        let known = if key == "cache-from" { cache_source(&plain).map(|_| ()) } else { cache_target(&plain) };
+        let known =
+            if key == "cache-from" { cache_source(&plain).map(drop) } else { cache_target(&plain).map(drop) };
         match known {
             Ok(()) => found.push(text),
             Err((message, hint)) => drafts.lost(span, format!("{key}: {message}: {hint}")),
@@ -151,6 +150,8 @@ fn handed_on(
     match key {
         "output" => passed::outputs(draft, &words, source.current, span, drafts),
         "ssh" => words.iter().for_each(|word| passed::agent(draft, word, span, drafts)),
+        "no-cache-filter" => draft.passed.no_cache_filter = words,
+        "entitlements" => draft.passed.entitlements = words,
         "annotations" => words.iter().for_each(|word| passed::annotation(draft, word, span, drafts)),
         "ulimits" => words.iter().for_each(|word| passed::ulimit(draft, word, span, drafts)),
         "shm-size" => words.iter().for_each(|word| passed::shm_size(draft, word, span, drafts)),

@@ -118,8 +118,11 @@ impl Reader<'_> {
             for item in node.items() {
                 let written = self.written(item.text().unwrap_or_default(), *span, drafts);
                 let plain = fill(&written, &self.variables.kept);
-                let known =
-                    if key == "cache_from" { cache_source(&plain).map(|_| ()) } else { cache_target(&plain) };
+                let known = if key == "cache_from" {
+                    cache_source(&plain).map(drop)
+                } else {
+                    cache_target(&plain).map(drop)
+                };
                 match known {
                     Ok(()) => found.push(written),
                     Err((message, hint)) => drafts.lost(*span, format!("build.{key}: {message}: {hint}")),
@@ -159,6 +162,12 @@ impl Reader<'_> {
                     (self.written(&host, *span, drafts), self.written(&address, *span, drafts));
                 passed::host(draft, (&host, &address), *span, drafts);
             }
+        }
+        for (_, node) in keys.get("build.entitlements").into_iter().flatten() {
+            draft
+                .passed
+                .entitlements
+                .extend(node.items().iter().filter_map(|item| item.text().map(str::to_owned)));
         }
         if let Some((span, node)) = last(keys, "build.shm_size")
             && let Some(size) = node.text()
@@ -200,6 +209,7 @@ impl Reader<'_> {
             "extra_hosts",
             "shm_size",
             "ulimits",
+            "entitlements",
         ];
         for (key, values) in keys {
             let Some(key) = key.strip_prefix("build.").filter(|key| !KNOWN.contains(key)) else { continue };

@@ -88,6 +88,7 @@ fn a_bake_file_keeps_its_variables_templates_and_groups() {
             "_common": (
                 args: {"GO_VERSION": "1.25"},
                 labels: {"org.opencontainers.image.vendor": "Shop"},
+                cache_from: ["type=gha"],
             ),
         },
         images: {
@@ -108,7 +109,6 @@ fn a_bake_file_keeps_its_variables_templates_and_groups() {
     )
     - 7: validation of the variable `TAG`: an Imagefile checks no values
     - 26: args.BUILD_DATE: timestamp: it differs from run to run, and would make the image stale each time
-    - 33: cache-from: `type=gha` cannot be asked of an engine: an engine's API takes layers from images in registries (type=registry) and writes them into the image (type=inline); every other cache needs a buildkitd of its own, as `docker buildx` starts one
     - 56: platforms of `web`: an image is built for one; `imk --platform P` builds for linux/amd64 or linux/arm64
     - 58: output: `type=registry` publishes the image: `imk push`, or `imk build --push`, publishes what was built under all its tags
     "#);

@@ -118,6 +118,7 @@ fn services_that_build_become_images() {
                 tags: ["{VERSION}"],
                 target: "prod",
                 args: {"DEBUG": "false", "EXTRA": "yes", "VERSION": "{VERSION}"},
+                cache_from: ["type=gha"],
             ),
             "api": (
                 tags: ["{VERSION}", "latest"],
@@ -140,7 +141,6 @@ fn services_that_build_become_images() {
     )
     - 14: depends_on, ports of `web`: imk runs nothing
     ~ 15: the variable `VERSION` has the value that the environment or .env gives it now
-    - 20: build.cache_from: `type=gha` cannot be asked of an engine: an engine's API takes layers from images in registries (type=registry) and writes them into the image (type=inline); every other cache needs a buildkitd of its own, as `docker buildx` starts one
     - 30: args.GIT_SHA: the environment has no value for it now
     - 31: the tag `registry.example/shop/api:latest` of `worker`: imk tags it `registry.example/shop/worker:TAG`
     - 39: additional_contexts.assets of `api`: `../assets` is a folder, and imk gives images only; `overlays` bring files

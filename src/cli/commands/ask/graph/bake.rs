@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::cli::ordered::Ordered;
+use crate::model::layer_cache::LayerCache;
 use crate::model::output::{Form, Outputs, Packing};
 use crate::plan::tags::tagging;
 use crate::query::graph::{Bases, Order};
@@ -78,6 +79,10 @@ struct Target {
     output: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ssh: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    no_cache_filter: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    entitlements: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     annotations: Vec<String>,
     #[serde(skip_serializing_if = "Ordered::is_empty")]
@@ -157,17 +162,31 @@ fn target(
         args: map(&options.args),
         labels: map(&options.labels),
         tags: tags.iter().map(|tag| text(&tag.reference)).collect(),
-        cache_from: from.collect(),
-        cache_to: image.cache.inline.then(|| "type=inline".to_owned()).into_iter().collect(),
+        cache_from: from.chain(image.cache.other_from.iter().map(cache)).collect(),
+        cache_to: image
+            .cache
+            .inline
+            .then(|| "type=inline".to_owned())
+            .into_iter()
+            .chain(image.cache.to.iter().map(cache))
+            .collect(),
         platforms: optional(&options.platform).into_iter().collect(),
         secret: secrets.collect(),
         output: outputs(&image.outputs).iter().map(|output| text(output)).collect(),
         ssh: image.ssh.iter().map(|(id, paths)| text(&agent(id, paths))).collect(),
+        no_cache_filter: image.no_cache_filter.iter().map(|stage| text(stage)).collect(),
+        entitlements: image.entitlements.iter().map(|word| text(&word.text)).collect(),
         annotations: options.annotations.iter().map(|(key, value)| text(&format!("{key}={value}"))).collect(),
         extra_hosts: map(&options.sandbox.hosts),
         shm_size: options.sandbox.shm_size_bytes.map(|bytes| bytes.to_string()),
         ulimits: limits.collect(),
     })
+}
+
+/// A layer cache as docker spells it.
+fn cache(cache: &LayerCache) -> String {
+    let settings = cache.attributes.iter().map(|(key, value)| format!(",{key}={value}"));
+    text(&format!("type={}{}", cache.kind, settings.collect::<String>()))
 }
 
 /// Outputs as docker spells them.

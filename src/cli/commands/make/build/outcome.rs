@@ -114,6 +114,14 @@ fn tell_failures(session: &Session, summary: &Summary, progress: &Progress) {
     for (name, error) in &summary.unfetched {
         draw::show(&Failure::error(format!("image `{name}` was not fetched: {error}")));
     }
+    for output in &summary.outputs {
+        if let Err(why) = &output.result {
+            draw::show(&Failure::error(format!(
+                "the output `{}` of `{}` was not written: {why}",
+                output.place, output.image
+            )));
+        }
+    }
     for (tag, error) in &summary.untagged {
         draw::show(&Failure::error(format!("`{tag}` could not be set: {error}")));
     }
@@ -146,6 +154,10 @@ fn summary_line(summary: &Summary, took: Duration) -> String {
     if summary.not_published() > 0 {
         line += &format!(", {} not published", summary.not_published());
     }
+    let written = summary.outputs.iter().filter(|output| output.result.is_ok()).count();
+    if written > 0 {
+        line += &format!(", {written} output{} written", if written == 1 { "" } else { "s" });
+    }
     line += &format!(", {failed} failed");
     if skipped > 0 {
         line += &format!(", {skipped} skipped");
@@ -165,7 +177,8 @@ fn summary_line(summary: &Summary, took: Duration) -> String {
 pub fn verdict(summary: &Summary) -> Exit {
     let failed = summary.endings.values().any(|ending| matches!(ending, Ending::Failed(_)));
     let nowhere = summary.publications.values().any(|publication| *publication == Publication::NoRegistry);
-    let lacking = nowhere || !summary.unpublished.is_empty() || !summary.unfetched.is_empty();
+    let unwritten = summary.outputs.iter().any(|output| output.result.is_err());
+    let lacking = nowhere || unwritten || !summary.unpublished.is_empty() || !summary.unfetched.is_empty();
     match (summary.interrupted, failed || lacking || !summary.untagged.is_empty()) {
         (true, _) => Exit::Interrupted,
         (false, true) => Exit::Error,

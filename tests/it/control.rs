@@ -1,0 +1,110 @@
+//! BuildKit's own service: what `POST /build` has no word for.
+
+use crate::registry_server::RegistryServer;
+use crate::sandbox::{Sandbox, engine_or_skip};
+
+/// A base with busybox, and an image of two stages that each write a number nobody can guess.
+fn two_stages(test: &str, keys: &str) -> Option<Sandbox> {
+    let sandbox = engine_or_skip(test)?;
+    sandbox.write_all(
+        "
+    //- base/Dockerfile
+    FROM scratch
+    COPY busybox /bin/busybox
+    //- web/Dockerfile
+    FROM base AS one
+    RUN [\"/bin/busybox\", \"cp\", \"/proc/sys/kernel/random/uuid\", \"/one\"]
+    FROM base AS two
+    RUN [\"/bin/busybox\", \"cp\", \"/proc/sys/kernel/random/uuid\", \"/two\"]
+    FROM base
+    COPY --from=one /one /one
+    COPY --from=two /two /two
+    COPY words.txt /words.txt
+    //- web/words.txt
+    words
+    ",
+    );
+    imagefile(&sandbox, keys);
+    sandbox.place_busybox();
+    Some(sandbox)
+}
+
+fn imagefile(sandbox: &Sandbox, keys: &str) {
+    sandbox.edit("Imagefile.ron", &format!("(images: {{\"base\": (), \"web\": ({keys})}})\n"));
+}
+
+#[test]
+fn steps_of_a_stage_run_again_and_those_of_others_do_not() {
+    let Some(sandbox) = two_stages("stages", r#"no_cache_filter: "one""#) else { return };
+    sandbox.imk("").says("0 fresh, 2 built, 0 failed");
+    let both = || (sandbox.file_in("web", "/one"), sandbox.file_in("web", "/two"));
+    let before = both();
+    // It never counts: nothing is stale for it.
+    sandbox.imk("").says("2 fresh, 0 built, 0 failed");
+    sandbox.append("web/words.txt", "more\n");
+    sandbox.imk("").says("1 fresh, 1 built, 0 failed");
+    let after = both();
+    assert_ne!(before.0, after.0);
+    assert_eq!(before.1, after.1);
+    assert!(sandbox.file_in("web", "/words.txt").contains("more"));
+}
+
+#[test]
+fn a_step_that_fails_is_told_with_its_place_and_output() {
+    let Some(sandbox) = two_stages("failing", r#"no_cache_filter: "one""#) else { return };
+    sandbox.append(
+        "web/Dockerfile",
+        "RUN [\"/bin/busybox\", \"sh\", \"-c\", \"/bin/busybox echo oh no; exit 3\"]\n",
+    );
+    let run = sandbox.imk("").code(2);
+    assert!(run.stderr.contains("web/Dockerfile:9"), "{}", run.stderr);
+    assert!(run.stderr.contains("| oh no"), "{}", run.stderr);
+    assert!(run.stderr.contains("exit code 3"), "{}", run.stderr);
+}
+
+#[test]
+fn secrets_and_arguments_reach_the_steps_of_both_ways() {
+    let keys =
+        r#"no_cache_filter: "one", secrets: {"t": Env("TOKEN")}, args: {"A": "x y"}, labels: {"l": "1"}"#;
+    let Some(sandbox) = two_stages("both", keys) else { return };
+    sandbox.append(
+        "web/Dockerfile",
+        "ARG A\nRUN --mount=type=secret,id=t [\"/bin/busybox\", \"sh\", \"-c\", \"test \\\"$(/bin/busybox cat /run/secrets/t)\\\" = hunter2hunter2 && /bin/busybox echo \\\"$A\\\" > /a\"]\n",
+    );
+    let mut command = sandbox.command("", "");
+    let run = sandbox.run(command.env("TOKEN", "hunter2hunter2").output().unwrap()).code(0);
+    assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
+    assert_eq!(sandbox.file_in("web", "/a").trim(), "x y");
+}
+
+#[test]
+fn a_right_that_nobody_agreed_to_is_refused_before_anything_is_built() {
+    let Some(sandbox) = two_stages("rights", r#"entitlements: "network.host""#) else { return };
+    sandbox.append("web/Dockerfile", "RUN --network=host [\"/bin/busybox\", \"true\"]\n");
+    let run = sandbox.imk("").code(2);
+    assert!(run.stderr.contains("`network.host`, which nobody agreed to"), "{}", run.stderr);
+    assert!(run.stderr.contains("--allow network.host"), "{}", run.stderr);
+    assert!(run.built().is_empty());
+    let run = sandbox.imk("--allow network.host");
+    // 20.10's own frontend has no such flag; the right itself it grants.
+    let unknown = run.stderr.contains("network");
+    assert!(run.status == 0 || unknown, "{}", run.stderr);
+}
+
+#[test]
+fn layers_are_left_in_a_registry_or_it_is_said_what_would_do_it() {
+    let Some(server) = RegistryServer::open("caches") else { return };
+    let at = server.name("cache/web:layers");
+    let keys = format!(r#"cache_to: "type=registry,ref={at},mode=max", cache_from: "{at}""#);
+    let Some(sandbox) = two_stages("caches", &keys) else { return };
+    let run = sandbox.imk("");
+    if run.status != 0 {
+        assert!(run.stderr.contains("containerd image store"), "{}", run.stderr);
+        return;
+    }
+    let two = sandbox.file_in("web", "/two");
+    sandbox.docker(&["builder", "prune", "-af"]);
+    sandbox.append("web/words.txt", "more\n");
+    sandbox.imk("").says("1 fresh, 1 built, 0 failed");
+    assert_eq!(sandbox.file_in("web", "/two"), two, "its layer came out of the registry");
+}
