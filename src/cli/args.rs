@@ -66,7 +66,7 @@ pub struct Global {
     /// Ask no registry and no git server: what is known of them must do
     #[arg(long, global = true, env = "IMK_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,
-    /// Tell every cause, and show progress line by line (also -v, but where a verb has its own)
+    /// Tell more; the help of each verb says what (also -v, but for `imk run`, where that is docker's)
     #[arg(long, global = true, env = "IMK_VERBOSE", value_parser = FalseyValueParser::new())]
     pub verbose: bool,
     /// How long a registry, a git server or an engine may say nothing before the run goes on without it [default: 20]

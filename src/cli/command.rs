@@ -13,6 +13,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use crate::cli::args::Global;
 use crate::cli::commands::Verb;
 use crate::cli::commands::make::build::BuildArgs;
+use crate::cli::verbose;
 use crate::syntax::suggest::nearest;
 
 const EXAMPLES: &str = "\
@@ -126,11 +127,9 @@ pub fn verbs() -> Vec<String> {
 /// A verb's file has its examples as the longer help; they stand below the shorter one, too.
 fn furnished(command: Command, heard: &dyn Fn(&str) -> bool) -> Command {
     let said = command.get_after_help().map(ToString::to_string);
-    let command = match (examples(&command), said) {
-        (Some(examples), Some(said)) => command.after_help(format!("{examples}\n\n{said}")),
-        (Some(examples), None) => command.after_help(examples),
-        (None, _) => command,
-    };
+    let more = verbose::addition(command.get_name()).map(|addition| format!("-v tells more: {addition}."));
+    let parts: Vec<String> = examples(&command).into_iter().chain(more).chain(said).collect();
+    let command = if parts.is_empty() { command } else { command.after_help(parts.join("\n\n")) };
     command
         .after_long_help(Resettable::Reset)
         .mut_args(|arg| with_variable(arg, heard))

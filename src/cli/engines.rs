@@ -155,7 +155,8 @@ fn endpoint(place: &str, environment: &Environment) -> Result<Endpoint, EngineEr
 
 fn docker(name: &str, endpoint: Endpoint, around: &Around<'_>) -> Result<Node, Failure> {
     let engine = DockerEngine::new(endpoint.clone()).with_patience(around.patience);
-    Ok(Node::new(name, Arc::new(engine.with_credentials(credentials(around.patience)?))).at(endpoint))
+    let engine = engine.with_credentials(credentials(around.patience)?).with_proxies_of(around.environment);
+    Ok(Node::new(name, Arc::new(engine)).at(endpoint))
 }
 
 /// The engine that runs containers: the first one, and none that only a checkout names.

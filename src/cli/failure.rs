@@ -9,6 +9,7 @@ use std::error::Error;
 use std::fmt::Display;
 use std::io;
 
+use crate::cli::habits;
 use crate::engine::EngineError;
 use crate::model::error_chain::causes;
 use crate::query::problem::Problem;
@@ -251,7 +252,11 @@ fn unknown_words(unknown: &[Unknown], verbs: &[String]) -> Failure {
         } else {
             verb
         };
-        let hint = hint.clone().or(verb).unwrap_or_else(|| "`imk list` shows all of them".into());
+        let hint = hint
+            .clone()
+            .or_else(|| habits::word(word).map(str::to_owned))
+            .or(verb)
+            .unwrap_or_else(|| "`imk list` shows all of them".into());
         Finding::new(format!("there is no image `{word}`")).hint(hint)
     };
     Failure { exit: Exit::Error, findings: unknown.iter().map(finding).collect() }

@@ -11,6 +11,7 @@ mod complete;
 mod embedded;
 mod engines;
 mod failure;
+mod habits;
 mod locate;
 mod open;
 mod ordered;
@@ -24,6 +25,7 @@ mod remarks;
 mod synced;
 mod table;
 mod typed;
+mod verbose;
 mod words;
 
 use std::ffi::OsString;
@@ -74,7 +76,10 @@ pub fn main() -> u8 {
 fn in_own_terms(words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
     let is_foreign = |word: &OsString| {
         let word = word.to_string_lossy();
-        word.contains('=') || ["-j", "-v", "-t", "-f", "--tag"].iter().any(|flag| word.starts_with(flag))
+        word.contains('=')
+            || ["-j", "-t", "-f", "--tag"].iter().any(|flag| word.starts_with(flag))
+            || typed::is_cluster_with(&word, 'v')
+            || typed::is_habit(&word)
     };
     if !words.iter().skip(1).any(is_foreign) {
         return Ok(words);

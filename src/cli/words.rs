@@ -215,8 +215,12 @@ pub fn unanswered(unanswered: &Unanswered) -> String {
 /// Remarks on the bases outside, a line for each registry's trouble.
 pub fn notes(notes: &[Note]) -> Vec<String> {
     // One registry's trouble is told once, whatever it was asked about.
+    let all = |note: &Note| match note.instead {
+        Instead::Address | Instead::Absent => "its files",
+        _ => "its images",
+    };
     let general = |note: &Note| match reference::parse(&note.reference) {
-        Ok(name) => note.why.replace(&format!("`{}`", name.repository), "its images"),
+        Ok(name) => note.why.replace(&format!("`{}`", name.repository), all(note)),
         Err(_) => note.why.clone(),
     };
     let mut by_trouble: BTreeMap<(String, Instead), Vec<&Note>> = BTreeMap::new();
@@ -230,6 +234,9 @@ pub fn notes(notes: &[Note]) -> Vec<String> {
             Instead::LastKnown => format!("{names}: what was known before serves"),
             Instead::Engine => format!("{names}: what the engine has serves"),
             Instead::Name => format!("{names}: counts by its name, whatever the engine will pull"),
+            Instead::Address => {
+                format!("{names}: counts by its address, whatever the engine fetches from there")
+            }
             Instead::Absent => format!("{names}: the build will fail there, unless it is back by then"),
             Instead::NoConfiguration => {
                 format!("{names}: ONBUILD triggers and environment of it are not known")

@@ -186,6 +186,7 @@ impl Engine for DockerEngine {
         }
         let known = self.confirmed()?;
         let runtime = self.runtime()?;
+        let request = &self.with_proxies(request);
         if known.buildkit() {
             if let Some(why) = abilities::refusal(&known.identity, request) {
                 return Err(session::refused(request, why));

@@ -4,6 +4,7 @@
 //! looks at the process environment (the caller hands over an [`Environment`]).
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -251,11 +252,22 @@ fn current_context(environment: &Environment) -> Result<Option<String>, EngineEr
     let Some(file) = environment.config_folder.as_ref().map(|folder| folder.join("config.json")) else {
         return Ok(None);
     };
-    let Ok(text) = fs_err::read(&file) else { return Ok(None) };
-    let config: Config = serde_json::from_slice(&text).map_err(|error| EngineError::Unreachable {
-        tried: format!("the docker context chosen in `{}`", file.display()),
+    let unknown = |why: String| EngineError::Refused {
+        what: format!("reading the docker context chosen in `{}`", file.display()),
+        why,
+    };
+    let text = match fs_err::read(&file) {
+        Ok(text) if text.iter().all(u8::is_ascii_whitespace) => return Ok(None),
+        Ok(text) => text,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(unknown(format!("{}; mend that or set DOCKER_HOST", error.kind()))),
+    };
+    let config: Config = serde_json::from_slice(&text).map_err(|error| {
         // serde's message quotes a value at most by its type, so no login can slip out.
-        why: format!("the file is no valid JSON (line {}); mend it or set DOCKER_HOST", error.line()),
+        let place = format!("line {}, column {}", error.line(), error.column());
+        unknown(format!("the file is no valid JSON ({place}); mend it or set DOCKER_HOST"))
     })?;
     Ok(config.current)
 }

@@ -20,6 +20,7 @@ pub mod nowhere;
 mod podman;
 pub mod pool;
 mod progress;
+mod proxies;
 mod sending;
 mod session;
 mod transport;

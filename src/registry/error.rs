@@ -91,6 +91,28 @@ impl RegistryError {
         }
     }
 
+    /// The error in words for a file of a server that is no registry.
+    pub fn of_file(&self) -> String {
+        match self {
+            Self::Unreachable { host, repository, why } => format!(
+                "`{host}` gives no answer about `{repository}`: {why}; check the network and the address, or try again later"
+            ),
+            Self::Refused { host, repository, why, .. } => {
+                format!("`{host}` does not give `{repository}`: {why}")
+            }
+            Self::Denied { host, repository, why, .. } => {
+                format!("`{host}` lets nobody at `{repository}` without a login ({why})")
+            }
+            Self::Throttled { host, repository, .. } => {
+                format!("`{host}` has had too many requests, the last for `{repository}`")
+            }
+            Self::Corrupt { host, repository, why, .. } => {
+                format!("`{host}` gave a wrong answer about `{repository}`: {why}")
+            }
+            Self::Interrupted => self.to_string(),
+        }
+    }
+
     /// The same error about no repository in particular, to compare it by.
     pub fn of_any(&self) -> Self {
         let mut error = self.clone();
@@ -189,6 +211,16 @@ mod tests {
         );
         let text = denied(Some("credential helper `pass`"));
         assert!(text.contains("the login from credential helper `pass` at `team/app`"), "{text}");
+    }
+
+    #[test]
+    fn a_server_of_files_is_called_no_registry() {
+        let (host, repository) = ("h.example".to_owned(), "a/f.tar".to_owned());
+        let error = RegistryError::Unreachable { host, repository, why: "no answer within 1 second".into() };
+        assert_eq!(
+            error.of_file(),
+            "`h.example` gives no answer about `a/f.tar`: no answer within 1 second; check the network and the address, or try again later"
+        );
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub enum Instead {
     Engine,
     /// Nothing: the base counts by its name.
     Name,
+    /// Nothing: a file counts by its address.
+    Address,
     /// Nothing: what its configuration brings is not known.
     NoConfiguration,
     /// Nothing: its server says that there is no such file.
@@ -333,10 +335,10 @@ impl Upstream {
             }
             Err(error) => {
                 let last = self.memory.lock().file(url, |_| true);
-                let instead = if last.is_some() { Instead::LastKnown } else { Instead::Name };
+                let instead = if last.is_some() { Instead::LastKnown } else { Instead::Address };
                 let reference = format!("{}/{}", place.registry, place.repository);
-                self.doubts.doubt_address(url, error.to_string());
-                self.notes.lock().insert(Note { reference, why: error.to_string(), instead });
+                self.doubts.doubt_address(url, error.of_file());
+                self.notes.lock().insert(Note { reference, why: error.of_file(), instead });
                 last
             }
         }

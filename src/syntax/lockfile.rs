@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::error::{Span, SyntaxError};
+use super::merge_marks::is_mark;
 use super::reference;
 
 /// The first line of every lock file that this imk can read.
@@ -68,7 +69,7 @@ pub fn read(text: &str) -> Result<Lockfile, Vec<SyntaxError>> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        if is_conflict(line) {
+        if is_mark(line) {
             let span = Span::new(start, start + line.len());
             let message = "a merge left the entries of both sides here";
             let hint = "keep the lines of one side and remove the marks, or delete the file; then `imk update` writes what is missing";
@@ -111,11 +112,6 @@ pub fn read(text: &str) -> Result<Lockfile, Vec<SyntaxError>> {
         }
     }
     if errors.is_empty() { Ok(lock) } else { Err(errors) }
-}
-
-/// A line that git puts between the sides of a conflict.
-fn is_conflict(line: &str) -> bool {
-    ["<<<<<<<", "|||||||", "=======", ">>>>>>>"].iter().any(|mark| line.starts_with(mark))
 }
 
 fn is_digest(text: &str) -> bool {

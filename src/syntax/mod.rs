@@ -13,6 +13,7 @@ pub mod glob;
 pub mod imagefile;
 pub mod import;
 pub mod lockfile;
+pub mod merge_marks;
 pub mod named_images;
 pub mod patterns;
 pub mod reads;

@@ -2,6 +2,7 @@
 
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
@@ -155,9 +156,63 @@ fn every_verb_is_among_them() {
         .filter_map(|line| line.split_whitespace().next())
         .collect();
     assert!(verbs.len() > 20, "{help}");
-    // It ends by a signal alone.
+    // It ends by a signal alone, and has a test of its own.
     let not_here = |verb: &&&str| **verb != "watch" && !VERBS.iter().any(|words| words.starts_with(**verb));
     assert_eq!(verbs.iter().filter(not_here).collect::<Vec<_>>(), Vec::<&&str>::new());
+}
+
+/// Ends a watch that has looked at the files, and tells how it ended.
+#[track_caller]
+fn interrupted(child: Child, sandbox: &Sandbox, told: &str, at: &str) {
+    let looked = sandbox.path(".imk/stat");
+    let started = Instant::now();
+    while !looked.exists() {
+        assert!(started.elapsed() < Duration::from_secs(60), "{at}: nothing was looked at for a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let id = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    // One whose results nobody reads may have ended by itself.
+    let _ = rustix::process::kill_process(id, rustix::process::Signal::INT);
+    let code = is_orderly(child, told, at);
+    assert!([0, 2, 130].contains(&code), "{at}: {code}");
+}
+
+#[test]
+fn a_watch_waits_for_outputs_that_are_full_and_ends_as_it_is_told() {
+    let sandbox = repository();
+    let ((from_out, out), (mut from_err, err)) = (full_pipe(), full_pipe());
+    let mut command = sandbox.command("", "watch");
+    command.stdout(out).stderr(err);
+    let child = command.spawn().unwrap();
+    drop(command);
+    let mut told = Vec::new();
+    let mut buffer = [0; 4096];
+    while !String::from_utf8_lossy(&told).contains("waiting for changes") {
+        let count = from_err.read(&mut buffer).unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&told));
+        told.extend_from_slice(&buffer[..count]);
+    }
+    interrupted(child, &sandbox, &String::from_utf8_lossy(&told), "watch, full for a while");
+    drop(from_out);
+}
+
+#[test]
+fn a_watch_survives_outputs_that_fail_or_are_gone() {
+    let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let gone = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Stdio::from(writer)
+    };
+    for (at, out, err) in [
+        ("watch, full", full(), full()),
+        ("watch, gone", gone(), gone()),
+        ("watch, trouble gone", Stdio::null(), gone()),
+    ] {
+        let sandbox = repository();
+        let child = sandbox.command("", "watch").stdout(out).stderr(err).spawn().unwrap();
+        interrupted(child, &sandbox, "", at);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of what is asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use bollard::{BollardRequest, ClientVersion, Docker};
@@ -11,10 +11,10 @@ use tokio::runtime::Runtime;
 
 use super::known::{Builder, Known};
 use crate::credentials::Credentials;
-use crate::engine::ImageId;
 use crate::engine::api::SeenImages;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::transport::Link;
+use crate::engine::{BuildRequest, Environment, ImageId, proxies};
 use crate::engine::{EngineError, sending, transport};
 use crate::model::error_chain::error_chain;
 use crate::patience::Patience;
@@ -30,6 +30,8 @@ pub struct DockerEngine {
     pub(super) builder: Builder,
     pub(super) credentials: Credentials,
     pub(super) patience: Patience,
+    /// Build arguments that docker's configuration adds to every build.
+    proxies: BTreeMap<String, String>,
     runtime: OnceLock<Runtime>,
     /// The facts that do not change while we look: asked once. A failure is asked again.
     pub(super) known: Mutex<Option<Known>>,
@@ -50,13 +52,29 @@ impl DockerEngine {
         let (credentials, patience) = (Credentials::default(), Patience::default());
         let runtime = OnceLock::new();
         let (known, seen, touched) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { endpoint, builder, credentials, patience, runtime, known, seen, touched }
+        let proxies = BTreeMap::new();
+        Self { endpoint, builder, credentials, patience, proxies, runtime, known, seen, touched }
     }
 
     /// Finds logins for registries there.
     pub fn with_credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = credentials;
         self
+    }
+
+    /// Gives its builds the proxies of docker's configuration.
+    pub fn with_proxies_of(mut self, environment: &Environment) -> Self {
+        self.proxies = proxies::of(environment, &self.endpoint.address);
+        self
+    }
+
+    /// The request with the proxies; one of its own comes first, in whichever spelling: a builder that is given two
+    /// takes either.
+    pub(super) fn with_proxies(&self, request: &BuildRequest) -> BuildRequest {
+        let is_given = |name: &String| request.args.keys().any(|own| own.eq_ignore_ascii_case(name));
+        let proxies = self.proxies.clone().into_iter().filter(|(name, _)| !is_given(name));
+        let args = proxies.chain(request.args.clone()).collect();
+        BuildRequest { args, ..request.clone() }
     }
 
     /// Waits for the engine as a run waits for everybody.

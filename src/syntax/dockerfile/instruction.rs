@@ -12,6 +12,7 @@ use super::{
     transfer,
 };
 use crate::syntax::error::{Span, SyntaxError};
+use crate::syntax::merge_marks;
 use crate::syntax::suggest;
 use crate::syntax::text::quoted;
 
@@ -115,6 +116,14 @@ fn body(parts: &mut Parts<'_>, errors: &mut Errors) -> Option<Body> {
                     None
                 }
             }
+        }
+        mark if merge_marks::is_mark(mark) => {
+            let mistake = merge_marks::mistake(parts.keyword_span);
+            // The other marks of the merge say nothing more.
+            if !errors.iter().any(|error| error.message == mistake.message) {
+                errors.push(mistake);
+            }
+            None
         }
         unknown => {
             let error =

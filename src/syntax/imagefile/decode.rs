@@ -15,6 +15,7 @@ use super::keys::renamed;
 use super::raw::{Pairs, RawFile, RawGit, RawImage, RawSource, RawTag, RawWhen};
 use super::{GIT_KEYS, IMAGE_KEYS, Policy, RenamedKey, SecretSource, TOP_KEYS, Word};
 use crate::syntax::error::{Span, SyntaxError};
+use crate::syntax::merge_marks;
 use crate::syntax::suggest::did_you_mean;
 use crate::syntax::tag::WHEN_KEYS;
 
@@ -47,7 +48,8 @@ pub(in crate::syntax) fn read_value(
     // What follows the first broken place is mostly its echo.
     for error in broken.iter().take(1) {
         let span = Span::new(error.span().start_offset, error.span().end_offset);
-        reader.errors.push(SyntaxError::new(span, format!("not valid RON: {}", error.kind())));
+        let error = || SyntaxError::new(span, format!("not valid RON: {}", error.kind()));
+        reader.errors.push(merge_marks::first(text).unwrap_or_else(error));
     }
     match &document.value {
         None => {

@@ -4,7 +4,8 @@ use clap::Args as Group;
 
 use crate::cli::args::{Global, Targets};
 use crate::cli::failure::{Failure, sync_error};
-use crate::cli::{locate, open, out};
+use crate::cli::{locate, open, out, words};
+use crate::explain::tree_state::Differing;
 use crate::session::sync;
 use crate::source::git::GitStore;
 
@@ -64,6 +65,12 @@ pub fn run(global: &Global, args: &AffectedArgs) -> Result<(), Failure> {
         (true, true) => out::json_line(&waves),
         (true, false) => out::json_line(&names().collect::<Vec<_>>()),
         (false, true) => waves.iter().for_each(|wave| out::line(wave.join(" "))),
+        (false, false) if global.verbose => {
+            for Differing { image: _, chain } in &affected.images {
+                let why = words::first_reason(&chain.causes);
+                out::line(format_args!("{} ← {why}", chain.images.join(" ← ")));
+            }
+        }
         (false, false) => names().for_each(out::line),
     }
     Ok(())

@@ -62,6 +62,10 @@ pub fn run(global: &Global, args: &ListArgs) -> Result<(), Failure> {
         out::json(&Answer { images });
         return Ok(());
     }
+    if global.verbose {
+        images.iter().for_each(|image| paragraph(&session, image));
+        return Ok(());
+    }
     let rows: Vec<Vec<String>> = images.iter().map(|image| row(&session, image)).collect();
     let headings = ["image", "state", "tag", "id", "size", "built", "took", "base"];
     for line in table::lines(&headings, &rows, &[7, 2], out::columns()) {
@@ -103,6 +107,36 @@ fn row(session: &Session, image: &Overview) -> Vec<String> {
         record.filter(|record| record.took_ms > 0).map_or_else(unknown, |record| took(record.took_ms)),
         if further == 0 { base } else { format!("{base} +{further}") },
     ]
+}
+
+/// An image with all that is known of it, a line each.
+fn paragraph(session: &Session, image: &Overview) {
+    let declared = session.project.images.get(&image.name);
+    let record = image.record.as_ref();
+    let built = record.map(|record| {
+        let took = quantity::duration(std::time::Duration::from_millis(record.took_ms));
+        format!("{}, in {took}", quantity::ago(session.upstream.now().since(record.at)))
+    });
+    let bases: Vec<&str> = image.bases.iter().map(String::as_str).collect();
+    let lines = [
+        ("description", declared.and_then(|declared| declared.description.clone())),
+        ("dockerfile", declared.map(|declared| declared.paths.dockerfile.clone())),
+        ("context", declared.map(|declared| declared.paths.context.clone())),
+        ("names", Some(image.tags.join(" "))),
+        ("base", image.base.clone()),
+        ("built on", Some(bases.join(" "))),
+        ("id", record.map(|record| record.id.clone())),
+        ("key", record.map(|record| record.key.to_string())),
+        ("published", record.and_then(|record| record.published.clone())),
+        ("size", image.size_bytes.map(quantity::size)),
+        ("built", built),
+    ];
+    out::line(format_args!("{}: {}", image.name, standing(image.standing)));
+    for (what, value) in lines {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            out::line(format_args!("  {what:<11}  {value}"));
+        }
+    }
 }
 
 /// The first twelve digits of an id.

@@ -68,9 +68,14 @@ pub fn run(global: &Global, args: &LogArgs) -> Result<(), Failure> {
     for (name, record) in shown() {
         let at = record.at.timestamp().to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
         let id = record.id.rsplit(':').next().unwrap_or_default();
-        let (key, id) = (record.key.short(8), &id[..id.len().min(12)]);
+        let (key, id) = match global.verbose {
+            true => (record.key.to_string(), record.id.as_str()),
+            false => (record.key.short(8), &id[..id.len().min(12)]),
+        };
         let took = quantity::duration(std::time::Duration::from_millis(record.took_ms));
         out::line(format_args!("{at}  {name:<width$}  {key}  {id}  {took:>6}  {}", why(record)));
+        let further = record.reasons.iter().skip(1).filter(|_| global.verbose);
+        further.for_each(|reason| out::line(format_args!("    {}", words::reason(reason))));
     }
     Ok(())
 }

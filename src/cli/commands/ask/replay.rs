@@ -78,7 +78,7 @@ pub fn run(global: &Global, args: &ReplayArgs) -> Result<(), Failure> {
         out::json(&Answer::of(&replay, &sums));
         return Ok(());
     }
-    if args.trace {
+    if args.trace || global.verbose {
         out::lines(trace(&replay));
     }
     out::lines(table(&replay, &sums));

@@ -57,8 +57,10 @@ pub fn run(global: &Global, args: &TagsArgs) -> Result<(), Failure> {
     plan::skipped_tags(&told).into_iter().for_each(|remark| out::warning(remark.line));
     let width = targets().map(String::len).max().unwrap_or_default();
     for name in targets() {
-        for reference in references(&planned, &tagging, name) {
-            out::line(format_args!("{name:<width$}  {reference}"));
+        for tag in tagged(&planned, &tagging, name).tags {
+            let lacks = if tag.lacks { ", which it lacks" } else { "" };
+            let more = if global.verbose { format!("  of `{}`{lacks}", tag.template) } else { String::new() };
+            out::line(format_args!("{name:<width$}  {}{more}", tag.reference));
         }
     }
     plan::mistakes(&session, &planned)

@@ -80,7 +80,7 @@ pub fn run(global: &Global, args: &WhyArgs) -> Result<(), Failure> {
                 out::line(format_args!("{what}: {} ← {cause}", first.images.join(" ← ")));
             }
         }
-        if args.all {
+        if args.all || global.verbose {
             for chain in &ways {
                 let below: String = chain.images.iter().skip(1).map(|image| format!("{image} ← ")).collect();
                 teller.print(chain, "  ", &below);

@@ -7,6 +7,7 @@ use clap::builder::FalseyValueParser;
 use serde::Serialize;
 
 use crate::cli::args::Global;
+use crate::cli::commands::ask::list::short;
 use crate::cli::commands::keep::clean;
 use crate::cli::failure::Failure;
 use crate::cli::words::quantity;
@@ -67,6 +68,11 @@ pub fn run(global: &Global, args: &GcArgs) -> Result<(), Failure> {
     if args.json {
         out::json(&Answer::of(&session, &sweep, args.dry_run));
     } else {
+        if global.verbose {
+            for (name, found) in &plan.results {
+                out::line(format_args!("{name} {} stays: it is current", short(&found.id.0)));
+            }
+        }
         print(&session, &sweep, if args.dry_run { "would be removed" } else { "removed" });
     }
     Ok(())

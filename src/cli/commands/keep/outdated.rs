@@ -4,7 +4,7 @@ use clap::Args as Group;
 use serde::Serialize;
 
 use crate::cli::args::Global;
-use crate::cli::commands::keep::update::{asked, sentence, unanswered};
+use crate::cli::commands::keep::update::{asked, told, unanswered};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::out;
 use crate::session::update::{After, Move};
@@ -32,7 +32,8 @@ pub fn run(global: &Global, args: &OutdatedArgs) -> Result<(), Failure> {
     if args.json {
         out::json(&Answer { outdated: changes.iter().map(|entry| Entry::of(entry)).collect() });
     } else {
-        changes.iter().for_each(|entry| out::line(format_args!("{}", sentence(entry))));
+        let shown = update.moves.iter().filter(|entry| entry.changes() || global.verbose);
+        shown.for_each(|entry| out::line(told(entry)));
     }
     unanswered(&update)?;
     if changes.is_empty() { Ok(()) } else { Err(Failure::silent(Exit::NotUpToDate)) }

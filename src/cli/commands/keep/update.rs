@@ -31,9 +31,8 @@ pub struct UpdateArgs {
 pub fn run(global: &Global, args: &UpdateArgs) -> Result<(), Failure> {
     let (mut session, update) = asked(global, &args.names, !args.dry_run)?;
     let changes: Vec<&Move> = update.moves.iter().filter(|entry| entry.changes()).collect();
-    for entry in &changes {
-        out::line(format_args!("{}", sentence(entry)));
-    }
+    let shown = update.moves.iter().filter(|entry| entry.changes() || global.verbose);
+    shown.for_each(|entry| out::line(told(entry)));
     let file = lock_path(session.project.imagefile.as_deref());
     let written = match (changes.is_empty(), args.dry_run) {
         (true, _) => format!("{file} is up to date"),
@@ -89,7 +88,16 @@ pub fn unanswered(update: &Update) -> Result<(), Failure> {
     Failure::unless_none(findings)
 }
 
-pub fn sentence(entry: &Move) -> String {
+/// A name, and what became of it.
+pub fn told(entry: &Move) -> String {
+    if entry.changes() {
+        return sentence(entry);
+    }
+    let before = entry.before.as_deref().unwrap_or("not locked");
+    format!("{} {}: {before}, as it was", entry.name, entry.of)
+}
+
+fn sentence(entry: &Move) -> String {
     let before = entry.before.as_deref().unwrap_or("not locked");
     let after = match &entry.after {
         After::Is(digest) => digest.as_str(),

@@ -110,7 +110,6 @@ impl BuildArgs {
 }
 
 pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
-    let args = &args.heeding(global);
     let make = Makeflags::read(&std::env::var("MAKEFLAGS").unwrap_or_default());
     // `make -n` still runs the lines of a recipe that begin with `+`, and nothing is to be built by them.
     if args.dry_run || make.dry_run {
@@ -229,7 +228,7 @@ pub fn carry_out(
     going: &Going<'_>,
     started: Instant,
 ) -> Result<Summary, Failure> {
-    let args = going.args;
+    let args = &going.args.heeding(going.global);
     let mut remarks = Remarks::begin(session.state());
     synced::remark_trouble(session, &mut remarks);
     let cache = checked(session, synced, going)?;
@@ -272,6 +271,9 @@ pub fn carry_out(
         (true, args::Progress::Quiet) => Sum::NoLine,
         (true, _) => Sum::Told,
     };
+    if going.global.verbose && sum == Sum::Told {
+        outcome::tell_publications(&summary);
+    }
     summed_up(session, &summary, &progress, sum, took, remarks);
     match verdict(&summary) {
         Exit::Done => records::write(going.global, &args.records, synced, &summary).map(|()| summary),

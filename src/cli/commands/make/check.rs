@@ -29,7 +29,7 @@ pub fn run(global: &Global, args: &CheckArgs) -> Result<(), Failure> {
     plan::mistakes(&session, &planned)?;
     if !args.quiet {
         for (name, verdict) in &planned.jobs {
-            if let Some(text) = plan::sentence(verdict, false) {
+            if let Some(text) = plan::told(verdict, false, global) {
                 out::line(format_args!("{name}: {text}"));
             }
         }

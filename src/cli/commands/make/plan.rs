@@ -79,7 +79,7 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
     let remarks = warnings(&session, &synced).into_iter().chain(skipped_tags(&plan.skipped_tags));
     remarks.for_each(|remark| out::warning(remark.line));
     for (name, verdict) in &plan.jobs {
-        if let Some(text) = sentence(verdict, args.trace || global.verbose) {
+        if let Some(text) = told(verdict, args.trace, global) {
             out::line(format_args!("{name}: {text}"));
         }
     }
@@ -191,6 +191,13 @@ pub fn mistakes(session: &Session, plan: &Plan) -> Result<(), Failure> {
     Err(Failure::problems(problems, |path| session.text(path)))
 }
 
+/// As [`sentence`]; with `-v` every cause, and that an image is fresh.
+pub fn told(verdict: &Verdict, trace: bool, global: &Global) -> Option<String> {
+    let fresh = || (global.verbose && *verdict == Verdict::Fresh).then(|| "fresh".to_owned());
+    sentence(verdict, trace || global.verbose).or_else(fresh)
+}
+
+/// A verdict in words; nothing of a fresh image.
 pub fn sentence(verdict: &Verdict, trace: bool) -> Option<String> {
     let quoted = |names: &[String]| names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
     match verdict {

@@ -32,6 +32,7 @@ pub fn run(global: &Global, args: &PullArgs) -> Result<(), Failure> {
     let mut findings = Vec::new();
     for (name, outcome) in &pulled {
         match outcome {
+            Pulled::Here if global.verbose => out::line(format_args!("{name}: here already")),
             Pulled::Here => {}
             Pulled::Fetched => out::line(format_args!("{name}: fetched")),
             Pulled::Nowhere => {

@@ -172,7 +172,7 @@ impl Watch<'_> {
         self.kept = Some(session.leave());
         let is_tried = self.tried.as_ref() == Some(&input_hashes);
         if !self.is_first && (plan.is_fresh() || is_tried) {
-            if self.args.trace && !changed.is_empty() {
+            if (self.args.trace || self.global.verbose) && !changed.is_empty() {
                 let paths: Vec<String> = changed.iter().map(|path| format!("`{}`", path.display())).collect();
                 out::note(format_args!("nothing to build: {}", paths.join(", ")));
             }

@@ -127,6 +127,15 @@ fn tell_failures(session: &Session, summary: &Summary, progress: &Progress) {
     }
 }
 
+/// Tells of each result that was published where it is, and which tags were moved to it.
+pub fn tell_publications(summary: &Summary) {
+    for (name, publication) in &summary.publications {
+        let Publication::Done { at, moved } = publication else { continue };
+        let tags = if moved.is_empty() { "no tag moved".to_owned() } else { moved.join(", ") };
+        out::note(format_args!("{name}: published as {at}; {tags}"));
+    }
+}
+
 /// `12 fresh, 2 built, 1 retagged, 0 failed in 3.1s`.
 fn summary_line(summary: &Summary, took: Duration) -> String {
     let count = |wanted: fn(&Ending) -> bool| summary.endings.values().filter(|e| wanted(e)).count();
