@@ -16,14 +16,6 @@ const FLAGS: &[(&str, &str)] = &[
     ("label", "`labels: {\"NAME\": \"VALUE\"}` of an image, or of `defaults`, in Imagefile.ron"),
     ("secret", "`secrets: {\"ID\": Env(\"VARIABLE\")}` or `File(\"PATH\")` of an image in Imagefile.ron"),
     ("network", "`network: \"host\"` of an image in Imagefile.ron"),
-    (
-        "output",
-        "results are on the engine, and `docker save` or `docker cp` takes them out; `--push` publishes them",
-    ),
-    (
-        "o",
-        "results are on the engine, and `docker save` or `docker cp` takes them out; `--push` publishes them",
-    ),
     ("rm", "nothing is left behind by a build: leave it out"),
     ("force-rm", "nothing is left behind by a build: leave it out"),
     ("builder", "`--engine NAME` is a docker context or the address of an engine"),

@@ -85,9 +85,9 @@ impl Line<'_> {
         self.targets > 0 && self.verb.is_some_and(|verb| verb.get_name() == "run")
     }
 
-    /// Whether the verb has a flag of this letter for itself.
+    /// Whether the verb has a flag of this letter, or bare `imk`.
     fn has_short(&self, letter: char) -> bool {
-        self.verb.is_some_and(|verb| verb.get_arguments().any(|arg| arg.get_short() == Some(letter)))
+        self.verb.unwrap_or(self.command).get_arguments().any(|arg| arg.get_short() == Some(letter))
     }
 
     fn long(&mut self, long: &str, words: &mut Words<'_>) -> Result<(), Untranslatable> {
@@ -282,6 +282,7 @@ mod tests {
         check("run --network host api", "run --network host api");
         check("run api prog -t x --label y A=1", "run api prog -t x --label y A=1");
         check("plan -o plan.json", "plan -o plan.json");
-        check("build -o out", "imk has no `-o`");
+        check("build -o out", "build -o out");
+        check("-o out", "-o out");
     }
 }

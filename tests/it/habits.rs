@@ -68,7 +68,6 @@ fn what_imk_does_otherwise_is_told_with_its_way() {
         ("build --tag=api .", "`imk push -t` gives one for once"),
         ("build --label a=b .", "`labels: {\"NAME\": \"VALUE\"}` of an image"),
         ("build --secret id=t,env=T .", "`secrets: {\"ID\": Env(\"VARIABLE\")}`"),
-        ("build -o out .", "`docker cp` takes them out"),
         (
             "build --build-context base=docker-image://alpine:3.20 .",
             "`contexts: {\"base\": \"docker-image://alpine:3.20\"}`",
