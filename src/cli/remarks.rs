@@ -60,11 +60,17 @@ impl Remarks {
         }
     }
 
-    /// Tells what was kept and is about images that were built, and remembers what was told.
-    pub fn end(mut self, built: &BTreeSet<String>) {
+    /// Tells what was kept and is about images that were built.
+    pub fn end(self, built: &BTreeSet<String>) {
         let of_world = self.known_of_world.iter().filter(|_| !built.is_empty());
         let of_images = self.known.iter().filter(|remark| !remark.images.is_disjoint(built));
         of_world.chain(of_images.map(|remark| &remark.line)).for_each(out::warning);
+    }
+}
+
+impl Drop for Remarks {
+    /// Remembers what was told, however the run ends.
+    fn drop(&mut self) {
         // Told once more, at the worst.
         let _ = self.told.save(&self.state);
     }
