@@ -46,6 +46,11 @@ impl Environment {
             cert_path: value("DOCKER_CERT_PATH").map(PathBuf::from),
         }
     }
+
+    /// The text of docker's `config.json`, as far as there is one that can be read.
+    pub(super) fn config(&self) -> Option<Vec<u8>> {
+        fs_err::read(self.config_folder.as_ref()?.join("config.json")).ok()
+    }
 }
 
 impl Environment {

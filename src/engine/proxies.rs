@@ -29,9 +29,7 @@ struct Config {
 /// The arguments that docker's client would add to a build on this engine, in both spellings. A file that cannot be
 /// read is told where it is asked for logins and contexts, and has no proxies.
 pub(super) fn of(environment: &Environment, address: &Address) -> BTreeMap<String, String> {
-    let file = environment.config_folder.as_ref().map(|folder| folder.join("config.json"));
-    let text = file.and_then(|file| fs_err::read(file).ok()).unwrap_or_default();
-    arguments(&text, &address.to_string())
+    arguments(&environment.config().unwrap_or_default(), &address.to_string())
 }
 
 fn arguments(config: &[u8], address: &str) -> BTreeMap<String, String> {
