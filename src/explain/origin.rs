@@ -3,6 +3,8 @@
 //! Rather silent than wrong: a commit is told only when the file before it
 //! did not have what the cause says, and the file after it has. Makes no words.
 
+use std::collections::BTreeMap;
+
 use crate::model::hash::ContentHash;
 use crate::model::name;
 use crate::model::reason::{Code, Reason};
@@ -14,7 +16,7 @@ use crate::source::git::origin::{Origin, Start, Version};
 use crate::state::evidence::read_shown;
 use crate::syntax::git_source::GitSource;
 use crate::syntax::glob::is_within;
-use crate::syntax::imagefile::OverlaySource;
+use crate::syntax::imagefile::{self, OverlaySource};
 
 /// Where a cause comes from that makes `image` stale, or made it so once; the cause of
 /// a stale image begins at the disk. `None` where git has nothing to say.
@@ -89,13 +91,17 @@ fn of_instruction(
     start: Start<'_>,
 ) -> Option<Origin> {
     let input = session.input(image)?;
+    let declared = session.project.images.get(image);
+    let is_inline = declared.is_some_and(|declared| declared.dockerfile_inline.is_some());
+    let path = session.project.imagefile.as_deref().filter(|_| is_inline).unwrap_or(dockerfile);
     let says = |version: Option<&Version>, instruction: &str| {
         let text = version.map(|version| String::from_utf8_lossy(&version.bytes).into_owned());
+        let text = if is_inline { text.and_then(|text| dockerfile_in(&text, image)) } else { text };
         let recipe = text.and_then(|text| of_text(&session.db, input, &text).ok());
         let stages = recipe.map(|recipe| recipe.stages).unwrap_or_default();
         stages.iter().flat_map(|stage| &stage.instructions).any(|one| one.text == instruction)
     };
-    git.origin(dockerfile, start, &|before, after| {
+    git.origin(path, start, &|before, after| {
         let has = |version, value: &Option<String>| value.as_ref().is_none_or(|value| says(version, value));
         let lacks =
             |version, value: &Option<String>| value.as_ref().is_none_or(|value| !says(version, value));
@@ -103,6 +109,12 @@ fn of_instruction(
             lacks(after, &cause.before) || lacks(before, &cause.after)
         }
     })
+}
+
+/// The Dockerfile of an image that stood in some version of the Imagefile.
+fn dockerfile_in(imagefile: &str, image: &str) -> Option<String> {
+    let file = imagefile::read(imagefile, &BTreeMap::new()).ok()?;
+    file.images.into_iter().find(|declared| declared.name.text == image)?.dockerfile_inline
 }
 
 fn of_file(git: &GitStore, path: &str, cause: &Reason, start: Start<'_>) -> Option<Origin> {

@@ -12,6 +12,7 @@ use crate::query::graph::{self, Order};
 use crate::query::inputs::{Context, Exact, Image, Outside, OutsideBase, Text, Workspace};
 use crate::session::open::Session;
 use crate::session::overlays;
+use crate::session::project::Declared;
 use crate::source::tree::SourceTree;
 
 /// One input for each declared image, with its options and its Dockerfile.
@@ -21,10 +22,7 @@ pub(crate) fn sync_images(session: &mut Session) {
     let old = known.map(|workspace| workspace.images(&session.db).clone()).unwrap_or_default();
     let mut images = BTreeMap::new();
     for (name, declared) in &session.project.images {
-        let text = match overlays::not_mounted(session, declared) {
-            Some(problem) => Text::Refused(problem),
-            None => read_text(&*session.executor.tree, &declared.paths.dockerfile),
-        };
+        let text = dockerfile(session, declared);
         let (options, paths) = (declared.options.clone(), declared.paths.clone());
         let answers = declared.answers();
         let image = match old.get(name) {
@@ -81,6 +79,19 @@ pub(crate) fn sync_images(session: &mut Session) {
                 workspace.set_prefixes(&mut session.db).to(prefixes);
             }
         }
+    }
+}
+
+/// The text of an image's Dockerfile, wherever that is.
+fn dockerfile(session: &Session, declared: &Declared) -> Text {
+    let path = &declared.paths.dockerfile;
+    match (overlays::not_mounted(session, declared), &declared.dockerfile_inline) {
+        (Some(problem), _) => Text::Refused(problem),
+        (None, Some(text)) => {
+            session.git_sources.tree.show(path, text);
+            Text::Is(text.clone())
+        }
+        (None, None) => read_text(&*session.executor.tree, path),
     }
 }
 

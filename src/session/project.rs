@@ -67,6 +67,8 @@ pub struct Declared {
     pub options: Options,
     /// Where its files are, which never counts.
     pub paths: Paths,
+    /// The Dockerfile's text, where it stands in the Imagefile; its path is then a name for messages.
+    pub dockerfile_inline: Option<String>,
     /// The name that every tag of it stands behind.
     pub repository: String,
     /// Tags it is given.
@@ -255,7 +257,7 @@ fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<
     let mut problems = Vec::new();
     let mut images = BTreeMap::new();
     for declaration in &parsed.images {
-        match dockerfile_of(declaration, tree) {
+        match dockerfile_of(declaration, file, tree) {
             Ok(dockerfile) => {
                 images.insert(declaration.name.text.clone(), declare(declaration, dockerfile, prefix));
             }
@@ -281,9 +283,16 @@ fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<
     })
 }
 
-/// The declared Dockerfile, else the one in the context. When neither name is
+/// The declared Dockerfile, else the one in the context. One that stands in the Imagefile has a name like `Imagefile.ron#web`. When neither name is
 /// there, `Dockerfile` is the one that is told to be missing.
-fn dockerfile_of(declaration: &Declaration, tree: &dyn SourceTree) -> Result<String, ReadError> {
+fn dockerfile_of(
+    declaration: &Declaration,
+    imagefile: &str,
+    tree: &dyn SourceTree,
+) -> Result<String, ReadError> {
+    if declaration.dockerfile_inline.is_some() {
+        return Ok(format!("{imagefile}#{}", declaration.name.text));
+    }
     if declaration.git.is_some() {
         // Whether it is a Containerfile shows when the repository has been asked.
         let name = declaration.dockerfile.as_ref().map_or("Dockerfile", |word| &word.text);
@@ -302,6 +311,7 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
     let name = &declaration.name.text;
     Declared {
         paths: Paths { dockerfile, context: declaration.context.text.clone() },
+        dockerfile_inline: declaration.dockerfile_inline.clone(),
         options: Options {
             target: declaration.target.as_ref().map(|target| target.text.clone()),
             args: declaration.args.clone(),
@@ -356,6 +366,7 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
         let declared = Declared {
             options: Options::default(),
             paths: Paths { dockerfile: path.clone(), context: folder.to_owned() },
+            dockerfile_inline: None,
             repository: format!("{prefix}{name}"),
             tags: vec![TagRule { when: None, template: Template::plain("latest"), span: Span::default() }],
             any_tag: false,

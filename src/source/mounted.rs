@@ -1,8 +1,9 @@
-//! The repository's tree, with trees of other repositories shown at their addresses.
+//! The repository's tree, with trees of other repositories shown at their addresses, and texts that are no files.
 //!
 //! A context that is wholly from git is called by its address, as docker writes it:
 //! `https://host/repo.git#main:folder`. A path of the repository never holds `//`, so the two
-//! cannot be mistaken for each other. Knows no network.
+//! cannot be mistaken for each other. A Dockerfile that stands in the Imagefile can be read by a name of its own, and is in
+//! no folder. Knows no network.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -19,17 +20,23 @@ use crate::syntax::glob::is_within;
 pub struct MountedTree {
     below: Arc<dyn SourceTree>,
     mounts: RwLock<BTreeMap<String, GitTree>>,
+    texts: RwLock<BTreeMap<String, String>>,
 }
 
 impl MountedTree {
     /// Nothing is mounted yet.
     pub fn new(below: Arc<dyn SourceTree>) -> Self {
-        Self { below, mounts: RwLock::default() }
+        Self { below, mounts: RwLock::default(), texts: RwLock::default() }
     }
 
     /// Shows a tree at an address.
     pub fn mount(&self, address: &str, tree: GitTree) {
         self.mounts.write().insert(address.to_owned(), tree);
+    }
+
+    /// Has a text be read by a name.
+    pub fn show(&self, name: &str, text: &str) {
+        self.texts.write().insert(name.to_owned(), text.to_owned());
     }
 
     /// The tree mounted around a path, and the rest of the path.
@@ -46,6 +53,9 @@ impl MountedTree {
 
 impl SourceTree for MountedTree {
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        if let Some(text) = self.texts.read().get(path) {
+            return Ok(Some(text.clone().into_bytes()));
+        }
         match self.mounted(path) {
             Some((tree, rest)) => tree.read(rest),
             None => self.below.read(path),

@@ -63,6 +63,7 @@ struct Said {
     platforms: BTreeSet<String>,
     tags: BTreeSet<String>,
     network: String,
+    inline: String,
 }
 
 impl Said {
@@ -79,10 +80,15 @@ impl Said {
             items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect::<Vec<_>>()
         };
         let context = clean(&text("context"));
+        let inline = ["dockerfile-inline", "dockerfile_inline"].map(|key| unescaped(&text(key))).concat();
         let dockerfile = Some(text("dockerfile")).filter(|text| !text.is_empty());
         let network = Some(text("network")).filter(|network| network != "default");
         Self {
-            dockerfile: clean(&format!("{context}/{}", dockerfile.as_deref().unwrap_or("Dockerfile"))),
+            dockerfile: match inline.is_empty() {
+                true => clean(&format!("{context}/{}", dockerfile.as_deref().unwrap_or("Dockerfile"))),
+                false => String::new(),
+            },
+            inline,
             context,
             args: pairs("args"),
             labels: pairs("labels"),
@@ -177,8 +183,18 @@ fn printed(output: &Output) -> Result<Value, String> {
 /// Compares images by name. A tag of another repository's name is one that imk tells instead of giving it.
 fn differences(theirs: &BTreeMap<String, Said>, ours: &BTreeMap<String, Said>, notes: &str) -> Vec<String> {
     let mut differences = Vec::new();
+    let named: BTreeMap<&str, String> = notes
+        .lines()
+        .filter_map(|line| line.split_once("` is named `"))
+        .map(|(before, after)| {
+            let new = after.trim_end_matches('`').replace([':', '.', '/'], "-");
+            (before.rsplit('`').next().unwrap_or_default(), new)
+        })
+        .collect();
     for (name, theirs) in theirs {
-        let Some(ours) = ours.get(name) else {
+        let new = named.get(name.as_str()).unwrap_or(name);
+        let is_anothers = named.iter().any(|(old, taken)| old != name && taken == new);
+        let Some(ours) = ours.get(new).filter(|_| !is_anothers) else {
             if !notes.contains(&format!("`{name}`")) {
                 differences.push(format!("`{name}` is not there, and no note tells of it"));
             }

@@ -16,6 +16,7 @@ mod holes;
 mod hook;
 mod hostile;
 mod import;
+mod inline;
 mod inputs;
 mod jobs;
 mod manage;

@@ -57,6 +57,8 @@ pub struct Declaration {
     /// The Dockerfile; `Dockerfile` or `Containerfile` in the context when `None`.
     /// Of a context from git, a path below that.
     pub dockerfile: Option<Word>,
+    /// The Dockerfile's text, where it stands in the Imagefile.
+    pub dockerfile_inline: Option<String>,
     /// The context folder, `""` for the Imagefile's own; of one from git its address, as docker writes it.
     pub context: Word,
     /// The repository that the context is from, if it is from another.

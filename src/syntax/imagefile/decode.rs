@@ -147,6 +147,7 @@ impl Reader {
         self.fields(value, "an image", IMAGE_KEYS, |reader, key, value| match key {
             "like" => image.like = reader.one_or_more(value),
             "dockerfile" => image.dockerfile = reader.text(value),
+            "dockerfile_inline" => image.dockerfile_inline = reader.text(value),
             "context" => image.context = reader.source(value),
             "overlays" => image.overlays = reader.map(value, "overlay", Self::source),
             "contexts" => image.contexts = reader.map(value, "context", Self::text),
@@ -177,6 +178,12 @@ impl Reader {
             "run" => image.run = vec![reader.run(value)],
             _ => image.description = reader.text(value),
         });
+        if let (Some(_), Some(inline)) = (&image.dockerfile, &image.dockerfile_inline) {
+            self.wrong(
+                inline.span,
+                "`dockerfile` and `dockerfile_inline` cannot both say what the Dockerfile is",
+            );
+        }
         image
     }
 

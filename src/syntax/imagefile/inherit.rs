@@ -140,7 +140,11 @@ fn merge(into: &mut RawImage, from: &RawImage) {
             into.push((key.clone(), value.clone()));
         }
     }
-    replace(&mut into.dockerfile, &from.dockerfile);
+    // One takes the place of the other.
+    if from.dockerfile.is_some() || from.dockerfile_inline.is_some() {
+        into.dockerfile.clone_from(&from.dockerfile);
+        into.dockerfile_inline.clone_from(&from.dockerfile_inline);
+    }
     replace(&mut into.context, &from.context);
     replace(&mut into.target, &from.target);
     replace(&mut into.exclude, &from.exclude);
@@ -192,12 +196,15 @@ impl Scope<'_> {
                 let folder = file.text.rsplit_once('/').map_or("", |(folder, _)| folder);
                 Word { text: folder.to_owned(), span: file.span }
             }
+            // As bake and compose have it.
+            None if image.dockerfile_inline.is_some() => Word { text: String::new(), span: name.span },
             // The folder `os/alp` of the image `os:alp`.
             None => Word { text: name.text.replace(':', "/"), span: name.span },
         });
         Declaration {
             name: name.clone(),
             dockerfile,
+            dockerfile_inline: image.dockerfile_inline.map(|word| word.text),
             context,
             git,
             overlays: self.overlays(&image.overlays),

@@ -31,8 +31,12 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
     ("like", "a template, or a list of them, to take keys from; the later one wins"),
     ("dockerfile", "path below the Imagefile's folder; else Dockerfile or Containerfile in the context"),
     (
+        "dockerfile_inline",
+        "the Dockerfile's own text, taken as it is: r#\"FROM alpine:3.20\\nCOPY . /app\"#; `args` bring values into it",
+    ),
+    (
         "context",
-        "folder whose files the Dockerfile can copy; else the Dockerfile's folder, else one named like the image; or a git repository, as an overlay",
+        "folder whose files the Dockerfile can copy; else the Dockerfile's folder, the Imagefile's for dockerfile_inline, else one named like the image; or a git repository, as an overlay",
     ),
     (
         "overlays",

@@ -88,6 +88,7 @@ pub const ENGINE_KINDS: &[(&str, Kind)] = &[
 pub const IMAGE_KINDS: &[(&str, Kind)] = &[
     ("like", Kind::TextOrTexts),
     ("dockerfile", Kind::Text),
+    ("dockerfile_inline", Kind::Text),
     ("context", Kind::Source),
     ("overlays", Kind::SourceByName),
     ("contexts", Kind::TextByName),

@@ -27,6 +27,7 @@ pub(super) struct RawFile {
 pub(super) struct RawImage {
     pub like: Vec<Word>,
     pub dockerfile: Option<Word>,
+    pub dockerfile_inline: Option<Word>,
     pub context: Option<RawSource>,
     pub overlays: Pairs<RawSource>,
     pub contexts: Pairs<Word>,

@@ -35,6 +35,50 @@ fn the_dockerfiles_folder_is_the_context_unless_said_otherwise() {
 }
 
 #[test]
+fn a_dockerfile_in_the_imagefile_is_taken_as_it_is_and_gives_way_to_a_file() {
+    let file = read_ok(
+        r###"(
+            vars: {"V": "1"},
+            defaults: (dockerfile_inline: "FROM a"),
+            templates: {"file": (dockerfile: "x/Dockerfile"), "text": (dockerfile_inline: "FROM t")},
+            images: {
+                "a": (),
+                "b": (like: "file"),
+                "c": (like: ["file", "text"]),
+                "d": (like: "text", dockerfile: "y/Dockerfile"),
+                "e": (matrix: {"m": ["1"]}, dockerfile_inline: r#"ARG V
+FROM "x${V}{V}{m}""#),
+            },
+        )"###
+            .replace("\"e\": (", "\"e-{m}\": (")
+            .as_str(),
+    );
+    let told: Vec<_> = file
+        .images
+        .iter()
+        .map(|image| {
+            let path = image.dockerfile.as_ref().map_or("", |word| &word.text);
+            (image.name.text.as_str(), path, image.dockerfile_inline.as_deref().unwrap_or_default())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("a", "", "FROM a"),
+            ("b", "x/Dockerfile", ""),
+            ("c", "", "FROM t"),
+            ("d", "y/Dockerfile", ""),
+            ("e-1", "", "ARG V\nFROM \"x${V}{V}{m}\""),
+        ]
+    );
+    let contexts: Vec<_> = file.images.iter().map(|image| image.context.text.as_str()).collect();
+    assert_eq!(contexts, ["", "x", "", "y", ""]);
+    let errors = read(r#"(images: {"a": (dockerfile: "x", dockerfile_inline: "FROM x")})"#, &BTreeMap::new());
+    let error = errors.unwrap_err().remove(0);
+    assert!(error.message.contains("cannot both say"), "{error:?}");
+}
+
+#[test]
 fn own_keys_win_over_templates_and_those_over_defaults() {
     let file = read_ok(
         r#"(

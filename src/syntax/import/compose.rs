@@ -29,11 +29,13 @@ type Keys = BTreeMap<String, Vec<(Span, Shared)>>;
 /// Services that extend each other.
 pub(super) fn read(root: &Shared, source: &Source<'_>) -> Result<Drafts, Vec<SyntaxError>> {
     let mut drafts = Drafts::default();
-    let roots = files::included(root, source, &mut drafts)?;
+    let given = given(source)?;
+    let projects = files::included(root, source, given.clone())?;
+    let roots: Vec<&Shared> = projects.iter().flat_map(|project| &project.roots).collect();
     let mut reader = Reader {
         roots: &roots,
         source,
-        variables: Variables::of(given(source)?),
+        variables: Variables::of(given),
         told: BTreeSet::new(),
         visited: 0,
         profiles: BTreeMap::new(),
@@ -46,14 +48,27 @@ pub(super) fn read(root: &Shared, source: &Source<'_>) -> Result<Drafts, Vec<Syn
         }
     }
     let mut names = BTreeSet::new();
-    for root in &roots {
-        for (name, service) in root.get("services").map(|node| node.entries()).unwrap_or_default() {
+    for project in &projects {
+        reader.variables.take_values(project.values.clone());
+        let mut services: Vec<(&Key, Vec<(&Shared, &Shared)>)> = Vec::new();
+        for root in &project.roots {
+            for (name, service) in root.get("services").map(|node| node.entries()).unwrap_or_default() {
+                match services.iter_mut().find(|(other, _)| other.text == name.text) {
+                    // One file is laid over the other.
+                    Some((_, layers)) => layers.push((root, service)),
+                    None => services.push((name, vec![(root, service)])),
+                }
+            }
+        }
+        for (name, layers) in services {
             if !names.insert(name.text.as_str()) {
                 let message = format!("the service `{}` stands in an included file too", name.text);
                 return Err(vec![SyntaxError::new(name.span, message).hint("compose refuses it too")]);
             }
             let mut keys = Keys::new();
-            reader.service(root, name, service, &mut Vec::new(), &mut keys, &mut drafts)?;
+            for (root, service) in layers {
+                reader.service(root, name, service, &mut Vec::new(), &mut keys, &mut drafts)?;
+            }
             reader.image(name, &keys, &mut drafts);
         }
     }
@@ -82,7 +97,7 @@ fn profiled(profiles: BTreeMap<String, (Span, Vec<String>)>, drafts: &mut Drafts
 
 struct Reader<'a> {
     /// The file itself, and those that it includes.
-    roots: &'a [Shared],
+    roots: &'a [&'a Shared],
     source: &'a Source<'a>,
     variables: Variables,
     /// Variables that a note tells of already.
@@ -215,15 +230,6 @@ impl Reader<'_> {
             return;
         }
         let mut draft = Draft { name: name.text.clone(), span: name.span, ..Draft::default() };
-        if let Some((span, inline)) = last(keys, "build.dockerfile_inline")
-            && !inline.is_nothing()
-        {
-            let text = format!(
-                "the image `{}`: its Dockerfile stands in the file; write it to a file of its own",
-                name.text
-            );
-            return drafts.lost(*span, text);
-        }
         let text = |reader: &mut Self, key: &str| {
             let (span, node) = last(keys, key)?;
             // An empty text says as much as none.
@@ -232,12 +238,19 @@ impl Reader<'_> {
         };
         let mut text = text;
         let context = text(self, "build.context").unwrap_or((".".to_owned(), name.span));
-        let dockerfile = text(self, "build.dockerfile").unwrap_or(("Dockerfile".to_owned(), name.span));
+        let inline = text(self, "build.dockerfile_inline");
+        let dockerfile = text(self, "build.dockerfile");
+        if let (Some(_), Some((_, other))) = (&inline, &dockerfile) {
+            let message = format!("`{}` has both dockerfile and dockerfile_inline", name.text);
+            self.errors.push(SyntaxError::new(*other, message).hint("compose refuses it too"));
+        }
+        let dockerfile = dockerfile.unwrap_or(("Dockerfile".to_owned(), name.span));
         draft.target = text(self, "build.target").map(|(text, _)| text);
         draft.network =
             text(self, "build.network").map(|(text, _)| text).filter(|network| network != "default");
         draft.references.extend(text(self, "image"));
         let service_platform = text(self, "platform");
+        draft.dockerfile_inline = inline.map(|(inline, span)| drafts.inline(&name.text, &inline, span));
         let placed = place::set(
             &mut draft,
             drafts,

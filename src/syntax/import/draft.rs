@@ -3,7 +3,7 @@
 //! A *written* text is as an Imagefile would have it: `{NAME}` is a variable and
 //! braces are doubled. Knows no format and no RON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Note, NoteKind};
 use crate::syntax::error::Span;
@@ -46,6 +46,8 @@ pub(super) struct Draft {
     pub context: String,
     /// Below the Imagefile's folder; in the context where that is a git repository.
     pub dockerfile: String,
+    /// The Dockerfile's text where it has one of its own: no written text, for an Imagefile takes it as it is.
+    pub dockerfile_inline: Option<String>,
     /// Whether the context is the address of a git repository.
     pub from_git: bool,
     pub target: Option<String>,
@@ -122,6 +124,19 @@ impl Drafts {
     /// Notes what is there in another form.
     pub fn changed(&mut self, span: Span, text: impl Into<String>) {
         self.notes.push(Note { span, kind: NoteKind::Changed, text: text.into() });
+    }
+
+    /// A written text as the text of a Dockerfile, which has no variables of the Imagefile's.
+    pub fn inline(&mut self, name: &str, written: &str, span: Span) -> String {
+        let names: BTreeSet<&str> = names_in(written).into_iter().collect();
+        if !names.is_empty() {
+            let names = names.into_iter().collect::<Vec<_>>().join("`, `");
+            let text = format!(
+                "the Dockerfile of `{name}`: `{names}` has the value of now in it; an argument would bring in others"
+            );
+            self.changed(span, text);
+        }
+        self.plain(written)
     }
 
     /// A written text with its variables filled in.

@@ -34,6 +34,11 @@ impl Variables {
         Self { given, kept, unset, taken: Vec::new(), required: Vec::new(), spent: 0 }
     }
 
+    /// From now on variables have these values; what was carried over stays.
+    pub fn take_values(&mut self, given: BTreeMap<String, String>) {
+        self.given = given;
+    }
+
     /// Gives a variable a value.
     pub fn give(&mut self, name: &str, value: &str) {
         self.given.insert(name.to_owned(), value.to_owned());

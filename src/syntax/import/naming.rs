@@ -153,14 +153,23 @@ fn wanted_names(
     let repositories: Vec<Option<String>> = images.iter().map(of_repository).collect();
     let shared = |name: &String| repositories.iter().flatten().filter(|other| *other == name).count() > 1;
     let filled_prefix = fill(prefix, vars);
-    let named = images.iter().zip(&repositories).map(|(draft, repository)| {
-        let repository = repository.as_ref()?;
-        match shared(repository) {
+    // Tags that one target has of another's are first of all that other's.
+    let is_own = |at: &usize| repositories[*at].as_deref().is_some_and(|name| is_called(name, &images[*at]));
+    let (own, others): (Vec<usize>, Vec<usize>) = (0..images.len()).partition(is_own);
+    let mut wanted = vec![None; images.len()];
+    for at in own.into_iter().chain(others) {
+        let Some(repository) = &repositories[at] else { continue };
+        wanted[at] = match shared(repository) {
             false => Some(repository.clone()),
-            true => by_tag(draft, repository, &format!("{filled_prefix}{repository}"), vars, bearers),
-        }
-    });
-    named.collect()
+            true => by_tag(&images[at], repository, &format!("{filled_prefix}{repository}"), vars, bearers),
+        };
+    }
+    wanted
+}
+
+/// Whether the source calls an image as its repository is called.
+fn is_called(repository: &str, draft: &Draft) -> bool {
+    repository.rsplit('/').next() == Some(draft.name.as_str())
 }
 
 /// A name by repository and tag for an image that shares its repository with others. The tag is one without

@@ -73,10 +73,19 @@ fn keys(image: &Image, own_tags: bool) -> Vec<String> {
         draft.dockerfile == name::join(&draft.context, "Dockerfile")
     };
     let folder = draft.dockerfile.rsplit_once('/').map_or("", |(folder, _)| folder);
-    if !plain {
-        keys.push(format!("dockerfile: {}", quoted(&draft.dockerfile)));
+    let plain = plain || draft.dockerfile_inline.is_some();
+    match &draft.dockerfile_inline {
+        Some(text) => keys.push(format!("dockerfile_inline: {}", lines(text))),
+        None if !plain => keys.push(format!("dockerfile: {}", quoted(&draft.dockerfile))),
+        None => {}
     }
-    let follows = if plain { draft.context == image.name.replace(':', "/") } else { draft.context == folder };
+    let follows = if draft.dockerfile_inline.is_some() {
+        draft.context.is_empty()
+    } else if plain {
+        draft.context == image.name.replace(':', "/")
+    } else {
+        draft.context == folder
+    };
     let follows = follows && !draft.from_git;
     if !follows {
         let context = if draft.context.is_empty() { "." } else { &draft.context };
@@ -168,6 +177,16 @@ fn set(key: &str, items: Vec<String>, indent: usize, around: [&str; 2]) -> Strin
 
 fn list(items: &[String]) -> String {
     format!("[{}]", items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", "))
+}
+
+/// A text of several lines as RON has it: the lines as they are, where nothing in them is invisible.
+fn lines(text: &str) -> String {
+    if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') || !text.contains('\n') {
+        return quoted(text);
+    }
+    let most = text.split('"').skip(1).map(|after| after.bytes().take_while(|byte| *byte == b'#').count());
+    let marks = "#".repeat(most.max().map_or(0, |most| most + 1).max(1));
+    format!("r{marks}\"{text}\"{marks}")
 }
 
 /// A text as RON has it.

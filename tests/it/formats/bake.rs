@@ -99,6 +99,17 @@ fn keys(name: &str, random: &mut Random) -> Vec<String> {
             &["\"a\"", "\"b\"", "\"./a\"", "\"a/sub\"", "\".\"", "null", "\"${D}\"", "BAKE_CMD_CONTEXT"],
         ),
         ("dockerfile", 30, &["\"x.Dockerfile\"", "\"Dockerfile\"", "null", "\"\""]),
+        (
+            "dockerfile-inline",
+            8,
+            &[
+                "\"FROM scratch AS s\\nFROM scratch AS t\\nLABEL v=$${V}\\n\"",
+                "\"FROM scratch AS s\\nFROM scratch AS t\\nLABEL v=${V}\\n\"",
+                "<<E\nFROM scratch AS s\nFROM scratch AS t\n# \"#\nE\n",
+                "null",
+                "\"\"",
+            ],
+        ),
         ("target", 30, &["\"s\"", "\"t\"", "null", "\"\"", "V == \"v\" ? \"s\" : \"t\""]),
         ("platforms", 25, &["[\"linux/amd64\"]", "[]", "[\"\"]", "[\"\", \"linux/arm64\"]"]),
         ("network", 20, &["\"none\"", "\"host\"", "\"default\"", "null"]),

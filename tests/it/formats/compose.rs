@@ -68,6 +68,18 @@ const LINES: &[&str] = &[
     "D3=${D2:+set}",
 ];
 const ENVIRONMENT: &[(&str, &str)] = &[("V", "v"), ("E", "")];
+const INCLUDES: &[&str] = &[
+    "include: [other/inc.yaml]\n",
+    "include:\n  - path: [other/inc.yaml, other/over.yaml]\n",
+    "include:\n  - {path: other/inc.yaml, project_directory: a}\n",
+    "include:\n  - {path: other/inc.yaml, project_directory: ., env_file: b/x.env}\n",
+    "include:\n  - {path: other/inc.yaml, env_file: [a/x.env, b/x.env]}\n",
+    "include: [other/twice.yaml, \"${N:-other}/inc.yaml\"]\n",
+    "include: [other/inc.yaml, other/inc.yaml]\n",
+    "include: [other/circle.yaml]\n",
+    "include: [other/nothing.yaml]\n",
+    "include: [{path: other/inc.yaml, env_file: /dev/null}]\n",
+];
 
 #[test]
 fn compose_and_imk_read_the_same_in_compose_files() {
@@ -80,8 +92,22 @@ fn compose_and_imk_read_the_same_in_compose_files() {
     );
     sandbox.edit(
         "other/inc.yaml",
-        "services:\n  i1: {build: {dockerfile: x.Dockerfile, args: {B: \"${V}\"}}}\n",
+        "services:\n  i1: {build: {context: b, dockerfile: x.Dockerfile, args: {A: \"${D1:-a}\", B: \"${V}\", C: \"${I:-i}\"}}}\n",
     );
+    for (path, text) in [
+        (
+            "other/over.yaml",
+            "services:\n  i1: {build: {context: ., args: [A=over, C], target: t}}\n  i2: {build: ./b}\n",
+        ),
+        ("other/twice.yaml", "include: [inc.yaml]\nservices: {i3: {build: {context: .}}}\n"),
+        ("other/circle.yaml", "include: [circle.yaml]\nservices: {}\n"),
+        ("other/.env", "I=beside\nV=never\n"),
+        ("a/.env", "I=of-a\n"),
+        ("a/x.env", "I=one\nD1=d${V}\n"),
+        ("b/x.env", "I=${I:-unset}two\nV=never\n"),
+    ] {
+        sandbox.edit(path, text);
+    }
     for case in 0..cases {
         let mut random = Random::new(seed.wrapping_mul(1_000_003).wrapping_add(case));
         let (text, dotenv) = (file(&mut random), dotenv(&mut random));
@@ -135,8 +161,8 @@ fn dotenv(random: &mut Random) -> String {
 
 fn file(random: &mut Random) -> String {
     let mut text = String::from("x-base: &base\n  context: a\n  args: {A: base, Z: base}\n  target: t\n");
-    if random.chance(20) {
-        text += "include: [other/inc.yaml]\n";
+    if random.chance(30) {
+        text += random.pick(INCLUDES);
     }
     text += "services:\n";
     for (at, name) in NAMES.iter().enumerate() {
@@ -176,6 +202,17 @@ fn build(name: &str, random: &mut Random) -> String {
     let fixed: &[(&str, usize, &[&str])] = &[
         ("context", 90, &["a", ".", "./b", "a/sub", "\"${CTX:-b}\"", "./", "a/../b"]),
         ("dockerfile", 30, &["x.Dockerfile", "Dockerfile", "\"${N:-x.Dockerfile}\"", "\"\""]),
+        (
+            "dockerfile_inline",
+            8,
+            &[
+                "\"FROM scratch AS s\\nFROM scratch AS t\\nLABEL v=$$V{}\"",
+                "\"FROM scratch AS s\\nFROM scratch AS t\\nLABEL v=${V}\"",
+                "|\n        FROM scratch AS s\n        FROM scratch AS t\n        # \"#",
+                "",
+                "\"\"",
+            ],
+        ),
         ("labels", 25, &["{l.a: 1, l.b: \"${V}\"}", "[\"l.a=1\", \"l.b\"]", "{l.a: true}", "{l.a: }"]),
         ("target", 30, &["s", "t", "\"${N:-s}\"", "\"\"", "5"]),
         ("network", 20, &["none", "host", "default"]),

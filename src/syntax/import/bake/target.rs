@@ -35,18 +35,14 @@ pub(super) fn draft(
 ) -> Option<Draft> {
     let mut draft = Draft { name: name.to_owned(), span, like, ..Draft::default() };
     let (mut context, mut dockerfile) = ((".".to_owned(), span), ("Dockerfile".to_owned(), span));
-    let mut declared = true;
     for (key, (value, span)) in keys {
         let text = || value.text().map(str::to_owned).filter(|text| !text.is_empty());
         match key.as_str() {
             "context" => context = (text().unwrap_or(context.0), *span),
             "dockerfile" => dockerfile = (text().unwrap_or(dockerfile.0), *span),
-            "dockerfile-inline" if !value.is_nothing() && !is_template => {
-                let what = format!(
-                    "the image `{name}`: its Dockerfile stands in the file; write it to a file of its own"
-                );
-                drafts.lost(*span, what);
-                declared = false;
+            "dockerfile-inline" if is_template => {}
+            "dockerfile-inline" => {
+                draft.dockerfile_inline = text().map(|written| drafts.inline(name, &written, *span));
             }
             "target" => draft.target = text(),
             "network" => draft.network = text().filter(|network| network != "default"),
@@ -79,7 +75,7 @@ pub(super) fn draft(
         return Some(draft);
     }
     let (context, dockerfile) = ((context.0.as_str(), context.1), (dockerfile.0.as_str(), dockerfile.1));
-    (place::set(&mut draft, drafts, source.current, context, dockerfile) && declared).then_some(draft)
+    place::set(&mut draft, drafts, source.current, context, dockerfile).then_some(draft)
 }
 
 /// A map of texts. A value of null says that the key is not set.

@@ -3,13 +3,13 @@
 //! Their paths are brought to the folder of the file that names them, and their places to the key that does. The
 //! caller of the import reads them; knows nothing of what services mean.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use crate::syntax::error::{Span, SyntaxError};
-use crate::syntax::import::draft::Drafts;
+use crate::syntax::import::interpolate::Variables;
 use crate::syntax::import::source::LONGEST;
-use crate::syntax::import::{Source, place};
+use crate::syntax::import::{Source, dotenv, place};
 use crate::syntax::yaml::{self, Key, Node, Shared, Value};
 
 /// Entries of maps that are moved one by one.
@@ -17,64 +17,151 @@ const MOST_KEYS: usize = 200_000;
 /// Files that one import may read.
 const MOST: usize = 64;
 
+/// A compose file of its own: the one that is imported, or one that is included, with the files that are laid over it.
+pub(super) struct Project {
+    /// The first is the file, the others are laid over it.
+    pub roots: Vec<Shared>,
+    /// Values of variables. Those of an including file go before the included one's own.
+    pub values: Values,
+}
+
+type Values = BTreeMap<String, String>;
+
 /// The file itself and those that it includes, with what they include.
 ///
 /// # Errors
-/// An included file that is not there, or that cannot be read.
+/// An included file that is not there or cannot be read, and files that include each other.
 pub(super) fn included(
     root: &Shared,
     source: &Source<'_>,
-    drafts: &mut Drafts,
-) -> Result<Vec<Shared>, Vec<SyntaxError>> {
-    let mut roots = vec![Rc::clone(root)];
-    let mut folders = vec![String::new()];
-    let mut at = 0;
-    while at < roots.len() {
-        for (path, span) in includes(&roots[at], drafts) {
-            if roots.len() >= MOST {
-                let message = format!("more than {MOST} files are included");
-                return Err(vec![SyntaxError::new(span, message)]);
-            }
-            let path = joined(&folders[at], &path);
-            roots.push(other(&path, span, source).map_err(|error| vec![error])?);
-            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-            if !folder.is_empty() && below(source, &format!("{folder}/.env")).is_some() {
-                drafts.lost(
-                    span,
-                    format!("the `.env` beside `{path}`: the one beside this file gives all values"),
-                );
-            }
-            folders.push(folder.to_owned());
-        }
-        at += 1;
-    }
-    Ok(roots)
+    values: Values,
+) -> Result<Vec<Project>, Vec<SyntaxError>> {
+    let mut found = Including { source, projects: Vec::new(), seen: BTreeSet::new() };
+    found.project(vec![Rc::clone(root)], "", values, &mut Vec::new()).map_err(|error| vec![error])?;
+    Ok(found.projects)
 }
 
-/// Paths of `include`, each with its place.
-fn includes(root: &Node, drafts: &mut Drafts) -> Vec<(String, Span)> {
-    let mut paths = Vec::new();
-    for item in root.get("include").map(|node| node.items()).unwrap_or_default() {
-        if let Some(path) = item.text() {
-            paths.push((path.to_owned(), item.span));
-            continue;
+/// Includes being followed. Paths and folders begin at the imported file's own folder.
+struct Including<'s> {
+    source: &'s Source<'s>,
+    projects: Vec<Project>,
+    /// Files that are in already: the same from two places is the same project.
+    seen: BTreeSet<(Vec<String>, String)>,
+}
+
+impl Including<'_> {
+    /// Adds a project in `folder`, and those that it includes. `way` has the files that led here.
+    fn project(
+        &mut self,
+        roots: Vec<Shared>,
+        folder: &str,
+        values: Values,
+        way: &mut Vec<String>,
+    ) -> Result<(), SyntaxError> {
+        let includes: Vec<Shared> =
+            roots.iter().filter_map(|root| root.get("include")).flat_map(|node| node.items()).collect();
+        self.projects.push(Project { roots, values: values.clone() });
+        for include in includes {
+            self.include(&include, folder, &values, way)?;
         }
-        let named = item.get("path").map(|node| node.items()).unwrap_or_default();
-        for (at, path) in named.iter().filter_map(|node| node.text()).enumerate() {
-            match at {
-                0 => paths.push((path.to_owned(), item.span)),
-                _ => {
-                    drafts.lost(item.span, format!("`{path}` of include: it would be merged into the first"))
-                }
-            }
+        Ok(())
+    }
+
+    fn include(
+        &mut self,
+        include: &Shared,
+        folder: &str,
+        values: &Values,
+        way: &mut Vec<String>,
+    ) -> Result<(), SyntaxError> {
+        let span = include.span;
+        let mut variables = Variables::of(values.clone());
+        let mut listed = |node: Option<&Shared>| -> Vec<String> {
+            let items = node.map(|node| node.items()).unwrap_or_default();
+            items.iter().filter_map(|item| item.text()).map(|text| variables.plain(text)).collect()
+        };
+        let paths = match include.text() {
+            Some(_) => listed(Some(include)),
+            None => listed(include.get("path")),
+        };
+        let environment = include.get("env_file").map(|node| listed(Some(node)));
+        let named = listed(include.get("project_directory")).pop().filter(|text| !text.is_empty());
+        let paths: Vec<String> = paths.iter().map(|path| cleaned(&joined(folder, path))).collect();
+        let Some(first) = paths.first() else { return Ok(()) };
+        let whole = |path: &String| place::path(self.source.folder(), path).unwrap_or_else(|_| path.clone());
+        let first_whole = whole(first);
+        if way.contains(&first_whole) {
+            let message = format!("`{first}` includes itself, by way of others or not");
+            return Err(SyntaxError::new(span, message).hint("compose refuses it too"));
         }
-        for key in ["project_directory", "env_file"] {
-            if item.get(key).is_some() {
-                drafts.lost(item.span, format!("{key} of include: imk reads it as if it were not there"));
+        let inside = match named {
+            Some(named) => cleaned(&joined(folder, &named)),
+            None => first.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned(),
+        };
+        if !self.seen.insert((paths.iter().map(whole).collect(), whole(&inside))) {
+            return Ok(());
+        }
+        if self.seen.len() >= MOST {
+            return Err(SyntaxError::new(span, format!("more than {MOST} files are included")));
+        }
+        let own = match environment {
+            Some(files) => self.environment(&files, folder, span, values)?,
+            None => self.beside(&joined(&inside, ".env"), span, values)?,
+        };
+        let mut merged = own;
+        merged.extend(values.clone());
+        let roots = paths.iter().map(|path| at(path, &inside, span, self.source));
+        let roots = roots.collect::<Result<Vec<_>, _>>()?;
+        way.push(first_whole);
+        self.project(roots, &inside, merged, way)?;
+        way.pop();
+        Ok(())
+    }
+
+    /// The values of files that an include names. A later one goes before an earlier one.
+    fn environment(
+        &self,
+        files: &[String],
+        folder: &str,
+        span: Span,
+        values: &Values,
+    ) -> Result<Values, SyntaxError> {
+        let mut all = Values::new();
+        for file in files.iter().filter(|file| *file != "/dev/null") {
+            let path = joined(folder, file);
+            if below(self.source, &path).is_none() {
+                return Err(missing(&path, span));
             }
+            let mut known = all.clone();
+            known.extend(values.clone());
+            all.extend(self.beside(&path, span, &known)?);
+        }
+        Ok(all)
+    }
+
+    /// The values of a file, if it is there.
+    fn beside(&self, path: &str, span: Span, values: &Values) -> Result<Values, SyntaxError> {
+        let Some(text) = below(self.source, path) else { return Ok(Values::new()) };
+        dotenv::read(&text, values)
+            .map_err(|why| SyntaxError::new(span, format!("`{path}`, {why}")).hint("compose refuses it too"))
+    }
+}
+
+fn missing(path: &str, span: Span) -> SyntaxError {
+    SyntaxError::new(span, format!("there is no file `{path}`")).hint("it must be a file of the repository")
+}
+
+/// A path without detours. One that leads above the imported file's folder keeps what leads there.
+fn cleaned(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "." | "" if !parts.is_empty() || !path.starts_with('/') => {}
+            ".." if parts.last().is_some_and(|last| *last != ".." && !last.is_empty()) => drop(parts.pop()),
+            part => parts.push(part),
         }
     }
-    paths
+    parts.join("/")
 }
 
 /// A file by its path relative to the compose file's folder, with its paths and places brought there.
@@ -82,9 +169,13 @@ fn includes(root: &Node, drafts: &mut Drafts) -> Vec<(String, Span)> {
 /// # Errors
 /// It is not there, or it cannot be read.
 pub(super) fn other(path: &str, span: Span, source: &Source<'_>) -> Result<Shared, SyntaxError> {
+    at(path, path.rsplit_once('/').map_or("", |(folder, _)| folder), span, source)
+}
+
+/// As [`other`], with paths that begin at another folder than the file's own.
+fn at(path: &str, folder: &str, span: Span, source: &Source<'_>) -> Result<Shared, SyntaxError> {
     let hint = "it must be a file of the repository";
-    let text = below(source, path);
-    let text = text.ok_or_else(|| SyntaxError::new(span, format!("there is no file `{path}`")).hint(hint))?;
+    let text = below(source, path).ok_or_else(|| missing(path, span))?;
     if text.len() > LONGEST {
         return Err(SyntaxError::new(span, format!("`{path}` has more than {} KiB", LONGEST / 1024)));
     }
@@ -92,7 +183,6 @@ pub(super) fn other(path: &str, span: Span, source: &Source<'_>) -> Result<Share
         .map_err(|error| SyntaxError::new(span, format!("`{path}`: {}", error.message)).hint(hint))?;
     let root = documents.into_iter().next();
     let root = root.ok_or_else(|| SyntaxError::new(span, format!("`{path}` is empty")).hint(hint))?;
-    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     Ok(Moved { folder, span, visited: 0, seen: HashMap::new() }.root(&root))
 }
 

@@ -244,6 +244,7 @@ target "inline" { dockerfile-inline = "FROM scratch" }
             "site:dev": (context: ".", target: "dev"),
             "site:prod": (context: ".", target: "prod"),
             "remote": (context: "https://git.example/x.git#main"),
+            "inline": (dockerfile_inline: "FROM scratch"),
         },
     )
     - 2: `gone` in a group: no such image was carried over
@@ -251,7 +252,49 @@ target "inline" { dockerfile-inline = "FROM scratch" }
     ~ 8: `worker` is named `site:prod`
     - 9: the tag `elsewhere.example/worker` of `site:prod`: imk tags it `acme/site:TAG`
     - 13: the image `above`: its context `../x` is not below the Imagefile's folder
-    - 14: the image `inline`: its Dockerfile stands in the file; write it to a file of its own
+    "#);
+}
+
+#[test]
+fn a_dockerfile_in_the_file_stays_one_whatever_is_in_it() {
+    let text = "variable \"V\" { default = \"1\" }\ntarget \"parent\" { dockerfile-inline = \"FROM parent\" }\n\
+        target \"web\" {\n  inherits = [\"parent\"]\n  dockerfile-inline = <<EOT\nFROM scratch\n\
+        LABEL a=\"{x}\" b=\"#\" c=\"$${V}\" d=\"${V}\"\nEOT\n}\n\
+        target \"child\" {\n  inherits = [\"parent\"]\n  tags = [\"child\"]\n}\n";
+    insta::assert_snapshot!(plainly("docker-bake.hcl", text), @r###"
+    // Made by `imk import` from docker-bake.hcl.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        images: {
+            "parent": (dockerfile_inline: "FROM parent"),
+            "web": (
+                dockerfile_inline: r##"FROM scratch
+    LABEL a="{x}" b="#" c="${V}" d="1"
+    "##,
+            ),
+            "child": (dockerfile_inline: "FROM parent"),
+        },
+    )
+    ~ 5: the Dockerfile of `web`: `V` has the value of now in it; an argument would bring in others
+    "###);
+}
+
+#[test]
+fn tags_that_a_target_has_of_its_parent_stay_the_parents() {
+    let text = "target \"child\" { inherits = [\"web\"] }\ntarget \"web\" {\n  context = \"web\"\n  tags = [\"acme/web\", \"acme/web:2\"]\n}\n";
+    insta::assert_snapshot!(plainly("docker-bake.hcl", text), @r#"
+    // Made by `imk import` from docker-bake.hcl.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        prefix: "acme/",
+        images: {
+            "child": (context: "web"),
+            "web:2": (context: "web", tags: ["latest"]),
+        },
+    )
+    ~ 2: `web` is named `web:2`
+    - 4: the tag `acme/web:2` of `child`: imk tags it `acme/child:TAG`
+    - 4: the tag `acme/web` of `child`: imk tags it `acme/child:TAG`
     "#);
 }
 

@@ -270,7 +270,12 @@ fn a_required_variable_stays_required() {
 
 /// As [`plainly`], with other files beside it.
 fn with_files(text: &str, files: &[(&str, &str)]) -> String {
-    let environment = BTreeMap::new();
+    with_files_and(text, files, &[])
+}
+
+fn with_files_and(text: &str, files: &[(&str, &str)], environment: &[(&str, &str)]) -> String {
+    let environment =
+        environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let read = |path: &str| {
         let found = files.iter().find(|(name, _)| *name == path);
         found.map(|(_, text)| (*text).to_owned())
@@ -324,9 +329,42 @@ fn included_files_bring_their_services() {
     }
     let twice = [("web/compose.yaml", "services: {a: {build: .}}\n"), files[1]];
     assert!(with_files(text, &twice).contains("the service `a` stands in an included file too"));
-    // A file that includes itself brings its services again, and ends.
-    let itself = [("web/compose.yaml", "include: [compose.yaml]\nservices: {}\n"), files[1]];
-    assert!(with_files(text, &itself).contains("more than 64 files are included"));
+    let itself = [("web/compose.yaml", "include: [../web/compose.yaml]\nservices: {}\n"), files[1]];
+    assert!(with_files(text, &itself).contains("includes itself"));
+    // By two ways it is one.
+    let again = [("web/compose.yaml", "include: [../deploy/db/compose.yaml]\nservices: {}\n"), files[1]];
+    assert!(with_files(text, &again).contains(r#""db": (context: "deploy/db/x")"#));
+}
+
+#[test]
+fn an_include_has_a_folder_values_and_files_over_it_of_its_own() {
+    let text = "include:\n  - path: [inc/a.yaml, inc/over.yaml]\n    project_directory: ../app\n    \
+                env_file: [one.env, two.env]\n  - ${WHERE:-plain}/compose.yaml\nservices: {}\n";
+    let a = "services:\n  web: {build: {context: ., dockerfile: x.Dockerfile, args: {A: '${A}', B: '${B}', V: '${V}'}}}\n";
+    let over = "services:\n  web: {build: {args: {C: '3'}, target: t}}\n  more: {build: ./more}\n";
+    let plain = "services: {plain: {build: {context: ., args: {A: '${A:-none}'}}}}\n";
+    let files = [
+        ("deploy/inc/a.yaml", a),
+        ("deploy/inc/over.yaml", over),
+        ("deploy/one.env", "A=1\nB=1\nV=never\n"),
+        ("deploy/two.env", "B=${A}2\n"),
+        ("deploy/plain/compose.yaml", plain),
+        ("deploy/plain/.env", "A=other\n"),
+        ("app/.env", "A=never\n"),
+    ];
+    let whole = with_files_and(text, &files, &[("V", "v")]);
+    for part in [
+        r#""web": ("#,
+        r#"dockerfile: "app/x.Dockerfile""#,
+        r#"args: {"A": "{A}", "B": "{B}", "C": "3", "V": "{V}"}"#,
+        r#"target: "t""#,
+        r#"vars: {"A": "1", "B": "12", "V": "v"}"#,
+        r#""more": (context: "app/more")"#,
+        r#""plain": (context: "deploy/plain", args: {"A": "other"})"#,
+    ] {
+        assert!(whole.contains(part), "{part}: {whole}");
+    }
+    assert!(with_files(text, &files[..2]).contains("there is no file `one.env`"));
 }
 
 #[test]

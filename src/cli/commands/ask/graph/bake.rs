@@ -53,7 +53,10 @@ struct Group<'a> {
 #[serde(rename_all = "kebab-case")]
 struct Target {
     context: String,
-    dockerfile: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dockerfile: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dockerfile_inline: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,7 +157,11 @@ fn target(
     let limits = options.sandbox.ulimits.iter().map(|(name, (soft, hard))| format!("{name}={soft}:{hard}"));
     Some(Target {
         context: text(context),
-        dockerfile: text(&relative(&paths.context, &paths.dockerfile)),
+        dockerfile: image
+            .dockerfile_inline
+            .is_none()
+            .then(|| text(&relative(&paths.context, &paths.dockerfile))),
+        dockerfile_inline: optional(&image.dockerfile_inline),
         target: optional(&options.target),
         network: optional(&options.network),
         description: optional(&image.description),
