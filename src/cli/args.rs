@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args as Group, ValueEnum};
 
-use crate::syntax::imagefile;
+use crate::syntax::imagefile::{self, Setting};
 use crate::syntax::resolve::platform;
 
 /// The arguments of every verb.
@@ -31,8 +31,11 @@ pub struct Global {
     #[arg(long, value_name = "PREFIX", global = true, env = "IMK_PREFIX")]
     pub prefix: Option<String>,
     /// Set a variable of the Imagefile (also IMK_VAR_NAME)
-    #[arg(long = "var", visible_alias = "set", value_name = "NAME=VALUE", global = true, value_parser = pair)]
+    #[arg(long = "var", value_name = "NAME=VALUE", global = true, value_parser = pair)]
     pub vars: Vec<(String, String)>,
+    /// Set a key of images, as bake does: IMAGE.KEY[.NAME]=VALUE, 'svc-*.target=prod'; without a dot a variable, as --var
+    #[arg(long = "set", value_name = "IMAGE.KEY=VALUE", global = true, value_parser = set)]
+    pub settings: Vec<Set>,
     /// Set a build argument of every image that declares it
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]", global = true, value_parser = argument)]
     pub build_args: Vec<(String, String)>,
@@ -127,6 +130,24 @@ pub enum Progress {
 fn platform(text: &str) -> Result<String, String> {
     let asked = if text.is_empty() { Ok(String::new()) } else { platform::asked(text) };
     asked.map_err(|(why, hint)| format!("{why}; {hint}"))
+}
+
+/// A setting, as typed.
+#[derive(Clone, Debug)]
+pub enum Set {
+    /// A variable and its value.
+    Variable(String, String),
+    /// A key of images.
+    Key(Setting),
+}
+
+fn set(text: &str) -> Result<Set, String> {
+    let (place, value) = pair(text)?;
+    if !place.contains('.') {
+        return Ok(Set::Variable(place, value));
+    }
+    let setting = imagefile::setting(&place, &value);
+    setting.map(Set::Key).map_err(|(message, hint)| format!("{message}; {hint}"))
 }
 
 /// An agent or keys for ssh, as typed.

@@ -1,6 +1,6 @@
 //! Overrides: the additions of command line and environment to an Imagefile.
 
-use crate::cli::args::Global;
+use crate::cli::args::{Global, Set};
 use crate::session::project::Overrides;
 
 /// The additions of command line and environment to the Imagefile.
@@ -13,9 +13,19 @@ pub fn overrides(global: &Global) -> Overrides {
         // The later of two wins: what was typed.
         from_env.chain(typed.iter().cloned()).collect()
     };
+    let set = global.settings.iter().filter_map(|set| match set {
+        Set::Variable(name, value) => Some((name.clone(), value.clone())),
+        Set::Key(_) => None,
+    });
+    let vars: Vec<(String, String)> = global.vars.iter().cloned().chain(set).collect();
+    let keys = global.settings.iter().filter_map(|set| match set {
+        Set::Variable(..) => None,
+        Set::Key(setting) => Some(setting.clone()),
+    });
     Overrides {
-        vars: pairs("IMK_VAR_", &global.vars),
-        typed_vars: global.vars.iter().map(|(name, _)| name.clone()).collect(),
+        vars: pairs("IMK_VAR_", &vars),
+        typed_vars: vars.iter().map(|(name, _)| name.clone()).collect(),
+        settings: keys.collect(),
         args: pairs("IMK_BUILD_ARG_", &global.build_args),
         allowed: global.allow.iter().cloned().collect(),
         ssh: global.ssh.iter().map(|ssh| (ssh.id.clone(), ssh.paths.clone())).collect(),

@@ -174,6 +174,19 @@ pub struct Caches {
     pub to: Vec<LayerCache>,
 }
 
+/// A finding of a builder's own checks on a Dockerfile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckFinding {
+    /// The rule, such as `FromAsCasing`.
+    pub rule: String,
+    /// The finding, as the builder says it.
+    pub message: String,
+    /// The page that explains the rule; empty where there is none.
+    pub url: String,
+    /// The line of the Dockerfile, from 1.
+    pub line: Option<usize>,
+}
+
 /// Images an engine has, with their tags as it spells them.
 pub type Inventory = BTreeMap<ImageId, BTreeSet<String>>;
 
@@ -321,6 +334,14 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// When the engine has no such image, or the archive cannot be written.
     fn save(&self, id: &ImageId, to: &mut dyn std::io::Write, cancel: &Cancel) -> Result<(), EngineError>;
+
+    /// Has the builder's own checks look at a Dockerfile, and builds nothing; `None` where it has none.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    fn checks(&self, _: &BuildRequest, _: &Cancel) -> Result<Option<Vec<CheckFinding>>, EngineError> {
+        Ok(None)
+    }
 
     /// Frees what none of its images needs any more, and says how many bytes that was. An engine that
     /// is not imk's alone frees nothing: that is for its owner to ask.

@@ -17,8 +17,9 @@ use futures_util::{StreamExt, TryStreamExt};
 use super::archive::Reader;
 use super::podman::Podman;
 use super::{
-    About, BuildEvent, BuildRequest, CachedIdentity, Cancel, Engine, EngineError, EngineIdentity, ImageId,
-    ImageInfo, Inventory, abilities, archive, carry, control, podman as podman_builder, session,
+    About, BuildEvent, BuildRequest, CachedIdentity, Cancel, CheckFinding, Engine, EngineError,
+    EngineIdentity, ImageId, ImageInfo, Inventory, abilities, archive, carry, control,
+    podman as podman_builder, session,
 };
 use crate::model::content;
 use crate::model::own_bases;
@@ -268,6 +269,17 @@ impl Engine for DockerEngine {
         check_reference(reference, "pushing")?;
         let podman = self.known()?.podman();
         self.runtime()?.block_on(carry::push(self.link(), podman, &self.credentials, reference, cancel))
+    }
+
+    fn checks(
+        &self,
+        request: &BuildRequest,
+        cancel: &Cancel,
+    ) -> Result<Option<Vec<CheckFinding>>, EngineError> {
+        if !has_from(&request.dockerfile) || !self.known()?.buildkit() {
+            return Ok(None);
+        }
+        self.runtime()?.block_on(control::checks(self.link(), &self.credentials, request, cancel))
     }
 
     fn save(&self, id: &ImageId, to: &mut dyn std::io::Write, cancel: &Cancel) -> Result<(), EngineError> {

@@ -26,8 +26,8 @@ mod session;
 mod transport;
 
 pub use api::{
-    About, BuildFailure, BuildRequest, CachedIdentity, Caches, Cancel, ContextFiles, Engine, EngineError,
-    EngineIdentity, ImageId, ImageInfo, Inventory, SecretValue, SshSource,
+    About, BuildFailure, BuildRequest, CachedIdentity, Caches, Cancel, CheckFinding, ContextFiles, Engine,
+    EngineError, EngineIdentity, ImageId, ImageInfo, Inventory, SecretValue, SshSource,
 };
 pub use docker::DockerEngine;
 pub use endpoint::{Endpoint, Environment};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bollard_buildkit_proto::google::protobuf::Timestamp;
-use bollard_buildkit_proto::moby::buildkit::v1::{StatusResponse, Vertex};
+use bollard_buildkit_proto::moby::buildkit::v1::{StatusResponse, Vertex, VertexWarning};
 use prost::Message;
 use serde_json::Value;
 
@@ -113,7 +113,7 @@ impl Progress {
             events(BuildEvent::Log { id: self.hide_in(&log.vertex), bytes: self.hide(&log.msg) });
         }
         for warning in status.warnings {
-            events(BuildEvent::Note(String::from_utf8_lossy(&self.hide(&warning.short)).into_owned()));
+            events(BuildEvent::Note(self.hide_in(&in_words(&warning))));
         }
     }
 
@@ -184,11 +184,16 @@ impl Progress {
 
     /// The verdict, once the answer has ended; `broken` when it ended before its time.
     pub fn finish(mut self, broken: Option<String>) -> Result<ImageId, EngineError> {
-        if self.error.is_none() && broken.is_none() && self.failed.is_none() {
-            // Whatever else was said, a build without an id is none.
-            return self.result.take().ok_or_else(|| {
-                self.refused("the engine ended the build without an image; its log may say why".into())
-            });
+        if self.error.is_none() && broken.is_none() {
+            // An engine tells an id when all is done: a cache that is not there fails a step and no build.
+            if let Some(id) = self.result.take() {
+                return Ok(id);
+            }
+            if self.failed.is_none() {
+                // Whatever else was said, a build without an id is none.
+                let why = "the engine ended the build without an image; its log may say why";
+                return Err(self.refused(why.into()));
+            }
         }
         let said: Vec<&str> =
             [self.failed.as_ref().map(|(_, why)| why), self.error.as_ref(), broken.as_ref()]
@@ -238,6 +243,22 @@ impl Progress {
         }
         String::from_utf8_lossy(&self.hide(text.as_bytes())).into_owned()
     }
+}
+
+/// A warning with its place in the Dockerfile and the page that explains it.
+fn in_words(warning: &VertexWarning) -> String {
+    let mut text = String::from_utf8_lossy(&warning.short).trim_end().to_owned();
+    let line = warning.ranges.first().and_then(|range| range.start.as_ref()).map(|start| start.line);
+    let more: Vec<String> = line
+        .filter(|line| *line > 0)
+        .map(|line| format!("line {line}"))
+        .into_iter()
+        .chain(Some(warning.url.clone()).filter(|url| !url.is_empty()))
+        .collect();
+    if !more.is_empty() {
+        text += &format!(" ({})", more.join(", "));
+    }
+    text
 }
 
 /// Whether a text can be an image's id: a digest, or the start of one. An engine may be anybody's, and what is

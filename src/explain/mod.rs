@@ -5,6 +5,7 @@
 pub mod affected;
 pub mod diff;
 pub mod line;
+pub mod lint;
 pub mod origin;
 pub mod published_builds;
 pub mod pushed;

@@ -19,7 +19,7 @@ use crate::syntax::error::Span;
 use crate::syntax::git_source::GitSource;
 use crate::syntax::imagefile::{
     self, Declaration, DeclaredCaches, DeclaredContext, DeclaredEngine, DeclaredOverlay, RenamedKey,
-    SecretSource, Word,
+    SecretSource, Setting, Word,
 };
 use crate::syntax::lockfile::{self, Lockfile};
 use crate::syntax::reference::{self, Reference, normalized};
@@ -129,6 +129,8 @@ pub struct Overrides {
     pub args: BTreeMap<String, String>,
     /// `SOURCE_DATE_EPOCH` of the environment.
     pub source_date_epoch: Option<String>,
+    /// Keys of images, written over what the Imagefile declares.
+    pub settings: Vec<Setting>,
     /// Rights of steps that the user agrees to.
     pub allowed: BTreeSet<String>,
     /// Agents and keys for the steps of every image, by id.
@@ -172,6 +174,12 @@ pub fn read(
         Some(file) => declared(file, tree, overrides)?,
         None => {
             not_by_another_name(tree)?;
+            if let Some(setting) = overrides.settings.first() {
+                let message =
+                    format!("--set {}.…: there is no Imagefile whose keys could be set", setting.images);
+                let problem = Problem::of("", message, "`imk init` writes one");
+                return Err(ProjectError::Mistakes(vec![problem]));
+            }
             discovered(located, &discover().map_err(ProjectError::Unreadable)?, overrides)?
         }
     };
@@ -216,6 +224,16 @@ fn unknown_vars(declared: &[String], overrides: &Overrides) -> Vec<Problem> {
     unknown.map(problem).collect()
 }
 
+/// Settings that were typed for images that are not there.
+fn unmet(parsed: &imagefile::Imagefile) -> Vec<Problem> {
+    let names = || parsed.images.iter().map(|image| image.name.text.as_str());
+    let problem = |pattern: &String| {
+        let hint = did_you_mean(pattern, names()).unwrap_or_else(|| "`imk list` shows all images".into());
+        Problem::of("", format!("--set: no image here is named `{pattern}`"), hint)
+    };
+    parsed.unmet_settings.iter().map(problem).collect()
+}
+
 /// Where the lock file of an Imagefile is, or that of discovered Dockerfiles.
 pub fn lock_path(imagefile: Option<&str>) -> String {
     let imagefile = imagefile.unwrap_or(IMAGEFILE);
@@ -245,11 +263,12 @@ fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<
         ProjectError::Mistakes(vec![problem])
     })?;
     let in_file = |error| Problem::in_file(file, error);
-    let parsed = imagefile::read(&text, &overrides.vars).map_err(|errors| {
+    let parsed = imagefile::read_with(&text, &overrides.vars, &overrides.settings).map_err(|errors| {
         let other = imagefile::other_language(&text).map(|error| vec![error]);
         ProjectError::Mistakes(other.unwrap_or(errors).into_iter().map(in_file).collect())
     })?;
-    let unknown = unknown_vars(&parsed.vars, overrides);
+    let mut unknown = unknown_vars(&parsed.vars, overrides);
+    unknown.extend(unmet(&parsed));
     if !unknown.is_empty() {
         return Err(ProjectError::Mistakes(unknown));
     }

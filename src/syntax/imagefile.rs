@@ -14,11 +14,13 @@ mod inherit;
 mod keys;
 pub mod kinds;
 mod matrix;
+mod merge;
 mod outputs;
 mod overlays;
 mod raw;
 mod runs;
 mod scope;
+mod settings;
 mod ssh;
 mod steps;
 
@@ -39,6 +41,7 @@ pub use keys::{
 };
 pub use outputs::{Asked, ask as ask_outputs, output};
 pub use runs::RUN_FACTS;
+pub use settings::{Setting, setting};
 pub use ssh::ssh;
 
 /// Reads an Imagefile. `vars` override the variables it declares.
@@ -61,8 +64,21 @@ pub use ssh::ssh;
 /// assert_eq!(mistakes.len(), 1);
 /// ```
 pub fn read(text: &str, vars: &BTreeMap<String, String>) -> Result<Imagefile, Vec<SyntaxError>> {
+    read_with(text, vars, &[])
+}
+
+/// As [`read`], with settings of the command line written over what images declare.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with(
+    text: &str,
+    vars: &BTreeMap<String, String>,
+    settings: &[Setting],
+) -> Result<Imagefile, Vec<SyntaxError>> {
     let (raw, mut errors) = decode::decode(text);
-    let imagefile = inherit::inherit(raw, vars, &mut errors);
+    let mut settings = settings::Settings::new(settings);
+    let imagefile = inherit::inherit(raw, vars, (&mut settings, text.len()), &mut errors);
     if errors.is_empty() {
         return Ok(imagefile);
     }
@@ -96,7 +112,8 @@ pub fn other_language(text: &str) -> Option<SyntaxError> {
 /// The names of images and groups, as far as the text can be read: for completion.
 pub fn names(text: &str) -> Vec<String> {
     let (raw, mut errors) = decode::decode(text);
-    let file = inherit::inherit(raw, &BTreeMap::new(), &mut errors);
+    let file =
+        inherit::inherit(raw, &BTreeMap::new(), (&mut settings::Settings::new(&[]), text.len()), &mut errors);
     let images = file.images.into_iter().map(|image| image.name.text);
     images.chain(file.groups.into_keys()).collect()
 }

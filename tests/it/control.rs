@@ -108,3 +108,49 @@ fn layers_are_left_in_a_registry_or_it_is_said_what_would_do_it() {
     sandbox.imk("").says("1 fresh, 1 built, 0 failed");
     assert_eq!(sandbox.file_in("web", "/two"), two, "its layer came out of the registry");
 }
+
+#[test]
+fn a_cache_that_is_not_there_yet_hinders_no_build() {
+    let Some(server) = RegistryServer::open("no_cache_yet") else { return };
+    let at = server.name("cache/web:none");
+    // By both ways.
+    for more in ["", r#", no_cache_filter: "one""#] {
+        let Some(sandbox) = two_stages("no_cache_yet", &format!(r#"cache_from: "{at}"{more}"#)) else {
+            return;
+        };
+        sandbox.imk("").says("0 fresh, 2 built, 0 failed");
+    }
+}
+
+#[test]
+fn checks_are_the_builders_where_it_has_some_and_imks_own_everywhere() {
+    let Some(sandbox) = engine_or_skip("lint") else { return };
+    sandbox.write_all(
+        "
+    //- Imagefile.ron
+    (images: {\"web\": (args: {\"NOBODY\": \"1\"}), \"fine\": ()})
+    //- web/Dockerfile
+    FROM scratch as one
+    COPY file /file
+    //- web/file
+    x
+    //- fine/Dockerfile
+    FROM scratch
+    COPY file /file
+    //- fine/file
+    x
+    ",
+    );
+    let run = sandbox.imk("lint").code(1);
+    assert!(run.stdout.contains("the argument `NOBODY` is given, and nothing declares it"), "{}", run.stdout);
+    match run.stderr.contains("has no checks of its own") {
+        true => assert!(!run.stdout.contains("FromAsCasing"), "{}", run.stdout),
+        false => {
+            assert!(run.stdout.contains("web/Dockerfile:1: FromAsCasing: "), "{}\n{}", run.stdout, run.stderr)
+        }
+    }
+    let json: serde_json::Value = serde_json::from_str(&sandbox.imk("lint --json").code(1).stdout).unwrap();
+    assert_eq!(json["findings"][0]["rule"], "imk");
+    sandbox.imk("lint fine").code(0);
+    assert!(sandbox.imk("list").stdout.contains("web"), "nothing was built or broken");
+}

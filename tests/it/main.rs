@@ -28,6 +28,7 @@ mod overlays;
 mod peers;
 mod sandbox;
 mod screen;
+mod settings;
 mod shell;
 mod silence;
 mod state;

@@ -24,6 +24,7 @@ const VERBS: &[&str] = &[
     "inputs web --json",
     "graph",
     "graph --json",
+    "lint",
     "list",
     "log",
     "tags",

@@ -13,7 +13,7 @@ use clap::{Command, Subcommand};
 use crate::cli::args::Global;
 use crate::cli::failure::Failure;
 
-use ask::{affected, diff, graph, inputs, list, log, replay, tags, what_if, who_uses, why, why_not};
+use ask::{affected, diff, graph, inputs, lint, list, log, replay, tags, what_if, who_uses, why, why_not};
 use containers::{logs, run, test};
 use imagefile::{fmt, import, init, keys, schema};
 use keep::{clean, doctor, gc, outdated, update};
@@ -40,6 +40,7 @@ pub enum Verb {
     Replay(replay::ReplayArgs),
     Graph(graph::GraphArgs),
     Inputs(inputs::InputsArgs),
+    Lint(lint::LintArgs),
     #[command(visible_alias = "ls")]
     List(list::ListArgs),
     Clean(clean::CleanArgs),
@@ -86,6 +87,7 @@ pub fn run(global: &Global, verb: &Verb, command: fn() -> Command) -> Result<(),
         Verb::Replay(replay) => replay::run(global, replay),
         Verb::Graph(graph) => graph::run(global, graph),
         Verb::Inputs(inputs) => inputs::run(global, inputs),
+        Verb::Lint(lint) => lint::run(global, lint),
         Verb::List(list) => list::run(global, list),
         Verb::Clean(clean) => clean::run(global, clean),
         Verb::Gc(gc) => gc::run(global, gc),

@@ -36,6 +36,8 @@ pub struct Imagefile {
     pub vars: Vec<String>,
     /// The images in the order of their names.
     pub images: Vec<Declaration>,
+    /// Patterns of settings that met no image.
+    pub unmet_settings: Vec<String>,
     /// Keys written by names they no longer have, in the order of the text.
     pub renamed_keys: Vec<RenamedKey>,
 }

@@ -142,7 +142,7 @@ impl Reader {
         });
     }
 
-    fn image(&mut self, value: &Expr<'_>) -> RawImage {
+    pub(super) fn image(&mut self, value: &Expr<'_>) -> RawImage {
         let mut image = RawImage::default();
         self.fields(value, "an image", IMAGE_KEYS, |reader, key, value| match key {
             "like" => image.like = reader.one_or_more(value),

@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::merge::merge;
 use super::raw::{Pairs, RawFile, RawImage, RawTag, RawWhen};
 use super::scope::Scope;
+use super::settings::Settings;
 use super::{Declaration, Imagefile, OverlaySource, Word};
 use crate::syntax::braces::{self, Piece};
 use crate::syntax::error::SyntaxError;
@@ -24,6 +26,7 @@ fn is_selector(word: &str) -> bool {
 pub(super) fn inherit(
     raw: RawFile,
     overrides: &BTreeMap<String, String>,
+    (settings, length): (&mut Settings<'_>, usize),
     errors: &mut Vec<SyntaxError>,
 ) -> Imagefile {
     let mut vars: BTreeMap<String, String> = BTreeMap::new();
@@ -35,7 +38,7 @@ pub(super) fn inherit(
     let templates: BTreeMap<&str, &RawImage> =
         raw.templates.iter().map(|(name, image)| (name.text.as_str(), image)).collect();
 
-    let images = images(&raw, &templates, &mut scope);
+    let images = images(&raw, &templates, (settings, length), &mut scope);
     let names: BTreeSet<&str> = images.iter().map(|image| image.name.text.as_str()).collect();
 
     let mut groups = BTreeMap::new();
@@ -71,19 +74,27 @@ pub(super) fn inherit(
         default: scope.words(&raw.default),
         groups,
         images,
+        unmet_settings: settings.unmet(),
         renamed_keys: raw.renamed_keys,
     }
 }
 
 /// The declared images in the order of their names, each choice of a matrix being one.
-fn images(raw: &RawFile, templates: &BTreeMap<&str, &RawImage>, scope: &mut Scope<'_>) -> Vec<Declaration> {
+fn images(
+    raw: &RawFile,
+    templates: &BTreeMap<&str, &RawImage>,
+    (settings, length): (&mut Settings<'_>, usize),
+    scope: &mut Scope<'_>,
+) -> Vec<Declaration> {
     let mut members = Vec::new();
     for (name, own) in &raw.images {
         let mut merged = raw.defaults.clone();
         take_templates(own, templates, &mut merged, &mut BTreeSet::new(), scope.errors);
         merge(&mut merged, own);
         for (member, choice) in scope.members(name, &merged) {
-            members.push((member, choice, own, merged.clone()));
+            let mut merged = merged.clone();
+            settings.over(&member.text, name.span.start, length, &mut merged);
+            members.push((member, choice, own, merged));
         }
     }
     let names: BTreeSet<&str> = members.iter().map(|(name, ..)| name.text.as_str()).collect();
@@ -126,54 +137,6 @@ fn take_templates(
             merge(merged, template);
         }
     }
-}
-
-fn merge(into: &mut RawImage, from: &RawImage) {
-    fn replace<T: Clone>(into: &mut Option<T>, from: &Option<T>) {
-        if from.is_some() {
-            into.clone_from(from);
-        }
-    }
-    fn add<V: Clone>(into: &mut Pairs<V>, from: &Pairs<V>) {
-        for (key, value) in from {
-            into.retain(|(other, _)| other.text != key.text);
-            into.push((key.clone(), value.clone()));
-        }
-    }
-    // One takes the place of the other.
-    if from.dockerfile.is_some() || from.dockerfile_inline.is_some() {
-        into.dockerfile.clone_from(&from.dockerfile);
-        into.dockerfile_inline.clone_from(&from.dockerfile_inline);
-    }
-    replace(&mut into.context, &from.context);
-    replace(&mut into.target, &from.target);
-    replace(&mut into.exclude, &from.exclude);
-    replace(&mut into.platform, &from.platform);
-    replace(&mut into.tags, &from.tags);
-    replace(&mut into.any_tag, &from.any_tag);
-    replace(&mut into.publish, &from.publish);
-    replace(&mut into.network, &from.network);
-    replace(&mut into.upstream, &from.upstream);
-    replace(&mut into.engine_labels, &from.engine_labels);
-    replace(&mut into.cache_from, &from.cache_from);
-    replace(&mut into.cache_to, &from.cache_to);
-    replace(&mut into.output, &from.output);
-    replace(&mut into.ssh, &from.ssh);
-    replace(&mut into.no_cache_filter, &from.no_cache_filter);
-    replace(&mut into.entitlements, &from.entitlements);
-    replace(&mut into.shm_size, &from.shm_size);
-    replace(&mut into.ulimits, &from.ulimits);
-    replace(&mut into.description, &from.description);
-    into.run.extend(from.run.iter().cloned());
-    add(&mut into.matrix, &from.matrix);
-    add(&mut into.tests, &from.tests);
-    add(&mut into.overlays, &from.overlays);
-    add(&mut into.contexts, &from.contexts);
-    add(&mut into.args, &from.args);
-    add(&mut into.labels, &from.labels);
-    add(&mut into.annotations, &from.annotations);
-    add(&mut into.extra_hosts, &from.extra_hosts);
-    add(&mut into.secrets, &from.secrets);
 }
 
 /// A name must be usable as a repository's name: the rule of the OCI distribution specification.

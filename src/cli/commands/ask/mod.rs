@@ -4,6 +4,7 @@ pub mod affected;
 pub mod diff;
 pub mod graph;
 pub mod inputs;
+pub mod lint;
 pub mod list;
 pub mod log;
 pub mod replay;
