@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::cli::out::Drawn;
+use crate::cli::out::{self, Drawn};
 use crate::cli::quote;
 
 /// The CI system that runs this job.
@@ -38,6 +38,36 @@ impl Ci {
         is_set("GITLAB_CI").then_some(Self::GitLab)
     }
 
+    /// The name by which reports know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::GitHub => "github",
+            Self::GitLab => "gitlab",
+        }
+    }
+
+    /// The beginning of a fold whose lines come as they are made.
+    pub fn begin_fold(self, name: &str, title: &str) -> Drawn {
+        Drawn::quoted_already(match self {
+            Self::GitHub => format!("::group::{}\n", quote::line(title)),
+            Self::GitLab => {
+                let (clear, now) = ("\u{1b}[0K", seconds());
+                format!("{clear}section_start:{now}:imk_{name}\r{clear}{}\n", quote::line(title))
+            }
+        })
+    }
+
+    /// The end of such a fold.
+    pub fn end_fold(self, name: &str) -> Drawn {
+        Drawn::quoted_already(match self {
+            Self::GitHub => "::endgroup::\n".to_owned(),
+            Self::GitLab => {
+                let clear = "\u{1b}[0K";
+                format!("{clear}section_end:{}:imk_{name}\r{clear}\n", seconds())
+            }
+        })
+    }
+
     /// Lines that a reader opens by a click on their title. `took` ends now.
     pub fn fold(self, name: &str, title: &str, lines: &[String], took: Duration) -> Drawn {
         let mut text = String::new();
@@ -64,6 +94,11 @@ impl Ci {
         }
         Drawn::quoted_already(text)
     }
+}
+
+/// Seconds since 1970.
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// The line that makes GitHub show an error beside a line of a file; nothing elsewhere.
@@ -138,7 +173,31 @@ pub fn summary(rows: &[Row], line: &str) -> String {
     text
 }
 
-fn cell(text: &str) -> String {
+/// A table in GitHub's Markdown.
+pub fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut text = format!("| {} |\n|{}\n", head.join(" | "), " --- |".repeat(N));
+    for row in rows {
+        let _ = writeln!(text, "| {} |", row.map(|cell| self::cell(&cell)).join(" | "));
+    }
+    text
+}
+
+/// Does something whose lines are a fold of the job's log, where there are folds; a heading elsewhere.
+pub fn folded<T>(title: &str, act: impl FnOnce() -> T) -> T {
+    let here = Ci::here();
+    match here {
+        Some(ci) => out::ci(&ci.begin_fold(title, title)),
+        None => out::note(format_args!("-- {title}")),
+    }
+    let outcome = act();
+    if let Some(ci) = here {
+        out::ci(&ci.end_fold(title));
+    }
+    outcome
+}
+
+/// Text that ends neither a cell nor a line.
+pub fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;").replace(['\n', '\r'], " ")
 }
 

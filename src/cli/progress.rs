@@ -184,6 +184,13 @@ impl Progress {
         &self.dockerfiles
     }
 
+    /// Tells programs alone what was sent, where the rest of the sum was told before.
+    pub fn publications(&self, summary: &Summary) {
+        if let How::Json = self.how {
+            json::publications(summary).into_iter().for_each(|line| self.object(|| line));
+        }
+    }
+
     /// Whether programs read this, and people do not.
     pub fn is_for_programs(&self) -> bool {
         matches!(self.how, How::Json)

@@ -1,6 +1,6 @@
 //! The names that results are given: templates and rules, filled with what git, CI and the clock say.
 
-mod ci;
+pub mod ci;
 pub mod facts;
 pub mod missing;
 pub mod newest;

@@ -108,6 +108,15 @@ pub trait Registry: Send + Sync {
     /// one door to the network is enough.
     fn web(&self, url: &str) -> Result<Option<String>, RegistryError>;
 
+    /// Sends a body to an address, and says the status of the answer. Asked once and followed nowhere: a second
+    /// message might be a second deed. Errors name the host and no more of the address.
+    fn post(
+        &self,
+        url: &str,
+        headers: &BTreeMap<String, String>,
+        body: Vec<u8>,
+    ) -> Result<u16, RegistryError>;
+
     /// Writes a file of the web into `into`. `false` when there is no such file.
     fn fetch(&self, url: &str, into: &mut dyn Write) -> Result<bool, RegistryError>;
 

@@ -66,9 +66,19 @@ struct State {
     most_at_once: usize,
     /// Files on the web, by their address: what tells their states apart.
     files: BTreeMap<String, String>,
+    /// After so many more questions, this happens once.
+    interruption: Option<(usize, Interruption)>,
+    /// Messages that were sent: address, headers, body.
+    posted: Vec<Message>,
     /// Seconds since 1970 that the next attached document claims.
     clock: i64,
 }
+
+/// A message to an address: that, headers, body.
+pub type Message = (String, BTreeMap<String, String>, Vec<u8>);
+
+/// An act of somebody else, at a question.
+type Interruption = Box<dyn FnOnce(&FakeRegistry) + Send>;
 
 #[derive(Default)]
 struct Repository {
@@ -102,6 +112,11 @@ impl FakeRegistry {
     /// Makes a host answer some questions and do this for the next so many, or for all that follow.
     pub fn fail_after(&self, host: &str, after: usize, times: Option<usize>, fault: FakeFault) {
         self.state().faults.insert(host.to_owned(), Faulty { fault, after, times });
+    }
+
+    /// Makes somebody else act between two questions, after so many.
+    pub fn interrupt(&self, after: usize, act: impl FnOnce(&Self) + Send + 'static) {
+        self.state().interruption = Some((after, Box::new(act)));
     }
 
     /// Lets a host answer again.
@@ -201,6 +216,11 @@ impl FakeRegistry {
         let state = self.state();
         let found = state.repositories.get(&parsed(name).name());
         found.map(|it| it.tags.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Every message that was sent, in order.
+    pub fn posted(&self) -> Vec<Message> {
+        self.state().posted.clone()
     }
 
     /// Every question asked, in order.

@@ -138,6 +138,16 @@ impl Registry for OciRegistry {
         self.wait(&about, self.client.web(&about, url))
     }
 
+    fn post(
+        &self,
+        url: &str,
+        headers: &BTreeMap<String, String>,
+        body: Vec<u8>,
+    ) -> Result<u16, RegistryError> {
+        let about = Reference { repository: String::new(), ..place_of(url) };
+        self.wait(&about, self.client.post(&about, url, headers, body))
+    }
+
     fn blob(&self, repository: &Reference, digest: &str) -> Result<Vec<u8>, RegistryError> {
         self.wait(repository, self.client.blob(repository, digest))
     }

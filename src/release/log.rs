@@ -1,23 +1,51 @@
 //! The release log: one artifact a release in a repository of the registry, under a tag made of its id.
 //!
-//! The tags are the list, so that every registry that keeps images can keep it. Knows how records
-//! are kept, not what they are for.
+//! The tags are the list, so that every registry that keeps images can keep it. Claims of releases that are
+//! under way stand beside, under tags of their own. Knows how records are kept, not what they are for.
 
 use std::io::Cursor;
 
+use serde::{Deserialize, Serialize};
+
 use crate::registry::document::{self, Document, EMPTY_BYTES};
 use crate::registry::{Descriptor, Manifest, Registry, RegistryError, by_tag, digest};
+use crate::release::moves::TagMove;
 use crate::release::record::Release;
 use crate::syntax::reference::Reference;
 
 /// The type of a release's artifact.
 pub const RELEASE: &str = "application/vnd.imk.release.v1+json";
+/// The type of the artifact of a release that is under way.
+const CLAIM: &str = "application/vnd.imk.release-claim.v1+json";
 /// The beginning of the log's tags.
 const TAG: &str = "imk-release-";
+/// The beginning of the tags of claims.
+const CLAIM_TAG: &str = "imk-claim-";
+
+/// A release that is under way, as every machine can read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Claim {
+    /// The record that will be written.
+    pub release: Release,
+    /// How.
+    pub moves: Vec<TagMove>,
+    /// It is under way no more, and no tag of it was left behind. Said where a registry takes no tag away.
+    #[serde(default)]
+    pub withdrawn: bool,
+}
+
+/// The log at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Look {
+    /// The ids of all releases, the oldest first.
+    pub ids: Vec<String>,
+    /// The names of all claims, by the ids that their releases will have.
+    pub claims: Vec<String>,
+}
 
 /// The log of a repository of images.
 pub struct ReleaseLog<'r> {
-    registry: &'r dyn Registry,
+    pub(super) registry: &'r dyn Registry,
     /// Where it is kept.
     pub at: Reference,
 }
@@ -33,25 +61,89 @@ impl<'r> ReleaseLog<'r> {
     /// # Errors
     /// When the registry does not take it.
     pub fn append(&self, release: &Release) -> Result<(), RegistryError> {
-        let payload = release.bytes();
+        self.put(&format!("{TAG}{}", release.id), RELEASE, &release.bytes())
+    }
+
+    /// Puts bytes under a tag, unless they are there already.
+    fn put(&self, tag: &str, artifact_type: &str, payload: &[u8]) -> Result<(), RegistryError> {
         let blob = Descriptor {
-            media_type: RELEASE.to_owned(),
-            digest: digest::of(&payload),
+            media_type: artifact_type.to_owned(),
+            digest: digest::of(payload),
             size: payload.len() as u64,
         };
-        for bytes in [payload.as_slice(), EMPTY_BYTES] {
+        for bytes in [payload, EMPTY_BYTES] {
             let digest = digest::of(bytes);
             if !self.registry.has_blob(&self.at, &digest)? {
                 self.registry.upload(&self.at, &digest, &mut Cursor::new(bytes))?;
             }
         }
-        let bytes = document::artifact(None, RELEASE, &Default::default(), &blob);
+        let bytes = document::artifact(None, artifact_type, &Default::default(), &blob);
         let manifest = Manifest::new(document::MANIFEST, bytes);
-        let tag = by_tag(&self.at, &format!("{TAG}{}", release.id));
+        let tag = by_tag(&self.at, tag);
         match self.registry.head(&tag)? {
             Some(found) if found.digest == manifest.digest => Ok(()),
             _ => self.registry.put_manifest(&tag, &manifest),
         }
+    }
+
+    /// The bytes under a tag; `None` when there is no such tag.
+    fn get(&self, tag: &str, what: &str) -> Result<Option<Vec<u8>>, RegistryError> {
+        let tag = by_tag(&self.at, tag);
+        let Some(manifest) = self.registry.manifest(&tag)? else { return Ok(None) };
+        let document = Document::parse(&manifest.bytes).map_err(|why| self.unreadable(what, why))?;
+        let layer = document.layers.first();
+        let layer = layer.ok_or_else(|| self.unreadable(what, "it holds nothing".into()))?;
+        self.registry.blob(&self.at, &layer.digest).map(Some)
+    }
+
+    fn unreadable(&self, what: &str, why: String) -> RegistryError {
+        RegistryError::Corrupt {
+            host: self.at.registry.clone(),
+            repository: self.at.repository.clone(),
+            what: what.to_owned(),
+            why,
+        }
+    }
+
+    /// Writes a claim down, or another state of it.
+    ///
+    /// # Errors
+    /// When the registry does not take it.
+    pub(super) fn put_claim(&self, name: &str, claim: &Claim) -> Result<(), RegistryError> {
+        self.put(&format!("{CLAIM_TAG}{name}"), CLAIM, &serde_json::to_vec(claim).unwrap_or_default())
+    }
+
+    /// Reads a claim; `None` when there is none of that name.
+    ///
+    /// # Errors
+    /// When the registry does not say, or what it has is no claim.
+    pub(super) fn claim(&self, name: &str) -> Result<Option<Claim>, RegistryError> {
+        let what = format!("the claim of release `{name}`");
+        let Some(bytes) = self.get(&format!("{CLAIM_TAG}{name}"), &what)? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| self.unreadable(&what, error.to_string()))
+    }
+
+    /// Takes the tag of a claim away. `false` when the registry takes none away.
+    ///
+    /// # Errors
+    /// When the registry does not answer.
+    pub(super) fn drop_claim(&self, name: &str) -> Result<bool, RegistryError> {
+        self.registry.untag(&by_tag(&self.at, &format!("{CLAIM_TAG}{name}")))
+    }
+
+    /// The log at one moment: one question for both.
+    ///
+    /// # Errors
+    /// When the registry does not say.
+    pub(super) fn look(&self) -> Result<Look, RegistryError> {
+        let tags = self.registry.tags(&self.at)?;
+        let with = |prefix: &str| -> Vec<String> {
+            let mut found: Vec<String> =
+                tags.iter().filter_map(|tag| tag.strip_prefix(prefix)).map(str::to_owned).collect();
+            found.sort_unstable();
+            found
+        };
+        Ok(Look { ids: with(TAG), claims: with(CLAIM_TAG) })
     }
 
     /// The ids of all releases, the oldest first.
@@ -59,11 +151,7 @@ impl<'r> ReleaseLog<'r> {
     /// # Errors
     /// When the registry does not say.
     pub fn ids(&self) -> Result<Vec<String>, RegistryError> {
-        let tags = self.registry.tags(&self.at)?;
-        let mut ids: Vec<String> =
-            tags.iter().filter_map(|tag| tag.strip_prefix(TAG)).map(str::to_owned).collect();
-        ids.sort_unstable();
-        Ok(ids)
+        Ok(self.look()?.ids)
     }
 
     /// A release by its id; `None` when the log has none of that id.
@@ -71,25 +159,14 @@ impl<'r> ReleaseLog<'r> {
     /// # Errors
     /// When the registry does not say, or what it has is no release.
     pub fn read(&self, id: &str) -> Result<Option<Release>, RegistryError> {
-        let tag = by_tag(&self.at, &format!("{TAG}{id}"));
-        let Some(manifest) = self.registry.manifest(&tag)? else { return Ok(None) };
-        let unreadable = |why: String| RegistryError::Corrupt {
-            host: tag.registry.clone(),
-            repository: tag.repository.clone(),
-            what: format!("the record of release `{id}`"),
-            why,
-        };
-        let document = Document::parse(&manifest.bytes).map_err(unreadable)?;
-        let Some(layer) = document.layers.first() else {
-            return Err(unreadable("it holds nothing".into()));
-        };
-        let payload = self.registry.blob(&self.at, &layer.digest)?;
+        let what = format!("the record of release `{id}`");
+        let Some(payload) = self.get(&format!("{TAG}{id}"), &what)? else { return Ok(None) };
         let release: Release =
-            serde_json::from_slice(&payload).map_err(|error| unreadable(error.to_string()))?;
+            serde_json::from_slice(&payload).map_err(|error| self.unreadable(&what, error.to_string()))?;
         // A record says of itself which it is: one that was copied under another tag is none.
         match release.id == id {
             true => Ok(Some(release)),
-            false => Err(unreadable(format!("it calls itself `{}`", release.id))),
+            false => Err(self.unreadable(&what, format!("it calls itself `{}`", release.id))),
         }
     }
 

@@ -4,6 +4,9 @@
 //! the registry, so that every machine can ask what was released and return to it. What is
 //! published is for `build/`; nothing is built here.
 
+pub mod announce;
+pub mod attest;
+pub mod error;
 pub mod gates;
 mod journal;
 pub mod log;
@@ -13,6 +16,7 @@ pub mod publish;
 pub mod record;
 pub mod rollback;
 pub mod tested;
+pub mod turn;
 
 #[cfg(test)]
 mod tests;

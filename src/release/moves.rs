@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Cancel;
-use crate::registry::{Registry, RegistryError, by_digest};
+use crate::registry::{Manifest, Registry, RegistryError, by_digest};
 use crate::syntax::reference::{self, Reference};
 
 /// A tag that is to stand for another manifest.
@@ -33,6 +33,8 @@ pub enum Moved {
         /// Why not.
         why: RegistryError,
     },
+    /// They are another machine's now, which took this release for cut off: it makes them, or made them.
+    Overruled,
     /// One was not, and these tags, which were moved before, could not be moved back.
     Some {
         /// Why not.
@@ -68,9 +70,16 @@ pub fn needed(
     Ok(moves)
 }
 
-/// Makes the moves in their order, and takes them back when one is refused or somebody asks to stop.
-pub fn make(registry: &dyn Registry, moves: &[TagMove], cancel: &Cancel) -> Moved {
-    // What a tag is moved to must be there, and readable, before any tag moves.
+/// Makes the moves in their order, and takes them back when one is refused or somebody asks to stop. A tag that
+/// stands for something else than it did is somebody's, and not moved. `is_ours` is asked before moves are taken
+/// back: whether this release is still this machine's to carry out.
+pub fn make(
+    registry: &dyn Registry,
+    moves: &[TagMove],
+    cancel: &Cancel,
+    is_ours: &dyn Fn() -> bool,
+) -> Moved {
+    // The manifest that a tag is moved to must be there, and readable, before any tag moves.
     let mut manifests = Vec::new();
     for step in moves {
         match manifest(registry, &step.tag, &step.after) {
@@ -81,9 +90,12 @@ pub fn make(registry: &dyn Registry, moves: &[TagMove], cancel: &Cancel) -> Move
     for (made, (step, (tag, manifest))) in moves.iter().zip(&manifests).enumerate() {
         let outcome = match cancel.is_cancelled() {
             true => Err(RegistryError::Interrupted),
-            false => registry.put_manifest(tag, manifest),
+            false => give(registry, step, tag, manifest),
         };
         let Err(why) = outcome else { continue };
+        if !is_ours() {
+            return Moved::Overruled;
+        }
         // An answer that was lost on its way says nothing of the tag: it may have moved.
         let doubtful = usize::from(!cancel.is_cancelled() && stands_for(registry, step) != Some(false));
         let standing = take_back(registry, &moves[..made + doubtful]);
@@ -93,6 +105,26 @@ pub fn make(registry: &dyn Registry, moves: &[TagMove], cancel: &Cancel) -> Move
         };
     }
     Moved::All
+}
+
+/// Makes one move. No registry compares and sets at once, so what the tag stands for is asked just before.
+fn give(
+    registry: &dyn Registry,
+    step: &TagMove,
+    tag: &Reference,
+    manifest: &Manifest,
+) -> Result<(), RegistryError> {
+    let now = registry.head(tag)?.map(|found| found.digest);
+    if now.as_deref() == Some(step.after.as_str()) {
+        return Ok(());
+    }
+    if now != step.before {
+        let why =
+            format!("somebody moved it meanwhile: it stands for {}", now.as_deref().unwrap_or("nothing"));
+        let name = tag.tag.as_deref().unwrap_or_default();
+        return Err(refused(tag, &format!("moving the tag `{name}`"), &why));
+    }
+    registry.put_manifest(tag, manifest)
 }
 
 /// Takes moves back, the last first, and returns those that still stand. A tag that somebody else has
@@ -137,7 +169,7 @@ fn manifest(
     registry: &dyn Registry,
     tag: &str,
     digest: &str,
-) -> Result<(Reference, crate::registry::Manifest), RegistryError> {
+) -> Result<(Reference, Manifest), RegistryError> {
     let tag = parsed(tag)?;
     let found = registry.manifest(&by_digest(&tag, digest))?;
     match found {

@@ -5,18 +5,18 @@
 //! fails, the tags are as they were, or the error says which are not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
 
 use crate::plan::tags::missing::Missing;
 use crate::plan::tags::tagging;
 use crate::plan::tags::uncommitted::uncommitted;
 use crate::query::effect::Built;
-use crate::registry::RegistryError;
 use crate::release::gates::{self, Gates};
-use crate::release::journal::Journal;
 use crate::release::log::ReleaseLog;
-use crate::release::moves::{self, Moved, TagMove};
+use crate::release::moves::{self, TagMove};
 use crate::release::record::{HeldKey, Kind, Release, ReleasedImage, ReleasedTag};
+use crate::release::turn::{Carried, Place, Waiting};
 use crate::session::open::Session;
 use crate::session::project;
 use crate::session::sync::Synced;
@@ -24,46 +24,8 @@ use crate::source::git::GitStore;
 use crate::syntax::reference::{self, Reference};
 use crate::syntax::tag::time_in;
 
+pub use crate::release::error::ReleaseError;
 pub use crate::release::journal::{Completed, complete};
-
-/// Why a set is not released. No tag was moved, unless it says so.
-#[derive(Debug)]
-pub enum ReleaseError {
-    /// Git does not say what gates or tags must know.
-    Git(String),
-    /// These images are not as the commit has them.
-    Uncommitted(BTreeSet<String>),
-    /// The names of these images begin with no registry.
-    NoRegistry(BTreeSet<String>),
-    /// These results were rolled back.
-    Held(BTreeSet<HeldKey>),
-    /// Tags that were declared for these images cannot be made.
-    NoTag(BTreeMap<String, Missing>),
-    /// A registry does not answer or refuses.
-    Registry(Box<RegistryError>),
-    /// The state does not take the note of what is under way.
-    State(io::Error),
-    /// A tag was not moved, and those before it were moved back.
-    NotMoved {
-        /// Why not.
-        why: Box<RegistryError>,
-        /// The moves that were to be made.
-        moves: Vec<TagMove>,
-    },
-    /// A tag was not moved, and some of those before it could not be moved back.
-    HalfMoved {
-        /// Why not.
-        why: Box<RegistryError>,
-        /// Moves that still stand, each with what hinders their taking back.
-        standing: Vec<(TagMove, RegistryError)>,
-    },
-}
-
-impl From<RegistryError> for ReleaseError {
-    fn from(error: RegistryError) -> Self {
-        Self::Registry(Box::new(error))
-    }
-}
 
 /// The place of the log of releases: the repository that the Imagefile names, else that of
 /// the first image that has a registry. `None` when none has.
@@ -79,13 +41,34 @@ pub fn log_place(session: &Session) -> Option<Reference> {
 /// # Errors
 /// See [`ReleaseError`].
 pub fn admitted(session: &Session, synced: &Synced, allow_dirty: bool) -> Result<Gates, ReleaseError> {
-    let git = |why: Missing| match why {
+    let gates = gates::gates(session, &synced.targets).map_err(|why| no_gate(&synced.targets, why))?;
+    publishable(session, synced, &gates, allow_dirty)?;
+    Ok(gates)
+}
+
+/// Why no gate of some images was asked.
+pub fn no_gate(names: &BTreeSet<String>, why: Missing) -> ReleaseError {
+    match why {
         Missing::Git(why) => ReleaseError::Git(why),
-        other => {
-            ReleaseError::NoTag(synced.targets.iter().map(|name| (name.clone(), other.clone())).collect())
-        }
-    };
-    let gates = gates::gates(session, &synced.targets).map_err(git)?;
+        other => ReleaseError::NoTag(names.iter().map(|name| (name.clone(), other.clone())).collect()),
+    }
+}
+
+/// The commit that is checked out, if git tells one.
+pub fn commit(session: &Session) -> Option<String> {
+    in_git(session).ok().flatten().and_then(|store| store.head().ok()).and_then(|head| head.id)
+}
+
+/// Whether the images of open gates can be published.
+///
+/// # Errors
+/// See [`ReleaseError`].
+pub fn publishable(
+    session: &Session,
+    synced: &Synced,
+    gates: &Gates,
+    allow_dirty: bool,
+) -> Result<(), ReleaseError> {
     let repositories = project::repositories(&session.project);
     let nowhere: BTreeSet<String> =
         gates.open.iter().filter(|name| !repositories.contains_key(*name)).cloned().collect();
@@ -102,7 +85,7 @@ pub fn admitted(session: &Session, synced: &Synced, allow_dirty: bool) -> Result
             return Err(ReleaseError::Uncommitted(changed));
         }
     }
-    Ok(gates)
+    Ok(())
 }
 
 /// Git's store, where the repository is one of git's and has a commit.
@@ -126,8 +109,27 @@ pub struct Released {
     pub moves: Vec<TagMove>,
 }
 
+/// How often a release is thought out again because others were faster.
+const ROUNDS: usize = 20;
+
+/// Comes before the moves of a release, and may keep them from being made, with a sentence why.
+pub type Before<'a> = dyn Fn(&Release, &[TagMove]) -> Result<(), String> + 'a;
+
+/// The terms of a release.
+pub struct Terms<'a> {
+    /// Results that were rolled back are released again.
+    pub force: bool,
+    /// How long another machine's release may stand still before that machine is taken for dead.
+    pub patience: Duration,
+    /// Is told when it has to wait.
+    pub tell: &'a dyn Fn(Waiting),
+    /// Comes before the first tag moves, once, and may keep that from happening.
+    pub before: &'a Before<'a>,
+}
+
 /// Moves the tags of the targets to their results, all or none, and writes the release down.
-/// `digests` are those of the manifests that were put for the results.
+/// `digests` are those of the manifests that were put for the results. Releases of other machines that
+/// are under way come first.
 ///
 /// # Errors
 /// See [`ReleaseError`].
@@ -136,29 +138,79 @@ pub fn release(
     synced: &Synced,
     results: &BTreeMap<String, Built>,
     digests: &BTreeMap<String, String>,
-    force: bool,
+    terms: &Terms<'_>,
 ) -> Result<Released, ReleaseError> {
     let Some(at) = log_place(session) else { return Err(ReleaseError::NoRegistry(synced.targets.clone())) };
-    let registry = session.executor.remote_cache.registry();
-    let log = ReleaseLog::new(registry, at.clone());
-    let newest = log.newest()?;
-    let mut held = newest.as_ref().map(|newest| newest.held.clone()).unwrap_or_default();
-    let wanted = |held: &&HeldKey| results.get(&held.image).is_some_and(|built| built.key == held.key);
-    let refused: BTreeSet<HeldKey> = held.iter().filter(wanted).cloned().collect();
-    if !refused.is_empty() && !force {
-        return Err(ReleaseError::Held(refused));
+    let log = ReleaseLog::new(session.executor.remote_cache.registry(), at);
+    in_turn(session, &log, terms, || {
+        let newest = log.newest()?;
+        let mut held = newest.as_ref().map(|newest| newest.held.clone()).unwrap_or_default();
+        let wanted = |held: &&HeldKey| results.get(&held.image).is_some_and(|built| built.key == held.key);
+        let refused: BTreeSet<HeldKey> = held.iter().filter(wanted).cloned().collect();
+        if !refused.is_empty() && !terms.force {
+            return Err(ReleaseError::Held(refused));
+        }
+        held.retain(|key| !refused.contains(key));
+        let (images, moves) = set(session, synced, results, digests)?;
+        if moves.is_empty() {
+            return Ok((Released { release: None, moves }, None));
+        }
+        let now = facts_time(session);
+        let time = newest.as_ref().map_or_else(|| now.clone(), |newest| newest.later(&now));
+        let release = Release { held, ..Release::new(&time, Kind::Publish, commit(session), images) };
+        Ok((Released { release: Some(release), moves }, newest.map(|newest| newest.id)))
+    })
+}
+
+/// A set of moves with the record of them.
+pub(super) trait Thought {
+    /// The record; `None` when there is nothing to move.
+    fn record(&self) -> Option<&Release>;
+    /// The moves.
+    fn moves(&self) -> &[TagMove];
+}
+
+impl Thought for Released {
+    fn record(&self) -> Option<&Release> {
+        self.release.as_ref()
     }
-    held.retain(|key| !refused.contains(key));
-    let (images, moves) = set(session, synced, results, digests)?;
-    if moves.is_empty() {
-        return Ok(Released { release: None, moves });
+
+    fn moves(&self) -> &[TagMove] {
+        &self.moves
     }
-    let now = facts_time(session);
-    let time = newest.map_or_else(|| now.clone(), |newest| newest.later(&now));
-    let commit = in_git(session).ok().flatten().and_then(|store| store.head().ok()).and_then(|head| head.id);
-    let release = Release { held, ..Release::new(&time, Kind::Publish, commit, images) };
-    carry_out(session, &log, &release, &moves)?;
-    Ok(Released { release: Some(release), moves })
+}
+
+/// Carries out what `think` thinks out, with the id of the release that it follows, when no other release is
+/// under way; thought out again as often as another was faster.
+pub(super) fn in_turn<T: Thought, E: From<ReleaseError>>(
+    session: &Session,
+    log: &ReleaseLog<'_>,
+    terms: &Terms<'_>,
+    think: impl Fn() -> Result<(T, Option<String>), E>,
+) -> Result<T, E> {
+    let place = Place {
+        log,
+        state: session.state(),
+        cancel: &session.executor.cancel,
+        patience: terms.patience,
+        tell: terms.tell,
+    };
+    let nonce = format!("{:08x}", RandomState::new().hash_one(std::process::id()) >> 32);
+    let mut is_ready = false;
+    for _ in 0..ROUNDS {
+        place.settle().map_err(ReleaseError::from)?;
+        let (thought, newest) = think()?;
+        let Some(record) = thought.record() else { return Ok(thought) };
+        if !is_ready {
+            (terms.before)(record, thought.moves()).map_err(ReleaseError::Before)?;
+            is_ready = true;
+        }
+        match place.carry_out(newest.as_deref(), record, thought.moves(), &nonce)? {
+            Carried::Out => return Ok(thought),
+            Carried::Past => {}
+        }
+    }
+    Err(ReleaseError::Busy.into())
 }
 
 /// The time of the run, as tags have it.
@@ -216,32 +268,5 @@ fn set(
     match lacking.is_empty() {
         true => Ok((images, moves)),
         false => Err(ReleaseError::NoTag(lacking)),
-    }
-}
-
-/// Moves the tags and writes the release down: both, or neither.
-pub(super) fn carry_out(
-    session: &Session,
-    log: &ReleaseLog<'_>,
-    release: &Release,
-    moves: &[TagMove],
-) -> Result<(), ReleaseError> {
-    let registry = session.executor.remote_cache.registry();
-    let (state, cancel) = (session.state(), &session.executor.cancel);
-    let journal = Journal { log: log.at.to_string(), release: release.clone(), moves: moves.to_vec() };
-    journal.begin(state).map_err(ReleaseError::State)?;
-    let outcome = match moves::make(registry, moves, cancel) {
-        Moved::All => log.append(release).err().map(|why| (why, moves::take_back(registry, moves))),
-        Moved::None { why } => Some((why, Vec::new())),
-        Moved::Some { why, standing } => Some((why, standing)),
-    };
-    // Whatever came of it was told: there is nothing left for the next run to complete.
-    let ended = Journal::end(state);
-    match outcome {
-        None => ended.map_err(ReleaseError::State),
-        Some((why, standing)) if standing.is_empty() => {
-            Err(ReleaseError::NotMoved { why: Box::new(why), moves: moves.to_vec() })
-        }
-        Some((why, standing)) => Err(ReleaseError::HalfMoved { why: Box::new(why), standing }),
     }
 }

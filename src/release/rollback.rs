@@ -11,7 +11,7 @@ use crate::model::hash::ContentHash;
 use crate::registry::{Registry, RegistryError};
 use crate::release::log::ReleaseLog;
 use crate::release::moves::TagMove;
-use crate::release::publish::{ReleaseError, carry_out, facts_time, log_place};
+use crate::release::publish::{ReleaseError, Terms, Thought, facts_time, in_turn, log_place};
 use crate::release::record::{HeldKey, Kind, Release, ReleasedImage, ReleasedTag};
 use crate::session::open::Session;
 use crate::syntax::reference;
@@ -34,6 +34,12 @@ pub enum RollbackError {
     Release(ReleaseError),
 }
 
+impl From<ReleaseError> for RollbackError {
+    fn from(error: ReleaseError) -> Self {
+        Self::Release(error)
+    }
+}
+
 impl From<RegistryError> for RollbackError {
     fn from(error: RegistryError) -> Self {
         Self::Release(error.into())
@@ -49,21 +55,33 @@ pub struct Rollback {
     pub moves: Vec<TagMove>,
     /// Tags that there were not then: they stay.
     pub stay: BTreeSet<String>,
+    /// The release that it follows.
+    pub follows: String,
 }
 
-/// Restores a release, by its id or the beginning of it; without one, what was in force before.
+impl Thought for Rollback {
+    fn record(&self) -> Option<&Release> {
+        (!self.moves.is_empty()).then_some(&self.release)
+    }
+
+    fn moves(&self) -> &[TagMove] {
+        &self.moves
+    }
+}
+
+/// Restores a release, by its id or the beginning of it; without one, the state in force before.
 ///
 /// # Errors
 /// See [`RollbackError`].
-pub fn rollback(session: &Session, to: Option<&str>) -> Result<Rollback, RollbackError> {
+pub fn rollback(session: &Session, to: Option<&str>, terms: &Terms<'_>) -> Result<Rollback, RollbackError> {
     let at = log_place(session).ok_or(RollbackError::NoReleases)?;
     let registry = session.executor.remote_cache.registry();
     let log = ReleaseLog::new(registry, at);
-    let way = plan(registry, &log, to, &facts_time(session))?;
-    if !way.moves.is_empty() {
-        carry_out(session, &log, &way.release, &way.moves).map_err(RollbackError::Release)?;
-    }
-    Ok(way)
+    in_turn(session, &log, terms, || {
+        let way = plan(registry, &log, to, &facts_time(session))?;
+        let newest = way.follows.clone();
+        Ok((way, Some(newest)))
+    })
 }
 
 /// The rollback that would be made at that time.
@@ -117,7 +135,7 @@ pub fn plan(
         images,
     );
     release.held = held(&release, &newest, &later);
-    Ok(Rollback { release, moves, stay: was.stay })
+    Ok(Rollback { release, moves, stay: was.stay, follows: newest.id })
 }
 
 fn step(image: &str, tag: String, before: Option<String>, after: &str) -> TagMove {

@@ -7,12 +7,14 @@ use crate::model::hash::ContentHash;
 use crate::registry::fake::{FakeFault, FakeRegistry};
 use crate::registry::{Registry, RegistryError};
 use crate::release::journal::{self, Journal};
-use crate::release::log::ReleaseLog;
+use crate::release::log::{Claim, ReleaseLog};
 use crate::release::moves::{self, Moved, TagMove};
 use crate::release::record::{Kind, Release, ReleasedImage, ReleasedTag};
 use crate::release::rollback::{self, RollbackError};
 use crate::state::folder::StateFolder;
 use crate::syntax::reference::{self, Reference};
+
+mod turns;
 
 const HOST: &str = "r.example";
 
@@ -76,7 +78,7 @@ impl Shop {
         let (images, all) = self.set(words);
         let release = Release::new(&self.tick(), Kind::Publish, None, images);
         let held = self.log().newest().unwrap().map(|newest| newest.held).unwrap_or_default();
-        assert_eq!(moves::make(&self.registry, &all, &Cancel::default()), Moved::All);
+        assert_eq!(make(&self.registry, &all), Moved::All);
         self.log().append(&Release { held, ..release.clone() }).unwrap();
         release.id
     }
@@ -84,7 +86,7 @@ impl Shop {
     fn roll_back(&mut self, to: Option<&str>) -> Result<rollback::Rollback, RollbackError> {
         let time = self.tick();
         let way = rollback::plan(&self.registry, &self.log(), to, &time)?;
-        assert_eq!(moves::make(&self.registry, &way.moves, &Cancel::default()), Moved::All);
+        assert_eq!(make(&self.registry, &way.moves), Moved::All);
         self.log().append(&way.release).unwrap();
         Ok(way)
     }
@@ -107,6 +109,10 @@ impl Shop {
     fn there(&self, image: &str, content: &str) -> Option<String> {
         self.registry.digest(&format!("{HOST}/{image}:imk-{}", key(content).short(32)))
     }
+}
+
+fn make(registry: &FakeRegistry, moves: &[TagMove]) -> Moved {
+    moves::make(registry, moves, &Cancel::default(), &|| true)
 }
 
 fn at(name: &str) -> Reference {
@@ -154,12 +160,13 @@ fn a_refusal_between_any_two_steps_leaves_all_tags_or_none_moved() {
             let (_, all) = shop.set(words);
             let before: Vec<_> = ["base", "web", "api"].map(|image| shop.tags(image)).into();
             shop.registry.fail_after(HOST, after, times, FakeFault::Refused("no".into()));
-            let moved = moves::make(&shop.registry, &all, &Cancel::default());
+            let moved = make(&shop.registry, &all);
             shop.registry.mend(HOST);
             let now: Vec<_> = ["base", "web", "api"].map(|image| shop.tags(image)).into();
             match moved {
                 Moved::All => assert_eq!(now, ["2:latest", "2:2.0 2:latest", "2:latest"], "{after}"),
                 Moved::None { .. } => assert_eq!(now, before, "after {after}, {times:?} times"),
+                Moved::Overruled => panic!("nobody else is there"),
                 Moved::Some { standing, .. } => {
                     for step in &all {
                         let is_new = moves::stands_for(&shop.registry, step) == Some(true);
@@ -182,11 +189,9 @@ fn a_new_tag_that_a_registry_takes_away_from_nobody_is_told() {
     let shop = Shop::open();
     shop.registry.keep_tags(HOST);
     let (_, all) = shop.set("base=1:latest web=1:latest");
-    // Two manifests are read, one tag is put.
-    shop.registry.fail_after(HOST, 3, Some(1), FakeFault::Denied);
-    let Moved::Some { why: RegistryError::Denied { .. }, standing } =
-        moves::make(&shop.registry, &all, &Cancel::default())
-    else {
+    // Two manifests are read, one tag is asked for and put, another is asked for.
+    shop.registry.fail_after(HOST, 5, Some(1), FakeFault::Denied);
+    let Moved::Some { why: RegistryError::Denied { .. }, standing } = make(&shop.registry, &all) else {
         panic!("a tag stands that was not there")
     };
     assert_eq!(standing.len(), 1);
@@ -198,8 +203,15 @@ fn nothing_moves_when_a_result_is_not_there() {
     let shop = Shop::open();
     let (_, mut all) = shop.set("base=1:latest web=1:latest");
     all[1].after = format!("sha256:{}", "0".repeat(64));
-    assert!(matches!(moves::make(&shop.registry, &all, &Cancel::default()), Moved::None { .. }));
+    assert!(matches!(make(&shop.registry, &all), Moved::None { .. }));
     assert_eq!(shop.tags("base"), "");
+}
+
+/// A release that was let in and moved nothing yet.
+fn begun(shop: &Shop, state: &StateFolder, release: &Release, moves: &[TagMove]) {
+    let claim = Claim { release: release.clone(), moves: moves.to_vec(), withdrawn: false };
+    shop.log().put_claim(&release.id, &claim).unwrap();
+    Journal { log: "r.example/base".into(), claim: release.id.clone() }.begin(state).unwrap();
 }
 
 #[test]
@@ -211,9 +223,8 @@ fn a_release_that_was_killed_between_any_two_moves_is_completed_by_the_next_run(
         let state = StateFolder::at(&folder.path().join(".imk"));
         let (images, moves) = shop.set("base=2:latest web=2:latest,2.0 api=2:latest");
         let release = Release::new(&shop.tick(), Kind::Publish, None, images);
-        let log = "r.example/base".to_owned();
-        Journal { log, release: release.clone(), moves: moves.clone() }.begin(&state).unwrap();
-        assert_eq!(moves::make(&shop.registry, &moves[..made], &Cancel::default()), Moved::All);
+        begun(&shop, &state, &release, &moves);
+        assert_eq!(make(&shop.registry, &moves[..made]), Moved::All);
 
         let completed = journal::complete(&shop.registry, &state, &Cancel::default()).unwrap().unwrap();
         assert_eq!((completed.release, completed.left_alone), (release.id.clone(), vec![]));
@@ -234,7 +245,7 @@ fn a_tag_that_somebody_moved_meanwhile_is_left_to_them() {
     let state = StateFolder::at(folder.path());
     let (images, moves) = shop.set("base=2:latest web=2:latest");
     let release = Release::new(&shop.tick(), Kind::Publish, None, images);
-    Journal { log: "r.example/base".into(), release, moves }.begin(&state).unwrap();
+    begun(&shop, &state, &release, &moves);
     shop.registry.add_image("r.example/web:latest", "3");
     let completed = journal::complete(&shop.registry, &state, &Cancel::default()).unwrap().unwrap();
     assert_eq!(completed.left_alone, ["r.example/web:latest"]);

@@ -22,6 +22,7 @@ use crate::syntax::imagefile::{
     SecretSource, Setting, Word,
 };
 use crate::syntax::lockfile::{self, Lockfile};
+use crate::syntax::on_publish::OnPublish;
 use crate::syntax::reference::{self, Reference, normalized};
 use crate::syntax::suggest::did_you_mean;
 use crate::syntax::tag::{TagRule, Template, When};
@@ -44,6 +45,10 @@ pub struct Project {
     pub content_tag: String,
     /// The repository that keeps the log of releases, where the Imagefile names one.
     pub releases: Option<String>,
+    /// Receipts of tests that stand beside published images count.
+    pub believes_registry: bool,
+    /// Commands and notices around a publication.
+    pub on_publish: OnPublish,
     /// The words that bare `imk` means; everything when empty.
     pub default: Vec<String>,
     /// The variables that the Imagefile declares.
@@ -289,6 +294,8 @@ fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<
     let texts = |words: &[imagefile::Word]| words.iter().map(|word| word.text.clone()).collect();
     Ok(Project {
         releases: parsed.releases.as_ref().map(|at| at.text.clone()),
+        believes_registry: parsed.believes_registry,
+        on_publish: parsed.on_publish,
         content_tag: parsed.content_tag.clone().unwrap_or_else(|| CONTENT_TAG.to_owned()),
         prefixes: [prefix, &parsed.prefix].into_iter().filter(|p| !p.is_empty()).cloned().collect(),
         default: texts(&parsed.default),

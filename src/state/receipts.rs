@@ -65,6 +65,14 @@ impl Receipts {
         max_age.is_none_or(|most| age <= most).then_some(receipt)
     }
 
+    /// Takes somebody else's into account, and does not write it down. A later one of the same key stays.
+    pub fn believe(&mut self, receipt: Receipt) {
+        let known = self.by_key.get(&receipt.key);
+        if known.is_none_or(|known| known.at < receipt.at) {
+            self.by_key.insert(receipt.key, receipt);
+        }
+    }
+
     /// Writes one down.
     ///
     /// # Errors

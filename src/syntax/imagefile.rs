@@ -15,6 +15,7 @@ mod keys;
 pub mod kinds;
 mod matrix;
 mod merge;
+mod on_publish;
 mod outputs;
 mod overlays;
 mod raw;
@@ -36,8 +37,8 @@ pub use declaration::{
     OverlaySource, Policy, SecretSource, Word,
 };
 pub use keys::{
-    ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, RUN_KEYS, RenamedKey, SERVICE_KEYS, STEPS, TEST_KEYS,
-    TOP_KEYS,
+    ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, NOTICE_KEYS, ON_PUBLISH_KEYS, RUN_KEYS, RenamedKey,
+    SERVICE_KEYS, STEPS, TEST_KEYS, TOP_KEYS,
 };
 pub use outputs::{Asked, ask as ask_outputs, output};
 pub use runs::RUN_FACTS;

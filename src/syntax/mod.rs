@@ -15,6 +15,7 @@ pub mod import;
 pub mod lockfile;
 pub mod merge_marks;
 pub mod named_images;
+pub mod on_publish;
 pub mod patterns;
 pub mod reads;
 pub mod reference;

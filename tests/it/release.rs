@@ -210,3 +210,33 @@ fn push_gives_one_image_the_tag_that_was_typed() {
     let wrong = sandbox.imk("push -t team/web:1.2 web").code(2);
     assert!(wrong.err().contains("it is the tag alone"), "{}", wrong.err());
 }
+
+#[test]
+fn two_machines_that_publish_at_once_do_so_one_after_the_other() {
+    let Some((registry, one)) = parts("release-at-once") else { return };
+    let other = Sandbox::with(FILES).prefixed(&registry.name("team/"));
+    for round in 0..3 {
+        for (name, sandbox) in [("one", &one), ("other", &other)] {
+            sandbox.edit("base/file", &format!("{name} {round} {}\n", registry.host()));
+            sandbox.imk("build").code(0);
+        }
+        let running = [&one, &other].map(|sandbox| {
+            let piped = std::process::Stdio::piped;
+            sandbox.command("", "publish").stdout(piped()).stderr(piped()).spawn().unwrap()
+        });
+        for child in running {
+            let output = child.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stdout));
+        }
+        let document: serde_json::Value =
+            serde_json::from_str(&one.imk("publish --history --json").code(0).out()).unwrap();
+        let releases = document["releases"].as_array().unwrap();
+        assert_eq!(releases.len(), 2 * round + 2);
+        for image in releases[0]["images"].as_array().unwrap() {
+            let name = image["name"].as_str().unwrap();
+            let latest = digest(&registry, &format!("team/{name}:latest"));
+            assert_eq!(latest.as_deref(), image["digest"].as_str(), "{name} in round {round}");
+        }
+    }
+}

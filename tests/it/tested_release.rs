@@ -115,5 +115,43 @@ fn programs_are_told_of_each_test() {
     assert_eq!(tests.len(), 2, "{}", run.err());
     assert_eq!((&tests[1]["image"], &tests[1]["verdict"]), (&"web".into(), &"passed".into()));
     assert_eq!(of("summary").len(), 1, "{}", run.err());
+    assert_eq!(of("published").len(), 2, "{}", run.err());
     assert_eq!(events.last().unwrap()["event"], "released");
+}
+
+#[test]
+fn receipts_stand_beside_the_image_and_are_believed_where_the_imagefile_says_so() {
+    use imk::registry::{Registry, by_digest};
+    use imk::release::attest::{IN_TOTO, TEST_RESULT};
+    let Some((registry, sandbox)) = parts("release-receipts") else { return };
+    sandbox.imk("publish").code(0);
+    for (image, expected) in [("base", 1), ("web", 1), ("plain", 0)] {
+        let at = registry.at(&format!("team/{image}"));
+        let client = registry.client();
+        let tag = imk::registry::by_tag(&at, "latest");
+        let digest = client.head(&tag).unwrap().unwrap().digest;
+        let documents = client.attached(&by_digest(&at, &digest), IN_TOTO).unwrap();
+        assert_eq!(documents.len(), expected, "{image}");
+        for document in documents {
+            let statement: serde_json::Value = serde_json::from_slice(&document).unwrap();
+            assert_eq!(statement["predicateType"], TEST_RESULT);
+            assert_eq!(statement["predicate"]["passedTests"], serde_json::json!(["content"]));
+            let subject = statement["subject"][0]["digest"]["sha256"].as_str().unwrap();
+            assert_eq!(format!("sha256:{subject}"), digest);
+        }
+    }
+    // Another machine believes them when its Imagefile says so, and by itself does not.
+    sandbox.remove(".imk");
+    assert!(sandbox.imk("test").code(0).out().contains("2 passed, 0 failed"));
+    sandbox.remove(".imk");
+    let text = fs_err::read_to_string(sandbox.path("Imagefile.ron")).unwrap();
+    sandbox.edit("Imagefile.ron", &text.replacen("(images:", "(receipts: \"registry\", images:", 1));
+    assert!(sandbox.imk("test").code(0).out().contains("0 passed, 2 by receipt, 0 failed"));
+    assert!(sandbox.imk("publish").code(0).out().contains("0 passed, 2 by receipt, 0 failed"));
+    // They are receipts of that content and of that definition, and of no other.
+    let text = fs_err::read_to_string(sandbox.path("Imagefile.ron")).unwrap();
+    sandbox.edit("Imagefile.ron", &text.replacen("^good", "^goo", 1));
+    assert!(sandbox.imk("test").code(0).out().contains("1 passed, 1 by receipt, 0 failed"));
+    sandbox.edit("Imagefile.ron", &text.replacen("\"registry\"", "\"anybody\"", 1));
+    assert!(sandbox.imk("test").code(2).err().contains("`anybody` has no receipts"));
 }

@@ -18,7 +18,7 @@ use containers::{logs, run, test};
 use imagefile::{fmt, import, init, keys, schema};
 use keep::{clean, doctor, gc, outdated, update};
 use make::{build, check, hook, plan, pull, push, watch};
-use release::{apply, publish, rollback};
+use release::{apply, ci, publish, rollback};
 use shell::{completions, man};
 
 /// A verb. Its file says what help says of it.
@@ -57,6 +57,7 @@ pub enum Verb {
     Publish(publish::PublishArgs),
     Rollback(rollback::RollbackArgs),
     Apply(apply::ApplyArgs),
+    Ci(Box<ci::CiArgs>),
     Init(init::InitArgs),
     Import(import::ImportArgs),
     Keys(keys::KeysArgs),
@@ -103,6 +104,7 @@ pub fn run(global: &Global, verb: &Verb, command: fn() -> Command) -> Result<(),
         Verb::Publish(publish) => publish::run(global, publish),
         Verb::Rollback(rollback) => rollback::run(global, rollback),
         Verb::Apply(apply) => apply::run(global, apply),
+        Verb::Ci(ci) => ci::run(global, ci),
         Verb::Init(init) => init::run(global, init),
         Verb::Import(import) => import::run(global, import),
         Verb::Keys(_) => keys::run(),

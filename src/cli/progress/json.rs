@@ -184,7 +184,7 @@ pub fn failure(failure: &Failure) -> Vec<String> {
 }
 
 /// Publications of results at their registries, an object an image.
-fn publications(summary: &Summary) -> Vec<String> {
+pub fn publications(summary: &Summary) -> Vec<String> {
     let mut lines = Vec::new();
     for (image, publication) in &summary.publications {
         match publication {

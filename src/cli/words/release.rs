@@ -1,8 +1,8 @@
 //! Releases in words: moves, records, and why there is none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::words;
 use crate::registry::RegistryError;
 use crate::release::moves::TagMove;
@@ -74,8 +74,20 @@ pub fn entry(release: &Release, in_force: bool) -> Vec<String> {
     lines
 }
 
-/// Why a set is not released.
+/// Why a set is not released, and how the process exits.
 pub fn failure(error: &ReleaseError) -> Failure {
+    let why = match error {
+        ReleaseError::Registry(why) | ReleaseError::NotMoved { why, .. } => Some(why),
+        _ => None,
+    };
+    let exit = match why.map(|why| &**why) {
+        Some(RegistryError::Interrupted) => Exit::Interrupted,
+        _ => Exit::Error,
+    };
+    Failure { exit, ..told(error) }
+}
+
+fn told(error: &ReleaseError) -> Failure {
     let names = |names: &BTreeSet<String>| {
         names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     };
@@ -125,17 +137,46 @@ pub fn failure(error: &ReleaseError) -> Failure {
                 "what was built and uploaded is kept; `imk publish` tries again",
             )
         }
-        ReleaseError::HalfMoved { why, standing } => {
-            let whole = Failure::with_hint(
-                format!("not all tags were moved, and some could not be moved back: {why}"),
-                "`imk publish` moves the others too; `imk rollback` goes back to the release before",
-            );
-            let stands = |(tag, why): &(TagMove, RegistryError)| {
-                Failure::error(format!("this tag stands as moved: {}: {why}", step(tag)))
-            };
-            standing.iter().map(stands).fold(whole, Failure::and)
-        }
+        ReleaseError::HalfMoved { why, standing } => half_moved(why, standing),
+        ReleaseError::Unsettled { release, cause } => failure(cause).and(Failure::with_hint(
+            format!("release {release} still stands in the log as one that is under way"),
+            "the next `imk publish` of any machine completes it; `imk rollback` then goes back",
+        )),
+        ReleaseError::Crossed { release, others, tags } => crossed(release, others, tags),
+        ReleaseError::Before(why) => Failure::with_hint(
+            format!("nothing was published: {why}"),
+            "what was built and uploaded is kept; no tag was moved",
+        ),
+        ReleaseError::Busy => Failure::with_hint(
+            "nothing was published: others published something else each time that it was this machine's turn",
+            "what was built and uploaded is kept; try again",
+        ),
     }
+}
+
+/// Tags that stand as moved, each with what hinders its way back.
+fn half_moved(why: &RegistryError, standing: &[(TagMove, RegistryError)]) -> Failure {
+    let whole = Failure::with_hint(
+        format!("not all tags were moved, and some could not be moved back: {why}"),
+        "`imk publish` moves the others too; `imk rollback` goes back to the release before",
+    );
+    let stands = |(tag, why): &(TagMove, RegistryError)| {
+        Failure::error(format!("this tag stands as moved: {}: {why}", step(tag)))
+    };
+    standing.iter().map(stands).fold(whole, Failure::and)
+}
+
+/// Releases that crossed, with what each tag stands for.
+fn crossed(release: &str, others: &[String], tags: &BTreeMap<String, Option<String>>) -> Failure {
+    let whole = Failure::with_hint(
+        format!("release {release} is in the log, and {} crossed it", others.join(", ")),
+        "`imk publish` moves all tags to what is here now; `imk rollback` to what was before",
+    );
+    let stands = |(tag, now): (&String, &Option<String>)| {
+        let now = now.as_deref().map_or("nothing", short);
+        Failure::error(format!("this tag is not as the log says: `{tag}` stands for {now}"))
+    };
+    tags.iter().map(stands).fold(whole, Failure::and)
 }
 
 /// A line for a deviation from the plan.

@@ -126,6 +126,53 @@ pub fn refs<'e>(commit: &str, variable: impl Fn(&str) -> Option<&'e str>) -> CiR
     CiRefs { branch, source: None, tag }
 }
 
+/// Variables that are set, and not `false`, where a pull request is built: of the systems above and of
+/// GitLab for others' forges, CircleCI (requests from forks), Jenkins' builder of pull requests, Drone, Azure,
+/// AppVeyor, Cirrus and Prow. `IMK_PULL_REQUEST` is for any other.
+const PULL_REQUESTS: &[&str] = &[
+    "IMK_PULL_REQUEST",
+    "GITHUB_HEAD_REF",
+    "CI_MERGE_REQUEST_IID",
+    "CI_EXTERNAL_PULL_REQUEST_IID",
+    "CIRCLE_PR_NUMBER",
+    "CHANGE_ID",
+    "ghprbPullId",
+    "BUILDKITE_PULL_REQUEST",
+    "TRAVIS_PULL_REQUEST",
+    "BITBUCKET_PR_ID",
+    "DRONE_PULL_REQUEST",
+    "SYSTEM_PULLREQUEST_PULLREQUESTID",
+    "APPVEYOR_PULL_REQUEST_NUMBER",
+    "CIRRUS_PR",
+    "PULL_NUMBER",
+];
+
+/// Variables that name the event of a build, or its branch, with the beginnings that mean a pull request: of GitHub and
+/// its likes, of Drone and Woodpecker, of CircleCI.
+const PULL_REQUEST_EVENTS: &[(&str, &str)] = &[
+    ("GITHUB_EVENT_NAME", "pull_request"),
+    ("CI_PIPELINE_EVENT", "pull_request"),
+    ("CI_BUILD_EVENT", "pull_request"),
+    ("CI_PIPELINE_SOURCE", "merge_request_event"),
+    ("CI_PIPELINE_SOURCE", "external_pull_request_event"),
+    ("DRONE_BUILD_EVENT", "pull_request"),
+    ("CIRCLE_BRANCH", "pull/"),
+    ("BUILD_REASON", "PullRequest"),
+];
+
+/// The variable that says that a pull request is built, whatever its commit is called here. Other than [`refs`] it
+/// believes everybody: the question is whether something must not be done.
+pub fn pull_request<'e>(variable: impl Fn(&str) -> Option<&'e str>) -> Option<&'static str> {
+    let is_set = |name: &str| variable(name).is_some_and(|value| !matches!(value, "" | "false" | "0"));
+    let by_event = || {
+        let is = |(name, beginning): &&(&str, &str)| {
+            variable(name).is_some_and(|value| value.starts_with(beginning))
+        };
+        PULL_REQUEST_EVENTS.iter().find(is).map(|(name, _)| *name)
+    };
+    PULL_REQUESTS.iter().copied().find(|name| is_set(name)).or_else(by_event)
+}
+
 /// The number of a build in CI.
 pub fn build_number<'e>(variable: impl Fn(&str) -> Option<&'e str>) -> Option<String> {
     let mut numbers = BUILD_NUMBERS.iter().filter_map(|name| variable(name));
@@ -166,6 +213,42 @@ mod tests {
             "TRAVIS_COMMIT=c TRAVIS_BRANCH=main TRAVIS_PULL_REQUEST=7 TRAVIS_PULL_REQUEST_BRANCH=x",
             "- x -",
         );
+    }
+
+    #[test]
+    fn a_pull_request_is_told_by_any_variable_of_any_system() {
+        let said_by = |variables: &str| {
+            let pairs: Vec<(String, String)> = variables
+                .split_whitespace()
+                .filter_map(|pair| pair.split_once('='))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect();
+            pull_request(|name| {
+                pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+            })
+        };
+        for (variables, name) in [
+            ("GITHUB_HEAD_REF=main", "GITHUB_HEAD_REF"),
+            ("GITHUB_EVENT_NAME=pull_request_target GITHUB_HEAD_REF=", "GITHUB_EVENT_NAME"),
+            ("CI_MERGE_REQUEST_IID=1", "CI_MERGE_REQUEST_IID"),
+            ("CI_PIPELINE_SOURCE=merge_request_event", "CI_PIPELINE_SOURCE"),
+            ("CI_PIPELINE_EVENT=pull_request", "CI_PIPELINE_EVENT"),
+            ("CIRCLE_BRANCH=pull/7", "CIRCLE_BRANCH"),
+            ("CIRCLE_PR_NUMBER=7", "CIRCLE_PR_NUMBER"),
+            ("CHANGE_ID=7", "CHANGE_ID"),
+            ("IMK_PULL_REQUEST=true", "IMK_PULL_REQUEST"),
+        ] {
+            assert_eq!(said_by(variables), Some(name), "{variables}");
+        }
+        for variables in [
+            "",
+            "GITHUB_EVENT_NAME=push GITHUB_HEAD_REF=",
+            "CI_PIPELINE_SOURCE=push",
+            "TRAVIS_PULL_REQUEST=false BUILDKITE_PULL_REQUEST=false",
+            "CIRCLE_BRANCH=main CIRCLE_PULL_REQUEST=https://example/7",
+        ] {
+            assert_eq!(said_by(variables), None, "{variables}");
+        }
     }
 
     #[test]

@@ -18,6 +18,9 @@ impl FakeRegistry {
         about: &Reference,
         answer: impl FnOnce(&mut State) -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {
+        if let Some(act) = self.due() {
+            act(self);
+        }
         let delay = {
             let mut state = self.state();
             state.questions.push(Question { verb, name: about.to_string() });
@@ -32,6 +35,18 @@ impl FakeRegistry {
         state.running -= 1;
         state.trouble(about)?;
         answer(&mut state)
+    }
+
+    /// The act of somebody else, if it is due before this question.
+    fn due(&self) -> Option<super::Interruption> {
+        let mut state = self.state();
+        match state.interruption.take() {
+            Some((0, act)) => Some(act),
+            later => {
+                state.interruption = later.map(|(after, act)| (after - 1, act));
+                None
+            }
+        }
     }
 
     /// Copies between two places of the memory, the things named first.
@@ -223,6 +238,19 @@ impl Registry for FakeRegistry {
     fn web(&self, url: &str) -> Result<Option<String>, RegistryError> {
         let about = place_of(url);
         self.answer("web", &about, |state| Ok(state.files.get(url).cloned()))
+    }
+
+    fn post(
+        &self,
+        url: &str,
+        headers: &BTreeMap<String, String>,
+        body: Vec<u8>,
+    ) -> Result<u16, RegistryError> {
+        let about = Reference { repository: String::new(), ..place_of(url) };
+        self.answer("post", &about, |state| {
+            state.posted.push((url.to_owned(), headers.clone(), body));
+            Ok(200)
+        })
     }
 
     fn tags(&self, repository: &Reference) -> Result<Vec<String>, RegistryError> {

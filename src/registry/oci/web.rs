@@ -4,14 +4,17 @@
 //! file is read and its content counts, since a date of one second and a length prove nothing. No
 //! login is sent anywhere.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
-use reqwest::header::{ETAG, HeaderMap};
+use reqwest::header::{ETAG, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::base::{authority, is_loopback};
 use super::body::Body;
 use super::client::Client;
+use super::fault::Fault;
+use super::tls::Redirects;
 use super::wire::{Host, header};
 use crate::model::hash::ContentHash;
 use crate::registry::RegistryError;
@@ -69,6 +72,34 @@ impl Client {
         };
         self.each_piece(about, answer, kept).await?;
         Ok(true)
+    }
+
+    /// Sends a body, once and to no other address.
+    pub(super) async fn post(
+        &self,
+        about: &Reference,
+        url: &str,
+        headers: &BTreeMap<String, String>,
+        body: Vec<u8>,
+    ) -> Result<u16, RegistryError> {
+        const WHAT: &str = "sending a message";
+        let no = |why: &str| RegistryError::refused(about, WHAT, why);
+        // The parser's error and the client's tell the whole address, which may be a secret.
+        let url: Url = url.parse().map_err(|_| no("its `url` is no address"))?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let client = self.wire.client_that(Redirects::Refuse, &host, is_loopback(&host));
+        let client = client.map_err(|why| no(&why))?;
+        let mut request = client.post(url).body(body).timeout(self.wire.options.patience.limit());
+        for (name, value) in headers {
+            let name =
+                HeaderName::from_bytes(name.as_bytes()).map_err(|_| no("a header has no such name"))?;
+            let value = HeaderValue::from_str(value).map_err(|_| no("a header has no such value"))?;
+            request = request.header(name, value);
+        }
+        match request.send().await {
+            Ok(answer) => Ok(answer.status().as_u16()),
+            Err(error) => Err(RegistryError::unreachable(about, Fault::from(error.without_url()).why)),
+        }
     }
 
     async fn ask_web(

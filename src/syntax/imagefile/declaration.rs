@@ -15,6 +15,7 @@ use crate::syntax::container::Profile;
 use crate::syntax::container::suite::Test;
 use crate::syntax::error::Span;
 use crate::syntax::git_source::GitSource;
+use crate::syntax::on_publish::OnPublish;
 use crate::syntax::tag::{TagRule, When};
 
 /// An Imagefile after variables, defaults and templates are applied.
@@ -26,6 +27,10 @@ pub struct Imagefile {
     pub content_tag: Option<String>,
     /// The repository of a registry that keeps the log of releases.
     pub releases: Option<Word>,
+    /// Receipts of tests that stand beside published images count.
+    pub believes_registry: bool,
+    /// Commands and notices around a publication.
+    pub on_publish: OnPublish,
     /// The words that bare `imk` builds; every image when empty.
     pub default: Vec<Word>,
     /// Names for several images: selectors by group.

@@ -132,6 +132,8 @@ impl Reader {
             "prefix" => file.prefix = reader.text(value),
             "content_tag" => file.content_tag = reader.text(value),
             "releases" => file.releases = reader.text(value),
+            "receipts" => file.receipts = reader.text(value),
+            "on_publish" => file.on_publish = reader.on_publish(value),
             "vars" => file.vars = reader.map(value, "variable", Self::text),
             "default" => file.default = reader.list(value),
             "defaults" => file.defaults = reader.image(value),

@@ -70,6 +70,8 @@ pub(super) fn inherit(
         engines,
         prefix: raw.prefix.as_ref().map(|prefix| scope.fill(prefix).text).unwrap_or_default(),
         releases: raw.releases.as_ref().and_then(|at| scope.repository(at)),
+        on_publish: scope.on_publish(&raw.on_publish),
+        believes_registry: raw.receipts.as_ref().is_some_and(|word| scope.believes_registry(word)),
         content_tag: raw.content_tag.as_ref().map(|tag| scope.fill(tag).text),
         default: scope.words(&raw.default),
         groups,
@@ -251,6 +253,17 @@ impl Scope<'_> {
             branch: when.branch.as_ref().map(|globs| self.globs(globs)),
             git_tag: when.git_tag.as_ref().map(|globs| self.globs(globs)),
         }
+    }
+
+    /// Says whether the receipts beside published images count.
+    fn believes_registry(&mut self, word: &Word) -> bool {
+        let word = self.fill(word);
+        if !matches!(word.text.as_str(), "here" | "registry") {
+            let message = format!("`{}` has no receipts", word.text);
+            let hint = "\"here\" or \"registry\"";
+            self.errors.push(SyntaxError::new(word.span, message).hint(hint));
+        }
+        word.text == "registry"
     }
 
     /// A repository of a registry, without a tag.

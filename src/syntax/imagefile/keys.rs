@@ -14,6 +14,14 @@ pub const TOP_KEYS: &[(&str, &str)] = &[
         "releases",
         "repository of a registry that keeps the log of `imk publish`; else that of the first image",
     ),
+    (
+        "receipts",
+        "whose receipts of tests count: \"here\" this machine's alone, \"registry\" also those beside published images, which whoever may push can write",
+    ),
+    (
+        "on_publish",
+        "done around `imk publish` and `imk rollback`, when --hooks allows it: (before: [\"ci/freeze\"], after: [\"ci/deploy\"], notify: {\"team\": (url: \"$SLACK_URL\", secrets: [\"SLACK_URL\"], slack: true)})",
+    ),
     ("vars", "variables with their defaults, used as {NAME}; set by IMK_VAR_NAME or --var NAME=VALUE"),
     ("default", "what bare `imk` builds: names, globs, groups; every image when absent"),
     ("defaults", "what every image inherits; any key of an image"),
@@ -286,6 +294,23 @@ pub const STEPS: &[(&str, &[(&str, &str)])] = &[
             ("stdout", "patterns that its output must have"),
         ],
     ),
+];
+
+/// The keys of `on_publish`, as [`TOP_KEYS`].
+pub const ON_PUBLISH_KEYS: &[(&str, &str)] = &[
+    ("before", "lines for a shell before the first tag moves; one that fails keeps all tags where they are"),
+    ("after", "lines for a shell when all is published; one that fails is told, and all stays published"),
+    ("notify", "messages to servers by name; one that fails is told"),
+];
+
+/// The keys of a notice, as [`TOP_KEYS`].
+pub const NOTICE_KEYS: &[(&str, &str)] = &[
+    ("url", "where it goes; $NAME is a fact or one of `secrets`, here and in `headers` and `body`"),
+    ("secrets", "variables of the environment that its texts may name; their values are shown nowhere"),
+    ("headers", "headers: {\"Authorization\": \"Bearer $TOKEN\"}"),
+    ("body", "JSON, or a form such as \"token=$TOKEN&ref=main\"; else all facts as JSON"),
+    ("slack", "true: a text as Slack, Mattermost and their like read it"),
+    ("on", "\"success\", \"failure\" or \"always\"; else success"),
 ];
 
 /// The keys of `log` of a run, as [`TOP_KEYS`].

@@ -59,6 +59,10 @@ pub enum Kind {
     Ports,
     /// A whole number.
     Integer,
+    /// `(before: […], after: […], notify: {…})`.
+    OnPublish,
+    /// `{"name": (url: "…")}`.
+    Notices,
 }
 
 /// The kinds of [`super::TOP_KEYS`].
@@ -66,6 +70,8 @@ pub const TOP_KINDS: &[(&str, Kind)] = &[
     ("prefix", Kind::Text),
     ("content_tag", Kind::Text),
     ("releases", Kind::Text),
+    ("receipts", Kind::Text),
+    ("on_publish", Kind::OnPublish),
     ("vars", Kind::TextByName),
     ("default", Kind::Texts),
     ("defaults", Kind::Image),
@@ -73,6 +79,20 @@ pub const TOP_KINDS: &[(&str, Kind)] = &[
     ("groups", Kind::TextsByName),
     ("engines", Kind::Engines),
     ("images", Kind::ImageByName),
+];
+
+/// The kinds of [`super::ON_PUBLISH_KEYS`].
+pub const ON_PUBLISH_KINDS: &[(&str, Kind)] =
+    &[("before", Kind::Texts), ("after", Kind::Texts), ("notify", Kind::Notices)];
+
+/// The kinds of [`super::NOTICE_KEYS`].
+pub const NOTICE_KINDS: &[(&str, Kind)] = &[
+    ("url", Kind::Text),
+    ("secrets", Kind::TextOrTexts),
+    ("headers", Kind::TextByName),
+    ("body", Kind::Text),
+    ("slack", Kind::Flag),
+    ("on", Kind::Text),
 ];
 
 /// The kinds of [`super::ENGINE_KEYS`].
@@ -186,7 +206,9 @@ pub fn of_step(key: &str) -> Kind {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ENGINE_KEYS, IMAGE_KEYS, RUN_KEYS, STEPS, TEST_KEYS, TOP_KEYS, decode};
+    use super::super::{
+        ENGINE_KEYS, IMAGE_KEYS, NOTICE_KEYS, ON_PUBLISH_KEYS, RUN_KEYS, STEPS, TEST_KEYS, TOP_KEYS, decode,
+    };
     use super::*;
 
     /// One value of each shape, and the kinds that take it.
@@ -227,6 +249,8 @@ mod tests {
         (r#"{"x": (steps: [Stop])}"#, &[Kind::Tests]),
         (r#"[Run(command: ["x"])]"#, &[Kind::Steps]),
         (r#"{"x": (image: "y")}"#, &[Kind::Services]),
+        (r#"(after: ["x"])"#, &[Kind::OnPublish]),
+        (r#"{"x": (url: "y")}"#, &[Kind::Notices]),
         ("[80]", &[Kind::Ports]),
         ("7", &[Kind::Number, Kind::Ports, Kind::Integer]),
         ("true", &[Kind::Flag]),
@@ -258,6 +282,10 @@ mod tests {
             });
         }
         check(RUN_KEYS, RUN_KINDS, |key, sample| format!("(defaults: (run: ({key}: {sample})))"));
+        check(ON_PUBLISH_KEYS, ON_PUBLISH_KINDS, |key, sample| format!("(on_publish: ({key}: {sample}))"));
+        check(NOTICE_KEYS, NOTICE_KINDS, |key, sample| {
+            format!("(on_publish: (notify: {{\"n\": ({key}: {sample})}}))")
+        });
         let names = |keys: &[(&'static str, &str)]| keys.iter().map(|(key, _)| *key).collect::<Vec<_>>();
         let kinds: Vec<_> = ENGINE_KINDS.iter().map(|(key, _)| *key).collect();
         assert_eq!(names(ENGINE_KEYS), kinds);

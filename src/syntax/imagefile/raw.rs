@@ -12,6 +12,8 @@ pub(super) struct RawFile {
     pub prefix: Option<Word>,
     pub content_tag: Option<Word>,
     pub releases: Option<Word>,
+    pub receipts: Option<Word>,
+    pub on_publish: RawOnPublish,
     pub vars: Pairs<Word>,
     pub default: Vec<Word>,
     pub defaults: RawImage,
@@ -20,6 +22,25 @@ pub(super) struct RawFile {
     pub engines: Pairs<RawEngine>,
     pub images: Pairs<RawImage>,
     pub renamed_keys: Vec<RenamedKey>,
+}
+
+/// Commands and notices around a publication, as written.
+#[derive(Default)]
+pub(super) struct RawOnPublish {
+    pub before: Vec<Word>,
+    pub after: Vec<Word>,
+    pub notify: Pairs<RawNotice>,
+}
+
+/// A notice, as written.
+#[derive(Default)]
+pub(super) struct RawNotice {
+    pub url: Option<Word>,
+    pub secrets: Vec<Word>,
+    pub headers: Pairs<Word>,
+    pub body: Option<Word>,
+    pub slack: Option<bool>,
+    pub on: Option<Word>,
 }
 
 /// The keys of one image, of a template or of the defaults, as written.

@@ -365,7 +365,7 @@ fn the_old_name_of_a_key_means_the_new_one() {
 #[test]
 fn a_key_by_both_of_its_names_stands_twice_and_is_an_old_name_only_where_the_new_one_is() {
     insta::assert_snapshot!(mistakes(r#"(images: {"a": (engine_labels: "x", needs: "y")})"#), @"1:37 the key `engine_labels` stands here twice, here by its old name `needs`");
-    insta::assert_snapshot!(mistakes(r#"(needs: "y", images: {"a": ()})"#), @"1:2 an Imagefile has no key `needs` (an Imagefile knows prefix, content_tag, releases, vars, default, defaults, templates, groups, engines, images)");
+    insta::assert_snapshot!(mistakes(r#"(needs: "y", images: {"a": ()})"#), @"1:2 an Imagefile has no key `needs` (an Imagefile knows prefix, content_tag, releases, receipts, on_publish, vars, default, defaults, templates, groups, engines, images)");
     for keys in [TOP_KEYS, IMAGE_KEYS, ENGINE_KEYS, GIT_KEYS] {
         assert!(keys.iter().all(|(key, _)| *key != "needs"), "shown by `imk keys` and the schema");
     }

@@ -21,6 +21,7 @@ use crate::containers::suite::perform::{Choices, Event, Stage, Verdict, by_recei
 use crate::containers::suite::plan::{self, PlanError, Planned, Wanted};
 use crate::engine::Cancel;
 use crate::query::effect::Built;
+use crate::release::attest::believe;
 use crate::session::open::Session;
 use crate::state::receipts::{Receipts, TestRun};
 use crate::syntax::tag;
@@ -71,7 +72,8 @@ pub fn run(global: &Global, args: &TestArgs) -> Result<(), Failure> {
     let report = Report::default();
     let at_once = args.jobs.map_or_else(build::processors, usize::from);
     let choices = Choices { always: args.always_make, keep: args.keep, at_once };
-    carry_out(global, &session, &plan, &choices, &report, &cancel)?;
+    let mut receipts = receipts(&session, &plan.tests, &plan.results)?;
+    carry_out(global, &session, &plan, &mut receipts, &choices, &report, &cancel)?;
     let verdicts = report.take();
     if let Some(file) = &args.junit {
         let text = junit::text(&verdicts);
@@ -92,6 +94,8 @@ pub fn run(global: &Global, args: &TestArgs) -> Result<(), Failure> {
 pub struct Plan {
     /// The tests, images in the order of their names.
     pub tests: Vec<Planned>,
+    /// The results that are tested.
+    pub results: BTreeMap<String, Built>,
     /// The images that each is built on, near and far.
     pub bases: BTreeMap<String, BTreeSet<String>>,
 }
@@ -127,7 +131,25 @@ fn plan(
     let going = Going { tells_summary: false, ..Going::new(global, &build) };
     let summary = build::carry_out(session, &synced, &going, started)?;
     let tests = planned(session, &wanted, &summary.results, cancel)?;
-    Ok(Plan { tests, bases: plan::all_bases(&synced.order.bases) })
+    Ok(Plan { tests, results: summary.results, bases: plan::all_bases(&synced.order.bases) })
+}
+
+/// The receipts that count for some tests: this machine's, and where the Imagefile says so those beside the images.
+pub fn receipts(
+    session: &Session,
+    tests: &[Planned],
+    results: &BTreeMap<String, Built>,
+) -> Result<Receipts, Failure> {
+    let mut receipts = Receipts::read(session.state());
+    if session.project.believes_registry {
+        believe(session, tests, results, &mut receipts).map_err(|why| {
+            Failure::with_hint(
+                format!("the receipts beside the images: {why}"),
+                "without `receipts: \"registry\"` in the Imagefile, this machine's alone count",
+            )
+        })?;
+    }
+    Ok(receipts)
 }
 
 /// The tests of results, with a word on those whose pass leaves no receipt.
@@ -160,15 +182,15 @@ pub fn carry_out(
     global: &Global,
     session: &Session,
     plan: &Plan,
+    receipts: &mut Receipts,
     choices: &Choices,
     report: &Report,
     cancel: &Cancel,
 ) -> Result<(), Failure> {
     let state = session.state();
-    let mut receipts = Receipts::read(state);
     let (known, todo) = match choices.always {
         true => (Vec::new(), plan.tests.iter().collect()),
-        false => by_receipt(&plan.tests, &receipts),
+        false => by_receipt(&plan.tests, receipts),
     };
     for (planned, receipt) in known {
         report.add(&planned.job, Verdict::Receipt(receipt));
@@ -183,7 +205,7 @@ pub fn carry_out(
     let run = TestRun::begin(state).map_err(cannot("write down that tests run"))?;
     let host = Repository { root: session.project.root.clone(), variable: |name| std::env::var(name).ok() };
     let at = Stage { containers: &containers, host: &host, run: &run, bases: &plan.bases };
-    perform(&at, &todo, &mut receipts, choices, cancel, &|event| match event {
+    perform(&at, &todo, receipts, choices, cancel, &|event| match event {
         Event::Swept(swept) => out::note(format_args!(
             "removed what a test run left that was killed: {swept} containers, images, volumes and networks"
         )),

@@ -5,9 +5,10 @@ use clap::Args as Group;
 use crate::cli::failure::Failure;
 use crate::cli::out;
 use crate::syntax::imagefile::{
-    ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, RUN_FACTS, RUN_KEYS, SERVICE_KEYS, STEPS, TEST_KEYS,
-    TOP_KEYS,
+    ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, NOTICE_KEYS, ON_PUBLISH_KEYS, RUN_FACTS, RUN_KEYS,
+    SERVICE_KEYS, STEPS, TEST_KEYS, TOP_KEYS,
 };
+use crate::syntax::on_publish::PUBLICATION_FACTS;
 use crate::syntax::tag::{FACTS, WHEN_KEYS};
 
 const EXAMPLES: &str = "\
@@ -36,6 +37,12 @@ pub fn run() -> Result<(), Failure> {
     table("The keys of a test", TEST_KEYS);
     out::line("");
     table("The keys of a service of a test", SERVICE_KEYS);
+    out::line("");
+    table("The keys of `on_publish`", ON_PUBLISH_KEYS);
+    out::line("");
+    table("The keys of a notice", NOTICE_KEYS);
+    out::line("");
+    table("Variables of commands and facts of notices", PUBLICATION_FACTS);
     for (step, keys) in STEPS.iter().filter(|(_, keys)| !keys.is_empty()) {
         out::line("");
         table(&format!("The keys of the step {step}(…)"), keys);

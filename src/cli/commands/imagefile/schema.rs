@@ -10,10 +10,12 @@ use serde_json::{Map, Value, json};
 use crate::cli::failure::Failure;
 use crate::cli::out;
 use crate::syntax::imagefile::kinds::{
-    ENGINE_KINDS, IMAGE_KINDS, Kind, RUN_KINDS, TEST_KINDS, TOP_KINDS, of_step,
+    ENGINE_KINDS, IMAGE_KINDS, Kind, NOTICE_KINDS, ON_PUBLISH_KINDS, RUN_KINDS, TEST_KINDS, TOP_KINDS,
+    of_step,
 };
 use crate::syntax::imagefile::{
-    ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, RUN_KEYS, SERVICE_KEYS, STEPS, TEST_KEYS, TOP_KEYS,
+    ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, NOTICE_KEYS, ON_PUBLISH_KEYS, RUN_KEYS, SERVICE_KEYS, STEPS,
+    TEST_KEYS, TOP_KEYS,
 };
 use crate::syntax::tag::WHEN_KEYS;
 
@@ -117,6 +119,8 @@ fn shape(kind: Kind) -> Value {
         )),
         Kind::Steps => json!({"type": "array", "items": {"oneOf": steps()}}),
         Kind::Tests => by_name(object(TEST_KEYS, TEST_KINDS)),
+        Kind::OnPublish => object(ON_PUBLISH_KEYS, ON_PUBLISH_KINDS),
+        Kind::Notices => by_name(object(NOTICE_KEYS, NOTICE_KINDS)),
         Kind::Log => object(LOG_KEYS, &[("size", Kind::Text), ("count", Kind::Number)]),
     }
 }

@@ -8,7 +8,8 @@ use clap::builder::FalseyValueParser;
 
 use crate::cli::args::{self, Global};
 use crate::cli::commands::make::build::{self, BuildArgs, Going};
-use crate::cli::commands::release::publish::{self, Consent};
+use crate::cli::commands::release::occasion::{HookArgs, Hooks};
+use crate::cli::commands::release::publish::{self, Consent, PatienceArgs};
 use crate::cli::failure::Failure;
 use crate::cli::words::release as words;
 use crate::cli::{open, out, synced};
@@ -33,6 +34,12 @@ pub struct ApplyArgs {
     /// Publish without the tests of the images and of what they are built on
     #[arg(long, env = "IMK_NO_TEST", value_parser = FalseyValueParser::new())]
     pub no_test: bool,
+    /// How long to wait for others.
+    #[command(flatten)]
+    pub patience: PatienceArgs,
+    /// Commands and notices: wanted or not.
+    #[command(flatten)]
+    pub hooks: HookArgs,
     /// Build so many images at once [default: the number of processors]
     #[arg(short, long, value_name = "N", env = "IMK_JOBS", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub jobs: Option<u16>,
@@ -92,7 +99,9 @@ pub fn run(global: &Global, args: &ApplyArgs) -> Result<(), Failure> {
         None => build::go(&mut session, &synced, &Going::new(global, &typed), started),
         Some(_) => {
             // Files that are not committed were in the plan, and whoever made it was told.
-            let consent = Consent { force: false, untested: args.no_test };
+            let hooks = Hooks::of(&session, args.hooks)?;
+            let consent =
+                Consent { force: false, untested: args.no_test, patience: args.patience, hooks: &hooks };
             publish::built_and_released(global, &mut session, &mut synced, &typed, consent, started)
         }
     }

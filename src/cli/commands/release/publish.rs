@@ -1,7 +1,7 @@
 //! `imk publish`: builds, and then moves the tags of the whole set at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args as Group;
 use serde::Serialize;
@@ -10,14 +10,17 @@ use crate::build::publish::Publication;
 use crate::build::run::Summary;
 use crate::cli::args::Global;
 use crate::cli::commands::make::build::{self, BuildArgs, Going};
-use crate::cli::commands::release::tested::{built_and_tested, still_tested};
+use crate::cli::commands::release::occasion::{HookArgs, Hooks};
+use crate::cli::commands::release::tested::{Manner, Tested, attested, built_and_tested, still_tested};
 use crate::cli::failure::Failure;
 use crate::cli::words::release as words;
 use crate::cli::{open, out, synced};
 use crate::engine::Cancel;
 use crate::release::log::ReleaseLog;
-use crate::release::publish::{self, Released, admitted, release};
+use crate::release::moves::TagMove;
+use crate::release::publish::{self, Completed, Released, Terms, admitted, release};
 use crate::release::record::Release;
+use crate::release::turn::Waiting;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
 use crate::syntax::reference;
@@ -48,6 +51,12 @@ pub struct PublishArgs {
     /// Publish without the tests of the images and of what they are built on
     #[arg(long, env = "IMK_NO_TEST", value_parser = clap::builder::FalseyValueParser::new())]
     pub no_test: bool,
+    /// How long to wait for others.
+    #[command(flatten)]
+    pub patience: PatienceArgs,
+    /// Commands and notices: wanted or not.
+    #[command(flatten)]
+    pub hooks: HookArgs,
     /// List what was published, the newest first, and build nothing
     #[arg(long, conflicts_with_all = ["allow_dirty", "force", "words"])]
     pub history: bool,
@@ -89,17 +98,51 @@ pub fn run(global: &Global, args: &PublishArgs) -> Result<(), Failure> {
         build.targets.words = gates.open.into_iter().collect();
         return build::run(global, &build);
     }
-    let consent = Consent { force: args.force, untested: args.no_test };
+    let hooks = Hooks::of(&session, args.hooks)?;
+    let consent =
+        Consent { force: args.force, untested: args.no_test, patience: args.patience, hooks: &hooks };
     built_and_released(global, &mut session, &mut synced, &args.build, consent, started)
 }
 
+/// How long to wait for a release of another machine.
+#[derive(Clone, Copy, Debug, Default, Group)]
+pub struct PatienceArgs {
+    /// How long another machine's release may stand still before it is completed for it [default: 120]
+    #[arg(long = "release-wait", value_name = "SECONDS", env = "IMK_RELEASE_WAIT", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub seconds: Option<u64>,
+}
+
+impl PatienceArgs {
+    /// The time that is waited.
+    pub fn time(self) -> Duration {
+        Duration::from_secs(self.seconds.unwrap_or(120))
+    }
+}
+
+/// Tells why a release takes its time.
+pub fn tell_waiting(waiting: Waiting) {
+    match waiting {
+        Waiting::For(id) => {
+            out::note(format_args!("another machine is publishing release {id}: waiting for it"))
+        }
+        Waiting::Completed(completed) => tell_completed(&completed),
+        Waiting::GivenUp { release, why } => out::warning(format_args!(
+            "release {release} of another machine was cut off, and cannot be completed: {why}; its tags stay as they are"
+        )),
+    }
+}
+
 /// The consent of the user to what is refused without.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Consent {
+#[derive(Clone, Copy, Debug)]
+pub struct Consent<'h> {
     /// Results that were rolled back are published again.
     pub force: bool,
     /// Results whose tests did not pass, or were not run, are published.
     pub untested: bool,
+    /// How long to wait for others.
+    pub patience: PatienceArgs,
+    /// Commands and notices around it.
+    pub hooks: &'h Hooks,
 }
 
 /// Builds the targets, tests them, uploads the results, and moves all their tags.
@@ -111,24 +154,76 @@ pub fn built_and_released(
     session: &mut Session,
     synced: &mut Synced,
     args: &BuildArgs,
-    consent: Consent,
+    consent: Consent<'_>,
     started: Instant,
 ) -> Result<(), Failure> {
+    let released = released(global, session, synced, args, consent, started)
+        .inspect_err(|failure| consent.hooks.failed(session, "publish", failure))?;
+    tell(&released, args);
+    after(session, &released, consent)
+}
+
+/// Does what comes after a publication.
+///
+/// # Errors
+/// When a command failed; all stays published.
+pub fn after(session: &Session, released: &Released, consent: Consent<'_>) -> Result<(), Failure> {
+    match &released.release {
+        Some(release) => consent.hooks.after(session, release, &released.moves),
+        None => Ok(()),
+    }
+}
+
+fn released(
+    global: &Global,
+    session: &mut Session,
+    synced: &mut Synced,
+    args: &BuildArgs,
+    consent: Consent<'_>,
+    started: Instant,
+) -> Result<Released, Failure> {
+    let manner = Manner::new(global, args, started);
     let mut tested = match consent.untested {
         true => None,
-        false => built_and_tested(global, session, synced, args, started)?,
+        false => built_and_tested(session, synced, &manner)?,
     };
-    let typed = BuildArgs { push: true, ..args.clone() };
-    // The build was told already, where it went before the tests.
-    let going = Going { withhold_tags: true, tells_summary: tested.is_none(), ..Going::new(global, &typed) };
-    let summary = build::carry_out(session, synced, &going, started)?;
-    if let Some(tested) = &mut tested {
-        still_tested(global, session, synced, tested, &summary.results, args)?;
+    tested.as_ref().map_or(Ok(()), Tested::passed)?;
+    sent_and_released(session, synced, tested.as_mut(), &manner, consent)
+}
+
+/// Uploads the results, tests what was not tested, and moves all tags.
+///
+/// # Errors
+/// The failure that is told before the program ends, and its exit status.
+pub fn sent_and_released(
+    session: &mut Session,
+    synced: &mut Synced,
+    tested: Option<&mut Tested>,
+    manner: &Manner<'_>,
+    consent: Consent<'_>,
+) -> Result<Released, Failure> {
+    let mut typed = BuildArgs { push: true, ..manner.args.clone() };
+    if tested.is_some() {
+        // Built before the tests: a second time, it might come out another.
+        (typed.always_make, typed.no_cache) = (false, false);
     }
-    let released = release(session, synced, &summary.results, &digests(&summary), consent.force)
-        .map_err(|error| words::failure(&error))?;
-    tell(&released, args);
-    Ok(())
+    // The build was told already, where it went before the tests.
+    let going =
+        Going { withhold_tags: true, tells_summary: tested.is_none(), ..Going::new(manner.global, &typed) };
+    let summary = build::carry_out(session, synced, &going, manner.started)?;
+    if let Some(tested) = tested {
+        still_tested(session, synced, tested, &summary.results, manner)?;
+        attested(session, tested, &summary)?;
+    }
+    let before = |release: &Release, moves: &[TagMove]| consent.hooks.before(session, release, moves);
+    let terms = Terms {
+        force: consent.force,
+        patience: consent.patience.time(),
+        tell: &tell_waiting,
+        before: &before,
+    };
+    release(session, synced, &summary.results, &digests(&summary), &terms)
+        .map_err(|error| words::failure(&error))
 }
 
 /// Completes what a killed run began, so that no tag of it is left behind.
@@ -140,12 +235,7 @@ pub fn complete(session: &Session, cancel: &Cancel) -> Result<(), Failure> {
     match publish::complete(registry, session.state(), cancel) {
         Ok(None) => {}
         Ok(Some(completed)) => {
-            out::note(format_args!("release {} was cut off, and is complete now", completed.release));
-            for tag in completed.left_alone {
-                out::warning(format_args!(
-                    "`{tag}` was moved by somebody else meanwhile, and was left alone"
-                ));
-            }
+            tell_completed(&completed);
         }
         Err(why) => {
             let hint =
@@ -157,6 +247,13 @@ pub fn complete(session: &Session, cancel: &Cancel) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn tell_completed(completed: &Completed) {
+    out::note(format_args!("release {} was cut off, and is complete now", completed.release));
+    for tag in &completed.left_alone {
+        out::warning(format_args!("`{tag}` was moved by somebody else meanwhile, and was left alone"));
+    }
 }
 
 /// The digests of the manifests that were put for the results.

@@ -5,10 +5,12 @@ use serde::Serialize;
 
 use crate::cli::args::Global;
 use crate::cli::commands::make::build;
-use crate::cli::commands::release::publish;
+use crate::cli::commands::release::occasion::{HookArgs, Hooks};
+use crate::cli::commands::release::publish::{self, PatienceArgs};
 use crate::cli::failure::Failure;
 use crate::cli::words::release as words;
 use crate::cli::{open, out};
+use crate::release::publish::Terms;
 use crate::release::rollback::{Rollback, rollback};
 
 const EXAMPLES: &str = "\
@@ -26,6 +28,12 @@ pub struct RollbackArgs {
     /// The release's id, or the beginning of it; without, what was in force before
     #[arg(value_name = "RELEASE")]
     pub release: Option<String>,
+    /// How long to wait for others.
+    #[command(flatten)]
+    pub patience: PatienceArgs,
+    /// Commands and notices: wanted or not.
+    #[command(flatten)]
+    pub hooks: HookArgs,
     /// As JSON
     #[arg(long, env = "IMK_JSON", value_parser = clap::builder::FalseyValueParser::new())]
     pub json: bool,
@@ -63,9 +71,26 @@ pub fn run(global: &Global, args: &RollbackArgs) -> Result<(), Failure> {
     let cancel = build::cancel_on_signals(|| {})?;
     let session = open::session(global, true, &cancel)?;
     publish::complete(&session, &cancel)?;
-    let way = rollback(&session, args.release.as_deref()).map_err(|error| words::no_way_back(&error))?;
+    let hooks = Hooks::of(&session, args.hooks)?;
+    let terms = Terms {
+        force: false,
+        patience: args.patience.time(),
+        tell: &publish::tell_waiting,
+        before: &|release, moves| hooks.before(&session, release, moves),
+    };
+    let way = rollback(&session, args.release.as_deref(), &terms)
+        .map_err(|error| words::no_way_back(&error))
+        .inspect_err(|failure| hooks.failed(&session, "rollback", failure))?;
+    tell(&way, args)?;
+    match way.moves.is_empty() {
+        true => Ok(()),
+        false => hooks.after(&session, &way.release, &way.moves),
+    }
+}
+
+fn tell(way: &Rollback, args: &RollbackArgs) -> Result<(), Failure> {
     if args.json {
-        let value = serde_json::to_value(document(&way));
+        let value = serde_json::to_value(document(way));
         out::json(&value.map_err(|error| Failure::error(error.to_string()))?);
         return Ok(());
     }

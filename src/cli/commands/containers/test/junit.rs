@@ -1,17 +1,36 @@
 //! A report in the form that JUnit began and CI systems read: a suite an image, a case a test.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::containers::suite::perform::Verdict;
 use crate::containers::suite::queue::Job;
 
-/// The report.
+/// A build as a case.
+pub struct Build {
+    /// The image.
+    pub image: String,
+    /// How long it took.
+    pub took: Duration,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+    /// It was not tried.
+    pub is_skipped: bool,
+}
+
+/// The report of tests alone.
 pub fn text(verdicts: &[(Job, Verdict)]) -> String {
+    whole(&[], verdicts)
+}
+
+/// The report of builds, in a suite of their own, and tests.
+pub fn whole(builds: &[Build], verdicts: &[(Job, Verdict)]) -> String {
     let mut suites: BTreeMap<&str, Vec<(&str, &Verdict)>> = BTreeMap::new();
     for (job, verdict) in verdicts {
         suites.entry(&job.image).or_default().push((&job.test, verdict));
     }
     let mut text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n".to_owned();
+    text += &suite_of_builds(builds);
     for (image, cases) in suites {
         let count =
             |wanted: fn(&Verdict) -> bool| cases.iter().filter(|(_, verdict)| wanted(verdict)).count();
@@ -28,6 +47,31 @@ pub fn text(verdicts: &[(Job, Verdict)]) -> String {
         text += "  </testsuite>\n";
     }
     text + "</testsuites>\n"
+}
+
+fn suite_of_builds(builds: &[Build]) -> String {
+    if builds.is_empty() {
+        return String::new();
+    }
+    let failures = builds.iter().filter(|build| build.failure.is_some()).count();
+    let skipped = builds.iter().filter(|build| build.is_skipped).count();
+    let mut text = format!(
+        "  <testsuite name=\"imk build\" tests=\"{}\" failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\">\n",
+        builds.len()
+    );
+    for Build { image, took, failure, is_skipped } in builds {
+        let inside = match failure {
+            Some(why) => format!("<failure message=\"{}\"/>", escaped(why)),
+            None if *is_skipped => "<skipped/>".to_owned(),
+            None => String::new(),
+        };
+        text += &format!(
+            "    <testcase classname=\"imk build\" name=\"{}\" time=\"{:.3}\">{inside}</testcase>\n",
+            escaped(image),
+            took.as_secs_f64()
+        );
+    }
+    text + "  </testsuite>\n"
 }
 
 fn case(image: &str, test: &str, verdict: &Verdict) -> String {
@@ -71,9 +115,28 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn builds_have_a_suite_of_their_own() {
+        let build = |image: &str, failure: Option<&str>, is_skipped| Build {
+            image: image.into(),
+            took: Duration::from_millis(250),
+            failure: failure.map(str::to_owned),
+            is_skipped,
+        };
+        let builds = [build("a", None, false), build("b", Some("no <x>"), false), build("c", None, true)];
+        insta::assert_snapshot!(whole(&builds, &[]), @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites>
+          <testsuite name="imk build" tests="3" failures="1" errors="0" skipped="1">
+            <testcase classname="imk build" name="a" time="0.250"></testcase>
+            <testcase classname="imk build" name="b" time="0.250"><failure message="no &lt;x&gt;"/></testcase>
+            <testcase classname="imk build" name="c" time="0.250"><skipped/></testcase>
+          </testsuite>
+        </testsuites>
+        "#);
+    }
 
     #[test]
     fn a_report_is_xml_whatever_a_test_printed() {

@@ -19,6 +19,8 @@ pub enum Shown {
     All,
     /// Those that are not good.
     Failures,
+    /// A line each, as progress and not as results.
+    Progress,
     /// An object each, for programs.
     Events,
 }
@@ -42,6 +44,7 @@ impl Report {
         match self.shown {
             Shown::Events => out::event(&event(job, &verdict)),
             Shown::Failures if verdict.is_good() => {}
+            Shown::Progress => lines(job, &verdict).into_iter().for_each(out::note),
             Shown::All | Shown::Failures => out::lines(lines(job, &verdict)),
         }
         verdicts.push((job.clone(), verdict));

@@ -38,8 +38,9 @@ pub fn summed_up(
     mut remarks: Remarks,
 ) {
     let line = summary_line(summary, took);
-    if sum != Sum::Silent {
-        progress.summary(summary, took);
+    match sum {
+        Sum::Silent => progress.publications(summary),
+        Sum::Told | Sum::NoLine => progress.summary(summary, took),
     }
     let rows = progress.rows(summary).filter(|_| sum != Sum::Silent);
     if let (Some(rows), Some(file)) = (rows, std::env::var_os("GITHUB_STEP_SUMMARY")) {
