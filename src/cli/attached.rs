@@ -45,6 +45,7 @@ pub struct Heard {
     sender: UnboundedSender<Control>,
     receiver: UnboundedReceiver<Control>,
     has_container: Arc<AtomicBool>,
+    cancel: Cancel,
 }
 
 /// Begins to hear signals. The first that asks to end cancels, a second one ends imk at once.
@@ -56,20 +57,23 @@ pub fn hear(cancel: &Cancel) -> io::Result<Heard> {
     let mut signals =
         Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGWINCH])?;
     let has_container = Arc::new(AtomicBool::new(false));
-    let (told, cancel, is_containers) = (sender.clone(), cancel.clone(), Arc::clone(&has_container));
+    let (told, asked_of, is_containers) = (sender.clone(), cancel.clone(), Arc::clone(&has_container));
     thread::spawn(move || {
         let mut asked = 0;
         for signal in signals.forever() {
             let ends = matches!(signal, SIGINT | SIGTERM | SIGHUP | SIGQUIT);
             if !is_containers.load(Ordering::SeqCst) {
-                if ends && cancel.is_cancelled() {
+                if ends && asked_of.is_cancelled() {
                     #[expect(clippy::exit, reason = "a second Ctrl-C does not wait for anybody")]
                     std::process::exit(130);
                 }
                 if ends {
-                    cancel.cancel();
+                    asked_of.cancel();
                 }
-                continue;
+                // One that came while signals were handed over is the container's as well.
+                if !is_containers.load(Ordering::SeqCst) {
+                    continue;
+                }
             }
             asked += usize::from(matches!(signal, SIGINT | SIGTERM));
             let control = match signal {
@@ -85,7 +89,7 @@ pub fn hear(cancel: &Cancel) -> io::Result<Heard> {
             }
         }
     });
-    Ok(Heard { sender, receiver, has_container })
+    Ok(Heard { sender, receiver, has_container, cancel: cancel.clone() })
 }
 
 impl Heard {
@@ -95,8 +99,12 @@ impl Heard {
     }
 
     /// Signals are for a container from now on.
-    pub fn hand_over(&self) {
+    ///
+    /// # Errors
+    /// When one came before that asks to end.
+    pub fn hand_over(&self) -> Result<(), EngineError> {
         self.has_container.store(true, Ordering::SeqCst);
+        if self.cancel.is_cancelled() { Err(EngineError::Interrupted) } else { Ok(()) }
     }
 }
 
@@ -124,7 +132,7 @@ pub fn attached(
     heard: Heard,
     output: &(dyn Fn(Channel, &[u8]) + Sync),
 ) -> Result<End, EngineError> {
-    heard.hand_over();
+    heard.hand_over()?;
     let Heard { sender, receiver, .. } = heard;
     let _terminal = wanted.tty.then(Raw::enter).flatten();
     if wanted.tty

@@ -77,6 +77,8 @@ pub struct ContainerSpec {
     pub tty: bool,
     /// It has an open standard input.
     pub stdin: bool,
+    /// The engine keeps nothing of its output: whoever is attached has it.
+    pub keeps_no_log: bool,
     /// Its platform, such as `linux/arm64`; the engine's own when `None`.
     pub platform: Option<String>,
 }
@@ -182,6 +184,24 @@ pub struct Output {
     pub out: Vec<u8>,
     /// Its standard error.
     pub err: Vec<u8>,
+    /// It wrote more than is kept.
+    pub is_cut: bool,
+}
+
+impl Output {
+    /// Bytes of each channel that are kept.
+    pub const MOST: usize = 8 << 20;
+
+    /// Takes what was written to a channel, as far as there is room.
+    pub fn take(&mut self, channel: Channel, bytes: &[u8]) {
+        let kept = match channel {
+            Channel::Out => &mut self.out,
+            Channel::Err => &mut self.err,
+        };
+        let room = Self::MOST.saturating_sub(kept.len()).min(bytes.len());
+        kept.extend_from_slice(&bytes[..room]);
+        self.is_cut |= room < bytes.len();
+    }
 }
 
 /// How long something may take.

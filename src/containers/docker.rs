@@ -54,7 +54,17 @@ impl Containers for DockerContainers {
         if let Some(platform) = &spec.platform {
             options = options.platform(platform);
         }
-        let created = self.wait(self.docker.create_container(Some(options.build()), create::body(spec)));
+        let options = options.build();
+        let make = |spec: &ContainerSpec| {
+            self.wait(self.docker.create_container(Some(options.clone()), create::body(spec)))
+        };
+        let created = match make(spec) {
+            // An engine without such a program runs it without one.
+            Err(error) if spec.init && lacks_init(&error) => {
+                make(&ContainerSpec { init: false, ..spec.clone() })
+            }
+            created => created,
+        };
         let created =
             created.map_err(|error| self.error(&format!("making a container of `{}`", spec.image), error))?;
         Ok(ContainerId(created.id))
@@ -133,6 +143,12 @@ impl Containers for DockerContainers {
             _ => Ok(()),
         }
     }
+}
+
+/// The engine has no program that could be a container's init: Podman's is a package of its own.
+fn lacks_init(error: &bollard::errors::Error) -> bool {
+    let bollard::errors::Error::DockerResponseServerError { message, .. } = error else { return false };
+    message.contains("init binary") || message.contains("docker-init")
 }
 
 /// The engine is removing it already.

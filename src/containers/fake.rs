@@ -18,6 +18,8 @@ use crate::engine::{Cancel, EngineError};
 pub enum Fault {
     /// It is not done.
     Refused,
+    /// It is not done, since there is no room for another network.
+    Full,
     /// It is done, and the answer never comes.
     AnswerLost,
     /// It is done, and somebody asks to stop.
@@ -161,6 +163,9 @@ impl FakeContainers {
         match fault {
             None => Ok(act(&mut world)),
             Some(Fault::Refused) => Err(refused("the test wants it to fail")),
+            Some(Fault::Full) => {
+                Err(refused("could not find an available, non-overlapping IPv4 address pool"))
+            }
             Some(Fault::AnswerLost) => {
                 act(&mut world);
                 Err(refused("the answer was lost"))

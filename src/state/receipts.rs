@@ -114,6 +114,9 @@ impl TestRun {
     pub fn begin(state: &StateFolder) -> io::Result<Self> {
         let state = state.sub("tests");
         let host = rustix::system::uname();
+        // Two that are the first at once are one owner.
+        let turn = state.open_file("owner.lock", false)?;
+        turn.lock()?;
         let id = match state.read("owner").filter(|id| id.len() == 32) {
             Some(id) => id,
             None => {
@@ -124,9 +127,11 @@ impl TestRun {
         };
         let owner =
             FieldHasher::new("imk tests").field(id).field(host.nodename().to_bytes()).finish().short(16);
+        drop(turn);
         let name = unique();
         let lock = state.open_file(&format!("{name}.lock"), false)?;
-        lock.try_lock().map_err(io::Error::from)?;
+        // Another run may try it for a moment, to see whether this one is over.
+        lock.lock()?;
         Ok(Self { owner, name, state, _lock: lock })
     }
 

@@ -97,7 +97,8 @@ fn cron_hears_nothing_of_a_success_and_everything_of_a_failure() {
     let run = sandbox.imk("run --cron app pipeline load.sh one").code(0);
     assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
     let run = sandbox.imk("run --cron app pipeline load.sh one 5").code(5);
-    assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("load one\n", "trouble\n"));
+    // An engine that is slow today is told of as well.
+    assert!(run.stdout == "load one\n" && run.stderr.ends_with("trouble\n"), "{}{}", run.stdout, run.stderr);
     sandbox.append("app/Dockerfile", "RUN false\n");
     let run = sandbox.imk("run --cron app pipeline load.sh one").code(2);
     assert!(run.stderr.contains("RUN false"), "{}", run.stderr);

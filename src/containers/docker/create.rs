@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, DeviceRequest, EndpointSettings, HostConfig, Mount as EngineMount,
-    MountType, NetworkingConfig, PortBinding, ResourcesUlimits,
+    ContainerCreateBody, DeviceMapping, DeviceRequest, EndpointSettings, HostConfig, HostConfigLogConfig,
+    Mount as EngineMount, MountType, NetworkingConfig, PortBinding, ResourcesUlimits,
 };
 
 use crate::containers::api::ContainerSpec;
@@ -63,6 +63,9 @@ fn host(spec: &ContainerSpec) -> HostConfig {
     HostConfig {
         init: Some(spec.init),
         auto_remove: Some(spec.remove),
+        log_config: spec
+            .keeps_no_log
+            .then(|| HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
         network_mode: spec.network.clone(),
         port_bindings: Some(bindings),
         mounts: Some(spec.mounts.iter().filter_map(mount).collect()),

@@ -41,13 +41,7 @@ pub(super) async fn exec(
         let _ = writer.write_all(input).await;
     }
     let output = parking_lot::Mutex::new(Output::default());
-    let keep = |channel: Channel, bytes: &[u8]| {
-        let mut output = output.lock();
-        match channel {
-            Channel::Out => output.out.extend_from_slice(bytes),
-            Channel::Err => output.err.extend_from_slice(bytes),
-        }
-    };
+    let keep = |channel: Channel, bytes: &[u8]| output.lock().take(channel, bytes);
     let over = async {
         while !limit.is_over() {
             tokio::time::sleep(TICK).await;

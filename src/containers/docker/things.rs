@@ -15,6 +15,8 @@ use super::client::{DockerContainers, is_absence};
 use crate::containers::api::{ContainerId, Labelled, State};
 use crate::engine::EngineError;
 
+/// Lines of a log that are asked for: its end.
+const LINES: &str = "1000";
 /// Bytes of a log that are kept: its end.
 const MOST_LOG: usize = 256 * 1024;
 
@@ -53,7 +55,7 @@ pub(super) async fn logs(
     containers: &DockerContainers,
     container: &ContainerId,
 ) -> Result<Vec<u8>, EngineError> {
-    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
+    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(LINES).build();
     let mut lines = containers.docker.logs(&container.0, Some(options));
     let mut log = Vec::new();
     while let Some(piece) = lines.next().await {

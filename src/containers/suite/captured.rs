@@ -9,6 +9,10 @@ use tokio::sync::mpsc::{channel, unbounded_channel};
 use crate::containers::api::{Channel, ContainerId, Containers, Control, Conversation, End, Limit, Output};
 use crate::engine::EngineError;
 
+/// Lines of an output that a person is shown.
+const LINES: usize = 20;
+/// Characters of such a line.
+const COLUMNS: usize = 500;
 /// How soon a wish to stop is heard.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -46,13 +50,7 @@ fn captured_from(
     let output = Mutex::new(Output::default());
     let (sender, control) = unbounded_channel();
     let ended = Mutex::new(false);
-    let keep = |channel: Channel, bytes: &[u8]| {
-        let mut output = output.lock();
-        match channel {
-            Channel::Out => output.out.extend_from_slice(bytes),
-            Channel::Err => output.err.extend_from_slice(bytes),
-        }
-    };
+    let keep = |channel: Channel, bytes: &[u8]| output.lock().take(channel, bytes);
     // The sender is held, so that the input does not end before the answer came.
     let (pieces, input_of) = match input {
         Some(bytes) => {
@@ -95,7 +93,17 @@ fn captured_from(
 
 /// The end of an output, for a person.
 pub fn tail(output: &Output) -> String {
-    let text = [String::from_utf8_lossy(&output.out), String::from_utf8_lossy(&output.err)].concat();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
+    end_of(&[String::from_utf8_lossy(&output.out), String::from_utf8_lossy(&output.err)].concat())
+}
+
+/// The last lines of a text, for a person, each of a length that a screen has.
+pub fn end_of(text: &str) -> String {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let shown = lines[lines.len().saturating_sub(LINES)..].iter().map(|line| {
+        match line.char_indices().nth(COLUMNS) {
+            Some((at, _)) => format!("{}…", &line[..at]),
+            None => (*line).to_owned(),
+        }
+    });
+    shown.collect::<Vec<_>>().join("\n")
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::containers::api::{FileFacts, ImageFacts, Output};
-use crate::containers::suite::captured::tail;
+use crate::containers::suite::captured::{end_of, tail};
+use crate::containers::suite::stage::MOST;
 use crate::syntax::container::suite::{Command, File, Image, pattern};
 
 /// Whether a text has a pattern; the patterns were tried when they were read.
@@ -19,14 +20,14 @@ fn is(text: &str, wanted: &str) -> bool {
 pub fn lacks(name: &str, text: &[u8], wanted: &[String]) -> Option<String> {
     let text = String::from_utf8_lossy(text);
     let missing = wanted.iter().find(|wanted| !has(&text, wanted))?;
-    Some(format!("{name} does not match `{missing}`:\n{}", text.trim_end()))
+    Some(format!("{name} does not match `{missing}`:\n{}", end_of(&text)))
 }
 
 /// Where one of the patterns is that may not be there.
 pub fn bears(name: &str, text: &[u8], never: &[String]) -> Option<String> {
     let text = String::from_utf8_lossy(text);
     let found = never.iter().find(|never| has(&text, never))?;
-    Some(format!("{name} matches `{found}`, and may not:\n{}", text.trim_end()))
+    Some(format!("{name} matches `{found}`, and may not:\n{}", end_of(&text)))
 }
 
 /// How a command came out other than it must.
@@ -41,9 +42,20 @@ pub fn command(wanted: &Command, output: &Output) -> Option<String> {
     }
     lacks("its output", &output.out, &wanted.out)
         .or_else(|| lacks("its standard error", &output.err, &wanted.err))
+        .map(|wrong| if output.is_cut { format!("{CUT}; {wrong}") } else { wrong })
         .or_else(|| bears("its output", &output.out, &wanted.never))
         .or_else(|| bears("its standard error", &output.err, &wanted.never))
+        .or_else(|| unsure(output, &wanted.never))
 }
+
+/// Patterns that may not be there say nothing of an output whose end nobody kept.
+pub fn unsure(output: &Output, never: &[String]) -> Option<String> {
+    let never = never.first().filter(|_| output.is_cut)?;
+    Some(format!("{CUT}, so nobody knows whether `{never}` is in the rest"))
+}
+
+/// The word on an output that is longer than what is kept.
+const CUT: &str = "it wrote more than the 8 MB that are looked at";
 
 /// How a file is other than it must be. `names` are passwd and group of the image.
 pub fn file(
@@ -79,8 +91,17 @@ pub fn file(
     let Some(content) = content else {
         return Some(format!("`{path}` is a {}, and has no content", facts.kind));
     };
-    lacks(&format!("`{path}`"), content, &wanted.content)
-        .or_else(|| bears(&format!("`{path}`"), content, &wanted.never))
+    content_of(path, content, &wanted.content, &wanted.never)
+}
+
+/// How a file's content, of which at most [`MOST`] bytes are there, is other than it must be.
+pub fn content_of(path: &str, content: &[u8], has: &[String], never: &[String]) -> Option<String> {
+    let name = format!("`{path}`");
+    let is_cut = content.len() as u64 >= MOST;
+    lacks(&name, content, has).or_else(|| bears(&name, content, never)).or_else(|| {
+        let never = never.first().filter(|_| is_cut)?;
+        Some(format!("{name} has 4 MB or more, so nobody knows whether `{never}` is in the rest"))
+    })
 }
 
 /// The number of a user or a group, by passwd or group of the image.
@@ -155,6 +176,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::containers::api::Channel;
 
     #[test]
     fn an_image_is_as_expected_or_the_difference_is_named() {
@@ -182,6 +204,22 @@ mod tests {
     }
 
     #[test]
+    fn an_output_that_is_cut_is_no_proof_of_what_is_not_in_it() {
+        let mut output = Output::default();
+        output.take(Channel::Out, &vec![b'x'; Output::MOST + 1]);
+        let wanted = |out: &[&str], never: &[&str]| Command {
+            out: out.iter().map(|it| (*it).to_owned()).collect(),
+            never: never.iter().map(|it| (*it).to_owned()).collect(),
+            ..Command::default()
+        };
+        assert_eq!(command(&wanted(&["^x"], &[]), &output), None);
+        for wrong in [command(&wanted(&["y"], &[]), &output), command(&wanted(&[], &["y"]), &output)] {
+            let wrong = wrong.unwrap();
+            assert!(wrong.starts_with(CUT) && wrong.len() < 2000, "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_file_is_as_expected_or_the_difference_is_named() {
         let facts = FileFacts { kind: "file", mode: 0o644, uid: 10, gid: 20, target: None };
         let wanted = File { path: "/a".into(), exists: true, ..File::default() };
@@ -196,6 +234,9 @@ mod tests {
         assert!(check(&File { mode: Some(0o600), ..wanted.clone() }).unwrap().contains("0644"));
         assert!(check(&File { never: vec!["one".into()], ..wanted.clone() }).is_some());
         assert!(check(&File { exists: false, ..wanted.clone() }).is_some());
+        let long = vec![b'x'; usize::try_from(MOST).unwrap()];
+        assert_eq!(content_of("/a", &long, &["x".into()], &[]), None);
+        assert!(content_of("/a", &long, &[], &["y".into()]).unwrap().contains("nobody knows"));
         assert!(file(&wanted, None, None, names).unwrap().contains("not there"));
     }
 }

@@ -1,15 +1,17 @@
 //! Scripts of a repository on this machine: run in its folder, within a time, with all that they started.
 
 use std::io::Read;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::containers::api::{Limit, Output};
+use crate::containers::api::{Channel, Limit, Output};
 use crate::containers::suite::captured::tail;
 use crate::source::outside;
 
@@ -33,6 +35,9 @@ pub trait Host: Sync {
         limit: &Limit,
     ) -> Result<Output, String>;
 }
+
+/// How long what a script left behind may hold its output open.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// A repository whose scripts are run.
 pub struct Repository {
@@ -69,18 +74,11 @@ impl Host for Repository {
             .process_group(0)
             .spawn()
             .map_err(|error| format!("{error}; it must be executable and begin with `#!`"))?;
-        let reading = |stream: Option<Box<dyn Read + Send>>| {
-            thread::spawn(move || {
-                let mut bytes = Vec::new();
-                if let Some(mut stream) = stream {
-                    // What was read before it broke off is as much as there is.
-                    let _ = stream.read_to_end(&mut bytes);
-                }
-                bytes
-            })
-        };
-        let out = reading(child.stdout.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>));
-        let err = reading(child.stderr.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>));
+        let output = Arc::new(Mutex::new(Output::default()));
+        let readers = [
+            child.stdout.take().map(|stream| read_into(&output, Channel::Out, stream)),
+            child.stderr.take().map(|stream| read_into(&output, Channel::Err, stream)),
+        ];
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let end = |signal: Signal| group.map(|group| kill_process_group(group, signal));
         let status = loop {
@@ -95,16 +93,85 @@ impl Host for Repository {
                 Err(error) => return Err(error.to_string()),
             }
         };
-        // Nobody it left behind holds the streams open.
         let _ = end(Signal::KILL);
-        let output = Output {
-            status: status.and_then(|status| status.code()).map_or(-1, i64::from),
-            out: out.join().unwrap_or_default(),
-            err: err.join().unwrap_or_default(),
-        };
+        // A program that left the group may hold the streams open for ever: what came is what there is.
+        let until = Instant::now() + DRAIN;
+        while readers.iter().flatten().any(|reader| !reader.is_finished()) && Instant::now() < until {
+            thread::sleep(TICK);
+        }
+        let mut output = std::mem::take(&mut *output.lock());
+        output.status = status.as_ref().map_or(-1, shell_status);
         match status {
             Some(_) => Ok(output),
             None => Err(format!("it took longer than the test may\n{}", tail(&output))),
         }
+    }
+}
+
+/// Reads a stream to its end, into an output.
+fn read_into(
+    output: &Arc<Mutex<Output>>,
+    channel: Channel,
+    mut stream: impl Read + Send + 'static,
+) -> thread::JoinHandle<()> {
+    let output = Arc::clone(output);
+    thread::spawn(move || {
+        let mut buffer = vec![0; 32 * 1024];
+        // What was read before it broke off is as much as there is.
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            output.lock().take(channel, &buffer[..count]);
+        }
+    })
+}
+
+/// A status as a shell tells it: 128 and the signal for one that a signal ended.
+fn shell_status(status: &ExitStatus) -> i64 {
+    let signal = || status.signal().map_or(-1, |signal| 128 + i64::from(signal));
+    status.code().map_or_else(signal, i64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Cancel;
+
+    fn ran(script: &str, millis: u64) -> Result<Output, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sh");
+        outside::write(&path, format!("#!/bin/sh\n{script}\n").as_bytes()).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs_err::set_permissions(&path, mode).unwrap();
+        let repository = Repository { root: folder.path().to_owned(), variable: |_| None };
+        let limit =
+            Limit { until: Instant::now() + Duration::from_millis(millis), cancel: Cancel::default() };
+        repository.run("a.sh", &["x y".to_owned()], &[("A".to_owned(), "1".to_owned())], &limit)
+    }
+
+    #[test]
+    fn a_script_has_its_arguments_variables_and_status() {
+        let output = ran("echo $A \"$1\"; echo err >&2; pwd >&2; exit 3", 60_000).unwrap();
+        assert_eq!((output.status, output.out.as_slice()), (3, b"1 x y\n".as_slice()));
+        assert!(output.err.starts_with(b"err\n/"));
+        assert_eq!(ran("kill -9 $$", 60_000).unwrap().status, 137);
+    }
+
+    #[test]
+    fn what_a_script_leaves_running_holds_nobody_up() {
+        // One of its group is killed with it; one that left the group keeps the streams, and is not waited for.
+        assert_eq!(ran("sleep 600 & echo a", 60_000).unwrap().out, b"a\n");
+        let output = ran("setsid sleep 5 & echo a", 60_000).unwrap();
+        assert_eq!((output.status, output.out.as_slice()), (0, b"a\n".as_slice()));
+    }
+
+    #[test]
+    fn a_script_that_takes_too_long_is_ended_with_what_it_said() {
+        let why = ran("echo so far; sleep 600", 300).unwrap_err();
+        assert!(why.contains("longer than the test may") && why.contains("so far"), "{why}");
+    }
+
+    #[test]
+    fn of_a_long_output_the_beginning_is_kept() {
+        let output = ran("head -c 20000000 /dev/zero", 60_000).unwrap();
+        assert_eq!((output.out.len(), output.is_cut), (Output::MOST, true));
     }
 }

@@ -119,6 +119,10 @@ fn shell(
         Ok(_) => {}
         Err(EngineError::Refused { why, .. })
             if why.contains("executable file not found") || why.contains("no such file") => {}
+        // The script is ours, and nobody's to read.
+        Err(EngineError::Refused { why, .. }) => {
+            return Err(refused(&format!("looking at port {port}"), &why));
+        }
         Err(error) => return Err(error),
     }
     let Some((helper, spec)) = &from.helper else { return Ok(None) };
@@ -129,6 +133,7 @@ fn shell(
         stdin: input.is_some(),
         user: Some("0".into()),
         init: false,
+        keeps_no_log: true,
         ..spec.clone()
     };
     let beside = from.containers.create(&spec)?;

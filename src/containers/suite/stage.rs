@@ -74,19 +74,34 @@ impl<'a> Stage<'a> {
         };
         // An engine has room for some thirty networks: a test that needs none takes none.
         if needs_network(test) {
-            let network = subject.mark.clone();
-            containers.create_network(&network, &subject.labels)?;
-            stage.network = Some(network);
+            stage.network = Some(subject.mark.clone());
+            stage.make_network()?;
         }
-        for name in test.volumes.keys() {
-            let volume = format!("{}-{name}", subject.mark);
+        for (number, name) in test.volumes.keys().enumerate() {
+            // An engine takes few characters in a name, and a person any.
+            let volume = format!("{}-{number}", subject.mark);
+            stage.volumes.insert(name.clone(), volume.clone());
             containers.create_volume(&volume, &subject.labels)?;
-            stage.volumes.insert(name.clone(), volume);
         }
         for (name, service) in &test.services {
             stage.serve(name, service)?;
         }
         Ok(stage)
+    }
+
+    /// Makes the network. When the engine has no room for one more, some other test's goes soon.
+    fn make_network(&self) -> Result<(), EngineError> {
+        loop {
+            match self.containers.create_network(&self.subject.mark, &self.subject.labels) {
+                Err(EngineError::Refused { why, .. })
+                    if why.contains("address pool") && !self.limit.is_over() =>
+                {
+                    std::thread::sleep(LOOK);
+                }
+                Err(_) if self.limit.cancel.is_cancelled() => return Err(EngineError::Interrupted),
+                made => return made,
+            }
+        }
     }
 
     fn serve(&mut self, name: &str, service: &Service) -> Result<(), EngineError> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::captured::captured;
+use super::captured::{captured, end_of};
 use super::host::Host;
 use super::probe::refused;
 use super::stage::{MOST, Stage, Subject};
@@ -78,10 +78,9 @@ fn once(
         let mut lines = vec![format!("step {}, {}:", number + 1, named(step))];
         lines.extend(wrong.lines().map(|line| format!("  {line}")));
         let log = stage.log();
-        let log: Vec<&str> = log.lines().collect();
         if !log.is_empty() {
             lines.push("the container's log:".to_owned());
-            lines.extend(log[log.len().saturating_sub(20)..].iter().map(|line| format!("  {line}")));
+            lines.extend(end_of(&log).lines().map(|line| format!("  {line}")));
         }
         stage.kept = subject.keep;
         return Err(lines);
@@ -138,8 +137,9 @@ fn perform(stage: &mut Stage<'_>, host: &dyn Host, step: &Step) -> Result<Option
             if answer.status != *status {
                 let body = String::from_utf8_lossy(&answer.body).into_owned();
                 return Ok(Some(format!(
-                    "the status is {}, and {status} is expected\n{body}",
-                    answer.status
+                    "the status is {}, and {status} is expected\n{}",
+                    answer.status,
+                    end_of(&body)
                 )));
             }
             Ok(checks::lacks("the body", &answer.body, body))
@@ -167,6 +167,7 @@ fn in_its_own(stage: &mut Stage<'_>, command: &Command) -> Result<Output, Engine
         command: Some(command.command.clone()).filter(|words| !words.is_empty()),
         entrypoint: command.entrypoint.clone(),
         user: command.user.clone(),
+        keeps_no_log: true,
         ..stage.own_spec(&command.env)
     };
     let container = stage.make(&spec)?;
@@ -223,6 +224,7 @@ fn in_another(
         image: stage.image(inside),
         entrypoint: Some(vec!["/imk-test".to_owned()]),
         command: Some(args.to_vec()),
+        keeps_no_log: true,
         ..stage.spec()
     };
     spec.env.insert("IMK_HOST".into(), "image".into());

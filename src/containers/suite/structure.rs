@@ -126,8 +126,7 @@ fn one(
             let Some(content) = stage.containers.file(&container, path, MOST)? else {
                 return Ok(Some(format!("`{path}` is not there, or is no file")));
             };
-            let name = format!("`{path}`");
-            Ok(checks::lacks(&name, &content, has).or_else(|| checks::bears(&name, &content, lacks)))
+            Ok(checks::content_of(path, &content, has, lacks))
         }
         Check::Metadata(wanted) => Ok(metadata(wanted, &around.image)),
     }
@@ -176,6 +175,7 @@ fn spec(
         entrypoint: Some(Vec::new()),
         command: Some(words.to_vec()),
         user: options.user.clone(),
+        keeps_no_log: true,
         ..stage.own_spec(env)
     };
     spec.limits.capabilities.clone_from(&options.capabilities);
@@ -193,6 +193,8 @@ fn came_out(test: &CommandTest, output: &Output) -> Option<String> {
     checks::command(&wanted, output)
         .or_else(|| checks::bears("its output", &output.out, &test.never_out))
         .or_else(|| checks::bears("its standard error", &output.err, &test.never_err))
+        .or_else(|| checks::unsure(output, &test.never_out))
+        .or_else(|| checks::unsure(output, &test.never_err))
 }
 
 fn existence(wanted: &Existence, path: &str, facts: Option<&FileFacts>) -> Option<String> {

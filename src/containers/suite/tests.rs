@@ -121,7 +121,7 @@ fn a_test_does_its_steps_in_order_and_takes_everything_away() {
     assert_eq!(once(&containers, &whole()), Outcome::Passed(1));
     insta::assert_snapshot!(containers.asked().join("\n"), @r#"
     create network mark
-    create volume mark-data
+    create volume mark-0
     create db `` in mark
     start c1
     state c1
@@ -164,7 +164,7 @@ fn a_test_does_its_steps_in_order_and_takes_everything_away() {
     remove c1
     remove image i8
     remove image i6
-    remove volume mark-data
+    remove volume mark-0
     remove network mark
     "#);
     assert!(containers.there().is_empty(), "{:?}", containers.there());
@@ -315,6 +315,20 @@ fn what_never_ends_is_ended_when_its_time_is_over() {
         assert!(told.contains(limit), "{what}: {told}");
         assert!(containers.there().is_empty(), "{what}");
     }
+}
+
+#[test]
+fn a_network_that_there_is_no_room_for_is_waited_for() {
+    let containers = engine();
+    containers.fails_at(0, Fault::Full);
+    containers.fails_at(1, Fault::Full);
+    assert_eq!(once(&containers, &Test { steps: vec![start()], ..Test::default() }), Outcome::Passed(1));
+    assert!(containers.there().is_empty());
+    // Not for longer than the test may take.
+    let containers = engine();
+    (0..1000).for_each(|number| containers.fails_at(number, Fault::Full));
+    let test = Test { timeout: Some(50), steps: vec![start()], ..Test::default() };
+    assert!(failed(&once(&containers, &test)).contains("address pool"));
 }
 
 #[test]

@@ -129,6 +129,11 @@ impl Reader {
 impl Scope<'_> {
     pub(super) fn test(&mut self, raw: &RawTest) -> Test {
         let services = raw.services.iter().filter_map(|(name, service)| {
+            if name.text == "image" {
+                let error = SyntaxError::new(name.span, "a service cannot be called `image`");
+                self.errors
+                    .push(error.hint("that is the name of the image under test on the test's network"));
+            }
             let Some(image) = &service.image else {
                 let error =
                     SyntaxError::new(service.span, format!("which image is the service `{}`?", name.text));

@@ -113,6 +113,7 @@ fn begun(
         containers.put(container, "/", archive(&files))?;
     }
     if options.detach {
+        heard.hand_over()?;
         containers.start(container)?;
         return Ok(None);
     }
