@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 
 /// A wait of this length is told.
 const TOLD_AFTER: Duration = Duration::from_secs(1);
+/// Of one that may be busy and say so when it is asked, a wait of this length is.
+const BUSY_TOLD_AFTER: Duration = Duration::from_secs(3);
 /// Unless a caller chooses another: as long as a registry may fetch from one behind it.
 const LIMIT: Duration = Duration::from_secs(20);
 /// A run of hours asks again after so long whether a host is back.
@@ -48,6 +50,7 @@ pub struct Waiting {
     patience: Patience,
     who: String,
     limit: Duration,
+    told_after: Duration,
     since: Mutex<Instant>,
 }
 
@@ -87,6 +90,16 @@ impl Patience {
         self.begin_at(who, self.0.limit, Instant::now())
     }
 
+    /// As [`Self::begin`], to a host that may be busy and is asked meanwhile whether it is there.
+    ///
+    /// # Errors
+    /// Why the host counts as away.
+    pub fn begin_busy(&self, who: &str) -> Result<Waiting, String> {
+        let mut waiting = self.begin(who)?;
+        waiting.told_after = BUSY_TOLD_AFTER.min(self.0.limit);
+        Ok(waiting)
+    }
+
     /// As [`Self::begin`], for a question whose answer may take longer than others, such as the end of an upload.
     ///
     /// # Errors
@@ -108,7 +121,8 @@ impl Patience {
             host.since = Some(now);
         }
         host.waiting += 1;
-        Ok(Waiting { patience: self.clone(), who: who.to_owned(), limit, since: Mutex::new(now) })
+        let (told_after, since) = (TOLD_AFTER, Mutex::new(now));
+        Ok(Waiting { patience: self.clone(), who: who.to_owned(), limit, told_after, since })
     }
 }
 
@@ -139,7 +153,7 @@ impl Waiting {
         let mut hosts = self.patience.0.hosts.lock();
         let Some(host) = hosts.get_mut(&self.who) else { return Ok(()) };
         let owed = host.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let tell = owed >= TOLD_AFTER && !host.told;
+        let tell = owed >= self.told_after && !host.told;
         host.told |= tell;
         let is_long = self.limit > limit;
         let over = match (&host.away, silent >= self.limit) {
@@ -239,6 +253,19 @@ mod tests {
         assert!(other.check_at(start + 11 * SECOND).is_err());
         assert_eq!(upload.check_at(start + 12 * SECOND), Ok(()));
         assert!(upload.check_at(start + 300 * SECOND).is_err());
+    }
+
+    #[test]
+    fn a_busy_host_that_answers_now_and_then_is_not_told() {
+        let (patience, told) = patience();
+        let waiting = patience.begin_busy("e").unwrap();
+        let start = Instant::now();
+        waiting.check_at(start + 2 * SECOND).unwrap();
+        waiting.heard_at(start + 2 * SECOND);
+        waiting.check_at(start + 4 * SECOND).unwrap();
+        assert!(told.lock().is_empty());
+        waiting.check_at(start + 5 * SECOND).unwrap();
+        assert_eq!(*told.lock(), ["e"]);
     }
 
     #[test]

@@ -169,6 +169,12 @@ impl Failure {
     pub fn engine(error: &EngineError) -> Self {
         match error {
             EngineError::Interrupted => Self::silent(Exit::Interrupted),
+            // A context or an address that is none: nothing can be started there.
+            EngineError::Unreachable { tried, .. }
+                if tried.starts_with('`') || tried.starts_with("docker context") =>
+            {
+                Self::from(Finding::of(error).hint("--engine or DOCKER_HOST names another, `--engine embedded` builds without"))
+            }
             EngineError::Unreachable { .. } => Self::from(Finding::of(error).hint(
                 "`sudo systemctl start docker` starts one, `--engine embedded` builds without; `imk plan` needs none",
             )),

@@ -199,13 +199,18 @@ pub fn other_engine(before: &EngineIdentity, now: &EngineIdentity) -> String {
 /// So many repositories are named in one line.
 const NAMED: usize = 3;
 
+/// The first of some names, and how many more there are.
+fn listed(names: &[String]) -> String {
+    match names {
+        some if some.len() <= NAMED + 1 => some.join(", "),
+        many => format!("{} and {} more", many[..NAMED].join(", "), many.len() - NAMED),
+    }
+}
+
 /// A registry that did not say whether it has results, whatever it was asked about.
 pub fn unanswered(unanswered: &Unanswered) -> String {
     let names: Vec<String> = unanswered.repositories.iter().map(|name| format!("`{name}`")).collect();
-    let all = match names.as_slice() {
-        some if some.len() <= NAMED + 1 => some.join(", "),
-        many => format!("{} and {} more", many[..NAMED].join(", "), many.len() - NAMED),
-    };
+    let all = listed(&names);
     let why = unanswered.error.to_string();
     let one = unanswered.error.about().map(|name| format!("`{name}`")).filter(|_| names.len() > 1);
     let why = one.map_or(why.clone(), |one| why.replacen(&one, &all, 1));
@@ -229,7 +234,7 @@ pub fn notes(notes: &[Note]) -> Vec<String> {
     }
     let line = |((why, instead), notes): ((String, Instead), Vec<&Note>)| {
         let why = if let [only] = notes.as_slice() { only.why.clone() } else { why };
-        let names = notes.iter().map(|note| format!("`{}`", note.reference)).collect::<Vec<_>>().join(", ");
+        let names = listed(&notes.iter().map(|note| format!("`{}`", note.reference)).collect::<Vec<_>>());
         let what = match instead {
             Instead::LastKnown => format!("{names}: what was known before serves"),
             Instead::Engine => format!("{names}: what the engine has serves"),

@@ -195,6 +195,9 @@ fn parse_address(host: &str, tls: Option<Tls>) -> Result<Address, String> {
     // A path alone, which docker refuses, can only be a socket.
     let plain = if host.starts_with('/') { "unix" } else { "tcp" };
     let (scheme, rest) = host.split_once("://").unwrap_or((plain, host));
+    if ["./", "../", "~"].iter().any(|start| host.starts_with(start)) {
+        return Err("a socket is named by its whole path, as in /run/docker.sock".into());
+    }
     match scheme {
         "unix" if rest.is_empty() => Ok(Address::Unix(DEFAULT_SOCKET.into())),
         "unix" => Ok(Address::Unix(rest.into())),

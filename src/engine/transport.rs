@@ -34,6 +34,9 @@ use crate::patience::{Patience, TICK};
 /// How long a remote engine may take to answer the door.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How often an engine that has not answered yet is asked whether it is there.
+const PING_PAUSE: Duration = Duration::from_secs(2);
+
 /// How often an engine behind ssh is asked whether it is there, while something runs on it.
 const SSH_PAUSE: Duration = Duration::from_secs(60);
 
@@ -136,10 +139,15 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let away = |why| unreachable(endpoint, why);
-    let waiting = patience.begin(&who(endpoint)).map_err(away)?;
+    let waiting = patience.begin_busy(&who(endpoint)).map_err(away)?;
+    let pause = match endpoint.address {
+        // A ping costs a login there.
+        Address::Ssh { .. } => patience.limit() / 2,
+        _ => PING_PAUSE.min(patience.limit() / 2),
+    };
     let pinging = async {
         loop {
-            tokio::time::sleep(patience.limit() / 2).await;
+            tokio::time::sleep(pause).await;
             let ping = Request::get("/_ping").body(String::new());
             if let Ok(ping) = ping
                 && send(endpoint, ping).await.is_ok()

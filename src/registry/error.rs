@@ -113,6 +113,15 @@ impl RegistryError {
         }
     }
 
+    /// The error as it concerns all images of the registry: one that is away is away for all of them, whichever was
+    /// asked for first.
+    pub fn of_host(&self) -> String {
+        match self {
+            Self::Unreachable { .. } => self.of_any().to_string(),
+            other => other.to_string(),
+        }
+    }
+
     /// The same error about no repository in particular, to compare it by.
     pub fn of_any(&self) -> Self {
         let mut error = self.clone();
@@ -170,9 +179,11 @@ impl fmt::Display for RegistryError {
                 }
             }
             Self::Unreachable { host, repository, why } => {
+                let about =
+                    if repository.is_empty() { String::new() } else { format!(" about `{repository}`") };
                 write!(
                     f,
-                    "registry `{host}` gives no answer about `{repository}`: {why}; check the network and the name, or try again later"
+                    "registry `{host}` gives no answer{about}: {why}; check the network and the name, or try again later"
                 )
             }
             Self::Refused { host, repository, what, why } => {
@@ -211,6 +222,16 @@ mod tests {
         );
         let text = denied(Some("credential helper `pass`"));
         assert!(text.contains("the login from credential helper `pass` at `team/app`"), "{text}");
+    }
+
+    #[test]
+    fn a_registry_that_is_away_is_away_for_all_its_images() {
+        let of = |repository: &str| {
+            let (host, why) = ("r.example".to_owned(), "no answer within 1 second".to_owned());
+            RegistryError::Unreachable { host, repository: repository.to_owned(), why }.of_host()
+        };
+        assert_eq!(of("a"), of("b"));
+        assert!(of("a").starts_with("registry `r.example` gives no answer: no answer within 1 second"));
     }
 
     #[test]

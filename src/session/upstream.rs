@@ -285,7 +285,7 @@ impl Upstream {
                 return Err(why);
             }
         }
-        self.ask(name, &base.platform).map_err(|error| error.to_string())
+        self.ask(name, &base.platform).map_err(|error| error.of_host())
     }
 
     /// Asks the registry, whatever is remembered, and remembers the answer.
@@ -299,7 +299,7 @@ impl Upstream {
             Ok(Some(found)) => memory.record(name, platform, &found.digest, self.lookups.now),
             Ok(None) => memory.absent(name, platform),
             Err(error @ RegistryError::Unreachable { .. }) => {
-                memory.record_unavailable(&name.registry, &error.to_string(), self.lookups.now);
+                memory.record_unavailable(&name.registry, &error.of_host(), self.lookups.now);
             }
             Err(_) => {}
         }
@@ -358,8 +358,8 @@ impl Upstream {
                 _ => match configuration(&*self.registry, &exact) {
                     Ok(brings) => brings,
                     Err(error) => {
-                        self.doubts.doubt(base, error.to_string());
-                        self.note(name, error.to_string(), Instead::NoConfiguration);
+                        self.doubts.doubt(base, error.of_host());
+                        self.note(name, error.of_host(), Instead::NoConfiguration);
                         None
                     }
                 },

@@ -62,6 +62,16 @@ fn dockers_configuration_that_is_no_json_is_no_absent_one() {
     told(run("plan"), "the file is no valid JSON", "line 1, column 12", "mend it or set DOCKER_HOST");
     let doctor = run("doctor").code(2).stdout;
     assert_eq!(doctor.matches("the file is no valid JSON").count(), 1, "{doctor}");
+    // Nothing is started by starting docker where the name or the address of an engine is none.
+    for (name, value) in
+        [("DOCKER_CONTEXT", "nope"), ("DOCKER_HOST", "npipe:////./pipe/docker"), ("DOCKER_HOST", "./sock")]
+    {
+        let mut command = sandbox.command("", "plan");
+        command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT").env(name, value);
+        let run = sandbox.run(command.output().unwrap()).code(2);
+        assert!(run.stderr.contains("--engine or DOCKER_HOST names another"), "{}", run.stderr);
+        assert!(!run.stderr.contains("systemctl"), "{}", run.stderr);
+    }
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     told(

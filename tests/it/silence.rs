@@ -59,11 +59,14 @@ fn a_silent_registry_is_waited_for_once_by_all_that_are_built_on_it() {
     assert_eq!(status, 0, "{stderr}");
     assert!(stdout.contains("40 to build"), "{stdout}");
     waits_once(&stderr, &registry.address);
+    let told = |stderr: &str| stderr.matches("warning: registry").count();
+    assert_eq!(told(&stderr), 1, "{stderr}");
     assert!(registry.connections() <= 8, "{} connections", registry.connections());
     // Another host is another matter: those that answer are asked, and this one is left in peace for a while.
     let before = registry.connections();
     let (_, _, stderr) = hurried(&sandbox, "plan");
     assert!(!stderr.contains("waiting"), "{stderr}");
+    assert_eq!(told(&stderr), 1, "{stderr}");
     assert_eq!(registry.connections(), before);
 }
 

@@ -211,6 +211,27 @@ fn a_mistake_is_told_once_and_watching_goes_on() {
 }
 
 #[test]
+fn a_circle_is_told_and_what_is_beside_it_is_built_until_it_is_mended() {
+    let Some(sandbox) = repository("watch circle") else { return };
+    let dockerfile = fs::read_to_string(sandbox.path("web/Dockerfile")).unwrap();
+    sandbox.edit("Imagefile.ron", "(images: {\"app\": (), \"web\": (), \"a\": (), \"b\": ()})");
+    sandbox.edit("a/Dockerfile", "FROM b\n").edit("b/Dockerfile", "FROM a\n");
+    let mut watch = Watching::start(&sandbox, "");
+    let lines = watch.builds("2 built");
+    built(&lines, &["app", "web"]);
+    assert_eq!(
+        lines.iter().filter(|line| line.contains("in a circle: `a` -> `b` -> `a`")).count(),
+        1,
+        "{lines:?}"
+    );
+    watch.edit("web/page.txt", "2\n");
+    built(&watch.builds("`page.txt` changed"), &["web"]);
+    watch.edit("b/Dockerfile", &dockerfile).edit("b/page.txt", "b\n");
+    watch.until("a: built in");
+    assert_eq!(watch.end(), 130);
+}
+
+#[test]
 fn a_branch_that_is_switched_to_is_built() {
     let Some(sandbox) = repository("watch branches") else { return };
     let git = |words: &str| {

@@ -112,7 +112,7 @@ fn plan(
     let filter = args.filter.as_deref().map(tag::glob).transpose();
     let filter = filter.map_err(|why| Failure::error(format!("--filter: {why}")))?;
     let filter = filter.map(|glob| glob.compile_matcher());
-    let mut synced = synced::synced(global, session, words)?;
+    let mut synced = synced::brought_up(global, session, words)?;
     let mut wanted = plan::wanted(&session.project, &synced.targets, filter.as_ref());
     if words.is_empty() {
         wanted.retain(|_, tests| !tests.is_empty());
@@ -125,7 +125,7 @@ fn plan(
     let all = plan::images_of(&session.project, &wanted);
     if all != synced.targets {
         let words: Vec<String> = all.into_iter().collect();
-        synced = synced::synced(global, session, &words)?;
+        synced = synced::brought_up(global, session, &words)?;
     }
     let build = BuildArgs { load: true, ..BuildArgs::default() };
     let going = Going { tells_summary: false, ..Going::new(global, &build) };

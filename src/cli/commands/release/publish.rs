@@ -79,7 +79,7 @@ pub fn run(global: &Global, args: &PublishArgs) -> Result<(), Failure> {
     if !args.build.dry_run {
         complete(&session, &cancel)?;
     }
-    let mut synced = synced::synced(global, &mut session, &args.build.targets.words)?;
+    let mut synced = synced::brought_up(global, &mut session, &args.build.targets.words)?;
     let gates = admitted(&session, &synced, args.allow_dirty).map_err(|error| words::failure(&error))?;
     for (name, rules) in &gates.closed {
         out::note(format_args!("{name}: not published from here: {}", words::closed(rules)));
@@ -90,7 +90,7 @@ pub fn run(global: &Global, args: &PublishArgs) -> Result<(), Failure> {
     }
     if !gates.closed.is_empty() {
         let names: Vec<String> = gates.open.iter().cloned().collect();
-        synced = synced::synced(global, &mut session, &names)?;
+        synced = synced::brought_up(global, &mut session, &names)?;
     }
     if args.build.dry_run {
         drop(session);

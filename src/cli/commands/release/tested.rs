@@ -105,7 +105,7 @@ pub fn built_and_tested(
     let all: BTreeSet<String> = beside.iter().chain(&synced.targets).cloned().collect();
     let is_wider = !all.iter().all(|name| synced.order.names.contains(name));
     if is_wider {
-        *synced = synced::synced(global, session, &all.into_iter().collect::<Vec<_>>())?;
+        *synced = synced::brought_up(global, session, &all.into_iter().collect::<Vec<_>>())?;
     }
     // The files for scripts are those of the last build of the run, which is told what is published.
     let records = RecordArgs::default();
@@ -116,7 +116,7 @@ pub fn built_and_tested(
     let mut tested =
         Tested { wanted, bases, results: summary.results, receipts: BTreeMap::new(), verdicts: Vec::new() };
     run(session, &mut tested, manner)?;
-    *synced = synced::synced(global, session, &targets)?;
+    *synced = synced::brought_up(global, session, &targets)?;
     Ok(Some(tested))
 }
 
@@ -141,7 +141,7 @@ pub fn still_tested(
     let targets: Vec<String> = synced.targets.iter().cloned().collect();
     tested.results.extend(results.iter().map(|(name, built)| (name.clone(), built.clone())));
     run(session, tested, manner)?;
-    *synced = synced::synced(manner.global, session, &targets)?;
+    *synced = synced::brought_up(manner.global, session, &targets)?;
     tested.passed()
 }
 
@@ -155,7 +155,7 @@ fn run(session: &mut Session, tested: &mut Tested, manner: &Manner<'_>) -> Resul
     if !missing.is_empty() {
         // A result that only its registry has is fetched when a test is run on it, and not for its receipt.
         let words: Vec<String> = missing.into_iter().collect();
-        let synced = synced::synced(global, session, &words)?;
+        let synced = synced::brought_up(global, session, &words)?;
         let load = BuildArgs { load: true, push: false, records: RecordArgs::default(), ..args.clone() };
         let load = BuildArgs { always_make: false, no_cache: false, ..load };
         let going = Going { tells_summary: false, ..Going::new(global, &load) };

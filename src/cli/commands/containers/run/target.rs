@@ -115,7 +115,7 @@ fn pulled(node: &Node, word: &str, cancel: &Cancel) -> Result<crate::engine::Ima
 
 fn up_to_date(global: &Global, session: &mut Session, name: &str) -> Result<Target, Failure> {
     let started = Instant::now();
-    let synced = synced::synced(global, session, &[name.to_owned()])?;
+    let synced = synced::brought_up(global, session, &[name.to_owned()])?;
     let args = BuildArgs { load: true, ..BuildArgs::default() };
     let going = Going { tells_summary: false, ..Going::new(global, &args) };
     let summary = build::carry_out(session, &synced, &going, started)?;

@@ -13,6 +13,7 @@ use crate::cli::words::quantity;
 use crate::cli::{ci, out, synced, words};
 use crate::exec::push::PublishError;
 use crate::query::effect::BuildError;
+use crate::query::problem::Problem;
 use crate::session::open::Session;
 use crate::source::outside;
 
@@ -69,10 +70,17 @@ pub fn summed_up(
 
 /// Failures, one image after the other: in full what was not told when it happened, and where each log is.
 fn tell_failures(session: &Session, summary: &Summary, progress: &Progress) {
+    let mut mistakes: Vec<&Problem> = Vec::new();
     for (name, ending) in &summary.endings {
         let Ending::Failed(error) = ending else { continue };
         if let BuildError::Invalid(problems) = error {
-            draw::show(&Failure::problems(problems, |path| session.text(path)));
+            // One mistake may be several images': a Dockerfile that they share, a circle that they are on.
+            for problem in problems {
+                if !mistakes.contains(&problem) {
+                    mistakes.push(problem);
+                    draw::show(&Failure::problems([problem], |path| session.text(path)));
+                }
+            }
             continue;
         }
         let (tail, log) = progress.tail(name);

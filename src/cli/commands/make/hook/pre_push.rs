@@ -140,12 +140,12 @@ impl Push<'_> {
         let PushedTree { tree, commit, .. } = pushed;
         out::note(format_args!("imk: building {}", title(pushed)));
         let mut session = open::session_of(self.global, &self.now, tree, commit, true, &cancel)?;
-        let all = synced::synced(self.global, &mut session, &[])?;
+        let all = synced::brought_up(self.global, &mut session, &[])?;
         let names = whole(&all.order, lacks);
         if names.is_empty() {
             return Ok(());
         }
-        let synced = synced::synced(self.global, &mut session, &names)?;
+        let synced = synced::brought_up(self.global, &mut session, &names)?;
         let args = BuildArgs::default();
         let going = Going { keep: Keep::Files, ..Going::new(self.global, &args) };
         build::go(&mut session, &synced, &going, started).map_err(|failure| {
