@@ -64,8 +64,12 @@ pub(super) fn remove_proofs(session: &mut Session, synced: &Synced, summary: &Su
         session.changed |= session.memory.results.remove(&name).is_some();
         inputs::invalidate(session, &name);
         if let Ok(Some(node)) = session.executor.holder(&built.id) {
-            // What bears a name, or has a container, is somebody's.
-            let _ = node.engine.remove(&built.id);
+            // An engine takes the only name away with the image: what bears one is somebody's.
+            let info = node.engine.inspect(&built.id.0);
+            let is_named = |tags: &[String]| tags.iter().any(|tag| !tag.starts_with("<none>"));
+            if info.is_ok_and(|info| info.is_some_and(|info| !is_named(&info.tags))) {
+                let _ = node.engine.remove(&built.id);
+            }
         }
     }
 }

@@ -193,10 +193,14 @@ impl Engine for DockerEngine {
                 return Err(session::refused(request, why));
             }
             let (link, credentials) = (self.link(), &self.credentials);
-            return match control::is_needed(request) {
-                true => runtime.block_on(control::build(link, credentials, request, events, cancel)),
-                false => runtime.block_on(session::build(link, credentials, request, events, cancel)),
-            };
+            if !control::is_needed(request) {
+                match runtime.block_on(session::build(link, credentials, request, events, cancel)) {
+                    // Sessions are deprecated since API 1.53: an engine without them has the service all the same.
+                    Err(error) if session::has_none(&error) => {}
+                    built => return built,
+                }
+            }
+            return runtime.block_on(control::build(link, credentials, request, events, cancel));
         }
         let reader = match known.podman() {
             true => Reader::Podman(Podman::of(&known.identity.version)),

@@ -250,7 +250,8 @@ fn in_words(warning: &VertexWarning) -> String {
     let mut text = String::from_utf8_lossy(&warning.short).trim_end().to_owned();
     let line = warning.ranges.first().and_then(|range| range.start.as_ref()).map(|start| start.line);
     let more: Vec<String> = line
-        .filter(|line| *line > 0)
+        // Newer ones say the line themselves.
+        .filter(|line| *line > 0 && !text.contains("(line "))
         .map(|line| format!("line {line}"))
         .into_iter()
         .chain(Some(warning.url.clone()).filter(|url| !url.is_empty()))

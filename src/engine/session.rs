@@ -38,6 +38,8 @@ mod sync;
 
 /// How often a running build looks whether it should stop.
 const TICK: Duration = Duration::from_millis(50);
+/// Begins the refusal of an engine that has no such thing as a session.
+const NO_SESSIONS: &str = "the engine knows no sessions";
 /// The methods that we serve. Others are not asked for.
 const METHODS: [&str; 6] = [
     "/moby.filesync.v1.FileSync/DiffCopy",
@@ -184,8 +186,11 @@ async fn open(
     let post = post.body(Empty::<Bytes>::new()).map_err(|error| refused(request, error.to_string()))?;
     let Reply { response, connection } = transport::send(endpoint, post).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let is_gone = [StatusCode::NOT_FOUND, StatusCode::GONE, StatusCode::NOT_IMPLEMENTED]
+            .contains(&response.status());
         let bytes = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        return Err(refused(request, format!("the engine opens no session: {}", message_of(&bytes))));
+        let why = if is_gone { NO_SESSIONS } else { "the engine opens no session" };
+        return Err(refused(request, format!("{why}: {}", message_of(&bytes))));
     }
     let upgraded = hyper::upgrade::on(response).await;
     let upgraded = upgraded.map_err(|error| refused(request, error_chain(&error)))?;
@@ -196,6 +201,11 @@ async fn open(
         let _ = server.serve_connection(upgraded, TowerToHyperService::new(routes)).await;
     });
     Ok(Closing::new(serving))
+}
+
+/// Whether an engine has no such thing as a session.
+pub(super) fn has_none(error: &EngineError) -> bool {
+    matches!(error, EngineError::Refused { why, .. } if why.starts_with(NO_SESSIONS))
 }
 
 /// The headers that introduce a session.

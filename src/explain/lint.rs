@@ -9,8 +9,10 @@ use crate::engine::{BuildRequest, Caches, CheckFinding, ContextFiles, EngineErro
 use crate::model::file::{UsedFile, UsedFiles};
 use crate::plan::warnings::{self, Warning};
 use crate::query::inputs::Text;
+use crate::query::recipe::recipe;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
+use crate::syntax::dockerfile::Frontend;
 
 /// Findings on the targets.
 #[derive(Debug, Default)]
@@ -58,6 +60,8 @@ pub fn lint(session: &Session, synced: &Synced) -> Findings {
 fn request(session: &Session, name: &str) -> Option<BuildRequest> {
     let image = session.input(name)?;
     let Text::Is(text) = image.dockerfile(session.db()) else { return None };
+    // A frontend of somebody's is a program of his, and nobody asked for its run.
+    recipe(session.db(), image).as_ref().ok().filter(|recipe| recipe.frontend == Frontend::Builtin)?;
     let options = image.options(session.db());
     Some(BuildRequest {
         image: name.to_owned(),

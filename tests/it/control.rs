@@ -1,5 +1,10 @@
 //! BuildKit's own service: what `POST /build` has no word for.
 
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
 use crate::registry_server::RegistryServer;
 use crate::sandbox::{Sandbox, engine_or_skip};
 
@@ -153,4 +158,70 @@ fn checks_are_the_builders_where_it_has_some_and_imks_own_everywhere() {
     assert_eq!(json["findings"][0]["rule"], "imk");
     sandbox.imk("lint fine").code(0);
     assert!(sandbox.imk("list").stdout.contains("web"), "nothing was built or broken");
+}
+
+/// A socket before the engine of the tests that is as a later engine may be: it knows neither `/session` nor `/grpc`, and
+/// speaks HTTP/2 at once. For that it asks the engine behind it for the upgrade itself.
+fn later_engine(folder: &Path) -> Option<String> {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
+    let Some(engine) = host.strip_prefix("unix://").map(PathBuf::from) else {
+        eprintln!("SKIPPED: {host} is no socket");
+        return None;
+    };
+    let path = folder.join("docker.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let engine = UnixStream::connect(&engine).unwrap();
+            std::thread::spawn(move || drop(as_later(client, engine)));
+        }
+    });
+    Some(format!("unix://{}", path.display()))
+}
+
+fn as_later(mut client: UnixStream, mut engine: UnixStream) -> std::io::Result<()> {
+    let mut first = vec![0; 16 << 10];
+    let count = client.read(&mut first)?;
+    first.truncate(count);
+    if first.starts_with(b"POST /session") || first.starts_with(b"POST /grpc") {
+        return client.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    }
+    if first.starts_with(b"PRI * HTTP/2") {
+        engine.write_all(
+            b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n",
+        )?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            engine.read_exact(&mut byte)?;
+            head.extend(byte);
+        }
+    }
+    engine.write_all(&first)?;
+    let (mut from_client, mut to_engine) = (client.try_clone()?, engine.try_clone()?);
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_engine);
+        let _ = to_engine.shutdown(Shutdown::Write);
+    });
+    let _ = std::io::copy(&mut engine, &mut client);
+    client.shutdown(Shutdown::Both)
+}
+
+#[test]
+fn an_engine_without_sessions_and_upgrades_is_spoken_with_by_the_service_alone() {
+    let Some(sandbox) = two_stages("later", "") else { return };
+    let folder = tempfile::Builder::new().prefix("imk-later-").tempdir_in("/tmp").unwrap();
+    let Some(host) = later_engine(folder.path()) else { return };
+    let imk = |words: &str| {
+        let output = sandbox.command("", words).env("DOCKER_HOST", &host).output().unwrap();
+        sandbox.run(output)
+    };
+    imk("").says("0 fresh, 2 built, 0 failed");
+    imk("").says("2 fresh, 0 built, 0 failed");
+    // The image and the engine's cache are the same by both ways.
+    sandbox.imk("-B web").says("1 fresh, 1 built, 0 failed");
+    let log = fs_err::read_to_string(sandbox.path(".imk/logs/web.log")).unwrap();
+    assert!(log.lines().any(|line| line.contains("RUN ") && line.ends_with(": cached")), "{log}");
+    sandbox.append("web/Dockerfile", "RUN [\"/bin/busybox\", \"sh\", \"-c\", \"exit 4\"]\n");
+    assert!(imk("").code(2).stderr.contains("exit code 4"));
 }

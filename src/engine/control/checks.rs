@@ -52,17 +52,20 @@ pub(in crate::engine) async fn checks(
         let frame =
             SolveRequest { r#ref: reference.clone(), session: id, internal: true, ..SolveRequest::default() };
         let asked = ask(channel, &reference, request);
-        tokio::select! {
-            answer = asked => match answer {
-                Ok(answer) => Ok(answer),
-                Err(status) if has_none(&status) => Ok(None),
-                Err(status) => Err(refused(request, status.message().to_owned())),
-            },
-            // The frame of the question ends only when it is refused.
+        tokio::pin!(asked);
+        let answer = tokio::select! {
+            biased;
+            answer = &mut asked => answer,
+            // The frame of the question ends when it is refused, and when all is said.
             ended = solving.solve(frame) => match ended {
-                Err(status) if !has_none(&status) => Err(refused(request, status.message().to_owned())),
-                _ => Ok(None),
+                Err(status) => Err(status),
+                Ok(_) => asked.await,
             },
+        };
+        match answer {
+            Err(status) if !has_none(&status) => Err(refused(request, status.message().to_owned())),
+            Err(_) => Ok(None),
+            Ok(answer) => Ok(answer),
         }
     };
     supervise(link, work, &traffic, &|_| {}, cancel).await
