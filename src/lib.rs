@@ -57,6 +57,7 @@
 //! | [`exec`], [`outputs`] | the one effect of a query: build or reuse, place bases, push; images written to files and folders |
 //! | [`session`] | an opened repository, whose inputs are set here and nowhere else |
 //! | [`plan`] | verdicts on images, tags that results lack, warnings |
+//! | [`platforms`] | the index of the images that one name has for several platforms |
 //! | [`build`], [`gc`] | a plan carried out; what nothing reaches, removed |
 //! | [`explain`], [`containers`] | why, why not, what if, who uses; containers of results |
 //! | [`replay`], [`release`] | what history would have cost; which published result is in force |
@@ -94,6 +95,7 @@ pub mod outputs;
 pub mod parallel;
 pub mod patience;
 pub mod plan;
+pub mod platforms;
 pub mod query;
 pub mod registry;
 pub mod release;

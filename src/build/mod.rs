@@ -3,6 +3,7 @@
 //! Decides nothing about staleness: the `image` query does. Never prints: it reports events.
 
 mod granted;
+pub mod indexes;
 pub mod jobserver;
 pub mod local_names;
 mod options;

@@ -23,6 +23,7 @@ use crate::query::image::image_content;
 use crate::query::inputs::{Exact, Image, Workspace};
 use crate::query::recipe::outline;
 use crate::session::open::Session;
+use crate::session::platforms;
 use crate::session::sync::Synced;
 use crate::source::git::GitStore;
 use crate::state::evidence::document::Document;
@@ -76,7 +77,11 @@ pub(super) fn publish(
 }
 
 /// Gives what is there some tags, and says which of them stood for something else.
-fn give(executor: &Executor, there: &Published, tags: &[String]) -> Result<Vec<String>, PublishError> {
+pub(super) fn give(
+    executor: &Executor,
+    there: &Published,
+    tags: &[String],
+) -> Result<Vec<String>, PublishError> {
     let registry = executor.remote_cache.registry();
     let mut manifest = None;
     let mut moved = Vec::new();
@@ -145,12 +150,13 @@ pub enum Pulled {
     Failed(PublishError),
 }
 
-/// Fetches the results of some images and gives them their tags; nothing is built.
+/// Fetches the results of some images and gives them their tags; nothing is built. Of a name for several
+/// platforms the engine's own is fetched, unless another is named alone.
 pub fn pull(session: &mut Session, synced: &Synced) -> BTreeMap<String, Pulled> {
     let contents = verdicts::plan(session, synced, false).results;
     let tagging = tagging::tagging(session, synced);
     let mut pulled = BTreeMap::new();
-    for name in &synced.targets {
+    for name in &platforms::of_engine(session, &synced.targets) {
         let outcome = match contents.get(name) {
             None => Pulled::Nowhere,
             Some(found) => pull_image(session, name, found, &tagging),
@@ -200,7 +206,7 @@ pub(crate) fn annotations(
         let Some(image) = session.image(name) else { continue };
         let base = base_of(session, image);
         let pairs = [
-            ("title", Some(name.clone())),
+            ("title", Some(name::declared(name).to_owned())),
             ("created", Some(created.clone())),
             ("revision", revision.clone()),
             ("source", source.clone()),

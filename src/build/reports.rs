@@ -44,6 +44,7 @@ impl Reports {
             match &event {
                 JobEvent::Build(_)
                 | JobEvent::On(_)
+                | JobEvent::Emulated { .. }
                 | JobEvent::EngineUnreachable { .. }
                 | JobEvent::Publishing
                 | JobEvent::Yielded => {}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::build::granted;
+use crate::build::indexes;
 pub use crate::build::options::BuildOptions;
 use crate::build::outputs;
 use crate::build::publish;
@@ -27,6 +28,7 @@ use crate::query::action_key::input_hash;
 use crate::query::effect::BuildError;
 use crate::query::problem::Problem;
 use crate::session::open::Session;
+use crate::session::platforms;
 use crate::session::provisional::provisional;
 use crate::session::sync::Synced;
 use crate::session::{inputs, removed_images};
@@ -90,6 +92,9 @@ pub fn build(
     for (name, ending) in summary.give_up() {
         report_event(Event::Ended(name, ending, Duration::ZERO));
     }
+    if options.push && !summary.interrupted {
+        indexes::publish(session, synced, options.withhold_tags, &mut summary);
+    }
     if !summary.interrupted {
         summary.outputs = outputs::write_lacking(session, synced, &summary);
     }
@@ -151,6 +156,7 @@ fn demand(
         images: session.workspace().images(&session.db),
         executor: &session.executor,
         targets: &synced.targets,
+        loaded: platforms::of_engine(session, &synced.targets),
         options,
         tagging: tagging::tagging(session, synced),
         reports,

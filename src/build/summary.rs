@@ -107,6 +107,10 @@ pub struct Summary {
     pub untagged: Vec<(String, EngineError)>,
     /// The publication of each result at its registry.
     pub publications: BTreeMap<String, Publication>,
+    /// The publication of the index of each name for several platforms.
+    pub indexes: BTreeMap<String, Publication>,
+    /// Names for several platforms whose index was not put, and the images that it lacks.
+    pub incomplete: BTreeMap<String, Vec<String>>,
     /// Results that could not be published.
     pub unpublished: BTreeMap<String, PublishError>,
     /// Targets that could not be fetched.

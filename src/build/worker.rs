@@ -18,6 +18,7 @@ use crate::build::summary::{Ending, Event, Summary};
 use crate::exec::executor::{Discrepancy, Executor};
 use crate::exec::push::PublishError;
 use crate::exec::remote_cache::Published;
+use crate::model::name::platform_of;
 use crate::plan::tags::tagging::Tagging;
 use crate::query::ImkDb;
 use crate::query::effect::{BuildError, Built};
@@ -31,6 +32,8 @@ pub(super) struct Work<'a> {
     pub(super) images: &'a BTreeMap<String, Image>,
     pub(super) executor: &'a Executor,
     pub(super) targets: &'a BTreeSet<String>,
+    /// The targets that are fetched where that is asked for: of several platforms the engine's own.
+    pub(super) loaded: BTreeSet<String>,
     pub(super) options: &'a BuildOptions,
     pub(super) tagging: Tagging,
     pub(super) reports: &'a Reports,
@@ -59,7 +62,9 @@ impl Work<'_> {
         if !self.options.push || self.is_proof(name) || self.executor.cancel.is_cancelled() {
             return None;
         }
-        let is_tagged = self.targets.contains(name) && !self.options.withhold_tags;
+        // The tags of a name for several platforms are its index's.
+        let is_tagged =
+            self.targets.contains(name) && !self.options.withhold_tags && platform_of(name).is_none();
         let tags = |there: &Published| match is_tagged {
             true => self.tagging.to_publish(self.executor, name, built, there),
             false => Ok(Vec::new()),
@@ -80,7 +85,7 @@ impl Work<'_> {
     fn load(&self, name: &str, built: &Built) -> Result<Option<Built>, PublishError> {
         if !self.options.load
             || self.is_proof(name)
-            || !self.targets.contains(name)
+            || !self.loaded.contains(name)
             || self.executor.pool().default_node().has(&built.id)?
         {
             return Ok(None);

@@ -60,9 +60,16 @@ pub struct Global {
     /// imk's own builder.
     #[command(flatten)]
     pub embedded: embedded::EmbeddedArgs,
-    /// Build for this platform
-    #[arg(long, value_name = "OS/ARCH", global = true, env = "DOCKER_DEFAULT_PLATFORM", value_parser = platform)]
-    pub platform: Option<String>,
+    /// Build for this platform; for several with commas between them. Of images that declare several, for these of them
+    #[arg(
+        long = "platform",
+        value_name = "OS/ARCH",
+        global = true,
+        env = "DOCKER_DEFAULT_PLATFORM",
+        value_delimiter = ',',
+        value_parser = platform
+    )]
+    pub platforms: Vec<String>,
     /// Of the images that are meant, only those that differ from this commit; `REV...`: from where HEAD left it
     #[arg(long, value_name = "REV", global = true, env = "IMK_SINCE")]
     pub since: Option<String>,

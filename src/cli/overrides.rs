@@ -29,7 +29,7 @@ pub fn overrides(global: &Global) -> Overrides {
         args: pairs("IMK_BUILD_ARG_", &global.build_args),
         allowed: global.allow.iter().cloned().collect(),
         ssh: global.ssh.iter().map(|ssh| (ssh.id.clone(), ssh.paths.clone())).collect(),
-        platform: global.platform.clone().filter(|platform| !platform.is_empty()),
+        platforms: global.platforms.iter().filter(|platform| !platform.is_empty()).cloned().collect(),
         source_date_epoch: std::env::var("SOURCE_DATE_EPOCH").ok().filter(|text| !text.is_empty()),
         prefix: global.prefix.clone(),
         target: global.target.clone(),

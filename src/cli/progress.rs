@@ -140,6 +140,9 @@ impl Progress {
                     self.line(&name, &format!("on engine `{engine}`"));
                 }
             }
+            Event::Job(name, JobEvent::Emulated { platform, on }) => {
+                self.line(&name, &format!("commands for {platform} are emulated on {on}"));
+            }
             Event::Job(name, JobEvent::EngineUnreachable { engine, why }) => {
                 self.line(
                     &name,

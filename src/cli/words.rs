@@ -132,6 +132,12 @@ pub fn behind(behind: &OutdatedName) -> String {
     )
 }
 
+/// A line that says of a name for several platforms that its index was not put.
+pub fn incomplete(name: &str, lacks: &[String]) -> String {
+    let lacks = lacks.iter().map(|image| format!("`{image}`")).collect::<Vec<_>>().join(", ");
+    format!("the index of `{name}` waits for {lacks}: it is put by a push of all its platforms")
+}
+
 /// A line that says of an image that it cannot be published.
 pub fn no_registry(image: &str) -> String {
     format!("image `{image}` cannot be published: its name has no registry")

@@ -204,7 +204,7 @@ impl EnginePool {
             }
             let own = [identity.platform];
             let platforms = if node.platforms.is_empty() { &own[..] } else { &node.platforms[..] };
-            if platforms.iter().any(|it| same_platform(it, &wanted.platform)) {
+            if platforms.iter().any(|it| platform::same(it, &wanted.platform)) {
                 native.push(at);
             } else if node.platforms.is_empty() {
                 able.push(at);
@@ -227,7 +227,7 @@ impl EnginePool {
             self.is_one()
                 || wanted.platform.is_empty()
                 || node.platforms.is_empty()
-                || node.platforms.iter().any(|it| same_platform(it, &wanted.platform))
+                || node.platforms.iter().any(|it| platform::same(it, &wanted.platform))
         };
         self.nodes.iter().any(|node| wanted.labels.is_subset(&node.labels) && builds(node))
     }
@@ -249,37 +249,4 @@ fn ends_with_its_engine(message: &str, exit_code: Option<i64>) -> bool {
 /// `buildkit` of `buildkit/overlay2`.
 fn builder(identity: &EngineIdentity) -> &str {
     identity.builder.split('/').next().unwrap_or_default()
-}
-
-/// Whether a machine of one platform runs the other by itself. Of the 64-bit architectures every variant
-/// is taken to run on every machine, as engines do; an `arm` of one version is another machine.
-fn same_platform(one: &str, other: &str) -> bool {
-    match (platform::parse(one), platform::parse(other)) {
-        (Some(one), Some(other)) => {
-            let variants = one.architecture != "arm" || one.variant == other.variant;
-            one.os == other.os && one.architecture == other.architecture && variants
-        }
-        _ => one == other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_machine_runs_its_own_architecture_and_no_other() {
-        for (one, other) in
-            [("linux/arm64", "linux/arm64/v8"), ("linux/amd64", "linux/amd64/v3"), ("amd64", "linux/x86_64")]
-        {
-            assert!(same_platform(one, other), "{one} {other}");
-        }
-        for (one, other) in [
-            ("linux/arm64", "linux/amd64"),
-            ("linux/arm/v6", "linux/arm/v7"),
-            ("windows/amd64", "linux/amd64"),
-        ] {
-            assert!(!same_platform(one, other), "{one} {other}");
-        }
-    }
 }

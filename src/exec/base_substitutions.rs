@@ -13,8 +13,8 @@ use crate::syntax::resolve::BaseUse;
 /// The names that stand for exact images in the Dockerfile that is sent.
 #[derive(Default)]
 pub struct BaseSubstitutions {
-    /// By the reference to an image of the repository.
-    pub inside: BTreeMap<String, String>,
+    /// By the reference to an image of the repository, and its platform.
+    pub inside: BTreeMap<(String, String), String>,
     /// By the reference to an image outside, and its platform.
     pub outside: BTreeMap<(String, String), String>,
 }
@@ -22,15 +22,14 @@ pub struct BaseSubstitutions {
 impl BaseSubstitutions {
     /// The name to send in place of a base.
     pub fn of(&self, base: &BaseUse) -> Option<String> {
-        let outside = || self.outside.get(&(base.reference.clone(), base.platform.clone()));
-        self.inside.get(&base.reference).or_else(outside).cloned()
+        let used = (base.reference.clone(), base.platform.clone());
+        self.inside.get(&used).or_else(|| self.outside.get(&used)).cloned()
     }
 
     /// A text of the engine with the references that a person wrote.
     fn users_words(&self, text: &str) -> String {
-        let inside = self.inside.iter();
-        let outside = self.outside.iter().map(|((reference, _), exact)| (reference, exact));
-        let own: Vec<(&String, &String)> = inside.chain(outside).collect();
+        let all = self.inside.iter().chain(&self.outside);
+        let own: Vec<(&String, &String)> = all.map(|((reference, _), exact)| (reference, exact)).collect();
         let text = own.iter().fold(text.to_owned(), |text, (reference, exact)| {
             replaced(&text, exact, |_| (exact.len(), (*reference).clone()))
         });
@@ -102,7 +101,11 @@ mod tests {
     fn said(text: &str) -> String {
         let digest = "0".repeat(64);
         let substitutions = BaseSubstitutions {
-            inside: [("base".to_owned(), format!("{PIN}:{}-aaaaaaaaaaaa", "1".repeat(32)))].into(),
+            inside: [(
+                ("base".to_owned(), "linux/amd64".to_owned()),
+                format!("{PIN}:{}-aaaaaaaaaaaa", "1".repeat(32)),
+            )]
+            .into(),
             outside: [(
                 ("alpine".to_owned(), "linux/amd64".to_owned()),
                 format!("docker.io/library/alpine@sha256:{digest}"),

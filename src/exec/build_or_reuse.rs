@@ -24,6 +24,7 @@ use crate::source::tree::{Selection, SourceTree};
 use crate::state::evidence::Evidence;
 use crate::state::ledger::Record;
 use crate::syntax::reference::normalized;
+use crate::syntax::resolve::{ReachedStage, platform};
 
 impl Effect for Executor {
     fn build_or_reuse(&self, job: BuildJob<'_>) -> BuildOutcome {
@@ -127,6 +128,7 @@ impl Executor {
             if !pool.is_one() {
                 self.report(job.name, JobEvent::On(node.name.clone()));
             }
+            self.tell_of_emulation(job, node);
             match self.build_on(job, files, node) {
                 Ok((id, content)) => return Ok((Arc::clone(node), id, content)),
                 Err(BuildError::Engine(error))
@@ -137,6 +139,19 @@ impl Executor {
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Files are copied for any platform; commands for another than the engine's take an emulator.
+    fn tell_of_emulation(&self, job: &BuildJob<'_>, node: &Node) {
+        let Ok(own) = node.engine.identity().map(|identity| identity.platform) else { return };
+        let runs = |one: &String| platform::same(one, &own) || node.platforms.contains(one);
+        let is_command =
+            |stage: &ReachedStage| stage.instructions.iter().any(|it| it.text.starts_with("RUN"));
+        let foreign = job.recipe.stages.iter().find(|stage| !runs(&stage.platform) && is_command(stage));
+        if let Some(stage) = foreign {
+            let event = JobEvent::Emulated { platform: stage.platform.clone(), on: own };
+            self.report(job.name, event);
         }
     }
 

@@ -118,6 +118,13 @@ pub enum JobEvent {
     Started(Vec<Reason>),
     /// Of several engines, this one builds it.
     On(String),
+    /// The engine's machine does not run this platform by itself: commands are emulated there.
+    Emulated {
+        /// The platform of the commands.
+        platform: String,
+        /// The engine's own.
+        on: String,
+    },
     /// The engine that built it is there no more; it is tried on another.
     EngineUnreachable { engine: String, why: String },
     /// The engine reports.

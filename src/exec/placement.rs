@@ -120,7 +120,8 @@ impl Executor {
                 pinned => pinned?,
             };
             for edge in job.edges.iter().filter(|edge| edge.base == part.name) {
-                substitutions.inside.insert(edge.reference.clone(), reference.clone());
+                let used = (edge.reference.clone(), edge.platform.clone());
+                substitutions.inside.insert(used, reference.clone());
             }
         }
         if let Some(gone) = gone {

@@ -204,7 +204,9 @@ impl TreeState {
 
 impl State {
     fn computed(&self) -> ContentHash {
-        action_key(&part::hash("imk spec v1", &self.parts), &self.on)
+        let platform = self.parts.iter().find(|part| part.code == Code::Config && part.name == "platform");
+        let platform = platform.map_or("", |part| part.value.as_str());
+        action_key(platform, &part::hash("imk spec v1", &self.parts), &self.on)
     }
 }
 

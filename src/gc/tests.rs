@@ -29,6 +29,7 @@ mod engine_upgrades;
 mod engines;
 mod gc;
 mod machines;
+mod platforms;
 mod publish;
 mod random;
 mod times;
@@ -103,11 +104,15 @@ impl Lab {
     }
 
     fn open_as(&self, imagefile: &str) -> Result<Session, OpenError> {
+        self.open_with(imagefile, Overrides::default())
+    }
+
+    fn open_with(&self, imagefile: &str, overrides: Overrides) -> Result<Session, OpenError> {
         let root = self.folder.path().to_owned();
         let opening = Opening {
             state: StateFolder::at(&root.join(".imk")),
             located: Located { root, imagefile: Some(imagefile.into()) },
-            overrides: Overrides::default(),
+            overrides,
             engine: Arc::clone(&self.engine) as Arc<dyn Engine>,
             tree: Arc::new(self.tree.clone()),
             registry: Arc::clone(&self.registry) as _,

@@ -47,11 +47,36 @@ fn is_path_component(part: &str) -> bool {
 /// assert_eq!(split("host:5000/os"), ("host:5000/os", None));
 /// ```
 pub fn split(name: &str) -> (&str, Option<&str>) {
+    let name = declared(name);
     let last = name.rfind('/').map_or(0, |slash| slash + 1);
     match name[last..].find(':') {
         Some(colon) => (&name[..last + colon], Some(&name[last + colon + 1..])),
         None => (name, None),
     }
+}
+
+/// The name of one of the images that a declared name has for several platforms.
+///
+/// ```
+/// use imk::model::name::{declared, for_platform, platform_of};
+///
+/// let name = for_platform("team/web", "linux/arm64");
+/// assert_eq!(name, "team/web@linux/arm64");
+/// assert_eq!((declared(&name), platform_of(&name)), ("team/web", Some("linux/arm64")));
+/// assert_eq!((declared("web"), platform_of("web")), ("web", None));
+/// ```
+pub fn for_platform(declared: &str, platform: &str) -> String {
+    format!("{declared}@{platform}")
+}
+
+/// An image's name as it is declared, whatever the platform.
+pub fn declared(name: &str) -> &str {
+    name.split_once('@').map_or(name, |(declared, _)| declared)
+}
+
+/// The platform in an image's name, where its declared name has several.
+pub fn platform_of(name: &str) -> Option<&str> {
+    name.split_once('@').map(|(_, platform)| platform)
 }
 
 /// Checks that `name` can name an image here: a repository's name, and a tag where several images share that.

@@ -67,3 +67,33 @@ pub struct Outputs {
     /// `cacheonly`: it is only to be shown that it builds. It gets no name, and no engine keeps it.
     pub nothing: bool,
 }
+
+impl Outputs {
+    /// The outputs of one of several platforms, each in a place of its own: a folder in the folder, named as BuildKit
+    /// names it, or a file beside the file.
+    ///
+    /// ```
+    /// use imk::model::output::{Form, Output, Outputs, Packing};
+    ///
+    /// let output = |form, dest: &str| Output { form, dest: dest.to_owned(), packing: Packing::Gzip };
+    /// let files = vec![output(Form::Local, "out"), output(Form::Oci, "d/app.tar"), output(Form::Tar, "app")];
+    /// let of_arm = Outputs { files, nothing: false }.for_platform("linux/arm64");
+    /// let places: Vec<&str> = of_arm.files.iter().map(|output| output.dest.as_str()).collect();
+    /// assert_eq!(places, ["out/linux_arm64", "d/app-linux-arm64.tar", "app-linux-arm64"]);
+    /// ```
+    pub fn for_platform(&self, platform: &str) -> Self {
+        let place = |output: &Output| match output.form.is_folder() {
+            true => format!("{}/{}", output.dest, platform.replace('/', "_")),
+            false => {
+                let (folder, file) =
+                    output.dest.rsplit_once('/').map_or(("", &*output.dest), |(a, b)| (a, b));
+                let (stem, ending) =
+                    file.split_once('.').map_or((file, String::new()), |(a, b)| (a, format!(".{b}")));
+                let folder = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+                format!("{folder}{stem}-{}{ending}", platform.replace('/', "-"))
+            }
+        };
+        let files = self.files.iter().map(|output| Output { dest: place(output), ..output.clone() });
+        Self { files: files.collect(), nothing: self.nothing }
+    }
+}

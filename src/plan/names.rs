@@ -21,14 +21,14 @@ pub fn remarks(session: &Session, image: Image) -> Vec<String> {
 }
 
 fn remark(session: &Session, image: Image, base: &OutsideBase) -> Option<String> {
-    match meaning(session.db(), image, &base.reference) {
+    match meaning(session.db(), image, &base.reference, &base.platform) {
         Meaning::OtherTag(ours, tag) => {
             let name = ours.name(session.db());
             Some(other_tag(&base.reference, name, &tag, session.project.images.get(name)?))
         }
         Meaning::Own => replaced(&base.reference, session.project.images.get(image.name(session.db()))?),
         Meaning::Stranger => near(session, image, base),
-        Meaning::Image(_) => None,
+        Meaning::Image(_) | Meaning::OtherPlatform(_) => None,
     }
 }
 
@@ -36,7 +36,7 @@ fn remark(session: &Session, image: Image, base: &OutsideBase) -> Option<String>
 fn near(session: &Session, image: Image, base: &OutsideBase) -> Option<String> {
     let reference = &base.reference;
     let parsed = reference::parse(reference).ok().filter(|parsed| parsed.digest.is_none())?;
-    let user = image.name(session.db());
+    let user = name::declared(image.name(session.db()));
     let (prefix, last) = reference.rsplit_once('/').unwrap_or(("", reference));
     let (last, tag) = last.split_once(':').unwrap_or((last, "latest"));
     if !prefix.is_empty() {
@@ -59,7 +59,7 @@ fn near(session: &Session, image: Image, base: &OutsideBase) -> Option<String> {
     }
     let stages = stages(session, image, reference);
     let stage = nearest(last, stages.iter().map(String::as_str));
-    let images = session.project.images.keys().map(String::as_str).filter(|name| *name != user);
+    let images = session.project.images.keys().map(|name| name::declared(name)).filter(|name| *name != user);
     match (stage, nearest(last, images)) {
         (Some(stage), _) => Some(format!(
             "`{reference}` is the image outside, for no stage above is named so; did you mean the stage `{stage}`?"

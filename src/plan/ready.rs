@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::hash::ContentHash;
+use crate::model::name::declared;
 use crate::plan::tags::tagging::{Tagging, facts_of};
 use crate::query::problem::Problem;
 use crate::session::open::Session;
@@ -33,7 +34,7 @@ fn shared_tags(session: &Session) -> Vec<Problem> {
         for name in &names {
             for (spelled, reference) in may_bear(session, &tagging, name) {
                 let other = owners.insert(reference, name);
-                if let Some(other) = other.filter(|other| other != name) {
+                if let Some(other) = other.filter(|other| declared(other) != declared(name)) {
                     problems.push(shared(session, other, name, &spelled));
                 }
             }

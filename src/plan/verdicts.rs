@@ -15,7 +15,7 @@ use crate::parallel::at_once;
 use crate::plan::outputs::{self, Lacking};
 use crate::plan::tags::missing::Missing;
 use crate::plan::tags::tagging::{self, Skipped, Tagging};
-use crate::query::action_key::{action_key, input_hash, parts};
+use crate::query::action_key::{action_key, input_hash, parts, platform};
 use crate::query::graph::bases;
 use crate::query::inputs::{Context, Image};
 use crate::query::problem::Problem;
@@ -144,7 +144,8 @@ fn ask_registries(session: &Session, wave: &[&str], results: &BTreeMap<String, K
         .filter_map(|name| {
             let image = session.image(name)?;
             let on = on(session, image, results);
-            let key = action_key(&input_hash(&session.db, image).ok()?, &on.parts);
+            let platform = platform(&session.db, image);
+            let key = action_key(platform, &input_hash(&session.db, image).ok()?, &on.parts);
             let here = known(session, &key).is_some_and(|(_, has)| has.unwrap_or(true));
             (on.waits.is_empty() && !here).then_some((*name, key))
         })
@@ -194,7 +195,7 @@ fn verdict(
         reasons.retain(|reason| reason.code != Code::Base);
         return Err(if reasons.is_empty() { Verdict::Waits(waits) } else { Verdict::Stale(reasons) });
     }
-    let key = action_key(&input_hash, &on);
+    let key = action_key(platform(&session.db, image), &input_hash, &on);
     plan.keys.insert(name.to_owned(), key);
     let known = known(session, &key);
     // Of one that nothing is kept of, the record alone is the proof.

@@ -37,6 +37,7 @@ use super::names::{self, Found};
 use super::problem::Problem;
 use super::recipe::recipe;
 use crate::model::hash::ContentHash;
+use crate::model::name;
 use crate::model::part::{self, Part};
 use crate::model::reason::Code;
 use crate::model::sandbox::Sandbox;
@@ -86,7 +87,6 @@ pub fn known_parts(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<Part> {
         upstream: _,
     } = image.options(db);
     let platform = platform.as_deref().unwrap_or(workspace.platform(db));
-
     let mut parts = vec![
         Part::new(Code::Builder, "key version", KEY_VERSION),
         Part::new(Code::Builder, "builder", builder(workspace.builder_kind(db))),
@@ -162,8 +162,10 @@ fn dockerfile(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<String> {
     let mut lines = vec![format!("escape {}", recipe.escape)];
     lines.extend(recipe.syntax.iter().map(|syntax| format!("syntax {syntax}")));
     for (number, base) in recipe.bases.iter().enumerate() {
-        let name = match names::find(db, image, &base.reference) {
-            Found::Image(found) => format!("image {}", found.name(db)),
+        let name = match names::find(db, image, &base.reference, &base.platform) {
+            Found::Image(found) | Found::OtherPlatform(found) => {
+                format!("image {}", name::declared(found.name(db)))
+            }
             Found::Outside => base.reference.clone(),
         };
         lines.push(format!("base {number} is {name} for {}", base.platform));
@@ -224,11 +226,20 @@ fn files(db: &dyn Db, image: Image, recipe: &Recipe) -> Result<ContentHash, Vec<
     }
 }
 
-/// The action key: everything that can change the image, bases included.
-pub fn action_key(input_hash: &ContentHash, bases: &[Part]) -> ContentHash {
+/// The action key: everything that can change an image for `platform`, bases included. A base for the same
+/// platform counts by its declared name: whether that has more platforms beside makes no difference.
+pub fn action_key(platform: &str, input_hash: &ContentHash, bases: &[Part]) -> ContentHash {
     let mut parts = vec![Part::new(Code::Config, "spec", input_hash.to_string())];
-    parts.extend_from_slice(bases);
+    parts.extend(bases.iter().cloned().map(|base| match name::platform_of(&base.name) {
+        Some(of_base) if of_base == platform => Part { name: name::declared(&base.name).to_owned(), ..base },
+        _ => base,
+    }));
     part::hash("imk action v1", &parts)
+}
+
+/// The platform that an image is for.
+pub fn platform(db: &dyn Db, image: Image) -> &str {
+    image.options(db).platform.as_deref().unwrap_or(Workspace::get(db).platform(db))
 }
 
 /// See `snapshot.rs`.

@@ -13,6 +13,8 @@ pub struct Edge {
     pub word: String,
     /// The reference that it leads to: the word itself unless it names a context.
     pub reference: String,
+    /// The platform that it is used for.
+    pub platform: String,
     /// `FROM`, `COPY --from` or `RUN --mount=from=`.
     pub how: How,
 }

@@ -31,18 +31,21 @@ pub fn bases(db: &dyn Db, image: Image) -> Bases {
     let mut bases = Bases::default();
     if let Ok(recipe) = recipe(db, image) {
         for base in &recipe.bases {
-            match find(db, image, &base.reference) {
+            match find(db, image, &base.reference, &base.platform) {
                 Found::Image(found) => {
                     let edge = Edge {
                         base: found.name(db).to_owned(),
                         word: base.word.clone(),
                         reference: base.reference.clone(),
+                        platform: base.platform.clone(),
                         how: base.how,
                     };
                     if !bases.inside.contains(&edge) {
                         bases.inside.push(edge);
                     }
                 }
+                // The recipe has refused it.
+                Found::OtherPlatform(_) => {}
                 Found::Outside => {
                     bases.outside.insert(base_of(db, image, base));
                 }

@@ -7,7 +7,7 @@
 //! interrupt is a cancellation and leaves no value at all.
 
 use super::Db;
-use super::action_key::{action_key, input_hash, parts};
+use super::action_key::{action_key, input_hash, parts, platform as platform_of};
 use super::effect::{BuildError, BuildJob, BuildOutcome, Built};
 use super::graph::bases;
 use super::inputs::{Exact, Image, OutsideBase, Workspace};
@@ -37,7 +37,8 @@ pub fn image(db: &dyn Db, image: Image) -> Result<Built, BuildError> {
             on.push(part);
         }
     }
-    let key = action_key(&input_hash, &on);
+    let platform = platform_of(db, image);
+    let key = action_key(platform, &input_hash, &on);
 
     // Pure reads, all of which `input_hash` has made already: no new edge that could be stale.
     let recipe = recipe(db, image).as_ref().map_err(|problems| BuildError::Invalid(problems.clone()))?;
@@ -50,7 +51,7 @@ pub fn image(db: &dyn Db, image: Image) -> Result<Built, BuildError> {
         context: image.context(db),
         engine: &engine,
         builder: Workspace::get(db).builder_kind(db),
-        platform: image.options(db).platform.as_deref().unwrap_or(Workspace::get(db).platform(db)),
+        platform,
         key,
         recipe,
         parts,

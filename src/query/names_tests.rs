@@ -40,8 +40,9 @@ fn repository(prefixes: &[&str], images: &[(&str, &str)]) -> ImkDb {
 
 /// The image, `own`, `NAME but TAG`, or `-` for a stranger.
 fn shown(db: &ImkDb, user: &str, reference: &str) -> String {
-    match meaning(db, Workspace::get(db).images(db)[user], reference) {
+    match meaning(db, Workspace::get(db).images(db)[user], reference, "linux/amd64") {
         Meaning::Image(image) => image.name(db).to_owned(),
+        Meaning::OtherPlatform(image) => format!("{} for another platform", image.name(db)),
         Meaning::Own => "own".into(),
         Meaning::OtherTag(image, tag) => format!("{} but {tag}", image.name(db)),
         Meaning::Stranger => "-".into(),

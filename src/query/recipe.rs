@@ -10,6 +10,7 @@ use super::Db;
 use super::inputs::{Brings, Image, OutsideBase, Text, Workspace};
 use super::names::{self, Found};
 use super::problem::Problem;
+use crate::model::name::declared;
 use crate::syntax::dockerfile::{self, Dockerfile};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::resolve::{self, BaseUse, NamedContext, Recipe, Request, StageBase};
@@ -38,7 +39,7 @@ pub fn outline(db: &dyn Db, image: Image) -> Result<Outline, Vec<Problem>> {
 /// A base as one outside the repository.
 pub(super) fn base_of(db: &dyn Db, image: Image, base: &BaseUse) -> OutsideBase {
     OutsideBase {
-        own: names::meaning(db, image, &base.reference) == names::Meaning::Own,
+        own: names::meaning(db, image, &base.reference, &base.platform) == names::Meaning::Own,
         reference: base.reference.clone(),
         platform: base.platform.clone(),
         policy: image.options(db).upstream,
@@ -68,6 +69,7 @@ pub fn recipe(db: &dyn Db, image: Image) -> Result<Recipe, Vec<Problem>> {
     let parsed = parse(db, image)?;
     let mut inherited = Inherited { triggers: triggers(db, image, outline), ..Inherited::default() };
     let recipe = resolve_with(db, image, &parsed, inherited.clone())?;
+    of_its_platforms(db, image, &recipe)?;
     if !recipe.guesses {
         return Ok(recipe);
     }
@@ -78,6 +80,31 @@ pub fn recipe(db: &dyn Db, image: Image) -> Result<Recipe, Vec<Problem>> {
         }
     }
     resolve_with(db, image, &parsed, inherited)
+}
+
+/// Refuses bases of the repository that are not for the platform for which they are used.
+fn of_its_platforms(db: &dyn Db, image: Image, recipe: &Recipe) -> Result<(), Vec<Problem>> {
+    let problem = |base: &BaseUse| {
+        let Found::OtherPlatform(found) = names::find(db, image, &base.reference, &base.platform) else {
+            return None;
+        };
+        let name = declared(found.name(db));
+        Some(Problem {
+            path: image.paths(db).dockerfile.clone(),
+            span: base.spans.first().copied(),
+            message: format!(
+                "`{name}` is not for {}, and `{}` uses it for that",
+                base.platform,
+                image.name(db)
+            ),
+            hint: Some(format!(
+                "give `{name}` `platforms: [… \"{}\"]`; what only runs while others are built is FROM --platform=$BUILDPLATFORM",
+                base.platform
+            )),
+        })
+    };
+    let problems: Vec<Problem> = recipe.bases.iter().filter_map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// The recipe of an image if its Dockerfile ended at another stage. Not a query: it is wanted for an explanation.
@@ -123,11 +150,12 @@ struct Inherited {
 fn triggers(db: &dyn Db, image: Image, outline: &Outline) -> BTreeMap<String, Vec<String>> {
     let mut triggers = BTreeMap::new();
     for base in &outline.bases {
-        let of_base = match names::find(db, image, &base.reference) {
+        let of_base = match names::find(db, image, &base.reference, &base.platform) {
             // A base with mistakes fails on its own; this image then fails for its base.
             Found::Image(base) => {
                 self::outline(db, base).as_ref().map(|base| base.triggers.clone()).unwrap_or_default()
             }
+            Found::OtherPlatform(_) => Vec::new(),
             Found::Outside => brings(db, base).map(|brings| brings.triggers.clone()).unwrap_or_default(),
         };
         if !of_base.is_empty() {
@@ -150,7 +178,8 @@ fn environment_of(db: &dyn Db, user: Image, base: &OutsideBase) -> Option<BTreeM
     let (mut at, mut root_base) = (user, Some(base));
     let mut environment = loop {
         let Some(base) = root_base else { break BTreeMap::new() };
-        match names::find(db, at, &base.reference) {
+        match names::find(db, at, &base.reference, &base.platform) {
+            Found::OtherPlatform(_) => return None,
             Found::Outside => break brings(db, base)?.environment.clone(),
             Found::Image(image) if chain.iter().any(|(seen, _)| *seen == image) => return None,
             Found::Image(image) => {

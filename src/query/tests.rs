@@ -109,7 +109,11 @@ fn keys_are_those_of_the_last_release_so_that_an_upgrade_builds_nothing() {
     ]);
     let of = |name| input_hash(&db, named(&db, name)).unwrap();
     let on = [Part::new(Code::Base, "lib", ContentHash::of(b"lib").to_string())];
-    let keys = [of("lib").to_string(), of("app").to_string(), action_key(&of("app"), &on).to_string()];
+    let keys = [
+        of("lib").to_string(),
+        of("app").to_string(),
+        action_key("linux/amd64", &of("app"), &on).to_string(),
+    ];
     assert_eq!(keys, PINNED, "key version {KEY_VERSION}");
 }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::name::declared;
 use crate::model::reason::Reason;
 use crate::plan::verdicts::{Plan, Verdict};
 use crate::query::action_key::known_parts;
@@ -233,7 +234,8 @@ pub fn standing_tags(
     let registry = session.executor.remote_cache.registry();
     let tagging = crate::plan::tags::tagging::tagging(session, synced);
     let mut standing = BTreeMap::new();
-    for name in &gates.open {
+    let names: BTreeSet<&str> = gates.open.iter().map(|name| declared(name)).collect();
+    for name in names {
         for tag in tagging.of(name, None).given.into_iter().filter(|tag| !tag.is_timed()) {
             let Ok(at) = reference::parse(&tag.reference) else { continue };
             standing.insert(tag.reference, registry.head(&at)?.map(|found| found.digest));

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use crate::build::indexes;
+use crate::model::name::declared;
 use crate::plan::tags::missing::Missing;
 use crate::plan::tags::tagging;
 use crate::plan::tags::uncommitted::uncommitted;
@@ -18,8 +20,8 @@ use crate::release::moves::{self, TagMove};
 use crate::release::record::{HeldKey, Kind, Release, ReleasedImage, ReleasedTag};
 use crate::release::turn::{Carried, Place, Waiting};
 use crate::session::open::Session;
-use crate::session::project;
 use crate::session::sync::Synced;
+use crate::session::{platforms, project};
 use crate::source::git::GitStore;
 use crate::syntax::reference::{self, Reference};
 use crate::syntax::tag::time_in;
@@ -142,16 +144,19 @@ pub fn release(
 ) -> Result<Released, ReleaseError> {
     let Some(at) = log_place(session) else { return Err(ReleaseError::NoRegistry(synced.targets.clone())) };
     let log = ReleaseLog::new(session.executor.remote_cache.registry(), at);
+    let results = released(session, synced, results);
     in_turn(session, &log, terms, || {
         let newest = log.newest()?;
         let mut held = newest.as_ref().map(|newest| newest.held.clone()).unwrap_or_default();
-        let wanted = |held: &&HeldKey| results.get(&held.image).is_some_and(|built| built.key == held.key);
+        let wanted = |held: &&HeldKey| {
+            results.iter().any(|(name, built)| *name == held.image && built.key == held.key)
+        };
         let refused: BTreeSet<HeldKey> = held.iter().filter(wanted).cloned().collect();
         if !refused.is_empty() && !terms.force {
             return Err(ReleaseError::Held(refused));
         }
         held.retain(|key| !refused.contains(key));
-        let (images, moves) = set(session, synced, results, digests)?;
+        let (images, moves) = set(session, synced, &results, digests)?;
         if moves.is_empty() {
             return Ok((Released { release: None, moves }, None));
         }
@@ -218,19 +223,36 @@ pub(super) fn facts_time(session: &Session) -> String {
     tagging::facts_of(session, &[]).now()
 }
 
+/// The results of the targets in the order of their bases; those of a name for several platforms as one.
+fn released(session: &Session, synced: &Synced, results: &BTreeMap<String, Built>) -> Vec<(String, Built)> {
+    let several = platforms::several(&session.project);
+    let mut all: Vec<(String, Built)> = Vec::new();
+    for name in synced.order.names.iter().filter(|name| synced.targets.contains(*name)) {
+        let called = declared(name);
+        let built = match several.get(called) {
+            Some(images) => indexes::of_name(session, called, images, results),
+            None => results.get(name).cloned(),
+        };
+        if let Some(built) = built.filter(|_| all.iter().all(|(other, _)| other != called)) {
+            all.push((called.to_owned(), built));
+        }
+    }
+    all
+}
+
 /// The images of a release in the order of their bases, and the moves of their tags.
 fn set(
     session: &Session,
     synced: &Synced,
-    results: &BTreeMap<String, Built>,
+    results: &[(String, Built)],
     digests: &BTreeMap<String, String>,
 ) -> Result<(Vec<ReleasedImage>, Vec<TagMove>), ReleaseError> {
     let registry = session.executor.remote_cache.registry();
     let tagging = tagging::tagging(session, synced);
     let (mut images, mut moves) = (Vec::new(), Vec::new());
     let mut lacking = BTreeMap::new();
-    for name in synced.order.names.iter().filter(|name| synced.targets.contains(*name)) {
-        let (Some(built), Some(digest)) = (results.get(name), digests.get(name)) else { continue };
+    for (name, built) in results {
+        let Some(digest) = digests.get(name) else { continue };
         // What git could not tell is no reason to drop a tag that was asked for.
         for skipped in tagging.of(name, Some(&built.key)).skipped {
             if matches!(skipped.why, Missing::Git(_) | Missing::NoRepository) {
@@ -254,10 +276,7 @@ fn set(
         images.push(ReleasedImage {
             name: name.clone(),
             key: Some(built.key),
-            repository: session
-                .project
-                .images
-                .get(name)
+            repository: platforms::declaration(&session.project, name)
                 .map(|image| image.repository.clone())
                 .unwrap_or_default(),
             digest: digest.clone(),

@@ -8,12 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::containers::suite::plan::{self, Wanted};
 use crate::query::effect::Built;
 use crate::session::open::Session;
+use crate::session::platforms;
 use crate::session::sync::Synced;
 
 /// The tests of the images of an order: of its targets and of all that these are built on. Images without
-/// any are left out.
+/// any are left out. Of a name for several platforms the engine's own is tested.
 pub fn wanted(session: &Session, synced: &Synced) -> Wanted {
-    let mut wanted = plan::wanted(&session.project, &synced.order.names, None);
+    let names = platforms::of_engine(session, &synced.order.names.iter().cloned().collect());
+    let mut wanted = plan::wanted(&session.project, &names, None);
     wanted.retain(|_, tests| !tests.is_empty());
     wanted
 }

@@ -16,7 +16,7 @@ use super::tree_cursor::TreeCursor;
 use crate::model::hash::ContentHash;
 use crate::model::part::Part;
 use crate::model::reason::{Code, Reason};
-use crate::query::action_key::{action_key, input_hash, parts};
+use crate::query::action_key::{action_key, input_hash, parts, platform};
 use crate::query::graph::bases;
 use crate::query::inputs::Context;
 use crate::query::problem::Problem;
@@ -250,7 +250,7 @@ impl Walk<'_> {
                 bases_here.push(base);
             }
         }
-        let key = action_key(&input_hash, &on);
+        let key = action_key(platform(db, image), &input_hash, &on);
         let asked = rules::Image { session: &self.session, image, tree, commit: &step.commit.id };
         let before: Vec<&rules::Keys> =
             parents.iter().filter_map(|states| states.get(name)).map(|state| &state.rules).collect();

@@ -56,7 +56,7 @@ pub(crate) fn sync_images(session: &mut Session) {
     match known {
         None => {
             session.changed = true;
-            let platform = format!("linux/{}", go_architecture(std::env::consts::ARCH));
+            let platform = own_platform();
             let (engine, builder) = (String::new(), "unknown".to_owned());
             Workspace::new(
                 &session.db,
@@ -157,6 +157,11 @@ fn read_text(tree: &dyn SourceTree, path: &str) -> Text {
             Err(_) => Text::Unreadable("it is not UTF-8 text".into()),
         },
     }
+}
+
+/// The platform of this machine: that of an engine that did not say its own yet.
+pub(crate) fn own_platform() -> String {
+    format!("linux/{}", go_architecture(std::env::consts::ARCH))
 }
 
 /// Rust's name of an architecture as Go and Docker spell it.

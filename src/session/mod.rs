@@ -3,6 +3,7 @@
 //! The only room that sets salsa inputs. Never decides what is stale, never builds, never prints.
 
 pub mod add_sources;
+pub mod declared;
 pub mod discovered_names;
 pub mod git_sources;
 pub mod inputs;
@@ -10,6 +11,7 @@ pub mod inventory;
 pub mod learned_names;
 pub mod open;
 pub mod overlays;
+pub mod platforms;
 pub mod project;
 pub mod provisional;
 pub mod removed_images;

@@ -8,24 +8,22 @@ use std::path::PathBuf;
 
 use crate::model::name;
 use crate::model::output::Outputs;
-use crate::query::inputs::{Answers, Options, Paths};
+use crate::query::inputs::{Options, Paths};
 use crate::query::problem::Problem;
+pub use crate::session::declared::Declared;
 use crate::session::discovered_names;
 use crate::source::locate::{IMAGEFILE, Located};
 use crate::source::tree::{ReadError, SourceTree};
 use crate::syntax::container::Profile;
-use crate::syntax::container::suite::Test;
 use crate::syntax::error::Span;
-use crate::syntax::git_source::GitSource;
 use crate::syntax::imagefile::{
-    self, Declaration, DeclaredCaches, DeclaredContext, DeclaredEngine, DeclaredOverlay, RenamedKey,
-    SecretSource, Setting, Word,
+    self, Declaration, DeclaredCaches, DeclaredContext, DeclaredEngine, RenamedKey, Setting,
 };
 use crate::syntax::lockfile::{self, Lockfile};
 use crate::syntax::on_publish::OnPublish;
 use crate::syntax::reference::{self, Reference, normalized};
 use crate::syntax::suggest::did_you_mean;
-use crate::syntax::tag::{TagRule, Template, When};
+use crate::syntax::tag::{TagRule, Template};
 
 /// The beginning of content tags unless the Imagefile says otherwise.
 const CONTENT_TAG: &str = "imk-";
@@ -59,68 +57,12 @@ pub struct Project {
     pub groups: BTreeMap<String, Vec<String>>,
     /// Engines that the Imagefile declares, by name.
     pub engines: BTreeMap<String, DeclaredEngine>,
-    /// The images by name.
+    /// The images by name; of a name for several platforms each by that name and its platform.
     pub images: BTreeMap<String, Declared>,
+    /// The platforms that were typed: of names for several platforms, these alone are meant.
+    pub asked_platforms: Vec<String>,
     /// The Imagefile's first key that is written by a name it no longer has, with its line.
     pub renamed_key: Option<(RenamedKey, usize)>,
-}
-
-/// One image as it is declared or was found.
-#[derive(Clone, Debug)]
-pub struct Declared {
-    /// The options that may count.
-    pub options: Options,
-    /// Where its files are, which never counts.
-    pub paths: Paths,
-    /// The Dockerfile's text, where it stands in the Imagefile; its path is then a name for messages.
-    pub dockerfile_inline: Option<String>,
-    /// The name that every tag of it stands behind.
-    pub repository: String,
-    /// Tags it is given.
-    pub tags: Vec<TagRule>,
-    /// Whether any tag of its name means this image where it is a base.
-    pub any_tag: bool,
-    /// Which builds may be published, one rule being enough; every build when `None`.
-    pub publish: Option<Vec<When>>,
-    /// Where its secrets come from.
-    pub secrets: BTreeMap<String, SecretSource>,
-    /// The repository that its context is from, if it is from another.
-    pub git: Option<GitSource>,
-    /// Where its context is declared.
-    pub context_span: Option<Span>,
-    /// Overlays of its context.
-    pub overlays: Vec<DeclaredOverlay>,
-    /// The named contexts that it declares itself.
-    pub own_contexts: BTreeSet<String>,
-    /// Labels that an engine must have to build it.
-    pub engine_labels: Vec<Word>,
-    /// Layer caches.
-    pub cache: DeclaredCaches,
-    /// Files and folders written beside it.
-    pub outputs: Outputs,
-    /// Agents and keys for its steps, by id.
-    pub ssh: BTreeMap<String, Vec<String>>,
-    /// Stages of which an engine's cache is not used.
-    pub no_cache_filter: Vec<String>,
-    /// Rights of its steps beyond the usual ones.
-    pub entitlements: Vec<Word>,
-    /// How its containers are run.
-    pub run: Profile,
-    /// Its tests, by name.
-    pub tests: BTreeMap<String, Test>,
-    /// One sentence about it.
-    pub description: Option<String>,
-    /// Its place in the Imagefile.
-    pub span: Option<Span>,
-}
-
-impl Declared {
-    /// The tags under which it may be a base. A rule's condition does not matter, and a tag made
-    /// of facts is none: the graph is the same on every branch, day and machine.
-    pub fn answers(&self) -> Answers {
-        let tags = self.tags.iter().filter_map(|rule| rule.template.fixed()).collect();
-        Answers { tags, any: self.any_tag }
-    }
 }
 
 /// Additions of the caller to the Imagefile.
@@ -140,8 +82,8 @@ pub struct Overrides {
     pub allowed: BTreeSet<String>,
     /// Agents and keys for the steps of every image, by id.
     pub ssh: BTreeMap<String, Vec<String>>,
-    /// The platform of every image.
-    pub platform: Option<String>,
+    /// The platforms of every image.
+    pub platforms: Vec<String>,
     /// The prefix, whatever the Imagefile says.
     pub prefix: Option<String>,
     /// The stage to build of the images that are asked for.
@@ -195,10 +137,10 @@ pub fn read(
         image.options.args.extend(overrides.args.clone());
         image.options.source_date_epoch.clone_from(&overrides.source_date_epoch);
         image.ssh.extend(overrides.ssh.clone());
-        if overrides.platform.is_some() {
-            image.options.platform.clone_from(&overrides.platform);
-        }
     }
+    let images = std::mem::take(&mut project.images).into_iter();
+    project.images = images.flat_map(|(name, image)| image.for_each(name, &overrides.platforms)).collect();
+    project.asked_platforms.clone_from(&overrides.platforms);
     Ok(project)
 }
 
@@ -338,13 +280,14 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
     Declared {
         paths: Paths { dockerfile, context: declaration.context.text.clone() },
         dockerfile_inline: declaration.dockerfile_inline.clone(),
+        platforms: declaration.platforms.clone(),
         options: Options {
             target: declaration.target.as_ref().map(|target| target.text.clone()),
             args: declaration.args.clone(),
             source_date_epoch: None,
             contexts: contexts(declaration, |_| true),
             labels: declaration.labels.clone(),
-            platform: declaration.platform.clone(),
+            platform: None,
             network: declaration.network.clone(),
             sandbox: declaration.sandbox.clone(),
             annotations: declaration.annotations.clone(),
@@ -362,6 +305,7 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         engine_labels: declaration.engine_labels.clone(),
         cache: declaration.cache.clone(),
         outputs: declaration.outputs.clone(),
+        declared_outputs: declaration.outputs.clone(),
         ssh: declaration.ssh.clone(),
         no_cache_filter: declaration.no_cache_filter.clone(),
         entitlements: declaration.entitlements.clone(),
@@ -393,6 +337,7 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             options: Options::default(),
             paths: Paths { dockerfile: path.clone(), context: folder.to_owned() },
             dockerfile_inline: None,
+            platforms: Vec::new(),
             repository: format!("{prefix}{name}"),
             tags: vec![TagRule { when: None, template: Template::plain("latest"), span: Span::default() }],
             any_tag: false,
@@ -405,6 +350,7 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             engine_labels: Vec::new(),
             cache: DeclaredCaches::default(),
             outputs: Outputs::default(),
+            declared_outputs: Outputs::default(),
             ssh: BTreeMap::new(),
             no_cache_filter: Vec::new(),
             entitlements: Vec::new(),

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use globset::GlobBuilder;
 
+use crate::model::name::{declared, for_platform};
 use crate::syntax::glob::is_within;
+use crate::syntax::resolve::platform;
 use crate::syntax::suggest::did_you_mean;
 
 /// A word that means no image.
@@ -90,10 +92,18 @@ fn meaning(
         }
         return true;
     }
+    if let Some((name, one)) = word.split_once('@')
+        && let Ok(one) = platform::asked(one)
+        && names.images.contains(&for_platform(name, &one))
+    {
+        found.insert(for_platform(name, &one));
+        return true;
+    }
     let Ok(glob) = GlobBuilder::new(word).build() else { return false };
     let glob = glob.compile_matcher();
     let before = found.len();
-    let matching: Vec<_> = names.images.iter().filter(|name| glob.is_match(name)).cloned().collect();
+    let fits = |name: &&String| glob.is_match(name) || glob.is_match(declared(name));
+    let matching: Vec<_> = names.images.iter().filter(fits).cloned().collect();
     let any = !matching.is_empty();
     found.extend(matching);
     any || found.len() > before

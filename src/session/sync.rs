@@ -20,6 +20,7 @@ use crate::session::inputs;
 use crate::session::inventory;
 use crate::session::open::Session;
 use crate::session::overlays;
+use crate::session::platforms;
 use crate::session::project;
 use crate::session::project::Declared;
 use crate::session::select::{self, Lying, Names, Unknown, select};
@@ -215,6 +216,7 @@ pub(crate) fn settle_names(session: &mut Session, targets: BTreeSet<String>) -> 
 
 fn targets(session: &Session, words: &[String]) -> Result<BTreeSet<String>, SyncError> {
     let mut targets = meant(session, words)?;
+    targets.retain(|name| platforms::is_asked(&session.project, name));
     if let Some(only) = &session.only {
         targets.retain(|name| only.contains(name));
     }
@@ -252,7 +254,9 @@ fn meant(session: &Session, words: &[String]) -> Result<BTreeSet<String>, SyncEr
     } else {
         BTreeMap::new()
     };
-    let names = Names { images: &images, groups: &session.project.groups, bases: &bases };
+    let mut groups = session.project.groups.clone();
+    groups.extend(platforms::several(&session.project));
+    let names = Names { images: &images, groups: &groups, bases: &bases };
     select(words, &names).map_err(SyncError::Unknown)
 }
 

@@ -18,6 +18,8 @@ mod merge;
 mod on_publish;
 mod outputs;
 mod overlays;
+mod platforms;
+mod policy;
 mod raw;
 mod runs;
 mod scope;
@@ -28,6 +30,7 @@ mod steps;
 use std::collections::BTreeMap;
 
 use super::error::SyntaxError;
+use crate::model::name::for_platform;
 pub use caches::{
     Source as CacheSource, Target as CacheTarget, source as cache_source, target as cache_target,
 };
@@ -115,7 +118,13 @@ pub fn names(text: &str) -> Vec<String> {
     let (raw, mut errors) = decode::decode(text);
     let file =
         inherit::inherit(raw, &BTreeMap::new(), (&mut settings::Settings::new(&[]), text.len()), &mut errors);
-    let images = file.images.into_iter().map(|image| image.name.text);
+    let each = |image: Declaration| {
+        let name = image.name.text;
+        let several = if image.platforms.len() > 1 { image.platforms } else { Vec::new() };
+        let each: Vec<String> = several.iter().map(|one| for_platform(&name, one)).collect();
+        std::iter::once(name).chain(each)
+    };
+    let images = file.images.into_iter().flat_map(each);
     images.chain(file.groups.into_keys()).collect()
 }
 

@@ -205,9 +205,6 @@ fn differences(theirs: &BTreeMap<String, Said>, ours: &BTreeMap<String, Said>, n
         if told || theirs.tags.is_empty() {
             theirs.tags.clone_from(&ours.tags);
         }
-        if theirs.platforms.len() > 1 && notes.contains(&format!("platforms of `{name}`")) {
-            theirs.platforms.clone_from(&ours.platforms);
-        }
         if theirs != *ours {
             differences.push(format!("`{name}`:\n  theirs {theirs:?}\n  imk's  {ours:?}"));
         }

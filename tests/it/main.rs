@@ -73,6 +73,7 @@ mod nothing_to_do;
 mod pages;
 mod passed;
 mod pipeline;
+mod platforms;
 mod podman;
 mod publish;
 mod registry;

@@ -96,6 +96,20 @@ pub fn hint(error: &BuildError) -> Option<&'static str> {
     None
 }
 
+/// The remedy of a command that the engine's machine cannot run, by the kernel's words on it. `tail` is the end
+/// of the build's output.
+pub fn foreign(platform: Option<&str>, error: &BuildError, tail: &[String]) -> Option<String> {
+    let BuildError::Engine(EngineError::Failed(failure)) = error else { return None };
+    let mut said = tail.iter().chain([&failure.message]);
+    if !said.any(|line| line.contains("exec format error")) {
+        return None;
+    }
+    let runs = platform.map_or("no such".to_owned(), |platform| format!("no {platform}"));
+    Some(format!(
+        "the engine's machine runs {runs} program: register emulation there (as Debian's qemu-user-static does), or name an engine that runs it with --engine; docs/platforms.md"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -186,7 +186,7 @@ pub fn failure(failure: &Failure) -> Vec<String> {
 /// Publications of results at their registries, an object an image.
 pub fn publications(summary: &Summary) -> Vec<String> {
     let mut lines = Vec::new();
-    for (image, publication) in &summary.publications {
+    for (image, publication) in summary.publications.iter().chain(&summary.indexes) {
         match publication {
             Publication::Done { at, moved } => {
                 lines.push(line("published", Fields::Published { image, at, tags: moved }));

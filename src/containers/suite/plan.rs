@@ -11,8 +11,10 @@ use crate::containers::suite::queue::Job;
 use crate::containers::suite::receipt::{Grounds, key};
 use crate::engine::{Cancel, EngineError, Node};
 use crate::model::hash::ContentHash;
+use crate::model::name::declared;
 use crate::query::effect::Built;
 use crate::session::open::Session;
+use crate::session::platforms;
 use crate::session::project::Project;
 use crate::source::outside;
 use crate::source::tree::ReadError;
@@ -66,7 +68,10 @@ pub fn wanted<'n>(
     filter: Option<&GlobMatcher>,
 ) -> Wanted {
     let meant = |image: &str, test: &str| {
-        filter.is_none_or(|glob| glob.is_match(test) || glob.is_match(format!("{image}/{test}")))
+        filter.is_none_or(|glob| {
+            let names = [image, declared(image)];
+            glob.is_match(test) || names.iter().any(|image| glob.is_match(format!("{image}/{test}")))
+        })
     };
     let of = |name: &'n String| {
         let tests = project.images.get(name)?.tests.iter().filter(|(test, _)| meant(name, test));
@@ -76,9 +81,9 @@ pub fn wanted<'n>(
 }
 
 /// The images of the repository that tests are of or use: those that must be built first.
-pub fn images_of(project: &Project, wanted: &Wanted) -> BTreeSet<String> {
+pub fn images_of(session: &Session, wanted: &Wanted) -> BTreeSet<String> {
     let others = wanted.values().flatten().flat_map(|(_, test)| test.images());
-    let others = others.filter(|name| project.images.contains_key(*name)).map(str::to_owned);
+    let others = others.filter_map(|name| platforms::on_engine(session, name));
     wanted.keys().cloned().chain(others).collect()
 }
 
@@ -112,7 +117,10 @@ pub fn planned(
             };
             let mut images = BTreeMap::new();
             for other in test.images() {
-                let here = results.get(other).map(|built| (built.id.0.clone(), built.content.to_string()));
+                let named = platforms::on_engine(session, other);
+                let here = named
+                    .and_then(|name| results.get(&name))
+                    .map(|built| (built.id.0.clone(), built.content.to_string()));
                 let (id, content) = match here.or_else(|| outside_images.get(other).cloned()) {
                     Some(known) => known,
                     None => {

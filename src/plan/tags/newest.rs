@@ -95,7 +95,8 @@ impl Tagging {
         let mut forms: Vec<_> =
             given.filter_map(|tag| tag.timed).map(|(_, before, behind)| (before, behind)).collect();
         // A bare time in a repository that several images share is nobody's.
-        if forms.is_empty() && name::split(name).1.is_none() {
+        let shares = name::split(name).1.is_some() || name::platform_of(name).is_some();
+        if forms.is_empty() && !shares {
             forms.push((String::new(), String::new()));
         }
         forms

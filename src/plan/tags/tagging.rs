@@ -15,10 +15,12 @@ use parking_lot::Mutex;
 use crate::engine::{EngineError, ImageId};
 use crate::exec::executor::Executor;
 use crate::model::hash::ContentHash;
+use crate::model::name::{declared, platform_of};
 use crate::plan::tags::facts::{self, Facts};
 use crate::plan::tags::missing::Missing;
 use crate::plan::tags::uncommitted;
 use crate::session::open::Session;
+use crate::session::platforms::on_engine;
 use crate::session::sync::Synced;
 use crate::syntax::error::Span;
 use crate::syntax::reference::normalized;
@@ -67,7 +69,7 @@ pub struct Tags {
 
 /// The material of the tags of some images, as of one run.
 pub struct Tagging {
-    images: BTreeMap<String, (String, Vec<TagRule>)>,
+    images: BTreeMap<String, Rules>,
     pub(super) facts: Facts,
     /// Images that are not as the commit has them, or why that is not known.
     uncommitted: Result<BTreeSet<String>, Missing>,
@@ -79,29 +81,44 @@ pub struct Tagging {
     pub(super) listed: Mutex<BTreeMap<String, Vec<String>>>,
 }
 
+/// The rules of the tags of one name.
+struct Rules {
+    /// The name that every tag stands behind.
+    repository: String,
+    tags: Vec<TagRule>,
+    /// Behind each tag of an image for another platform than the engine's: `-linux-arm64`. Nothing otherwise.
+    behind: String,
+}
+
 /// Asks git, CI and the engine what the tags of an order need to know, and nothing more.
 pub fn tagging(session: &Session, synced: &Synced) -> Tagging {
     let mut tagging = facts_of(session, &synced.order.names);
     // Bases keep what they declare, and so does the graph: a tag of the command line makes no edge.
     for name in synced.targets.iter().filter(|_| !session.overrides.tags.is_empty()) {
-        if let Some((_, rules)) = tagging.images.get_mut(name) {
-            let plain =
-                |tag: &String| TagRule { when: None, template: Template::plain(tag), span: Span::default() };
-            *rules = session.overrides.tags.iter().map(plain).collect();
+        let plain =
+            |tag: &String| TagRule { when: None, template: Template::plain(tag), span: Span::default() };
+        for name in [name.as_str(), declared(name)] {
+            if let Some(rules) = tagging.images.get_mut(name) {
+                rules.tags = session.overrides.tags.iter().map(plain).collect();
+            }
         }
     }
-    let templates = || tagging.images.values().flat_map(|(_, rules)| rules).map(|rule| &rule.template);
+    let templates = || tagging.images.values().flat_map(|of| &of.tags).map(|rule| &rule.template);
     let facts = || templates().flat_map(Template::facts);
     if facts().any(Fact::names_commit)
         && session.overrides.commit.is_none()
         && let Some(store) = tagging.facts.store()
     {
-        let found = uncommitted::uncommitted(session, synced, store);
+        let found = uncommitted::uncommitted(session, synced, store).map(|mut found| {
+            let names: Vec<String> = found.iter().map(|name| declared(name).to_owned()).collect();
+            found.extend(names);
+            found
+        });
         tagging.uncommitted = found.map_err(|error| Missing::Git(error.why));
     }
-    let timed = |rules: &[TagRule]| rules.iter().any(|rule| rule.template.facts().any(|f| *f == Fact::Time));
-    let repositories = tagging.images.values().filter(|(_, rules)| timed(rules));
-    let repositories: BTreeSet<String> = repositories.map(|(repository, _)| repository.clone()).collect();
+    let timed = |of: &&Rules| of.tags.iter().any(|rule| rule.template.facts().any(|f| *f == Fact::Time));
+    let repositories = tagging.images.values().filter(timed);
+    let repositories: BTreeSet<String> = repositories.map(|of| of.repository.clone()).collect();
     if !repositories.is_empty() {
         tagging.named = session.executor.references(&repositories);
     }
@@ -110,12 +127,21 @@ pub fn tagging(session: &Session, synced: &Synced) -> Tagging {
 
 /// The material of the tags of some images, as if all of it were committed; no engine is asked.
 pub fn facts_of(session: &Session, names: &[String]) -> Tagging {
-    let declared = |name: &String| {
-        let image = session.project.images.get(name)?;
-        Some((name.clone(), (image.repository.clone(), image.tags.clone())))
-    };
-    let images: BTreeMap<String, (String, Vec<TagRule>)> = names.iter().filter_map(declared).collect();
-    let rules: Vec<&TagRule> = images.values().flat_map(|(_, rules)| rules).collect();
+    let mut images = BTreeMap::new();
+    for (name, image) in names.iter().filter_map(|name| Some((name, session.project.images.get(name)?))) {
+        let of = |behind: String| {
+            let (repository, tags) = (image.repository.clone(), image.tags.clone());
+            Rules { repository, tags, behind }
+        };
+        if let Some(platform) = platform_of(name) {
+            let is_engines = on_engine(session, declared(name)).as_ref() == Some(name);
+            let behind = if is_engines { String::new() } else { format!("-{}", platform.replace('/', "-")) };
+            images.insert(name.clone(), of(behind));
+        }
+        // Also the tags that the images of several platforms have together.
+        images.entry(declared(name).to_owned()).or_insert_with(|| of(String::new()));
+    }
+    let rules: Vec<&TagRule> = images.values().flat_map(|of| &of.tags).collect();
     let facts = facts::gather(session, &rules);
     Tagging {
         images,
@@ -130,9 +156,10 @@ pub fn facts_of(session: &Session, names: &[String]) -> Tagging {
 /// Two targets that a tag of the command line would be given to in one repository.
 pub fn one_tag_for_two<'s>(session: &Session, synced: &'s Synced) -> Option<(&'s String, &'s String)> {
     let mut seen: BTreeMap<&str, &String> = BTreeMap::new();
+    let are_one = |one: &String, other: &String| declared(one) == declared(other);
     for name in synced.targets.iter().filter(|_| !session.overrides.tags.is_empty()) {
         let image = session.project.images.get(name)?;
-        if let Some(other) = seen.insert(&image.repository, name) {
+        if let Some(other) = seen.insert(&image.repository, name).filter(|other| !are_one(other, name)) {
             return Some((other, name));
         }
     }
@@ -143,9 +170,9 @@ impl Tagging {
     /// The tags of an image with this key; with none, those are skipped that need it.
     pub fn of(&self, name: &str, key: Option<&ContentHash>) -> Tags {
         let mut tags = Tags::default();
-        let Some((repository, rules)) = self.images.get(name) else { return tags };
-        for rule in rules {
-            match self.tag(name, repository, rule, key) {
+        let Some(of) = self.images.get(name) else { return tags };
+        for rule in &of.tags {
+            match self.tag(name, of, rule, key) {
                 Ok(Some(tag)) if tags.given.iter().all(|other| other.reference != tag.reference) => {
                     tags.given.push(tag);
                 }
@@ -157,7 +184,7 @@ impl Tagging {
             && let Some(key) = key
         {
             let last = format!("imk-{}", key.short(LAST_RESORT));
-            let reference = format!("{repository}:{last}");
+            let reference = format!("{}:{last}", of.repository);
             tags.given.push(Tag { reference, template: last, timed: None });
         }
         tags
@@ -167,22 +194,22 @@ impl Tagging {
     fn tag(
         &self,
         name: &str,
-        repository: &str,
+        Rules { repository, behind, .. }: &Rules,
         rule: &TagRule,
         key: Option<&ContentHash>,
     ) -> Result<Option<Tag>, Missing> {
         let Some(git_tags) = self.facts.let_in(rule.when.as_ref())? else { return Ok(None) };
         let suffix = match rule.template.facts().any(Fact::names_commit) {
             true if self.uncommitted.as_ref().map_err(Clone::clone)?.contains(name) => {
-                format!("-dirty-{}", key.ok_or(Missing::NoKey)?.short(SUFFIX))
+                format!("-dirty-{}{behind}", key.ok_or(Missing::NoKey)?.short(SUFFIX))
             }
-            _ => String::new(),
+            _ => behind.clone(),
         };
         let filled = rule.template.fill_with(|fact| self.facts.value(fact, &git_tags, key), &suffix)?;
         Ok(Some(Tag {
             reference: format!("{repository}:{}", filled.tag),
             template: rule.template.text.clone(),
-            timed: filled.around_time.map(|(before, behind)| (repository.to_owned(), before, behind)),
+            timed: filled.around_time.map(|(before, behind)| (repository.clone(), before, behind)),
         }))
     }
 

@@ -46,6 +46,11 @@ impl Client {
             found.ok_or_else(|| RegistryError::refused(subject, what, "there is no such manifest"))?;
         for bytes in [document.payload, EMPTY_BYTES] {
             let digest = digest::of(bytes);
+            if self.has_blob(subject, &digest).await? {
+                continue;
+            }
+            // What several have in common is uploaded once: a registry may lack a blob while it arrives again.
+            let _alone = self.attaching.lock().await;
             if !self.has_blob(subject, &digest).await? {
                 self.upload(subject, &digest, Source::Content(&mut Cursor::new(bytes))).await?;
             }

@@ -36,12 +36,19 @@ pub(super) fn is_absence(body: &[u8]) -> bool {
     if body.is_empty() {
         return true;
     }
+    codes(body).iter().any(|code| code.ends_with("_UNKNOWN") || code == "NOT_FOUND")
+}
+
+/// Whether a manifest is refused because something that it names is not there.
+pub(super) fn lacks_a_blob(body: &[u8]) -> bool {
+    codes(body).iter().any(|code| matches!(code.as_str(), "BLOB_UNKNOWN" | "MANIFEST_BLOB_UNKNOWN"))
+}
+
+/// The codes of an answer's errors, in capitals.
+fn codes(body: &[u8]) -> Vec<String> {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
-    let codes = json.get("errors").and_then(Value::as_array).into_iter().flatten();
-    codes.filter_map(|error| error.get("code")?.as_str()).any(|code| {
-        let code = code.to_uppercase();
-        code.ends_with("_UNKNOWN") || code == "NOT_FOUND"
-    })
+    let errors = json.get("errors").and_then(Value::as_array).into_iter().flatten();
+    errors.filter_map(|error| Some(error.get("code")?.as_str()?.to_uppercase())).collect()
 }
 
 #[cfg(test)]
@@ -69,5 +76,13 @@ mod tests {
         assert!(is_absence(b""));
         assert!(!is_absence(b"<html>404</html>"));
         assert!(!is_absence(br#"{"errors":[{"code":"DENIED"}]}"#));
+    }
+
+    #[test]
+    fn a_manifest_may_be_refused_for_what_it_names() {
+        assert!(lacks_a_blob(br#"{"errors":[{"code":"DIGEST_INVALID"},{"code":"BLOB_UNKNOWN"}]}"#));
+        assert!(lacks_a_blob(br#"{"errors":[{"code":"manifest_blob_unknown"}]}"#));
+        assert!(!lacks_a_blob(br#"{"errors":[{"code":"MANIFEST_INVALID"}]}"#));
+        assert!(!lacks_a_blob(b""));
     }
 }

@@ -9,9 +9,12 @@ use super::base::Base;
 use super::client::Client;
 use super::read::{DIGEST, MANIFEST};
 use super::wire::{Answer, Ask, header};
-use super::words;
+use super::{retry, words};
 use crate::registry::{Manifest, RegistryError, digest};
 use crate::syntax::reference::Reference;
+
+/// How often a manifest is put of which a blob is said to be missing.
+const BLOB_TRIES: u32 = 4;
 
 /// The scope that a token must have to write.
 pub(super) fn push_scope(repository: &Reference) -> String {
@@ -49,7 +52,15 @@ impl Client {
         let mut ask = self.order(reference, &what, Method::PUT, url);
         ask.headers.push((CONTENT_TYPE, media_type));
         ask.body = manifest.bytes.clone().into();
-        let answer = self.wire.fetch(&base, &ask, MANIFEST).await?;
+        let mut answer = self.wire.fetch(&base, &ask, MANIFEST).await?;
+        for tries in 1..BLOB_TRIES {
+            if !words::lacks_a_blob(&answer.bytes) {
+                break;
+            }
+            // Docker's registry has none of a blob for the moment in which somebody uploads it once more.
+            tokio::time::sleep(retry::pause(&self.wire.options.retry, tries)).await;
+            answer = self.wire.fetch(&base, &ask, MANIFEST).await?;
+        }
         if !answer.status.is_success() {
             let mut at = reference.clone();
             at.digest = at.tag.is_none().then(|| manifest.digest.clone());

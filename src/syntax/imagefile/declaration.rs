@@ -78,8 +78,8 @@ pub struct Declaration {
     pub target: Option<Word>,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
-    /// The platform, such as `linux/arm64`; the engine's own when `None`.
-    pub platform: Option<String>,
+    /// The platforms, such as `linux/arm64`, in their order; the engine's own when there are none.
+    pub platforms: Vec<String>,
     /// Labels on the image.
     pub labels: BTreeMap<String, String>,
     /// Tags it is given, without the name; `latest` when none is declared.

@@ -4,7 +4,6 @@
 //! Knows the shape of the keys; knows nothing of what they mean together.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 // Not public by the crate's own word, and its only list of tokens: a guess of ours at what
 // is a bracket, and what is text or a comment, could be led astray.
@@ -13,7 +12,7 @@ use ron2::ast::{Expr, StructBody, StructField, parse_document_lossy};
 
 use super::keys::renamed;
 use super::raw::{Pairs, RawFile, RawGit, RawImage, RawSource, RawTag, RawWhen};
-use super::{GIT_KEYS, IMAGE_KEYS, Policy, RenamedKey, SecretSource, TOP_KEYS, Word};
+use super::{GIT_KEYS, IMAGE_KEYS, RenamedKey, SecretSource, TOP_KEYS, Word};
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::merge_marks;
 use crate::syntax::suggest::did_you_mean;
@@ -157,7 +156,14 @@ impl Reader {
             "args" => image.args = reader.map(value, "argument", Self::text),
             "matrix" => image.matrix = reader.matrix(value),
             "exclude" => image.exclude = reader.exclude(value),
-            "platform" => image.platform = reader.text(value),
+            "platform" => {
+                let one = reader.text(value);
+                reader.platforms(&mut image, one.map(|one| vec![one]), value);
+            }
+            "platforms" => {
+                let several = reader.one_or_more(value);
+                reader.platforms(&mut image, Some(several), value);
+            }
             "labels" => image.labels = reader.map(value, "label", Self::text),
             "tags" => image.tags = Some(reader.tags(value)),
             "any_tag" => image.any_tag = reader.flag(value),
@@ -377,28 +383,6 @@ impl Reader {
         tags.map(|text| RawTag { text, when: Some(when.clone()) }).collect()
     }
 
-    fn policy(&mut self, value: &Expr<'_>) -> Option<Policy> {
-        if let Expr::Struct(named) = value {
-            match (named.name.name.as_ref(), &named.body) {
-                ("Locked", None) => return Some(Policy::Locked),
-                ("Float", None) => return Some(Policy::Float),
-                ("Every", Some(StructBody::Tuple(body))) if body.elements.len() == 1 => {
-                    let period = self.text(&body.elements[0].expr)?;
-                    let duration = duration(&period.text);
-                    if duration.is_none() {
-                        let message = format!("`{}` is not a period of time", period.text);
-                        let error = SyntaxError::new(period.span, message);
-                        self.errors.push(error.hint("write it as \"7d\", \"12h\" or \"1d 12h\""));
-                    }
-                    return duration.map(Policy::Every);
-                }
-                _ => {}
-            }
-        }
-        self.expected("Locked, Float or Every(\"7d\")", value);
-        None
-    }
-
     /// A text, `Git(url: "…", …)`, or `Git("…")`, which is the same as the text.
     fn source(&mut self, value: &Expr<'_>) -> Option<RawSource> {
         let Expr::Struct(named) = value else {
@@ -439,12 +423,4 @@ impl Reader {
         self.expected("Env(\"VARIABLE\") or File(\"path\")", value);
         None
     }
-}
-
-/// A period of at least a second. A day has 24 hours here.
-fn duration(text: &str) -> Option<Duration> {
-    let span: jiff::Span = text.parse().ok()?;
-    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
-    let seconds = u64::try_from(duration.as_secs()).ok().filter(|seconds| *seconds > 0)?;
-    Some(Duration::from_secs(seconds))
 }

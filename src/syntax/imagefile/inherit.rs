@@ -14,7 +14,6 @@ use super::{Declaration, Imagefile, OverlaySource, Word};
 use crate::syntax::braces::{self, Piece};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::reference;
-use crate::syntax::resolve::platform;
 use crate::syntax::suggest::did_you_mean;
 use crate::syntax::tag::{self, TagRule, Template, When};
 
@@ -176,7 +175,7 @@ impl Scope<'_> {
             contexts: BTreeMap::new(),
             target: image.target.map(|word| self.fill(&word)),
             args: self.pairs(&image.args),
-            platform: image.platform.and_then(|word| self.platform(&word)),
+            platforms: self.platforms(image.platforms.as_deref().unwrap_or_default()),
             labels: self.pairs(&image.labels),
             tags: self.tags(name, image.tags.as_deref()),
             any_tag: image.any_tag.unwrap_or_default(),
@@ -200,16 +199,6 @@ impl Scope<'_> {
             tests: image.tests.iter().map(|(name, test)| (name.text.clone(), self.test(test))).collect(),
             description: image.description.map(|word| self.fill(&word).text),
         }
-    }
-
-    /// A platform in its canonical spelling.
-    pub(super) fn platform(&mut self, word: &Word) -> Option<String> {
-        let word = self.fill(word);
-        let asked = platform::asked(&word.text).map_err(|(why, hint)| {
-            let message = format!("`{}` cannot be built for: {why}", word.text);
-            self.errors.push(SyntaxError::new(word.span, message).hint(hint));
-        });
-        asked.ok()
     }
 
     /// The tag in the image's name and those declared beside it; without either, `latest`.

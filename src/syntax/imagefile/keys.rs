@@ -62,6 +62,10 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
     ),
     ("exclude", "choices of the matrix that are left out: [{\"py\": \"3.12\", \"os\": \"alpine\"}]"),
     ("platform", "such as \"linux/arm64\"; else the engine's own"),
+    (
+        "platforms",
+        "several, each with a key and a build of its own, published as one index: [\"linux/amd64\", \"linux/arm64\"]",
+    ),
     ("labels", "labels on the image; keep them stable, each value makes another image"),
     (
         "tags",

@@ -117,6 +117,7 @@ pub const IMAGE_KINDS: &[(&str, Kind)] = &[
     ("matrix", Kind::Matrix),
     ("exclude", Kind::Exclude),
     ("platform", Kind::Text),
+    ("platforms", Kind::TextOrTexts),
     ("labels", Kind::TextByName),
     ("tags", Kind::Tags),
     ("any_tag", Kind::Flag),

@@ -23,7 +23,7 @@ pub(super) fn merge(into: &mut RawImage, from: &RawImage) {
     replace(&mut into.context, &from.context);
     replace(&mut into.target, &from.target);
     replace(&mut into.exclude, &from.exclude);
-    replace(&mut into.platform, &from.platform);
+    replace(&mut into.platforms, &from.platforms);
     replace(&mut into.tags, &from.tags);
     replace(&mut into.any_tag, &from.any_tag);
     replace(&mut into.publish, &from.publish);

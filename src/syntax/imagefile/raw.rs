@@ -56,7 +56,8 @@ pub(super) struct RawImage {
     pub args: Pairs<Word>,
     pub matrix: Pairs<Vec<RawValue>>,
     pub exclude: Option<Vec<Pairs<Word>>>,
-    pub platform: Option<Word>,
+    /// Of `platform` or `platforms`, whichever is written.
+    pub platforms: Option<Vec<Word>>,
     pub labels: Pairs<Word>,
     pub tags: Option<Vec<RawTag>>,
     pub any_tag: Option<bool>,

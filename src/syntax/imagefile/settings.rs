@@ -15,8 +15,6 @@ use crate::syntax::tag;
 /// A mistake, and the remedy.
 type Mistake = (String, String);
 
-/// Keys that bake spells otherwise.
-const OTHER_NAMES: &[(&str, &str)] = &[("platforms", "platform")];
 /// Keys of bake that are flags of imk.
 const FLAGS: &[(&str, &str)] = &[
     ("no_cache", "--no-cache"),
@@ -44,10 +42,7 @@ pub struct Setting {
 /// What is wrong with it, and what to do.
 pub fn setting(place: &str, value: &str) -> Result<Setting, Mistake> {
     let parts: Vec<&str> = place.split('.').collect();
-    let spelled = |part: &str| {
-        let plain = part.replace('-', "_");
-        OTHER_NAMES.iter().find(|(other, _)| *other == plain).map_or(plain, |(_, key)| (*key).to_owned())
-    };
+    let spelled = |part: &str| part.replace('-', "_");
     // Names of images may have dots as well: the first part that is a key is the key.
     let found = (1..parts.len()).find_map(|at| {
         let (key, kind) = IMAGE_KINDS.iter().find(|(key, _)| *key == spelled(parts[at]))?;
@@ -164,7 +159,8 @@ mod tests {
         let file = read(&[
             ("web.args.A", "{x}=y"),
             ("*.target", "prod"),
-            ("svc-*.platforms", "linux/arm64"),
+            ("svc-*.platform", "linux/arm64"),
+            ("web.platforms", "linux/amd64,arm64"),
             ("svc.b.labels.org.x.y", "z"),
             ("web.cache-from", "r.example/a"),
             ("web.cache-from", "r.example/b"),
@@ -175,7 +171,8 @@ mod tests {
         assert_eq!((web.args["A"].as_str(), web.args["B"].as_str(), web.any_tag), ("{x}=y", "2", true));
         assert_eq!(web.cache.from, ["r.example/a", "r.example/b"]);
         assert!(file.images.iter().all(|image| image.target.as_ref().is_some_and(|it| it.text == "prod")));
-        assert_eq!(image(&file, "svc-a").platform.as_deref(), Some("linux/arm64"));
+        assert_eq!(image(&file, "svc-a").platforms, ["linux/arm64"]);
+        assert_eq!(web.platforms, ["linux/amd64", "linux/arm64"]);
         assert_eq!(image(&file, "svc.b").labels["org.x.y"], "z");
         assert_eq!(file.unmet_settings, [""; 0]);
         assert_eq!(read(&[("nobody.target", "x")]).unwrap().unmet_settings, ["nobody"]);

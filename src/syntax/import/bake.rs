@@ -9,7 +9,7 @@ mod target;
 
 use parents::Parents;
 use target::Keys;
-pub(super) use target::{file_of, platform};
+pub(super) use target::{file_of, platforms};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -10,7 +10,7 @@ mod files;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::bake::platform;
+use super::bake::platforms;
 use super::draft::{Draft, Drafts, Group};
 use super::interpolate::Variables;
 use super::{Source, dotenv, place};
@@ -269,7 +269,7 @@ impl Reader<'_> {
                 draft.references.push((tag, *span));
             }
         }
-        draft.platform = self.platform(keys, service_platform, drafts, &name.text);
+        draft.platforms = self.platforms(keys, service_platform, drafts, &name.text);
         draft.cache_from = self.caches("cache_from", keys, drafts);
         draft.cache_to = self.caches("cache_to", keys, drafts);
         self.secrets(&mut draft, keys, drafts);
@@ -287,13 +287,13 @@ impl Reader<'_> {
     }
 
     /// The platforms of the build; the service's own where there are none, and among them where there are.
-    fn platform(
+    fn platforms(
         &mut self,
         keys: &Keys,
         own: Option<(String, Span)>,
         drafts: &mut Drafts,
         name: &str,
-    ) -> Option<String> {
+    ) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
         let mut at = None;
         for (span, platforms) in keys.get("build.platforms").into_iter().flatten() {
@@ -305,12 +305,14 @@ impl Reader<'_> {
                 }
             }
         }
-        let Some(span) = at.filter(|_| !all.is_empty()) else { return own.map(|(text, _)| text) };
+        let Some(span) = at.filter(|_| !all.is_empty()) else {
+            return own.map(|(text, _)| text).into_iter().collect();
+        };
         if let Some((own, span)) = own.filter(|(own, _)| !all.contains(own)) {
             let message = format!("the platforms of the build do not have the service's own, `{own}`");
             self.errors.push(SyntaxError::new(span, message).hint("compose refuses it too"));
         }
-        platform(name, &all, span, drafts)
+        platforms(name, &all, span, drafts)
     }
 }
 

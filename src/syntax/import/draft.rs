@@ -52,7 +52,7 @@ pub(super) struct Draft {
     pub from_git: bool,
     pub target: Option<String>,
     pub args: BTreeMap<String, String>,
-    pub platform: Option<String>,
+    pub platforms: Vec<String>,
     pub labels: BTreeMap<String, String>,
     /// Whole references it is tagged with.
     pub references: Vec<(String, Span)>,

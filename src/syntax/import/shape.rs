@@ -35,9 +35,9 @@ impl Shaped {
             visit(&mut draft.context);
             visit(&mut draft.dockerfile);
             draft.args.values_mut().chain(draft.labels.values_mut()).for_each(&mut *visit);
-            draft.cache_from.iter_mut().chain(&mut draft.cache_to).for_each(&mut *visit);
-            let optional =
-                [&mut draft.target, &mut draft.platform, &mut draft.network, &mut draft.description];
+            let lists = draft.cache_from.iter_mut().chain(&mut draft.cache_to).chain(&mut draft.platforms);
+            lists.for_each(&mut *visit);
+            let optional = [&mut draft.target, &mut draft.network, &mut draft.description];
             optional.into_iter().flatten().for_each(&mut *visit);
         }
     }
@@ -149,13 +149,14 @@ fn take_from_templates(draft: &mut Draft, templates: &[Draft]) {
         brought.labels.extend(template.labels.clone());
         brought.secrets.extend(template.secrets.clone());
         brought.target = template.target.clone().or(brought.target);
-        brought.platform = template.platform.clone().or(brought.platform);
         brought.network = template.network.clone().or(brought.network);
-        for (caches, own) in
-            [(&template.cache_from, &mut brought.cache_from), (&template.cache_to, &mut brought.cache_to)]
-        {
-            if !caches.is_empty() {
-                own.clone_from(caches);
+        for (list, own) in [
+            (&template.cache_from, &mut brought.cache_from),
+            (&template.cache_to, &mut brought.cache_to),
+            (&template.platforms, &mut brought.platforms),
+        ] {
+            if !list.is_empty() {
+                own.clone_from(list);
             }
         }
     }
@@ -163,7 +164,7 @@ fn take_from_templates(draft: &mut Draft, templates: &[Draft]) {
         || brought.labels.keys().any(|key| !draft.labels.contains_key(key))
         || brought.secrets.keys().any(|key| !draft.secrets.contains_key(key))
         || (brought.target.is_some() && draft.target.is_none())
-        || (brought.platform.is_some() && draft.platform.is_none())
+        || (!brought.platforms.is_empty() && draft.platforms.is_empty())
         || (brought.network.is_some() && draft.network.is_none())
         || (!brought.cache_from.is_empty() && draft.cache_from.is_empty())
         || (!brought.cache_to.is_empty() && draft.cache_to.is_empty());
@@ -171,7 +172,7 @@ fn take_from_templates(draft: &mut Draft, templates: &[Draft]) {
         && brought.labels.is_empty()
         && brought.secrets.is_empty()
         && brought.target.is_none()
-        && brought.platform.is_none()
+        && brought.platforms.is_empty()
         && brought.network.is_none()
         && brought.cache_from.is_empty()
         && brought.cache_to.is_empty();
@@ -181,19 +182,17 @@ fn take_from_templates(draft: &mut Draft, templates: &[Draft]) {
     }
     draft.args.retain(|key, value| brought.args.get(key) != Some(value));
     draft.labels.retain(|key, value| brought.labels.get(key) != Some(value));
-    for (own, theirs) in
-        [(&mut draft.cache_from, &brought.cache_from), (&mut draft.cache_to, &brought.cache_to)]
-    {
+    for (own, theirs) in [
+        (&mut draft.cache_from, &brought.cache_from),
+        (&mut draft.cache_to, &brought.cache_to),
+        (&mut draft.platforms, &brought.platforms),
+    ] {
         if own == theirs {
             own.clear();
         }
     }
     draft.secrets.retain(|key, value| brought.secrets.get(key) != Some(value));
-    let scalars = [
-        (&mut draft.target, &brought.target),
-        (&mut draft.platform, &brought.platform),
-        (&mut draft.network, &brought.network),
-    ];
+    let scalars = [(&mut draft.target, &brought.target), (&mut draft.network, &brought.network)];
     for (own, theirs) in scalars {
         if *own == *theirs {
             *own = None;
@@ -203,8 +202,9 @@ fn take_from_templates(draft: &mut Draft, templates: &[Draft]) {
 
 /// Whether a template has anything to give.
 fn says_something(template: &Draft) -> bool {
-    let optional = [&template.target, &template.platform, &template.network];
+    let optional = [&template.target, &template.network];
     !(template.args.is_empty()
+        && template.platforms.is_empty()
         && template.labels.is_empty()
         && template.secrets.is_empty()
         && template.cache_from.is_empty()
@@ -216,9 +216,10 @@ fn used_vars(prefix: &str, images: &[Image], templates: &[Draft]) -> BTreeSet<St
     let mut texts: Vec<&str> = vec![prefix];
     for draft in images.iter().map(|image| &image.draft).chain(templates) {
         texts.extend([draft.context.as_str(), draft.dockerfile.as_str()]);
-        texts.extend(draft.cache_from.iter().chain(&draft.cache_to).map(String::as_str));
+        let lists = draft.cache_from.iter().chain(&draft.cache_to).chain(&draft.platforms);
+        texts.extend(lists.map(String::as_str));
         texts.extend(draft.args.values().chain(draft.labels.values()).map(String::as_str));
-        let optional = [&draft.target, &draft.platform, &draft.network, &draft.description];
+        let optional = [&draft.target, &draft.network, &draft.description];
         texts.extend(optional.into_iter().flatten().map(String::as_str));
     }
     texts.extend(

@@ -42,6 +42,7 @@ pub(super) fn read(documents: &[Shared], source: &Source<'_>) -> Drafts {
 }
 
 fn build(node: &Node, drafts: &mut Drafts, source: &Source<'_>) {
+    let mut of_all = (Vec::new(), node.span);
     for (key, value) in node.entries() {
         match key.text.as_str() {
             "artifacts" => {
@@ -51,12 +52,7 @@ fn build(node: &Node, drafts: &mut Drafts, source: &Source<'_>) {
                     }
                 }
             }
-            "platforms" if value.items().len() > 1 => {
-                drafts.lost(
-                    key.span,
-                    "build.platforms: an image is built for one; `imk --platform P` builds for another",
-                );
-            }
+            "platforms" => of_all = (texts(value), key.span),
             other if !value.is_nothing() => {
                 drafts.lost(
                     key.span,
@@ -66,6 +62,14 @@ fn build(node: &Node, drafts: &mut Drafts, source: &Source<'_>) {
             _ => {}
         }
     }
+    let of_all = super::bake::platforms("build", &of_all.0, of_all.1, drafts);
+    for draft in drafts.images.iter_mut().filter(|draft| draft.platforms.is_empty()) {
+        draft.platforms.clone_from(&of_all);
+    }
+}
+
+fn texts(list: &Shared) -> Vec<String> {
+    list.items().iter().filter_map(|one| one.text().map(literal)).collect()
 }
 
 fn artifact(node: &Node, drafts: &mut Drafts, source: &Source<'_>) {
@@ -85,9 +89,7 @@ fn artifact(node: &Node, drafts: &mut Drafts, source: &Source<'_>) {
             "docker" | "kaniko" => docker(&mut draft, &mut dockerfile, value, drafts, source),
             "requires" => requires(&mut draft, value, drafts),
             "platforms" => {
-                let all: Vec<String> =
-                    value.items().iter().filter_map(|one| one.text().map(literal)).collect();
-                draft.platform = super::bake::platform(&draft.name, &all, key.span, drafts);
+                draft.platforms = super::bake::platforms(&draft.name, &texts(value), key.span, drafts);
             }
             name if other => {
                 return drafts

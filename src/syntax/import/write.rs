@@ -105,7 +105,11 @@ fn keys(image: &Image, own_tags: bool) -> Vec<String> {
 fn common(draft: &Draft) -> Vec<String> {
     let mut keys = Vec::new();
     keys.extend(draft.target.as_ref().map(|text| format!("target: {}", quoted(text))));
-    keys.extend(draft.platform.as_ref().map(|text| format!("platform: {}", quoted(text))));
+    keys.extend(match draft.platforms.as_slice() {
+        [] => None,
+        [one] => Some(format!("platform: {}", quoted(one))),
+        several => Some(format!("platforms: {}", list(several))),
+    });
     keys.extend(pairs("args", &draft.args));
     keys.extend(pairs("labels", &draft.labels));
     if !draft.secrets.is_empty() {

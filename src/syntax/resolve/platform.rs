@@ -123,6 +123,18 @@ pub fn parse(text: &str) -> Option<Platform> {
     }
 }
 
+/// Whether a machine of one platform runs the other by itself. Of the 64-bit architectures every variant
+/// is taken to run on every machine, as engines do; an `arm` of one version is another machine.
+pub fn same(one: &str, other: &str) -> bool {
+    match (parse(one), parse(other)) {
+        (Some(one), Some(other)) => {
+            let variants = one.architecture != "arm" || one.variant == other.variant;
+            one.os == other.os && one.architecture == other.architecture && variants
+        }
+        _ => one == other,
+    }
+}
+
 /// A platform as a person asks for it, in containerd's spelling. An architecture may stand with its variant
 /// and without a system, which is Linux then.
 ///
@@ -146,8 +158,9 @@ pub fn asked(text: &str) -> Result<String, (String, String)> {
     };
     let plain = || "it is written as \"linux/arm64\"".to_owned();
     if text.contains(',') {
-        let why = "imk builds for one platform at a time".to_owned();
-        return Err((why, "ask for one, and again for the next, each with a tag of its own".to_owned()));
+        let list = text.split(',').map(|one| format!("\"{}\"", one.trim())).collect::<Vec<_>>().join(", ");
+        let why = "these are several, and `platform` is one".to_owned();
+        return Err((why, format!("write `platforms: [{list}]`")));
     }
     let Some(found) = parse(&whole) else {
         let architectures = ARCHITECTURES.iter().copied();
@@ -187,6 +200,22 @@ fn normalize(architecture: &str, variant: &str) -> (String, String) {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_machine_runs_its_own_architecture_and_no_other() {
+        for (one, other) in
+            [("linux/arm64", "linux/arm64/v8"), ("linux/amd64", "linux/amd64/v3"), ("amd64", "linux/x86_64")]
+        {
+            assert!(super::same(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("linux/arm64", "linux/amd64"),
+            ("linux/arm/v6", "linux/arm/v7"),
+            ("windows/amd64", "linux/amd64"),
+        ] {
+            assert!(!super::same(one, other), "{one} {other}");
+        }
+    }
+
     #[test]
     fn a_person_may_spell_a_platform_in_many_ways() {
         for (given, wanted) in [
@@ -241,8 +270,8 @@ mod tests {
             ("", "it is not a platform", "it is written as \"linux/arm64\""),
             (
                 "linux/amd64,linux/arm64",
-                "imk builds for one platform at a time",
-                "ask for one, and again for the next, each with a tag of its own",
+                "these are several, and `platform` is one",
+                "write `platforms: [\"linux/amd64\", \"linux/arm64\"]`",
             ),
             ("linux/", "it is not a platform", "did you mean `linux`?"),
             ("a/b/c/d", "it is not a platform", "it is written as \"linux/arm64\""),

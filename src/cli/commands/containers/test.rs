@@ -23,6 +23,7 @@ use crate::engine::Cancel;
 use crate::query::effect::Built;
 use crate::release::attest::believe;
 use crate::session::open::Session;
+use crate::session::platforms;
 use crate::state::receipts::{Receipts, TestRun};
 use crate::syntax::tag;
 use report::Report;
@@ -113,7 +114,8 @@ fn plan(
     let filter = filter.map_err(|why| Failure::error(format!("--filter: {why}")))?;
     let filter = filter.map(|glob| glob.compile_matcher());
     let mut synced = synced::brought_up(global, session, words)?;
-    let mut wanted = plan::wanted(&session.project, &synced.targets, filter.as_ref());
+    let targets = platforms::of_engine(session, &synced.targets);
+    let mut wanted = plan::wanted(&session.project, &targets, filter.as_ref());
     if words.is_empty() {
         wanted.retain(|_, tests| !tests.is_empty());
     }
@@ -122,7 +124,7 @@ fn plan(
         return Err(Failure::with_hint("no image has tests, or none that --filter means", hint));
     }
     structure::mistakes(&session.project.root, wanted.values().flatten().map(|(_, test)| test))?;
-    let all = plan::images_of(&session.project, &wanted);
+    let all = plan::images_of(session, &wanted);
     if all != synced.targets {
         let words: Vec<String> = all.into_iter().collect();
         synced = synced::brought_up(global, session, &words)?;

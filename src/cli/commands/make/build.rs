@@ -20,6 +20,7 @@ use crate::cli::records::{self, RecordArgs};
 use crate::cli::remarks::Remarks;
 use crate::cli::{engines, open, out, synced};
 use crate::engine::{Caches, Cancel, EngineError};
+use crate::model::name::{declared, platform_of};
 use crate::plan::tags::tagging;
 use crate::query::effect::BuildError;
 use crate::session::open::Session;
@@ -373,9 +374,15 @@ fn outputs(session: &mut Session, synced: &Synced, args: &BuildArgs) -> Result<(
         let path = std::path::absolute(&file.dest).map_err(cannot("look for the folder of an output"))?;
         file.dest = path.display().to_string();
     }
+    let count = |called: &str| synced.targets.iter().filter(|name| declared(name) == called).count();
     for name in &synced.targets {
         if let Some(image) = session.project.images.get_mut(name) {
-            image.outputs = typed.clone();
+            let called = declared(name);
+            // One that is named alone is put where it was said.
+            image.outputs = match platform_of(name).filter(|_| count(called) > 1) {
+                Some(platform) => typed.for_platform(platform),
+                None => typed.clone(),
+            };
         }
     }
     Ok(())

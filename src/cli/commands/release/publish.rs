@@ -13,6 +13,7 @@ use crate::cli::commands::make::build::{self, BuildArgs, Going};
 use crate::cli::commands::release::occasion::{HookArgs, Hooks};
 use crate::cli::commands::release::tested::{Manner, Tested, attested, built_and_tested, still_tested};
 use crate::cli::failure::Failure;
+use crate::cli::words as build_words;
 use crate::cli::words::release as words;
 use crate::cli::{open, out, synced};
 use crate::engine::Cancel;
@@ -211,6 +212,10 @@ pub fn sent_and_released(
     let going =
         Going { withhold_tags: true, tells_summary: tested.is_none(), ..Going::new(manner.global, &typed) };
     let summary = build::carry_out(session, synced, &going, manner.started)?;
+    if let Some((name, lacks)) = summary.incomplete.first_key_value() {
+        let hint = "name no platform: the tags of all platforms move together";
+        return Err(Failure::with_hint(build_words::incomplete(name, lacks), hint));
+    }
     if let Some(tested) = tested {
         still_tested(session, synced, tested, &summary.results, manner)?;
         attested(session, tested, &summary)?;
@@ -262,7 +267,7 @@ fn digests(summary: &Summary) -> BTreeMap<String, String> {
         Publication::Done { at, .. } => Some((name.clone(), reference::parse(at).ok()?.digest?)),
         Publication::Overtaken | Publication::NoRegistry => None,
     };
-    summary.publications.iter().filter_map(digest).collect()
+    summary.publications.iter().chain(&summary.indexes).filter_map(digest).collect()
 }
 
 /// The document of `imk publish --json` for the log of releases.

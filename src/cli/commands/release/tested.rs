@@ -20,6 +20,7 @@ use crate::query::effect::Built;
 use crate::release::attest::attach;
 use crate::release::tested;
 use crate::session::open::Session;
+use crate::session::platforms;
 use crate::session::sync::Synced;
 use crate::state::receipts::{Receipt, Receipts};
 use crate::syntax::reference;
@@ -101,7 +102,7 @@ pub fn built_and_tested(
     }
     let targets: Vec<String> = synced.targets.iter().cloned().collect();
     // Images that a test uses beside are built for it, and not published.
-    let beside = plan::images_of(&session.project, &wanted);
+    let beside = plan::images_of(session, &wanted);
     let all: BTreeSet<String> = beside.iter().chain(&synced.targets).cloned().collect();
     let is_wider = !all.iter().all(|name| synced.order.names.contains(name));
     if is_wider {
@@ -228,7 +229,7 @@ fn not_here(session: &Session, tests: &[Planned], receipts: &Receipts) -> Result
     for planned in todo {
         let own = std::iter::once((&planned.job.image, &planned.id));
         for (name, id) in own.chain(&planned.images) {
-            if session.project.images.contains_key(name)
+            if let Some(name) = platforms::on_engine(session, name)
                 && !node.has(&crate::engine::ImageId(id.clone())).map_err(|error| Failure::engine(&error))?
             {
                 missing.insert(name.clone());

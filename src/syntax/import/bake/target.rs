@@ -57,7 +57,7 @@ pub(super) fn draft(
             }
             "cache-from" => draft.cache_from = caches(key, value, *span, drafts),
             "cache-to" => draft.cache_to = caches(key, value, *span, drafts),
-            "platforms" => draft.platform = platform(name, &value.texts(), *span, drafts),
+            "platforms" => draft.platforms = platforms(name, &value.texts(), *span, drafts),
             "secret" => secrets(&mut draft, value, *span, drafts, source),
             "contexts" if is_template => {}
             "contexts" => {
@@ -84,32 +84,29 @@ fn texts(value: &Carried) -> BTreeMap<String, String> {
     entries.iter().filter_map(|(key, value)| Some((key.clone(), value.text()?.to_owned()))).collect()
 }
 
-/// The one platform; of several none, since an Imagefile's image is for one.
-pub(in crate::syntax::import) fn platform(
+/// Platforms in their order, spelled as an Imagefile has them.
+pub(in crate::syntax::import) fn platforms(
     name: &str,
-    platforms: &[String],
+    written: &[String],
     span: Span,
     drafts: &mut Drafts,
-) -> Option<String> {
+) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
     // As in bake, an empty one is none.
-    let platforms: Vec<String> = platforms.iter().filter(|platform| !platform.is_empty()).cloned().collect();
-    if platforms.len() > 1 {
-        let text = format!(
-            "platforms of `{name}`: an image is built for one; `imk --platform P` builds for {}",
-            platforms.join(" or ")
-        );
-        drafts.lost(span, text);
-        return None;
-    }
-    let platform = platforms.into_iter().next()?;
-    match platform::asked(&drafts.plain(&platform)) {
-        Ok(spelled) if !platform.contains('{') => Some(spelled),
-        Ok(_) => Some(platform),
-        Err((why, _)) => {
-            drafts.lost(span, format!("the platform `{}` of `{name}`: {why}", drafts.plain(&platform)));
-            None
+    for one in written.iter().filter(|one| !one.is_empty()) {
+        let spelled = match platform::asked(&drafts.plain(one)) {
+            Ok(spelled) if !one.contains('{') => spelled,
+            Ok(_) => one.clone(),
+            Err((why, _)) => {
+                drafts.lost(span, format!("the platform `{}` of `{name}`: {why}", drafts.plain(one)));
+                continue;
+            }
+        };
+        if !found.contains(&spelled) {
+            found.push(spelled);
         }
     }
+    found
 }
 
 /// The caches that an engine can be asked for; the others are told.

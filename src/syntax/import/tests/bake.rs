@@ -102,14 +102,18 @@ fn a_bake_file_keeps_its_variables_templates_and_groups() {
                 args: {"BRACES": "a{{b}}", "COLOUR": "RED"},
                 secrets: {"key": File("keys/api.pem"), "token": Env("API_TOKEN")},
             ),
-            "web": (like: "_common", tags: ["{TAG}"], target: "prod"),
+            "web": (
+                like: "_common",
+                tags: ["{TAG}"],
+                target: "prod",
+                platforms: ["linux/amd64", "linux/arm64"],
+            ),
             "tool-lint": (context: "tools/lint", tags: ["{TAG}"], platform: "linux/amd64"),
             "tool-fmt": (context: "tools/fmt", tags: ["{TAG}"], platform: "linux/amd64"),
         },
     )
     - 7: validation of the variable `TAG`: an Imagefile checks no values
     - 26: args.BUILD_DATE: timestamp: it differs from run to run, and would make the image stale each time
-    - 56: platforms of `web`: an image is built for one; `imk --platform P` builds for linux/amd64 or linux/arm64
     - 58: output: `type=registry` publishes the image: `imk push`, or `imk build --push`, publishes what was built under all its tags
     "#);
 }

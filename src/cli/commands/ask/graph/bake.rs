@@ -10,10 +10,12 @@ use serde::Serialize;
 
 use crate::cli::ordered::Ordered;
 use crate::model::layer_cache::LayerCache;
+use crate::model::name::{declared, for_platform};
 use crate::model::output::{Form, Outputs, Packing};
 use crate::plan::tags::tagging;
 use crate::query::graph::{Bases, Order};
 use crate::session::open::Session;
+use crate::session::platforms;
 use crate::session::sync::{self, SyncError};
 use crate::syntax::imagefile::SecretSource;
 use crate::syntax::reference;
@@ -103,10 +105,15 @@ pub fn file(
     groups: &BTreeMap<String, BTreeSet<String>>,
     edges: &dyn Fn(&str) -> Bases,
 ) -> String {
-    let targets = target_names(&order.names);
+    // Of a name for several platforms bake has one target, which says them all.
+    let mut names: Vec<String> = order.names.iter().map(|name| declared(name).to_owned()).collect();
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    let targets = target_names(&names);
     let mut shown = Ordered::default();
     for (group, members) in groups {
-        let members = order.names.iter().filter(|name| members.contains(*name));
+        let members: BTreeSet<&str> = members.iter().map(|name| declared(name)).collect();
+        let members = names.iter().filter(|name| members.contains(name.as_str()));
         let members: Vec<&str> = members.map(|name| targets[name].as_str()).collect();
         let name = target_name(group);
         let taken = shown.contains(&name) || targets.values().any(|target| *target == name);
@@ -114,7 +121,7 @@ pub fn file(
             shown.insert(name, Group { targets: members });
         }
     }
-    let bodies = order.names.iter().filter_map(|name| Some((name, target(session, name, &targets, edges)?)));
+    let bodies = names.iter().filter_map(|name| Some((name, target(session, name, &targets, edges)?)));
     let target = bodies.map(|(name, body)| (targets[name].as_str(), body)).collect();
     let file = File { group: shown, target };
     // Keys are texts and values have forms of JSON, so nothing is refused.
@@ -127,14 +134,16 @@ fn target(
     targets: &BTreeMap<String, String>,
     edges: &dyn Fn(&str) -> Bases,
 ) -> Option<Target> {
-    let image = session.project.images.get(name)?;
+    let image = platforms::declaration(&session.project, name)?;
+    let one = image.platforms.first().filter(|_| image.platforms.len() > 1);
+    let input = one.map_or_else(|| name.to_owned(), |one| for_platform(name, one));
     let options = &image.options;
     let paths = &image.paths;
     let context = if paths.context.is_empty() { "." } else { &paths.context };
-    let inside = edges(name).inside.into_iter();
+    let inside = edges(&input).inside.into_iter();
     let mut contexts: Ordered<String, String> = inside
         .filter_map(|edge| {
-            let base = targets.get(&edge.base)?;
+            let base = targets.get(declared(&edge.base))?;
             let word = reference::context_name(&edge.word)?;
             Some((word, text(&format!("target:{base}"))))
         })
@@ -148,7 +157,7 @@ fn target(
     let map =
         |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| (key.clone(), text(value))).collect();
     // A tag with a key has none here: bake makes images that imk knows nothing of.
-    let tags = tagging::facts_of(session, &[name.to_owned()]).of(name, None).given;
+    let tags = tagging::facts_of(session, &[input]).of(name, None).given;
     let from = image.cache.from.iter().map(|name| text(&format!("type=registry,ref={name}")));
     let secrets = image.secrets.iter().map(|(id, source)| match source {
         SecretSource::Env(name) => text(&format!("id={id},env={name}")),
@@ -177,9 +186,9 @@ fn target(
             .into_iter()
             .chain(image.cache.to.iter().map(cache))
             .collect(),
-        platforms: optional(&options.platform).into_iter().collect(),
+        platforms: image.platforms.iter().map(|one| text(one)).collect(),
         secret: secrets.collect(),
-        output: outputs(&image.outputs).iter().map(|output| text(output)).collect(),
+        output: outputs(&image.declared_outputs).iter().map(|output| text(output)).collect(),
         ssh: image.ssh.iter().map(|(id, paths)| text(&agent(id, paths))).collect(),
         no_cache_filter: image.no_cache_filter.iter().map(|stage| text(stage)).collect(),
         entitlements: image.entitlements.iter().map(|word| text(&word.text)).collect(),

@@ -9,8 +9,10 @@ use crate::cli::commands::make::build::{self, BuildArgs, Going};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::{engines, locate, open, out, registries, synced};
 use crate::engine::{Cancel, Endpoint, EnginePool, Environment, NoEngine, Node};
+use crate::model::name::declared;
 use crate::plan::tags::newest;
 use crate::session::open::Session;
+use crate::session::platforms;
 use crate::session::project::Project;
 use crate::source::locate::Located;
 use crate::state::folder::StateFolder;
@@ -55,11 +57,20 @@ pub fn find(global: &Global, word: &str, which: Which, cancel: &Cancel) -> Resul
     }
     let exclusive = which == Which::UpToDate;
     let mut session = open::session(global, exclusive, cancel)?;
-    if !session.project.images.contains_key(word) {
+    let named = platforms::on_engine(&session, word);
+    if named.is_none()
+        && let Some(image) = platforms::declaration(&session.project, word)
+    {
+        let message =
+            format!("`{word}` is not for the engine's platform: it is for {}", image.platforms.join(", "));
+        let hint = format!("`imk run {word}@PLATFORM` runs one of them by emulation");
+        return Err(Failure::with_hint(message, hint));
+    }
+    let Some(name) = named else {
         let pool = session.executor.pool();
         let is_here = || matches!(pool.default_node().engine.inspect(word), Ok(Some(_)));
         if !word.contains([':', '/', '@']) && !is_here() {
-            let names = session.project.images.keys().map(String::as_str);
+            let names = session.project.images.keys().map(|name| declared(name));
             let hint = did_you_mean(word, names);
             let hint = hint.unwrap_or_else(|| {
                 "`imk list` shows those here; another is run by its whole reference".into()
@@ -67,11 +78,11 @@ pub fn find(global: &Global, word: &str, which: Which, cancel: &Cancel) -> Resul
             return Err(Failure::with_hint(format!("there is no image `{word}`"), hint));
         }
         return by_reference(word, located.root, &pool, cancel);
-    }
+    };
     match which {
-        Which::UpToDate => up_to_date(global, &mut session, word),
-        Which::Last => last(&session, word),
-        Which::Newest { registry } => by_time(global, &mut session, word, registry, cancel),
+        Which::UpToDate => up_to_date(global, &mut session, &name),
+        Which::Last => last(&session, &name),
+        Which::Newest { registry } => by_time(global, &mut session, &name, registry, cancel),
     }
 }
 

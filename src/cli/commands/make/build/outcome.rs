@@ -61,6 +61,9 @@ pub fn summed_up(
     for behind in &summary.outdated_names {
         remarks.add(Remark::on([behind.image.as_str()], words::behind(behind)));
     }
+    for (name, lacks) in &summary.incomplete {
+        remarks.add(Remark::on(None, words::incomplete(name, lacks)));
+    }
     let built = summary.endings.iter().filter(|(_, ending)| ending.is_of_a_build());
     remarks.end(&built.map(|(name, _)| name.clone()).collect());
     if sum == Sum::Told {
@@ -88,7 +91,9 @@ fn tell_failures(session: &Session, summary: &Summary, progress: &Progress) {
             let log = log.strip_prefix(&session.project.root).unwrap_or(&log);
             format!("the whole log: {}", log.display())
         });
-        let hint = failures::hint(error).map(str::to_owned);
+        let platform = session.project.images.get(name).and_then(|image| image.options.platform.as_deref());
+        let foreign = || failures::foreign(platform, error, &tail);
+        let hint = failures::hint(error).map(str::to_owned).or_else(foreign);
         if progress.tells_failures() {
             let log = log.map_or(String::new(), |log| format!("; {log}"));
             let finding = Finding::new(format!("image `{name}` failed{log}"));
@@ -161,13 +166,14 @@ fn summary_line(summary: &Summary, took: Duration) -> String {
     if there > 0 {
         line += &format!(", {there} already published");
     }
-    let moved = summary.publications.values().filter_map(|publication| match publication {
+    let all = summary.publications.values().chain(summary.indexes.values());
+    let moved = all.filter_map(|publication| match publication {
         Publication::Done { moved, .. } => Some(moved.len()),
         Publication::Overtaken | Publication::NoRegistry => None,
     });
-    let (published, moved) = moved.fold((0, 0), |(images, tags), moved| (images + 1, tags + moved));
-    if published > 0 {
-        line += &format!(", {published} published ({moved} tags moved)");
+    let moved: usize = moved.sum();
+    if summary.published() > 0 {
+        line += &format!(", {} published ({moved} tags moved)", summary.published());
     }
     if summary.not_published() > 0 {
         line += &format!(", {} not published", summary.not_published());
