@@ -5,6 +5,7 @@
 //! was not before cannot be taken away everywhere. Before its claim is in the log no tag moves; so a journal
 //! without a claim is one of a release that moved nothing.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use serde::{Deserialize, Serialize};
@@ -58,13 +59,15 @@ pub struct Completed {
     pub left_alone: Vec<String>,
 }
 
-/// Completes what a killed run of this checkout began; `None` when nothing was left, or nothing had moved.
+/// Completes what a killed run of this checkout began, in the repositories of its images; `None` when nothing was
+/// left, or nothing had moved.
 ///
 /// # Errors
 /// When a registry does not take it: the journal is kept for the next run.
 pub fn complete(
     registry: &dyn Registry,
     state: &StateFolder,
+    repositories: &BTreeSet<String>,
     cancel: &Cancel,
 ) -> Result<Option<Completed>, RegistryError> {
     let Some(journal) = Journal::left(state) else { return Ok(None) };
@@ -72,6 +75,8 @@ pub fn complete(
     let log = ReleaseLog::new(registry, at);
     let completed = match log.claim(&journal.claim)?.filter(|claim| !claim.withdrawn) {
         // Another machine has completed it, or has gone on from there.
+        // The Imagefile is another one now, or the log's word is not ours. It stands, and the next release tells of it.
+        Some(claim) if !claim.is_within(repositories) => None,
         Some(claim) if log.ids()?.last().is_some_and(|newest| *newest >= claim.release.id) => None,
         Some(claim) => Some(completed(&log, &journal.claim, &claim, cancel)?),
         None => None,

@@ -3,6 +3,7 @@
 //! The tags are the list, so that every registry that keeps images can keep it. Claims of releases that are
 //! under way stand beside, under tags of their own. Knows how records are kept, not what they are for.
 
+use std::collections::BTreeSet;
 use std::io::Cursor;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use crate::registry::document::{self, Document, EMPTY_BYTES};
 use crate::registry::{Descriptor, Manifest, Registry, RegistryError, by_tag, digest};
 use crate::release::moves::TagMove;
 use crate::release::record::Release;
-use crate::syntax::reference::Reference;
+use crate::syntax::reference::{self, Reference};
 
 /// The type of a release's artifact.
 pub const RELEASE: &str = "application/vnd.imk.release.v1+json";
@@ -34,6 +35,16 @@ pub(super) struct Claim {
     pub withdrawn: bool,
 }
 
+impl Claim {
+    /// Says whether it moves tags of these repositories and of no other. Whoever may push to the log can write a claim,
+    /// and it is completed with the login of whoever finds it.
+    pub(super) fn is_within(&self, repositories: &BTreeSet<String>) -> bool {
+        let is_one =
+            |step: &TagMove| reference::parse(&step.tag).is_ok_and(|tag| repositories.contains(&tag.name()));
+        self.moves.iter().all(is_one)
+    }
+}
+
 /// The log at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Look {
@@ -48,6 +59,16 @@ pub struct ReleaseLog<'r> {
     pub(super) registry: &'r dyn Registry,
     /// Where it is kept.
     pub at: Reference,
+}
+
+impl Look {
+    /// The claims of releases that the log has not, and that come after the newest it has: others are past.
+    pub(super) fn open_claims(&self) -> impl Iterator<Item = &String> {
+        let newest = self.ids.last().map(String::as_str);
+        let is_past =
+            move |name: &&String| newest.is_some_and(|id| name.starts_with(id) || name.as_str() < id);
+        self.claims.iter().filter(move |name| !is_past(name))
+    }
 }
 
 impl<'r> ReleaseLog<'r> {
@@ -144,6 +165,19 @@ impl<'r> ReleaseLog<'r> {
             found
         };
         Ok(Look { ids: with(TAG), claims: with(CLAIM_TAG) })
+    }
+
+    /// Releases that are under way, or were cut off.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn under_way(&self) -> Result<Vec<Release>, RegistryError> {
+        let mut releases = Vec::new();
+        for name in self.look()?.open_claims() {
+            let claim = self.claim(name)?.filter(|claim| !claim.withdrawn);
+            releases.extend(claim.map(|claim| claim.release));
+        }
+        Ok(releases)
     }
 
     /// The ids of all releases, the oldest first.

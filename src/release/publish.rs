@@ -29,6 +29,11 @@ use crate::syntax::tag::time_in;
 pub use crate::release::error::ReleaseError;
 pub use crate::release::journal::{Completed, complete};
 
+/// The repositories of the images here.
+pub fn repositories(session: &Session) -> BTreeSet<String> {
+    project::repositories(&session.project).values().map(Reference::name).collect()
+}
+
 /// The place of the log of releases: the repository that the Imagefile names, else that of
 /// the first image that has a registry. `None` when none has.
 pub fn log_place(session: &Session) -> Option<Reference> {
@@ -193,8 +198,10 @@ pub(super) fn in_turn<T: Thought, E: From<ReleaseError>>(
     terms: &Terms<'_>,
     think: impl Fn() -> Result<(T, Option<String>), E>,
 ) -> Result<T, E> {
+    let repositories = repositories(session);
     let place = Place {
         log,
+        repositories: &repositories,
         state: session.state(),
         cancel: &session.executor.cancel,
         patience: terms.patience,

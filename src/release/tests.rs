@@ -6,7 +6,7 @@ use crate::engine::Cancel;
 use crate::model::hash::ContentHash;
 use crate::registry::fake::{FakeFault, FakeRegistry};
 use crate::registry::{Registry, RegistryError};
-use crate::release::journal::{self, Journal};
+use crate::release::journal::{self, Completed, Journal};
 use crate::release::log::{Claim, ReleaseLog};
 use crate::release::moves::{self, Moved, TagMove};
 use crate::release::record::{Kind, Release, ReleasedImage, ReleasedTag};
@@ -113,6 +113,11 @@ impl Shop {
 
 fn make(registry: &FakeRegistry, moves: &[TagMove]) -> Moved {
     moves::make(registry, moves, &Cancel::default(), &|| true)
+}
+
+fn complete(shop: &Shop, state: &StateFolder) -> Result<Option<Completed>, RegistryError> {
+    let repositories = ["api", "base", "web"].map(|image| at(&format!("{HOST}/{image}")).name()).into();
+    journal::complete(&shop.registry, state, &repositories, &Cancel::default())
 }
 
 fn at(name: &str) -> Reference {
@@ -226,14 +231,14 @@ fn a_release_that_was_killed_between_any_two_moves_is_completed_by_the_next_run(
         begun(&shop, &state, &release, &moves);
         assert_eq!(make(&shop.registry, &moves[..made]), Moved::All);
 
-        let completed = journal::complete(&shop.registry, &state, &Cancel::default()).unwrap().unwrap();
+        let completed = complete(&shop, &state).unwrap().unwrap();
         assert_eq!((completed.release, completed.left_alone), (release.id.clone(), vec![]));
         assert_eq!(
             ["base", "web", "api"].map(|it| shop.tags(it)),
             ["2:latest", "2:2.0 2:latest", "2:latest"]
         );
         assert_eq!(shop.log().newest().unwrap(), Some(release));
-        assert_eq!(journal::complete(&shop.registry, &state, &Cancel::default()), Ok(None));
+        assert_eq!(complete(&shop, &state), Ok(None));
     }
 }
 
@@ -247,7 +252,7 @@ fn a_tag_that_somebody_moved_meanwhile_is_left_to_them() {
     let release = Release::new(&shop.tick(), Kind::Publish, None, images);
     begun(&shop, &state, &release, &moves);
     shop.registry.add_image("r.example/web:latest", "3");
-    let completed = journal::complete(&shop.registry, &state, &Cancel::default()).unwrap().unwrap();
+    let completed = complete(&shop, &state).unwrap().unwrap();
     assert_eq!(completed.left_alone, ["r.example/web:latest"]);
     assert_eq!((shop.tags("base").as_str(), shop.tags("web").as_str()), ("2:latest", "?:latest"));
 }

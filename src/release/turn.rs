@@ -15,7 +15,7 @@
 //! was, and takes nothing back. Where a registry's lists lag, so that neither sees the other, the second look
 //! finds the other's record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -56,6 +56,8 @@ pub(super) struct Place<'a> {
     pub log: &'a ReleaseLog<'a>,
     /// Where the journal is.
     pub state: &'a StateFolder,
+    /// The repositories of the images here: a release that others left is completed in these alone.
+    pub repositories: &'a BTreeSet<String>,
     /// Asked before each move.
     pub cancel: &'a Cancel,
     /// How long another machine's claim may stand still before that machine is taken for dead.
@@ -112,7 +114,16 @@ impl Place<'_> {
 
     /// Completes a claim whose machine is dead.
     fn complete(&self, name: &str, claim: &Claim) -> Result<(), RegistryError> {
-        match journal::completed(self.log, name, claim, self.cancel) {
+        let outcome = match claim.is_within(self.repositories) {
+            true => journal::completed(self.log, name, claim, self.cancel),
+            false => Err(RegistryError::Refused {
+                host: self.log.at.registry.clone(),
+                repository: self.log.at.repository.clone(),
+                what: "completing a release".into(),
+                why: "it moves tags of repositories that no image here has".into(),
+            }),
+        };
+        match outcome {
             Ok(completed) => (self.tell)(Waiting::Completed(completed)),
             Err(why @ (RegistryError::Refused { .. } | RegistryError::Corrupt { .. })) => {
                 self.withdraw(name, claim)?;
@@ -123,18 +134,10 @@ impl Place<'_> {
         Ok(())
     }
 
-    /// The claims that are open, but for `ours`. One whose release is in the log, or that is older than the newest
-    /// release, is not.
+    /// The claims that are open, but for `ours`.
     fn open(&self, look: &Look, ours: &str) -> Result<BTreeMap<String, Claim>, RegistryError> {
         let mut open = BTreeMap::new();
-        for name in look.claims.iter().filter(|name| *name != ours) {
-            let is_past = look
-                .ids
-                .last()
-                .is_some_and(|newest| name.starts_with(newest.as_str()) || name.as_str() < newest.as_str());
-            if is_past {
-                continue;
-            }
+        for name in look.open_claims().filter(|name| *name != ours) {
             if let Some(claim) = self.log.claim(name)?.filter(|claim| !claim.withdrawn) {
                 open.insert(name.clone(), claim);
             }

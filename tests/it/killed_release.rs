@@ -134,6 +134,10 @@ fn killed_at_any_step_it_is_completed_by_the_next_run_of_any_machine() {
             break;
         }
         let killed = tags();
+        if steps > 0 {
+            let history = sandbox.imk("publish --history").code(0);
+            assert!(history.err().contains(" is under way, or was cut off"), "{put:?}: {}", history.err());
+        }
         // The next run is of another machine every second time: it has no state of the one that was killed.
         if steps % 2 == 1 {
             sandbox.remove(".imk");

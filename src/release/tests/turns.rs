@@ -1,6 +1,6 @@
 //! Releases of two machines at one moment: one after the other, or told what stands; and machines that die.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,8 +9,8 @@ use super::{HOST, at, key};
 use crate::engine::Cancel;
 use crate::registry::fake::{FakeFault, FakeRegistry};
 use crate::release::journal;
-use crate::release::log::ReleaseLog;
-use crate::release::moves;
+use crate::release::log::{Claim, ReleaseLog};
+use crate::release::moves::{self, TagMove};
 use crate::release::publish::ReleaseError;
 use crate::release::record::{Kind, Release, ReleasedImage, ReleasedTag};
 use crate::release::turn::{Carried, Place, Waiting};
@@ -42,7 +42,15 @@ impl Machine {
         let log = ReleaseLog::new(registry, at("r.example/base"));
         let tell = |waiting| self.told.lock().push(waiting);
         let (state, cancel) = (self.state(), Cancel::default());
-        let place = Place { log: &log, state: &state, cancel: &cancel, patience: self.patience, tell: &tell };
+        let repositories = repositories();
+        let place = Place {
+            log: &log,
+            repositories: &repositories,
+            state: &state,
+            cancel: &cancel,
+            patience: self.patience,
+            tell: &tell,
+        };
         for _ in 0..50 {
             place.settle()?;
             let newest = log.newest()?;
@@ -74,8 +82,12 @@ impl Machine {
 
     /// Completes what it left, as each run does first.
     fn complete(&self, registry: &FakeRegistry) {
-        journal::complete(registry, &self.state(), &Cancel::default()).unwrap();
+        journal::complete(registry, &self.state(), &repositories(), &Cancel::default()).unwrap();
     }
+}
+
+fn repositories() -> BTreeSet<String> {
+    IMAGES.map(|image| at(&format!("{HOST}/{image}")).name()).into()
 }
 
 /// The contents that the tags stand for: `b b b`.
@@ -195,6 +207,29 @@ fn a_machine_that_dies_at_any_question_leaves_all_old_or_what_the_next_run_of_an
             }
         }
     }
+}
+
+#[test]
+fn a_claim_on_tags_of_other_repositories_is_completed_by_nobody_here() {
+    let registry = FakeRegistry::new();
+    Machine::new("0", 0).publish(&registry).unwrap();
+    let old = registry.add_image("r.example/other:old", "1");
+    let new = registry.add_image("r.example/other:latest", "2");
+    let log = ReleaseLog::new(&registry, at("r.example/base"));
+    let step = TagMove {
+        image: "web".into(),
+        tag: "r.example/other:latest".into(),
+        before: Some(new.clone()),
+        after: old,
+    };
+    let release = Release::new("20991231T000000Z", Kind::Publish, None, Vec::new());
+    let claim = Claim { release, moves: vec![step], withdrawn: false };
+    log.put_claim("20991231T000000Z-forged", &claim).unwrap();
+    let machine = Machine::new("b", 0);
+    machine.publish(&registry).unwrap();
+    assert_eq!(registry.digest("r.example/other:latest"), Some(new));
+    assert_eq!(standing(&registry), "b b b");
+    assert!(machine.told.into_inner().iter().any(|it| matches!(it, Waiting::GivenUp { .. })));
 }
 
 #[test]

@@ -237,7 +237,7 @@ pub fn sent_and_released(
 /// When a registry does not take it.
 pub fn complete(session: &Session, cancel: &Cancel) -> Result<(), Failure> {
     let registry = session.executor.remote_cache.registry();
-    match publish::complete(registry, session.state(), cancel) {
+    match publish::complete(registry, session.state(), &publish::repositories(session), cancel) {
         Ok(None) => {}
         Ok(Some(completed)) => {
             tell_completed(&completed);
@@ -274,6 +274,7 @@ fn digests(summary: &Summary) -> BTreeMap<String, String> {
 #[derive(Serialize)]
 struct Releases<'a> {
     releases: &'a [Release],
+    under_way: Vec<&'a str>,
 }
 
 /// A release as programs are told of it.
@@ -324,13 +325,21 @@ fn history(global: &Global, args: &PublishArgs) -> Result<(), Failure> {
     for id in ids.iter().rev().take(args.last) {
         releases.extend(log.read(id).map_err(unanswered)?);
     }
+    let under_way = log.under_way().map_err(unanswered)?;
     if args.build.json {
-        out::json(&Releases { releases: &releases });
+        let under_way = under_way.iter().map(|release| release.id.as_str()).collect();
+        out::json(&Releases { releases: &releases, under_way });
         return Ok(());
     }
     let now = releases.first().map(Release::in_force).unwrap_or_default().to_owned();
     for release in &releases {
         out::lines(words::entry(release, release.id == now || release.in_force() == now));
+    }
+    for release in &under_way {
+        out::note(format_args!(
+            "release {} is under way, or was cut off: then the next `imk publish` completes it",
+            release.id
+        ));
     }
     if releases.is_empty() {
         out::line(format_args!("nothing was published yet"));
