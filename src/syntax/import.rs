@@ -100,8 +100,8 @@ fn read_tree(documents: &[yaml::Shared], source: &Source<'_>) -> Result<draft::D
     if documents.iter().any(|document| skaffold(document)) {
         return Ok(skaffold::read(documents, source));
     }
-    if has("services") {
-        return compose::read(first, source);
+    if documents.iter().any(|document| document.get("services").is_some()) {
+        return compose::read(documents, source);
     }
     if first.entries().iter().any(|(key, _)| key.text.contains('=')) {
         return Ok(dobi::read(first, source));

@@ -44,7 +44,7 @@ fn repository() -> Sandbox {
     let dockerfile =
         "ARG A\nARG B\nARG C\nARG Z\nFROM scratch AS s\nLABEL x=1\nFROM scratch AS t\nLABEL x=2\n";
     let sandbox = Sandbox::empty().without_engine();
-    for folder in ["", "a/", "b/", "a/sub/", "other/", "other/b/"] {
+    for folder in ["", "a/", "b/", "a/sub/", "a/b/", "other/", "other/b/"] {
         for name in ["Dockerfile", "x.Dockerfile"] {
             sandbox.edit(&format!("{folder}{name}"), dockerfile);
         }

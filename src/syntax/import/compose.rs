@@ -23,14 +23,14 @@ const MOST_KEYS: usize = 200_000;
 /// A service's keys with what it extends: each key with all its values, the base's first.
 type Keys = BTreeMap<String, Vec<(Span, Shared)>>;
 
-/// Makes drafts of a compose file.
+/// Makes drafts of a compose file, whose documents are laid over each other.
 ///
 /// # Errors
 /// Services that extend each other.
-pub(super) fn read(root: &Shared, source: &Source<'_>) -> Result<Drafts, Vec<SyntaxError>> {
+pub(super) fn read(documents: &[Shared], source: &Source<'_>) -> Result<Drafts, Vec<SyntaxError>> {
     let mut drafts = Drafts::default();
     let given = given(source)?;
-    let projects = files::included(root, source, given.clone())?;
+    let projects = files::included(documents, source, given.clone())?;
     let roots: Vec<&Shared> = projects.iter().flat_map(|project| &project.roots).collect();
     let mut reader = Reader {
         roots: &roots,
@@ -41,7 +41,7 @@ pub(super) fn read(root: &Shared, source: &Source<'_>) -> Result<Drafts, Vec<Syn
         profiles: BTreeMap::new(),
         errors: Vec::new(),
     };
-    for (key, value) in root.entries() {
+    for (key, value) in documents.iter().flat_map(|document| document.entries()) {
         let known = matches!(key.text.as_str(), "services" | "version" | "name" | "secrets" | "include");
         if !known && !key.text.starts_with("x-") && !value.is_nothing() {
             drafts.lost(key.span, format!("{}: imk runs nothing", key.text));
@@ -250,7 +250,8 @@ impl Reader<'_> {
             text(self, "build.network").map(|(text, _)| text).filter(|network| network != "default");
         draft.references.extend(text(self, "image"));
         let service_platform = text(self, "platform");
-        draft.dockerfile_inline = inline.map(|(inline, span)| drafts.inline(&name.text, &inline, span));
+        draft.dockerfile_inline =
+            inline.map(|(inline, span)| drafts.inline(&name.text, &inline, span, &self.variables.kept));
         let placed = place::set(
             &mut draft,
             drafts,

@@ -127,7 +127,13 @@ impl Drafts {
     }
 
     /// A written text as the text of a Dockerfile, which has no variables of the Imagefile's.
-    pub fn inline(&mut self, name: &str, written: &str, span: Span) -> String {
+    pub fn inline(
+        &mut self,
+        name: &str,
+        written: &str,
+        span: Span,
+        vars: &BTreeMap<String, String>,
+    ) -> String {
         let names: BTreeSet<&str> = names_in(written).into_iter().collect();
         if !names.is_empty() {
             let names = names.into_iter().collect::<Vec<_>>().join("`, `");
@@ -136,7 +142,7 @@ impl Drafts {
             );
             self.changed(span, text);
         }
-        self.plain(written)
+        fill(written, vars)
     }
 
     /// A written text with its variables filled in.

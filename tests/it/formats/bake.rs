@@ -21,6 +21,20 @@ const VALUES: &[&str] = &[
     "\"{b}\"",
     "\"$${x}\"",
     "1.50",
+    "f(V)",
+    "f(f(W))",
+    "\"a%{ if V == \\\"v\\\" }y%{ else }n%{ endif }\"",
+    "\"${V == \\\"v\\\" ? W : V}\"",
+    "[for x in [V, W] : \"${x}!\"][1]",
+    "join(\"-\", [V, W, E])",
+    "format(\"%s-%03d\", V, 3)",
+    "{ k = \"in\" }.k",
+    "D",
+    "E == null ? \"none\" : \"some\"",
+    "try(nothing.here, \"t\")",
+    "coalesce(\"\", W)",
+    "-1 + 2.5",
+    "!true",
 ];
 const ENVIRONMENT: &[(&str, &str)] = &[("E", "env")];
 
@@ -56,7 +70,8 @@ fn bake_and_imk_read_the_same_in_bake_files() {
 
 fn file(random: &mut Random) -> String {
     let mut text = String::from(
-        "variable \"V\" { default = \"v\" }\nvariable \"W\" { default = \"w-${V}\" }\nvariable \"E\" {}\nD = \"b\"\n",
+        "variable \"V\" { default = \"v\" }\nvariable \"W\" { default = \"w-${V}\" }\nvariable \"E\" {}\nD = \"b\"\n\
+         function \"f\" {\n  params = [x]\n  result = \"<${x}>\"\n}\n",
     );
     for (at, name) in NAMES.iter().enumerate() {
         for _ in 0..=usize::from(random.chance(25)) {
@@ -121,7 +136,14 @@ fn keys(name: &str, random: &mut Random) -> Vec<String> {
     for (key, names) in [("args", ["A", "B", "C"]), ("labels", ["\"l.a\"", "\"l.b\"", "\"l.c\""])] {
         if random.chance(50) {
             let pairs = chosen(&names.map(|name| (name, 50, VALUES)), " = ", random);
-            keys.push(format!("{key} = {{ {} }}", pairs.join(", ")));
+            match random.below(4) {
+                0 => keys.push(format!(
+                    "{key} = {{\n    {}\n    {} = <<-E\n      a ${{V}}\n        b\n    E\n  }}",
+                    pairs.join("\n    "),
+                    names[2].replace('C', "Z").replace("l.c", "l.z")
+                )),
+                _ => keys.push(format!("{key} = {{ {} }}", pairs.join(", "))),
+            }
         }
     }
     keys

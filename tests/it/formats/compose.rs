@@ -42,6 +42,11 @@ const VALUES: &[&str] = &[
     "-.5",
     "1_000",
     "True",
+    "*v",
+    "${N:-${V:-x}}",
+    "\"${N:-a-${E:-b}}\"",
+    "${N-${D1:-${D2:+q}}}",
+    "\"{$V}${V}$$\"",
 ];
 const LINES: &[&str] = &[
     "D1=plain",
@@ -68,6 +73,29 @@ const LINES: &[&str] = &[
     "D3=${D2:+set}",
 ];
 const ENVIRONMENT: &[(&str, &str)] = &[("V", "v"), ("E", "")];
+const TAGGED: &[(&str, usize, &[&str])] = &[
+    (
+        "args",
+        12,
+        &[
+            "!override {A: over, D: \"${V}\"}",
+            "!reset null",
+            "!reset {}",
+            "!override [C=c]",
+            "{A: !reset null, B: 2}",
+        ],
+    ),
+    ("target", 20, &["!reset null", "!override t", "!reset s"]),
+    ("labels", 20, &["!override {l.c: 3}", "!reset []", "{l.a: !reset null}"]),
+    ("tags", 10, &["!reset []", "!override []"]),
+];
+/// Documents that are laid over the first.
+const MORE: &[&str] = &[
+    "---\nservices:\n  s1:\n    build: {args: {D: doc}, target: t}\n",
+    "---\nservices:\n  s5: {build: {context: b, args: {A: \"${V}\"}}}\n",
+    "---\nservices:\n  s2:\n    image: s2:9\n    build: {args: !override {D: doc}}\n",
+    "---\nservices: {}\n---\nservices:\n  s1: {build: {labels: [l.b=doc]}}\n",
+];
 const INCLUDES: &[&str] = &[
     "include: [other/inc.yaml]\n",
     "include:\n  - path: [other/inc.yaml, other/over.yaml]\n",
@@ -160,7 +188,10 @@ fn dotenv(random: &mut Random) -> String {
 }
 
 fn file(random: &mut Random) -> String {
-    let mut text = String::from("x-base: &base\n  context: a\n  args: {A: base, Z: base}\n  target: t\n");
+    let mut text = String::from(
+        "x-base: &base\n  context: a\n  args: {A: base, Z: base}\n  target: t\n\
+         x-v: &v anchored\nx-args: &args {A: anchor, C: \"${V}\"}\nx-more: &more {B: more, A: more}\n",
+    );
     if random.chance(30) {
         text += random.pick(INCLUDES);
     }
@@ -189,6 +220,9 @@ fn file(random: &mut Random) -> String {
             _ => {}
         }
         let _ = write!(text, "  {name}:\n    {}\n", lines.join("\n    "));
+    }
+    if random.chance(12) {
+        text += random.pick(MORE);
     }
     text
 }
@@ -221,7 +255,15 @@ fn build(name: &str, random: &mut Random) -> String {
         ("no_cache", 10, &["true"]),
     ];
     let mut lines = chosen(fixed, ": ", random);
-    if random.chance(60) {
+    // A tag in the place of a value that is there or not. What compose makes of one in a service that others extend
+    // depends on which of them it comes to first, and that is by chance.
+    for (key, percent, values) in TAGGED {
+        if name == NAMES[0] && random.chance(*percent) {
+            lines.retain(|line| !line.starts_with(&format!("{key}:")));
+            lines.push(format!("{key}: {}", random.pick(values)));
+        }
+    }
+    if random.chance(60) && !lines.iter().any(|line| line.starts_with("args:")) {
         lines.push(format!("args: {}", args(random)));
     }
     if random.chance(20) {
@@ -238,7 +280,8 @@ fn args(random: &mut Random) -> String {
     if random.chance(50) {
         let pairs: Vec<String> =
             names.iter().map(|name| format!("{name}: {}", random.pick(VALUES))).collect();
-        return format!("{{{}}}", pairs.join(", "));
+        let merged = random.pick(&["", "", "<<: *args, ", "<<: [*args, *more], "]);
+        return format!("{{{merged}{}}}", pairs.join(", "));
     }
     let items: Vec<String> = names
         .iter()

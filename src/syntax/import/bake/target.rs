@@ -42,7 +42,8 @@ pub(super) fn draft(
             "dockerfile" => dockerfile = (text().unwrap_or(dockerfile.0), *span),
             "dockerfile-inline" if is_template => {}
             "dockerfile-inline" => {
-                draft.dockerfile_inline = text().map(|written| drafts.inline(name, &written, *span));
+                let vars = drafts.vars.clone();
+                draft.dockerfile_inline = text().map(|written| drafts.inline(name, &written, *span, &vars));
             }
             "target" => draft.target = text(),
             "network" => draft.network = text().filter(|network| network != "default"),

@@ -26,12 +26,17 @@ impl Reader<'_> {
     pub(super) fn pairs(&mut self, keys: &Keys, key: &str, drafts: &mut Drafts) -> BTreeMap<String, String> {
         let mut pairs = BTreeMap::new();
         let noun = key.strip_prefix("build.").unwrap_or(key);
-        for (_, node) in keys.get(key).into_iter().flatten() {
+        let nodes = keys.get(key).map(Vec::as_slice).unwrap_or_default();
+        for (at, (_, node)) in nodes.iter().enumerate() {
+            // As compose has it: of a list, and of what several made, nothing can be taken away by its name.
+            let is_before = at == 1 && !nodes[0].1.entries().is_empty();
             let mut found: Vec<(String, Option<String>, Span)> = Vec::new();
             for (key, value) in node.entries() {
                 self.tag(value, drafts);
                 if is_reset(value) {
-                    pairs.remove(&key.text);
+                    if is_before {
+                        pairs.remove(&key.text);
+                    }
                     continue;
                 }
                 found.push((key.text.clone(), scalar::of(value).and_then(text_of), key.span));

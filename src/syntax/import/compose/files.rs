@@ -32,12 +32,12 @@ type Values = BTreeMap<String, String>;
 /// # Errors
 /// An included file that is not there or cannot be read, and files that include each other.
 pub(super) fn included(
-    root: &Shared,
+    documents: &[Shared],
     source: &Source<'_>,
     values: Values,
 ) -> Result<Vec<Project>, Vec<SyntaxError>> {
     let mut found = Including { source, projects: Vec::new(), seen: BTreeSet::new() };
-    found.project(vec![Rc::clone(root)], "", values, &mut Vec::new()).map_err(|error| vec![error])?;
+    found.project(documents.to_vec(), "", values, &mut Vec::new()).map_err(|error| vec![error])?;
     Ok(found.projects)
 }
 
@@ -111,7 +111,7 @@ impl Including<'_> {
         let mut merged = own;
         merged.extend(values.clone());
         let roots = paths.iter().map(|path| at(path, &inside, span, self.source));
-        let roots = roots.collect::<Result<Vec<_>, _>>()?;
+        let roots = roots.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
         way.push(first_whole);
         self.project(roots, &inside, merged, way)?;
         way.pop();
@@ -169,11 +169,18 @@ fn cleaned(path: &str) -> String {
 /// # Errors
 /// It is not there, or it cannot be read.
 pub(super) fn other(path: &str, span: Span, source: &Source<'_>) -> Result<Shared, SyntaxError> {
-    at(path, path.rsplit_once('/').map_or("", |(folder, _)| folder), span, source)
+    let mut documents = at(path, path.rsplit_once('/').map_or("", |(folder, _)| folder), span, source)?;
+    match documents.len() {
+        1 => Ok(documents.remove(0)),
+        _ => {
+            let message = format!("`{path}` has several documents, and a service is extended from one");
+            Err(SyntaxError::new(span, message).hint("write them as one"))
+        }
+    }
 }
 
-/// As [`other`], with paths that begin at another folder than the file's own.
-fn at(path: &str, folder: &str, span: Span, source: &Source<'_>) -> Result<Shared, SyntaxError> {
+/// The documents of a file as [`other`] has it, with paths that begin at another folder than the file's own.
+fn at(path: &str, folder: &str, span: Span, source: &Source<'_>) -> Result<Vec<Shared>, SyntaxError> {
     let hint = "it must be a file of the repository";
     let text = below(source, path).ok_or_else(|| missing(path, span))?;
     if text.len() > LONGEST {
@@ -181,9 +188,11 @@ fn at(path: &str, folder: &str, span: Span, source: &Source<'_>) -> Result<Share
     }
     let documents = yaml::read(&text)
         .map_err(|error| SyntaxError::new(span, format!("`{path}`: {}", error.message)).hint(hint))?;
-    let root = documents.into_iter().next();
-    let root = root.ok_or_else(|| SyntaxError::new(span, format!("`{path}` is empty")).hint(hint))?;
-    Ok(Moved { folder, span, visited: 0, seen: HashMap::new() }.root(&root))
+    if documents.is_empty() {
+        return Err(SyntaxError::new(span, format!("`{path}` is empty")).hint(hint));
+    }
+    let mut moved = Moved { folder, span, visited: 0, seen: HashMap::new() };
+    Ok(documents.iter().map(|document| moved.root(document)).collect())
 }
 
 fn below(source: &Source<'_>, path: &str) -> Option<String> {

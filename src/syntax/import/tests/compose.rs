@@ -368,6 +368,27 @@ fn an_include_has_a_folder_values_and_files_over_it_of_its_own() {
 }
 
 #[test]
+fn a_dockerfile_in_the_file_has_the_values_of_variables() {
+    let text = "services:\n  a: {build: {dockerfile_inline: \"FROM x:${V:-1}\\nLABEL a=$${V} {b}\\n\"}}\n";
+    let whole = plainly("compose.yaml", text);
+    for part in
+        ["dockerfile_inline: r#\"FROM x:1\nLABEL a=${V} {b}\n\"#", "~ 2: the Dockerfile of `a`: `V` has"]
+    {
+        assert!(whole.contains(part), "{part}: {whole}");
+    }
+}
+
+#[test]
+fn documents_of_one_file_are_laid_over_each_other() {
+    let text = "services:\n  a: {build: {context: a, args: {A: '1', B: '1'}}}\n---\nservices:\n  \
+                a: {build: {target: t, args: {A: !reset null, B: '2'}}}\n  b: {build: b}\n";
+    let whole = plainly("compose.yaml", text);
+    for line in [r#""a": (target: "t", args: {"B": "2"})"#, r#""b": ()"#] {
+        assert!(whole.contains(line), "{line}: {whole}");
+    }
+}
+
+#[test]
 fn profiles_are_groups_that_are_no_part_of_the_default() {
     let text = "services:\n  a: {build: a}\n  b: {build: b, profiles: [dev, test]}\n  c: {build: c, profiles: [dev]}\n";
     let whole = plainly("compose.yaml", text);
