@@ -66,7 +66,8 @@ pub(crate) async fn hijack(
     body: &Value,
     what: &str,
 ) -> Result<Stream, EngineError> {
-    let body = Bytes::from(body.to_string());
+    // Podman takes a body that it has no use for as the first input of the container: nothing is no `null`.
+    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
     let Reply { response, connection } = send(link, path, body, true, what).await?;
     let upgraded = hyper::upgrade::on(response).await;
     // The task that drove the request hands the connection over and ends.
