@@ -4,6 +4,7 @@
 
 pub mod embedded;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
@@ -106,6 +107,9 @@ pub struct Global {
     /// The verbs there are, with their other names, for "did you mean".
     #[arg(skip)]
     pub verbs: Vec<String>,
+    /// The arguments of every verb that stood on the command line, for verbs that call imk again.
+    #[arg(skip)]
+    pub typed: Vec<OsString>,
 }
 
 /// Words that mean images.

@@ -7,7 +7,8 @@ use std::ffi::{OsStr, OsString};
 
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, CommandFactory, FromArgMatches, Parser};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
 use crate::cli::args::Global;
@@ -82,7 +83,32 @@ pub fn parse(words: &[OsString]) -> Result<Args, clap::Error> {
     let matches = matches.map_err(guessed)?;
     let mut args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
     args.global.verbs = verbs();
+    args.global.typed = typed(&matches);
     Ok(args)
+}
+
+/// The arguments of every verb that were typed, as another imk can be given them.
+fn typed(matches: &ArgMatches) -> Vec<OsString> {
+    // clap hands those of every verb down to the verb, wherever they stood.
+    let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
+    let is_typed = |arg: &&Arg| {
+        let id = arg.get_id().as_str();
+        matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    let mut words = Vec::new();
+    for arg in Global::augment_args(Command::new("imk")).get_arguments().filter(is_typed) {
+        let Some(long) = arg.get_long() else { continue };
+        if matches!(arg.get_action(), ArgAction::SetTrue) {
+            words.push(format!("--{long}").into());
+            continue;
+        }
+        for value in matches.get_raw(arg.get_id().as_str()).into_iter().flatten() {
+            let mut word = OsString::from(format!("--{long}="));
+            word.push(value);
+            words.push(word);
+        }
+    }
+    words
 }
 
 /// `imk help paln`: clap guesses verbs everywhere but there.

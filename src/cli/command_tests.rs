@@ -132,3 +132,21 @@ fn bare_words_are_targets_and_verbs_are_verbs() {
     assert!(args.verb.is_none());
     assert_eq!(args.global.target.as_deref(), Some("build"));
 }
+
+#[test]
+fn what_was_typed_for_every_verb_can_be_handed_to_another_imk() {
+    let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+    let args = parse(&words(
+        "imk --verbose auto --engine embedded --var A=1 --var B=2 ../images -k svc-* --var C=3",
+    ))
+    .unwrap();
+    let mut again = words("imk");
+    again.extend(args.global.typed.clone());
+    assert_eq!(args.global.typed.len(), 4, "{:?}", args.global.typed);
+    let again = parse(&again).unwrap();
+    assert_eq!(again.global.vars, [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())]);
+    assert!(again.global.verbose && again.global.engines == ["embedded"]);
+    // Words behind the repository are those of the run.
+    assert!(matches!(args.verb, Some(Verb::Auto(auto)) if auto.words.len() == 5));
+    assert_eq!(parse(&words("imk plan")).unwrap().global.typed, [""; 0]);
+}

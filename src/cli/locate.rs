@@ -45,14 +45,16 @@ pub fn state_silently(global: &Global, located: &Located) -> Result<StateFolder,
 }
 
 fn state_telling(global: &Global, located: &Located, tell: Tell) -> Result<StateFolder, Failure> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let wish = Wish {
-        named: global.state_dir.as_deref().map(|path| place(global, path)),
-        cache: absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache"))),
-    };
+    let wish = Wish { named: global.state_dir.as_deref().map(|path| place(global, path)), cache: cache() };
     place::find(&located.root, &wish, &tell).map_err(|error| {
         Failure::with_hint(error.to_string(), "--state-dir and IMK_STATE_DIR name a folder of your own")
     })
+}
+
+/// The user's folder for what can be made again; `None` where the environment names neither it nor a home.
+pub fn cache() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))
 }
 
 /// Says something on standard error, once a process.

@@ -18,6 +18,7 @@ pub mod changes;
 pub mod checked_out;
 pub mod credentials;
 pub mod fetcher;
+pub mod following;
 pub mod foreign;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

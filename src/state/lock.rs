@@ -55,7 +55,7 @@ impl Lock {
 /// The turn of a command that runs one at a time. Held until dropped; the default one is everybody's.
 #[derive(Debug, Default)]
 pub struct Turn {
-    _file: Option<File>,
+    file: Option<File>,
 }
 
 impl Turn {
@@ -76,7 +76,16 @@ impl Turn {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        Ok(Some(Self { _file: Some(file) }))
+        Ok(Some(Self { file: Some(file) }))
+    }
+
+    /// Its file, for a child that is to keep the turn as long as it lives, whatever becomes of this process: a lock is
+    /// held until the last who has the open file has ended.
+    ///
+    /// # Errors
+    /// When the process has no room for another file.
+    pub fn for_child(&self) -> std::io::Result<Option<File>> {
+        self.file.as_ref().map(File::try_clone).transpose()
     }
 }
 

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod ask_ahead;
+mod auto;
 mod bad_input;
 mod checkouts;
 mod completions;

@@ -18,7 +18,7 @@ use containers::{logs, run, test};
 use imagefile::{fmt, import, init, keys, schema};
 use keep::{clean, doctor, gc, outdated, update};
 use make::{build, check, hook, plan, pull, push, watch};
-use release::{apply, ci, publish, rollback};
+use release::{apply, auto, ci, publish, rollback};
 use shell::{completions, man};
 
 /// A verb. Its file says what help says of it.
@@ -58,6 +58,7 @@ pub enum Verb {
     Rollback(rollback::RollbackArgs),
     Apply(apply::ApplyArgs),
     Ci(Box<ci::CiArgs>),
+    Auto(auto::AutoArgs),
     Init(init::InitArgs),
     Import(import::ImportArgs),
     Keys(keys::KeysArgs),
@@ -105,6 +106,7 @@ pub fn run(global: &Global, verb: &Verb, command: fn() -> Command) -> Result<(),
         Verb::Rollback(rollback) => rollback::run(global, rollback),
         Verb::Apply(apply) => apply::run(global, apply),
         Verb::Ci(ci) => ci::run(global, ci),
+        Verb::Auto(auto) => auto::run(global, auto),
         Verb::Init(init) => init::run(global, init),
         Verb::Import(import) => import::run(global, import),
         Verb::Keys(_) => keys::run(),

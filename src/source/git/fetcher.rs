@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::keep::{self, Namer};
 use super::object_id;
-use super::program::{Program, RemoteError};
+use super::program::{Place, Program, RemoteError};
 use crate::model::hash::ContentHash;
 use crate::patience::Patience;
 use crate::state::folder::StateFolder;
@@ -174,7 +174,8 @@ impl Fetcher {
     }
 
     fn program<'a>(&'a self, namer: Namer, url: &'a GitUrl, folder: Option<&'a StateFolder>) -> Program<'a> {
-        Program { environment: &self.environment, url, folder, patience: &self.patience, namer }
+        let place = folder.map_or(Place::Nowhere, Place::Kept);
+        Program { environment: &self.environment, url, place, patience: &self.patience, namer }
     }
 }
 

@@ -148,13 +148,31 @@ fn is_whole(folder: &StateFolder) -> bool {
         && !FOREIGN.iter().any(|name| folder.has(name))
 }
 
-/// The git program, to be run in a kept repository, or in none.
-pub(super) fn git(folder: Option<&StateFolder>, environment: &BTreeMap<OsString, OsString>) -> Command {
+/// Where the git program is run.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place<'a> {
+    /// In no repository: a question that keeps nothing.
+    Nowhere,
+    /// In a kept one.
+    Kept(&'a StateFolder),
+    /// In a checkout of imk's own.
+    Checkout(&'a Path),
+}
+
+/// The git program, to be run in a repository of imk's own, or in none.
+pub(super) fn git(place: Place<'_>, environment: &BTreeMap<OsString, OsString>) -> Command {
     let mut command = Command::new("git");
-    match folder.and_then(StateFolder::path) {
+    let kept = match place {
+        Place::Kept(folder) => folder.path(),
+        Place::Nowhere | Place::Checkout(_) => None,
+    };
+    match (place, kept) {
         // Git starts in the repository itself, so neither a way nor a checkout around it has a say.
-        Some(path) => command.current_dir(path).args(["--git-dir", "."]),
-        None => command.current_dir("/").args(["--git-dir", "/dev/null"]),
+        (_, Some(path)) => command.current_dir(path).args(["--git-dir", "."]),
+        (Place::Checkout(folder), _) => {
+            command.current_dir(folder).args(["--git-dir", ".git", "--work-tree", "."])
+        }
+        _ => command.current_dir("/").args(["--git-dir", "/dev/null"]),
     };
     SETTINGS.iter().for_each(|setting| {
         command.args(["-c", setting]);

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
-use super::keep;
+use super::keep::{self, Place};
 use super::remote::Remotes;
 use crate::state::folder::StateFolder;
 use crate::syntax::git_source::is_commit;
@@ -34,7 +34,7 @@ impl Remotes {
             }
         }
         // libgit2 removes no objects; the program that fetched them does.
-        let mut git = keep::git(Some(&kept), self.environment());
+        let mut git = keep::git(Place::Kept(&kept), self.environment());
         git.args(["gc", "--quiet", "--prune=now"]);
         let _ = git.stdout(Stdio::null()).stderr(Stdio::null()).status();
     }

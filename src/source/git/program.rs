@@ -18,9 +18,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::credentials::{Credential, credentials, renamed};
+pub(super) use super::keep::Place;
 use super::keep::{self, Namer};
 use crate::patience::{Patience, TICK};
-use crate::state::folder::StateFolder;
 use crate::syntax::git_source::{GitUrl, Scheme};
 
 /// A server may say nothing for so long while it packs what it sends.
@@ -80,8 +80,8 @@ impl RemoteError {
 pub(super) struct Program<'a> {
     pub environment: &'a BTreeMap<OsString, OsString>,
     pub url: &'a GitUrl,
-    /// The bare repository in which it runs; none for a question that keeps nothing.
-    pub folder: Option<&'a StateFolder>,
+    /// Where it runs.
+    pub place: Place<'a>,
     /// How long it is waited for.
     pub patience: &'a Patience,
     /// The one who named the address.
@@ -121,7 +121,7 @@ impl Program<'_> {
     }
 
     fn try_run(&self, words: &[&str], credential: Option<&Credential>) -> Result<String, RemoteError> {
-        let mut command = keep::git(self.folder, self.environment);
+        let mut command = keep::git(self.place, self.environment);
         if self.namer == Namer::Checkout {
             let ways = keep::allowed_unasked(self.environment).into_iter().collect::<Vec<_>>().join(":");
             command.env("GIT_ALLOW_PROTOCOL", ways).env("GIT_PROTOCOL_FROM_USER", "0");
@@ -166,10 +166,12 @@ impl Program<'_> {
 
     /// Runs to the end, or until patience does; whether it went well, and what it said.
     fn finish(&self, mut command: Command) -> Result<(bool, Vec<u8>, Vec<u8>), RemoteError> {
-        let waiting = match (self.url.scheme, self.folder) {
+        let waiting = match (self.url.scheme, self.place) {
             (Scheme::Local, _) => None,
-            (_, None) => Some(self.patience.begin(&self.url.authority)),
-            (_, Some(_)) => Some(self.patience.begin_long(&self.url.authority, PACKING)),
+            (_, Place::Nowhere) => Some(self.patience.begin(&self.url.authority)),
+            (_, Place::Kept(_) | Place::Checkout(_)) => {
+                Some(self.patience.begin_long(&self.url.authority, PACKING))
+            }
         };
         let waiting = waiting.transpose().map_err(RemoteError::Unreachable)?;
         let cannot = |error: std::io::Error| match error.kind() {
@@ -216,8 +218,13 @@ impl Program<'_> {
 
     /// Bytes that have arrived so far, of a pack that is on its way.
     fn packed(&self) -> u64 {
-        let Some(path) = self.folder.and_then(StateFolder::path) else { return 0 };
-        let Ok(files) = fs_err::read_dir(path.join("objects/pack")) else { return 0 };
+        let repository = match self.place {
+            Place::Nowhere => None,
+            Place::Kept(folder) => folder.path(),
+            Place::Checkout(folder) => Some(folder.join(".git")),
+        };
+        let Some(repository) = repository else { return 0 };
+        let Ok(files) = fs_err::read_dir(repository.join("objects/pack")) else { return 0 };
         files.flatten().filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum()
     }
 }
