@@ -38,7 +38,7 @@ impl Lacking {
 /// The outputs of targets that are not as these results have them.
 pub fn lacking(session: &Session, synced: &Synced, results: &BTreeMap<String, ContentHash>) -> Vec<Lacking> {
     let mut all = Vec::new();
-    for (name, declared) in targets(session, synced) {
+    for (name, declared) in written(session, synced) {
         let Some(content) = results.get(name) else { continue };
         let image = image(declared, *content);
         for output in &declared.outputs.files {
@@ -64,7 +64,7 @@ pub fn image(declared: &Declared, content: ContentHash) -> Image {
 pub fn problems(session: &Session, synced: &Synced) -> BTreeMap<String, Vec<Problem>> {
     let mut problems: BTreeMap<String, Vec<Problem>> = BTreeMap::new();
     let mut taken: BTreeMap<std::path::PathBuf, String> = BTreeMap::new();
-    for (name, declared) in targets(session, synced) {
+    for (name, declared) in written(session, synced) {
         for output in &declared.outputs.files {
             let mut add = |message: String, hint: &str| {
                 let problem = Problem {
@@ -101,6 +101,11 @@ pub fn proofs(session: &Session, synced: &Synced) -> BTreeSet<String> {
     let nothing =
         targets(session, synced).filter(|(name, declared)| declared.outputs.nothing && !is_base(name));
     nothing.map(|(name, _)| name.clone()).collect()
+}
+
+/// Outputs are the work tree's: those of a commit that is looked at, or built before a push, are nobody's.
+fn written<'s>(session: &'s Session, synced: &'s Synced) -> impl Iterator<Item = (&'s String, &'s Declared)> {
+    targets(session, synced).filter(|_| session.overrides.commit.is_none())
 }
 
 fn targets<'s>(session: &'s Session, synced: &'s Synced) -> impl Iterator<Item = (&'s String, &'s Declared)> {

@@ -179,3 +179,21 @@ fn an_output_can_be_asked_for_at_the_command_line() {
         run.stderr
     );
 }
+
+#[test]
+fn a_commit_that_is_planned_or_built_writes_no_output() {
+    let Some(sandbox) = web("commit", r#"output: "type=local,dest=out""#) else { return };
+    let git = |words: &[&str]| {
+        let mut git = Command::new("git");
+        git.args(["-c", "user.name=t", "-c", "user.email=t@t.example"]).args(words);
+        let status = git.current_dir(sandbox.root()).status();
+        assert!(status.unwrap().success(), "git {words:?}");
+    };
+    git(&["init", "-q"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "one"]);
+    sandbox.imk("").says("0 fresh, 1 built, 1 output written, 0 failed");
+    fs::remove_dir_all(sandbox.path("out")).unwrap();
+    assert!(sandbox.imk("plan").code(0).stdout.contains("the output `out` is to be written"));
+    assert!(!sandbox.imk("plan --rev HEAD").code(0).stdout.contains("output"));
+}
