@@ -16,6 +16,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("label", "`labels: {\"NAME\": \"VALUE\"}` of an image, or of `defaults`, in Imagefile.ron"),
     ("secret", "`secrets: {\"ID\": Env(\"VARIABLE\")}` or `File(\"PATH\")` of an image in Imagefile.ron"),
     ("network", "`network: \"host\"` of an image in Imagefile.ron"),
+    ("check", "`imk lint` tells what docker's checks find, and more; `imk plan` tells mistakes"),
     ("rm", "nothing is left behind by a build: leave it out"),
     ("force-rm", "nothing is left behind by a build: leave it out"),
     ("builder", "`--engine NAME` is a docker context or the address of an engine"),
