@@ -15,6 +15,9 @@ const FILES: &str = "
     FROM scratch
     ARG TARGETARCH
     COPY $TARGETARCH /arch
+    COPY mark /mark
+    //- base/mark
+    mark
     //- base/amd64
     amd64
     //- base/arm64
@@ -29,9 +32,17 @@ const FILES: &str = "
 fn parts(test: &str) -> Option<(RegistryServer, Sandbox)> {
     engine_or_skip(test)?;
     let registry = RegistryServer::open(test)?;
-    let sandbox = Sandbox::with(FILES).prefixed(&registry.name("team/"));
-    sandbox.edit("web/file", &format!("{test} {}\n", registry.host()));
+    let sandbox = repository(&registry, test);
     Some((registry, sandbox))
+}
+
+/// A repository whose images are unlike any other test's: what one test removes, another must not have.
+fn repository(registry: &RegistryServer, test: &str) -> Sandbox {
+    let sandbox = Sandbox::with(FILES).prefixed(&registry.name("team/"));
+    for file in ["base/mark", "web/file"] {
+        sandbox.edit(file, &format!("{test} {}\n", registry.host()));
+    }
+    sandbox
 }
 
 /// The manifest of a name as another program reads it.
@@ -105,8 +116,7 @@ fn each_platform_has_a_name_on_the_engine_and_the_engines_own_is_fetched() {
     let listed = sandbox.imk("list --json").out();
     assert!(listed.contains("\"platform\": \"linux/arm64\""), "{listed}");
     // A machine that has nothing fetches its own platform and no other.
-    let second = Sandbox::with(FILES).prefixed(&registry.name("team/"));
-    second.edit("web/file", &format!("platforms-engine {}\n", registry.host()));
+    let second = repository(&registry, "platforms-engine");
     let tags = |name: &str| sandbox.docker(&["image", "ls", "-q", &format!("{}{name}", sandbox.prefix())]);
     for name in ["web:1", "web:latest"] {
         sandbox.docker(&["rmi", &format!("{}{name}", sandbox.prefix())]);
