@@ -13,6 +13,7 @@ const ADDITIONS: &[(&str, &str)] = &[
     ("publish", BUILD),
     ("apply", BUILD),
     ("ci", BUILD),
+    ("auto", BUILD),
     ("watch", "every cause, output line by line, and which changes meant nothing"),
     ("hook", "every cause of a build and its output line by line"),
     ("test", "every cause of a build and its output line by line"),
