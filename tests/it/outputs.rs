@@ -26,6 +26,7 @@ const VERBS: &[&str] = &[
     "graph --json",
     "lint",
     "ci",
+    "auto",
     "list",
     "log",
     "tags",
