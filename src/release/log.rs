@@ -39,10 +39,21 @@ impl Claim {
     /// Says whether it moves tags of these repositories and of no other. Whoever may push to the log can write a claim,
     /// and it is completed with the login of whoever finds it.
     pub(super) fn is_within(&self, repositories: &BTreeSet<String>) -> bool {
-        let is_one =
-            |step: &TagMove| reference::parse(&step.tag).is_ok_and(|tag| repositories.contains(&tag.name()));
-        self.moves.iter().all(is_one)
+        self.moves.iter().all(|step| is_of(&step.tag, repositories))
     }
+}
+
+/// Says whether a tag or a repository is one of these repositories, whatever the log says around it.
+pub(super) fn is_of(name: &str, repositories: &BTreeSet<String>) -> bool {
+    reference::parse(name).is_ok_and(|name| repositories.contains(&name.name()))
+}
+
+/// A release as far as it is one of images here, and what it says of other repositories. Whoever may push to the log can
+/// write a record, which is no reason to ask, or to move, a tag elsewhere.
+pub fn within(release: Release, repositories: &BTreeSet<String>) -> (Release, BTreeSet<String>) {
+    let (images, elsewhere): (Vec<_>, Vec<_>) =
+        release.images.into_iter().partition(|image| is_of(&image.repository, repositories));
+    (Release { images, ..release }, elsewhere.into_iter().map(|image| image.repository).collect())
 }
 
 /// The log at one moment.
@@ -167,14 +178,14 @@ impl<'r> ReleaseLog<'r> {
         Ok(Look { ids: with(TAG), claims: with(CLAIM_TAG) })
     }
 
-    /// Releases that are under way, or were cut off.
+    /// Releases of these repositories that are under way, or were cut off.
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub fn under_way(&self) -> Result<Vec<Release>, RegistryError> {
+    pub fn under_way(&self, repositories: &BTreeSet<String>) -> Result<Vec<Release>, RegistryError> {
         let mut releases = Vec::new();
         for name in self.look()?.open_claims() {
-            let claim = self.claim(name)?.filter(|claim| !claim.withdrawn);
+            let claim = self.claim(name)?.filter(|claim| !claim.withdrawn && claim.is_within(repositories));
             releases.extend(claim.map(|claim| claim.release));
         }
         Ok(releases)

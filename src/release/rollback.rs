@@ -4,14 +4,17 @@
 //! then stays, and is told: it names a version, and somebody may use it. The restored results get a
 //! new tag with the time of now where they have one with a time, so that the newest by name is what is
 //! in force; the keys that were rolled back are held.
+//!
+//! Only tags of images here are asked for and moved. A record of other repositories alone is passed over, unless it
+//! is named.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::hash::ContentHash;
-use crate::registry::{Registry, RegistryError};
-use crate::release::log::ReleaseLog;
+use crate::registry::RegistryError;
+use crate::release::log::{ReleaseLog, is_of, within};
 use crate::release::moves::TagMove;
-use crate::release::publish::{ReleaseError, Terms, Thought, facts_time, in_turn, log_place};
+use crate::release::publish::{ReleaseError, Terms, Thought, facts_time, in_turn, log_place, repositories};
 use crate::release::record::{HeldKey, Kind, Release, ReleasedImage, ReleasedTag};
 use crate::session::open::Session;
 use crate::syntax::reference;
@@ -55,6 +58,8 @@ pub struct Rollback {
     pub moves: Vec<TagMove>,
     /// Tags that there were not then: they stay.
     pub stay: BTreeSet<String>,
+    /// Repositories that no image here has, as the records say them: their tags stay as they are.
+    pub elsewhere: BTreeSet<String>,
     /// The release that it follows.
     pub follows: String,
 }
@@ -77,20 +82,21 @@ pub fn rollback(session: &Session, to: Option<&str>, terms: &Terms<'_>) -> Resul
     let at = log_place(session).ok_or(RollbackError::NoReleases)?;
     let registry = session.executor.remote_cache.registry();
     let log = ReleaseLog::new(registry, at);
+    let repositories = repositories(session);
     in_turn(session, &log, terms, || {
-        let way = plan(registry, &log, to, &facts_time(session))?;
+        let way = plan(&log, &repositories, to, &facts_time(session))?;
         let newest = way.follows.clone();
         Ok((way, Some(newest)))
     })
 }
 
-/// The rollback that would be made at that time.
+/// The rollback of tags of these repositories that would be made at that time.
 ///
 /// # Errors
 /// See [`RollbackError`].
 pub fn plan(
-    registry: &dyn Registry,
     log: &ReleaseLog<'_>,
+    repositories: &BTreeSet<String>,
     to: Option<&str>,
     time: &str,
 ) -> Result<Rollback, RollbackError> {
@@ -100,32 +106,22 @@ pub fn plan(
         None => return Err(RollbackError::NoReleases),
     };
     let time = &newest.later(time);
-    let place = target(&ids, &newest, to)?;
-    let target = read(log, &ids[place])?;
-    let later: Vec<Release> = ids[place + 1..].iter().map(|id| read(log, id)).collect::<Result<_, _>>()?;
+    let here = Here { log, repositories, ids: &ids };
+    let place = here.target(to)?;
+    let (target, mut elsewhere) = here.read(place)?;
+    let mut later = Vec::new();
+    for place in place + 1..ids.len() {
+        let (release, others) = here.read(place)?;
+        elsewhere.extend(others);
+        later.push(release);
+    }
     let mut was = Standing::of(&target);
     later.iter().for_each(|release| was.before(release));
+    was.stay.retain(|tag| is_of(tag, repositories));
     let (mut moves, mut images) = (Vec::new(), Vec::new());
     for mut image in was.images {
-        let mut moved = Vec::new();
-        for tag in &mut image.tags {
-            let reference = format!("{}:{}", image.repository, tag.tag);
-            let now =
-                reference::parse(&reference).ok().map(|name| registry.head(&name)).transpose()?.flatten();
-            tag.before = now.map(|found| found.digest);
-            if tag.before.as_deref() != Some(image.digest.as_str()) {
-                moved.push(step(&image.name, reference, tag.before.clone(), &image.digest));
-            }
-        }
-        if !moved.is_empty() {
-            let forms: BTreeSet<_> = was.forms.get(&image.name).cloned().unwrap_or_default();
-            for (before, behind) in forms {
-                let tag = format!("{before}{time}{behind}");
-                moved.push(step(&image.name, format!("{}:{tag}", image.repository), None, &image.digest));
-                image.tags.push(ReleasedTag { tag, before: None, around_time: Some((before, behind)) });
-            }
-        }
-        moves.extend(moved);
+        let forms = was.forms.get(&image.name).cloned().unwrap_or_default();
+        moves.extend(here.moves(&mut image, forms, time)?);
         images.push(image);
     }
     let mut release = Release::new(
@@ -135,7 +131,80 @@ pub fn plan(
         images,
     );
     release.held = held(&release, &newest, &later);
-    Ok(Rollback { release, moves, stay: was.stay, follows: newest.id })
+    Ok(Rollback { release, moves, stay: was.stay, elsewhere, follows: newest.id })
+}
+
+/// The log, as far as it is one of images here.
+struct Here<'a> {
+    log: &'a ReleaseLog<'a>,
+    repositories: &'a BTreeSet<String>,
+    /// The ids of all releases, the oldest first.
+    ids: &'a [String],
+}
+
+impl Here<'_> {
+    /// The release at that place, and the other repositories of it.
+    fn read(&self, place: usize) -> Result<(Release, BTreeSet<String>), RollbackError> {
+        Ok(within(read(self.log, &self.ids[place])?, self.repositories))
+    }
+
+    /// The newest release before that place that has images here.
+    fn before(&self, place: usize) -> Result<Option<usize>, RollbackError> {
+        for place in (0..place).rev() {
+            if !self.read(place)?.0.images.is_empty() {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The place in the log of what is to be in force.
+    fn target(&self, to: Option<&str>) -> Result<usize, RollbackError> {
+        let Some(asked) = to else {
+            let newest = self.before(self.ids.len())?.ok_or(RollbackError::NoReleases)?;
+            let (newest_release, _) = self.read(newest)?;
+            let now = self.ids.iter().position(|id| id == newest_release.in_force()).unwrap_or(newest);
+            let oldest = || RollbackError::Oldest(newest_release.in_force().to_owned());
+            return self.before(now)?.ok_or_else(oldest);
+        };
+        let mut found = self.ids.iter().enumerate().filter(|(_, id)| id.starts_with(asked));
+        match (found.next(), found.next()) {
+            (Some((place, _)), None) => Ok(place),
+            _ => Err(RollbackError::Unknown { asked: asked.to_owned(), known: self.ids.to_vec() }),
+        }
+    }
+
+    /// The moves of an image's tags, which are as they should be afterwards; those with a time get another.
+    fn moves(
+        &self,
+        image: &mut ReleasedImage,
+        forms: BTreeSet<(String, String)>,
+        time: &str,
+    ) -> Result<Vec<TagMove>, RegistryError> {
+        let mut moved = Vec::new();
+        // With a tag that is made for it, a repository's name reads as another one's.
+        image.tags.retain(|tag| is_of(&format!("{}:{}", image.repository, tag.tag), self.repositories));
+        for tag in &mut image.tags {
+            let reference = format!("{}:{}", image.repository, tag.tag);
+            let Ok(name) = reference::parse(&reference) else { continue };
+            tag.before = self.log.registry.head(&name)?.map(|found| found.digest);
+            if tag.before.as_deref() != Some(image.digest.as_str()) {
+                moved.push(step(&image.name, reference, tag.before.clone(), &image.digest));
+            }
+        }
+        if moved.is_empty() {
+            return Ok(moved);
+        }
+        for (before, behind) in forms {
+            let tag = format!("{before}{time}{behind}");
+            let reference = format!("{}:{tag}", image.repository);
+            if is_of(&reference, self.repositories) {
+                moved.push(step(&image.name, reference, None, &image.digest));
+                image.tags.push(ReleasedTag { tag, before: None, around_time: Some((before, behind)) });
+            }
+        }
+        Ok(moved)
+    }
 }
 
 fn step(image: &str, tag: String, before: Option<String>, after: &str) -> TagMove {
@@ -145,19 +214,6 @@ fn step(image: &str, tag: String, before: Option<String>, after: &str) -> TagMov
 fn read(log: &ReleaseLog<'_>, id: &str) -> Result<Release, RollbackError> {
     let unknown = || RollbackError::Unknown { asked: id.to_owned(), known: Vec::new() };
     log.read(id)?.ok_or_else(unknown)
-}
-
-/// The place in the log of what is to be in force.
-fn target(ids: &[String], newest: &Release, to: Option<&str>) -> Result<usize, RollbackError> {
-    let Some(asked) = to else {
-        let now = ids.iter().position(|id| id == newest.in_force()).unwrap_or(ids.len() - 1);
-        return now.checked_sub(1).ok_or_else(|| RollbackError::Oldest(newest.in_force().to_owned()));
-    };
-    let mut found = ids.iter().enumerate().filter(|(_, id)| id.starts_with(asked));
-    match (found.next(), found.next()) {
-        (Some((place, _)), None) => Ok(place),
-        _ => Err(RollbackError::Unknown { asked: asked.to_owned(), known: ids.to_vec() }),
-    }
 }
 
 /// The tags of all images as some release left them.

@@ -1,6 +1,6 @@
 //! Releases on a registry in memory that fails where it is told to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::Cancel;
 use crate::model::hash::ContentHash;
@@ -14,6 +14,7 @@ use crate::release::rollback::{self, RollbackError};
 use crate::state::folder::StateFolder;
 use crate::syntax::reference::{self, Reference};
 
+mod forged;
 mod turns;
 
 const HOST: &str = "r.example";
@@ -85,7 +86,7 @@ impl Shop {
 
     fn roll_back(&mut self, to: Option<&str>) -> Result<rollback::Rollback, RollbackError> {
         let time = self.tick();
-        let way = rollback::plan(&self.registry, &self.log(), to, &time)?;
+        let way = rollback::plan(&self.log(), &here(), to, &time)?;
         assert_eq!(make(&self.registry, &way.moves), Moved::All);
         self.log().append(&way.release).unwrap();
         Ok(way)
@@ -116,8 +117,12 @@ fn make(registry: &FakeRegistry, moves: &[TagMove]) -> Moved {
 }
 
 fn complete(shop: &Shop, state: &StateFolder) -> Result<Option<Completed>, RegistryError> {
-    let repositories = ["api", "base", "web"].map(|image| at(&format!("{HOST}/{image}")).name()).into();
-    journal::complete(&shop.registry, state, &repositories, &Cancel::default())
+    journal::complete(&shop.registry, state, &here(), &Cancel::default())
+}
+
+/// The repositories of the images here.
+fn here() -> BTreeSet<String> {
+    ["api", "base", "web"].map(|image| at(&format!("{HOST}/{image}")).name()).into()
 }
 
 fn at(name: &str) -> Reference {

@@ -8,7 +8,8 @@
 //! 2. The claim is written, and names the newest release that it follows.
 //! 3. The log is looked at. With a newer release, or an open claim of a smaller name, the claim is withdrawn and
 //!    everything begins again. An open claim of a larger name is waited for: its machine has seen
-//!    this one and withdraws, or has not and completes.
+//!    this one and withdraws, or has not and completes. When there was any other claim, the log is looked at once more:
+//!    a release may have ended between the list and the reading of its claim.
 //! 4. The tags move, each only while it stands for what it did; the record is written; the log is looked at again.
 //!
 //! A machine that was taken for dead and was not finds its own record in the log, or a tag that is not as it
@@ -220,13 +221,15 @@ impl Place<'_> {
         if others.keys().any(|other| other.as_str() < ours) {
             return Ok(false);
         }
-        if others.is_empty() {
+        if !others.is_empty() {
+            self.wait(|look| {
+                let open = self.open(look, ours)?;
+                Ok(open.into_iter().filter(|(name, _)| others.contains_key(name)).collect())
+            })?;
+        } else if look.open_claims().all(|name| name == ours) {
             return Ok(true);
         }
-        self.wait(|look| {
-            let open = self.open(look, ours)?;
-            Ok(open.into_iter().filter(|(name, _)| others.contains_key(name)).collect())
-        })?;
+        // A claim that the list had and that is gone when it is read is one of a release that ended in between.
         Ok(self.log.look()?.ids.last().map(String::as_str) == newest)
     }
 

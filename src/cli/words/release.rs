@@ -53,6 +53,12 @@ pub fn restored(release: &Release) -> &str {
     release.in_force()
 }
 
+/// Repositories that the log names and no image here has.
+pub fn elsewhere(repositories: &BTreeSet<String>) -> String {
+    let names: Vec<String> = repositories.iter().map(|name| format!("`{name}`")).collect();
+    format!("the log also names {}, which no image here has: left alone", names.join(", "))
+}
+
 /// `web (1a2b3c4d)`, each once.
 pub fn held(held: &BTreeSet<HeldKey>) -> String {
     held.iter().map(|held| format!("{} ({})", held.image, held.key.short(8))).collect::<Vec<_>>().join(", ")

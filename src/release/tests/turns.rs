@@ -175,6 +175,50 @@ fn two_machines_of_one_moment_release_one_after_the_other() {
     }
 }
 
+/// The list of tags has the claim, and its release ends before the claim is read, or at any other question.
+#[test]
+fn a_release_that_ends_between_the_list_and_its_claim_is_seen() {
+    let mut moments = 0;
+    for (other, after) in ["20261126T000000Z-0", "20261126T000000Z-z"]
+        .into_iter()
+        .flat_map(|name| (0..30).map(move |after| (name, after)))
+    {
+        let registry = Arc::new(FakeRegistry::new());
+        let log = ReleaseLog::new(&*registry, at("r.example/base"));
+        let digest = registry.add_image(&format!("{HOST}/web:imk-a"), "a");
+        let tag = format!("{HOST}/web:latest");
+        let moves = moves::needed(&*registry, "web", &digest, std::slice::from_ref(&tag)).unwrap();
+        let ours = Release::new("20261126T000000Z", Kind::Publish, None, Vec::new());
+        // The other has moved its tags, and is about to write its record.
+        registry.add_image(&tag, "b");
+        let theirs = Release { id: other.to_owned(), ..ours.clone() };
+        let claim = Claim { release: theirs.clone(), moves: Vec::new(), withdrawn: false };
+        log.put_claim(&format!("{other}-b"), &claim).unwrap();
+        let came = Arc::new(AtomicBool::new(false));
+        let coming = Arc::clone(&came);
+        registry.interrupt(after, move |registry| {
+            coming.store(true, Ordering::Relaxed);
+            let log = ReleaseLog::new(registry, at("r.example/base"));
+            log.append(&theirs).unwrap();
+            assert!(log.drop_claim(&format!("{}-b", theirs.id)).unwrap());
+        });
+        let (machine, repositories) = (Machine::new("a", 5), repositories());
+        let (state, cancel) = (machine.state(), Cancel::default());
+        let place = Place {
+            log: &log,
+            repositories: &repositories,
+            state: &state,
+            cancel: &cancel,
+            patience: machine.patience,
+            tell: &|_| {},
+        };
+        let outcome = place.carry_out(None, &ours, &moves, "a");
+        assert!(matches!(outcome, Ok(Carried::Past)), "{other} after {after}: {outcome:?}");
+        moments += usize::from(came.load(Ordering::Relaxed));
+    }
+    assert!(moments > 10, "{moments}");
+}
+
 /// The registry stops answering one machine for good: as if it was killed at that question.
 #[test]
 fn a_machine_that_dies_at_any_question_leaves_all_old_or_what_the_next_run_of_any_completes() {

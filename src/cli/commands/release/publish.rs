@@ -17,7 +17,7 @@ use crate::cli::words as build_words;
 use crate::cli::words::release as words;
 use crate::cli::{open, out, synced};
 use crate::engine::Cancel;
-use crate::release::log::ReleaseLog;
+use crate::release::log::{ReleaseLog, within};
 use crate::release::moves::TagMove;
 use crate::release::publish::{self, Completed, Released, Terms, admitted, release};
 use crate::release::record::Release;
@@ -274,6 +274,7 @@ fn digests(summary: &Summary) -> BTreeMap<String, String> {
 #[derive(Serialize)]
 struct Releases<'a> {
     releases: &'a [Release],
+    elsewhere: &'a BTreeSet<String>,
     under_way: Vec<&'a str>,
 }
 
@@ -321,17 +322,22 @@ fn history(global: &Global, args: &PublishArgs) -> Result<(), Failure> {
     let log = ReleaseLog::new(session.executor.remote_cache.registry(), at);
     let unanswered = |error| Failure::error(format!("the log of releases: {error}"));
     let ids = log.ids().map_err(unanswered)?;
-    let mut releases: Vec<Release> = Vec::new();
+    let repositories = publish::repositories(&session);
+    let (mut releases, mut elsewhere) = (Vec::new(), BTreeSet::new());
     for id in ids.iter().rev().take(args.last) {
-        releases.extend(log.read(id).map_err(unanswered)?);
+        let Some(release) = log.read(id).map_err(unanswered)? else { continue };
+        let (release, others) = within(release, &repositories);
+        releases.push(release);
+        elsewhere.extend(others);
     }
-    let under_way = log.under_way().map_err(unanswered)?;
+    let under_way = log.under_way(&repositories).map_err(unanswered)?;
     if args.build.json {
         let under_way = under_way.iter().map(|release| release.id.as_str()).collect();
-        out::json(&Releases { releases: &releases, under_way });
+        out::json(&Releases { releases: &releases, elsewhere: &elsewhere, under_way });
         return Ok(());
     }
-    let now = releases.first().map(Release::in_force).unwrap_or_default().to_owned();
+    let newest = releases.iter().find(|release| !release.images.is_empty());
+    let now = newest.map(Release::in_force).unwrap_or_default().to_owned();
     for release in &releases {
         out::lines(words::entry(release, release.id == now || release.in_force() == now));
     }
@@ -340,6 +346,9 @@ fn history(global: &Global, args: &PublishArgs) -> Result<(), Failure> {
             "release {} is under way, or was cut off: then the next `imk publish` completes it",
             release.id
         ));
+    }
+    if !elsewhere.is_empty() {
+        out::note(words::elsewhere(&elsewhere));
     }
     if releases.is_empty() {
         out::line(format_args!("nothing was published yet"));

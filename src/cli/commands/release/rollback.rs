@@ -46,6 +46,7 @@ struct Document<'a> {
     restored: &'a str,
     moved: Vec<Moved<'a>>,
     stay: Vec<&'a str>,
+    elsewhere: Vec<&'a str>,
     held: Vec<Held<'a>>,
 }
 
@@ -95,6 +96,9 @@ fn tell(way: &Rollback, args: &RollbackArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let restored = words::restored(&way.release);
+    if !way.elsewhere.is_empty() {
+        out::note(words::elsewhere(&way.elsewhere));
+    }
     if way.moves.is_empty() {
         out::line(format_args!("every tag stands as after release {restored}"));
         return Ok(());
@@ -134,6 +138,7 @@ fn document(way: &Rollback) -> Document<'_> {
             })
             .collect(),
         stay: way.stay.iter().map(String::as_str).collect(),
+        elsewhere: way.elsewhere.iter().map(String::as_str).collect(),
         held: way
             .release
             .held
