@@ -28,7 +28,7 @@ pub(super) struct Node {
     depth: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Value {
     Null,
     /// A text, a number, true or false; `quoted` when it can only be a text.
@@ -62,6 +62,26 @@ impl Node {
     pub fn with(&self, key: Key, value: Shared) -> Self {
         let entries = self.entries().iter().cloned().chain([(key, value)]).collect();
         self.changed(self.span, Value::Map(entries))
+    }
+
+    /// Whether compose's `!reset` takes away what has this value.
+    pub fn is_reset(&self) -> bool {
+        self.tag.as_deref() == Some("reset")
+    }
+
+    /// The same value under compose's `!override`.
+    fn overriding(&self) -> Self {
+        let tag = Some(if self.is_reset() { "reset" } else { "override" }.to_owned());
+        Self { tag, ..self.changed(self.span, self.value.clone()) }
+    }
+
+    /// How many nodes stand directly in it.
+    fn len(&self) -> usize {
+        match &self.value {
+            Value::Map(entries) => entries.len(),
+            Value::List(items) => items.len(),
+            Value::Null | Value::Scalar { .. } => 0,
+        }
     }
 
     /// The value of a key, if this is a map that has it.
@@ -193,10 +213,12 @@ impl Loader {
         self.add(Node { span, value, tag: open.tag, depth }, open.anchor)
     }
 
-    /// Keys and values in turn; what `<<` brings comes after, and only for keys that are not there.
+    /// Keys and values in turn; what `<<` brings comes after, and only for keys that are not there. A key that compose's
+    /// `!reset` takes away is not there, and what is brought in its place overrides, as the key itself would have.
     fn map(&mut self, items: &[Shared]) -> Result<Value, SyntaxError> {
         let mut entries: Vec<(Key, Shared)> = Vec::new();
         let mut seen = std::collections::BTreeSet::new();
+        let mut reset = BTreeMap::new();
         let mut merges = Vec::new();
         for pair in items.chunks_exact(2) {
             let key = match &pair[0].value {
@@ -207,6 +229,9 @@ impl Loader {
             if key == "<<" && matches!(pair[0].value, Value::Scalar { quoted: false, .. }) {
                 merges.push(&pair[1]);
             } else if seen.insert(key.clone()) {
+                if pair[1].is_reset() {
+                    reset.insert(key.clone(), entries.len());
+                }
                 entries.push((Key { text: key, span: pair[0].span }, Rc::clone(&pair[1])));
             } else {
                 return Err(SyntaxError::new(pair[0].span, format!("the key `{key}` stands here twice")));
@@ -227,7 +252,10 @@ impl Loader {
                     ));
                 }
                 for (key, value) in brought {
-                    if seen.insert(key.text.clone()) {
+                    if let Some(place) = reset.remove(&key.text) {
+                        self.merged += value.len();
+                        entries[place] = (key.clone(), Rc::new(value.overriding()));
+                    } else if seen.insert(key.text.clone()) {
                         entries.push((key.clone(), Rc::clone(value)));
                     }
                 }

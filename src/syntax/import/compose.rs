@@ -144,7 +144,7 @@ impl Reader<'_> {
             } else if replaces {
                 keys.remove(&key.text);
             }
-            if is_reset(value) {
+            if value.is_reset() {
                 continue;
             }
             self.errors.extend(check::service(key, value));
@@ -155,7 +155,7 @@ impl Reader<'_> {
                     if self.tag(value, drafts) {
                         keys.remove(&name);
                     }
-                    if is_reset(value) {
+                    if value.is_reset() {
                         continue;
                     }
                     self.errors.extend(check::build(inner, value));
@@ -328,10 +328,6 @@ fn given(source: &Source<'_>) -> Result<BTreeMap<String, String>, Vec<SyntaxErro
     };
     given.extend(source.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
     Ok(given)
-}
-
-fn is_reset(value: &Node) -> bool {
-    value.tag.as_deref() == Some("reset")
 }
 
 fn last<'k>(keys: &'k Keys, key: &str) -> Option<&'k (Span, Shared)> {

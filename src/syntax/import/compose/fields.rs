@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Keys, Reader, is_reset, last, node_list};
+use super::{Keys, Reader, last, node_list};
 use crate::syntax::error::{Span, SyntaxError};
 use crate::syntax::imagefile::{SecretSource, cache_source, cache_target};
 use crate::syntax::import::bake::file_of;
@@ -33,7 +33,7 @@ impl Reader<'_> {
             let mut found: Vec<(String, Option<String>, Span)> = Vec::new();
             for (key, value) in node.entries() {
                 self.tag(value, drafts);
-                if is_reset(value) {
+                if value.is_reset() {
                     if is_before {
                         pairs.remove(&key.text);
                     }

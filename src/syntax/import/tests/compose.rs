@@ -389,6 +389,29 @@ fn documents_of_one_file_are_laid_over_each_other() {
 }
 
 #[test]
+fn what_is_reset_beside_a_merge_key_has_the_value_that_is_merged() {
+    let text = "
+x-base: &base {args: {A: base}, target: t}
+services:
+  b: {build: {context: b, args: {B: inherited}, labels: {l: '1'}}}
+  a:
+    extends: b
+    build: {<<: *base, context: a, args: !reset {}, target: !reset null, labels: !reset {}}
+  c:
+    extends: b
+    build: {context: c, args: {<<: {B: merged}, B: !reset null, D: '4'}}
+";
+    let whole = plainly("compose.yaml", text);
+    for line in [
+        r#""a": (target: "t", args: {"A": "base"})"#,
+        r#""b": (args: {"B": "inherited"}, labels: {"l": "1"})"#,
+        r#""c": (args: {"B": "merged", "D": "4"}, labels: {"l": "1"})"#,
+    ] {
+        assert!(whole.contains(line), "{line}: {whole}");
+    }
+}
+
+#[test]
 fn profiles_are_groups_that_are_no_part_of_the_default() {
     let text = "services:\n  a: {build: a}\n  b: {build: b, profiles: [dev, test]}\n  c: {build: c, profiles: [dev]}\n";
     let whole = plainly("compose.yaml", text);
