@@ -53,7 +53,7 @@ impl fmt::Display for PublishError {
                 write!(f, "its key is provisional, for {}", doubt::in_one_line(doubts))
             }
             Self::Tag { template, why } => {
-                write!(f, "the tag `{template}` is asked for and cannot be made: git says: {why}")
+                write!(f, "the tag `{template}` is asked for and cannot be made: {why}")
             }
             Self::Overtaken => f.write_str(
                 "another machine published another result of the same inputs again while the first was being taken",

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use fs_err as fs;
+use imk::registry::Registry as _;
 
 use crate::hook::Pushing;
+use crate::registry_server::RegistryServer;
 
 /// Modes as a checkout under the umask 002 has them.
 fn loosen(folder: &Path) {
@@ -184,6 +186,45 @@ fn ids_of_a_kind_to_come_are_told_and_doctor_fails() {
     let doctor = sandbox.imk("doctor");
     assert!(doctor.status != 0 && doctor.out().contains("blake3"), "{}", doctor.out());
     assert!(sandbox.imk("affected --since HEAD").code(2).err().contains("blake3"));
+}
+
+#[test]
+fn a_tag_of_a_commit_that_git_cannot_tell_fails_the_push_and_its_dry_run() {
+    let Some(registry) = RegistryServer::open("commits that cannot be read") else { return };
+    let Some(sandbox) = crate::sandbox::engine_or_skip("commits that cannot be read") else { return };
+    let sandbox = sandbox.prefixed(&registry.name("unread/"));
+    let file = "(images: {\"app\": (tags: [\"{git.sha}\", \"latest\"]), \"web\": ()})";
+    sandbox.edit("Imagefile.ron", file);
+    for name in ["app", "web"] {
+        sandbox.edit(&format!("{name}/Dockerfile"), "FROM scratch\nCOPY x /\n");
+        sandbox.edit(&format!("{name}/x"), &format!("{name} of {}", sandbox.prefix()));
+    }
+    assert!(Command::new("git").args(["init", "-q"]).arg(sandbox.root()).status().unwrap().success());
+    let version = |number: u32| format!("[core]\n\trepositoryformatversion = {number}\n");
+    for (config, why) in [
+        (version(99), "version 99"),
+        (version(1) + "[extensions]\n\tfutureThing = true\n", "futurething"),
+        (version(1) + "[extensions]\n\tobjectFormat = blake3\n", "blake3"),
+        ("[core\n".to_owned(), "config"),
+    ] {
+        fs::write(sandbox.root().join(".git/config"), config).unwrap();
+        for words in
+            ["push --dry-run", "push -n --json", "build --push -n", "push", "publish --dry-run", "publish"]
+        {
+            let err = sandbox.imk(words).code(2).err();
+            assert!(err.to_lowercase().contains(why), "{words}, {why}: {err}");
+            assert!(!err.contains("git says: git says"), "{words}: {err}");
+        }
+        // What names no commit is published all the same; nor does a plan publish.
+        sandbox.imk("push -n web").success();
+        sandbox.imk("push web").success();
+        sandbox.imk("plan").success();
+        let told = registry.client().manifest(&registry.at("unread/app:latest")).unwrap();
+        assert!(told.is_none(), "{why}: the other tags were moved without it");
+    }
+    sandbox.remove(".git");
+    // No repository at all is an absence, and told as one.
+    assert!(sandbox.imk("push app").code(0).err().contains("there is no git repository"));
 }
 
 #[test]

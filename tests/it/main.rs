@@ -37,6 +37,7 @@ mod state;
 mod strangers;
 mod submodules;
 mod suite;
+mod tagged_names;
 mod tags;
 mod terminal;
 mod tested_release;

@@ -119,6 +119,7 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
             always_make: args.always_make || args.no_cache,
             trace: args.trace,
             json: args.json,
+            publishes: args.push,
             ..PlanArgs::default()
         };
         return plan::run(global, &plan);

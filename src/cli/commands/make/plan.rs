@@ -63,6 +63,9 @@ pub struct PlanArgs {
     /// Plan a publication though files are not as the commit has them
     #[arg(long, requires = "release")]
     pub allow_dirty: bool,
+    /// It is asked of a run that publishes, which fails for a tag that cannot be made.
+    #[arg(skip)]
+    pub publishes: bool,
 }
 
 pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
@@ -74,7 +77,7 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
         let images = plan.jobs.iter().map(|(name, verdict)| Job { name, verdict: verdict.into() }).collect();
         let outputs = plan.outputs.iter().map(|lacking| OutputAnswer::of(&session, lacking)).collect();
         out::json(&Answer { images, outputs });
-        return mistakes(&session, &plan);
+        return ends(&session, &plan, args);
     }
     let remarks = warnings(&session, &synced).into_iter().chain(skipped_tags(&plan.skipped_tags));
     remarks.for_each(|remark| out::warning(remark.line));
@@ -102,7 +105,30 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
         }
     }
     out::line(format_args!("{line}"));
-    mistakes(&session, &plan)
+    ends(&session, &plan, args)
+}
+
+/// The failures that a plan foretells: mistakes, and where it is of a run that publishes, tags which that run would
+/// have to drop.
+fn ends(session: &Session, plan: &Plan, args: &PlanArgs) -> Result<(), Failure> {
+    mistakes(session, plan)?;
+    let has_registry = |name: &str| session.executor.remote_cache.repository(name).is_some();
+    let troubled =
+        plan.skipped_tags.iter().filter(|(name, it)| it.why.trouble().is_some() && has_registry(name));
+    let troubled = together(troubled.map(|(name, skipped)| (name.as_str(), skipped)));
+    let Some((skipped, images)) = troubled.into_iter().next().filter(|_| args.publishes) else {
+        return Ok(());
+    };
+    let names: Vec<String> = images.into_iter().map(|name| format!("`{name}`")).collect();
+    Err(Failure::with_hint(
+        format!(
+            "{} would not be published: the tag `{}` is asked for and cannot be made: {}",
+            names.join(", "),
+            skipped.template,
+            words::missing(&skipped.why)
+        ),
+        "`imk doctor` tells what git lacks here",
+    ))
 }
 
 /// Writes the plan down, unless it has mistakes.
