@@ -69,6 +69,7 @@ const WITHOUT_VARIABLE: &[(&str, &str)] = &[
 /// clap's, which know how to print themselves; `--help` is one of them.
 pub fn parse(words: &[OsString]) -> Result<Args, clap::Error> {
     let conflicts = |error: &clap::Error| error.kind() == ErrorKind::ArgumentConflict;
+    let words = &lists_behind_the_verb(words);
     let matches = match matches(words, &|_| true) {
         // What was typed wins over the environment: a variable that contradicts it is passed over.
         Err(error) if conflicts(&error) => {
@@ -87,13 +88,36 @@ pub fn parse(words: &[OsString]) -> Result<Args, clap::Error> {
     Ok(args)
 }
 
+/// The words with every `--var` and the like behind the verb: where such a list stands on both sides of it, clap
+/// forgets the one before.
+fn lists_behind_the_verb(words: &[OsString]) -> Vec<OsString> {
+    let is_flag = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
+    if !words.get(1).is_some_and(is_flag) {
+        return words.to_vec();
+    }
+    let verbs = verbs();
+    let is_verb = |word: &OsString| verbs.iter().any(|verb| word == verb.as_str());
+    let before = |at: usize| matches(&words[..at], &|_| false).ok();
+    // A flag's value may be called like a verb: then what stands before it is no whole command line.
+    let found = (1..words.len()).filter(|at| is_verb(&words[*at])).find_map(|at| Some((at, before(at)?)));
+    let Some((at, before)) = found.filter(|(at, _)| words[*at] != "help") else { return words.to_vec() };
+    let lists = typed_of(&before, |arg| matches!(arg.get_action(), ArgAction::Append));
+    words[..=at].iter().cloned().chain(lists).chain(words[at + 1..].iter().cloned()).collect()
+}
+
 /// The arguments of every verb that were typed, as another imk can be given them.
 fn typed(matches: &ArgMatches) -> Vec<OsString> {
+    typed_of(matches, |_| true)
+}
+
+fn typed_of(matches: &ArgMatches, is_meant: impl Fn(&Arg) -> bool) -> Vec<OsString> {
     // clap hands those of every verb down to the verb, wherever they stood.
     let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
     let is_typed = |arg: &&Arg| {
         let id = arg.get_id().as_str();
-        matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
+        matches.try_contains_id(id).is_ok()
+            && matches.value_source(id) == Some(ValueSource::CommandLine)
+            && is_meant(arg)
     };
     let mut words = Vec::new();
     for arg in Global::augment_args(Command::new("imk")).get_arguments().filter(is_typed) {

@@ -135,10 +135,26 @@ fn bare_words_are_targets_and_verbs_are_verbs() {
 }
 
 #[test]
+fn a_list_on_both_sides_of_the_verb_is_one_list() {
+    let parsed = |line: &str| parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>()).unwrap().global;
+    let vars = |line: &str| {
+        let vars = parsed(line).vars;
+        vars.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(vars("imk --var A=1 plan --var B=2"), "A=1 B=2");
+    assert_eq!(vars("imk --var A=1 --var=B=2 plan api --var C=3"), "A=1 B=2 C=3");
+    assert_eq!(vars("imk --var A=1 plan"), "A=1");
+    assert_eq!(vars("imk --var A=1 api"), "A=1");
+    // A value that is called like a verb.
+    assert_eq!(vars("imk --target plan --var A=1 check --var B=2"), "A=1 B=2");
+    assert_eq!(parsed("imk --engine a --verbose push --engine b").engines, ["a", "b"]);
+}
+
+#[test]
 fn what_was_typed_for_every_verb_can_be_handed_to_another_imk() {
     let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
     let args = parse(&words(
-        "imk --verbose auto --engine embedded --var A=1 --var B=2 ../images -k svc-* --var C=3",
+        "imk --verbose --var A=1 auto --engine embedded --var B=2 ../images -k svc-* --var C=3",
     ))
     .unwrap();
     let mut again = words("imk");
