@@ -7,7 +7,7 @@ pub mod indexes;
 pub mod jobserver;
 pub mod local_names;
 mod options;
-mod outputs;
+pub mod outputs;
 pub mod publish;
 mod reports;
 mod rounds;

@@ -20,6 +20,8 @@ pub struct BuildOptions {
     pub push: bool,
     /// The targets' tags stay where they are in registries.
     pub withhold_tags: bool,
+    /// Outputs are not written, and images that are only to be shown to build stay: somebody tests them first.
+    pub withhold_outputs: bool,
     /// Fetch the targets that only a registry or another engine has.
     pub load: bool,
     /// Layer caches of every image, beside those it declares.

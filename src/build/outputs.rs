@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use crate::build::summary::{OutputDone, Summary};
+use crate::build::summary::OutputDone;
 use crate::engine::{EngineError, ImageId};
 use crate::exec::push::PublishError;
 use crate::outputs::write;
@@ -16,15 +16,19 @@ use crate::session::open::Session;
 use crate::session::sync::Synced;
 
 /// Writes the outputs of targets that have a result and whose outputs are not as that has them.
-pub(super) fn write_lacking(session: &Session, synced: &Synced, summary: &Summary) -> Vec<OutputDone> {
-    let contents = summary.results.iter().map(|(name, built)| (name.clone(), built.content)).collect();
+pub(super) fn write_lacking(
+    session: &Session,
+    synced: &Synced,
+    results: &BTreeMap<String, Built>,
+) -> Vec<OutputDone> {
+    let contents = results.iter().map(|(name, built)| (name.clone(), built.content)).collect();
     let mut by_image: BTreeMap<String, Vec<Lacking>> = BTreeMap::new();
     for lacking in outputs::lacking(session, synced, &contents) {
         by_image.entry(lacking.image.clone()).or_default().push(lacking);
     }
     let mut done = Vec::new();
     for (name, lacking) in by_image {
-        let Some(built) = summary.results.get(&name) else { continue };
+        let Some(built) = results.get(&name) else { continue };
         let result = write_image(session, &name, built, &lacking);
         done.extend(lacking.into_iter().map(|lacking| OutputDone {
             image: name.clone(),
@@ -56,10 +60,18 @@ fn write_image(session: &Session, name: &str, built: &Built, lacking: &[Lacking]
     write::write(session.state(), &image, &places, save).map_err(|error| error.to_string())
 }
 
+/// Does with the results of builds that withheld outputs what a build does with its own: writes what lacks, and keeps
+/// nothing of what was only to be shown to build.
+pub fn finish(session: &mut Session, synced: &Synced, results: &BTreeMap<String, Built>) -> Vec<OutputDone> {
+    let done = write_lacking(session, synced, results);
+    remove_proofs(session, synced, results);
+    done
+}
+
 /// Removes the images of targets that were only to be shown to build.
-pub(super) fn remove_proofs(session: &mut Session, synced: &Synced, summary: &Summary) {
+pub(super) fn remove_proofs(session: &mut Session, synced: &Synced, results: &BTreeMap<String, Built>) {
     for name in outputs::proofs(session, synced) {
-        let Some(built) = summary.results.get(&name) else { continue };
+        let Some(built) = results.get(&name) else { continue };
         // It is not looked for by the next run, which finds out anew whether it was ever built.
         session.changed |= session.memory.results.remove(&name).is_some();
         inputs::invalidate(session, &name);

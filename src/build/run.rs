@@ -95,12 +95,14 @@ pub fn build(
     if options.push && !summary.interrupted {
         indexes::publish(session, synced, options.withhold_tags, &mut summary);
     }
-    if !summary.interrupted {
-        summary.outputs = outputs::write_lacking(session, synced, &summary);
+    if !summary.interrupted && !options.withhold_outputs {
+        summary.outputs = outputs::write_lacking(session, synced, &summary.results);
     }
     session.executor.release_pins();
     remember_results(session, &summary);
-    outputs::remove_proofs(session, synced, &summary);
+    if !options.withhold_outputs {
+        outputs::remove_proofs(session, synced, &summary.results);
+    }
     let keys = summary.results.iter().map(|(name, built)| (name.clone(), built.key)).collect();
     // What could not be dropped takes room, and is tried again by the next run.
     let _ = removed_images::forget_gone(session, &keys);

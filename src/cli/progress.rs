@@ -6,7 +6,7 @@
 //! and a fold holds one.
 
 pub mod failures;
-mod json;
+pub mod json;
 
 use std::collections::BTreeMap;
 use std::fs::File;

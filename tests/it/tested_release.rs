@@ -104,6 +104,48 @@ fn another_machine_tests_for_itself_what_it_finds_in_the_registry() {
 }
 
 #[test]
+fn outputs_are_written_once_when_all_tests_have_passed_and_of_targets_alone() {
+    let Some((_registry, sandbox)) = parts("release-tested-outputs") else { return };
+    let declared = r#"(images: {
+        "base": (output: "type=tar,dest=base.tar", tests: {"content": (steps: [File(path: "/base", content: "^good")])}),
+        "web": (output: "type=tar,dest=web.tar", tests: {"content": (steps: [File(path: "/web", content: "^good")])}),
+        "plain": (),
+    })"#;
+    sandbox.edit("Imagefile.ron", declared).edit("web/file", "bad");
+    let is_written = |name: &str| sandbox.path(name).exists();
+    for verb in ["publish web", "ci web --no-publish"] {
+        let failed = sandbox.imk(verb).code(2);
+        assert!(!failed.out().contains("written"), "{verb}: {}", failed.out());
+        assert!(!is_written("web.tar") && !is_written("base.tar"), "{verb}");
+    }
+
+    sandbox.edit("web/file", "good");
+    let passed = sandbox.imk("publish web").code(0);
+    assert_eq!(passed.out().matches("1 output written").count(), 1, "{}", passed.out());
+    assert!(is_written("web.tar") && !is_written("base.tar"));
+    assert!(!sandbox.imk("publish web").code(0).out().contains("written"));
+
+    sandbox.remove("web.tar");
+    let pipeline = sandbox.imk("ci web --no-publish").code(0);
+    assert!(pipeline.out().contains("1 output written"), "{}", pipeline.out());
+    assert!(is_written("web.tar") && !is_written("base.tar"));
+
+    sandbox.remove("web.tar");
+    let events = sandbox.imk("publish web --json").code(0);
+    assert_eq!(events.err().matches(r#""event":"written""#).count(), 1, "{}", events.err());
+    // Typed ones take their place.
+    sandbox.remove("web.tar").edit("web/file", "good again");
+    let typed = sandbox.imk("publish web -o type=tar,dest=typed.tar").code(0);
+    assert_eq!(typed.out().matches("1 output written").count(), 1, "{}", typed.out());
+    assert!(is_written("typed.tar") && !is_written("web.tar"));
+    let untested = sandbox.imk("publish plain --no-test -o plain").code(0);
+    assert!(untested.out().contains("1 output written"), "{}", untested.out());
+    assert!(is_written("plain/plain"));
+    let nothing = sandbox.imk("publish web -o type=cacheonly").code(2);
+    assert!(nothing.err().contains("`type=cacheonly` no image is kept"), "{}", nothing.err());
+}
+
+#[test]
 fn programs_are_told_of_each_test() {
     let Some((_registry, sandbox)) = parts("release-tested-json") else { return };
     let run = sandbox.imk("publish web --json").code(0);

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::build::publish::Publication;
 use crate::build::run::{Ending, Summary};
+use crate::build::summary::OutputDone;
 use crate::cli::failure::{Failure, Finding};
 use crate::cli::progress::words;
 use crate::engine::{BuildEvent, EngineError, ImageId};
@@ -208,20 +209,23 @@ pub fn publications(summary: &Summary) -> Vec<String> {
     lines
 }
 
+/// An output that was to be written.
+pub fn output(output: &OutputDone) -> String {
+    match &output.result {
+        Ok(()) => line("written", Fields::Written { image: &output.image, output: &output.place }),
+        Err(why) => {
+            let message = format!("the output `{}` was not written: {why}", output.place);
+            line("not-written", Fields::NotDone { image: &output.image, message })
+        }
+    }
+}
+
 /// The end: what was only tagged, published or not tried, then one line about everything.
 pub fn summary(summary: &Summary, took: Duration) -> Vec<String> {
     let count = |wanted: fn(&Ending) -> bool| summary.endings.values().filter(|e| wanted(e)).count();
     let mut lines: Vec<String> =
         summary.retagged.iter().map(|image| line("retagged", Fields::Image { image })).collect();
-    for output in &summary.outputs {
-        lines.push(match &output.result {
-            Ok(()) => line("written", Fields::Written { image: &output.image, output: &output.place }),
-            Err(why) => {
-                let message = format!("the output `{}` was not written: {why}", output.place);
-                line("not-written", Fields::NotDone { image: &output.image, message })
-            }
-        });
-    }
+    lines.extend(summary.outputs.iter().map(output));
     for (tag, error) in &summary.untagged {
         lines.push(line("not-tagged", Fields::NotTagged { tag, message: error.to_string() }));
     }

@@ -1,6 +1,6 @@
 //! `imk` and `imk build`: builds what is out of date.
 
-mod outcome;
+pub mod outcome;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -101,7 +101,7 @@ impl BuildArgs {
     }
 
     /// How progress is shown, whichever flag says so.
-    fn progress(&self) -> args::Progress {
+    pub fn progress(&self) -> args::Progress {
         match (self.quiet, self.json) {
             (true, _) => args::Progress::Quiet,
             (false, true) => args::Progress::Json,
@@ -171,6 +171,8 @@ pub struct Going<'a> {
     pub retries: bool,
     /// The tags of what is published stay where they are: a release moves them together.
     pub withhold_tags: bool,
+    /// Outputs are not written: tests come first.
+    pub withhold_outputs: bool,
     /// The summary is told, to people and programs; not where standard output is for what comes after, or
     /// where another build of the run told it.
     pub tells_summary: bool,
@@ -190,6 +192,7 @@ impl<'a> Going<'a> {
             report,
             retries: false,
             withhold_tags: false,
+            withhold_outputs: false,
             tells_summary: true,
         }
     }
@@ -249,6 +252,7 @@ pub fn carry_out(
         no_cache: args.no_cache,
         push: args.push,
         withhold_tags: going.withhold_tags,
+        withhold_outputs: going.withhold_outputs,
         load: args.load,
         cache,
         source_date_epoch_seconds: source_date_epoch()?,
@@ -364,8 +368,11 @@ pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The outputs of the command line take the place of those that targets declare.
-fn outputs(session: &mut Session, synced: &Synced, args: &BuildArgs) -> Result<(), Failure> {
+/// Puts the outputs of the command line in the place of those that targets declare.
+///
+/// # Errors
+/// When one is no output.
+pub fn outputs(session: &mut Session, synced: &Synced, args: &BuildArgs) -> Result<(), Failure> {
     if args.output.is_empty() {
         return Ok(());
     }

@@ -17,7 +17,7 @@ use crate::cli::commands::make::build::{self, BuildArgs};
 use crate::cli::commands::make::plan;
 use crate::cli::commands::release::occasion::{HookArgs, Hooks};
 use crate::cli::commands::release::publish::{self, Consent, PatienceArgs};
-use crate::cli::commands::release::tested::{Manner, Tested, built_and_tested};
+use crate::cli::commands::release::tested::{Manner, Tested, built_and_tested, outputs_written};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::words::release as words;
 use crate::cli::{ci, open, out, synced};
@@ -151,6 +151,7 @@ fn built_and_passed(
     if let Some(tested) = &tested {
         report.tests.clone_from(&tested.verdicts);
         tested.passed()?;
+        outputs_written(session, synced, &tested.results, manner)?;
     }
     match session.executor.cancel.is_cancelled() {
         true => Err(Failure::silent(Exit::Interrupted)),

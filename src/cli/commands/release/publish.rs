@@ -11,12 +11,15 @@ use crate::build::run::Summary;
 use crate::cli::args::Global;
 use crate::cli::commands::make::build::{self, BuildArgs, Going};
 use crate::cli::commands::release::occasion::{HookArgs, Hooks};
-use crate::cli::commands::release::tested::{Manner, Tested, attested, built_and_tested, still_tested};
+use crate::cli::commands::release::tested::{
+    Manner, Tested, attested, built_and_tested, outputs_written, still_tested,
+};
 use crate::cli::failure::Failure;
 use crate::cli::words as build_words;
 use crate::cli::words::release as words;
 use crate::cli::{open, out, synced};
 use crate::engine::Cancel;
+use crate::plan::outputs as plan_outputs;
 use crate::release::log::{ReleaseLog, within};
 use crate::release::moves::TagMove;
 use crate::release::publish::{self, Completed, Released, Terms, admitted, release};
@@ -184,6 +187,13 @@ fn released(
     started: Instant,
 ) -> Result<Released, Failure> {
     let manner = Manner::new(global, args, started);
+    build::outputs(session, synced, args)?;
+    if !args.output.is_empty() && !plan_outputs::proofs(session, synced).is_empty() {
+        return Err(Failure::with_hint(
+            "nothing was published: of an output `type=cacheonly` no image is kept",
+            "`imk build -o type=cacheonly` shows that it builds, and `imk test` that it works",
+        ));
+    }
     let mut tested = match consent.untested {
         true => None,
         false => built_and_tested(session, synced, &manner)?,
@@ -203,14 +213,20 @@ pub fn sent_and_released(
     manner: &Manner<'_>,
     consent: Consent<'_>,
 ) -> Result<Released, Failure> {
+    build::outputs(session, synced, manner.args)?;
     let mut typed = BuildArgs { push: true, ..manner.args.clone() };
     if tested.is_some() {
         // Built before the tests: a second time, it might come out another.
         (typed.always_make, typed.no_cache) = (false, false);
     }
     // The build was told already, where it went before the tests.
-    let going =
-        Going { withhold_tags: true, tells_summary: tested.is_none(), ..Going::new(manner.global, &typed) };
+    let is_tested = tested.is_some();
+    let going = Going {
+        withhold_tags: true,
+        withhold_outputs: is_tested,
+        tells_summary: !is_tested,
+        ..Going::new(manner.global, &typed)
+    };
     let summary = build::carry_out(session, synced, &going, manner.started)?;
     if let Some((name, lacks)) = summary.incomplete.first_key_value() {
         let hint = "name no platform: the tags of all platforms move together";
@@ -218,6 +234,7 @@ pub fn sent_and_released(
     }
     if let Some(tested) = tested {
         still_tested(session, synced, tested, &summary.results, manner)?;
+        outputs_written(session, synced, &summary.results, manner)?;
         attested(session, tested, &summary)?;
     }
     let before = |release: &Release, moves: &[TagMove]| consent.hooks.before(session, release, moves);

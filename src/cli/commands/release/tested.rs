@@ -4,14 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::build::outputs;
 use crate::build::publish::Publication;
 use crate::build::run::{Event, Summary};
-use crate::cli::args::Global;
+use crate::cli::args::{Global, Progress};
 use crate::cli::commands::containers::test::report::{self, Report, Shown};
 use crate::cli::commands::containers::test::{self, Plan};
+use crate::cli::commands::make::build::outcome::unwritten;
 use crate::cli::commands::make::build::{self, BuildArgs, Going};
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::progress::json;
 use crate::cli::records::RecordArgs;
+use crate::cli::words::release::count;
 use crate::cli::{ci, out, synced};
 use crate::containers::suite::perform::{Choices, Verdict, by_receipt};
 use crate::containers::suite::plan::{self, Planned, Wanted};
@@ -32,7 +36,7 @@ pub struct Tested {
     /// The images that each is built on, near and far.
     bases: BTreeMap<String, BTreeSet<String>>,
     /// The results that were tested.
-    results: BTreeMap<String, Built>,
+    pub results: BTreeMap<String, Built>,
     /// The receipts of those that have one, by image.
     receipts: BTreeMap<String, Vec<Receipt>>,
     /// How each test came out.
@@ -111,7 +115,8 @@ pub fn built_and_tested(
     // The files for scripts are those of the last build of the run, which is told what is published.
     let records = RecordArgs::default();
     let typed = BuildArgs { push: false, load: false, records, ..args.clone() };
-    let going = Going { report: Arc::clone(&manner.heard), ..Going::new(global, &typed) };
+    let going =
+        Going { report: Arc::clone(&manner.heard), withhold_outputs: true, ..Going::new(global, &typed) };
     let summary = build::carry_out(session, synced, &going, manner.started)?;
     let bases = plan::all_bases(&synced.order.bases);
     let mut tested =
@@ -146,6 +151,30 @@ pub fn still_tested(
     tested.passed()
 }
 
+/// Writes the outputs of results that passed their tests, and tells of them.
+///
+/// # Errors
+/// Names those that could not be written.
+pub fn outputs_written(
+    session: &mut Session,
+    synced: &Synced,
+    results: &BTreeMap<String, Built>,
+    manner: &Manner<'_>,
+) -> Result<(), Failure> {
+    let done = outputs::finish(session, synced, results);
+    if manner.args.progress() == Progress::Json {
+        done.iter().map(json::output).for_each(|line| out::event(&line));
+    }
+    if let Some(failure) = done.iter().filter_map(unwritten).reduce(Failure::and) {
+        return Err(failure);
+    }
+    let is_told = matches!(manner.shown, Shown::All | Shown::Progress);
+    if is_told && !done.is_empty() {
+        out::line(format_args!("{} written", count(done.len(), "output")));
+    }
+    Ok(())
+}
+
 /// Runs the tests of results that have no receipt.
 fn run(session: &mut Session, tested: &mut Tested, manner: &Manner<'_>) -> Result<(), Failure> {
     let (global, args, started) = (manner.global, manner.args, Instant::now());
@@ -159,7 +188,7 @@ fn run(session: &mut Session, tested: &mut Tested, manner: &Manner<'_>) -> Resul
         let synced = synced::brought_up(global, session, &words)?;
         let load = BuildArgs { load: true, push: false, records: RecordArgs::default(), ..args.clone() };
         let load = BuildArgs { always_make: false, no_cache: false, ..load };
-        let going = Going { tells_summary: false, ..Going::new(global, &load) };
+        let going = Going { tells_summary: false, withhold_outputs: true, ..Going::new(global, &load) };
         let fetched = build::carry_out(session, &synced, &going, started)?;
         let results: BTreeMap<_, _> = tested.results.clone().into_iter().chain(fetched.results).collect();
         tests = test::planned(session, &tested.wanted, &results, &cancel)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::build::publish::Publication;
 use crate::build::run::{Ending, Summary};
+use crate::build::summary::OutputDone;
 use crate::cli::commands::make::plan;
 use crate::cli::failure::{Exit, Failure, Finding, draw};
 use crate::cli::progress::{Progress, failures};
@@ -129,16 +130,20 @@ fn tell_failures(session: &Session, summary: &Summary, progress: &Progress) {
         draw::show(&Failure::error(format!("image `{name}` was not fetched: {error}")));
     }
     for output in &summary.outputs {
-        if let Err(why) = &output.result {
-            draw::show(&Failure::error(format!(
-                "the output `{}` of `{}` was not written: {why}",
-                output.place, output.image
-            )));
+        if let Some(failure) = unwritten(output) {
+            draw::show(&failure);
         }
     }
     for (tag, error) in &summary.untagged {
         draw::show(&Failure::error(format!("`{tag}` could not be set: {error}")));
     }
+}
+
+/// Why an output was not written; `None` of one that was.
+pub fn unwritten(output: &OutputDone) -> Option<Failure> {
+    let why = output.result.as_ref().err()?;
+    let (place, image) = (&output.place, &output.image);
+    Some(Failure::error(format!("the output `{place}` of `{image}` was not written: {why}")))
 }
 
 /// Tells of each result that was published where it is, and which tags were moved to it.
