@@ -176,8 +176,7 @@ fn pull_image(session: &Session, name: &str, found: &KnownResult, tagging: &Tagg
         (false, None) => executor.pull_to_default(name, &built),
     };
     let tagged = |id: ImageId| -> Result<(), PublishError> {
-        tagging.learn_published_times(executor, name, &found.key);
-        let lacks = tagging.lacks(executor, name, &id, &found.key)?;
+        let lacks = tagging.lacks_of_published(executor, name, &id, &found.key)?;
         Ok(lacks.iter().try_for_each(|tag| executor.tag(&id, tag))?)
     };
     match id.and_then(|id| id.map(tagged).transpose()) {

@@ -15,7 +15,8 @@ struct Machine(Lab);
 
 impl Machine {
     fn new(registry: &Arc<FakeRegistry>) -> Self {
-        let this = Self(machine(registry));
+        let mut this = Self(machine(registry));
+        this.0.jobs = 1;
         this.0.write(
             "Imagefile.ron",
             r#"(prefix: "r.example/", images: {"app": (tags: ["{time}", "latest"])})"#,
@@ -127,7 +128,18 @@ fn what_serves_again_is_the_newest_by_name_in_the_registry_too() {
     assert_eq!((all.len(), all[0] == all[2], all[0] == all[1]), (3, true, false));
 }
 
-/// Two machines edit, build, push, pull and lose their state, in any order.
+#[test]
+fn a_pull_of_older_content_bears_the_time_that_the_registry_has_for_it() {
+    let registry = Arc::new(FakeRegistry::new());
+    let (mut first, mut second) = (Machine::new(&registry), Machine::new(&registry));
+    first.push(NOON);
+    first.edit("1");
+    first.push(NOON + 60);
+    assert_eq!(second.pull(NOON + 120), Pulled::Fetched);
+    assert_eq!(second.names(), ["r.example/app:20180923T082316Z"]);
+}
+
+/// Two machines whose clocks differ edit, build, push, pull and lose their state, in any order.
 fn history(seed: u64) {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut roll = |sides: u64| {
@@ -138,33 +150,63 @@ fn history(seed: u64) {
     };
     let registry = Arc::new(FakeRegistry::new());
     let mut machines = [Machine::new(&registry), Machine::new(&registry)];
+    let mut texts = ["0".to_owned(), "0".to_owned()];
+    let ahead = [0, roll(3) * 90];
     let mut now = NOON;
     let mut stood: BTreeMap<String, String> = BTreeMap::new();
-    for step in 0..24 {
-        let machine = &mut machines[roll(2) as usize];
+    // The digest of each content that was pushed.
+    let mut pushed: BTreeMap<String, String> = BTreeMap::new();
+    for step in 0..10 {
+        let number = roll(2) as usize;
+        let (machine, text) = (&mut machines[number], &mut texts[number]);
         let at = format!("seed {seed}, step {step}");
         // Two pushes may well fall into one second.
         now += roll(3);
+        let clock = now + ahead[number];
+        let before = machine.names();
+        let added = |machine: &Machine| -> Vec<String> {
+            let mut names = machine.names();
+            names.retain(|name| !before.contains(name));
+            names
+        };
+        let published = |name: &String| registry.digest(name);
+        let newest = stood.last_key_value().map(|(tag, digest)| (format!("{NAME}:{tag}"), digest));
         match roll(8) {
-            0..=2 => machine.edit(&roll(3).to_string()),
-            3 => machine.build(now),
-            4 if machine.pull(now) != Pulled::Nowhere && !stood.is_empty() => {
-                let newest = machine.newest().unwrap();
-                assert!(registry.digest(&newest).is_some(), "{at}: {newest} is in no registry");
+            0 | 1 => {
+                *text = roll(3).to_string();
+                machine.edit(text);
+            }
+            2 => {
+                machine.build(clock);
+                if let Some((name, _)) = newest.filter(|(_, digest)| pushed.get(text) == Some(*digest)) {
+                    let added = added(machine);
+                    assert!(added.iter().all(|new| *new == name), "{at}: {added:?} beside {name}");
+                }
+            }
+            3 | 4 => {
+                let pulled = machine.pull(clock);
+                let digest = pushed.get(text);
+                assert!(digest.is_none() || pulled != Pulled::Nowhere, "{at}: {text} was pushed");
+                for name in added(machine) {
+                    assert_eq!(published(&name).as_ref(), digest, "{at}: pull made the name {name}");
+                }
+                if let Some(newest) = machine.newest().filter(|_| !stood.is_empty()) {
+                    assert!(published(&newest).is_some(), "{at}: {newest} is in no registry");
+                }
             }
             5 => machine.lose_state(),
             _ => {
-                let before = times(&registry);
-                machine.push(now);
+                machine.push(clock);
                 let after = times(&registry);
                 let key = |times: &BTreeMap<String, String>| times.last_key_value().map(|(_, it)| it.clone());
                 let latest = registry.digest(&format!("{NAME}:latest"));
                 // The newest name is that of what was pushed last.
                 assert_eq!(key(&after), latest, "{at}");
-                assert_eq!(after.len() > before.len(), key(&before) != latest, "{at}");
-                let settled = after.clone();
-                machine.push(now + 1);
-                assert_eq!(times(&registry), settled, "{at}: the second push made a name");
+                assert_eq!(after.len() > stood.len(), key(&stood) != latest, "{at}");
+                let digest = latest.unwrap();
+                assert_eq!(pushed.entry(text.clone()).or_insert_with(|| digest.clone()), &digest, "{at}");
+                machine.push(clock + 1);
+                assert_eq!(times(&registry), after, "{at}: the second push made a name");
             }
         }
         let all = times(&registry);
@@ -175,6 +217,6 @@ fn history(seed: u64) {
 
 #[test]
 fn times_of_two_machines_stand_still_whatever_they_do() {
-    let count = std::env::var("IMK_TEST_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
+    let count = std::env::var("IMK_TEST_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
     (0..count).for_each(history);
 }

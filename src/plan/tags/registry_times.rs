@@ -3,7 +3,7 @@
 //! A machine that comes second takes over the name that the first one gave: its own clock names nothing that is
 //! published already. A registry that lists no tags has nothing to take over.
 
-use crate::engine::ImageId;
+use crate::engine::{EngineError, ImageId};
 use crate::exec::executor::Executor;
 use crate::exec::push::PublishError;
 use crate::exec::remote_cache::{CacheLookup, Published};
@@ -11,11 +11,13 @@ use crate::model::hash::ContentHash;
 use crate::plan::tags::tagging::{Tag, Tagging};
 use crate::query::effect::Built;
 use crate::registry::{RegistryError, by_tag};
-use crate::syntax::reference;
+use crate::syntax::reference::{self, Reference};
 use crate::syntax::tag::time_in;
 
 /// Clocks of machines differ so much. What was named later than that was named by one that is wrong.
 const SKEW_SECONDS: i64 = 600;
+/// Each time of a registry that is looked at is a question, and there may be thousands.
+const MOST_LOOKED_AT: usize = 24;
 
 impl Tagging {
     /// Takes over the times that the registry of an image has for a key, where tags are lacking that have one.
@@ -28,7 +30,7 @@ impl Tagging {
         }
     }
 
-    /// The same, whatever the engine has: for what is fetched.
+    /// The same, whatever the engine has: for what is released.
     pub fn learn_published_times(&self, executor: &Executor, name: &str, key: &ContentHash) {
         let given = self.of(name, Some(key)).given;
         if given.iter().all(|tag| tag.timed.is_none() || self.taken_over(name, tag).is_some()) {
@@ -39,6 +41,30 @@ impl Tagging {
                 let _ = self.take_over(executor, name, tag, &there);
             }
         }
+    }
+
+    /// The references that a result lacks when it is fetched. A time is among them only where its registry has it for
+    /// that content, be it the newest of all or not: fetching makes no name that no registry has.
+    ///
+    /// # Errors
+    /// When the engine does not say what it bears.
+    pub fn lacks_of_published(
+        &self,
+        executor: &Executor,
+        name: &str,
+        id: &ImageId,
+        key: &ContentHash,
+    ) -> Result<Vec<String>, EngineError> {
+        let found = executor.remote_cache.find(name, key);
+        let published = |tag: &Tag| match &found {
+            CacheLookup::Hit(there) => self.published_time(executor, tag, there).ok().flatten(),
+            _ => None,
+        };
+        let given = self.of(name, Some(key)).given.into_iter();
+        let wanted: Vec<String> = given
+            .filter_map(|tag| if tag.timed.is_some() { published(&tag) } else { Some(tag.reference) })
+            .collect();
+        executor.lacks(id, &wanted)
     }
 
     /// The references that what is published is to be given in its registry. A time that stands there for its
@@ -113,19 +139,31 @@ impl Tagging {
         let Some(newest) = self.newest_of(&known) else { return Ok(false) };
         let Ok(place) = reference::parse(repository) else { return Ok(false) };
         let newest = format!("{before}{newest}{behind}");
-        let tagged = by_tag(&place, &newest);
-        let registry = executor.remote_cache.registry();
-        let same = match registry.head(&tagged)? {
-            Some(found) if Some(&found.digest) == there.at.digest.as_ref() => true,
-            Some(_) => {
-                executor.remote_cache.look_up(&tagged)?.is_some_and(|found| found.content == there.content)
-            }
-            None => false,
-        };
+        let same = stands_for(executor, &by_tag(&place, &newest), there)?;
         if same {
             self.remember(name, tag, &format!("{repository}:{newest}"));
         }
         Ok(same)
+    }
+
+    /// The newest reference of a tag's kind that stands for what is published, among the latest.
+    fn published_time(
+        &self,
+        executor: &Executor,
+        tag: &Tag,
+        there: &Published,
+    ) -> Result<Option<String>, RegistryError> {
+        let Some((repository, before, behind)) = &tag.timed else { return Ok(None) };
+        let Ok(place) = reference::parse(repository) else { return Ok(None) };
+        let mut known = self.published_times(executor, tag)?;
+        known.sort_unstable();
+        for time in known.iter().rev().take(MOST_LOOKED_AT) {
+            let tag = format!("{before}{time}{behind}");
+            if stands_for(executor, &by_tag(&place, &tag), there)? {
+                return Ok(Some(format!("{repository}:{tag}")));
+            }
+        }
+        Ok(None)
     }
 
     /// The newest of some times that is not far ahead of the clock.
@@ -153,4 +191,13 @@ impl Tagging {
         let time = |tag: &String| time_in(tag, (before, behind)).map(str::to_owned);
         Ok(tags.iter().filter_map(time).collect())
     }
+}
+
+/// Whether a name of the registry stands for what is published under a key.
+fn stands_for(executor: &Executor, tagged: &Reference, there: &Published) -> Result<bool, RegistryError> {
+    Ok(match executor.remote_cache.registry().head(tagged)? {
+        Some(found) if Some(&found.digest) == there.at.digest.as_ref() => true,
+        Some(_) => executor.remote_cache.look_up(tagged)?.is_some_and(|found| found.content == there.content),
+        None => false,
+    })
 }
