@@ -121,6 +121,11 @@ pub fn read(
         Some(file) => declared(file, tree, overrides)?,
         None => {
             not_by_another_name(tree)?;
+            if let Some(name) = overrides.typed_vars.first() {
+                let message = format!("no variable `{name}`: there is no Imagefile to declare one");
+                let hint = "`imk init` writes one; a build argument is set by --build-arg";
+                return Err(ProjectError::Mistakes(vec![Problem::of("", message, hint)]));
+            }
             if let Some(setting) = overrides.settings.first() {
                 let message =
                     format!("--set {}.…: there is no Imagefile whose keys could be set", setting.images);

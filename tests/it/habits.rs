@@ -56,6 +56,11 @@ fn words_of_make_and_docker_plan_what_they_mean_there() {
     // A variable that is typed counts, and one that nobody declares is a mistake.
     let inputs = sandbox.imk("inputs api VERSION=2").code(0).stdout;
     assert!(inputs.contains("2"), "{inputs}");
+    for words in ["-n VERSION=2", "plan --var VERSION=2"] {
+        let without = Sandbox::with("//- Dockerfile\nFROM scratch\n").without_engine();
+        let run = without.imk(words).code(2);
+        assert!(run.stderr.contains("there is no Imagefile to declare one"), "{}", run.stderr);
+    }
     let run = sandbox.imk("-n VERSOIN=2").code(2);
     assert!(run.stderr.contains("VERSOIN") && run.stderr.contains("did you mean"), "{}", run.stderr);
 }

@@ -94,7 +94,7 @@ pub fn file(
     content_of(path, content, &wanted.content, &wanted.never)
 }
 
-/// How a file's content, of which at most [`MOST`] bytes are there, is other than it must be.
+/// How a file's content, of which at most `MOST` bytes are there, is other than it must be.
 pub fn content_of(path: &str, content: &[u8], has: &[String], never: &[String]) -> Option<String> {
     let name = format!("`{path}`");
     let is_cut = content.len() as u64 >= MOST;
