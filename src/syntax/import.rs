@@ -90,7 +90,7 @@ fn read_tree(documents: &[yaml::Shared], source: &Source<'_>) -> Result<draft::D
         let message = "this is none of the files that imk can import";
         let hint = "it reads docker-bake.hcl and .json, compose.yaml, .shipwright.json, dobi.yaml, \
                     skaffold.yaml, and a list `images: {name: {path: folder}}`";
-        vec![SyntaxError::new(Span::new(0, source.text.len().min(1)), message).hint(hint)]
+        vec![SyntaxError::new(Span::first_of(source.text), message).hint(hint)]
     };
     let first = documents.first().ok_or_else(unknown)?;
     let has = |key: &str| first.get(key).is_some();

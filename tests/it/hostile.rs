@@ -50,6 +50,10 @@ fn huge_lines_are_only_long() {
     assert!(resolve::resolve(&file, &resolve::Request::default()).is_ok());
     let longer = dockerfile::parse(&format!("FROM scratch\nRUN {}\n", "x".repeat(8 << 20))).unwrap_err();
     assert!(longer[0].message.contains("Docker reads lines of up to 65536"), "{longer:?}");
+    // The place is a whole character, also of two bytes.
+    let text = "é".repeat(1 << 16);
+    let span = dockerfile::parse(&text).unwrap_err()[0].span;
+    assert_eq!(text.get(span.start..span.end), Some("é"));
     let joined = "\\\n".repeat(1 << 20);
     assert!(dockerfile::parse(&format!("FROM scratch\nRUN a {joined} b\n")).is_ok());
     let quotes = "\"".repeat(1 << 20);

@@ -60,7 +60,8 @@ impl<'t> Lines<'t> {
         self.at += length;
         if length > MAX_LINE {
             let message = format!("the line has {length} bytes; Docker reads lines of up to {MAX_LINE}");
-            self.errors.push(SyntaxError::new(Span::new(start, start + 1), message));
+            let first = Span::first_of(rest);
+            self.errors.push(SyntaxError::new(Span::new(start, start + first.end), message));
         }
         Some((start, &rest[..length]))
     }
