@@ -69,7 +69,8 @@ const WITHOUT_VARIABLE: &[(&str, &str)] = &[
 /// clap's, which know how to print themselves; `--help` is one of them.
 pub fn parse(words: &[OsString]) -> Result<Args, clap::Error> {
     let conflicts = |error: &clap::Error| error.kind() == ErrorKind::ArgumentConflict;
-    let words = &lists_behind_the_verb(words);
+    let verbs = verbs();
+    let words = &lists_behind_the_verb(words, &verbs);
     let matches = match matches(words, &|_| true) {
         // What was typed wins over the environment: a variable that contradicts it is passed over.
         Err(error) if conflicts(&error) => {
@@ -83,19 +84,18 @@ pub fn parse(words: &[OsString]) -> Result<Args, clap::Error> {
     };
     let matches = matches.map_err(guessed)?;
     let mut args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
-    args.global.verbs = verbs();
+    args.global.verbs = verbs;
     args.global.typed = typed(&matches);
     Ok(args)
 }
 
 /// The words with every `--var` and the like behind the verb: where such a list stands on both sides of it, clap
 /// forgets the one before.
-fn lists_behind_the_verb(words: &[OsString]) -> Vec<OsString> {
+fn lists_behind_the_verb(words: &[OsString], verbs: &[String]) -> Vec<OsString> {
     let is_flag = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
     if !words.get(1).is_some_and(is_flag) {
         return words.to_vec();
     }
-    let verbs = verbs();
     let is_verb = |word: &OsString| verbs.iter().any(|verb| word == verb.as_str());
     let before = |at: usize| matches(&words[..at], &|_| false).ok();
     // A flag's value may be called like a verb: then what stands before it is no whole command line.
