@@ -61,6 +61,7 @@
 //! | [`build`], [`gc`] | a plan carried out; what nothing reaches, removed |
 //! | [`explain`], [`containers`] | why, why not, what if, who uses; containers of results |
 //! | [`replay`], [`release`] | what history would have cost; which published result is in force |
+//! | [`service`] | triggers, a queue of jobs, workers, a status page: repositories kept fresh |
 //! | [`cli`] | arguments, progress, failures: a file a verb, and the only room that prints |
 //!
 //! # Ten words
@@ -101,6 +102,7 @@ pub mod registry;
 pub mod release;
 pub mod replay;
 pub mod runtime;
+pub mod service;
 pub mod session;
 pub mod source;
 pub mod state;

@@ -20,6 +20,7 @@ pub mod patterns;
 pub mod reads;
 pub mod reference;
 pub mod resolve;
+pub mod serve;
 mod shell_pattern;
 pub mod suggest;
 pub mod tag;

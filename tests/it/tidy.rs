@@ -187,6 +187,8 @@ fn only_the_door_opens_files_of_the_repository() {
     ];
     let own_doors = |path: &str| {
         path.starts_with("src/source/") || path.starts_with("src/state/")
+        // A folder of its own, for queue, logs, secrets and checkouts.
+        || path.starts_with("src/service/")
         // A store of its own: it is handed the repository's files.
         || path.starts_with("src/embedded/")
         // Destinations that a person named, opened without following a link.

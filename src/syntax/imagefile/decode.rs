@@ -243,7 +243,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn flag(&mut self, value: &Expr<'_>) -> Option<bool> {
+    pub(in crate::syntax) fn flag(&mut self, value: &Expr<'_>) -> Option<bool> {
         match value {
             Expr::Bool(flag) => Some(flag.value),
             other => {
@@ -272,7 +272,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn list(&mut self, value: &Expr<'_>) -> Vec<Word> {
+    pub(in crate::syntax) fn list(&mut self, value: &Expr<'_>) -> Vec<Word> {
         match value {
             Expr::Seq(list) => list.items.iter().filter_map(|item| self.text(&item.expr)).collect(),
             other => {
@@ -282,14 +282,14 @@ impl Reader {
         }
     }
 
-    pub(super) fn one_or_more(&mut self, value: &Expr<'_>) -> Vec<Word> {
+    pub(in crate::syntax) fn one_or_more(&mut self, value: &Expr<'_>) -> Vec<Word> {
         match value {
             Expr::Seq(_) => self.list(value),
             one => self.text(one).into_iter().collect(),
         }
     }
 
-    pub(super) fn map<V>(
+    pub(in crate::syntax) fn map<V>(
         &mut self,
         value: &Expr<'_>,
         noun: &str,
@@ -411,7 +411,7 @@ impl Reader {
         }
     }
 
-    fn secret(&mut self, value: &Expr<'_>) -> Option<SecretSource> {
+    pub(in crate::syntax) fn secret(&mut self, value: &Expr<'_>) -> Option<SecretSource> {
         if let Expr::Struct(named) = value
             && let Some(StructBody::Tuple(body)) = &named.body
             && let [element] = body.elements.as_slice()

@@ -1,0 +1,10 @@
+//! The service: triggers, a queue of jobs, workers, and what is seen of them. It keeps repositories fresh without anybody typing.
+//!
+//! It decides when a repository is looked at and by whom; the work itself is done by the verbs that people type, as processes
+//! of their own. Knows nothing of keys, images or engines, and never prints.
+
+pub mod http;
+pub mod logs;
+pub mod model;
+pub mod queue;
+pub mod shared;

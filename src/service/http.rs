@@ -1,0 +1,46 @@
+//! The service over HTTP: one router, and what holds for every request.
+//!
+//! A body has a limit before anybody looks at it, an answer has a time, and a request that calls the service by a name that
+//! is not its own is refused. Each subject has its routes in a file of its own.
+
+mod guard;
+pub mod listen;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware;
+use axum::routing::get;
+
+use super::shared::Shared;
+
+/// A body has at most so many bytes: forges send up to 25 MB, and pushes that big are none.
+pub const BODY: usize = 5 << 20;
+/// An answer begins within this time, a body that comes slowly included.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// All routes.
+pub fn router(shared: Arc<Shared>) -> Router {
+    let guard = Arc::new(guard::Guard::new(&shared.settings, ANSWER));
+    Router::new()
+        .route("/healthz", get(health))
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::from_fn_with_state(guard, guard::check))
+        .with_state(shared)
+}
+
+/// Whether the service can take work: its queue answers.
+async fn health(axum::extract::State(shared): axum::extract::State<Arc<Shared>>) -> (StatusCode, String) {
+    match shared.blocking(|shared| shared.queue.counts()).await {
+        Ok(Ok(_)) => (StatusCode::OK, "ok\n".into()),
+        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    }
+}
+
+#[cfg(test)]
+#[path = "http/tests.rs"]
+mod tests;
