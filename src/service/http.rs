@@ -32,7 +32,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// Whether the service can take work: its queue answers.
+/// The health of the service: it can take work while its queue answers.
 async fn health(axum::extract::State(shared): axum::extract::State<Arc<Shared>>) -> (StatusCode, String) {
     match shared.blocking(|shared| shared.queue.counts()).await {
         Ok(Ok(_)) => (StatusCode::OK, "ok\n".into()),

@@ -151,7 +151,7 @@ impl Offered {
 pub struct Worker {
     /// Its name, which it keeps when it is started again.
     pub name: String,
-    /// What it is capable of.
+    /// Its capabilities.
     pub labels: Labels,
 }
 
@@ -160,7 +160,7 @@ pub struct Worker {
 pub struct WorkerSeen {
     /// Its name.
     pub name: String,
-    /// What it is capable of.
+    /// Its capabilities.
     pub labels: Labels,
     /// The last word of it.
     pub seen: UnixSeconds,

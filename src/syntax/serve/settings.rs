@@ -150,7 +150,7 @@ pub struct Repository {
     pub schedule: Vec<Schedule>,
     /// Labels that a worker must have.
     pub labels: Labels,
-    /// What is done.
+    /// How far a job goes.
     pub does: Does,
     /// Variables of steps.
     pub env: BTreeMap<String, String>,
