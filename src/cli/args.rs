@@ -3,6 +3,7 @@
 //! Knows no verb. Arguments of one verb alone stand in its own file below `commands/`.
 
 pub mod embedded;
+pub mod monitor;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -61,6 +62,9 @@ pub struct Global {
     /// imk's own builder.
     #[command(flatten)]
     pub embedded: embedded::EmbeddedArgs,
+    /// The file system monitor.
+    #[command(flatten)]
+    pub monitor: monitor::MonitorArgs,
     /// Build for this platform; for several with commas between them. Of images that declare several, for these of them
     #[arg(
         long = "platform",

@@ -13,6 +13,7 @@ mod engines;
 mod failure;
 mod habits;
 mod locate;
+mod monitor;
 mod open;
 mod ordered;
 mod out;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::cli::args::Global;
 use crate::cli::failure::{Failure, open_error};
-use crate::cli::{embedded, engines, locate, out, overrides, registries};
+use crate::cli::{embedded, engines, locate, monitor, out, overrides, registries};
 use crate::embedded::NAME;
 use crate::engine::{Cancel, Environment, NoEngine};
 use crate::explain::affected::{Affected, affected};
@@ -17,7 +17,7 @@ use crate::session::open::{Kept, OpenError, Opening, Session};
 use crate::session::overlays;
 use crate::session::project::{Overrides, ProjectError};
 use crate::session::upstream::LookupOptions;
-use crate::source::discover::discover;
+use crate::source::discover::{discover, discover_watched};
 use crate::source::disk::DiskTree;
 use crate::source::git::checked_out::CheckedOut;
 use crate::source::git::fetcher::{Fetcher, Fetching};
@@ -41,7 +41,8 @@ pub fn session_with(
 ) -> Result<Session, Failure> {
     let located = locate::located(global)?;
     let state = locate::state(global, &located)?;
-    let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &state)?);
+    let monitor = monitor::monitor(global, &located);
+    let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open_watched(&located.root, &state, monitor.clone())?);
     let root = located.root.clone();
     let only = match &global.since {
         None => None,
@@ -51,7 +52,7 @@ pub fn session_with(
         }
     };
     let overrides = overrides::overrides(global);
-    let recipes = || discover(&root, &state);
+    let recipes = || discover_watched(&root, &state, monitor.as_deref());
     let files = Files { located, state: state.clone(), tree, commit: None, recipes };
     let mut session = open(global, overrides, files, exclusive, cancel, kept)?;
     session.only = only;
@@ -100,10 +101,11 @@ pub fn since(
 /// The images of the disk, without engine, ledger and state.
 pub fn tree_state_of_disk(global: &Global, located: &Located) -> Result<TreeState, Failure> {
     let state = locate::state(global, located)?;
-    let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open(&located.root, &state)?);
+    let monitor = monitor::monitor(global, located);
+    let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open_watched(&located.root, &state, monitor.clone())?);
     let overrides = overrides::overrides(global);
     let asked = Asked { located, named: global.file.is_some(), overrides: &overrides };
-    TreeState::of(&asked, Arc::clone(&tree), || discover(&located.root, &state))
+    TreeState::of(&asked, Arc::clone(&tree), || discover_watched(&located.root, &state, monitor.as_deref()))
         .map_err(|error| tree_state_error(error, &*tree))
 }
 

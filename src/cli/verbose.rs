@@ -54,6 +54,7 @@ mod tests {
         "inputs",
         "clean",
         "doctor",
+        "fsmonitor",
         "rollback",
         "init",
         "import",

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use rustix::fs::{CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
+use super::fsmonitor::{Monitor, Token, Told};
 use super::recipe_name::is_recipe;
 use super::stat::{self, Seen};
 use super::tree::ReadError;
@@ -24,32 +25,79 @@ use crate::state::folder::StateFolder;
 
 /// The cache's file in the state folder.
 const FILE: &str = "recipes";
+/// The same as far as a monitor vouches for it: small however many folders there are.
+const WATCHED: &str = "recipes-watched";
 /// Folders that a thread compares in one go.
 const CHUNK: usize = 64;
 
 /// Paths of all recipes below `root`, sorted. `state` keeps what makes the next time fast.
 pub fn discover(root: &Path, state: &StateFolder) -> Result<Vec<String>, ReadError> {
+    discover_watched(root, state, None)
+}
+
+/// As [`discover`]; where nothing changed by the word of a monitor, no folder is looked at.
+pub fn discover_watched(
+    root: &Path,
+    state: &StateFolder,
+    monitor: Option<&Monitor>,
+) -> Result<Vec<String>, ReadError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(root, flags, Mode::empty())
         .map_err(|errno| ReadError { path: root.display().to_string(), why: stat::why(errno) })?;
+    let kept = monitor.and_then(|_| Kept::unpack(&state.read(WATCHED)?));
+    let told = monitor.and_then(|monitor| monitor.ask(kept.as_ref().map(|kept| kept.token)));
+    if let (Some(kept), Some(Told { changed: Some(changed), .. })) = (&kept, &told)
+        && changed.is_empty()
+        && kept.holds(&fd)
+    {
+        return Ok(kept.recipes.clone());
+    }
     let old = state.read(FILE).and_then(|bytes| Found::unpack(&bytes));
-    let walked_before = old.filter(|found| found.settled && found.is_as_it_was(&fd));
+    let heard = monitor.zip(told.as_ref()).zip(old.as_ref()).and_then(|((monitor, told), old)| {
+        // Before they are looked at, so that no change falls between.
+        let folders: Vec<String> = old.folders.keys().cloned().collect();
+        monitor
+            .watch(told.token, folders)
+            .filter(BTreeSet::is_empty)
+            .map(|_| old.folders.keys().cloned().collect())
+    });
+    let heard: BTreeSet<String> = heard.unwrap_or_default();
+    let (found, is_new) = look(root, &fd, state, old)?;
+    if is_new {
+        // A cache that cannot be written costs time, never an answer.
+        let _ = found.pack().map(|bytes| state.replace(FILE, &bytes));
+    }
+    let recipes = found.recipes(root);
+    if let Some(told) = told
+        && found.folders.keys().all(|folder| heard.contains(folder))
+        && let Some(kept) = found.kept(told.token, &recipes)
+    {
+        let _ = kept.pack().map(|bytes| state.replace(WATCHED, &bytes));
+    }
+    Ok(recipes)
+}
+
+/// The finds of now, and whether they are others than before.
+fn look(
+    root: &Path,
+    fd: &OwnedFd,
+    state: &StateFolder,
+    old: Option<Found>,
+) -> Result<(Found, bool), ReadError> {
+    let walked_before = old.filter(|found| found.settled && found.is_as_it_was(fd));
     let is_current = walked_before.as_ref().is_some_and(|found| found.index.is_as_it_was());
-    let found = match walked_before {
-        Some(found) if is_current => return Ok(found.recipes(root)),
+    match walked_before {
+        Some(found) if is_current => Ok((found, false)),
         other => {
             let clock = state.clock();
             let walked = match other {
                 Some(found) => found,
-                None => walk(root, &fd, state.path(), &clock)?,
+                None => walk(root, fd, state.path(), &clock)?,
             };
             let index = Index::read(root, &clock);
-            Found { index, ..walked }
+            Ok((Found { index, ..walked }, true))
         }
-    };
-    // A cache that cannot be written costs time, never an answer.
-    let _ = found.pack().map(|bytes| state.replace(FILE, &bytes));
-    Ok(found.recipes(root))
+    }
 }
 
 /// Paths of all files below `root` with such a name, sorted; those that git ignores are left out.
@@ -108,6 +156,21 @@ impl Found {
         all.into_iter().cloned().collect()
     }
 
+    /// The recipes as a monitor can vouch for them; `None` where they rest on files that it does not hear of.
+    fn kept(&self, token: Token, recipes: &[String]) -> Option<Kept> {
+        let is_outside = |path: &String| path.starts_with('/');
+        let above = self.rules.iter().filter(|(path, _)| is_outside(path) || path.starts_with(".git/"));
+        let above = above.map(|(path, was)| (path.clone(), *was)).collect();
+        let is_inside = recipes.iter().all(|path| self.walked.contains(path));
+        (is_inside && self.index.tracked.is_subset(&self.walked)).then(|| Kept {
+            rule: RULE,
+            token,
+            recipes: recipes.to_vec(),
+            above,
+            index: Index { file: self.index.file.clone(), tracked: BTreeSet::new() },
+        })
+    }
+
     fn is_as_it_was(&self, root: &OwnedFd) -> bool {
         let folders: Vec<_> = self.folders.iter().collect();
         let same = |(path, was): &(&String, &Stamp)| {
@@ -121,17 +184,54 @@ impl Found {
     }
 
     fn pack(&self) -> Option<Vec<u8>> {
-        let packed = rmp_serde::to_vec(self).ok()?;
-        Some([blake3::hash(&packed).as_bytes().as_slice(), &packed].concat())
+        pack(self)
     }
 
     fn unpack(bytes: &[u8]) -> Option<Self> {
-        let (check, packed) = bytes.split_at_checked(32)?;
-        if blake3::hash(packed).as_bytes() != check {
-            return None;
-        }
-        rmp_serde::from_slice(packed).ok().filter(|found: &Self| found.rule == RULE)
+        unpack(bytes).filter(|found: &Self| found.rule == RULE)
     }
+}
+
+/// The finds that hold as long as a monitor hears of no change.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    rule: u32,
+    token: Token,
+    recipes: Vec<String>,
+    /// Files with ignore rules of which no monitor hears.
+    above: BTreeMap<String, Option<Stamp>>,
+    index: Index,
+}
+
+impl Kept {
+    fn holds(&self, root: &OwnedFd) -> bool {
+        self.index.is_as_it_was()
+            && self
+                .above
+                .iter()
+                .all(|(path, was)| stat::stat(root, path.as_bytes()).ok().map(|seen| stamp(&seen)) == *was)
+    }
+
+    fn pack(&self) -> Option<Vec<u8>> {
+        pack(self)
+    }
+
+    fn unpack(bytes: &[u8]) -> Option<Self> {
+        unpack(bytes).filter(|kept: &Self| kept.rule == RULE)
+    }
+}
+
+fn pack(value: &impl Serialize) -> Option<Vec<u8>> {
+    let packed = rmp_serde::to_vec(value).ok()?;
+    Some([blake3::hash(&packed).as_bytes().as_slice(), &packed].concat())
+}
+
+fn unpack<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Option<T> {
+    let (check, packed) = bytes.split_at_checked(32)?;
+    if blake3::hash(packed).as_bytes() != check {
+        return None;
+    }
+    rmp_serde::from_slice(packed).ok()
 }
 
 fn walk(root: &Path, fd: &OwnedFd, state_dir: Option<PathBuf>, clock: &Clock) -> Result<Found, ReadError> {

@@ -15,6 +15,7 @@ use parking_lot::{Mutex, MutexGuard};
 use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 
+use super::fsmonitor::Monitor;
 use super::inside;
 use super::renewal::{Changed, Made, renew};
 use super::resolve_selection;
@@ -23,6 +24,7 @@ use super::select::{Facts, Folders, ListError};
 use super::stat;
 use super::stat_cache::{Memo, StatCache};
 use super::tree::{OverlaySide, ReadError, Selected, Selection, SourceTree};
+use super::trusted::{Doubt, Trusted};
 use crate::model::file::UsedFiles;
 use crate::model::hash::{ContentHash, FieldHasher};
 use crate::state::folder::StateFolder;
@@ -39,6 +41,7 @@ pub struct DiskTree {
     state: StateFolder,
     hidden: Vec<Hidden>,
     known: Arc<Loaded>,
+    trusted: Option<Trusted>,
 }
 
 /// The cache, once its file is read: one thread reads it while others do what needs none of it.
@@ -53,6 +56,15 @@ struct Known {
 impl DiskTree {
     /// Opens the repository at `root`, with what was learned of it in `state`. A state that lies in it does not count.
     pub fn open(root: &Path, state: &StateFolder) -> Result<Self, ReadError> {
+        Self::open_watched(root, state, None)
+    }
+
+    /// As [`Self::open`], with the monitor of the repository: what it vouches for is not looked at.
+    pub fn open_watched(
+        root: &Path,
+        state: &StateFolder,
+        monitor: Option<Arc<Monitor>>,
+    ) -> Result<Self, ReadError> {
         let error = |why: String| ReadError { path: root.display().to_string(), why };
         let fd = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| error(stat::why(errno)))?;
@@ -68,11 +80,14 @@ impl DiskTree {
             let cache = file.read(FILE).map(StatCache::parse).unwrap_or_default();
             Mutex::new(Known { cache, unsaved: false })
         })));
-        let early = Arc::clone(&known);
-        std::thread::spawn(move || {
-            LazyLock::force(&early);
-        });
-        Ok(Self { root: root.to_owned(), fd, state, hidden, known })
+        let trusted = monitor.map(|monitor| Trusted::new(monitor, &state));
+        if trusted.is_none() {
+            let early = Arc::clone(&known);
+            std::thread::spawn(move || {
+                LazyLock::force(&early);
+            });
+        }
+        Ok(Self { root: root.to_owned(), fd, state, hidden, known, trusted })
     }
 
     fn cache(&self) -> StatCache {
@@ -89,14 +104,24 @@ impl DiskTree {
 
     /// One attempt to answer all questions.
     fn answer(&self, asked: &BTreeMap<ContentHash, &Selection>) -> Result<Answers, ListError> {
+        let told = self.trusted.as_ref().and_then(Trusted::ask);
+        if let Some((trusted, told)) = self.trusted.as_ref().zip(told.as_ref())
+            && let Some(answers) = trusted.answers(told, asked.keys().copied())
+        {
+            return Ok(answers.into_iter().map(|(key, selected)| (key, Ok(selected))).collect());
+        }
         let cache = self.cache();
         let memos: Vec<&Memo> = cache.memos.iter().filter(|memo| asked.contains_key(&memo.key)).collect();
         let mut marked = vec![false; cache.folders];
         for (first, end) in memos.iter().flat_map(|memo| &memo.folders) {
             marked[*first as usize..*end as usize].fill(true);
         }
+        let doubt: Option<Doubt> = match (&self.trusted, told) {
+            (Some(trusted), Some(told)) => trusted.doubt(told, &cache, &memos, &marked),
+            _ => None,
+        };
         let mut scan = self.scan(&cache);
-        scan.check(marked);
+        scan.check(marked, doubt.as_ref().map(|doubt| doubt.doubtful.as_slice()));
 
         let changed = Changed::new(&cache, scan.changed());
         let mut answers: Answers = memos
@@ -126,9 +151,14 @@ impl DiskTree {
                 }),
             );
         }
+        let mut now = cache.clone();
         if !fresh.is_empty() {
-            let cache = renew(&cache, &scan, asked, &fresh);
-            *self.known() = Known { cache, unsaved: true };
+            now = renew(&cache, &scan, asked, &fresh);
+            *self.known() = Known { cache: now.clone(), unsaved: true };
+        }
+        if let (Some(trusted), Some(doubt)) = (&self.trusted, doubt) {
+            let found = answers.iter().filter_map(|(key, answer)| Some((*key, answer.clone().ok()?)));
+            trusted.keep(doubt, &now, scan.unverified(), found);
         }
         Ok(answers)
     }
@@ -160,12 +190,15 @@ type Answers = HashMap<ContentHash, Result<Selected, ReadError>>;
 impl SourceTree for DiskTree {
     /// Writes the cache, if it differs from what lies on the disk.
     fn save(&self) -> std::io::Result<()> {
-        let mut known = self.known();
-        if known.unsaved {
-            self.state.replace(FILE, known.cache.bytes())?;
-            known.unsaved = false;
+        // One that nobody needed was not read, and cannot differ.
+        if self.trusted.is_none() || LazyLock::get(&self.known).is_some() {
+            let mut known = self.known();
+            if known.unsaved {
+                self.state.replace(FILE, known.cache.bytes())?;
+                known.unsaved = false;
+            }
         }
-        Ok(())
+        self.trusted.as_ref().map_or(Ok(()), Trusted::save)
     }
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {

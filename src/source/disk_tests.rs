@@ -432,3 +432,6 @@ fn a_cached_answer_notices_every_change_below_an_overlay_and_none_that_it_hides(
     check("app/new/beside", "added", true);
     check("app/a", "edited", true);
 }
+
+#[path = "disk_monitor_tests.rs"]
+mod monitored;

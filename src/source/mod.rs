@@ -5,6 +5,7 @@ pub mod discover;
 pub mod disk;
 pub mod error;
 mod folders;
+pub mod fsmonitor;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod git;
@@ -23,4 +24,5 @@ mod stat;
 mod stat_cache;
 pub mod supposed;
 pub mod tree;
+mod trusted;
 pub mod watching;

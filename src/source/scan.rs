@@ -5,7 +5,7 @@
 //! folders are listed on demand, and a file is read only if its stat differs from the
 //! one its hash goes with. Knows no ignore rules and writes nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -113,10 +113,12 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Compares the marked folders of the cache, and their used files, with the disk.
-    pub fn check(&mut self, marked: Vec<bool>) {
+    /// Compares the marked folders of the cache, and their used files, with the disk. Those that are not in doubt
+    /// are as they were known: somebody vouches for them.
+    pub fn check(&mut self, marked: Vec<bool>, doubtful: Option<&[bool]>) {
+        let in_doubt = doubtful.unwrap_or(&marked);
         let numbers: Vec<u32> =
-            (0u32..).zip(&marked).filter(|(_, marked)| **marked).map(|(n, _)| n).collect();
+            (0u32..).zip(in_doubt).filter(|(_, doubtful)| **doubtful).map(|(n, _)| n).collect();
         let this = &*self;
         self.changes = numbers
             .par_chunks(CHUNK)
@@ -130,6 +132,19 @@ impl<'a> Scan<'a> {
     /// Numbers of the known folders that differ, in no order.
     pub fn changed(&self) -> impl Iterator<Item = u32> {
         self.changes.keys().copied()
+    }
+
+    /// Folders with files whose known facts nobody compared with the disk, or that differ: those facts are written
+    /// once more, and must not be taken on anybody's word.
+    pub fn unverified(&self) -> BTreeSet<String> {
+        let listed = self.listed.lock();
+        let is_open = |folder: &Folder, slot: &Slot| {
+            slot.hashed.get().is_none() && self.known_hashed(folder, slot).is_some()
+        };
+        let half = listed.values().filter(|folder| folder.slots.iter().any(|slot| is_open(folder, slot)));
+        let half = half.map(|folder| folder.path.clone());
+        let changed = self.changes.keys().map(|number| self.known.folder(*number as usize).path);
+        half.chain(changed.filter(|path| !listed.contains_key(*path)).map(str::to_owned)).collect()
     }
 
     /// The facts of an entry, found now or before.

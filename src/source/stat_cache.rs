@@ -172,6 +172,11 @@ impl StatCache {
         &self.bytes
     }
 
+    /// Stands for all that it knows: two caches with one mark are the same.
+    pub fn mark(&self) -> [u8; 32] {
+        self.bytes.get(CHECK..COUNTS).and_then(|mark| mark.try_into().ok()).unwrap_or_default()
+    }
+
     /// A folder by its number.
     pub fn folder(&self, number: usize) -> CachedFolder<'_> {
         let record = &self.bytes[FOLDERS + number * FOLDER..][..FOLDER];

@@ -17,8 +17,13 @@ use super::imagefile::decode::{Reader, read_value, span_of};
 use super::imagefile::{EngineAddress, Word};
 
 /// The keys of the file and what each is for.
-pub const USER_KEYS: &[(&str, &str)] =
-    &[("engines", "engines that may get logins and secrets when the Imagefile of a repository names them")];
+pub const USER_KEYS: &[(&str, &str)] = &[
+    ("engines", "engines that may get logins and secrets when the Imagefile of a repository names them"),
+    (
+        "fsmonitor",
+        "repositories that are watched whenever imk runs in them: absolute paths, or `true` for all",
+    ),
+];
 
 /// The keys of one entry of `engines`.
 pub const TRUSTED_ENGINE_KEYS: &[(&str, &str)] = &[
@@ -32,6 +37,33 @@ pub const TRUSTED_ENGINE_KEYS: &[(&str, &str)] = &[
 pub struct UserConfig {
     /// Engines that count as chosen by the user.
     pub engines: Vec<TrustedEngine>,
+    /// Repositories for which a file system monitor is started.
+    pub fsmonitor: Watched,
+}
+
+/// The repositories that are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// Every one.
+    All,
+    /// Those with these roots.
+    These(Vec<PathBuf>),
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self::These(Vec::new())
+    }
+}
+
+impl Watched {
+    /// Whether it is the repository of which `is_it` holds that is watched.
+    pub fn covers(&self, is_it: impl Fn(&Path) -> bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(roots) => roots.iter().any(|root| is_it(root)),
+        }
+    }
 }
 
 /// An engine that may get logins and secrets although only an Imagefile names it.
@@ -53,8 +85,9 @@ pub fn read(text: &str) -> Result<UserConfig, Vec<SyntaxError>> {
     let mut config = UserConfig::default();
     // A file of comments alone is one that says nothing yet.
     let mut errors = read_value(text, None, |reader, value| {
-        reader.fields(value, "config.ron", USER_KEYS, |reader, _, value| {
-            config.engines = trusted_engines(reader, value);
+        reader.fields(value, "config.ron", USER_KEYS, |reader, key, value| match key {
+            "engines" => config.engines = trusted_engines(reader, value),
+            _ => config.fsmonitor = watched(reader, value),
         });
     });
     if errors.is_empty() {
@@ -62,6 +95,19 @@ pub fn read(text: &str) -> Result<UserConfig, Vec<SyntaxError>> {
     }
     errors.sort_by_key(|error| error.span);
     Err(errors)
+}
+
+fn watched(reader: &mut Reader, value: &Expr<'_>) -> Watched {
+    let Expr::Seq(list) = value else {
+        let all = reader.flag(value).unwrap_or_default();
+        return if all { Watched::All } else { Watched::default() };
+    };
+    let roots = list.items.iter().filter_map(|item| reader.text(&item.expr)).collect::<Vec<Word>>();
+    for root in roots.iter().filter(|root| !Path::new(&root.text).is_absolute()) {
+        let error = SyntaxError::new(root.span, "the path of a repository is absolute here");
+        reader.errors.push(error.hint("`imk doctor` shows it, as `Imagefile`"));
+    }
+    Watched::These(roots.into_iter().map(|root| root.text.into()).collect())
 }
 
 fn trusted_engines(reader: &mut Reader, value: &Expr<'_>) -> Vec<TrustedEngine> {
@@ -123,6 +169,17 @@ mod tests {
         for nothing in ["()", "", "// engines: none yet\n"] {
             assert_eq!(read(nothing).unwrap(), UserConfig::default());
         }
+    }
+
+    #[test]
+    fn repositories_are_watched_by_their_paths() {
+        let is = |text: &str, root: &str| {
+            read(text).unwrap().fsmonitor.covers(|repository| repository == Path::new(root))
+        };
+        assert!(is("(fsmonitor: true)", "/a") && is("(fsmonitor: [\"/a\"])", "/a"));
+        assert!(!is("()", "/a") && !is("(fsmonitor: false)", "/a") && !is("(fsmonitor: [\"/a\"])", "/b"));
+        refused("(fsmonitor: [\"a\"])", "\"a\"", "absolute");
+        refused("(fsmonitor: 7)", "7", "`true`");
     }
 
     #[track_caller]

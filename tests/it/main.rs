@@ -12,6 +12,7 @@ mod bad_input;
 mod checkouts;
 mod completions;
 mod docs;
+mod fsmonitor;
 mod history;
 mod holes;
 mod hook;

@@ -145,3 +145,30 @@ fn another_file_costs_one_look_more() {
     // A folder and the stat cache are read in pieces of a size.
     assert!(many.1 <= few.1 + 2 * IMAGES + 4, "{} calls for 20 files, {} for 120", few.1, many.1);
 }
+
+#[test]
+fn with_a_monitor_no_file_of_a_context_is_looked_at_and_the_stat_cache_is_not_read() {
+    let Some(engine) = engine_of_its_own() else { return };
+    let sandbox = repository(&engine, 20);
+    if sandbox.imk("fsmonitor start").err().contains("does not tell of all its changes") {
+        eprintln!("SKIPPED: the file system does not tell its changes");
+        return;
+    }
+    for words in ["", "check", "plan"] {
+        // The first has folders watched, and a file as young as the kernel's clock is coarse is looked at once more.
+        let looked = (0..50).map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let counted = Counted::of(&sandbox, words);
+            let of_contexts =
+                counted.of_contexts(&[&LOOKS[..], &["open", "openat", "openat2"]].concat()).len();
+            let opened = counted.calls(&["open", "openat", "openat2"]);
+            of_contexts
+                + opened
+                    .iter()
+                    .filter(|call| call.contains("\"stat\"") || call.contains("/.imk/stat>"))
+                    .count()
+        });
+        assert!(looked.into_iter().any(|looked| looked == 0), "imk {words}");
+    }
+    sandbox.imk("fsmonitor stop").code(0);
+}

@@ -17,6 +17,7 @@ const VERBS: &[&str] = &[
     "plan --trace",
     "plan --json",
     "check",
+    "fsmonitor status",
     "why web",
     "why-not web Dockerfile",
     "what-if Dockerfile",

@@ -16,7 +16,7 @@ use crate::cli::failure::Failure;
 use ask::{affected, diff, graph, inputs, lint, list, log, replay, tags, what_if, who_uses, why, why_not};
 use containers::{logs, run, test};
 use imagefile::{fmt, import, init, keys, schema};
-use keep::{clean, doctor, gc, outdated, update};
+use keep::{clean, doctor, fsmonitor, gc, outdated, update};
 use make::{build, check, hook, plan, pull, push, watch};
 use release::{apply, auto, ci, publish, rollback};
 use shell::{completions, man};
@@ -46,6 +46,7 @@ pub enum Verb {
     Clean(clean::CleanArgs),
     Gc(gc::GcArgs),
     Doctor(doctor::DoctorArgs),
+    Fsmonitor(fsmonitor::FsmonitorArgs),
     Tags(tags::TagsArgs),
     Update(update::UpdateArgs),
     Outdated(outdated::OutdatedArgs),
@@ -94,6 +95,7 @@ pub fn run(global: &Global, verb: &Verb, command: fn() -> Command) -> Result<(),
         Verb::Clean(clean) => clean::run(global, clean),
         Verb::Gc(gc) => gc::run(global, gc),
         Verb::Doctor(doctor) => doctor::run(global, doctor, &command()),
+        Verb::Fsmonitor(fsmonitor) => fsmonitor::run(global, fsmonitor),
         Verb::Tags(tags) => tags::run(global, tags),
         Verb::Update(update) => update::run(global, update),
         Verb::Outdated(outdated) => outdated::run(global, outdated),

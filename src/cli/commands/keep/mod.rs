@@ -2,6 +2,7 @@
 
 pub mod clean;
 pub mod doctor;
+pub mod fsmonitor;
 pub mod gc;
 pub mod outdated;
 pub mod update;
