@@ -25,6 +25,7 @@ fn main() {
             ignore: None,
             reads: Reads::whole(),
             overlays: Vec::new(),
+            named: Default::default(),
         })
         .collect();
     let cold = || {

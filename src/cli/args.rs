@@ -41,6 +41,9 @@ pub struct Global {
     /// Set a build argument of every image that declares it
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]", global = true, value_parser = argument)]
     pub build_args: Vec<(String, String)>,
+    /// Give a name in Dockerfiles a meaning: a folder, a git address, docker-image://NAME or an image here
+    #[arg(long = "build-context", value_name = "NAME=VALUE", global = true, value_parser = pair)]
+    pub build_contexts: Vec<(String, String)>,
     /// Let `RUN --mount=type=ssh` use an agent: `default` for that of SSH_AUTH_SOCK, or ID=PATH for a socket or keys
     #[arg(long, value_name = "ID[=PATH]", global = true, env = "IMK_SSH", value_delimiter = ' ', value_parser = ssh)]
     pub ssh: Vec<Ssh>,

@@ -52,20 +52,13 @@ const WORDS: &[(&str, &str)] = &[
     ("version", "`imk --version` says it"),
 ];
 
-/// The way in which imk does what a flag says elsewhere; `typed` is the word with the flag, `value` its value.
-pub fn flag(name: &str, typed: &str, value: &str) -> Option<Untranslatable> {
+/// The way in which imk does what a flag says elsewhere; `typed` is the word with the flag.
+pub fn flag(name: &str, typed: &str) -> Option<Untranslatable> {
     match name {
         "tag" | "t" => Some(Untranslatable {
             message: format!("imk has no `{typed}`: an image has its name and its tags from the Imagefile"),
             hint: "`tags: [\"1.2\"]` of an image there; `imk push -t` gives one for once".to_owned(),
         }),
-        "build-context" => {
-            let (name, value) = value.split_once('=').unwrap_or(("NAME", "IMAGE"));
-            Some(Untranslatable {
-                message: format!("imk has no `{typed}`: the Imagefile says which image a name stands for"),
-                hint: format!("`contexts: {{\"{name}\": \"{value}\"}}` of an image there; docs/naming.md"),
-            })
-        }
         _ => {
             let (_, way) = FLAGS.iter().find(|(flag, _)| *flag == name)?;
             Some(Untranslatable { message: format!("imk has no `{typed}`"), hint: (*way).to_owned() })
@@ -83,14 +76,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_named_context_is_told_as_the_imagefile_has_it() {
-        let way = flag("build-context", "--build-context", "base=docker-image://alpine:3.20").unwrap();
-        assert!(
-            way.hint.starts_with("`contexts: {\"base\": \"docker-image://alpine:3.20\"}`"),
-            "{}",
-            way.hint
-        );
-        assert!(flag("build-context", "--build-context", "").unwrap().hint.contains("\"NAME\": \"IMAGE\""));
-        assert_eq!(flag("jobs", "--jobs", "4"), None);
+    fn what_imk_has_itself_is_translated_by_nobody() {
+        for (name, typed) in [("jobs", "--jobs"), ("build-context", "--build-context")] {
+            assert_eq!(flag(name, typed), None);
+        }
     }
 }

@@ -27,6 +27,10 @@ pub fn overrides(global: &Global) -> Overrides {
         typed_vars: vars.iter().map(|(name, _)| name.clone()).collect(),
         settings: keys.collect(),
         args: pairs("IMK_BUILD_ARG_", &global.build_args),
+        contexts: (
+            global.build_contexts.iter().cloned().collect(),
+            std::path::absolute(".").unwrap_or_default(),
+        ),
         allowed: global.allow.iter().cloned().collect(),
         ssh: global.ssh.iter().map(|ssh| (ssh.id.clone(), ssh.paths.clone())).collect(),
         platforms: global.platforms.iter().filter(|platform| !platform.is_empty()).cloned().collect(),

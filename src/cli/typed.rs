@@ -101,9 +101,7 @@ impl Line<'_> {
             }
             _ if self.flags.has(name) => self.out.push(format!("--{long}").into()),
             _ => {
-                let next = words.peek().and_then(|next| next.to_str()).filter(|next| !next.starts_with('-'));
-                let value = value.or(next).unwrap_or_default();
-                if let Some(untranslatable) = habits::flag(name, &format!("--{long}"), value) {
+                if let Some(untranslatable) = habits::flag(name, &format!("--{long}")) {
                     return Err(untranslatable);
                 }
                 self.out.push(format!("--{long}").into());
@@ -165,7 +163,7 @@ impl Line<'_> {
 /// Whether a word may be a flag of docker or make that imk does otherwise.
 pub fn is_habit(word: &str) -> bool {
     match (word.strip_prefix("--"), word.strip_prefix('-')) {
-        (Some(long), _) => habits::flag(long.split('=').next().unwrap_or_default(), word, "").is_some(),
+        (Some(long), _) => habits::flag(long.split('=').next().unwrap_or_default(), word).is_some(),
         (None, Some(cluster)) => short_habit(cluster).is_some(),
         _ => false,
     }
@@ -174,7 +172,7 @@ pub fn is_habit(word: &str) -> bool {
 /// A short flag of docker or make, with or without a value.
 fn short_habit(cluster: &str) -> Option<(char, Untranslatable)> {
     let letter = cluster.chars().next()?;
-    Some((letter, habits::flag(&letter.to_string(), &format!("-{cluster}"), "")?))
+    Some((letter, habits::flag(&letter.to_string(), &format!("-{cluster}"))?))
 }
 
 /// Whether a word is made of letters that are flags, or a flag and its value, with this one among them.

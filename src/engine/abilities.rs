@@ -8,15 +8,32 @@ use super::{BuildRequest, EngineIdentity};
 /// `docker build --shm-size` and `--ulimit` reach BuildKit since then (BuildKit 0.10); 20.10 passes them over.
 const LIMITS_SINCE: u64 = 23;
 
+/// Named contexts came with version 1.4 of the Dockerfile frontend, which is in BuildKit 0.10.
+const CONTEXTS_SINCE: u64 = 23;
+
 /// The first thing of a request that an engine would not do.
 pub(super) fn refusal(engine: &EngineIdentity, request: &BuildRequest) -> Option<String> {
-    limits(&engine.version, request).or_else(|| caches(engine, request))
+    limits(&engine.version, request)
+        .or_else(|| contexts(&engine.version, request))
+        .or_else(|| caches(engine, request))
+}
+
+/// Whether a version is before a release. What has no version is no release: it is taken for a new one.
+fn is_before(version: &str, release: u64) -> bool {
+    let major = version.split('.').next().and_then(|major| major.parse::<u64>().ok());
+    major.is_some_and(|major| major < release)
+}
+
+/// An older Dockerfile frontend takes the name of such a context for an image's, and asks a registry for it.
+fn contexts(version: &str, request: &BuildRequest) -> Option<String> {
+    let name = request.contexts.keys().next().filter(|_| is_before(version, CONTEXTS_SINCE))?;
+    Some(format!(
+        "Docker {version} knows no contexts of files, such as `{name}`; put the files over the context with `overlays`, or use an engine from {CONTEXTS_SINCE} on"
+    ))
 }
 
 fn limits(version: &str, request: &BuildRequest) -> Option<String> {
-    let major = version.split('.').next().and_then(|major| major.parse::<u64>().ok());
-    // What has no version is no release: it is taken for a new one.
-    let is_old = major.is_some_and(|major| major < LIMITS_SINCE);
+    let is_old = is_before(version, LIMITS_SINCE);
     let (key, what) = match &request.sandbox {
         sandbox if is_old && sandbox.shm_size_bytes.is_some() => ("shm_size", "the size of /dev/shm"),
         sandbox if is_old && !sandbox.ulimits.is_empty() => ("ulimits", "limits of processes"),
@@ -69,6 +86,16 @@ mod tests {
             builder: builder.into(),
             platform: "linux/amd64".into(),
         }
+    }
+
+    #[test]
+    fn an_old_engine_would_take_a_context_of_files_for_an_image() {
+        let plain = plain();
+        let contexts = [("lib".to_owned(), std::sync::Arc::clone(&plain.files))].into();
+        let request = BuildRequest { contexts, ..plain };
+        let old = refusal(&engine("20.10.24", "buildkit/overlay2"), &request).unwrap();
+        assert!(old.contains("`lib`") && old.contains("`overlays`"), "{old}");
+        assert_eq!(refusal(&engine("23.0.1", "buildkit/overlay2"), &request), None);
     }
 
     #[test]

@@ -159,6 +159,8 @@ pub struct BuildRequest {
     pub cache: Caches,
     /// The files.
     pub files: Arc<dyn ContextFiles>,
+    /// The files of named contexts, by the names that the Dockerfile has for them.
+    pub contexts: BTreeMap<String, Arc<dyn ContextFiles>>,
 }
 
 /// Layer caches that are passed through to the engine. They save time, and never count.

@@ -44,6 +44,7 @@ const WATCH_PAUSE: Duration = Duration::from_millis(50);
 pub(super) fn is_needed(request: &BuildRequest) -> bool {
     !request.no_cache_stages.is_empty()
         || !request.entitlements.is_empty()
+        || !request.contexts.is_empty()
         || !request.cache.to.is_empty()
         || !request.cache.other_from.is_empty()
 }

@@ -202,6 +202,12 @@ impl Engine for DockerEngine {
             }
             return runtime.block_on(control::build(link, credentials, request, events, cancel));
         }
+        if let Some(name) = request.contexts.keys().next().filter(|_| !known.podman()) {
+            let why = format!(
+                "the classic builder knows no contexts of files, such as `{name}`; put the files over the context with `overlays`"
+            );
+            return Err(session::refused(request, why));
+        }
         let reader = match known.podman() {
             true => Reader::Podman(Podman::of(&known.identity.version)),
             false => Reader::Classic,

@@ -54,6 +54,10 @@ impl Podman {
             let what = "knows neither `no_cache_filter` nor `entitlements`";
             return refuse(what, "build this image on a Docker engine");
         }
+        if let Some(name) = request.contexts.keys().next() {
+            let what = format!("gets no contexts of files through its API, such as `{name}`");
+            return refuse(&what, "put the files over the context with `overlays`");
+        }
         if request.cache.inline || !request.cache.from.is_empty() || super::control::is_needed(request) {
             let what = "has no layer caches of images";
             return refuse(what, "leave `cache_from` and `cache_to` out for it");

@@ -211,7 +211,11 @@ pub(super) fn has_none(error: &EngineError) -> bool {
 /// The headers that introduce a session.
 pub(super) fn headers(request: &BuildRequest, id: &str) -> Vec<(&'static str, String)> {
     // Under this key BuildKit keeps what it was sent, and a second build sends only what differs.
-    let share = share_key(&request.share, &sync::folder_modes(request.files.list()));
+    let mut modes = sync::folder_modes(request.files.list());
+    for (name, files) in &request.contexts {
+        modes.push_str(&format!("\n{name} {}", sync::folder_modes(files.list())));
+    }
+    let share = share_key(&request.share, &modes);
     let mut headers = vec![
         ("x-docker-expose-session-uuid", id.to_owned()),
         ("x-docker-expose-session-name", "imk".to_owned()),
@@ -219,6 +223,11 @@ pub(super) fn headers(request: &BuildRequest, id: &str) -> Vec<(&'static str, St
     ];
     headers.extend(METHODS.map(|method| ("x-docker-expose-session-grpc-method", method.to_owned())));
     headers
+}
+
+/// The folder by which BuildKit asks for the files of a named context: any text can be a name, and few are a folder's.
+pub(super) fn folder_of(context: &str) -> String {
+    format!("context-{}", FieldHasher::new("imk context v1").field(context).finish().short(16))
 }
 
 /// The services of a session: files, secrets, logins, agents.
@@ -231,6 +240,7 @@ pub(super) async fn routes(
     let folders = sync::Folders {
         dockerfile: Arc::new(sync::DockerfileOnly::new(&request.dockerfile)),
         context: Arc::clone(&request.files),
+        named: request.contexts.iter().map(|(name, files)| (folder_of(name), Arc::clone(files))).collect(),
         traffic: Arc::clone(traffic),
     };
     Ok(Routes::new(FileSyncServer::new(folders))

@@ -20,6 +20,7 @@ use crate::model::own_bases::{self, OwnBase};
 use crate::model::reason::Reason;
 use crate::query::effect::{BuildError, BuildJob, BuildOutcome, Built, Effect};
 use crate::query::inputs::{Context, Exact, Text};
+use crate::source::contexts;
 use crate::source::tree::{Selection, SourceTree};
 use crate::state::evidence::Evidence;
 use crate::state::ledger::Record;
@@ -83,7 +84,7 @@ impl Executor {
         }
         // 3.
         let files = Arc::new(self.files(job)?);
-        let evidence = Evidence::new(job.parts.clone(), &files.list);
+        let evidence = Evidence::new(job.parts.clone(), &files.all);
         let reasons = match known.first() {
             _ if forced => vec![Reason::forced()],
             Some(record) if self.was_here(record, job.engine) => vec![Reason::gone(&record.id)],
@@ -179,7 +180,7 @@ impl Executor {
         let engine = self.engine_id(job, node).map_err(BuildError::Engine)?;
         // The same key has the same inputs, so what went into it is known here too.
         if let Ok(files) = self.files(job) {
-            let _ = self.evidence.save(&job.key, &Evidence::new(job.parts.clone(), &files.list));
+            let _ = self.evidence.save(&job.key, &Evidence::new(job.parts.clone(), &files.all));
         }
         let at = Some(published.at.to_string());
         self.write_down(Record::fetched(job.key, job.name, engine, id.0.clone(), published.content, at))?;
@@ -240,13 +241,19 @@ impl Executor {
         let selection = self.run().selections.get(job.name).cloned();
         let tree = Arc::clone(&self.tree);
         let (Context::Is(selected), Some(selection)) = (job.context, selection) else {
-            return Ok(SentFiles { tree, selection: None, list: UsedFiles::default() });
+            return Ok(SentFiles {
+                tree,
+                selection: None,
+                list: UsedFiles::default(),
+                all: UsedFiles::default(),
+            });
         };
         let list = tree.used_files(&selection).map_err(|_| BuildError::FilesChanged)?;
-        if list.hash() != selected.hash {
+        if selection.hash_of(&list) != selected.hash {
             return Err(BuildError::FilesChanged);
         }
-        Ok(SentFiles { tree, selection: Some(selection), list })
+        let own = contexts::of_context(&list, None);
+        Ok(SentFiles { tree, selection: Some(selection), list: own, all: list })
     }
 
     fn request(
@@ -299,6 +306,7 @@ impl Executor {
             entitlements: run.entitlements.get(job.name).cloned().unwrap_or_default(),
             share: share.to_string(),
             cache: run.caches.get(job.name).cloned().unwrap_or_default(),
+            contexts: files.named(),
             files,
         })
     }
@@ -332,7 +340,24 @@ fn content(node: &Node, id: &ImageId) -> Result<ContentHash, EngineError> {
 struct SentFiles {
     tree: Arc<dyn SourceTree>,
     selection: Option<Selection>,
+    /// Those of one context.
     list: UsedFiles,
+    /// Those of all contexts of the image.
+    all: UsedFiles,
+}
+
+impl SentFiles {
+    /// The files of the named contexts.
+    fn named(&self) -> BTreeMap<String, Arc<dyn ContextFiles>> {
+        let parts = self.selection.iter().flat_map(|selection| &selection.named);
+        let files = |(name, part): (&String, &Selection)| {
+            let list = contexts::of_context(&self.all, Some(name));
+            let tree = Arc::clone(&self.tree);
+            let one = Self { tree, selection: Some(part.clone()), list, all: UsedFiles::default() };
+            (name.clone(), Arc::new(one) as Arc<dyn ContextFiles>)
+        };
+        parts.map(files).collect()
+    }
 }
 
 impl ContextFiles for SentFiles {

@@ -13,6 +13,7 @@ use crate::query::recipe::recipe;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
 use crate::syntax::dockerfile::Frontend;
+use crate::syntax::resolve::NamedContext;
 
 /// Findings on the targets.
 #[derive(Debug, Default)]
@@ -63,6 +64,8 @@ fn request(session: &Session, name: &str) -> Option<BuildRequest> {
     // A frontend of somebody's is a program of his, and nobody asked for its run.
     recipe(session.db(), image).as_ref().ok().filter(|recipe| recipe.frontend == Frontend::Builtin)?;
     let options = image.options(session.db());
+    let contexts = options.contexts.iter();
+    let files_of = contexts.filter(|(_, it)| **it == NamedContext::Files).map(|(name, _)| name);
     Some(BuildRequest {
         image: name.to_owned(),
         dockerfile: text.clone(),
@@ -79,8 +82,13 @@ fn request(session: &Session, name: &str) -> Option<BuildRequest> {
         entitlements: BTreeSet::new(),
         share: String::new(),
         cache: Caches::default(),
-        files: Arc::new(NoFiles::default()),
+        files: no_files(),
+        contexts: files_of.map(|name| (name.clone(), no_files())).collect(),
     })
+}
+
+fn no_files() -> Arc<dyn ContextFiles> {
+    Arc::new(NoFiles::default())
 }
 
 /// A context without files.

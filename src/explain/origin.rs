@@ -11,6 +11,7 @@ use crate::model::reason::{Code, Reason};
 use crate::query::recipe::of_text;
 use crate::session::open::Session;
 use crate::session::overlays;
+use crate::source::context_path;
 use crate::source::git::GitStore;
 use crate::source::git::origin::{Origin, Start, Version};
 use crate::state::evidence::read_shown;
@@ -56,6 +57,12 @@ enum Place<'a> {
 
 fn place_of<'a>(session: &'a Session, image: &str, subject: &str) -> Option<Place<'a>> {
     let declared = session.project.images.get(image)?;
+    if let (Some(context), rest) = context_path::place(subject) {
+        return Some(match &declared.context_files.get(context)?.from {
+            OverlaySource::Path(path) => Place::Here(name::join(path, rest)),
+            OverlaySource::Git(source) => Place::Elsewhere(source, rest.to_owned()),
+        });
+    }
     let around = declared.overlays.iter().filter(|overlay| is_within(subject, &overlay.at));
     match around.max_by_key(|overlay| overlay.at.len()) {
         Some(overlay) => {

@@ -85,10 +85,12 @@ impl<'a> Reading<'a> {
             return Ok(Vec::new());
         };
         let mut places: Vec<InstructionLine> = Vec::new();
-        for source in &selection.reads.sources {
-            let place = line::around(recipe, &image.paths(db).dockerfile, text, source.span);
-            if !places.contains(&place) && self.takes(selection, source, path)? {
-                places.push(place);
+        for (_, part) in selection.parts() {
+            for source in &part.reads.sources {
+                let place = line::around(recipe, &image.paths(db).dockerfile, text, source.span);
+                if !places.contains(&place) && self.takes(part, source, path)? {
+                    places.push(place);
+                }
             }
         }
         Ok(places)
@@ -109,7 +111,7 @@ impl<'a> Reading<'a> {
         let Some(inside) = inside else { return Ok(false) };
         // Two instructions that read the same are one question, wherever they stand.
         let source = ReadSource { span: Span::default(), ..source.clone() };
-        let files = self.files(Selection { reads: Reads { sources: vec![source] }, ..whole.clone() })?;
+        let files = self.files(Selection { reads: Reads { sources: vec![source] }, ..whole.alone() })?;
         Ok(files.files.iter().any(|file| file.counts && (inside.is_empty() || is_within(&file.path, inside))))
     }
 

@@ -174,7 +174,8 @@ fn unused_vars(session: &Session) -> Option<Warning> {
 /// Wildcards that match no file: what is there now is copied, and that is nothing.
 fn unmatched(session: &Session, image: Image, recipe: &Recipe) -> Vec<String> {
     let Context::Is(selected) = image.context(session.db()) else { return Vec::new() };
-    let sources = selected.empty.iter().filter_map(|index| recipe.reads.sources.get(*index));
+    let reads: Vec<&ReadSource> = recipe.all_reads().map(|(_, read)| read).collect();
+    let sources = selected.empty.iter().filter_map(|index| reads.get(*index).copied());
     let line =
         |source: &ReadSource| format!("nothing matches `{}`, so nothing is copied by it", source.pattern);
     sources.filter(|source| !source.pattern.is_empty()).map(line).collect()

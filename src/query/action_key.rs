@@ -13,7 +13,8 @@
 //! | the listing of a copied folder: files added, removed, renamed | files beside it |
 //! | for a base of the repository: its content, that is file-system layers and configuration without dates | its id, its tags, when and why it was built |
 //! | for a base from outside: its reference, and the digest of its platform's manifest (that a registry or the lock file tells), else the id the engine has for it | the digest of an index, which moves when another architecture arrives; bases of stages not reached |
-//! | for a named context: the image that it stands for, as if the Dockerfile named it | its name; contexts that nothing names |
+//! | for a named context that is an image: that image, as if the Dockerfile named it | its name; contexts that nothing names |
+//! | for one that is files: the files that are read of it, as of the context, under its name | the folder, address or commit that they come from |
 //! | for `ADD` of an address: its checksum, else the server's validators or the content; of a git repository: the commit | where the bytes came from, when |
 //! | platform; network, names of more hosts, limits and `/dev/shm` of `RUN`; labels and annotations asked for; builder, version of this table | addresses of those hosts; tags, descriptions, names, today's commit, clock, user, machine |
 //!
@@ -41,7 +42,9 @@ use crate::model::name;
 use crate::model::part::{self, Part};
 use crate::model::reason::Code;
 use crate::model::sandbox::Sandbox;
+use crate::source::tree::Selected;
 use crate::syntax::git_source;
+use crate::syntax::reads::ReadSource;
 use crate::syntax::resolve::{Recipe, StageBase};
 
 /// Raised when a line of the table above changes its meaning.
@@ -64,7 +67,7 @@ pub fn parts(db: &dyn Db, image: Image) -> Result<Vec<Part>, Vec<Problem>> {
     let recipe = recipe(db, image).as_ref().map_err(Clone::clone)?;
     let files = files(db, image, recipe)?;
     let mut parts = known_parts(db, image, recipe);
-    if !recipe.reads.sources.is_empty() {
+    if !recipe.reads_nothing() {
         parts.push(Part::new(Code::File, "files", files.to_string()));
     }
     Ok(parts)
@@ -162,6 +165,10 @@ fn dockerfile(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<String> {
     let mut lines = vec![format!("escape {}", recipe.escape)];
     lines.extend(recipe.syntax.iter().map(|syntax| format!("syntax {syntax}")));
     for (number, base) in recipe.bases.iter().enumerate() {
+        if base.context {
+            lines.push(format!("base {number} is the files of {}", base.reference));
+            continue;
+        }
         let name = match names::find(db, image, &base.reference, &base.platform) {
             Found::Image(found) | Found::OtherPlatform(found) => {
                 format!("image {}", name::declared(found.name(db)))
@@ -189,23 +196,7 @@ fn files(db: &dyn Db, image: Image, recipe: &Recipe) -> Result<ContentHash, Vec<
     };
     match image.context(db) {
         Context::Is(selected) if selected.missing.is_empty() => Ok(selected.hash),
-        Context::Is(selected) => Err(selected
-            .missing
-            .iter()
-            .filter_map(|index| recipe.reads.sources.get(*index))
-            .map(|source| Problem {
-                path: paths.dockerfile.clone(),
-                span: Some(source.span),
-                message: format!(
-                    "there is no `{}` in the context of image `{}`",
-                    source.pattern,
-                    image.name(db)
-                ),
-                hint: Some(format!(
-                    "the context is `{folder}`; is the path right, or does an ignore file hide it?"
-                )),
-            })
-            .collect()),
+        Context::Is(selected) => Err(missing(db, image, recipe, selected)),
         Context::Absent => Err(vec![Problem::of(
             &paths.context,
             format!("the context of image `{}` is missing: there is no folder `{folder}`", image.name(db)),
@@ -217,13 +208,35 @@ fn files(db: &dyn Db, image: Image, recipe: &Recipe) -> Result<ContentHash, Vec<
             "every file that an instruction copies must be readable",
         )]),
         Context::Refused(problem) => Err(vec![problem.clone()]),
-        Context::Unread if recipe.reads.sources.is_empty() => Ok(ContentHash::default()),
+        Context::Unread if recipe.reads_nothing() => Ok(ContentHash::default()),
         Context::Unread => Err(vec![Problem::of(
             &paths.context,
             format!("the context of image `{}` was not read", image.name(db)),
             "this is a mistake in imk: please report it",
         )]),
     }
+}
+
+/// A problem for each source that a context does not have.
+fn missing(db: &dyn Db, image: Image, recipe: &Recipe, selected: &Selected) -> Vec<Problem> {
+    let paths = image.paths(db);
+    let folder = if paths.context.is_empty() { "the repository's root" } else { &paths.context };
+    let wanted: Vec<(Option<&str>, &ReadSource)> = recipe.all_reads().collect();
+    let found = selected.missing.iter().filter_map(|index| wanted.get(*index));
+    let problem = |(context, source): &(Option<&str>, &ReadSource)| {
+        let pattern = &source.pattern;
+        let (place, which) = match context {
+            Some(name) => (format!("context `{name}`"), format!("`contexts` says what `{name}` is")),
+            None => ("context".to_owned(), format!("the context is `{folder}`")),
+        };
+        Problem {
+            path: paths.dockerfile.clone(),
+            span: Some(source.span),
+            message: format!("there is no `{pattern}` in the {place} of image `{}`", image.name(db)),
+            hint: Some(format!("{which}; is the path right, or does an ignore file hide it?")),
+        }
+    };
+    found.map(problem).collect()
 }
 
 /// The action key: everything that can change an image for `platform`, bases included. A base for the same

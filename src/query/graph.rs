@@ -14,7 +14,7 @@ use super::edge::Edge;
 use super::inputs::{Image, OutsideBase, Workspace};
 use super::names::{Found, find};
 use super::problem::Problem;
-use super::recipe::{base_of, recipe};
+use super::recipe::{base_of, images, recipe};
 
 /// Every base of an image, inside the repository and outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub struct Bases {
 pub fn bases(db: &dyn Db, image: Image) -> Bases {
     let mut bases = Bases::default();
     if let Ok(recipe) = recipe(db, image) {
-        for base in &recipe.bases {
+        for base in images(recipe) {
             match find(db, image, &base.reference, &base.platform) {
                 Found::Image(found) => {
                     let edge = Edge {

@@ -11,6 +11,7 @@ use super::problem::Problem;
 use crate::model::sandbox::Sandbox;
 use crate::source::tree::{ReadError, Selected};
 use crate::syntax::imagefile::Policy;
+use crate::syntax::resolve::NamedContext;
 
 /// One image of the repository.
 #[salsa::input(persist, debug)]
@@ -68,8 +69,8 @@ pub struct Options {
     pub args: BTreeMap<String, String>,
     /// `SOURCE_DATE_EPOCH` of the environment, which the builder gets; it counts where the Dockerfile declares it.
     pub source_date_epoch: Option<String>,
-    /// References of images that names in its Dockerfile stand for, by name.
-    pub contexts: BTreeMap<String, String>,
+    /// The meanings of names in its Dockerfile, by name.
+    pub contexts: BTreeMap<String, NamedContext>,
     /// Labels asked for.
     pub labels: BTreeMap<String, String>,
     /// The platform asked for.

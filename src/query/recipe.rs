@@ -13,7 +13,7 @@ use super::problem::Problem;
 use crate::model::name::declared;
 use crate::syntax::dockerfile::{self, Dockerfile};
 use crate::syntax::error::SyntaxError;
-use crate::syntax::resolve::{self, BaseUse, NamedContext, Recipe, Request, StageBase};
+use crate::syntax::resolve::{self, BaseUse, Recipe, Request, StageBase};
 
 /// The part of a Dockerfile that other images need to know before it is resolved in full.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,8 +32,14 @@ pub fn outline(db: &dyn Db, image: Image) -> Result<Outline, Vec<Problem>> {
     let parsed = parse(db, image)?;
     let recipe = resolve_with(db, image, &parsed, Inherited::default())?;
     let base = |base: &BaseUse| base_of(db, image, base);
-    let root_base = root_base(&recipe).and_then(|place| recipe.bases.get(place)).map(base);
-    Ok(Outline { bases: recipe.bases.iter().map(base).collect(), root_base, triggers: recipe.triggers })
+    let root_base = root_base(&recipe).and_then(|place| recipe.bases.get(place)).filter(|it| !it.context);
+    let root_base = root_base.map(base);
+    Ok(Outline { bases: images(&recipe).map(base).collect(), root_base, triggers: recipe.triggers })
+}
+
+/// The bases that are images, and not files of a named context.
+pub(super) fn images(recipe: &Recipe) -> impl Iterator<Item = &BaseUse> {
+    recipe.bases.iter().filter(|base| !base.context)
 }
 
 /// A base as one outside the repository.
@@ -103,7 +109,7 @@ fn of_its_platforms(db: &dyn Db, image: Image, recipe: &Recipe) -> Result<(), Ve
             )),
         })
     };
-    let problems: Vec<Problem> = recipe.bases.iter().filter_map(problem).collect();
+    let problems: Vec<Problem> = images(recipe).filter_map(problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
@@ -129,7 +135,7 @@ pub fn of_text(db: &dyn Db, image: Image, text: &str) -> Result<Recipe, Vec<Prob
     let path = &image.paths(db).dockerfile;
     let parsed = dockerfile::parse(text).map_err(|errors| in_file(path, errors))?;
     let plain = resolve_with(db, image, &parsed, Inherited::default())?;
-    let bases = plain.bases.iter().map(|base| base_of(db, image, base)).collect();
+    let bases = images(&plain).map(|base| base_of(db, image, base)).collect();
     let outline = Outline { bases, ..Outline::default() };
     resolve_with(
         db,
@@ -238,8 +244,6 @@ fn request(db: &dyn Db, image: Image, parsed: &Dockerfile, inherited: Inherited)
         args.entry(EPOCH.to_owned()).or_insert_with(|| epoch.clone());
     }
     let native = Workspace::get(db).platform(db);
-    let context =
-        |(name, reference): (&String, &String)| (name.clone(), NamedContext::Image(reference.clone()));
     Request {
         args,
         target: options.target.clone(),
@@ -247,7 +251,7 @@ fn request(db: &dyn Db, image: Image, parsed: &Dockerfile, inherited: Inherited)
         build_platform: native.to_owned(),
         triggers: inherited.triggers,
         environments: inherited.environments,
-        contexts: options.contexts.iter().map(context).collect(),
+        contexts: options.contexts.clone(),
     }
 }
 

@@ -14,9 +14,10 @@ use crate::query::recipe::recipe;
 use crate::replay::costs::{Job, Line};
 use crate::replay::rules;
 use crate::session::open::Session;
+use crate::source::contexts;
 use crate::source::git::GitTree;
 use crate::source::git::changes::only_in;
-use crate::source::tree::{Selection, SourceTree};
+use crate::source::tree::Selection;
 use crate::state::evidence::Evidence;
 use crate::syntax::reads::Reads;
 use crate::syntax::resolve::Recipe;
@@ -37,8 +38,8 @@ pub fn reasons(old: &ImageState, new: &ImageState) -> Vec<Reason> {
     let differences = |full: bool| {
         let files = |this: &ImageState, other: &ImageState| {
             let files = this.selection.as_ref().and_then(|selection| match full {
-                true => this.tree.used_files(selection).ok(),
-                false => only_in(&this.tree, &other.tree, selection).ok(),
+                false if selection.named.is_empty() => only_in(&this.tree, &other.tree, selection).ok(),
+                _ => contexts::used_files(&*this.tree, selection).ok(),
             });
             Evidence::new(this.parts.to_vec(), &files.unwrap_or_default())
         };
@@ -90,9 +91,11 @@ pub fn lines(
         && let Some(selection) = &new.selection
     {
         let mut found = false;
-        for source in &recipe.reads.sources {
+        let sources =
+            selection.parts().flat_map(|(_, part)| part.reads.sources.iter().map(move |it| (part, it)));
+        for (part, source) in sources {
             let reads = Reads { sources: vec![source.clone()] };
-            let one = Selection { reads, ..Selection::clone(selection) };
+            let one = Selection { reads, ..part.alone() };
             let sides = [only_in(&old.tree, &new.tree, &one), only_in(&new.tree, &old.tree, &one)];
             if sides[0] != sides[1] {
                 found = true;

@@ -8,6 +8,7 @@
 //! *Rebuild all* needs no key. Both are kind to the others: bases are found as
 //! imk finds them, and a state that comes back is not built again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::hash::{ContentHash, FieldHasher};
@@ -86,7 +87,8 @@ impl Image<'_> {
         {
             // Shipwright asks git, which has not heard of ignore files.
             let reads = recipe.reads.clone();
-            let asked = Selection { root: context.clone(), ignore: None, reads, overlays };
+            let asked =
+                Selection { root: context.clone(), ignore: None, reads, overlays, named: BTreeMap::new() };
             copied.field(self.tree.fingerprint(&asked)?.0);
         }
         let copied = copied.finish();

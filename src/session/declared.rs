@@ -11,7 +11,7 @@ use crate::syntax::container::Profile;
 use crate::syntax::container::suite::Test;
 use crate::syntax::error::Span;
 use crate::syntax::git_source::GitSource;
-use crate::syntax::imagefile::{DeclaredCaches, DeclaredOverlay, SecretSource, Word};
+use crate::syntax::imagefile::{DeclaredCaches, DeclaredOverlay, OverlaySource, SecretSource, Word};
 use crate::syntax::tag::{TagRule, When};
 
 /// One image as it is declared or was found.
@@ -41,6 +41,8 @@ pub struct Declared {
     pub context_span: Option<Span>,
     /// Overlays of its context.
     pub overlays: Vec<DeclaredOverlay>,
+    /// Where the files of its named contexts are, of those that are files.
+    pub context_files: BTreeMap<String, ContextFiles>,
     /// The named contexts that it declares itself.
     pub own_contexts: BTreeSet<String>,
     /// Labels that an engine must have to build it.
@@ -64,6 +66,15 @@ pub struct Declared {
     /// One sentence about it.
     pub description: Option<String>,
     /// Its place in the Imagefile.
+    pub span: Option<Span>,
+}
+
+/// The files that a named context stands for.
+#[derive(Clone, Debug)]
+pub struct ContextFiles {
+    /// Where they come from.
+    pub from: OverlaySource,
+    /// Where the Imagefile says so; none of what was typed.
     pub span: Option<Span>,
 }
 

@@ -264,5 +264,13 @@ pub(crate) fn sources(declared: &Declared) -> impl Iterator<Item = &GitSource> {
         OverlaySource::Git(source) => Some(source),
         OverlaySource::Path(_) => None,
     });
-    declared.git.iter().chain(overlays)
+    declared.git.iter().chain(overlays).chain(context_sources(declared).map(|(_, source)| source))
+}
+
+/// The repositories that its named contexts are from, by the names of those.
+pub(crate) fn context_sources(declared: &Declared) -> impl Iterator<Item = (&String, &GitSource)> {
+    declared.context_files.iter().filter_map(|(name, files)| match &files.from {
+        OverlaySource::Git(source) => Some((name, source)),
+        OverlaySource::Path(_) => None,
+    })
 }

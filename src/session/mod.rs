@@ -3,12 +3,14 @@
 //! The only room that sets salsa inputs. Never decides what is stale, never builds, never prints.
 
 pub mod add_sources;
+pub mod context_meanings;
 pub mod declared;
 pub mod discovered_names;
 pub mod git_sources;
 pub mod inputs;
 pub mod inventory;
 pub mod learned_names;
+pub mod named_contexts;
 pub mod open;
 pub mod overlays;
 pub mod platforms;

@@ -14,9 +14,10 @@ use crate::query::inputs::Context;
 use crate::query::problem::Problem;
 use crate::query::recipe::recipe;
 use crate::session::git_sources::StaleAnswer;
-use crate::session::git_sources::sources;
+use crate::session::git_sources::{context_sources, sources};
 use crate::session::open::Session;
 use crate::session::project::Declared;
+use crate::source::context_path;
 use crate::source::git::remote::Fetching;
 use crate::source::git::remote::RemoteError;
 use crate::source::tree::SourceTree as _;
@@ -101,7 +102,14 @@ pub fn origins(session: &Session, name: &str) -> Vec<Origin> {
             Origin { at: overlay.at.clone(), from: from.to_owned(), commit: None }
         }
     });
-    declared.git.iter().map(|source| git("", source)).chain(overlays).collect()
+    let named = declared.context_files.iter().map(|(name, files)| {
+        let at = format!("{name}{}", context_path::MARK);
+        match &files.from {
+            OverlaySource::Git(source) => git(&at, source),
+            OverlaySource::Path(path) => Origin { at, from: path.clone(), commit: None },
+        }
+    });
+    declared.git.iter().map(|source| git("", source)).chain(overlays).chain(named).collect()
 }
 
 /// The commit in use of another repository, and the content of a file in it; `None` where it was not looked up.
@@ -163,13 +171,18 @@ pub(crate) fn look_up_overlays(session: &mut Session, order: &Order) {
     let mut wanted: Vec<&GitSource> = Vec::new();
     for name in &order.names {
         let Some(declared) = session.project.images.get(name) else { continue };
-        let mut git = sources(declared).filter(|source| Some(*source) != declared.git.as_ref());
-        let Some(first) = git.next() else { continue };
+        let mut git = declared.overlays.iter().filter_map(|overlay| overlay.from.git()).peekable();
+        let mut named = context_sources(declared).peekable();
+        if git.peek().is_none() && named.peek().is_none() {
+            continue;
+        }
         let Some(image) = session.image(name) else { continue };
-        if recipe(&session.db, image).as_ref().is_ok_and(|recipe| !recipe.reads.sources.is_empty()) {
-            wanted.push(first);
+        let Ok(recipe) = recipe(&session.db, image) else { continue };
+        if !recipe.reads.sources.is_empty() {
             wanted.extend(git);
         }
+        let read = |(context, _): &(&String, _)| recipe.context_reads.contains_key(*context);
+        wanted.extend(named.filter(read).map(|(_, source)| source));
     }
     session.git_sources.look_up(wanted.into_iter());
 }

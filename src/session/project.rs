@@ -10,15 +10,14 @@ use crate::model::name;
 use crate::model::output::Outputs;
 use crate::query::inputs::{Options, Paths};
 use crate::query::problem::Problem;
+use crate::session::context_meanings;
 pub use crate::session::declared::Declared;
 use crate::session::discovered_names;
 use crate::source::locate::{IMAGEFILE, Located};
 use crate::source::tree::{ReadError, SourceTree};
 use crate::syntax::container::Profile;
 use crate::syntax::error::Span;
-use crate::syntax::imagefile::{
-    self, Declaration, DeclaredCaches, DeclaredContext, DeclaredEngine, RenamedKey, Setting,
-};
+use crate::syntax::imagefile::{self, Declaration, DeclaredCaches, DeclaredEngine, RenamedKey, Setting};
 use crate::syntax::lockfile::{self, Lockfile};
 use crate::syntax::on_publish::OnPublish;
 use crate::syntax::reference::{self, Reference, normalized};
@@ -78,6 +77,8 @@ pub struct Overrides {
     pub source_date_epoch: Option<String>,
     /// Keys of images, written over what the Imagefile declares.
     pub settings: Vec<Setting>,
+    /// Named contexts of every image, as docker writes them.
+    pub contexts: context_meanings::TypedContexts,
     /// Rights of steps that the user agrees to.
     pub allowed: BTreeSet<String>,
     /// Agents and keys for the steps of every image, by id.
@@ -142,6 +143,10 @@ pub fn read(
         image.options.args.extend(overrides.args.clone());
         image.options.source_date_epoch.clone_from(&overrides.source_date_epoch);
         image.ssh.extend(overrides.ssh.clone());
+    }
+    let mistakes = context_meanings::add_typed(&mut project.images, &project.root, &overrides.contexts);
+    if !mistakes.is_empty() {
+        return Err(ProjectError::Mistakes(mistakes));
     }
     let images = std::mem::take(&mut project.images).into_iter();
     project.images = images.flat_map(|(name, image)| image.for_each(name, &overrides.platforms)).collect();
@@ -290,7 +295,7 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
             target: declaration.target.as_ref().map(|target| target.text.clone()),
             args: declaration.args.clone(),
             source_date_epoch: None,
-            contexts: contexts(declaration, |_| true),
+            contexts: context_meanings::meanings(declaration),
             labels: declaration.labels.clone(),
             platform: None,
             network: declaration.network.clone(),
@@ -306,7 +311,8 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         git: declaration.git.clone(),
         context_span: Some(declaration.context.span),
         overlays: declaration.overlays.clone(),
-        own_contexts: contexts(declaration, |context| context.own).into_keys().collect(),
+        context_files: context_meanings::files(declaration),
+        own_contexts: context_meanings::own(declaration),
         engine_labels: declaration.engine_labels.clone(),
         cache: declaration.cache.clone(),
         outputs: declaration.outputs.clone(),
@@ -319,11 +325,6 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         description: declaration.description.clone(),
         span: Some(declaration.name.span),
     }
-}
-
-fn contexts(declaration: &Declaration, which: impl Fn(&DeclaredContext) -> bool) -> BTreeMap<String, String> {
-    let chosen = declaration.contexts.iter().filter(|(_, context)| which(context));
-    chosen.map(|(name, context)| (name.clone(), context.reference.clone())).collect()
 }
 
 /// Images for discovered Dockerfiles, given by path. The context is the Dockerfile's folder.
@@ -351,6 +352,7 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             git: None,
             context_span: None,
             overlays: Vec::new(),
+            context_files: BTreeMap::new(),
             own_contexts: BTreeSet::new(),
             engine_labels: Vec::new(),
             cache: DeclaredCaches::default(),

@@ -18,6 +18,7 @@ use crate::query::recipe::recipe;
 use crate::session::add_sources;
 use crate::session::inputs;
 use crate::session::inventory;
+use crate::session::named_contexts;
 use crate::session::open::Session;
 use crate::session::overlays;
 use crate::session::platforms;
@@ -27,6 +28,7 @@ use crate::session::select::{self, Lying, Names, Unknown, select};
 use crate::source::tree::{Overlay, OverlaySide};
 use crate::source::tree::{Selection, SourceTree};
 use crate::syntax::reads::Reads;
+use crate::syntax::resolve::Recipe;
 
 /// The state of things, as far as some targets need it.
 #[derive(Debug)]
@@ -168,33 +170,10 @@ pub(crate) fn settle_names(session: &mut Session, targets: BTreeSet<String>) -> 
             contexts.insert(name.clone(), Context::Refused(problem.clone()));
             continue;
         }
-        let paths = image.paths(&session.db);
-        let found = match session.executor.tree.is_folder(&paths.context) {
-            Err(error) => Context::Unreadable(error),
-            Ok(false) => Context::Absent,
-            Ok(true) if recipe.reads.sources.is_empty() => Context::Unread,
-            Ok(true) => {
-                let (dockerfile, context) = (&paths.dockerfile, &paths.context);
-                let overlays = match overlays::overlays(session, name) {
-                    Ok(overlays) => overlays,
-                    Err(problem) => {
-                        contexts.insert(name.clone(), Context::Refused(problem));
-                        continue;
-                    }
-                };
-                match selection(&*session.executor.tree, dockerfile, context, &recipe.reads, overlays) {
-                    Ok(mut selection) => {
-                        if session.editing {
-                            look_past_editors(&mut selection);
-                        }
-                        selections.insert(name.clone(), selection);
-                        continue;
-                    }
-                    Err(error) => Context::Unreadable(error),
-                }
-            }
-        };
-        contexts.insert(name.clone(), found);
+        match selected(session, name, image, recipe) {
+            Ok(selection) => drop(selections.insert(name.clone(), selection)),
+            Err(found) => drop(contexts.insert(name.clone(), found)),
+        }
     }
     let list: Vec<Selection> = selections.values().cloned().collect();
     let answers = session.executor.tree.select(&list);
@@ -212,6 +191,26 @@ pub(crate) fn settle_names(session: &mut Session, targets: BTreeSet<String>) -> 
     }
     let engine = Err(EngineError::Interrupted);
     Synced { targets, order, selections, engine, engine_before: None, missing: BTreeSet::new() }
+}
+
+/// Where the files of an image are that its instructions read; else what there is to say of its context.
+fn selected(session: &Session, name: &str, image: Image, recipe: &Recipe) -> Result<Selection, Context> {
+    let paths = image.paths(&session.db);
+    let tree = &*session.executor.tree;
+    match tree.is_folder(&paths.context) {
+        Err(error) => return Err(Context::Unreadable(error)),
+        Ok(false) => return Err(Context::Absent),
+        Ok(true) if recipe.reads_nothing() => return Err(Context::Unread),
+        Ok(true) => {}
+    }
+    let overlays = overlays::overlays(session, name).map_err(Context::Refused)?;
+    let named = named_contexts::of(session, name, recipe).map_err(Context::Refused)?;
+    let own = selection(tree, &paths.dockerfile, &paths.context, &recipe.reads, overlays);
+    let mut selection = Selection { named, ..own.map_err(Context::Unreadable)? };
+    if session.editing {
+        look_past_editors(&mut selection);
+    }
+    Ok(selection)
 }
 
 fn targets(session: &Session, words: &[String]) -> Result<BTreeSet<String>, SyncError> {
@@ -293,7 +292,7 @@ pub(crate) fn selection(
         (None, None) => tree.read(&name::join(context, IGNORE))?,
     };
     let ignore = ignore.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    Ok(Selection { root: context.to_owned(), ignore, reads: reads.clone(), overlays })
+    Ok(Selection { root: context.to_owned(), ignore, reads: reads.clone(), overlays, named: BTreeMap::new() })
 }
 
 /// Files that editors put beside a file while it is edited, or for a moment while it is saved: vim's swap
@@ -314,4 +313,5 @@ const OF_EDITORS: &str = "
 /// it leaves out, so keys are those of a tree in which nobody edits.
 fn look_past_editors(selection: &mut Selection) {
     selection.ignore.get_or_insert_default().push_str(OF_EDITORS);
+    selection.named.values_mut().for_each(look_past_editors);
 }

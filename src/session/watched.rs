@@ -14,7 +14,7 @@ use crate::session::open::Session;
 use crate::session::project;
 use crate::session::sync::Synced;
 use crate::source::locate::IMAGEFILE;
-use crate::source::tree::{Overlay, OverlaySide};
+use crate::source::tree::{Overlay, OverlaySide, Selection};
 use crate::syntax::glob;
 
 /// The input hash of each image of an order, its bases aside, or its mistakes.
@@ -43,7 +43,7 @@ pub fn recipe_folders(session: &Session) -> BTreeSet<String> {
 /// used files and of Dockerfiles, and all above them, for what is there can come and go.
 pub fn folders(session: &Session, synced: &Synced) -> BTreeSet<String> {
     let mut folders = recipe_folders(session);
-    for selection in synced.selections.values() {
+    for (_, selection) in synced.selections.values().flat_map(Selection::parts) {
         let place = |path: &str| match Overlay::over(&selection.overlays, path) {
             None => Some(join(&selection.root, path)),
             Some((Overlay { from: OverlaySide::Path(from), .. }, rest)) => Some(join(from, rest)),
@@ -63,7 +63,7 @@ pub fn folders(session: &Session, synced: &Synced) -> BTreeSet<String> {
             }
         }
         // What cannot be read is told by who plans; its folder is watched all the same.
-        for file in session.executor.tree.used_files(selection).unwrap_or_default().files {
+        for file in session.executor.tree.used_files(&selection.alone()).unwrap_or_default().files {
             let Some(path) = place(&file.path) else { continue };
             add(&mut folders, &path);
             if file.kind == FileKind::Folder {

@@ -88,6 +88,7 @@ fn reads(root: &str, sources: &[&str]) -> Selection {
         ignore: None,
         reads: Reads { sources: sources.collect() },
         overlays: Vec::new(),
+        named: Default::default(),
     }
 }
 

@@ -98,6 +98,7 @@ fn selection(root: &str, patterns: &[&str], ignore: &str) -> Selection {
         ignore: (!ignore.is_empty()).then(|| ignore.into()),
         reads: Reads { sources: patterns.iter().map(source).collect() },
         overlays: Vec::new(),
+        named: Default::default(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Files of the repository: on disk, in commits, in memory. The only room that opens them. Knows no engine and no query.
 
+pub mod context_path;
+pub mod contexts;
 mod copy_rules;
 pub mod discover;
 pub mod disk;

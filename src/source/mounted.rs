@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+use super::contexts;
 use super::git::GitTree;
 use super::tree::{ReadError, Selected, Selection, SourceTree};
 use crate::model::file::UsedFiles;
@@ -70,11 +71,11 @@ impl SourceTree for MountedTree {
     }
 
     fn select(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {
-        self.below.select(selections)
+        contexts::select(&*self.below, selections)
     }
 
     fn used_files(&self, selection: &Selection) -> Result<UsedFiles, ReadError> {
-        self.below.used_files(selection)
+        contexts::used_files(&*self.below, selection)
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, ReadError> {
@@ -85,7 +86,7 @@ impl SourceTree for MountedTree {
     }
 
     fn beyond_git(&self, selection: &Selection) -> Result<Vec<String>, ReadError> {
-        self.below.beyond_git(selection)
+        contexts::beyond_git(&*self.below, selection)
     }
 
     fn save(&self) -> std::io::Result<()> {

@@ -43,6 +43,7 @@ fn selection(overlays: &str, patterns: &[&str], ignore: &str) -> Selection {
         ignore: (!ignore.is_empty()).then(|| ignore.into()),
         reads: Reads { sources: patterns.iter().map(source).collect() },
         overlays: overlays.split_whitespace().map(overlay).collect(),
+        named: Default::default(),
     }
 }
 

@@ -40,6 +40,7 @@ fn selection(sources: Vec<ReadSource>, ignore: &str) -> Selection {
         ignore: (!ignore.is_empty()).then(|| ignore.into()),
         reads: Reads { sources },
         overlays: Vec::new(),
+        named: Default::default(),
     }
 }
 

@@ -200,8 +200,13 @@ mod tests {
         let tree = MemoryTree::new("//- a/one\n1\n//- a/two\n2\n//- b\n3\n");
         let set = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
         let what = Supposition { changed: set(changed), gone: set(gone) };
-        let selection =
-            Selection { root: String::new(), ignore: None, reads: Reads::whole(), overlays: Vec::new() };
+        let selection = Selection {
+            root: String::new(),
+            ignore: None,
+            reads: Reads::whole(),
+            overlays: Vec::new(),
+            named: Default::default(),
+        };
         let files = |what: &Supposition| {
             let supposing = Supposing { disk: &tree, what };
             let picked =

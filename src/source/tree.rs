@@ -3,6 +3,7 @@
 //! One real side reads a disk through a stat cache, one reads a git tree, one
 //! is a map in memory for tests. Callers never learn which.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::context_path;
 use super::folders::{ListError, ListedFolder};
 use crate::model::file::UsedFiles;
 use crate::model::hash::ContentHash;
@@ -30,11 +32,16 @@ pub struct Selection {
     pub reads: Reads,
     /// The overlays of the context.
     pub overlays: Vec<Overlay>,
+    /// Further contexts that the image reads, by name (`source/contexts`). A tree is asked for one at a time.
+    pub named: BTreeMap<String, Self>,
 }
 
 impl Selection {
     /// Where a path of the context is below the repository's root; `None` in another repository's tree.
     pub fn place_of(&self, path: &str) -> Option<String> {
+        if let (Some(name), rest) = context_path::place(path) {
+            return self.named.get(name)?.place_of(rest);
+        }
         match Overlay::over(&self.overlays, path) {
             None => Some(join(&self.root, path)),
             Some((Overlay { from: OverlaySide::Path(from), .. }, rest)) => Some(join(from, rest)),
@@ -161,6 +168,11 @@ pub trait SourceTree: Send + Sync {
         selection: &Selection,
         path: &str,
     ) -> Result<Box<dyn std::io::Read + Send>, ReadError> {
+        if let (Some(name), rest) = context_path::place(path)
+            && let Some(part) = selection.named.get(name)
+        {
+            return self.open_used(part, rest);
+        }
         match Overlay::over(&selection.overlays, path) {
             None => self.open(&join(&selection.root, path)),
             Some((Overlay { from: OverlaySide::Path(from), .. }, rest)) => self.open(&join(from, rest)),

@@ -34,10 +34,10 @@ use crate::model::name::for_platform;
 pub use caches::{
     Source as CacheSource, Target as CacheTarget, source as cache_source, target as cache_target,
 };
-pub use contexts::no_image;
+pub(crate) use contexts::{Meaning, read as context};
 pub use declaration::{
     Declaration, DeclaredCaches, DeclaredContext, DeclaredEngine, DeclaredOverlay, EngineAddress, Imagefile,
-    OverlaySource, Policy, SecretSource, Word,
+    OverlaySource, Policy, SecretSource, StandsFor, Word,
 };
 pub use keys::{
     ENGINE_KEYS, GIT_KEYS, IMAGE_KEYS, LOG_KEYS, NOTICE_KEYS, ON_PUBLISH_KEYS, RUN_KEYS, RenamedKey,

@@ -123,6 +123,7 @@ impl Bench {
             cache: Default::default(),
             share: self.name.clone(),
             files: Arc::new(files),
+            contexts: Default::default(),
         }
     }
 

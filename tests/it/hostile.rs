@@ -24,6 +24,7 @@ fn selection(dockerfile: &str, ignore: Option<&str>) -> Selection {
         ignore: ignore.map(str::to_owned),
         reads: reads(dockerfile),
         overlays: Vec::new(),
+        named: Default::default(),
     }
 }
 

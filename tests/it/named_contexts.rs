@@ -2,6 +2,7 @@
 
 use fs_err as fs;
 
+use crate::overlays::upstream::Upstream;
 use crate::sandbox::{Sandbox, engine_or_skip};
 
 const REPOSITORY: &str = r#"
@@ -172,9 +173,10 @@ fn mistakes_in_contexts_are_told_with_their_place_and_the_others_with_a_word() {
         .without_engine();
     let file = |pair: &str| format!("(images: {{\n\"core\": (),\n\"app\": (contexts: {{{pair}}}),\n}})\n");
     for (pair, told) in [
+        (r#""acme/core": "oci-layout://out""#, "is an OCI layout (`oci-layout://out`)"),
         (
-            r#""acme/core": "./core""#,
-            "the context `acme/core` is a folder (`./core`), and imk gives images only",
+            r#""acme/core": "./gone""#,
+            "the context `acme/core` of image `app` is missing: there is no folder `gone`",
         ),
         (r#""acme/core": "cor""#, "no image here is named so"),
         (r#""acme/core": "app""#, "stands for the image itself"),
@@ -245,7 +247,9 @@ fn links_between_targets_of_a_bake_file_are_edges() {
     )
     .without_engine();
     let told = sandbox.imk("import").code(0).err();
-    insta::assert_snapshot!(told, @"not carried over: docker-bake.hcl:8: contexts.lib of `app`: `./lib` is a folder, and imk gives images only; `overlays` bring files");
+    assert_eq!(told, "");
+    let imagefile = fs::read_to_string(sandbox.path("Imagefile.ron")).unwrap();
+    assert!(imagefile.contains(r#""lib": "./lib""#), "{imagefile}");
     insta::assert_snapshot!(sandbox.imk("graph").code(0).out(), @r"
     core
     └── app
@@ -254,4 +258,139 @@ fn links_between_targets_of_a_bake_file_are_edges() {
     ");
     let json = sandbox.imk("graph --json app").code(0).stdout;
     assert!(json.contains(r#""external": ["#) && json.contains("\"golang:1.25\""), "{json}");
+}
+
+/// An image that reads files of a folder, of a repository and of its own context.
+fn of_files(sandbox: &Sandbox, upstream: &Upstream) {
+    upstream.commit(&[("sub/far.txt", "far\n"), ("sub/unread.txt", "1\n"), (".dockerignore", "*\n")]);
+    let git = upstream.path();
+    sandbox.edit(
+        "Imagefile.ron",
+        &format!(
+            r#"(images: {{"app": (contexts: {{
+                "lib": "./lib", "acme/far:1": Git(url: "file://{git}", branch: "main", subdir: "sub"), "whole": "./whole",
+            }})}})"#
+        ),
+    );
+    sandbox.write_all(
+        "
+        //- app/Dockerfile
+        FROM whole AS all
+        FROM scratch
+        COPY own.txt /
+        COPY --from=lib src/*.txt /lib/
+        COPY --from=acme/far:1 far.txt /
+        COPY --from=all . /whole/
+        //- app/own.txt
+        own
+        //- lib/src/a.txt
+        a
+        //- lib/src/hidden.txt
+        hidden
+        //- lib/src/b.c
+        b
+        //- lib/.dockerignore
+        **/hidden*
+        //- whole/x/y.txt
+        y
+        ",
+    );
+    std::os::unix::fs::symlink("src/a.txt", sandbox.path("lib/link")).unwrap();
+}
+
+/// The first number of the engine's version.
+fn engine_major(sandbox: &Sandbox) -> u32 {
+    let version = sandbox.docker(&["version", "-f", "{{.Server.Version}}"]);
+    version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or_default()
+}
+
+/// The names in a folder of the image `app`.
+fn names_in(sandbox: &Sandbox, folder: &str) -> Vec<String> {
+    let container = sandbox.docker(&["create", &format!("{}app", sandbox.prefix()), "true"]);
+    let to = tempfile::tempdir().unwrap();
+    sandbox.docker(&["cp", &format!("{container}:{folder}"), to.path().join("copy").to_str().unwrap()]);
+    sandbox.docker(&["rm", &container]);
+    let entries = fs::read_dir(to.path().join("copy")).unwrap();
+    let mut names: Vec<String> = entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_context_of_files_counts_by_what_is_read_of_it() {
+    let Some(sandbox) = engine_or_skip("contexts of files") else { return };
+    let upstream = Upstream::new();
+    of_files(&sandbox, &upstream);
+    let run = sandbox.imk("");
+    if engine_major(&sandbox) < 23 {
+        // Told by name, and nothing was sent.
+        let err = run.code(2).err();
+        assert!(err.contains("knows no contexts of files, such as `acme/far:1`"), "{err}");
+        assert!(err.contains("`overlays`"), "{err}");
+        return;
+    }
+    assert_eq!(run.code(0).built(), ["app"]);
+    for (path, text) in
+        [("/own.txt", "own"), ("/lib/a.txt", "a"), ("/far.txt", "far"), ("/whole/x/y.txt", "y")]
+    {
+        assert_eq!(sandbox.file_in("app", path).trim(), text, "{path}");
+    }
+    assert_eq!(names_in(&sandbox, "/lib"), ["a.txt"]);
+    sandbox.imk("").says("1 fresh, 0 built, 0 failed");
+    // Beside what is read: files that no instruction names, that the folder's ignore file hides, commits.
+    sandbox.edit("lib/src/b.c", "bb").edit("lib/src/hidden.txt", "2").edit("lib/new", "n");
+    upstream.commit(&[("sub/unread.txt", "2\n")]);
+    sandbox.imk("").says("1 fresh, 0 built, 0 failed");
+    for (path, text, at) in [("lib/src/a.txt", "aa", "/lib/a.txt"), ("whole/x/y.txt", "yy", "/whole/x/y.txt")]
+    {
+        sandbox.edit(path, text);
+        let (context, rest) = path.split_once('/').unwrap();
+        let plan = sandbox.imk("plan").code(0).out();
+        assert!(plan.contains(&format!("`{context}//{rest}` changed")), "{plan}");
+        assert_eq!(sandbox.imk("").code(0).built(), ["app"]);
+        assert_eq!(sandbox.file_in("app", at).trim(), text);
+    }
+    sandbox.edit("lib/src/c.txt", "c");
+    assert_eq!(sandbox.imk("").code(0).built(), ["app"]);
+    upstream.commit(&[("sub/far.txt", "further\n")]);
+    assert_eq!(sandbox.imk("").code(0).built(), ["app"]);
+    assert_eq!(sandbox.file_in("app", "/far.txt").trim(), "further");
+    // The folder may be another: its files count, and not where they are.
+    fs::rename(sandbox.path("lib"), sandbox.path("moved")).unwrap();
+    let file = fs::read_to_string(sandbox.path("Imagefile.ron")).unwrap();
+    sandbox.edit("Imagefile.ron", &file.replace("./lib", "./moved"));
+    sandbox.imk("").says("1 fresh, 0 built, 0 failed");
+    // A context that was typed goes before.
+    sandbox.edit("other/src/a.txt", "typed\n");
+    assert_eq!(sandbox.imk("--build-context lib=other").code(0).built(), ["app"]);
+    assert_eq!(sandbox.file_in("app", "/lib/a.txt").trim(), "typed");
+}
+
+#[test]
+fn questions_know_the_files_of_contexts() {
+    let sandbox = Sandbox::empty().without_engine();
+    let upstream = Upstream::new();
+    of_files(&sandbox, &upstream);
+    let inputs = sandbox.imk("inputs app").code(0).out();
+    for told in ["own.txt", "lib//src/a.txt", "acme/far:1//far.txt", "whole//x/y.txt"] {
+        assert!(inputs.contains(told), "{told}\n{inputs}");
+    }
+    assert!(!inputs.contains("hidden") && !inputs.contains("unread"), "{inputs}");
+    let bake = sandbox.imk("graph --bake").code(0).stdout;
+    assert!(bake.contains(r#""lib": "./lib""#), "{bake}");
+    fs::remove_file(sandbox.path("whole/x/y.txt")).unwrap();
+    let dockerfile = fs::read_to_string(sandbox.path("app/Dockerfile")).unwrap();
+    sandbox.edit("app/Dockerfile", &dockerfile.replace("--from=all . ", "--from=whole x/none "));
+    let err = sandbox.imk("plan").code(2).err();
+    assert!(err.contains("there is no `x/none` in the context `whole` of image `app`"), "{err}");
+    let err = sandbox.imk("plan --build-context lib=/etc").code(2).err();
+    assert!(err.contains("--build-context: `/etc`: it lies outside of the repository"), "{err}");
+    // A question about the disk alone asks no repository.
+    let file = r#"(images: {"app": (contexts: {"lib": "./lib"})})"#;
+    sandbox
+        .edit("Imagefile.ron", file)
+        .edit("app/Dockerfile", "FROM scratch\nCOPY --from=lib src/*.txt /lib/\n");
+    let uses = sandbox.imk("who-uses lib/src/a.txt").code(0).out();
+    assert!(uses.contains("app: `COPY --from=lib src/*.txt /lib/` (app/Dockerfile:2)"), "{uses}");
+    assert!(!sandbox.imk("who-uses lib/src/b.c").out().contains("app"));
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::engine::BuildRequest;
+use crate::engine::session::folder_of;
 
 /// The Dockerfile frontend's words for a request.
 pub(super) fn attributes(request: &BuildRequest) -> HashMap<String, String> {
@@ -36,6 +37,8 @@ pub(super) fn attributes(request: &BuildRequest) -> HashMap<String, String> {
         let limits = sandbox.ulimits.iter().map(|(name, (soft, hard))| format!("{name}={soft}:{hard}"));
         attributes.insert("ulimit".into(), limits.collect::<Vec<_>>().join(","));
     }
+    let contexts = request.contexts.keys();
+    attributes.extend(contexts.map(|name| (format!("context:{name}"), format!("local:{}", folder_of(name)))));
     if !request.cache.from.is_empty() {
         // For those that do not read the request's own list.
         attributes.insert("cache-from".into(), request.cache.from.join(","));

@@ -45,6 +45,7 @@ fn request(image: &str, dockerfile: &str, content: &str) -> BuildRequest {
         cache: Default::default(),
         share: String::new(),
         files: Arc::new(Text(UsedFiles { files: vec![file] }, content.into())),
+        contexts: Default::default(),
     }
 }
 

@@ -50,6 +50,7 @@ fn request(dockerfile: &str, files: &[&str]) -> BuildRequest {
         share: String::new(),
         cache: Caches::default(),
         files: Arc::new(Listed(files)),
+        contexts: Default::default(),
     }
 }
 

@@ -42,6 +42,8 @@ const GO_STICKY: u32 = 1 << 20;
 pub(super) struct Folders {
     pub dockerfile: Arc<dyn ContextFiles>,
     pub context: Arc<dyn ContextFiles>,
+    /// Those of named contexts, by the folders that they are asked by.
+    pub named: BTreeMap<String, Arc<dyn ContextFiles>>,
     pub traffic: Arc<Traffic>,
 }
 
@@ -100,7 +102,12 @@ impl FileSync for Folders {
             // name in its own cache: the whole context would travel twice.
             "context" if only_ignore_file(&paths) => Arc::new(Nothing::default()),
             "context" => Arc::clone(&self.context),
-            other => return Err(Status::not_found(format!("no folder `{other}` is offered"))),
+            other => match self.named.get(other) {
+                // Files that it hides are not offered: it need not travel itself.
+                Some(_) if only_ignore_file(&paths) => Arc::new(Nothing::default()),
+                Some(files) => Arc::clone(files),
+                None => return Err(Status::not_found(format!("no folder `{other}` is offered"))),
+            },
         };
         let (packets, outgoing) = mpsc::channel(QUEUE);
         let traffic = Arc::clone(&self.traffic);

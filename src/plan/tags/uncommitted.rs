@@ -16,7 +16,7 @@ use crate::query::graph::bases;
 use crate::query::recipe::recipe;
 use crate::session::open::{STATE, Session};
 use crate::session::sync::{self, Synced, selection};
-use crate::session::{inputs, project};
+use crate::session::{inputs, named_contexts, project};
 use crate::source::git::GitStore;
 use crate::source::locate::Located;
 use crate::source::tree::{Overlay, OverlaySide};
@@ -109,7 +109,8 @@ fn same_but_files(now: &Session, then: &Session, name: &str) -> bool {
 /// The selection of an image; nothing when no instruction reads files.
 fn reads(session: &Session, name: &str) -> Option<Result<Selection, ReadError>> {
     let image = session.input(name)?;
-    let reads = &recipe(session.db(), image).as_ref().ok()?.reads;
+    let recipe = recipe(session.db(), image).as_ref().ok()?;
+    let reads = &recipe.reads;
     let paths = image.paths(session.db());
     let (dockerfile, context) = (&paths.dockerfile, &paths.context);
     // Trees of other repositories are none of this one's changes.
@@ -120,8 +121,11 @@ fn reads(session: &Session, name: &str) -> Option<Result<Selection, ReadError>> 
         }
         OverlaySource::Git(_) => None,
     });
-    let of = || selection(&*session.executor.tree, dockerfile, context, reads, paths.collect());
-    (!reads.sources.is_empty()).then(of)
+    let of = || {
+        let own = selection(&*session.executor.tree, dockerfile, context, reads, paths.collect())?;
+        Ok(Selection { named: named_contexts::of(session, name, recipe).unwrap_or_default(), ..own })
+    };
+    (!recipe.reads_nothing()).then(of)
 }
 
 /// Whether a selection uses one of these files, or one in one of these folders.
@@ -135,6 +139,11 @@ fn uses(
         Some(Err(_)) => return true,
         Some(Ok(selection)) => selection,
     };
+    selection.parts().any(|(_, part)| uses_part(session, &part.alone(), differing))
+}
+
+/// The same for one context.
+fn uses_part(session: &Session, selection: &Selection, differing: &BTreeSet<String>) -> bool {
     let root = selection.root.as_str();
     let below = |path: &str, folder: &str| {
         folder.is_empty()
@@ -150,7 +159,7 @@ fn uses(
     if near.is_empty() {
         return false;
     }
-    let Ok(used) = session.executor.tree.used_files(&selection) else { return true };
+    let Ok(used) = session.executor.tree.used_files(selection) else { return true };
     used.files.iter().any(|file| {
         let path = match Overlay::over(&selection.overlays, &file.path) {
             None => name::join(root, &file.path),

@@ -26,6 +26,7 @@ fn copies(pattern: &str) -> Selection {
         ignore: Some(".git".into()),
         reads: Reads { sources: vec![source] },
         overlays: Vec::new(),
+        named: Default::default(),
     }
 }
 

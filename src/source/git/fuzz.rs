@@ -27,7 +27,13 @@ pub(crate) fn tree(bytes: &[u8]) {
     let Ok(tree) = store.tree_at(top) else { return };
     let file = dockerfile::parse("FROM scratch\nCOPY . /\n").expect("it is a Dockerfile");
     let reads = resolve::resolve(&file, &resolve::Request::default()).expect("it has one stage").reads;
-    let selection = Selection { root: String::new(), ignore: None, reads, overlays: Vec::new() };
+    let selection = Selection {
+        root: String::new(),
+        ignore: None,
+        reads,
+        overlays: Vec::new(),
+        named: Default::default(),
+    };
     let _ = Arc::clone(&store).recipes_of(&tree.top);
     if let Ok(used) = tree.used_files(&selection) {
         for file in &used.files {

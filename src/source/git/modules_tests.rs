@@ -79,6 +79,7 @@ fn copies(pattern: &str) -> Selection {
         ignore: Some(".git\n**/.git".into()),
         reads: Reads { sources: vec![source] },
         overlays: Vec::new(),
+        named: Default::default(),
     }
 }
 

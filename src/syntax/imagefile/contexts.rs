@@ -1,13 +1,12 @@
-//! Named contexts: which image a name in a Dockerfile stands for.
+//! Named contexts: the image or the files that a name in a Dockerfile stands for.
 //!
-//! Follows docker's `--build-context`, as far as images go. What is no image is refused by its
-//! name. Knows the names of the Imagefile's images and no Dockerfile.
+//! Follows docker's `--build-context`. Knows the names of the Imagefile's images and no Dockerfile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::raw::Pairs;
+use super::raw::{Pairs, RawSource};
 use super::scope::Scope;
-use super::{DeclaredContext, Word};
+use super::{DeclaredContext, StandsFor, Word};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::git_source;
 use crate::syntax::reference;
@@ -18,28 +17,33 @@ impl Scope<'_> {
     pub(super) fn contexts(
         &mut self,
         user: &Word,
-        pairs: &Pairs<Word>,
+        pairs: &Pairs<RawSource>,
         own: &BTreeSet<&str>,
         images: &BTreeSet<&str>,
     ) -> BTreeMap<String, DeclaredContext> {
         let mut found: BTreeMap<String, DeclaredContext> = BTreeMap::new();
         for (key, value) in pairs {
             let name = self.context_name(key);
-            let value = self.fill(value);
             let own = own.contains(key.text.as_str());
             // What all images inherit, the one that it stands for need not give up.
-            if value.text == user.text && !own {
+            if let RawSource::Text(word) = value
+                && self.fill(word).text == user.text
+                && !own
+            {
                 continue;
             }
-            let reference = self.context_image(user, key, &value, images);
-            let (Some(name), Some(reference)) = (name, reference) else { continue };
-            if let Some(other) = found.get(&name).filter(|other| other.reference != reference) {
-                let message =
-                    format!("`{}` names a context that stands for `{}` already", key.text, other.reference);
+            let stands_for = self.meaning(user, key, value, images);
+            let (Some(name), Some(stands_for)) = (name, stands_for) else { continue };
+            if let Some(other) = found.get(&name).filter(|other| other.stands_for != stands_for) {
+                let stands = match &other.stands_for {
+                    StandsFor::Image(reference) => format!("`{reference}`"),
+                    StandsFor::Files(_) => "other files".to_owned(),
+                };
+                let message = format!("`{}` names a context that stands for {stands} already", key.text);
                 let hint = format!("to docker all of them are `{name}`: keep one");
                 self.errors.push(SyntaxError::new(key.span, message).hint(hint));
             }
-            found.insert(name, DeclaredContext { reference, own });
+            found.insert(name, DeclaredContext { stands_for, own, span: key.span });
         }
         found
     }
@@ -57,78 +61,112 @@ impl Scope<'_> {
         name
     }
 
-    /// The reference of the image that a context stands for.
-    fn context_image(
+    /// The meaning of a context.
+    fn meaning(
         &mut self,
         user: &Word,
         key: &Word,
-        value: &Word,
+        source: &RawSource,
         images: &BTreeSet<&str>,
-    ) -> Option<String> {
-        let text = value.text.as_str();
-        let mut refuse = |message: String, hint: String| {
-            self.errors.push(SyntaxError::new(value.span, message).hint(hint));
-            None
+    ) -> Option<StandsFor> {
+        let word = match source {
+            RawSource::Git(_) => return self.source(source).map(|(_, from)| StandsFor::Files(from)),
+            RawSource::Text(word) => self.fill(word),
         };
-        if let Some(outside) = text.strip_prefix("docker-image:") {
-            let outside = outside.strip_prefix("//").unwrap_or(outside);
-            return match reference::parse(outside) {
-                Ok(_) => Some(outside.to_owned()),
-                Err(why) => refuse(
-                    format!("the context `{}` cannot stand for `{outside}`: {why}", key.text),
-                    "as in \"docker-image://alpine:3.20\"".to_owned(),
-                ),
-            };
+        let text = word.text.as_str();
+        if own_name(text) == user.text {
+            let name = own_name(text);
+            let message = format!("the context `{}` of `{name}` stands for the image itself", key.text);
+            let hint = format!("an image is never its own base; one outside is \"docker-image://{name}\"");
+            self.errors.push(SyntaxError::new(word.span, message).hint(hint));
+            return None;
         }
-        if text == user.text {
-            return refuse(
-                format!("the context `{}` of `{text}` stands for the image itself", key.text),
-                format!("an image is never its own base; one outside is \"docker-image://{text}\""),
-            );
-        }
-        if images.contains(text) {
-            return Some(text.to_owned());
-        }
-        let called = ["target:", "service:"].iter().find_map(|word| text.strip_prefix(word));
-        if let Some(name) = called {
-            let hint = format!("write the image's name alone: \"{}\": \"{name}\"", key.text);
-            return refuse(format!("`{text}` is how bake and compose name what they build"), hint);
-        }
-        if let Some(what) = no_image(text) {
-            let hint = "put files over the context with `overlays` and copy them from there; an image outside is \"docker-image://NAME\"";
-            let message =
-                format!("the context `{}` is {what} (`{text}`), and imk gives images only", key.text);
-            return refuse(message, hint.to_owned());
-        }
-        let near = did_you_mean(text, images.iter().copied());
-        let outside = format!("an image outside is \"docker-image://{text}\", a folder goes into `overlays`");
-        refuse(
-            format!("the context `{}` stands for `{text}`, and no image here is named so", key.text),
-            near.map_or_else(|| outside.clone(), |near| format!("{near} {outside}")),
-        )
+        let refused = match read(&key.text, text, |name| images.contains(name)) {
+            Ok(Meaning::Image(reference)) => return Some(StandsFor::Image(reference)),
+            Ok(Meaning::Files) => return self.source(source).map(|(_, from)| StandsFor::Files(from)),
+            Ok(Meaning::Word) => {
+                let near = did_you_mean(text, images.iter().copied());
+                let other = format!("a folder is \"./{text}\", an image outside \"docker-image://{text}\"");
+                let message =
+                    format!("the context `{}` stands for `{text}`, and no image here is named so", key.text);
+                (message, near.map_or_else(|| other.clone(), |near| format!("{near} {other}")))
+            }
+            Err(refused) => refused,
+        };
+        self.errors.push(SyntaxError::new(word.span, refused.0).hint(refused.1));
+        None
     }
 }
 
-/// The kind of a value that docker takes for a context and that is no image; none where it may name one.
-pub fn no_image(text: &str) -> Option<&'static str> {
-    let folder = matches!(text, "" | "." | "..")
-        || ["./", "../", "/", "~", "local:", "cwd://"].iter().any(|word| text.starts_with(word));
-    if text.starts_with("oci-layout:") {
-        Some("an OCI layout")
-    } else if folder {
-        Some("a folder")
-    } else if git_source::is_remote(text) || text.contains("://") {
-        Some("an address")
-    } else {
-        None
+/// The name of an image without the words by which bake and compose name what they build.
+fn own_name(text: &str) -> &str {
+    ["target:", "service:"].iter().find_map(|word| text.strip_prefix(word)).unwrap_or(text)
+}
+
+/// The meaning of a context's value, as far as its words tell.
+pub(crate) enum Meaning {
+    /// The image of this name, or of this reference.
+    Image(String),
+    /// A folder or a repository.
+    Files,
+    /// A word that is the name of no image here: to docker a folder.
+    Word,
+}
+
+/// Reads the value of the context `key` as docker and bake do; a mistake comes with a hint.
+pub(crate) fn read(
+    key: &str,
+    text: &str,
+    is_image: impl Fn(&str) -> bool,
+) -> Result<Meaning, (String, String)> {
+    if let Some(outside) = text.strip_prefix("docker-image:") {
+        let outside = outside.strip_prefix("//").unwrap_or(outside);
+        return match reference::parse(outside) {
+            Ok(_) => Ok(Meaning::Image(outside.to_owned())),
+            Err(why) => Err((
+                format!("the context `{key}` cannot stand for `{outside}`: {why}"),
+                "as in \"docker-image://alpine:3.20\"".to_owned(),
+            )),
+        };
     }
+    if is_image(text) {
+        return Ok(Meaning::Image(text.to_owned()));
+    }
+    let name = own_name(text);
+    if name != text {
+        return match is_image(name) {
+            true => Ok(Meaning::Image(name.to_owned())),
+            false => Err((
+                format!("the context `{key}` stands for `{text}`, and no image here is named `{name}`"),
+                "`imk list` shows all images".to_owned(),
+            )),
+        };
+    }
+    if text.starts_with("oci-layout:") {
+        return Err((
+            format!("the context `{key}` is an OCI layout (`{text}`), which no engine is given"),
+            "push what is in it to a registry, and name that: \"docker-image://NAME\"".to_owned(),
+        ));
+    }
+    if text.contains("://") && git_source::parse(text).is_err() {
+        return Err((
+            format!("the context `{key}` is an address (`{text}`) of neither an image nor a git repository"),
+            "an archive is fetched and unpacked by ADD; a folder is \"./NAME\"".to_owned(),
+        ));
+    }
+    if git_source::is_remote(text) {
+        return Ok(Meaning::Files);
+    }
+    let folder =
+        matches!(text, "" | "." | "..") || ["./", "../", "/"].iter().any(|word| text.starts_with(word));
+    Ok(if folder { Meaning::Files } else { Meaning::Word })
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use crate::syntax::imagefile::read;
+    use crate::syntax::imagefile::{OverlaySource, StandsFor, read};
 
     /// The contexts of the image `web` beside `core`, `os:alp` and `team/api`; or the mistakes.
     fn found(web: &str, more: &str) -> String {
@@ -141,7 +179,14 @@ mod tests {
                 let all = web.contexts.iter();
                 all.map(|(name, context)| {
                     let inherited = if context.own { "" } else { " (inherited)" };
-                    format!("{name}={}{inherited}", context.reference)
+                    let stands_for = match &context.stands_for {
+                        StandsFor::Image(reference) => reference.clone(),
+                        StandsFor::Files(OverlaySource::Path(path)) => format!("files of `{path}`"),
+                        StandsFor::Files(OverlaySource::Git(source)) => {
+                            format!("files of {}", source.shown())
+                        }
+                    };
+                    format!("{name}={stands_for}{inherited}")
                 })
                 .collect::<Vec<_>>()
                 .join(" ")
@@ -169,6 +214,13 @@ mod tests {
             (r#""web": "docker-image://web""#, "web=web"),
             (r#""no": "docker-image://scratch""#, "no=scratch"),
             (r#""a": "core", "a:latest": "core""#, "a=core"),
+            (r#""x": "target:core", "y": "service:os:alp""#, "x=core y=os:alp"),
+            (r#""x": "./lib", "y": ".", "z": "./a/../b/""#, "x=files of `lib` y=files of `` z=files of `b`"),
+            (r#""x": "https://h.example/o/r.git#main:sub""#, "x=files of https://h.example/o/r.git#main:sub"),
+            (
+                r#""x": Git(url: "https://h.example/o/r.git", tag: "v{V}")"#,
+                "x=files of https://h.example/o/r.git#v3.20",
+            ),
         ] {
             assert_eq!(found(&format!("contexts: {{{pairs}}}"), ""), wanted, "{pairs}");
         }
@@ -186,30 +238,19 @@ mod tests {
 
     #[test]
     fn what_no_context_can_be_is_refused_by_its_name() {
-        let files = "put files over the context with `overlays` and copy them from there; an image outside is \"docker-image://NAME\"";
         for (pairs, wanted) in [
-            (r#""x": "./lib""#, format!("the context `x` is a folder (`./lib`), and imk gives images only ({files})")),
-            (r#""x": "..""#, format!("the context `x` is a folder (`..`), and imk gives images only ({files})")),
-            (r#""x": "/srv""#, format!("the context `x` is a folder (`/srv`), and imk gives images only ({files})")),
-            (
-                r#""x": "https://h.example/o/r.git#main""#,
-                format!("the context `x` is an address (`https://h.example/o/r.git#main`), and imk gives images only ({files})"),
-            ),
-            (
-                r#""x": "oci-layout://./out""#,
-                format!("the context `x` is an OCI layout (`oci-layout://./out`), and imk gives images only ({files})"),
-            ),
+            (r#""x": "..""#, "`..` leads out of the Imagefile's folder (paths start at the Imagefile's folder; move the Imagefile up to reach more)".to_owned()),
             (
                 r#""x": "https://h.example/a.tar""#,
-                format!("the context `x` is an address (`https://h.example/a.tar`), and imk gives images only ({files})"),
+                "the context `x` is an address (`https://h.example/a.tar`) of neither an image nor a git repository (an archive is fetched and unpacked by ADD; a folder is \"./NAME\")".to_owned(),
             ),
             (
                 r#""x": "cores""#,
-                "the context `x` stands for `cores`, and no image here is named so (did you mean `core`? an image outside is \"docker-image://cores\", a folder goes into `overlays`)".to_owned(),
+                "the context `x` stands for `cores`, and no image here is named so (did you mean `core`? a folder is \"./cores\", an image outside \"docker-image://cores\")".to_owned(),
             ),
             (
-                r#""x": "target:core""#,
-                "`target:core` is how bake and compose name what they build (write the image's name alone: \"x\": \"core\")".to_owned(),
+                r#""x": "target:cores""#,
+                "the context `x` stands for `target:cores`, and no image here is named `cores` (`imk list` shows all images)".to_owned(),
             ),
             (
                 r#""x": "web""#,

@@ -146,10 +146,21 @@ pub struct DeclaredOverlay {
 /// A named context, as an image's Dockerfile can use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredContext {
-    /// The image that it stands for: the name of one here, or the reference of one outside.
-    pub reference: String,
+    /// Its meaning.
+    pub stands_for: StandsFor,
     /// The image itself says so, not a template or the defaults.
     pub own: bool,
+    /// The place of its name in the Imagefile.
+    pub span: Span,
+}
+
+/// The meaning of a named context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StandsFor {
+    /// An image: the name of one here, or the reference of one outside.
+    Image(String),
+    /// Files of a folder or of a repository.
+    Files(OverlaySource),
 }
 
 /// The side that an overlay is made of.
@@ -159,6 +170,16 @@ pub enum OverlaySource {
     Path(String),
     /// A tree of a repository.
     Git(GitSource),
+}
+
+impl OverlaySource {
+    /// The repository, where it is one.
+    pub fn git(&self) -> Option<&GitSource> {
+        match self {
+            Self::Git(source) => Some(source),
+            Self::Path(_) => None,
+        }
+    }
 }
 
 /// Where a secret's value comes from. The value itself never stands in an Imagefile.

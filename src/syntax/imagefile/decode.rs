@@ -151,7 +151,7 @@ impl Reader {
             "dockerfile_inline" => image.dockerfile_inline = reader.text(value),
             "context" => image.context = reader.source(value),
             "overlays" => image.overlays = reader.map(value, "overlay", Self::source),
-            "contexts" => image.contexts = reader.map(value, "context", Self::text),
+            "contexts" => image.contexts = reader.map(value, "context", Self::source),
             "target" => image.target = reader.text(value),
             "args" => image.args = reader.map(value, "argument", Self::text),
             "matrix" => image.matrix = reader.matrix(value),

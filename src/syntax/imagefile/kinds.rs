@@ -111,7 +111,7 @@ pub const IMAGE_KINDS: &[(&str, Kind)] = &[
     ("dockerfile_inline", Kind::Text),
     ("context", Kind::Source),
     ("overlays", Kind::SourceByName),
-    ("contexts", Kind::TextByName),
+    ("contexts", Kind::SourceByName),
     ("target", Kind::Text),
     ("args", Kind::TextByName),
     ("matrix", Kind::Matrix),

@@ -51,7 +51,7 @@ pub(super) struct RawImage {
     pub dockerfile_inline: Option<Word>,
     pub context: Option<RawSource>,
     pub overlays: Pairs<RawSource>,
-    pub contexts: Pairs<Word>,
+    pub contexts: Pairs<RawSource>,
     pub target: Option<Word>,
     pub args: Pairs<Word>,
     pub matrix: Pairs<Vec<RawValue>>,

@@ -1,18 +1,25 @@
-//! Named contexts of a source: the image that each stands for, or a note where it stands for none.
+//! Named contexts of a source: the image or the files that each stands for, or a note where it cannot be carried over.
 //!
 //! Knows the words of bake and compose, and names of images; reads no Dockerfile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Context, Draft, Drafts, Image, StandsFor, fill, literal};
+use super::place;
 use super::{Note, NoteKind};
 use crate::model::name;
 use crate::syntax::error::Span;
-use crate::syntax::imagefile::no_image;
+use crate::syntax::git_source;
 use crate::syntax::reference;
 
-/// Takes over one entry of `key`, a written text, for `draft`; `own` is how the format marks what it builds.
-pub(super) fn take(draft: &mut Draft, key: &str, own: &str, entry: (&str, &str, Span), drafts: &mut Drafts) {
+/// Takes over one entry of `key`, a written text, for `draft`; `own` is how the format marks what it builds. Paths
+/// begin at `folder`.
+pub(super) fn take(
+    draft: &mut Draft,
+    (key, own, folder): (&str, &str, &str),
+    entry: (&str, &str, Span),
+    drafts: &mut Drafts,
+) {
     let (word, value, span) = entry;
     let plain = drafts.plain(value);
     if plain.is_empty() {
@@ -37,13 +44,30 @@ pub(super) fn take(draft: &mut Draft, key: &str, own: &str, entry: (&str, &str, 
         let written = value.strip_prefix("docker-image:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
         StandsFor::Image(written.map_or_else(|| literal(image), str::to_owned))
     } else {
-        let what = no_image(&plain).unwrap_or("a folder");
-        return lost(
-            drafts,
-            format!("`{plain}` is {what}, and imk gives images only; `overlays` bring files"),
-        );
+        match files(folder, value, &plain) {
+            Ok(files) => StandsFor::Files(files),
+            Err(why) => return lost(drafts, format!("`{plain}` {why}")),
+        }
     };
     draft.contexts.push(Context { word: word.to_owned(), stands_for, span });
+}
+
+/// The text of an Imagefile for files, which are all that is left.
+fn files(folder: &str, written: &str, plain: &str) -> Result<String, &'static str> {
+    if git_source::is_remote(plain) && git_source::parse(plain).is_ok() {
+        return Ok(written.to_owned());
+    }
+    if plain.starts_with("oci-layout:") {
+        return Err(
+            "is an OCI layout; push what is in it to a registry, and name that: \"docker-image://NAME\"",
+        );
+    }
+    match place::path(folder, written) {
+        Ok(path) if path.is_empty() => Ok(".".to_owned()),
+        Ok(path) => Ok(format!("./{path}")),
+        Err(place::Elsewhere::Remote) => Err("is an address of neither an image nor a git repository"),
+        Err(place::Elsewhere::Outside) => Err("lies outside of the Imagefile's folder"),
+    }
 }
 
 /// Gives every image the contexts that its names alone do not make: what imk finds by name needs none.
@@ -62,6 +86,7 @@ pub(super) fn settle(
             let Context { word, stands_for, span } = context;
             let value = match stands_for {
                 StandsFor::Image(written) => format!("docker-image://{written}"),
+                StandsFor::Files(written) => written,
                 StandsFor::Target(target) => match names.get(&target) {
                     Some((_, known)) if !is_stage(&word) && known.contains(&reference::normalized(&word)) => {
                         continue;

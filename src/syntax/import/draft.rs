@@ -89,18 +89,20 @@ pub(super) struct Passed {
 pub(super) struct Context {
     /// The name that the Dockerfile has for it.
     pub word: String,
-    /// The image that it stands for.
+    /// Its meaning.
     pub stands_for: StandsFor,
     pub span: Span,
 }
 
-/// The image that a context stands for.
+/// The meaning of a context.
 #[derive(Clone, Debug)]
 pub(super) enum StandsFor {
     /// One of the source, by the name it has there.
     Target(String),
     /// One outside, by its reference, a written text.
     Image(String),
+    /// Files: a folder or an address, a written text.
+    Files(String),
 }
 
 /// An image under the name it will have.

@@ -142,7 +142,12 @@ impl Walk<'_> {
             }
             Source::Image(name) | Source::Context(name) => {
                 let context = matches!(head.source, Source::Context(_));
-                let environment = of_base(&self.request.environments, name).filter(|_| !context);
+                let nothing = BTreeMap::new();
+                // Files have no configuration: such a stage begins as an empty one does.
+                let environment = match context {
+                    true => Some(&nothing),
+                    false => of_base(&self.request.environments, name),
+                };
                 let place = self.recipe.bases.len();
                 self.recipe.bases.push(BaseUse {
                     how: How::From,

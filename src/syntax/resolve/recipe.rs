@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::syntax::dockerfile::Frontend;
 use crate::syntax::error::{Span, SyntaxError};
-use crate::syntax::reads::Reads;
+use crate::syntax::reads::{ReadSource, Reads};
 
 /// The request for a recipe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub struct Request {
 }
 
 /// The meaning of a named context.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum NamedContext {
     /// An image, by its reference; or nothing, by `scratch`.
     Image(String),
@@ -184,6 +184,20 @@ pub struct Remote {
 }
 
 impl Recipe {
+    /// Every read in the order in which a tree answers for them: those of the context, then those of
+    /// named ones, each with its context's name.
+    pub fn all_reads(&self) -> impl Iterator<Item = (Option<&str>, &ReadSource)> {
+        let named = self.context_reads.iter();
+        let named =
+            named.flat_map(|(name, reads)| reads.sources.iter().map(move |read| (Some(name.as_str()), read)));
+        self.reads.sources.iter().map(|read| (None, read)).chain(named)
+    }
+
+    /// Whether no instruction reads any context.
+    pub fn reads_nothing(&self) -> bool {
+        self.reads.sources.is_empty() && self.context_reads.is_empty()
+    }
+
     /// Everything that counts of the Dockerfile itself, one line for each part.
     pub fn canonical(&self) -> String {
         let mut lines = vec![format!("escape {}", self.escape)];

@@ -139,6 +139,7 @@ impl Hand {
             cache: Default::default(),
             share: self.context.display().to_string(),
             files: Arc::new(Sent { context: self.context.clone(), list }),
+            contexts: Default::default(),
         };
         let events = Mutex::new(Vec::new());
         let done =

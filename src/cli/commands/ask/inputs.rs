@@ -19,6 +19,8 @@ use crate::query::recipe::recipe;
 use crate::session::open::Session;
 use crate::session::overlays::{self, Origin};
 use crate::session::sync::Synced;
+use crate::source::context_path;
+use crate::syntax::reads::ReadSource;
 
 const EXAMPLES: &str = "\
 imk inputs api                   files with hashes, instructions, arguments, bases
@@ -80,8 +82,13 @@ fn inputs(session: &Session, synced: &Synced, name: &str) -> Result<Inputs, Fail
     let recipe = recipe(db, image).as_ref().map_err(told)?;
     let missing = match image.context(db) {
         Context::Is(selected) => {
-            let sources = selected.missing.iter().filter_map(|index| recipe.reads.sources.get(*index));
-            sources.map(|source| source.pattern.clone()).collect()
+            let reads: Vec<_> = recipe.all_reads().collect();
+            let sources = selected.missing.iter().filter_map(|index| reads.get(*index));
+            let shown = |(context, source): &(Option<&str>, &ReadSource)| match context {
+                Some(context) => format!("{context}{}{}", context_path::MARK, source.pattern),
+                None => source.pattern.clone(),
+            };
+            sources.map(shown).collect()
         }
         Context::Unread => Vec::new(),
         Context::Absent | Context::Unreadable(_) | Context::Refused(_) => {

@@ -65,7 +65,7 @@ pub(super) fn draft(
                 let Carried::Map(entries) = value else { continue };
                 for (word, value) in entries {
                     let entry = (word.as_str(), value.text().unwrap_or_default(), *span);
-                    contexts::take(&mut draft, key, "target:", entry, drafts);
+                    contexts::take(&mut draft, (key, "target:", source.current), entry, drafts);
                 }
             }
             other if handed_on(&mut draft, other, value, *span, drafts, source) => {}

@@ -112,7 +112,12 @@ impl Reader<'_> {
             let value = fill(&value, &self.variables.kept);
             let span = last(keys, "build.additional_contexts").map_or(draft.span, |(span, _)| *span);
             let value = literal(&value);
-            contexts::take(draft, "additional_contexts", "service:", (&word, &value, span), drafts);
+            contexts::take(
+                draft,
+                ("additional_contexts", "service:", self.source.folder()),
+                (&word, &value, span),
+                drafts,
+            );
         }
     }
 

@@ -518,10 +518,13 @@ fn links_between_targets_become_contexts_unless_the_name_leads_there() {
         ("golang", "docker-image://docker.io/library/golang:latest", ""),
         ("x", "", ""),
         ("x", "target:gone", "- 3: `x` in the Dockerfile of `app` is `gone`, which was not carried over"),
-        ("x", "./lib", "- 3: contexts.x of `app`: `./lib` is a folder, and imk gives images only"),
-        ("x", "lib", "- 3: contexts.x of `app`: `lib` is a folder, and imk gives images only"),
-        ("x", "https://h/r.git", "- 3: contexts.x of `app`: `https://h/r.git` is an address, and imk gives"),
-        ("x", "oci-layout://o", "- 3: contexts.x of `app`: `oci-layout://o` is an OCI layout, and imk gives"),
+        ("x", "./lib", r#"contexts: {"x": "./lib"}"#),
+        ("x", "lib", r#"contexts: {"x": "./lib"}"#),
+        ("x", ".", r#"contexts: {"x": "."}"#),
+        ("x", "https://h/r.git#${V}", r#"contexts: {"x": "https://h/r.git#{V}"}"#),
+        ("x", "../lib", "- 3: contexts.x of `app`: `../lib` lies outside of the Imagefile's folder"),
+        ("x", "https://h/a.tar", "- 3: contexts.x of `app`: `https://h/a.tar` is an address of neither"),
+        ("x", "oci-layout://o", "- 3: contexts.x of `app`: `oci-layout://o` is an OCI layout; push what"),
         ("X", "target:core", "- 3: contexts.X of `app`: docker looks for no context of that name"),
     ] {
         let text = format!(

@@ -143,8 +143,8 @@ fn services_that_build_become_images() {
     ~ 15: the variable `VERSION` has the value that the environment or .env gives it now
     - 30: args.GIT_SHA: the environment has no value for it now
     - 31: the tag `registry.example/shop/api:latest` of `worker`: imk tags it `registry.example/shop/worker:TAG`
-    - 39: additional_contexts.assets of `api`: `../assets` is a folder, and imk gives images only; `overlays` bring files
-    - 39: additional_contexts.assets of `worker`: `../assets` is a folder, and imk gives images only; `overlays` bring files
+    - 39: additional_contexts.assets of `api`: `../assets` lies outside of the Imagefile's folder
+    - 39: additional_contexts.assets of `worker`: `../assets` lies outside of the Imagefile's folder
     - 42: command of `worker`: imk runs nothing
     - 50: the service `db`: it builds nothing, it runs `postgres:16`
     - 60: volumes: imk runs nothing

@@ -14,11 +14,13 @@ use crate::model::name::{declared, for_platform};
 use crate::model::output::{Form, Outputs, Packing};
 use crate::plan::tags::tagging;
 use crate::query::graph::{Bases, Order};
+use crate::session::declared::Declared;
 use crate::session::open::Session;
 use crate::session::platforms;
 use crate::session::sync::{self, SyncError};
-use crate::syntax::imagefile::SecretSource;
+use crate::syntax::imagefile::{OverlaySource, SecretSource};
 use crate::syntax::reference;
+use crate::syntax::resolve::NamedContext;
 
 /// The images that `words` mean, as `default`, and those of each group.
 ///
@@ -128,6 +130,28 @@ pub fn file(
     serde_json::to_string_pretty(&file).unwrap_or_default() + "\n"
 }
 
+/// The named contexts of an image: one for each base of the repository, and those that it declares.
+fn contexts(image: &Declared, targets: &BTreeMap<String, String>, bases: &Bases) -> Ordered<String, String> {
+    let inside = bases.inside.iter().filter_map(|edge| {
+        let base = targets.get(declared(&edge.base))?;
+        Some((reference::context_name(&edge.word)?, text(&format!("target:{base}"))))
+    });
+    let mut contexts: Ordered<String, String> = inside.collect();
+    for (word, meaning) in &image.options.contexts {
+        let value = match (meaning, image.context_files.get(word).map(|files| &files.from)) {
+            (NamedContext::Image(outside), _) => format!("docker-image://{outside}"),
+            (NamedContext::Files, Some(OverlaySource::Path(path))) if path.is_empty() => ".".to_owned(),
+            (NamedContext::Files, Some(OverlaySource::Path(path))) => format!("./{path}"),
+            (NamedContext::Files, Some(OverlaySource::Git(source))) => source.shown(),
+            (NamedContext::Files, None) => continue,
+        };
+        if !contexts.contains(word) {
+            contexts.insert(word.clone(), text(&value));
+        }
+    }
+    contexts
+}
+
 fn target(
     session: &Session,
     name: &str,
@@ -140,19 +164,7 @@ fn target(
     let options = &image.options;
     let paths = &image.paths;
     let context = if paths.context.is_empty() { "." } else { &paths.context };
-    let inside = edges(&input).inside.into_iter();
-    let mut contexts: Ordered<String, String> = inside
-        .filter_map(|edge| {
-            let base = targets.get(declared(&edge.base))?;
-            let word = reference::context_name(&edge.word)?;
-            Some((word, text(&format!("target:{base}"))))
-        })
-        .collect();
-    for (word, outside) in &options.contexts {
-        if !contexts.contains(word) {
-            contexts.insert(word.clone(), text(&format!("docker-image://{outside}")));
-        }
-    }
+    let contexts = contexts(image, targets, &edges(&input));
     let optional = |value: &Option<String>| value.as_deref().map(text);
     let map =
         |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| (key.clone(), text(value))).collect();
