@@ -3,8 +3,14 @@
 //! It decides when a repository is looked at and by whom; the work itself is done by the verbs that people type, as processes
 //! of their own. Knows nothing of keys, images or engines, and never prints.
 
+pub mod hooks;
 pub mod http;
 pub mod logs;
+pub mod looks;
 pub mod model;
 pub mod queue;
+pub mod secrets;
 pub mod shared;
+pub mod steps;
+pub mod tell;
+pub mod toolbox;

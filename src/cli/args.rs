@@ -108,6 +108,9 @@ pub struct Global {
     /// Ask registries and git servers again, though their last answers still hold
     #[arg(long, global = true, env = "IMK_PULL", conflicts_with = "offline", value_parser = FalseyValueParser::new())]
     pub pull: bool,
+    /// The text of an Imagefile that is taken whatever files there are: `imk tools push`.
+    #[arg(skip)]
+    pub imagefile: Option<String>,
     /// Tags of the images that are asked for, whatever they declare: `imk push -t`.
     #[arg(skip)]
     pub tags: Vec<String>,

@@ -31,6 +31,7 @@ mod words;
 
 use std::ffi::OsString;
 
+use commands::service::tools;
 pub use failure::Failure;
 use out::Drawn;
 
@@ -43,7 +44,7 @@ pub fn main() -> u8 {
     if complete::answered() {
         return 0;
     }
-    let words = match in_own_terms(std::env::args_os().collect()) {
+    let words = match in_own_terms(tools::meant(std::env::args_os().collect())) {
         Ok(words) => words,
         Err(failure) => {
             failure::draw::show(&failure);
@@ -82,7 +83,9 @@ fn in_own_terms(words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
             || typed::is_cluster_with(&word, 'v')
             || typed::is_habit(&word)
     };
-    if !words.iter().skip(1).any(is_foreign) {
+    // What steps have always typed is theirs.
+    let is_of_steps = words.get(1).is_some_and(|word| word == tools::VERB);
+    if is_of_steps || !words.iter().skip(1).any(is_foreign) {
         return Ok(words);
     }
     typed::translated(&words, &command::command()).map_err(|it| Failure::with_hint(it.message, it.hint))

@@ -37,6 +37,7 @@ pub fn overrides(global: &Global) -> Overrides {
         source_date_epoch: std::env::var("SOURCE_DATE_EPOCH").ok().filter(|text| !text.is_empty()),
         prefix: global.prefix.clone(),
         target: global.target.clone(),
+        imagefile: global.imagefile.clone(),
         tags: global.tags.clone(),
         build_number: global.build_number.clone(),
         commit: None,

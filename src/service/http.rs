@@ -4,6 +4,7 @@
 //! is not its own is refused. Each subject has its routes in a file of its own.
 
 mod guard;
+pub mod hooks;
 pub mod listen;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
     let guard = Arc::new(guard::Guard::new(&shared.settings, ANSWER));
     Router::new()
         .route("/healthz", get(health))
+        .merge(hooks::routes())
         .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn_with_state(guard, guard::check))
         .with_state(shared)

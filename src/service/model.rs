@@ -182,6 +182,9 @@ pub struct Outcome {
     pub summary: String,
     /// The images, in the order of their names.
     pub images: Vec<ImageOutcome>,
+    /// The raw status: a line for every step and every command, as `/status` answers `Accept: text/raw`.
+    #[serde(default)]
+    pub raw: Vec<String>,
 }
 
 /// One image in the end of a job.

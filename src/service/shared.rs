@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::logs::Logs;
+use super::looks::Looks;
 use super::queue::Queue;
 use crate::syntax::serve::Settings;
 
@@ -17,6 +18,8 @@ pub struct Shared {
     pub queue: Arc<dyn Queue>,
     /// Logs of jobs.
     pub logs: Arc<dyn Logs>,
+    /// Repositories that somebody wants looked at now.
+    pub looks: Looks,
 }
 
 impl Shared {

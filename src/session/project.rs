@@ -89,6 +89,8 @@ pub struct Overrides {
     pub prefix: Option<String>,
     /// The stage to build of the images that are asked for.
     pub target: Option<String>,
+    /// The text of an Imagefile that is taken whatever files there are.
+    pub imagefile: Option<String>,
     /// Tags of the images that are asked for, whatever they declare.
     pub tags: Vec<String>,
     /// The number of this build, whatever CI says.
@@ -118,7 +120,8 @@ pub fn read(
     discover: impl FnOnce() -> Result<Vec<String>, ReadError>,
     overrides: &Overrides,
 ) -> Result<Project, ProjectError> {
-    let mut project = match &located.imagefile {
+    let given = overrides.imagefile.as_ref().map(|_| IMAGEFILE.to_owned());
+    let mut project = match given.as_ref().or(located.imagefile.as_ref()) {
         Some(file) => declared(file, tree, overrides)?,
         None => {
             not_by_another_name(tree)?;
@@ -206,10 +209,14 @@ fn locked(path: &str, tree: &dyn SourceTree) -> Result<Lockfile, ProjectError> {
         .map_err(|errors| ProjectError::Mistakes(errors.into_iter().map(in_file).collect()))
 }
 
-fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<Project, ProjectError> {
+/// The text of the Imagefile: one that was given, else the file.
+fn text_of(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<String, ProjectError> {
+    if let Some(text) = &overrides.imagefile {
+        return Ok(text.clone());
+    }
     let gone = || ReadError { path: file.to_owned(), why: "it is not there".into() };
     let bytes = tree.read(file).and_then(|bytes| bytes.ok_or_else(gone)).map_err(ProjectError::Unreadable)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let problem = Problem {
             path: file.to_owned(),
@@ -218,7 +225,11 @@ fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<
             hint: Some("save it as UTF-8".into()),
         };
         ProjectError::Mistakes(vec![problem])
-    })?;
+    })
+}
+
+fn declared(file: &str, tree: &dyn SourceTree, overrides: &Overrides) -> Result<Project, ProjectError> {
+    let text = text_of(file, tree, overrides)?;
     let in_file = |error| Problem::in_file(file, error);
     let parsed = imagefile::read_with(&text, &overrides.vars, &overrides.settings).map_err(|errors| {
         let other = imagefile::other_language(&text).map(|error| vec![error]);

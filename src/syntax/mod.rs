@@ -12,6 +12,7 @@ pub mod git_source;
 pub mod glob;
 pub mod imagefile;
 pub mod import;
+pub mod integration;
 pub mod lockfile;
 pub mod merge_marks;
 pub mod named_images;

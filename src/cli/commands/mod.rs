@@ -6,6 +6,7 @@ pub mod imagefile;
 pub mod keep;
 pub mod make;
 pub mod release;
+pub mod service;
 pub mod shell;
 
 use clap::{Command, Subcommand};
@@ -19,6 +20,7 @@ use imagefile::{fmt, import, init, keys, schema};
 use keep::{clean, doctor, fsmonitor, gc, outdated, update};
 use make::{build, check, hook, plan, pull, push, watch};
 use release::{apply, auto, ci, publish, rollback};
+use service::tools;
 use shell::{completions, man};
 
 /// A verb. Its file says what help says of it.
@@ -60,6 +62,7 @@ pub enum Verb {
     Apply(apply::ApplyArgs),
     Ci(Box<ci::CiArgs>),
     Auto(auto::AutoArgs),
+    Tools(tools::ToolsArgs),
     Init(init::InitArgs),
     Import(import::ImportArgs),
     Keys(keys::KeysArgs),
@@ -109,6 +112,7 @@ pub fn run(global: &Global, verb: &Verb, command: fn() -> Command) -> Result<(),
         Verb::Apply(apply) => apply::run(global, apply),
         Verb::Ci(ci) => ci::run(global, ci),
         Verb::Auto(auto) => auto::run(global, auto),
+        Verb::Tools(tools) => tools::run(global, tools),
         Verb::Init(init) => init::run(global, init),
         Verb::Import(import) => import::run(global, import),
         Verb::Keys(_) => keys::run(),

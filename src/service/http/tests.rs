@@ -13,11 +13,17 @@ use crate::service::queue::sqlite::SqliteQueue;
 use crate::syntax::serve::Settings;
 
 fn shared(folder: &std::path::Path) -> Arc<Shared> {
+    shared_with(Settings::default(), folder)
+}
+
+/// A service that nobody serves.
+pub(super) fn shared_with(settings: Settings, folder: &std::path::Path) -> Arc<Shared> {
     Arc::new(Shared {
-        settings: Settings::default(),
+        settings,
         state: folder.to_owned(),
         queue: Arc::new(SqliteQueue::in_memory(Rules::default()).unwrap()),
         logs: Arc::new(FileLogs::open(&folder.join("logs"), 1 << 20).unwrap()),
+        looks: super::super::looks::Looks::default(),
     })
 }
 

@@ -26,7 +26,7 @@ pub fn worker(name: &str) -> Worker {
 }
 
 fn good() -> Outcome {
-    Outcome { ok: true, summary: "1 fresh".into(), images: Vec::new() }
+    Outcome { ok: true, summary: "1 fresh".into(), ..Outcome::default() }
 }
 
 const LONG: Rules = Rules { lease: Duration::from_secs(600), tries: 2 };
@@ -142,7 +142,7 @@ fn tries_are_limited(queue: &impl Queue) {
     assert_eq!(queue.retry(JobId(999)).unwrap(), None);
     let lease = queue.take(&worker("w")).unwrap().unwrap();
     assert_eq!((lease.job.id, lease.job.tries), (again, 1));
-    let bad = Outcome { ok: false, summary: "web failed".into(), images: Vec::new() };
+    let bad = Outcome { summary: "web failed".into(), ..Outcome::default() };
     queue.finish(&lease, &bad).unwrap();
     assert_eq!(queue.job(again).unwrap().unwrap().state, JobState::Done { outcome: bad });
     assert_eq!(queue.counts().unwrap().failed, 1);

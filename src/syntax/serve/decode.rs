@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use ron2::ast::{Expr, StructBody};
 
-use super::keys::{CREDENTIAL_KEYS, LOG_KEYS, REPOSITORY_KEYS, SERVE_KEYS, TLS_KEYS};
+use super::keys::{CREDENTIAL_KEYS, JENKINS_KEYS, LOG_KEYS, REPOSITORY_KEYS, SERVE_KEYS, TLS_KEYS};
 use super::names::{BranchFilter, Label, RepositoryName};
 use super::settings::{
-    Credentials, Does, Forge, Forks, LogLimits, Notifier, NotifierKind, Repository, Running, Schedule,
-    SecretOrText, Settings, Statuses, Tls,
+    Credentials, Does, Forge, Forks, JenkinsLogin, LogLimits, Notifier, NotifierKind, Repository, Running,
+    Schedule, SecretOrText, Settings, Statuses, Tls,
 };
 use crate::syntax::container::limits;
 use crate::syntax::container::words::period;
@@ -248,9 +248,28 @@ fn credentials(reader: &mut Reader, value: &Expr<'_>) -> Credentials {
         "ssh_key" => login.ssh_key = reader.text(value).map(|word| word.text.into()),
         "forge_token" => login.forge_token = reader.secret(value),
         "docker_config" => login.docker_config = reader.text(value).map(|word| word.text.into()),
+        "jenkins" => login.jenkins = jenkins(reader, value),
         _ => login.env = variables(reader, value, Reader::secret),
     });
     login
+}
+
+fn jenkins(reader: &mut Reader, value: &Expr<'_>) -> Option<JenkinsLogin> {
+    let (mut url, mut user, mut token, told) = (None, None, None, reader.errors.len());
+    reader.fields(value, "jenkins", JENKINS_KEYS, |reader, key, value| match key {
+        "url" => url = checked(reader, value, web_address),
+        "user" => user = reader.text(value).map(|word| word.text),
+        _ => token = reader.secret(value),
+    });
+    match (url, user, token) {
+        (Some(url), Some(user), Some(token)) => Some(JenkinsLogin { url, user, token }),
+        _ => {
+            if reader.errors.len() == told {
+                reader.wrong(span_of(value), "Jenkins needs `url`, `user` and `token`");
+            }
+            None
+        }
+    }
 }
 
 /// A map of variables.

@@ -52,7 +52,18 @@ pub const CREDENTIAL_KEYS: &[(&str, &str)] = &[
     ("ssh_key", "the file of a private key with which git fetches over ssh"),
     ("forge_token", "a token for statuses at commits; else git_token"),
     ("docker_config", "the folder of a config.json with logins for registries"),
+    (
+        "jenkins",
+        "the Jenkins of `tools jenkins`: (url: \"https://ci.example.com\", user: \"imk\", token: Env(\"NAME\"))",
+    ),
     ("env", "variables for steps: {\"NPM_TOKEN\": Env(\"NPM_TOKEN\")}"),
+];
+
+/// The keys of a login's `jenkins`.
+pub const JENKINS_KEYS: &[(&str, &str)] = &[
+    ("url", "its address"),
+    ("user", "the user that starts jobs"),
+    ("token", "that user's API token: Env(\"NAME\") or File(\"path\")"),
 ];
 
 /// The keys of one of `repositories`.

@@ -107,8 +107,21 @@ pub struct Credentials {
     pub forge_token: Option<SecretSource>,
     /// The folder of a docker configuration with logins for registries.
     pub docker_config: Option<PathBuf>,
+    /// The Jenkins whose jobs steps may start.
+    pub jenkins: Option<JenkinsLogin>,
     /// Values that steps of `integration.yml` may read as variables.
     pub env: BTreeMap<String, SecretSource>,
+}
+
+/// A Jenkins, and who asks it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JenkinsLogin {
+    /// Its address, without a `/` at the end.
+    pub url: String,
+    /// The user.
+    pub user: String,
+    /// The user's API token.
+    pub token: SecretSource,
 }
 
 /// A place to tell of ends.

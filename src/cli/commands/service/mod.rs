@@ -1,0 +1,3 @@
+//! Verbs of the service, and those that its jobs use.
+
+pub mod tools;

@@ -1,0 +1,307 @@
+//! A job's work from beginning to end: its private folder, its steps in their order, its outcome.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::command::{End, Running, folder_in};
+use super::environment;
+use super::facts::{self, Facts};
+use super::pipeline;
+use super::report::Report;
+use super::tools::{self, Tools};
+use super::user::StepUser;
+use crate::engine::Cancel;
+use crate::source::{inside, outside};
+use crate::syntax::integration::{self, Integration, Line, Step};
+
+/// The file that says what is to be done.
+const FILE: &str = "integration.yml";
+/// Output of one command that is kept for `$LOG`; of a longer one, the end.
+const KEPT: usize = 64 * 1024;
+
+/// The work of one job.
+pub struct Task<'a> {
+    /// The repository's name, which is nobody's path.
+    pub repository: &'a str,
+    /// A fresh checkout of the very commit, from the root of the machine.
+    pub checkout: &'a Path,
+    /// Facts of the commit.
+    pub facts: Facts,
+    /// How far it goes.
+    pub reach: Reach,
+    /// The environment of this process, of which little is passed on.
+    pub server: &'a BTreeMap<OsString, OsString>,
+    /// Variables of the policy and of its login.
+    pub variables: Vec<(String, String)>,
+    /// Logins for registries: a folder with docker's `config.json`.
+    pub docker_config: Option<PathBuf>,
+    /// The folder of imk's own state for this repository; else it is in the checkout.
+    pub state: Option<PathBuf>,
+    /// The Imagefile below the checkout's root, where it is not the usual one.
+    pub imagefile: Option<String>,
+    /// How long all of it may take.
+    pub time_limit: Duration,
+    /// Whether somebody wants it stopped.
+    pub cancel: &'a Cancel,
+    /// Takes all output.
+    pub log: &'a (dyn Fn(&[u8]) + Sync),
+    /// Done for steps that ask for it.
+    pub tools: &'a dyn Tools,
+}
+
+/// How far a job goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It is planned, and nothing of the repository runs: requests of forks, and policies that ask for no more.
+    Plan,
+    /// Everything is built.
+    Build,
+    /// And tested.
+    Test,
+    /// And published as the Imagefile's rules allow; `integration.yml` counts here.
+    Publish,
+}
+
+/// An image as the job left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Its name.
+    pub name: String,
+    /// imk's word: `fresh`, `stale`, `waits`, `built`, `reused`, `found`, `failed`, `skipped` and the like.
+    pub verdict: String,
+    /// Why it was out of date, or failed.
+    pub reason: String,
+}
+
+/// The work as it came out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Performed {
+    /// All went well.
+    pub ok: bool,
+    /// One line.
+    pub summary: String,
+    /// The images, where imk itself did the work.
+    pub images: Vec<Image>,
+    /// The raw status, line by line.
+    pub raw: Vec<String>,
+}
+
+/// Does the work. Trouble of the job itself is an outcome; whatever the repository holds, this process goes on.
+///
+/// # Errors
+/// When the job could not begin: it is to be tried again.
+pub fn perform(task: &Task<'_>) -> io::Result<Performed> {
+    let until = Instant::now() + task.time_limit;
+    let place =
+        tempfile::Builder::new().prefix("imk-job-").permissions(Permissions::from_mode(0o700)).tempdir()?;
+    let mut report = Report::of(&task.facts);
+    let steps = match task.reach {
+        Reach::Publish => inside::read(task.checkout, FILE).map_err(|error| error.why),
+        // A policy that wants less than everything wants imk's part of it, and no step.
+        _ => Ok(None),
+    };
+    let text = match steps {
+        Ok(None) => return pipeline::run(task, place.path(), until, report),
+        Ok(Some(bytes)) => String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned()),
+        Err(why) => Err(why),
+    };
+    let read = text.and_then(|text| integration::read(&text).map_err(|errors| told(&text, &errors)));
+    let steps = match read {
+        Ok(steps) => steps,
+        Err(why) => {
+            let whole = format!("{FILE}: {why}");
+            for line in whole.lines() {
+                report.trouble(line);
+            }
+            (task.log)(format!("{whole}\n").as_bytes());
+            let first = whole.lines().next().unwrap_or_default().to_owned();
+            return Ok(Performed { summary: first, raw: report.lines().to_vec(), ..Performed::default() });
+        }
+    };
+    let user = StepUser::for_repository(task.repository);
+    let home = prepared(task, place.path(), user)?;
+    let door = place.path().join("tools.sock");
+    let closed = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let opened = tools::open(scope, &door, task.tools, &closed).and_then(|()| match user {
+            Some(user) => std::os::unix::fs::chown(&door, Some(user.id), Some(user.id)),
+            None => Ok(()),
+        });
+        let mut job = Job { task, user, home: &home, door: &door, until, report, state: State::Good };
+        if opened.is_ok() {
+            job.steps(&steps);
+        }
+        closed.store(true, Ordering::SeqCst);
+        user.iter().for_each(|user| user.end_all());
+        opened.map(|()| job.performed(&steps))
+    })
+}
+
+/// The folders of a job, given to the user that its steps run as.
+fn prepared(task: &Task<'_>, place: &Path, user: Option<StepUser>) -> io::Result<PathBuf> {
+    let home = place.join("home");
+    outside::make_folder(&home.join("tmp"))?;
+    let bin = place.join("bin");
+    outside::make_folder(&bin)?;
+    // By this name imk is the toolbox of steps.
+    std::os::unix::fs::symlink(std::env::current_exe()?, bin.join("tools"))?;
+    if let Some(user) = user {
+        user.own(task.checkout)?;
+        user.own(&home)?;
+        std::os::unix::fs::chown(place, Some(user.id), Some(user.id))?;
+    }
+    Ok(home)
+}
+
+/// Mistakes of the file, each with its place.
+fn told(text: &str, errors: &[crate::syntax::error::SyntaxError]) -> String {
+    let lines: Vec<String> = errors
+        .iter()
+        .map(|error| {
+            let (line, column) = error.span.line_and_column(text);
+            let hint = error.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            format!("{line}:{column}: {}{hint}", error.message)
+        })
+        .collect();
+    lines.join("\n")
+}
+
+/// How the steps have gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Well.
+    Good,
+    /// A command failed: only those marked so run still.
+    Failed,
+    /// Time is over, or somebody wants it stopped: nothing runs any more.
+    Over(End),
+}
+
+/// Steps under way.
+struct Job<'a> {
+    task: &'a Task<'a>,
+    user: Option<StepUser>,
+    home: &'a Path,
+    door: &'a Path,
+    until: Instant,
+    report: Report,
+    state: State,
+}
+
+impl Job<'_> {
+    fn steps(&mut self, steps: &Integration) {
+        for step in &steps.steps {
+            self.report.step(&step.title);
+            self.say(&format!("== {}\n", step.title));
+            for line in &step.shell {
+                let runs = self.state == State::Good || (self.state == State::Failed && line.always);
+                match runs {
+                    true => self.line(step, line),
+                    false => self.report.skipped(&line.command),
+                }
+            }
+        }
+    }
+
+    fn line(&mut self, step: &Step, line: &Line) {
+        self.say(&format!("$ {}\n", line.command.trim_end()));
+        let begun = Instant::now();
+        let mut kept = Vec::new();
+        let ended = folder_in(self.task.checkout, &step.cwd).and_then(|folder| {
+            let words: Vec<OsString> = ["/bin/sh", "-c", line.command.as_str()].map(OsString::from).into();
+            let environment = self.environment(step);
+            let running = Running {
+                words: &words,
+                folder: &folder,
+                environment: &environment,
+                user: self.user,
+                until: self.until,
+                cancel: self.task.cancel,
+            };
+            running.run(&mut |bytes| {
+                (self.task.log)(bytes);
+                kept.extend_from_slice(bytes);
+                if kept.len() > 2 * KEPT {
+                    kept.drain(..kept.len() - KEPT);
+                }
+            })
+        });
+        let output = step.debug.then(|| String::from_utf8_lossy(&kept).into_owned());
+        let is_good = matches!(ended, Ok(End::Exited(0)));
+        self.report.ended(&line.command, is_good, begun.elapsed().as_secs(), output.as_deref());
+        match ended {
+            Ok(End::Exited(0)) => {}
+            Ok(End::Exited(status)) => {
+                self.say(&format!("it ended with status {status}\n"));
+                self.state = State::Failed;
+            }
+            Ok(end) => {
+                self.state = State::Over(end);
+                self.trouble(&self.over(end));
+            }
+            Err(error) => {
+                self.state = State::Failed;
+                let at = if step.cwd.is_empty() { "." } else { &step.cwd };
+                self.trouble(&format!("cannot run it in `{at}`: {error}"));
+            }
+        }
+    }
+
+    fn environment(&self, step: &Step) -> BTreeMap<OsString, OsString> {
+        let bin = self.home.with_file_name("bin");
+        let mut all = environment::passed(self.task.server, self.home, Some(&bin));
+        let mut set = |name: &str, value: &str| all.insert(name.into(), value.into());
+        for (name, value) in self.task.variables.iter().chain(&step.env) {
+            set(name, value);
+        }
+        // Facts are facts, whatever a step would like them to be.
+        for (name, value) in self.task.facts.variables() {
+            set(&name, &value);
+        }
+        set(facts::LOG, &self.report.log());
+        set(facts::OK, if self.state == State::Good { "true" } else { "false" });
+        all.insert(tools::VARIABLE.into(), self.door.into());
+        all
+    }
+
+    fn say(&self, text: &str) {
+        (self.task.log)(text.as_bytes());
+    }
+
+    fn trouble(&mut self, why: &str) {
+        self.report.trouble(why);
+        self.say(&format!("{why}\n"));
+    }
+
+    fn over(&self, end: End) -> String {
+        match end {
+            End::Overdue => format!("it took longer than {} seconds", self.task.time_limit.as_secs()),
+            _ => "it was cancelled".to_owned(),
+        }
+    }
+
+    fn performed(self, steps: &Integration) -> Performed {
+        let count = steps.steps.len();
+        let noun = if count == 1 { "step" } else { "steps" };
+        let summary = match self.state {
+            State::Good => format!("{count} {noun} passed"),
+            State::Over(end) => self.over(end),
+            State::Failed => {
+                let failed = self.report.lines().iter().find(|line| line.starts_with("[failed]"));
+                failed.cloned().unwrap_or_else(|| "a step failed".to_owned())
+            }
+        };
+        let raw = self.report.lines().to_vec();
+        Performed { ok: self.state == State::Good, summary, images: Vec::new(), raw }
+    }
+}
+
+#[cfg(test)]
+#[path = "perform_tests.rs"]
+mod tests;
