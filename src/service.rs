@@ -6,7 +6,6 @@
 pub mod hooks;
 pub mod http;
 pub mod logs;
-pub mod looks;
 pub mod model;
 pub mod queue;
 pub mod secrets;
@@ -14,3 +13,4 @@ pub mod shared;
 pub mod steps;
 pub mod tell;
 pub mod toolbox;
+pub mod wishes;

@@ -182,9 +182,9 @@ pub struct Outcome {
     pub summary: String,
     /// The images, in the order of their names.
     pub images: Vec<ImageOutcome>,
-    /// The raw status: a line for every step and every command, as `/status` answers `Accept: text/raw`.
-    #[serde(default)]
-    pub raw: Vec<String>,
+    /// The raw status: the commit, then a line for each step of `integration.yml` and each command of it. None without steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub report: Vec<String>,
 }
 
 /// One image in the end of a job.

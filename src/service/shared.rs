@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::logs::Logs;
-use super::looks::Looks;
 use super::queue::Queue;
+use super::wishes::Wishes;
 use crate::syntax::serve::Settings;
 
 /// A running service, as its parts see it.
@@ -19,7 +19,7 @@ pub struct Shared {
     /// Logs of jobs.
     pub logs: Arc<dyn Logs>,
     /// Repositories that somebody wants looked at now.
-    pub looks: Looks,
+    pub wishes: Wishes,
 }
 
 impl Shared {

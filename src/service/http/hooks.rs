@@ -46,7 +46,7 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/hook/{*name}", post(named))
         .route("/registry/{secret}/{*name}", post(registry))
         .route("/", post(unnamed))
-        .route("/{labels}", post(labelled))
+        .route("/{labels}", post(labelled).fallback(async || StatusCode::NOT_FOUND))
 }
 
 type Answered = Result<Response, Response>;
@@ -212,7 +212,7 @@ fn settled(
             let images: Vec<String> = images.iter().map(ToString::to_string).collect();
             let fresh = shared.queue.remember_delivery(&delivery.id).map_err(|error| full(&error))?;
             if fresh {
-                shared.looks.wish(name, Occasion::Registry);
+                shared.wishes.wish(name, Occasion::Registry);
             }
             return Ok(told(StatusCode::ACCEPTED, &json!({"images": images, "duplicate": !fresh})));
         }

@@ -1,8 +1,9 @@
 //! Hooks against the router itself: who is heard, what is offered, and what strangers learn.
 
 use axum::http::Request;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use ring::hmac;
-use tower_service::Service as _;
 
 use super::*;
 use crate::service::http::router;
@@ -48,7 +49,8 @@ impl Lab {
         }
         let request = request.body(Body::from(body.to_owned())).unwrap();
         self.runtime.block_on(async {
-            let answer = router(Arc::clone(&self.shared)).call(request).await.unwrap();
+            let answer =
+                TowerToHyperService::new(router(Arc::clone(&self.shared))).call(request).await.unwrap();
             let status = answer.status().as_u16();
             let body = answer.into_body().collect().await.unwrap().to_bytes();
             (status, String::from_utf8_lossy(&body).into_owned())
@@ -145,7 +147,7 @@ fn an_old_hook_finds_its_repository_by_the_payload_and_its_worker_by_its_labels(
     assert_eq!(lab.post("/JDK8+SBT", &headers, &text).0, 202);
     let job = lab.shared.queue.jobs(&Filter::default()).unwrap().remove(0);
     assert_eq!(job.work.hints, labels_of("jdk8+sbt"));
-    assert_eq!(lab.post("/a b", &headers, &text).0, 403);
+    assert_eq!(lab.post("/a%20b", &headers, &text).0, 403);
     assert_eq!(lab.post("/$(id)", &headers, &text).0, 400);
     // SHA-1 is the old repository's alone.
     let text = body("main", SHA);
@@ -168,7 +170,7 @@ fn a_registry_has_the_repository_looked_at_and_a_fork_is_planned() {
     let path = format!("/registry/{}/team/app", lab.secrets("team/app").1);
     let (status, answer) = lab.post(&path, &[], &hub);
     assert!(status == 202 && answer.contains("docker.io/library/alpine:3.20"), "{status} {answer}");
-    let wished = lab.shared.looks.take(std::time::Duration::ZERO);
+    let wished = lab.shared.wishes.take(std::time::Duration::ZERO);
     assert_eq!(wished.into_values().collect::<Vec<_>>(), [Occasion::Registry]);
     assert!(lab.post(&path, &[], &hub).1.contains("\"duplicate\":true"));
     let request = json!({

@@ -23,7 +23,7 @@ pub(super) fn shared_with(settings: Settings, folder: &std::path::Path) -> Arc<S
         state: folder.to_owned(),
         queue: Arc::new(SqliteQueue::in_memory(Rules::default()).unwrap()),
         logs: Arc::new(FileLogs::open(&folder.join("logs"), 1 << 20).unwrap()),
-        looks: super::super::looks::Looks::default(),
+        wishes: crate::service::wishes::Wishes::default(),
     })
 }
 

@@ -88,8 +88,8 @@ pub struct Performed {
     pub summary: String,
     /// The images, where imk itself did the work.
     pub images: Vec<Image>,
-    /// The raw status, line by line.
-    pub raw: Vec<String>,
+    /// The raw status, line by line; none where there are no steps.
+    pub report: Vec<String>,
 }
 
 /// Does the work. Trouble of the job itself is an outcome; whatever the repository holds, this process goes on.
@@ -107,7 +107,7 @@ pub fn perform(task: &Task<'_>) -> io::Result<Performed> {
         _ => Ok(None),
     };
     let text = match steps {
-        Ok(None) => return pipeline::run(task, place.path(), until, report),
+        Ok(None) => return pipeline::run(task, place.path(), until),
         Ok(Some(bytes)) => String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned()),
         Err(why) => Err(why),
     };
@@ -121,7 +121,7 @@ pub fn perform(task: &Task<'_>) -> io::Result<Performed> {
             }
             (task.log)(format!("{whole}\n").as_bytes());
             let first = whole.lines().next().unwrap_or_default().to_owned();
-            return Ok(Performed { summary: first, raw: report.lines().to_vec(), ..Performed::default() });
+            return Ok(Performed { summary: first, report: report.lines().to_vec(), ..Performed::default() });
         }
     };
     let user = StepUser::for_repository(task.repository);
@@ -297,8 +297,8 @@ impl Job<'_> {
                 failed.cloned().unwrap_or_else(|| "a step failed".to_owned())
             }
         };
-        let raw = self.report.lines().to_vec();
-        Performed { ok: self.state == State::Good, summary, images: Vec::new(), raw }
+        let report = self.report.lines().to_vec();
+        Performed { ok: self.state == State::Good, summary, images: Vec::new(), report }
     }
 }
 

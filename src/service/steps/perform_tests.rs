@@ -77,7 +77,7 @@ impl Checkout {
 
 /// The statuses of the commands, in their order.
 fn statuses(performed: &Performed) -> Vec<&str> {
-    performed.raw.iter().filter_map(|line| line.strip_prefix('[')?.split(']').next()).collect()
+    performed.report.iter().filter_map(|line| line.strip_prefix('[')?.split(']').next()).collect()
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn after_a_failure_only_lines_marked_so_run_and_know_it() {
         "passed", "passed", "passed", "failed", "failed", "skipped", "passed", "passed", "skipped", "failed",
         "passed",
     ];
-    assert_eq!(statuses(&performed), expected, "{:#?}", performed.raw);
+    assert_eq!(statuses(&performed), expected, "{:#?}", performed.report);
     assert!(log.contains("ok=false") && !log.contains("\nnever"), "{log}");
     let kept = fs::read_to_string(checkout.folder.path().join("log")).unwrap();
     let kept: Vec<String> = serde_json::from_str(&kept).unwrap();
@@ -131,7 +131,7 @@ fn a_step_stays_in_the_checkout_whatever_links_it_makes() {
     fs::create_dir_all(checkout.folder.path().join("app/src")).unwrap();
     let (performed, log) = checkout.run();
     assert!(checkout.folder.path().join("app/src/here").exists());
-    assert_eq!(statuses(&performed), ["passed", "passed", "failed", "failed"], "{:#?}", performed.raw);
+    assert_eq!(statuses(&performed), ["passed", "passed", "failed", "failed"], "{:#?}", performed.report);
     assert!(log.contains("a link leads out of the repository") && !log.contains("root:"), "{log}");
 }
 
@@ -153,7 +153,10 @@ fn mistakes_of_the_file_are_told_with_their_places_and_nothing_runs() {
     let checkout = Checkout::with("step: a\nshel: [touch ran]\ncwd: ../x\n");
     let (performed, log) = checkout.run();
     assert_eq!(performed.summary, "integration.yml: 2:1: a step has no key `shel`; did you mean `shell`?");
-    assert!(!performed.ok && log.contains("leads out of the repository") && performed.raw.len() > 2, "{log}");
+    assert!(
+        !performed.ok && log.contains("leads out of the repository") && performed.report.len() > 2,
+        "{log}"
+    );
     fs::remove_file(checkout.folder.path().join(FILE)).unwrap();
     fs::os::unix::fs::symlink("/etc/passwd", checkout.folder.path().join(FILE)).unwrap();
     let (performed, log) = checkout.run();

@@ -13,7 +13,6 @@ use serde_json::Value;
 use super::command::{End, Running, folder_in};
 use super::environment;
 use super::perform::{Image, Performed, Reach, Task};
-use super::report::Report;
 use crate::source::outside;
 
 /// More output of a plan is no plan.
@@ -23,12 +22,7 @@ const MOST: usize = 16 << 20;
 ///
 /// # Errors
 /// When it cannot be started.
-pub(super) fn run(
-    task: &Task<'_>,
-    place: &Path,
-    until: Instant,
-    mut report: Report,
-) -> io::Result<Performed> {
+pub(super) fn run(task: &Task<'_>, place: &Path, until: Instant) -> io::Result<Performed> {
     let home = place.join("home");
     outside::make_folder(&home.join("tmp"))?;
     let file = place.join("report.json");
@@ -38,9 +32,7 @@ pub(super) fn run(
     let title = words[1..].iter().filter(|word| !word.to_string_lossy().starts_with('/'));
     let title = title.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
     let shown = format!("imk {}", title.replace(" --report", ""));
-    report.step(&shown);
     (task.log)(format!("$ {shown}\n").as_bytes());
-    let begun = Instant::now();
     let mut output = Vec::new();
     let running = Running {
         words: &words,
@@ -60,7 +52,6 @@ pub(super) fn run(
         output.extend_from_slice(&bytes[..bytes.len().min(MOST.saturating_sub(output.len()))]);
     })?;
     let ok = end == End::Exited(0);
-    report.ended(&shown, ok, begun.elapsed().as_secs(), None);
     let said = String::from_utf8_lossy(&output);
     let document = if is_plan { json_in(&said) } else { read(&file) };
     let images = document.as_ref().map(images).unwrap_or_default();
@@ -78,10 +69,7 @@ pub(super) fn run(
         End::Exited(_) if is_plan && ok => planned(&images),
         End::Exited(_) => last.unwrap_or("it said nothing").chars().take(300).collect(),
     };
-    if !ok {
-        report.trouble(&summary);
-    }
-    Ok(Performed { ok, summary, images, raw: report.lines().to_vec() })
+    Ok(Performed { ok, summary, images, report: Vec::new() })
 }
 
 fn words(task: &Task<'_>, report: &Path) -> io::Result<Vec<OsString>> {

@@ -11,12 +11,12 @@ use super::model::{Occasion, RepositoryName};
 
 /// The wishes that nobody has taken yet.
 #[derive(Debug, Default)]
-pub struct Looks {
+pub struct Wishes {
     wished: Mutex<BTreeMap<RepositoryName, Occasion>>,
     bell: Condvar,
 }
 
-impl Looks {
+impl Wishes {
     /// Wishes that somebody looks at a repository soon. A wish of a person stays one.
     pub fn wish(&self, repository: &RepositoryName, occasion: Occasion) {
         let mut wished = self.wished.lock();
@@ -42,17 +42,17 @@ mod tests {
 
     #[test]
     fn several_wishes_of_a_repository_are_one_and_wake_whoever_waits() {
-        let looks = Looks::default();
+        let wishes = Wishes::default();
         let name = RepositoryName::new("team/app").unwrap();
-        assert!(looks.take(Duration::ZERO).is_empty());
+        assert!(wishes.take(Duration::ZERO).is_empty());
         let taken = std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| looks.take(Duration::from_secs(600)));
-            looks.wish(&name, Occasion::Registry);
+            let waiting = scope.spawn(|| wishes.take(Duration::from_secs(600)));
+            wishes.wish(&name, Occasion::Registry);
             waiting.join().unwrap()
         });
         assert_eq!(taken[&name], Occasion::Registry);
-        looks.wish(&name, Occasion::Asked);
-        looks.wish(&name, Occasion::Registry);
-        assert_eq!(looks.take(Duration::ZERO), BTreeMap::from([(name, Occasion::Asked)]));
+        wishes.wish(&name, Occasion::Asked);
+        wishes.wish(&name, Occasion::Registry);
+        assert_eq!(wishes.take(Duration::ZERO), BTreeMap::from([(name, Occasion::Asked)]));
     }
 }
