@@ -4,12 +4,13 @@
 //! One file in the service's own folder, readable by its user alone, which the server and `imk serve secret` both open.
 
 use std::collections::BTreeMap;
-use std::fs::{File, Permissions};
+use std::fs::Permissions;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fs_err::File;
 use jiff::{SignedDuration, Timestamp};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -116,7 +117,7 @@ impl Secrets {
     fn changed(&self, change: impl FnOnce(&mut All) -> io::Result<()>) -> io::Result<()> {
         fs_err::create_dir_all(&self.folder)?;
         let lock = File::create(self.folder.join(LOCK))?;
-        flock(&lock, FlockOperation::LockExclusive)?;
+        flock(lock.file(), FlockOperation::LockExclusive)?;
         let mut all = self.read()?;
         change(&mut all)?;
         // A temporary file is its owner's alone from the beginning.

@@ -23,7 +23,7 @@ pub(super) fn of_registry(payload: &Value) -> Received {
     // Quay gives the name with its host, and all tags that moved.
     if let Some(repository) = text(payload, &["docker_url"]) {
         let tags = list(payload, &["updated_tags"]).iter().filter_map(Value::as_str);
-        names.extend(tags.flat_map(|tag| tagged(repository, Some(tag))));
+        names.extend(tags.filter_map(|tag| tagged(repository, Some(tag))));
     }
     let is_push = |kind: &str| matches!(kind, "PUSH_ARTIFACT" | "pushImage" | "harbor.artifact.pushed");
     if text(payload, &["type"]).is_none_or(is_push) {

@@ -105,7 +105,7 @@ fn standard(headers: &Headers, body: &[u8], secrets: &[HookSecret], now: Timesta
 fn bytes_of(hex: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let bytes = hex.as_bytes();
-    if bytes.is_empty() || bytes.len() % 2 != 0 || bytes.len() > 128 {
+    if bytes.is_empty() || !bytes.len().is_multiple_of(2) || bytes.len() > 128 {
         return None;
     }
     bytes.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()

@@ -49,7 +49,26 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/{labels}", post(labelled).fallback(async || StatusCode::NOT_FOUND))
 }
 
-type Answered = Result<Response, Response>;
+type Answered = Result<Response, No>;
+
+/// An answer that says no, in a few words or in none.
+struct No {
+    status: StatusCode,
+    why: String,
+}
+
+impl IntoResponse for No {
+    fn into_response(self) -> Response {
+        let text = if self.why.is_empty() { String::new() } else { format!("{}\n", self.why) };
+        match self.status {
+            // Whoever was not heard is to come again.
+            StatusCode::SERVICE_UNAVAILABLE => {
+                (self.status, [(header::RETRY_AFTER, "10")], text).into_response()
+            }
+            status => (status, text).into_response(),
+        }
+    }
+}
 type Words = Query<BTreeMap<String, String>>;
 
 async fn named(
@@ -113,7 +132,7 @@ async fn registry(
 }
 
 /// Reads a body as it comes, within the limit of one and of all.
-async fn whole(mut body: Body) -> Result<Bytes, Response> {
+async fn whole(mut body: Body) -> Result<Bytes, No> {
     let mut held = Vec::new();
     let mut room = None;
     while let Some(frame) = body.frame().await {
@@ -250,7 +269,7 @@ fn of_proposal(name: &RepositoryName, proposal: Proposal, hints: &Labels) -> Wor
 }
 
 /// Some worker has all the labels; where no worker was heard of, one may come.
-fn can_be_done(shared: &Shared, hints: &Labels) -> Result<(), Response> {
+fn can_be_done(shared: &Shared, hints: &Labels) -> Result<(), No> {
     let workers = shared.queue.workers().map_err(|error| full(&error))?;
     match workers.is_empty() || workers.iter().any(|worker| hints.is_subset(&worker.labels)) {
         true => Ok(()),
@@ -275,29 +294,27 @@ fn told(status: StatusCode, value: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{value}\n")).into_response()
 }
 
-fn said(status: StatusCode, why: &str) -> Response {
-    let text = if why.is_empty() { String::new() } else { format!("{why}\n") };
-    (status, text).into_response()
+fn said(status: StatusCode, why: &str) -> No {
+    No { status, why: why.to_owned() }
 }
 
-fn refused(fault: Fault) -> Response {
+fn refused(fault: Fault) -> No {
     match fault {
         Fault::Refused => said(StatusCode::UNAUTHORIZED, ""),
         Fault::Unreadable(why) => said(StatusCode::BAD_REQUEST, &why),
     }
 }
 
-fn busy(why: &str) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")], format!("{why}\n")).into_response()
+fn busy(why: &str) -> No {
+    said(StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
-fn full(error: &QueueError) -> Response {
-    // Its words may name addresses, which are the operator's; a sender is to come again.
-    let _ = error;
+/// The queue's own words may name addresses, which are the operator's.
+fn full(_: &QueueError) -> No {
     busy("the queue takes nothing at the moment")
 }
 
-fn unready(_: std::io::Error) -> Response {
+fn unready(_: std::io::Error) -> No {
     busy("the secrets cannot be read at the moment")
 }
 

@@ -148,8 +148,7 @@ fn reasons(image: &Value) -> String {
         let part = |key: &str| reason.get(key).and_then(Value::as_str).unwrap_or_default();
         format!("{} {}", part("code"), part("subject")).trim().to_owned()
     });
-    let other =
-        ["bases", "mistakes", "tags"].into_iter().flat_map(|key| words(key)).filter_map(Value::as_str);
+    let other = ["bases", "mistakes", "tags"].into_iter().flat_map(words).filter_map(Value::as_str);
     changed.chain(other.map(str::to_owned)).collect::<Vec<_>>().join(", ")
 }
 
