@@ -5,6 +5,7 @@
 
 mod guard;
 pub mod hooks;
+pub mod limits;
 pub mod listen;
 
 use std::sync::Arc;
@@ -17,9 +18,8 @@ use axum::middleware;
 use axum::routing::get;
 
 use super::shared::Shared;
+use limits::BODY;
 
-/// A body has at most so many bytes: forges send up to 25 MB, and pushes that big are none.
-pub const BODY: usize = 5 << 20;
 /// An answer begins within this time, a body that comes slowly included.
 const ANSWER: Duration = Duration::from_secs(30);
 

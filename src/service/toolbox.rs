@@ -1,4 +1,4 @@
-//! What steps ask the server to do for them, done: the real side of [`Tools`].
+//! Wishes of steps, done by the server: the real side of [`Tools`].
 //!
 //! Names, folders and texts come from a step and are checked here; logins and addresses come from the policy and are in no
 //! answer.
@@ -30,7 +30,7 @@ pub struct Toolbox<'a> {
     pub registry: &'a dyn Registry,
     /// When the job's time is over.
     pub until: Instant,
-    /// Whether somebody wants it stopped.
+    /// Tells when somebody wants it stopped.
     pub cancel: &'a Cancel,
 }
 

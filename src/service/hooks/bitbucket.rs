@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::field::{branch, commit, line, list, number, text};
-use super::receive::Terms;
 use super::received::{Proposal, Received};
 use super::refs::{Moved, push};
+use super::terms::Terms;
 
 /// More references that move at once are told as so many, and the others are found by looking.
 const MOST: usize = 100;

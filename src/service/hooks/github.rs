@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::field::{branch, commit, line, list, number, text};
 use super::images;
-use super::receive::Terms;
 use super::received::{Proposal, Received};
 use super::refs::{Moved, one, push};
+use super::terms::Terms;
 
 /// The meaning of an event.
 pub(super) fn received(event: &str, payload: &Value, terms: &Terms<'_>) -> Received {

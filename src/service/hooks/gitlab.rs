@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::field::{branch, commit, line, list, number, text};
-use super::receive::Terms;
 use super::received::{Proposal, Received};
 use super::refs::{Moved, one, push};
+use super::terms::Terms;
 
 /// The meaning of a payload, which names its event itself.
 pub(super) fn received(payload: &Value, terms: &Terms<'_>) -> Received {

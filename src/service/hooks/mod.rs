@@ -15,9 +15,11 @@ pub mod received;
 mod refs;
 pub mod secret;
 mod signature;
+pub mod terms;
 
 pub use forge::Forge;
 pub use headers::Headers;
-pub use receive::{Fault, Terms, receive, receive_images};
+pub use receive::{Fault, receive, receive_images};
 pub use received::{Delivery, Proposal, Push, Received};
 pub use secret::HookSecret;
+pub use terms::Terms;

@@ -4,7 +4,7 @@ use ring::hmac;
 use serde_json::json;
 
 use super::*;
-use crate::service::hooks::received::Push;
+use crate::service::hooks::received::{Proposal, Push, Received};
 
 const SECRET: &str = "a secret for tests";
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";

@@ -1,8 +1,8 @@
 //! A reference that moved, in words that all forges share.
 
 use super::field;
-use super::receive::Terms;
 use super::received::{Push, Received};
+use super::terms::Terms;
 
 /// A reference as a payload tells of it.
 pub(super) struct Moved<'p> {

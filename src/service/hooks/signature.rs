@@ -1,4 +1,4 @@
-//! Whether a request was signed by somebody who knows the secret.
+//! The proof that a request is of somebody who knows the secret.
 //!
 //! Every comparison takes the same time wherever two values first differ (`ring::hmac::verify`). A signature that is there
 //! and wrong is never made good by another header: whoever can sign would have signed all.

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::BODY;
+use super::limits::BODY;
 use crate::service::hooks::{
     Delivery, Fault, Headers, HookSecret, Proposal, Push, Received, Terms, receive, receive_images,
 };

@@ -35,7 +35,7 @@ pub struct Running<'a> {
     pub user: Option<StepUser>,
     /// When its time is over.
     pub until: Instant,
-    /// Whether somebody wants it stopped.
+    /// Tells when somebody wants it stopped.
     pub cancel: &'a Cancel,
 }
 

@@ -8,9 +8,11 @@ pub mod facts;
 pub mod perform;
 mod pipeline;
 pub mod report;
+pub mod task;
 pub mod tools;
 pub mod user;
 
 pub use facts::Facts;
-pub use perform::{Performed, Task, perform};
+pub use perform::perform;
+pub use task::{Image, Performed, Reach, Task};
 pub use tools::Tools;

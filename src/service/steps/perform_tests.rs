@@ -1,11 +1,15 @@
 //! Steps as a repository writes them: what runs, in which folder and environment, what is kept of it.
 
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use fs_err as fs;
 use parking_lot::Mutex;
 
 use super::*;
+use crate::engine::Cancel;
+use crate::service::steps::facts::Facts;
+use crate::service::steps::tools::Tools;
 
 struct NoTools;
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::command::{End, Running, folder_in};
 use super::environment;
-use super::perform::{Image, Performed, Reach, Task};
+use super::task::{Image, Performed, Reach, Task};
 use crate::source::outside;
 
 /// More output of a plan is no plan.

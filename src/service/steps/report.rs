@@ -17,7 +17,7 @@ const LOG: usize = 96 * 1024;
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     lines: Vec<String>,
-    /// What `$LOG` has: the commands that ran, with the output of steps that have `debug`.
+    /// Lines for `$LOG`: the commands that ran, with the output of steps that have `debug`.
     abridged: Vec<String>,
 }
 

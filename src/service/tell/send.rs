@@ -35,7 +35,7 @@ impl fmt::Debug for Message {
 pub struct Patience {
     /// Before the second try, before the third, and so on.
     pub waits: Vec<Duration>,
-    /// Whether somebody wants it stopped.
+    /// Tells when somebody wants it stopped.
     pub cancel: Cancel,
 }
 
