@@ -5,12 +5,20 @@
 
 pub mod hooks;
 pub mod http;
+pub mod jobs;
+pub mod logins;
 pub mod logs;
 pub mod model;
+pub mod orphans;
+pub mod poll;
 pub mod queue;
+pub mod remote_logs;
+pub mod run;
+pub mod schedule;
 pub mod secrets;
 pub mod shared;
 pub mod steps;
 pub mod tell;
 pub mod toolbox;
 pub mod wishes;
+pub mod worker;

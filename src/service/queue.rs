@@ -6,6 +6,7 @@ mod choose;
 #[path = "queue/contract_tests.rs"]
 pub(in crate::service) mod contract;
 mod leases;
+pub mod redis;
 mod rows;
 pub mod sqlite;
 

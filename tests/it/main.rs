@@ -86,6 +86,7 @@ mod release;
 mod replay;
 mod run;
 mod second_engine;
+mod serve;
 mod told;
 mod trusted_engine;
 mod upgrade;

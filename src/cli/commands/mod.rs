@@ -20,7 +20,7 @@ use imagefile::{fmt, import, init, keys, schema};
 use keep::{clean, doctor, fsmonitor, gc, outdated, update};
 use make::{build, check, hook, plan, pull, push, watch};
 use release::{apply, auto, ci, publish, rollback};
-use service::tools;
+use service::{serve, tools, worker};
 use shell::{completions, man};
 
 /// A verb. Its file says what help says of it.
@@ -62,6 +62,8 @@ pub enum Verb {
     Apply(apply::ApplyArgs),
     Ci(Box<ci::CiArgs>),
     Auto(auto::AutoArgs),
+    Serve(Box<serve::ServeArgs>),
+    Worker(worker::WorkerArgs),
     Tools(tools::ToolsArgs),
     Init(init::InitArgs),
     Import(import::ImportArgs),
@@ -112,6 +114,8 @@ pub fn run(global: &Global, verb: &Verb, command: fn() -> Command) -> Result<(),
         Verb::Apply(apply) => apply::run(global, apply),
         Verb::Ci(ci) => ci::run(global, ci),
         Verb::Auto(auto) => auto::run(global, auto),
+        Verb::Serve(serve) => serve::run(global, serve),
+        Verb::Worker(worker) => worker::run(global, worker),
         Verb::Tools(tools) => tools::run(global, tools),
         Verb::Init(init) => init::run(global, init),
         Verb::Import(import) => import::run(global, import),

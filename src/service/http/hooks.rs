@@ -268,10 +268,9 @@ fn of_proposal(name: &RepositoryName, proposal: Proposal, hints: &Labels) -> Wor
     Work { pull_request: Some(proposal.reference), ..of_push(name, push, hints) }
 }
 
-/// Some worker has all the labels; where no worker was heard of, one may come.
+/// Some worker has all the labels.
 fn can_be_done(shared: &Shared, hints: &Labels) -> Result<(), No> {
-    let workers = shared.queue.workers().map_err(|error| full(&error))?;
-    match workers.is_empty() || workers.iter().any(|worker| hints.is_subset(&worker.labels)) {
+    match shared.can_do(hints).map_err(|error| full(&error))? {
         true => Ok(()),
         false => {
             let names: Vec<&str> = hints.iter().map(|label| label.as_str()).collect();

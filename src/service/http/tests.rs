@@ -18,13 +18,9 @@ fn shared(folder: &std::path::Path) -> Arc<Shared> {
 
 /// A service that nobody serves.
 pub(super) fn shared_with(settings: Settings, folder: &std::path::Path) -> Arc<Shared> {
-    Arc::new(Shared {
-        settings,
-        state: folder.to_owned(),
-        queue: Arc::new(SqliteQueue::in_memory(Rules::default()).unwrap()),
-        logs: Arc::new(FileLogs::open(&folder.join("logs"), 1 << 20).unwrap()),
-        wishes: crate::service::wishes::Wishes::default(),
-    })
+    let queue = Arc::new(SqliteQueue::in_memory(Rules::default()).unwrap());
+    let logs = Arc::new(FileLogs::open(&folder.join("logs"), 1 << 20).unwrap());
+    Arc::new(Shared::new(settings, folder, queue, logs))
 }
 
 fn ask(address: std::net::SocketAddr, request: &str) -> String {

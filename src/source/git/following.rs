@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use fs_err as fs;
 use git2::{Repository, RepositoryInitOptions};
 
-use super::keep::{self, Namer};
+use super::keep::Namer;
+use super::own_modules;
 use super::program::{Place, Program, RemoteError};
 use crate::patience::Patience;
 use crate::syntax::git_source::{self, GitUrl, Scheme};
@@ -111,7 +111,7 @@ impl Following {
             self.fetch(&branch)?;
         }
         self.stand_on(&branch)?;
-        let left_empty = self.submodules()?;
+        let left_empty = own_modules::bring(&self.folder, &self.url, &self.environment, &self.patience)?;
         // Only saves a fetch.
         let _ = fs::write(&marker, seen);
         Ok(Followed { branch, commit, before: before.filter(|_| !is_here), left_empty })
@@ -203,53 +203,12 @@ impl Following {
         self.git(&["clean", "--quiet", "-ffdx", "-e", ".imk", "--", "."])
     }
 
-    /// Brings the submodules that are on the repository's own host; gives the paths of the others.
-    fn submodules(&self) -> Result<Vec<String>, RemoteError> {
-        if fs::symlink_metadata(self.folder.join(".gitmodules")).is_err() {
-            return Ok(Vec::new());
-        }
-        self.git(&["submodule", "--quiet", "init"])?;
-        let repository = Repository::open(&self.folder).map_err(|error| broken(&error))?;
-        let configured =
-            repository.config().and_then(|mut config| config.snapshot()).map_err(|error| broken(&error))?;
-        let mut own = Vec::new();
-        let mut left = Vec::new();
-        for module in repository.submodules().map_err(|error| broken(&error))? {
-            let Some(path) = module.path().to_str().map(str::to_owned) else { continue };
-            let url = module
-                .name()
-                .ok()
-                .and_then(|name| configured.get_string(&format!("submodule.{name}.url")).ok());
-            let url = url.and_then(|url| git_source::url(&url).ok());
-            let is_own =
-                url.is_some_and(|url| (url.scheme, &url.authority) == (self.url.scheme, &self.url.authority));
-            if is_own { own.push(path) } else { left.push(path) }
-        }
-        if !own.is_empty() {
-            let words: Vec<&str> = ["submodule", "--quiet", "update", "--force", "--"]
-                .into_iter()
-                .chain(own.iter().map(String::as_str))
-                .collect();
-            self.program(Namer::Checkout, Place::Checkout(&self.folder)).run(&words)?;
-        }
-        Ok(left)
-    }
-
     fn program<'a>(&'a self, namer: Namer, place: Place<'a>) -> Program<'a> {
         Program { environment: &self.environment, url: &self.url, place, patience: &self.patience, namer }
     }
 
-    /// Runs git for what is here already, however long a big checkout takes.
     fn git(&self, words: &[&str]) -> Result<(), RemoteError> {
-        let mut command: Command = keep::git(Place::Checkout(&self.folder), &self.environment);
-        let output = command.args(words).output().map_err(|error| broken(&error))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let line = said.lines().find(|line| line.starts_with("fatal: ") || line.starts_with("error: "));
-        let line = line.or(said.lines().last()).unwrap_or("git gives no reason");
-        Err(RemoteError::Broken(format!("git {} in `{}`: {line}", words[0], self.folder.display())))
+        own_modules::git(&self.folder, &self.environment, words)
     }
 }
 
@@ -259,15 +218,17 @@ fn broken(error: &dyn std::fmt::Display) -> RemoteError {
 
 /// The answer of `git ls-remote --symref`.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Refs {
+pub(super) struct Refs {
     /// The branch that `HEAD` names.
-    head: Option<String>,
-    branches: BTreeMap<String, String>,
+    pub head: Option<String>,
+    /// Commits by branch.
+    pub branches: BTreeMap<String, String>,
     tags: BTreeMap<String, String>,
 }
 
 impl Refs {
-    fn read(text: &str) -> Self {
+    /// Reads it.
+    pub fn read(text: &str) -> Self {
         let mut refs = Self::default();
         for line in text.lines() {
             let Some((what, name)) = line.split_once('\t') else { continue };
