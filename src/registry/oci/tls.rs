@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use reqwest::{Client, redirect};
+use reqwest::{Client, Url, redirect};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -16,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_rustls::rustls;
 
+use super::base::is_loopback;
 use crate::model::error_chain::error_chain;
 use crate::registry::options::Options;
 
@@ -117,6 +118,21 @@ fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
         .map_err(|error| error.to_string())
 }
 
+/// Why a redirect is not followed, if so: `before` are the addresses so far.
+fn wrong_way(before: &[Url], next: &Url) -> Option<&'static str> {
+    let first = before.first()?;
+    let here = |url: &Url| url.host_str().is_some_and(is_loopback);
+    match () {
+        () if before.len() > 10 => Some("it sends us round in circles"),
+        () if first.scheme() == "https" && next.scheme() != "https" => {
+            Some("it sends us from https to plain http")
+        }
+        // What listens here listens to this machine's own, and no stranger may speak through us.
+        () if here(next) && !here(first) => Some("it sends us from elsewhere to this machine itself"),
+        () => None,
+    }
+}
+
 fn finish(
     options: &Options,
     mut config: ClientConfig,
@@ -124,15 +140,9 @@ fn finish(
     redirects: Redirects,
 ) -> Result<Client, String> {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let follow = redirect::Policy::custom(|attempt| {
-        let secure = attempt.previous().first().is_some_and(|url| url.scheme() == "https");
-        if attempt.previous().len() > 10 {
-            attempt.error("it sends us round in circles")
-        } else if secure && attempt.url().scheme() != "https" {
-            attempt.error("it sends us from https to plain http")
-        } else {
-            attempt.follow()
-        }
+    let follow = redirect::Policy::custom(|attempt| match wrong_way(attempt.previous(), attempt.url()) {
+        Some(why) => attempt.error(why),
+        None => attempt.follow(),
     });
     let builder = match way {
         Way::Proxy => Client::builder(),
@@ -203,6 +213,29 @@ impl ServerCertVerifier for Anybody {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stranger_sends_us_neither_to_this_machine_nor_to_plain_http() {
+        let url = |text: &str| text.parse::<Url>().unwrap();
+        let way = |from: &str, to: &str| wrong_way(&[url(from)], &url(to));
+        for (from, to) in [
+            ("https://r.example/v2/a/blobs/x", "https://cdn.example/x"),
+            ("http://r.example/x", "https://r.example/x"),
+            ("http://127.0.0.1:5000/x", "http://localhost:5001/x"),
+            ("http://localhost/x", "http://cdn.example/x"),
+        ] {
+            assert_eq!(way(from, to), None, "{from} {to}");
+        }
+        for (from, to) in [
+            ("https://r.example/x", "http://r.example/x"),
+            ("http://r.example/x", "http://127.0.0.1:2375/containers/json"),
+            ("https://r.example/x", "https://[::1]/x"),
+            ("http://r.example/x", "http://LOCALHOST:80/x"),
+        ] {
+            assert!(way(from, to).is_some(), "{from} {to}");
+        }
+        assert!(wrong_way(&vec![url("http://r.example/"); 11], &url("http://r.example/")).is_some());
+    }
 
     #[test]
     fn dockers_folder_of_a_host_is_read_as_docker_reads_it() {
