@@ -42,6 +42,10 @@ pub const TARGETS: &[Target] = &[
     target("registry-document", crate::registry::oci::fuzz::document),
     target("registry-header", crate::registry::oci::fuzz::header),
     target("registry-words", crate::registry::oci::fuzz::words),
+    // What a layer of a base or an archive holds.
+    target("layer", crate::embedded::fuzz::layer),
+    target("whiteouts", crate::embedded::fuzz::whiteouts),
+    target("archive", crate::embedded::fuzz::archive),
     // What an engine says, and what docker keeps of engines and logins.
     target("engine-progress", crate::engine::fuzz::progress),
     target("engine-trace", crate::engine::fuzz::trace),

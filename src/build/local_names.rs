@@ -6,7 +6,7 @@
 //! takes those. Knows no templates: `tags` says which names a result should bear.
 
 use crate::build::summary::{OutdatedName, Summary, TakenName};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, ImageId, Node};
 use crate::exec::executor::Executor;
 use crate::plan::tags::tagging::Tagging;
 use crate::query::effect::Built;
@@ -38,7 +38,9 @@ pub(super) fn give(
     let skipped = tagging.of(name, Some(&built.key)).skipped.into_iter();
     summary.skipped_tags.extend(skipped.map(|skipped| (name.to_owned(), skipped)));
     for tag in lacks {
-        let taken = make_way(executor, name, built, &tag);
+        let taken = executor
+            .holder_or_default(&built.id)
+            .and_then(|node| make_way(executor, &node, name, &built.id, &tag));
         match taken.and_then(|taken| executor.tag(&built.id, &tag).map(|()| taken)) {
             Ok(taken) => {
                 summary.taken_names.extend(taken);
@@ -52,15 +54,15 @@ pub(super) fn give(
 }
 
 /// Sees to it that the image which bears a name has another one, if this repository does not know it.
-fn make_way(
+pub(super) fn make_way(
     executor: &Executor,
+    node: &Node,
     name: &str,
-    built: &Built,
+    id: &ImageId,
     tag: &str,
 ) -> Result<Option<TakenName>, EngineError> {
-    let node = executor.holder_or_default(&built.id)?;
     let Some(bearer) = node.engine.inspect(tag)? else { return Ok(None) };
-    if bearer.id == built.id || executor.ledger.has_id(name, &bearer.id.0) {
+    if bearer.id == *id || executor.ledger.has_id(name, &bearer.id.0) {
         return Ok(None);
     }
     let mut kept_as = None;

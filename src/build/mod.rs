@@ -5,6 +5,7 @@
 mod granted;
 pub mod indexes;
 pub mod jobserver;
+mod loads;
 pub mod local_names;
 mod options;
 pub mod outputs;

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::build::granted;
 use crate::build::indexes;
+use crate::build::loads;
 pub use crate::build::options::BuildOptions;
 use crate::build::outputs;
 use crate::build::publish;
@@ -27,6 +28,7 @@ use crate::plan::tags::tagging;
 use crate::query::action_key::input_hash;
 use crate::query::effect::BuildError;
 use crate::query::problem::Problem;
+use crate::session::added_repositories;
 use crate::session::open::Session;
 use crate::session::platforms;
 use crate::session::provisional::provisional;
@@ -98,6 +100,9 @@ pub fn build(
     if !summary.interrupted && !options.withhold_outputs {
         summary.outputs = outputs::write_lacking(session, synced, &summary.results);
     }
+    if options.load && !summary.interrupted {
+        loads::load(session, synced, &mut summary);
+    }
     session.executor.release_pins();
     remember_results(session, &summary);
     if !options.withhold_outputs {
@@ -135,6 +140,7 @@ fn run_of(session: &Session, synced: &Synced, options: &BuildOptions) -> Run {
         caches: requirements::caches(session, &options.cache),
         no_cache_stages: requirements::no_cache_stages(session),
         entitlements: requirements::entitlements(session),
+        repositories: Some(added_repositories::of(session)),
         ..Run::default()
     }
 }

@@ -86,6 +86,15 @@ pub struct OutputDone {
     pub result: Result<(), String>,
 }
 
+/// A target that was to be put into another engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadDone {
+    /// The image.
+    pub image: String,
+    /// Whether there was something to do, or why it is not there.
+    pub result: Result<bool, EngineError>,
+}
+
 /// The summary of a build.
 #[derive(Debug, Default)]
 pub struct Summary {
@@ -115,6 +124,8 @@ pub struct Summary {
     pub unpublished: BTreeMap<String, PublishError>,
     /// Targets that could not be fetched.
     pub unfetched: BTreeMap<String, PublishError>,
+    /// Targets that were to be put into another engine.
+    pub loads: Vec<LoadDone>,
     /// Outputs that were to be written.
     pub outputs: Vec<OutputDone>,
     /// True if somebody asked to stop.
@@ -156,6 +167,16 @@ impl Summary {
             .values()
             .filter(|publication| matches!(publication, Publication::Done { .. }))
             .count()
+    }
+
+    /// How many targets were put into another engine.
+    pub fn loaded(&self) -> usize {
+        self.loads.iter().filter(|load| load.result == Ok(true)).count()
+    }
+
+    /// Targets that were to be put into another engine and are not, and why.
+    pub fn unloaded(&self) -> impl Iterator<Item = (&str, &EngineError)> {
+        self.loads.iter().filter_map(|load| Some((load.image.as_str(), load.result.as_ref().err()?)))
     }
 
     /// How many results were to be published and are not.

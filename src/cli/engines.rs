@@ -56,7 +56,7 @@ fn pool(
     let Around { environment, .. } = *around;
     if typed.iter().all(|text| text.trim().is_empty()) {
         return match project.engines.is_empty() && !environment.names_an_engine() {
-            true => Ok(EnginePool::new(Node::new(NAME, embedded()), Vec::new())),
+            true => Ok(enlisted(Node::new(NAME, embedded()), Vec::new(), around)),
             false => declared(project, around, own),
         };
     }
@@ -89,8 +89,24 @@ fn pool(
     }
     let mut nodes = nodes.into_iter();
     match nodes.next() {
-        Some(default_engine) => Ok(EnginePool::new(default_engine, nodes.collect())),
+        Some(default_engine) => Ok(enlisted(default_engine, nodes.collect(), around)),
         None => declared(project, around, own),
+    }
+}
+
+/// These engines. Where the first is imk's own builder, `--load` puts targets into the Docker engine that was named
+/// beside it, else into docker's own.
+fn enlisted(default_engine: Node, others: Vec<Node>, around: &Around<'_>) -> EnginePool {
+    let is_own = default_engine.name == NAME && default_engine.endpoint.is_none();
+    let beside = others.iter().find_map(|node| node.endpoint.clone());
+    let pool = EnginePool::new(default_engine, others);
+    let endpoint = beside.or_else(|| Endpoint::resolve(around.environment).ok()).filter(|_| is_own);
+    match endpoint {
+        Some(endpoint) => {
+            let engine = DockerEngine::new(endpoint.clone()).with_patience(around.patience);
+            pool.loading_into(Node::new("docker", Arc::new(engine)).at(endpoint))
+        }
+        None => pool,
     }
 }
 

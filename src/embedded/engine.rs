@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::assemble::build::{Build, Repositories};
+use super::assemble::build::Build;
 use super::collect;
 use super::images::{Image, Images, Note};
 use super::layer::layers::Layers;
@@ -32,25 +32,18 @@ pub struct EmbeddedEngine {
     store: Store,
     registry: Arc<dyn Registry>,
     isolation: Isolation,
-    repositories: Option<Box<Repositories>>,
 }
 
 impl EmbeddedEngine {
     /// Keeps its images in a folder, which is made by the first build, and takes bases from registries.
     pub fn new(store: std::path::PathBuf, registry: Arc<dyn Registry>) -> Self {
         let (store, isolation) = (Store::at(store), Isolation::Namespaces);
-        Self { store, registry, isolation, repositories: None }
+        Self { store, registry, isolation }
     }
 
     /// How commands are kept apart from the machine.
     pub fn isolated(mut self, isolation: Isolation) -> Self {
         self.isolation = isolation;
-        self
-    }
-
-    /// Where `ADD` of a git repository finds its files.
-    pub fn with_repositories(mut self, repositories: Box<Repositories>) -> Self {
-        self.repositories = Some(repositories);
         self
     }
 
@@ -176,11 +169,12 @@ impl Engine for EmbeddedEngine {
             (!request.no_cache_stages.is_empty()).then(|| BuildRequest { no_cache: true, ..request.clone() });
         let request = anew.as_ref().unwrap_or(request);
         let _held = self.store.hold(false)?;
-        let runner = Runner::new(&self.store, self.isolation, cancel);
+        // The first stage that fails stops the others, and nobody else.
+        let stop = cancel.part();
+        let runner = Runner::new(&self.store, self.isolation, &stop);
         let native = Self::native();
         self.with(|images| {
-            let mut build = Build::new(request, images, &runner, &native, events, cancel)?;
-            build.repositories = self.repositories.as_deref();
+            let mut build = Build::new(request, images, &runner, &native, events, &stop)?;
             build.agent = agent.clone();
             build.run().map(ImageId)
         })

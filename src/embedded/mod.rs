@@ -9,11 +9,14 @@ mod assemble;
 mod collect;
 mod config;
 mod engine;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod images;
 pub(crate) mod layer;
 mod push;
 mod run;
 mod save;
+mod steps;
 mod store;
 mod trouble;
 

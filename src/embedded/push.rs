@@ -28,14 +28,7 @@ pub fn push(images: &Images<'_>, name: &str, cancel: &Cancel) -> Result<String> 
         if cancel.is_cancelled() {
             return Err(EngineError::Interrupted);
         }
-        let form = images.layers.leaving(diff_id)?;
-        if there(registry, &to, &form).map_err(failed)? {
-            continue;
-        }
-        let ready = images.layers.ready(diff_id)?;
-        let mut file = images.layers.store.open(&ready.digest)?;
-        registry.upload(&to, &ready.digest, &mut file).map_err(failed)?;
-        images.layers.learn(diff_id, Form { from: Some(to.name()), ..ready })?;
+        send_layer(images, &to, diff_id)?;
     }
     if !registry.has_blob(&to, &image.id).map_err(failed)? {
         let bytes = images.layers.store.read(&image.id)?;
@@ -45,6 +38,23 @@ pub fn push(images: &Images<'_>, name: &str, cancel: &Cancel) -> Result<String> 
     registry.put_manifest(&Reference { digest: None, ..to.clone() }, &manifest).map_err(failed)?;
     images.seen_at(&image.id, &by_digest(&to, &manifest.digest))?;
     Ok(manifest.digest)
+}
+
+/// Sees to it that a repository has a layer, and answers with the form in which it has it.
+pub fn send_layer(images: &Images<'_>, to: &Reference, diff_id: &str) -> Result<Form> {
+    let failed = |error: RegistryError| match error {
+        RegistryError::Interrupted => EngineError::Interrupted,
+        error => refusal(format!("sending a layer to `{}`", to.name()), error.to_string()),
+    };
+    let form = images.layers.leaving(diff_id)?;
+    if there(images.registry(), to, &form).map_err(failed)? {
+        return Ok(form);
+    }
+    let ready = images.layers.ready(diff_id)?;
+    let mut file = images.layers.store.open(&ready.digest)?;
+    images.registry().upload(to, &ready.digest, &mut file).map_err(failed)?;
+    images.layers.learn(diff_id, Form { from: Some(to.name()), ..ready.clone() })?;
+    Ok(ready)
 }
 
 /// True if a registry has a layer now: it had it, or took it from a neighbour.

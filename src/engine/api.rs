@@ -81,17 +81,25 @@ pub struct ImageEvent {
 
 /// Set once to stop everything that runs; asked often.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    asked: Arc<AtomicBool>,
+    above: Option<Arc<Cancel>>,
+}
 
 impl Cancel {
     /// Asks everything to stop.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.asked.store(true, Ordering::SeqCst);
     }
 
     /// Whether somebody asked to stop.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.asked.load(Ordering::SeqCst) || self.above.as_ref().is_some_and(|above| above.is_cancelled())
+    }
+
+    /// One for a part of the work, which stops with all of it and can be stopped alone.
+    pub fn part(&self) -> Self {
+        Self { asked: Arc::default(), above: Some(Arc::new(self.clone())) }
     }
 }
 
@@ -103,6 +111,25 @@ pub trait ContextFiles: Send + Sync {
     /// Opens one file of the list. The engine hashes while it sends and
     /// fails the job when the content is not the one in the list.
     fn open(&self, file: &UsedFile) -> Result<Box<dyn std::io::Read + Send>, String>;
+
+    /// The files of a git repository that an instruction adds, as of the commit in the key.
+    ///
+    /// # Errors
+    /// Why they cannot be had, as a sentence.
+    fn repository(&self, _: &AddedRepository<'_>) -> Result<Arc<dyn ContextFiles>, String> {
+        Err("this build has no access to git repositories".into())
+    }
+}
+
+/// A git repository as `ADD` names it.
+#[derive(Clone, Copy, Debug)]
+pub struct AddedRepository<'a> {
+    /// `https://host/repo.git#ref:folder`, as written and expanded.
+    pub address: &'a str,
+    /// The commit that it must be, or the first digits of it; empty where nothing is said.
+    pub checksum: &'a str,
+    /// With a `.git` as a clone of that commit has it.
+    pub keep_git_dir: bool,
 }
 
 /// A value that must reach neither key, log nor error message.
@@ -274,6 +301,9 @@ impl fmt::Display for EngineError {
 
 impl std::error::Error for EngineError {}
 
+/// Writes an archive to whoever takes it.
+pub type ArchiveWriter<'a> = dyn FnMut(&mut dyn std::io::Write) -> Result<(), EngineError> + Send + 'a;
+
 /// The other side. One real one speaks to Docker; the fake one of the tests
 /// can fail, delay and forget. Every method blocks its thread.
 pub trait Engine: Send + Sync {
@@ -336,6 +366,15 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// When the engine has no such image, or the archive cannot be written.
     fn save(&self, id: &ImageId, to: &mut dyn std::io::Write, cancel: &Cancel) -> Result<(), EngineError>;
+
+    /// Takes an image in, of an archive as `docker save` writes it, and says which it is. `archive` writes it.
+    ///
+    /// # Errors
+    /// When the engine does not take it, or the archive ends early.
+    fn load(&self, _archive: &mut ArchiveWriter<'_>, _cancel: &Cancel) -> Result<ImageId, EngineError> {
+        let why = "this engine takes no archives".to_owned();
+        Err(EngineError::Refused { what: "loading an image".into(), why })
+    }
 
     /// Has the builder's own checks look at a Dockerfile, and builds nothing; `None` where it has none.
     ///

@@ -17,8 +17,8 @@ use futures_util::{StreamExt, TryStreamExt};
 use super::archive::Reader;
 use super::podman::Podman;
 use super::{
-    About, BuildEvent, BuildRequest, CachedIdentity, Cancel, CheckFinding, Engine, EngineError,
-    EngineIdentity, ImageId, ImageInfo, Inventory, abilities, archive, carry, control,
+    About, ArchiveWriter, BuildEvent, BuildRequest, CachedIdentity, Cancel, CheckFinding, Engine,
+    EngineError, EngineIdentity, ImageId, ImageInfo, Inventory, abilities, archive, carry, control,
     podman as podman_builder, session,
 };
 use crate::model::content;
@@ -30,6 +30,7 @@ mod events;
 mod housekeeping;
 mod identity;
 mod known;
+mod load;
 mod manifests;
 mod podman;
 mod save;
@@ -295,6 +296,10 @@ impl Engine for DockerEngine {
     fn save(&self, id: &ImageId, to: &mut dyn std::io::Write, cancel: &Cancel) -> Result<(), EngineError> {
         check_reference(&id.0, "reading the image")?;
         self.runtime()?.block_on(save::save(self.link(), id, to, cancel))
+    }
+
+    fn load(&self, archive: &mut ArchiveWriter<'_>, cancel: &Cancel) -> Result<ImageId, EngineError> {
+        load::load(self.runtime()?, self.link(), archive, cancel)
     }
 
     fn pull(&self, reference: &str, cancel: &Cancel) -> Result<Option<ImageId>, EngineError> {

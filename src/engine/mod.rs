@@ -26,8 +26,9 @@ mod session;
 mod transport;
 
 pub use api::{
-    About, BuildFailure, BuildRequest, CachedIdentity, Caches, Cancel, CheckFinding, ContextFiles, Engine,
-    EngineError, EngineIdentity, ImageId, ImageInfo, Inventory, SecretValue, SshSource,
+    About, AddedRepository, ArchiveWriter, BuildFailure, BuildRequest, CachedIdentity, Caches, Cancel,
+    CheckFinding, ContextFiles, Engine, EngineError, EngineIdentity, ImageId, ImageInfo, Inventory,
+    SecretValue, SshSource,
 };
 pub use docker::DockerEngine;
 pub use endpoint::{Endpoint, Environment};

@@ -34,6 +34,8 @@ pub struct EnginePool {
     freed: Condvar,
     /// Unreachable engines that no warning has named yet.
     unreported: Mutex<Vec<(String, EngineError)>>,
+    /// The engine that takes the targets in where the default one is for building alone.
+    loading: Option<Node>,
 }
 
 /// The demands of a job on its engine.
@@ -90,7 +92,17 @@ impl EnginePool {
     pub fn new(default: Node, others: Vec<Node>) -> Self {
         let nodes: Vec<Arc<Node>> = std::iter::once(default).chain(others).map(Arc::new).collect();
         let running = Mutex::new(vec![0; nodes.len()]);
-        Self { nodes, running, freed: Condvar::new(), unreported: Mutex::default() }
+        Self { nodes, running, freed: Condvar::new(), unreported: Mutex::default(), loading: None }
+    }
+
+    /// As it is, with an engine that takes targets in when somebody asks for that.
+    pub fn loading_into(self, node: Node) -> Self {
+        Self { loading: Some(node), ..self }
+    }
+
+    /// The engine that takes targets in; none where the default one does.
+    pub fn loading(&self) -> Option<&Node> {
+        self.loading.as_ref()
     }
 
     /// The engine whose identity is the repository's.

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::base_substitutions::BaseSubstitutions;
-use super::executor::{Executor, JobEvent};
+use super::executor::{Executor, JobEvent, Repositories};
 use super::remote_cache::{CacheLookup, Published};
-use crate::engine::{BuildRequest, ContextFiles, EngineError, ImageId, Node};
+use crate::engine::{AddedRepository, BuildRequest, ContextFiles, EngineError, ImageId, Node};
 use crate::model::content::KEY_LABEL;
 use crate::model::file::{UsedFile, UsedFiles};
 use crate::model::hash::{ContentHash, FieldHasher};
@@ -238,7 +238,10 @@ impl Executor {
 
     /// The files of a job, checked to be the ones in its key.
     fn files(&self, job: &BuildJob<'_>) -> Result<SentFiles, BuildError> {
-        let selection = self.run().selections.get(job.name).cloned();
+        let (selection, repositories) = {
+            let run = self.run();
+            (run.selections.get(job.name).cloned(), run.repositories.clone())
+        };
         let tree = Arc::clone(&self.tree);
         let (Context::Is(selected), Some(selection)) = (job.context, selection) else {
             return Ok(SentFiles {
@@ -246,6 +249,7 @@ impl Executor {
                 selection: None,
                 list: UsedFiles::default(),
                 all: UsedFiles::default(),
+                repositories,
             });
         };
         let list = tree.used_files(&selection).map_err(|_| BuildError::FilesChanged)?;
@@ -253,7 +257,7 @@ impl Executor {
             return Err(BuildError::FilesChanged);
         }
         let own = contexts::of_context(&list, None);
-        Ok(SentFiles { tree, selection: Some(selection), list: own, all: list })
+        Ok(SentFiles { tree, selection: Some(selection), list: own, all: list, repositories })
     }
 
     fn request(
@@ -344,6 +348,7 @@ struct SentFiles {
     list: UsedFiles,
     /// Those of all contexts of the image.
     all: UsedFiles,
+    repositories: Option<Repositories>,
 }
 
 impl SentFiles {
@@ -353,7 +358,8 @@ impl SentFiles {
         let files = |(name, part): (&String, &Selection)| {
             let list = contexts::of_context(&self.all, Some(name));
             let tree = Arc::clone(&self.tree);
-            let one = Self { tree, selection: Some(part.clone()), list, all: UsedFiles::default() };
+            let (selection, all) = (Some(part.clone()), UsedFiles::default());
+            let one = Self { tree, selection, list, all, repositories: None };
             (name.clone(), Arc::new(one) as Arc<dyn ContextFiles>)
         };
         parts.map(files).collect()
@@ -368,5 +374,10 @@ impl ContextFiles for SentFiles {
     fn open(&self, file: &UsedFile) -> Result<Box<dyn Read + Send>, String> {
         let selection = self.selection.as_ref().ok_or("nothing of the context was asked for")?;
         self.tree.open_used(selection, &file.path).map_err(|error| error.to_string())
+    }
+
+    fn repository(&self, wanted: &AddedRepository<'_>) -> Result<Arc<dyn ContextFiles>, String> {
+        let find = self.repositories.as_ref().ok_or("this build has no access to git repositories")?;
+        find(wanted)
     }
 }

@@ -12,7 +12,8 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use super::doubt::Doubt;
 use super::remote_cache::RemoteCache;
 use crate::engine::{
-    BuildEvent, Caches, Cancel, Engine, EngineError, EnginePool, ImageId, Node, SecretValue, SshSource,
+    AddedRepository, BuildEvent, Caches, Cancel, ContextFiles, Engine, EngineError, EnginePool, ImageId,
+    Node, SecretValue, SshSource,
 };
 use crate::model::hash::ContentHash;
 use crate::model::reason::Reason;
@@ -82,9 +83,15 @@ pub struct Run {
     pub engine_labels: BTreeMap<String, BTreeSet<String>>,
     /// Layer caches, by image.
     pub caches: BTreeMap<String, Caches>,
+    /// Where builds find repositories that `ADD` names.
+    pub repositories: Option<Repositories>,
     /// Told what happens.
     pub report: Option<Report>,
 }
+
+/// Finds the files of repositories that `ADD` names. The error is a sentence.
+pub type Repositories =
+    Arc<dyn Fn(&AddedRepository<'_>) -> Result<Arc<dyn ContextFiles>, String> + Send + Sync>;
 
 /// A query that is to run again though no input changed: the world was not as it was thought to be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -78,6 +78,11 @@ const WORDS: &[&[u8]] = &[
     b"120000 a\0",
     b"160000 m\0",
     b"\n",
+    b"f 0 .wh.",
+    b"/.wh..wh..opq",
+    b"l 777 a>../../",
+    b"h 644 b>a",
+    b"~",
 ];
 
 /// Bytes under [`mutatis`]' own mutations, with words, repeats, cuts and pieces of other seeds besides.
@@ -194,6 +199,9 @@ targets! {
     registry_document = "registry-document",
     registry_header = "registry-header",
     registry_words = "registry-words",
+    layer = "layer",
+    whiteouts = "whiteouts",
+    archive = "archive",
     engine_progress = "engine-progress",
     engine_trace = "engine-trace",
     engine_address = "engine-address",

@@ -145,6 +145,11 @@ impl GitSources {
         Some(&found.as_ref().ok()?.head)
     }
 
+    /// Remotes and how they are asked, for builds that fetch what `ADD` names.
+    pub(crate) fn for_additions(&self) -> (Remotes, RemoteOptions) {
+        (self.remotes.sibling(), self.options.clone())
+    }
+
     /// From now on, what is remembered must do.
     pub(crate) fn ask_nobody(&mut self) {
         self.options.offline = true;

@@ -3,6 +3,7 @@
 //! The only room that sets salsa inputs. Never decides what is stale, never builds, never prints.
 
 pub mod add_sources;
+pub(crate) mod added_repositories;
 pub mod context_meanings;
 pub mod declared;
 pub mod discovered_names;

@@ -16,6 +16,7 @@ mod absent;
 mod attributes;
 pub mod changes;
 pub mod checked_out;
+mod clone;
 pub mod credentials;
 pub mod fetcher;
 pub mod following;

@@ -95,6 +95,31 @@ pub struct GitSource {
 }
 
 impl GitSource {
+    /// What one part of an address behind its `?` says, by BuildKit's words for it (`parseOpts` in `gitutil`).
+    fn ask(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let named = self.wanted != Wanted::Head;
+        let wanted = match key {
+            "ref" if is_commit(value) => Wanted::Commit(value.to_ascii_lowercase()),
+            "ref" => Wanted::Any(reference(value)?),
+            "branch" => Wanted::Branch(reference(value)?),
+            "tag" => Wanted::Tag(reference(value)?),
+            "subdir" if self.subdir.is_empty() => {
+                self.subdir = folder(value)?;
+                return Ok(());
+            }
+            "subdir" => return Err("the folder is named twice, behind `?` and behind `#`".into()),
+            // Of these the instruction is told.
+            "checksum" | "commit" | "keep-git-dir" => return Ok(()),
+            "submodules" if matches!(value, "" | "1" | "true") => return Ok(()),
+            other => return Err(format!("an address of a repository has no `?{other}=`")),
+        };
+        if named && self.wanted != wanted {
+            return Err("the ref is named twice, and not the same".into());
+        }
+        self.wanted = wanted;
+        Ok(())
+    }
+
     /// As docker writes it: `https://host/repo.git#main:folder`.
     pub fn shown(&self) -> String {
         let wanted = match &self.wanted {
@@ -140,7 +165,11 @@ pub fn parse(text: &str) -> Result<GitSource, String> {
         id if is_commit(id) => Wanted::Commit(id.to_ascii_lowercase()),
         name => Wanted::Any(reference(name)?),
     };
-    let url = url(address)?;
+    let mut source = GitSource { url: url(without_query(address))?, wanted, subdir: folder(subdir)? };
+    for (key, value) in queries(address) {
+        source.ask(key, &decoded(value))?;
+    }
+    let GitSource { url, wanted, subdir } = source;
     if matches!(url.scheme, Scheme::Https | Scheme::Http)
         && !url.address.ends_with(".git")
         && !text.starts_with("github.com/")
@@ -150,7 +179,27 @@ pub fn parse(text: &str) -> Result<GitSource, String> {
             url.shown
         ));
     }
-    Ok(GitSource { url, wanted, subdir: folder(subdir)? })
+    Ok(GitSource { url, wanted, subdir })
+}
+
+/// Whether an address says, behind its `?`, that `.git` stays.
+pub fn keeps_git_dir(text: &str) -> bool {
+    let address = text.split('#').next().unwrap_or_default();
+    queries(address).any(|(key, value)| key == "keep-git-dir" && matches!(value, "" | "1" | "true"))
+}
+
+/// The pairs behind the `?` of an address that has a scheme; a path may have such a letter in it.
+fn queries(address: &str) -> impl Iterator<Item = (&str, &str)> {
+    let query = address[without_query(address).len()..].strip_prefix('?');
+    let pairs = query.into_iter().flat_map(|query| query.split('&')).filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+fn without_query(address: &str) -> &str {
+    match address.contains("://") && !address.starts_with("file://") {
+        true => address.split('?').next().unwrap_or(address),
+        false => address,
+    }
 }
 
 /// Reads an address alone. Anything that names no host is a path of this machine.

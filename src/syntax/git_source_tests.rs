@@ -81,3 +81,22 @@ fn folders_are_told_from_addresses() {
         assert!(!is_remote(folder), "{folder}");
     }
 }
+
+#[test]
+fn what_stands_behind_a_question_mark_is_read_as_docker_reads_it() {
+    let source = parse("https://h/o/r.git?ref=v1&subdir=a%2Fb&keep-git-dir=1").unwrap();
+    assert_eq!((source.wanted, source.subdir.as_str()), (Wanted::Any("v1".into()), "a/b"));
+    assert_eq!(source.url.address, "https://h/o/r.git");
+    assert!(
+        keeps_git_dir("https://h/o/r.git?keep-git-dir=1#main") && !keeps_git_dir("https://h/o/r.git#main")
+    );
+    let of = |query: &str| parse(&format!("ssh://git@h/o/r.git?{query}")).map(|source| source.wanted);
+    assert_eq!(of("tag=v1"), Ok(Wanted::Tag("v1".into())));
+    assert_eq!(of("branch=v1"), Ok(Wanted::Branch("v1".into())));
+    for wrong in ["x=1", "ref=-x", "ref=a&tag=b", "subdir=../..", "submodules=0", "subdir=a&subdir=b"] {
+        assert!(of(wrong).is_err(), "{wrong}");
+    }
+    assert!(parse("https://h/o/r.git?ref=a#b").is_err());
+    // A path of this machine may have the letter in its name.
+    assert_eq!(parse("./a?b#main").unwrap().url.address, "./a?b");
+}

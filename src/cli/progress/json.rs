@@ -84,6 +84,8 @@ struct Counts {
     not_published: usize,
     not_fetched: usize,
     not_tagged: usize,
+    loaded: usize,
+    not_loaded: usize,
     written: usize,
     not_written: usize,
     failed: usize,
@@ -226,6 +228,14 @@ pub fn summary(summary: &Summary, took: Duration) -> Vec<String> {
     let mut lines: Vec<String> =
         summary.retagged.iter().map(|image| line("retagged", Fields::Image { image })).collect();
     lines.extend(summary.outputs.iter().map(output));
+    for load in &summary.loads {
+        let image = load.image.as_str();
+        lines.extend(match &load.result {
+            Ok(true) => Some(line("loaded", Fields::Image { image })),
+            Ok(false) => None,
+            Err(error) => Some(line("not-loaded", Fields::NotDone { image, message: error.to_string() })),
+        });
+    }
     for (tag, error) in &summary.untagged {
         lines.push(line("not-tagged", Fields::NotTagged { tag, message: error.to_string() }));
     }
@@ -253,6 +263,8 @@ pub fn summary(summary: &Summary, took: Duration) -> Vec<String> {
         not_published: summary.not_published(),
         not_fetched: summary.unfetched.len(),
         not_tagged: summary.untagged.len(),
+        loaded: summary.loaded(),
+        not_loaded: summary.unloaded().count(),
         written: summary.outputs.iter().filter(|output| output.result.is_ok()).count(),
         not_written: summary.outputs.iter().filter(|output| output.result.is_err()).count(),
         failed: count(|ending| matches!(ending, Ending::Failed(_))),

@@ -21,6 +21,10 @@ use crate::embedded::trouble::{During, Result, refusal};
 const MOST_ENTRIES: usize = 2_000_000;
 /// An entry that a person may unpack has no more parts: each level costs all below it a look-up.
 const DEEPEST: usize = 512;
+/// Look-ups for all entries together: a level costs one for each above it.
+const MOST_LOOKUPS: usize = 1_000_000_000;
+/// Bytes of names of all entries together, of folders that none of them is included.
+const MOST_NAMES: usize = 512 << 20;
 
 /// True if bytes begin an archive that docker would unpack.
 pub fn is_one(bytes: &mut dyn Read) -> io::Result<bool> {
@@ -41,7 +45,7 @@ pub fn unpack(patch: &mut Patch<'_>, spot: &tempfile::TempPath, to: &Target, rul
     patch.folders(&folder, rules.owner)?;
     let file = io::BufReader::with_capacity(128 << 10, fs::File::open(spot).during(what)?);
     let mut tarball = Tarball::new(file);
-    let mut count = 0;
+    let (mut count, mut lookups) = (0, 0);
     while let Some(head) = tarball.next().during(what)? {
         count += 1;
         if count > MOST_ENTRIES {
@@ -53,8 +57,13 @@ pub fn unpack(patch: &mut Patch<'_>, spot: &tempfile::TempPath, to: &Target, rul
         if entry.kind == Kind::Gone || entry.is_implied() {
             continue;
         }
-        if entry.path.split(|byte| *byte == b'/').count() > DEEPEST {
+        let depth = entry.path.split(|byte| *byte == b'/').count();
+        lookups += depth * depth;
+        if depth > DEEPEST || lookups > MOST_LOOKUPS {
             return Err(refusal(what(), "its folders lie too deep"));
+        }
+        if patch.weight() > MOST_NAMES {
+            return Err(refusal(what(), format!("its names take more than {} MiB", MOST_NAMES >> 20)));
         }
         put(patch, spot, &folder, entry, rules)?;
     }

@@ -3,20 +3,22 @@
 //! A stage is its configuration and its layers. Which file of a stage is where is asked of the layers'
 //! headers, and only when an instruction wants to know.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use super::context::Context;
 use super::patch::Making;
 use super::plan::{Plan, base};
+use super::stages::Stages;
 use crate::embedded::config::Config;
 use crate::embedded::images::Images;
 use crate::embedded::layer::view::{Origin, View};
 use crate::embedded::layer::writer::TIME;
 use crate::embedded::run::Runner;
+use crate::embedded::steps::RemoteSteps;
 use crate::embedded::trouble::{Result, refusal};
-use crate::engine::{BuildEvent, BuildFailure, BuildRequest, Cancel, ContextFiles, EngineError};
+use crate::engine::{BuildEvent, BuildFailure, BuildRequest, Cancel, EngineError};
 use crate::syntax::dockerfile::Instruction;
 use crate::syntax::expand::Expansion;
 use crate::syntax::resolve::names::Source;
@@ -33,9 +35,17 @@ pub struct Stage {
     view: Option<View>,
 }
 
-/// Finds the files of a git repository, by what `ADD` says of it. The error is a sentence.
-pub type Repositories =
-    dyn Fn(&str) -> std::result::Result<std::sync::Arc<dyn ContextFiles>, String> + Send + Sync;
+impl Stage {
+    /// One that begins with nothing.
+    pub fn nothing(platform: &str) -> Self {
+        Self {
+            config: Config::scratch(platform),
+            scope: Scope::of_base(Some(&BTreeMap::new())),
+            platform: platform.to_owned(),
+            view: Some(View::default()),
+        }
+    }
+}
 
 /// One build under way.
 pub struct Build<'a> {
@@ -55,20 +65,22 @@ pub struct Build<'a> {
     pub time: u64,
     /// Told what happens.
     pub events: &'a (dyn Fn(BuildEvent) + Sync),
-    /// Set to stop.
+    /// Set to stop, and by the first stage that fails.
     pub cancel: &'a Cancel,
-    /// Stages that are done, by number.
-    pub done: RefCell<BTreeMap<usize, Stage>>,
-    /// Where `ADD` of a git repository finds its files.
-    pub repositories: Option<&'a Repositories>,
+    /// Stages that are done.
+    pub stages: Stages,
+    /// Steps of other machines.
+    pub steps: RemoteSteps,
     /// The socket of an ssh agent, for commands that ask for one.
     pub agent: Option<std::path::PathBuf>,
     /// Counts the sources of instructions.
-    pub sources: std::cell::Cell<u64>,
+    pub sources: AtomicU64,
 }
 
 /// Where an instruction stands: which step of how many.
 struct StepPosition<'t> {
+    /// The stage's number.
+    index: usize,
     stage: &'t str,
     number: u32,
     total: u32,
@@ -120,24 +132,20 @@ impl<'a> Build<'a> {
             time,
             events,
             cancel,
-            done: RefCell::default(),
-            repositories: None,
+            stages: Stages::default(),
+            steps: RemoteSteps::of(&request.image, &request.cache)?,
             agent: None,
-            sources: std::cell::Cell::new(0),
+            sources: AtomicU64::new(0),
         })
     }
 
     /// Builds all that is needed; answers with the image's id.
     pub fn run(&self) -> Result<String> {
-        for (index, triggers) in &self.plan.reached {
-            let stage = self.stage(*index, triggers)?;
-            self.done.borrow_mut().insert(*index, stage);
-        }
-        let mut done = self.done.borrow_mut();
-        let stage = done.remove(&self.plan.target.index);
-        let mut config = stage.map(|stage| stage.config).ok_or_else(|| {
-            refusal(format!("building `{}`", self.request.image), "its target stage was not reached")
+        let reached = &self.plan.reached;
+        self.stages.make(self.plan.needs(), self.cancel, &|index| {
+            self.stage(index, reached.get(&index).map_or(&[], Vec::as_slice))
         })?;
+        let mut config = self.stages.get(self.plan.target.index)?.lock().config.clone();
         for (name, value) in &self.request.labels {
             config.set_label(name, value);
         }
@@ -153,7 +161,8 @@ impl<'a> Build<'a> {
         let name =
             if self.plan.file.stages.len() == 1 && stage.name.is_none() { String::new() } else { name };
         let total = u32::try_from(triggers.len() + stage.instructions.len() + 1).unwrap_or(u32::MAX);
-        let mut place = StepPosition { stage: &name, number: 1, total, text: &self.request.dockerfile };
+        let mut place =
+            StepPosition { index, stage: &name, number: 1, total, text: &self.request.dockerfile };
         let from = match &head.source {
             Source::Scratch => "scratch",
             Source::Stage(_) => stage.base.text.as_str(),
@@ -180,18 +189,12 @@ impl<'a> Build<'a> {
         let platform = head.platform.clone().unwrap_or_else(|| self.platform.clone());
         match &head.source {
             Source::Stage(base) => {
-                let mut done = self.done.borrow_mut();
-                let base = done.get_mut(base).ok_or_else(|| {
-                    refusal(format!("building `{}`", self.request.image), "a stage it needs was not built")
-                })?;
+                let base = self.stages.get(*base)?;
+                let mut base = base.lock();
                 let (config, scope) = (base.config.clone(), base.scope.child());
                 Ok(Stage { config, scope, platform: base.platform.clone(), view: base.view.clone() })
             }
-            Source::Scratch => {
-                let config = Config::scratch(&platform);
-                let scope = Scope::of_base(Some(&BTreeMap::new()));
-                Ok(Stage { config, scope, platform, view: Some(View::default()) })
-            }
+            Source::Scratch => Ok(Stage::nothing(&platform)),
             Source::Image(name) | Source::Context(name) => {
                 let config = self.plan.bases.get(&(name.clone(), platform.clone())).cloned();
                 let config = config.ok_or_else(|| {
@@ -236,10 +239,11 @@ impl<'a> Build<'a> {
         text: &str,
         work: impl FnOnce(&str) -> Result<Outcome>,
     ) -> Result<()> {
-        let StepPosition { stage, number, total, .. } = *place;
+        let StepPosition { index, stage, number, total, .. } = *place;
         let gap = if stage.is_empty() { "" } else { " " };
         let name = format!("[{stage}{gap}{number}/{total}] {text}");
-        let id = format!("{stage}-{number}");
+        // Stages may share a name, and are told side by side.
+        let id = format!("{index}-{number}");
         (self.events)(BuildEvent::Step {
             id: id.clone(),
             name: name.clone(),

@@ -1,6 +1,6 @@
 //! A stage put together: what each instruction of a Dockerfile does to configuration and layers.
 
-mod archive;
+pub(super) mod archive;
 pub(super) mod build;
 mod chmod;
 mod context;
@@ -9,5 +9,6 @@ mod instructions;
 pub(super) mod patch;
 pub(super) mod plan;
 mod remote;
+mod stages;
 mod transfer;
 pub(super) mod users;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::context::Context;
 use crate::embedded::layer::index::{Entry, Kind, join, parent, parents};
-use crate::embedded::layer::layers::Layers;
+use crate::embedded::layer::layers::{Form, Layers};
 use crate::embedded::layer::scan;
 use crate::embedded::layer::view::{Origin, View, resolve};
 use crate::embedded::layer::writer::LayerWriter;
@@ -47,12 +47,14 @@ pub struct Patch<'v> {
     nodes: BTreeMap<Vec<u8>, Node>,
     /// Nothing is known of what is below: `COPY --link`.
     bare: bool,
+    /// Bytes of all names that were put in.
+    weight: usize,
 }
 
 impl<'v> Patch<'v> {
     /// Changes of what a view shows.
     pub fn over(view: &'v View) -> Self {
-        Self { view, nodes: BTreeMap::new(), bare: false }
+        Self { view, nodes: BTreeMap::new(), bare: false, weight: 0 }
     }
 
     /// Changes that mean the same over every tree.
@@ -79,6 +81,17 @@ impl<'v> Patch<'v> {
         resolve(path, kind).map_err(|why| refusal(what(), why))
     }
 
+    /// All that is changed, by path.
+    #[cfg(any(test, fuzzing))]
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.nodes.values().map(|node| &node.entry)
+    }
+
+    /// Bytes of all names that were put in.
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
     /// Makes a folder and those above it that are missing.
     pub fn folders(&mut self, path: &[u8], owner: Option<(u32, u32)>) -> Result<()> {
         for folder in parents(path).chain([path]).filter(|folder| !folder.is_empty()) {
@@ -99,6 +112,7 @@ impl<'v> Patch<'v> {
 
     /// Puts something at its path, in the place of what is there.
     pub fn put(&mut self, entry: Entry, content: Option<Content>, inode: Option<Inode>) {
+        self.weight += entry.weight();
         if !entry.is_folder() {
             let below: Vec<Vec<u8>> = self.below(&entry.path);
             for path in below {
@@ -239,7 +253,10 @@ pub fn describe(entry: &Entry, hasher: &mut FieldHasher) {
 /// The layer that a step led to, if it is still there.
 pub fn known(store: &Store, key: &ContentHash) -> Option<String> {
     let diff_id: String = store.noted(NoteKind::Steps, &key.to_string())?;
-    if !store.has(&diff_id) || scan::kept_index(store, &diff_id).is_none() {
+    let plain = store.has(&diff_id) && scan::kept_index(store, &diff_id).is_some();
+    let forms = || store.noted::<Vec<Form>>(NoteKind::Layers, &diff_id).unwrap_or_default();
+    // One that came from elsewhere may lie here as it came.
+    if !plain && !forms().iter().any(|form| store.has(&form.digest)) {
         return None;
     }
     store.used(NoteKind::Steps, &key.to_string());

@@ -3,7 +3,7 @@
 //! Reads the Dockerfile that the build was handed, with the configurations of its bases at hand, so that
 //! nothing is left to guess. Runs nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::embedded::config::Config;
 use crate::embedded::images::Images;
@@ -86,6 +86,16 @@ impl Plan {
                 return Ok(Self { file, globals, heads, reached, target, bases });
             }
         }
+    }
+}
+
+impl Plan {
+    /// The stages that each stage needs, of those that are needed.
+    pub fn needs(&self) -> BTreeMap<usize, BTreeSet<usize>> {
+        let of = |(index, triggers): (&usize, &Vec<_>)| {
+            (*index, reach::needs(&self.file, &self.heads, *index, triggers))
+        };
+        self.reached.iter().map(of).collect()
     }
 }
 

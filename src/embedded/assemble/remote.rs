@@ -8,13 +8,17 @@ use super::copy::{self, Rules, Target};
 use super::patch::{Content, Patch};
 use super::transfer::Scraps;
 use crate::embedded::layer::index::{Entry, Kind};
+use crate::embedded::layer::layers::{Bounded, MOST_BYTES};
 use crate::embedded::layer::view::View;
 use crate::embedded::store::Sums;
 use crate::embedded::trouble::{During, Result, refusal, refused};
+use crate::engine::AddedRepository;
 use crate::model::hash::ContentHash;
 use crate::registry::digest::Sum;
 use crate::syntax::dockerfile::Transfer;
+use crate::syntax::error::Span;
 use crate::syntax::git_source;
+use crate::syntax::resolve::sources;
 
 impl Build<'_> {
     /// A file of the web, checked against its checksum when there is one.
@@ -32,12 +36,12 @@ impl Build<'_> {
         if !checksum.is_empty() && wanted.checksum.is_none() {
             return refused(what(), format!("`{checksum}` is no checksum such as `sha256:…`"));
         }
-        let mut draft = store.draft_with(wanted)?;
+        let mut draft = Bounded { inner: store.draft_with(wanted)?, left: MOST_BYTES };
         let found = self.images.registry().fetch(url, &mut draft);
         if !found.map_err(|error| refusal(what(), error.to_string()))? {
             return refused(what(), "the server has no such file");
         }
-        let (file, Wanted { content, checksum: sum }, size) = draft.into_parts();
+        let (file, Wanted { content, checksum: sum }, size) = draft.inner.into_parts();
         if let Some(sum) = sum {
             let came = sum.finish();
             if came != checksum {
@@ -63,21 +67,19 @@ impl Build<'_> {
     pub(super) fn cloned(
         &self,
         patch: &mut Patch<'_>,
-        word: &str,
+        (word, checksum): (&str, &str),
         transfer: &Transfer,
         (to, rules): (&Target, &Rules),
     ) -> Result<()> {
         let what = || format!("fetching `{}`", git_source::masked(word));
-        if transfer.keep_git_dir == Some(true) {
-            return refused(
-                what(),
-                "--keep-git-dir wants a clone with its `.git`, which is never the same twice; the embedded builder takes the tree alone",
-            );
-        }
-        let tree = self
-            .repositories
-            .ok_or_else(|| refusal(what(), "this build has no access to git repositories"))?;
-        let tree = tree(word).map_err(|why| refusal(what(), why))?;
+        let remote =
+            sources::remote(word, true, Some(checksum.to_owned()), transfer.keep_git_dir, Span::default());
+        let wanted = AddedRepository {
+            address: word,
+            checksum: remote.checksum.as_deref().unwrap_or_default(),
+            keep_git_dir: remote.keep_git_dir == Some(true) || git_source::keeps_git_dir(word),
+        };
+        let tree = self.request.files.repository(&wanted).map_err(|why| refusal(what(), why))?;
         let context = super::context::Context::new(tree)?;
         let store = self.images.layers.store;
         // A layer of its own, so that the files have a place from which they can be copied.

@@ -4,6 +4,7 @@
 //! `archive.rs`, and what it fetches in `remote.rs`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::archive;
 use super::build::{Build, Outcome, Stage};
@@ -55,8 +56,7 @@ impl Build<'_> {
             false => Patch::over(self.view(here)?),
         };
         for word in &words {
-            rules.number = self.sources.get();
-            self.sources.set(rules.number + 1);
+            rules.number = self.sources.fetch_add(1, Ordering::Relaxed);
             match sources::kind(word) {
                 Word::Path => {
                     self.path(&mut patch, &tree, word, transfer, add, (&to, &rules), &mut scraps)?;
@@ -71,7 +71,7 @@ impl Build<'_> {
                         &mut scraps,
                     )?;
                 }
-                Word::Git => self.cloned(&mut patch, word, transfer, (&to, &rules))?,
+                Word::Git => self.cloned(&mut patch, (word, &checksum), transfer, (&to, &rules))?,
             }
         }
         for (name, text) in texts {
@@ -106,11 +106,9 @@ impl Build<'_> {
 
     /// The files of a stage that is done.
     pub(in crate::embedded) fn stage_view(&self, index: usize) -> Result<View> {
-        let mut done = self.done.borrow_mut();
-        match done.get_mut(&index) {
-            Some(stage) => self.view(stage).cloned(),
-            None => Err(refusal("copying from a stage", "it was not built")),
-        }
+        let stage = self.stages.get(index)?;
+        let mut stage = stage.lock();
+        self.view(&mut stage).cloned()
     }
 
     #[expect(clippy::too_many_arguments, reason = "one source word needs all that its instruction says")]

@@ -79,6 +79,16 @@ impl Entry {
         Self { path: path.to_vec(), kind: Kind::FOLDER, mode, uid: 0, gid: 0, xattrs: BTreeMap::new() }
     }
 
+    /// Bytes of its names and attributes.
+    pub fn weight(&self) -> usize {
+        let target = match &self.kind {
+            Kind::Link(target) | Kind::Hard(target) => target.len(),
+            _ => 0,
+        };
+        let xattrs: usize = self.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.path.len() + target + xattrs
+    }
+
     /// Whether it is a folder.
     pub fn is_folder(&self) -> bool {
         matches!(self.kind, Kind::Folder { .. })
@@ -102,20 +112,46 @@ struct Kept {
     entries: Vec<Entry>,
 }
 
+/// An index in the making.
+#[derive(Default)]
+pub struct IndexBuilder {
+    all: BTreeMap<Vec<u8>, Entry>,
+    weight: usize,
+}
+
+impl IndexBuilder {
+    /// Adds an entry; of two with one path the later counts. Folders on the way are added.
+    pub fn add(&mut self, entry: Entry) {
+        for parent in parents(&entry.path) {
+            self.weight += 1;
+            if self.all.get(parent).is_none_or(|before| before.kind == Kind::Gone) {
+                self.weight += parent.len();
+                let kind = Kind::Folder { opaque: false, implied: true };
+                merge(&mut self.all, Entry { kind, ..Entry::folder(parent, 0o755) });
+            }
+        }
+        self.weight += entry.weight();
+        merge(&mut self.all, entry);
+    }
+
+    /// The bytes of all names so far, and the folders that were looked up for them: how much it takes to hold what a
+    /// few bytes of an archive can ask for.
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// The index.
+    pub fn finish(self) -> Index {
+        Index { entries: self.all.into_values().collect() }
+    }
+}
+
 impl Index {
     /// An index of these; of two with one path the later counts. Folders on the way are added.
     pub fn new(entries: impl IntoIterator<Item = Entry>) -> Self {
-        let mut all: BTreeMap<Vec<u8>, Entry> = BTreeMap::new();
-        for entry in entries {
-            for parent in parents(&entry.path) {
-                if all.get(parent).is_none_or(|before| before.kind == Kind::Gone) {
-                    let kind = Kind::Folder { opaque: false, implied: true };
-                    merge(&mut all, Entry { kind, ..Entry::folder(parent, 0o755) });
-                }
-            }
-            merge(&mut all, entry);
-        }
-        Self { entries: all.into_values().collect() }
+        let mut builder = IndexBuilder::default();
+        entries.into_iter().for_each(|entry| builder.add(entry));
+        builder.finish()
     }
 
     /// The entry at a path.

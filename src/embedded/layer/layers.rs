@@ -47,12 +47,14 @@ pub struct Layers<'a> {
     pub store: &'a Store,
     registry: &'a dyn Registry,
     known: Mutex<BTreeMap<String, Arc<Index>>>,
+    /// Who reads or unpacks a layer now: stages side by side want the same ones.
+    turns: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
 }
 
 impl<'a> Layers<'a> {
     /// Layers of a store, and of registries that may be asked for the others.
     pub fn new(store: &'a Store, registry: &'a dyn Registry) -> Self {
-        Self { store, registry, known: Mutex::default() }
+        Self { store, registry, known: Mutex::default(), turns: Mutex::default() }
     }
 
     /// A stack of layers as one tree.
@@ -79,8 +81,14 @@ impl<'a> Layers<'a> {
 
     /// The headers of a layer; it is fetched if that is what it takes.
     pub fn index(&self, diff_id: &str) -> Result<Arc<Index>> {
-        if let Some(known) = self.known().get(diff_id) {
-            return Ok(Arc::clone(known));
+        let known = || self.known().get(diff_id).map(Arc::clone);
+        if let Some(known) = known() {
+            return Ok(known);
+        }
+        let turn = self.turn(diff_id);
+        let _mine = turn.lock();
+        if let Some(known) = known() {
+            return Ok(known);
         }
         let index = match scan::shared(self.store, diff_id) {
             Some(index) => index,
@@ -137,16 +145,27 @@ impl<'a> Layers<'a> {
         let what = || format!("fetching layer {}", form.digest);
         let Some(from) = &form.from else { return refused(what(), "no registry is known to have it") };
         let from = reference::parse(from).map_err(|why| refusal(what(), why))?;
-        let mut draft = io::BufWriter::with_capacity(256 << 10, self.store.draft()?);
+        // A server may go on for ever, and its manifest has said how much there is.
+        let draft = Bounded { inner: self.store.draft()?, left: form.size };
+        let mut draft = io::BufWriter::with_capacity(256 << 10, draft);
         let fetched = self.registry.download(&from, &form.digest, &mut draft);
         fetched.map_err(|error| refusal(what(), error.to_string()))?;
-        let draft = draft.into_inner().map_err(io::IntoInnerError::into_error).during(what)?;
+        let draft = draft
+            .into_inner()
+            .map(|draft| draft.inner)
+            .map_err(io::IntoInnerError::into_error)
+            .during(what)?;
         let (digest, _) = draft.keep()?;
         if digest == form.digest { Ok(()) } else { refused(what(), "what came has another digest") }
     }
 
     /// Sees to it that the plain bytes of a layer lie in the store.
     pub fn plain(&self, diff_id: &str) -> Result<()> {
+        if self.store.has(diff_id) {
+            return Ok(());
+        }
+        let turn = self.turn(diff_id);
+        let _mine = turn.lock();
         if self.store.has(diff_id) {
             return Ok(());
         }
@@ -206,6 +225,10 @@ impl<'a> Layers<'a> {
         Ok(form)
     }
 
+    fn turn(&self, diff_id: &str) -> Arc<Mutex<()>> {
+        Arc::clone(self.turns.lock().entry(diff_id.to_owned()).or_default())
+    }
+
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Index>>> {
         self.known.lock()
     }
@@ -217,6 +240,26 @@ pub fn media_type(told: &str) -> String {
         "application/vnd.docker.image.rootfs.diff.tar.gzip" => TAR_GZIP.to_owned(),
         "application/vnd.docker.image.rootfs.diff.tar" => TAR.to_owned(),
         other => other.to_owned(),
+    }
+}
+
+/// A writer that takes so many bytes and no more.
+pub struct Bounded<W> {
+    /// The writer.
+    pub inner: W,
+    /// Bytes that it still takes.
+    pub left: u64,
+}
+
+impl<W: Write> Write for Bounded<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.left.checked_sub(bytes.len() as u64);
+        self.left = left.ok_or_else(|| io::Error::other("more bytes came than were announced"))?;
+        self.inner.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 

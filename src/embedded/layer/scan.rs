@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tar::EntryType;
 
-use super::index::{Entry, Index, Kind, join, name, parent};
+use super::index::{Entry, Index, IndexBuilder, Kind, join, name, parent};
 use super::tarball::{self, Head, Tarball};
 use crate::embedded::store::{NoteKind, Store};
 use crate::embedded::trouble::Result;
@@ -16,6 +16,8 @@ use crate::model::hash::ContentHash;
 
 /// More entries than this has no layer that anybody needs.
 const MOST_ENTRIES: usize = 4_000_000;
+/// No layer has longer names in all: each may name two thousand folders on its way.
+const MOST_NAMES: usize = 512 << 20;
 /// No path is longer; the kernel takes no longer ones.
 const LONGEST_PATH: usize = 4096;
 /// Attributes that layers keep: what a file may do when it is run. Engines keep no others.
@@ -44,16 +46,21 @@ pub fn shared(store: &Store, diff_id: &str) -> Option<Arc<Index>> {
 /// What is wrong with it, as a sentence.
 pub fn scan(layer: &mut dyn Read, most: u64) -> std::result::Result<Index, String> {
     let mut tarball = Tarball::new(Limited { inner: layer, left: most });
-    let mut entries = Vec::new();
+    let (mut index, mut count) = (IndexBuilder::default(), 0);
     while let Some(head) = tarball.next().map_err(wrong)? {
-        entries.extend(entry(&head, &mut tarball)?);
-        if entries.len() > MOST_ENTRIES {
+        let Some(entry) = entry(&head, &mut tarball)? else { continue };
+        index.add(entry);
+        count += 1;
+        if count > MOST_ENTRIES {
             return Err(format!("it has more than {MOST_ENTRIES} entries"));
+        }
+        if index.weight() > MOST_NAMES {
+            return Err(format!("its names take more than {} MiB", MOST_NAMES >> 20));
         }
     }
     // The digest is one of all bytes, those behind the end included.
     io::copy(&mut tarball.into_inner(), &mut io::sink()).map_err(wrong)?;
-    Ok(Index::new(entries))
+    Ok(index.finish())
 }
 
 fn wrong(error: io::Error) -> String {
@@ -66,19 +73,25 @@ fn wrong(error: io::Error) -> String {
 /// What is wrong with it, as a sentence.
 pub fn entry(head: &Head, content: &mut dyn Read) -> std::result::Result<Option<Entry>, String> {
     let path = clean(&head.path)?;
+    // Old unions kept notes in such folders; a folder that is written again would be a whiteout.
+    if super::index::parents(&path).any(|folder| name(folder).starts_with(MARK)) {
+        return Ok(None);
+    }
     if name(&path).starts_with(MARK) {
         return Ok(mark(&path));
     }
     let header = &head.header;
-    let owner = |key: &str, own: io::Result<u64>| -> std::result::Result<u32, String> {
+    let old = header.as_old();
+    let owner = |key: &str, field: &[u8], own: io::Result<u64>| -> std::result::Result<u32, String> {
         let value = match tarball::number(&head.records, key).map_err(wrong)? {
             Some(value) => value,
-            None => own.map_err(wrong)?,
+            None => tarball::filled(field, own).map_err(wrong)?,
         };
         u32::try_from(value).map_err(|_| format!("`{value}` is no {key}"))
     };
-    let (uid, gid) = (owner("uid", header.uid())?, owner("gid", header.gid())?);
-    let mode = header.mode().map_err(wrong)? & 0o7777;
+    let (uid, gid) = (owner("uid", &old.uid, header.uid())?, owner("gid", &old.gid, header.gid())?);
+    let mode = tarball::filled(&old.mode, header.mode().map(u64::from)).map_err(wrong)?;
+    let mode = (mode & 0o7777) as u32;
     let attribute = head.records.get(&format!("SCHILY.xattr.{KEPT}"));
     let xattrs = attribute.map(|value| (KEPT.to_owned(), value.clone())).into_iter().collect();
     let device = |character| -> std::result::Result<Kind, String> {
@@ -229,6 +242,7 @@ mod tests {
             ("a/.wh.b", EntryType::Regular, ""),
             ("c/.wh..wh..opq", EntryType::Regular, ""),
             (".wh..wh.plnk", EntryType::Directory, ""),
+            ("e/.wh.f/g", EntryType::Regular, ""),
             ("d/.wh.", EntryType::Regular, ""),
             ("d/.wh...", EntryType::Regular, ""),
         ])
@@ -236,6 +250,25 @@ mod tests {
         let paths: Vec<_> = index.entries().iter().map(|it| (it.path.as_slice(), it.kind.clone())).collect();
         let implied = |opaque| Kind::Folder { opaque, implied: true };
         assert_eq!(paths, [(b"a".as_slice(), implied(false)), (b"a/b", Kind::Gone), (b"c", implied(true)),]);
+    }
+
+    #[test]
+    fn a_small_archive_cannot_ask_for_all_memory_by_its_names() {
+        // Each of these lies in two thousand folders of its own.
+        let mut builder = tar::Builder::new(Vec::new());
+        for number in 0..600 {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(0);
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            let path = format!("{number}/{}", "a/".repeat(2000));
+            builder.append_data(&mut header, format!("{path}x"), io::empty()).unwrap();
+        }
+        let archive = builder.into_inner().unwrap();
+        assert!(archive.len() < 5 << 20);
+        let error = scan(&mut archive.as_slice(), u64::MAX).unwrap_err();
+        assert!(error.contains("its names take more"), "{error}");
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl<R: Read> Tarball<R> {
         loop {
             let Some(header) = self.header()? else { return Ok(None) };
             let kind = header.entry_type();
-            let size = header.entry_size()?;
+            let size = filled(&header.as_old().size, header.entry_size())?;
             let special = matches!(
                 kind,
                 EntryType::XHeader
@@ -157,6 +157,17 @@ impl<R: Read> Read for Tarball<R> {
     }
 }
 
+/// A number of a header; a field without digits is none, as Go's reader has it.
+///
+/// # Errors
+/// When the field holds something else.
+pub fn filled(field: &[u8], number: io::Result<u64>) -> io::Result<u64> {
+    match field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        true => Ok(0),
+        false => number,
+    }
+}
+
 fn without_end(mut name: Vec<u8>) -> Vec<u8> {
     while name.last() == Some(&0) {
         name.pop();
@@ -201,6 +212,16 @@ mod tests {
         for wrong in [&b"99 a=1\n"[..], b"6 a=1", b"x a=1\n", b"5 a1\n", b"0 ", b"2 "] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn fields_without_digits_are_zero() {
+        let mut header = Header::new_gnu();
+        header.as_mut_bytes()[0] = b'f';
+        header.set_cksum();
+        let mut tarball = Tarball::new(header.as_bytes().as_slice());
+        let head = tarball.next().unwrap().unwrap();
+        assert_eq!((head.size, filled(&head.header.as_old().uid, head.header.uid()).unwrap()), (0, 0));
     }
 
     #[test]

@@ -53,6 +53,12 @@ impl<'s> LayerWriter<'s> {
     /// Adds an entry. `content` is read for files only, to its end, and must have as many bytes as the entry says.
     pub fn add(&mut self, mut entry: Entry, content: &mut dyn Read) -> Result<()> {
         let what = || format!("writing `/{}` into a layer", String::from_utf8_lossy(&entry.path));
+        let is_mark = |part: &[u8]| part.starts_with(b".wh.");
+        if entry.kind != Kind::Gone && entry.path.split(|byte| *byte == b'/').any(is_mark) {
+            let why =
+                "a name that begins with `.wh.` says in a layer that a file is gone, so no image can hold it";
+            return Err(crate::embedded::trouble::refusal(what(), why));
+        }
         if let Kind::File { size, .. } = entry.kind {
             let (hash, at) = self.file(&entry, size, content).during(what)?;
             entry.kind = Kind::File { size, hash, at };
@@ -270,6 +276,36 @@ mod tests {
         assert_eq!((back.uid, back.gid, back.mode), (3_000_000, 4_294_967_294, 0o4755));
         assert_eq!(back.xattrs, owned.xattrs);
         assert_eq!(read.get(b"old/x").unwrap().kind, Kind::Gone);
+    }
+
+    #[test]
+    fn a_file_that_would_be_taken_for_a_whiteout_is_refused() {
+        let (_folder, store) = store();
+        let mut layer = LayerWriter::new(&store, TIME).unwrap();
+        for path in [b".wh.a".as_slice(), b"a/.wh..wh..opq", b".wh.d/x"] {
+            assert!(layer.add(file(path, 0), &mut io::empty()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_file_of_nine_gigabytes_and_one_of_a_long_name_have_records() {
+        for (path, size) in
+            [(b"large".to_vec(), 9_u64 << 30), ([b"d/".to_vec(), vec![b'x'; 255]].concat(), 0)]
+        {
+            let mut pax = Records::default();
+            let entry =
+                Entry { kind: Kind::File { size, hash: ContentHash::default(), at: 0 }, ..file(&path, 0) };
+            let header = header(&entry, size, TIME, &mut pax).unwrap();
+            let mut extension = Header::new_ustar();
+            extension.set_entry_type(EntryType::XHeader);
+            extension.set_size(pax.0.len() as u64);
+            extension.set_cksum();
+            let mut bytes = [extension.as_bytes().as_slice(), &pax.0].concat();
+            bytes.resize(bytes.len().next_multiple_of(512), 0);
+            bytes.extend_from_slice(header.as_bytes());
+            let head = super::super::tarball::Tarball::new(bytes.as_slice()).next().unwrap().unwrap();
+            assert_eq!((head.path, head.size), (path, size));
+        }
     }
 
     #[test]

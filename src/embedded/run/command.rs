@@ -90,7 +90,8 @@ impl Build<'_> {
         hasher.field(&folder).field(&user).number(u64::from(network)).number(self.time).field(&here.platform);
         hasher.field(if rung == Rung::Chroot { b"chroot".as_slice() } else { b"namespaces" });
         let key = hasher.finish();
-        if let Some(layer) = self.known_step(&key) {
+        if let Some(layer) = self.known_step(&key, id)? {
+            self.steps.leave(self.images, &key, &layer, self.cancel)?;
             return Ok(Outcome { layer: Some(layer).filter(|layer| layer != NOTHING), cached: true });
         }
         let job = self.job(here, rung, (words, environment), (folder, &user), network, mounts)?;
@@ -98,21 +99,33 @@ impl Build<'_> {
         let store = self.runner.store();
         store.note(NoteKind::Steps, &key.to_string(), &layer.as_deref().unwrap_or(NOTHING))?;
         drop(locks);
+        self.steps.leave(self.images, &key, layer.as_deref().unwrap_or(NOTHING), self.cancel)?;
         Ok(Outcome { layer, cached: false })
     }
 
-    fn known_step(&self, key: &ContentHash) -> Option<String> {
+    /// The result of a step that was run here or elsewhere.
+    fn known_step(&self, key: &ContentHash, id: &str) -> Result<Option<String>> {
         if self.request.no_cache {
-            return None;
+            return Ok(None);
         }
         let store = self.runner.store();
-        match store.noted::<String>(NoteKind::Steps, &key.to_string()) {
+        let here = match store.noted::<String>(NoteKind::Steps, &key.to_string()) {
             Some(nothing) if nothing == NOTHING => {
                 store.used(NoteKind::Steps, &key.to_string());
                 Some(nothing)
             }
             _ => known(store, key),
+        };
+        if here.is_some() {
+            return Ok(here);
         }
+        let told =
+            |text: String| (self.events)(BuildEvent::Log { id: id.to_owned(), bytes: text.into_bytes() });
+        let found = self.steps.find(self.images, key, &told)?;
+        if let Some(layer) = &found {
+            store.note(NoteKind::Steps, &key.to_string(), layer)?;
+        }
+        Ok(found)
     }
 
     fn job(
@@ -354,7 +367,7 @@ impl Build<'_> {
                 let found = self.plan.heads.named_source(from);
                 match found.map_err(|error| refusal("reading --mount", error.message))? {
                     Source::Scratch => (View::default(), Vec::new()),
-                    Source::Stage(index) => (self.stage_view(index)?, self.stage_layers(index)),
+                    Source::Stage(index) => (self.stage_view(index)?, self.stage_layers(index)?),
                     Source::Image(name) | Source::Context(name) => {
                         let config = plan::base(self.images, &name, &self.platform)?;
                         (self.images.layers.view(&config.diff_ids)?, config.diff_ids)
@@ -376,8 +389,8 @@ impl Build<'_> {
         Ok((layers, path))
     }
 
-    fn stage_layers(&self, index: usize) -> Vec<String> {
-        self.done.borrow().get(&index).map(|stage| stage.config.diff_ids.clone()).unwrap_or_default()
+    fn stage_layers(&self, index: usize) -> Result<Vec<String>> {
+        Ok(self.stages.get(index)?.lock().config.diff_ids.clone())
     }
 
     /// The files that were sent, as a layer.

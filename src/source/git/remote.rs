@@ -61,6 +61,13 @@ impl Remotes {
         Self { fetcher, heads, stores: Mutex::default() }
     }
 
+    /// One for other threads, over what is kept of the same repositories.
+    pub fn sibling(&self) -> Self {
+        let fetcher = self.fetcher.clone();
+        let heads = Mutex::new(Heads::load(fetcher.state()));
+        Self { fetcher, heads, stores: Mutex::default() }
+    }
+
     /// Has somebody told of every fetch.
     pub fn on_fetch(&mut self, fetching: Fetching) {
         self.fetcher.on_fetch(fetching);

@@ -58,16 +58,9 @@ pub fn reach(
         if errors.len() >= MAX_ERRORS || brought > MAX_TRIGGERS {
             return reached;
         }
-        if let Source::Stage(base) = heads.stages[index].source {
-            waiting.push(base);
-        }
         // A stage that nobody needs may copy from a later one; for one that is needed that is not made yet.
         errors.extend(later.get(&index).into_iter().flatten().map(|(_, from)| from_later(from)));
-        let own = heads.instructions(file, index).iter();
-        for instruction in triggers.iter().chain(own) {
-            let sources = sources(instruction, heads, &mut Vec::new());
-            waiting.extend(sources.into_iter().map(|(stage, _)| stage).filter(|stage| *stage < index));
-        }
+        waiting.extend(needs(file, heads, index, &triggers));
         for trigger in &triggers {
             let mut problems = Vec::new();
             let brought = sources(trigger, heads, &mut problems);
@@ -83,6 +76,17 @@ pub fn reach(
         reached.insert(index, triggers);
     }
     reached
+}
+
+/// The stages that a stage with these triggers needs: the one it begins with, and those it takes files from.
+pub fn needs(file: &Dockerfile, heads: &Heads, index: usize, triggers: &[Instruction]) -> BTreeSet<usize> {
+    let base = match heads.stages[index].source {
+        Source::Stage(base) => Some(base),
+        _ => None,
+    };
+    let own = heads.instructions(file, index).iter();
+    let taken = triggers.iter().chain(own).flat_map(|one| sources(one, heads, &mut Vec::new()));
+    taken.map(|(stage, _)| stage).chain(base).filter(|stage| *stage < index).collect()
 }
 
 /// The stages whose configuration reaches the image: the target and what it begins with. Of one

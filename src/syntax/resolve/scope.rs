@@ -5,7 +5,7 @@
 //! first. Layers are shared, so that 100,000 stages cost 100,000 small maps.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::syntax::expand::{Lookup, Variables};
 
@@ -21,14 +21,14 @@ struct Variable {
 #[derive(Debug)]
 struct Layer {
     variables: BTreeMap<String, Variable>,
-    below: Option<Rc<Self>>,
+    below: Option<Arc<Self>>,
 }
 
 /// The variables at one point of a stage.
 #[derive(Clone, Debug)]
 pub struct Scope {
     own: BTreeMap<String, Variable>,
-    below: Option<Rc<Layer>>,
+    below: Option<Arc<Layer>>,
     /// Nothing can be set that is not here.
     complete: bool,
 }
@@ -135,7 +135,7 @@ impl Scope {
             }
             below = layer.below.clone();
         }
-        self.below = Some(Rc::new(Layer { variables, below }));
+        self.below = Some(Arc::new(Layer { variables, below }));
     }
 }
 

@@ -61,7 +61,7 @@ pub struct BuildArgs {
     /// Publish the results: everything by its key, the targets under their tags
     #[arg(long, env = "IMK_PUSH", value_parser = FalseyValueParser::new())]
     pub push: bool,
-    /// Fetch the targets that only their registry or another engine has
+    /// Fetch the targets that only their registry or another engine has; of imk's own builder, put them into Docker
     #[arg(long, env = "IMK_LOAD", value_parser = FalseyValueParser::new())]
     pub load: bool,
     /// A cache whose layers may serve, as docker spells it: type=registry,ref=NAME, gha, s3, azblob

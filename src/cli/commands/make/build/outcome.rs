@@ -129,6 +129,11 @@ fn tell_failures(session: &Session, summary: &Summary, progress: &Progress) {
     for (name, error) in &summary.unfetched {
         draw::show(&Failure::error(format!("image `{name}` was not fetched: {error}")));
     }
+    for (name, error) in summary.unloaded() {
+        let message = format!("image `{name}` was not put into the Docker engine: {error}");
+        let hint = "it is in imk's own store; `-o type=docker,dest=FILE` writes it for `docker load`";
+        draw::show(&Failure::with_hint(message, hint));
+    }
     for output in &summary.outputs {
         if let Some(failure) = unwritten(output) {
             draw::show(&failure);
@@ -187,6 +192,9 @@ fn summary_line(summary: &Summary, took: Duration) -> String {
     if written > 0 {
         line += &format!(", {written} output{} written", if written == 1 { "" } else { "s" });
     }
+    if summary.loaded() > 0 {
+        line += &format!(", {} loaded", summary.loaded());
+    }
     line += &format!(", {failed} failed");
     if skipped > 0 {
         line += &format!(", {skipped} skipped");
@@ -207,7 +215,9 @@ pub fn verdict(summary: &Summary) -> Exit {
     let failed = summary.endings.values().any(|ending| matches!(ending, Ending::Failed(_)));
     let nowhere = summary.publications.values().any(|publication| *publication == Publication::NoRegistry);
     let unwritten = summary.outputs.iter().any(|output| output.result.is_err());
-    let lacking = nowhere || unwritten || !summary.unpublished.is_empty() || !summary.unfetched.is_empty();
+    let unloaded = summary.unloaded().next().is_some();
+    let lacking =
+        nowhere || unwritten || unloaded || !summary.unpublished.is_empty() || !summary.unfetched.is_empty();
     match (summary.interrupted, failed || lacking || !summary.untagged.is_empty()) {
         (true, _) => Exit::Interrupted,
         (false, true) => Exit::Error,
