@@ -83,7 +83,7 @@ pub struct ImageEvent {
 #[derive(Clone, Debug, Default)]
 pub struct Cancel {
     asked: Arc<AtomicBool>,
-    above: Option<Arc<Cancel>>,
+    above: Option<Arc<Self>>,
 }
 
 impl Cancel {

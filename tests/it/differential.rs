@@ -13,6 +13,7 @@
 //! day's luck; `IMK_TEST_SEED=clock` takes another each time, `IMK_TEST_SEED=n`
 //! plays one again, `IMK_TEST_CASES=n` makes a run longer.
 
+mod builders;
 mod client;
 mod old_cache;
 mod oracle;

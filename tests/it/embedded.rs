@@ -1,7 +1,8 @@
 //! imk's own builder: what a person has of it where there is no engine.
 
-mod image;
+pub mod image;
 mod same;
+mod travel;
 
 use crate::sandbox::Sandbox;
 
@@ -51,4 +52,45 @@ fn the_same_images_come_of_another_store_and_of_no_state() {
         found.map(|line| line.trim().to_owned()).collect()
     };
     assert!(!id(&before).is_empty() && id(&before) == id(&ids(&sandbox)), "{before}");
+}
+
+/// A stage that runs something, beside images that run nothing.
+const RUNS: &str = "
+    //- base/Dockerfile
+    FROM scratch AS one
+    COPY busybox /bin/busybox
+    RUN [\"/bin/busybox\", \"sh\", \"-c\", \"/bin/busybox date >/dev/null; echo made >/made; /bin/busybox ln /made /again\"]
+    FROM scratch
+    COPY --from=one --chown=7:8 /made /again /srv/
+    COPY --parents a/b /
+    //- base/a/b
+    1
+";
+
+#[test]
+fn the_same_images_come_of_another_user_in_another_folder() {
+    let id = |sandbox: &Sandbox| {
+        let list: serde_json::Value =
+            serde_json::from_str(&sandbox.imk("list --json").code(0).stdout).unwrap();
+        list["images"][0]["id"].as_str().unwrap().to_owned()
+    };
+    let one = Sandbox::with(RUNS).embedded().without_engine().prefixed("same/");
+    one.place_busybox();
+    one.imk("--progress plain").success();
+    let other = Sandbox::with(RUNS).embedded().without_engine().prefixed("same/");
+    other.place_busybox();
+    let somebody = std::process::Command::new("id").arg("-u").output().unwrap();
+    if somebody.stdout.trim_ascii() != b"0" {
+        eprintln!("SKIPPED the other user: only root is anybody");
+        return;
+    }
+    let all = [other.root().to_owned(), other.store().parent().unwrap().to_owned()];
+    let owned = std::process::Command::new("chown").args(["-R", "54321:54321"]).args(&all).status().unwrap();
+    assert!(owned.success());
+    let who = ["--reuid=54321", "--regid=54321", "--clear-groups"];
+    let run = other.under("setpriv", &who, "--progress plain").env("HOME", other.root()).output().unwrap();
+    other.run(run).code(0);
+    let run = other.under("setpriv", &who, "list --json").env("HOME", other.root()).output().unwrap();
+    let list: serde_json::Value = serde_json::from_str(&other.run(run).code(0).stdout).unwrap();
+    assert_eq!(list["images"][0]["id"].as_str().unwrap(), id(&one));
 }

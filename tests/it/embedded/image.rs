@@ -104,7 +104,7 @@ impl Tree {
         let mut node = Node {
             kind: format!("{kind:?}"),
             mode: header.mode().unwrap() & 0o7777,
-            owner: (header.uid().unwrap(), header.gid().unwrap()),
+            owner: (header.uid().unwrap_or_default(), header.gid().unwrap_or_default()),
             content: String::new(),
             capability,
         };

@@ -64,6 +64,18 @@ const CASES: &[(&str, &str)] = &[
         "removed things",
         "RUN mkdir -p /r/s && echo 1 >/r/s/t && echo 1 >/r/u && ln -s u /r/v\nRUN rm -r /r/s /r/v",
     ),
+    (
+        "a file is replaced by a link and back",
+        "RUN echo 1 >/p && ln -s p /q && mkdir /r && ln -s r /s\nRUN rm /p && ln -s /r /p && rm /q && echo 2 >/q && rm -r /r && ln -s q /r && rm /s && mkdir /s && echo 3 >/s/t\nCOPY a /s/t\nCOPY b/ /s/",
+    ),
+    (
+        "hard links across layers",
+        "RUN mkdir /hl && echo 1 >/hl/a && ln /hl/a /hl/b\nRUN ln /hl/a /hl/c\nRUN echo 2 >>/hl/b\nFROM base\nCOPY --from=1 /hl /copied",
+    ),
+    (
+        "rights of a program",
+        "ADD caps.tar /caps\nRUN cp -a /caps/ping /ping && chmod u+s /ping\nFROM base\nCOPY --from=1 /caps /copied\nCOPY --from=1 --chown=7 /caps/ping /owned",
+    ),
     ("hard links in one layer", "RUN mkdir /hl && echo 1 >/hl/a && ln /hl/a /hl/b && ln /hl/a /hl/0"),
     (
         "same size in the same second, time set back",
@@ -150,6 +162,17 @@ fn context(root: &Path) {
     std::io::Write::write_all(&mut gz, &bytes).unwrap();
     fs_err::write(root.join("tree.tar.gz"), gz.finish().unwrap()).unwrap();
     fs_err::write(root.join("tree.tar"), bytes).unwrap();
+    let mut archive = tar::Builder::new(Vec::new());
+    // cap_net_raw=ep, as the kernel keeps it (`vfs_cap_data`, revision 2).
+    let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    archive.append_pax_extensions([("SCHILY.xattr.security.capability", &capability[..])]).unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_mode(0o755);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(4);
+    archive.append_data(&mut header, "ping", &b"ping"[..]).unwrap();
+    fs_err::write(root.join("caps.tar"), archive.into_inner().unwrap()).unwrap();
 }
 
 /// Where the two differ, as lines.
@@ -278,4 +301,18 @@ fn random_dockerfiles_come_to_the_same_image_by_both_builders() {
         })
         .collect();
     compare(&Sandbox::empty().embedded(), &cases);
+}
+
+#[test]
+fn a_file_of_an_image_by_digest_is_the_same_by_both_builders() {
+    if engine_or_skip("embedded by digest").is_none() {
+        return;
+    }
+    let Some(server) = crate::registry_server::RegistryServer::open("embedded by digest") else { return };
+    let (tag, digest) = (server.name("os:1"), server.put_image("os:1", "by digest"));
+    let from = format!("{}@{digest}", tag.trim_end_matches(":1"));
+    let text = format!(
+        "COPY --from={from} /content /c\nCOPY --from={tag} --chown=4:5 / /all/\nFROM {from}\nCOPY a /"
+    );
+    compare(&Sandbox::empty().embedded(), &[("by digest".to_owned(), text)]);
 }
