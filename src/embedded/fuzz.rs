@@ -23,7 +23,7 @@ const BLOCK: usize = 512;
 /// Plain bytes of a layer here.
 const MOST: u64 = 1 << 20;
 
-/// What is read of a layer lies within the root, and is the same when it is written and read again.
+/// Headers of a layer lie within the root, and are the same when they are written and read again.
 pub(crate) fn layer(bytes: &[u8]) {
     let archive = archive_of(bytes);
     let Ok(index) = scan::scan(&mut archive.as_slice(), MOST) else { return };
@@ -88,7 +88,7 @@ pub(crate) fn whiteouts(bytes: &[u8]) {
     }
 }
 
-/// What `ADD` unpacks stays within the image, whatever links there are, and becomes a layer that can be read.
+/// An archive that `ADD` unpacks stays within the image, whatever links there are.
 pub(crate) fn archive(bytes: &[u8]) {
     let (below, bytes) = match bytes.iter().position(|byte| *byte == b'~') {
         Some(at) => (&bytes[..at], &bytes[at + 1..]),

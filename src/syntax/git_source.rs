@@ -95,7 +95,7 @@ pub struct GitSource {
 }
 
 impl GitSource {
-    /// What one part of an address behind its `?` says, by BuildKit's words for it (`parseOpts` in `gitutil`).
+    /// Takes one part of an address behind its `?`, by BuildKit's words for it (`parseOpts` in `gitutil`).
     fn ask(&mut self, key: &str, value: &str) -> Result<(), String> {
         let named = self.wanted != Wanted::Head;
         let wanted = match key {

@@ -68,7 +68,7 @@ pub struct Build<'a> {
     /// Set to stop, and by the first stage that fails.
     pub cancel: &'a Cancel,
     /// Stages that are done.
-    pub stages: Stages,
+    pub stages: Stages<Stage>,
     /// Steps of other machines.
     pub steps: RemoteSteps,
     /// The socket of an ssh agent, for commands that ask for one.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::build::Stage;
 use crate::embedded::trouble::{Result, refusal};
 use crate::engine::{Cancel, EngineError};
 
@@ -16,14 +15,19 @@ use crate::engine::{Cancel, EngineError};
 const AT_ONCE: usize = 16;
 
 /// Stages of one build, by number.
-#[derive(Default)]
-pub struct Stages {
-    done: Mutex<BTreeMap<usize, Arc<Mutex<Stage>>>>,
+pub struct Stages<S> {
+    done: Mutex<BTreeMap<usize, Arc<Mutex<S>>>>,
 }
 
-impl Stages {
+impl<S> Default for Stages<S> {
+    fn default() -> Self {
+        Self { done: Mutex::default() }
+    }
+}
+
+impl<S: Send> Stages<S> {
     /// A stage that is done, for this thread alone while it is held.
-    pub fn get(&self, index: usize) -> Result<Arc<Mutex<Stage>>> {
+    pub fn get(&self, index: usize) -> Result<Arc<Mutex<S>>> {
         let found = self.done.lock().get(&index).cloned();
         found.ok_or_else(|| refusal("looking into a stage", "it was not built"))
     }
@@ -36,7 +40,7 @@ impl Stages {
         &self,
         needs: BTreeMap<usize, BTreeSet<usize>>,
         stop: &Cancel,
-        make: &(dyn Fn(usize) -> Result<Stage> + Sync),
+        make: &(dyn Fn(usize) -> Result<S> + Sync),
     ) -> Result<()> {
         let threads = needs.len().min(AT_ONCE);
         let round = Round { waiting: Mutex::new(Waiting { needs, failed: None }), changed: Condvar::new() };
@@ -99,7 +103,7 @@ struct Round {
 
 impl Round {
     /// The next stage to make, waited for; `None` when there is none any more.
-    fn next(&self, stages: &Stages) -> Option<usize> {
+    fn next<S>(&self, stages: &Stages<S>) -> Option<usize> {
         let mut waiting = self.waiting.lock();
         loop {
             if waiting.needs.is_empty() {
@@ -114,7 +118,7 @@ impl Round {
         }
     }
 
-    fn ready(waiting: &MutexGuard<'_, Waiting>, stages: &Stages) -> Option<usize> {
+    fn ready<S>(waiting: &MutexGuard<'_, Waiting>, stages: &Stages<S>) -> Option<usize> {
         let done = stages.done.lock();
         let ready = |(index, needs): (&usize, &BTreeSet<usize>)| {
             needs.iter().all(|need| done.contains_key(need)).then_some(*index)
@@ -133,7 +137,6 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
-    use crate::embedded::assemble::build::Stage;
 
     fn needs(of: &[(usize, &[usize])]) -> BTreeMap<usize, BTreeSet<usize>> {
         of.iter().map(|(index, needs)| (*index, needs.iter().copied().collect())).collect()
@@ -148,7 +151,7 @@ mod tests {
                 meet.wait();
             }
             order.lock().push(index);
-            Ok(Stage::nothing("linux/amd64"))
+            Ok(index)
         };
         let stages = Stages::default();
         stages
@@ -172,7 +175,7 @@ mod tests {
             }
             Err(EngineError::Interrupted)
         };
-        let done = Stages::default().make(needs(&[(0, &[]), (1, &[]), (2, &[1])]), &stop, &make);
+        let done = Stages::<()>::default().make(needs(&[(0, &[]), (1, &[]), (2, &[1])]), &stop, &make);
         assert!(matches!(done, Err(EngineError::Refused { what, .. }) if what == "one"));
         assert!(!made.into_inner().contains(&2));
     }

@@ -47,7 +47,7 @@ pub struct Layers<'a> {
     pub store: &'a Store,
     registry: &'a dyn Registry,
     known: Mutex<BTreeMap<String, Arc<Index>>>,
-    /// Who reads or unpacks a layer now: stages side by side want the same ones.
+    /// Turns at reading or unpacking a layer: stages side by side want the same ones.
     turns: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
 }
 
