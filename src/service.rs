@@ -19,6 +19,7 @@ pub mod secrets;
 pub mod shared;
 pub mod steps;
 pub mod tell;
+pub mod teller;
 pub mod toolbox;
 pub mod wishes;
 pub mod worker;

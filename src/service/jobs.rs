@@ -142,6 +142,7 @@ impl Jobs {
             reach: reach(job, repository.does),
             server: &logins.environment,
             variables,
+            secrets: logins.secrets_of_steps(settings, repository),
             docker_config,
             state: Some(self.state_of(job)?),
             imagefile: repository.imagefile.clone(),

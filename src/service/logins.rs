@@ -103,6 +103,12 @@ impl Logins {
         Ok(variables)
     }
 
+    /// Values that steps can read and nobody is to be shown.
+    pub fn secrets_of_steps(&self, settings: &Settings, repository: &Repository) -> Vec<String> {
+        let sources = self.of(settings, repository).into_iter().flat_map(|login| login.env.values());
+        sources.filter_map(|source| self.secret(source).ok()).collect()
+    }
+
     /// The folder of a docker configuration with logins for registries.
     pub fn docker_config(&self, settings: &Settings, repository: &Repository) -> Option<PathBuf> {
         let folder = self.of(settings, repository)?.docker_config.as_ref()?;

@@ -27,6 +27,8 @@ use super::queue::sqlite::SqliteQueue;
 use super::queue::{Queue, Rules, Worker};
 use super::remote_logs::RemoteLogs;
 use super::shared::{Shared, Tell};
+use super::tell;
+use super::teller::Teller;
 use super::worker::{Hands, Observer};
 use crate::engine::Cancel;
 use crate::patience::Patience;
@@ -192,7 +194,12 @@ impl Service {
             registry: Arc::clone(&self.options.registry),
             patience: self.options.patience.clone(),
         };
-        let observers: Vec<Arc<dyn Observer>> = Vec::new();
+        let mut observers: Vec<Arc<dyn Observer>> = Vec::new();
+        let patience = tell::Patience { cancel: stop.clone(), ..tell::Patience::default() };
+        match Teller::new(&self.shared, Arc::clone(&self.options.registry), patience) {
+            Ok(teller) => observers.push(Arc::new(teller)),
+            Err(error) => self.shared.tell(&format!("nobody is told of jobs: {error}")),
+        }
         Hands {
             queue: Arc::clone(&self.shared.queue),
             runner: Arc::new(jobs),

@@ -194,8 +194,10 @@ fn signed(
         names.iter().filter_map(|name| Some((name, shared.settings.repositories.get(name)?))).collect();
     for (name, repository) in &found {
         let secrets = Secrets::at(&shared.state).of(name.as_str(), now).map_err(unready)?.hook;
+        // Bitbucket does not say which branch is the repository's own; the last look at it does.
+        let known = shared.look(name).and_then(|look| look.heads.default);
         let terms = Terms {
-            lists: &|branch, own| repository.admits(branch, own),
+            lists: &|branch, own| repository.admits(branch, own.or(known.as_deref())),
             checks_forks: repository.forks == Forks::Check,
             allows_sha1: repository.sha1,
         };

@@ -5,6 +5,7 @@
 pub(super) mod command;
 pub mod environment;
 pub mod facts;
+pub mod masked;
 pub mod perform;
 mod pipeline;
 pub mod report;

@@ -12,6 +12,7 @@ use std::time::Instant;
 use super::command::{End, Running, folder_in};
 use super::environment;
 use super::facts;
+use super::masked::Masked;
 use super::pipeline;
 use super::report::Report;
 use super::task::{Performed, Reach, Task};
@@ -157,13 +158,17 @@ impl Job<'_> {
                 until: self.until,
                 cancel: self.task.cancel,
             };
-            running.run(&mut |bytes| {
+            let mut masked = Masked::new(&self.task.secrets);
+            let mut keep = |bytes: &[u8]| {
                 (self.task.log)(bytes);
                 kept.extend_from_slice(bytes);
                 if kept.len() > 2 * KEPT {
                     kept.drain(..kept.len() - KEPT);
                 }
-            })
+            };
+            let ended = running.run(&mut |bytes| keep(&masked.push(bytes)));
+            keep(&masked.rest());
+            ended
         });
         let output = step.debug.then(|| String::from_utf8_lossy(&kept).into_owned());
         let is_good = matches!(ended, Ok(End::Exited(0)));

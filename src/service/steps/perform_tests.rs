@@ -65,7 +65,11 @@ impl Checkout {
             },
             reach: Reach::Publish,
             server: &server,
-            variables: vec![("FROM_POLICY".into(), "policy".into())],
+            variables: vec![
+                ("FROM_POLICY".into(), "policy".into()),
+                ("TOKEN".into(), "pol1cy-s3cret".into()),
+            ],
+            secrets: vec!["pol1cy-s3cret".into()],
             docker_config: None,
             state: None,
             imagefile: None,
@@ -125,6 +129,17 @@ fn after_a_failure_only_lines_marked_so_run_and_know_it() {
     let kept: Vec<String> = serde_json::from_str(&kept).unwrap();
     assert!(kept[0].starts_with("[passed] echo out"), "{kept:?}");
     assert_eq!(kept[1..3], ["[passed]   . out", "[passed]   . err"]);
+}
+
+#[test]
+fn a_secret_that_a_step_prints_is_in_no_log_and_no_status() {
+    let checkout = Checkout::with(
+        "step: a\ndebug: true\nshell: ['printf pol1cy-; sleep 0.1; printf s3cret; echo; echo \"$TOKEN\"', 'test \"$TOKEN\" = \"pol1cy\"-s3cret']\n",
+    );
+    let (performed, log) = checkout.run();
+    assert!(performed.ok, "{log}");
+    assert!(log.contains("***\n***\n") && !log.contains("pol1cy-s3cret"), "{log}");
+    assert!(performed.report.iter().any(|line| line.contains(". ***")), "{:?}", performed.report);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::command::{End, Running, folder_in};
 use super::environment;
+use super::masked::Masked;
 use super::task::{Image, Performed, Reach, Task};
 use crate::source::outside;
 
@@ -44,13 +45,17 @@ pub(super) fn run(task: &Task<'_>, place: &Path, until: Instant) -> io::Result<P
         cancel: task.cancel,
     };
     let is_plan = task.reach == Reach::Plan;
-    let end = running.run(&mut |bytes| {
+    let mut masked = Masked::new(&task.secrets);
+    let mut keep = |bytes: &[u8]| {
         // The answer of a plan is for programs; people get words of it below.
         if !is_plan {
             (task.log)(bytes);
         }
         output.extend_from_slice(&bytes[..bytes.len().min(MOST.saturating_sub(output.len()))]);
-    })?;
+    };
+    let ended = running.run(&mut |bytes| keep(&masked.push(bytes)));
+    keep(&masked.rest());
+    let end = ended?;
     let ok = end == End::Exited(0);
     let said = String::from_utf8_lossy(&output);
     let document = if is_plan { json_in(&said) } else { read(&file) };
@@ -95,7 +100,8 @@ fn words(task: &Task<'_>, report: &Path) -> io::Result<Vec<OsString>> {
 
 fn environment(task: &Task<'_>, home: &Path) -> BTreeMap<OsString, OsString> {
     let mut all = environment::passed(task.server, home, None);
-    for (name, value) in &task.variables {
+    // A plan shows what an Imagefile makes of variables, and a fork's Imagefile is a stranger's.
+    for (name, value) in task.variables.iter().filter(|_| task.reach != Reach::Plan) {
         all.insert(name.into(), value.into());
     }
     if let Some(folder) = &task.docker_config {

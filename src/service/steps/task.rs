@@ -25,6 +25,8 @@ pub struct Task<'a> {
     pub server: &'a BTreeMap<OsString, OsString>,
     /// Variables of the policy and of its login.
     pub variables: Vec<(String, String)>,
+    /// Values that are struck out of everything that is kept.
+    pub secrets: Vec<String>,
     /// Logins for registries: a folder with docker's `config.json`.
     pub docker_config: Option<PathBuf>,
     /// The folder of imk's own state for this repository; else it is in the checkout.

@@ -2,6 +2,7 @@
 
 mod report;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -102,7 +103,7 @@ fn carried_out(
     let mut session = open::session(global, true, &cancel)?;
     let mut synced = synced::synced(global, &mut session, &args.targets.words)?;
     report.commit = commit(&session);
-    ci::folded("check", || check(&session, &synced))?;
+    ci::folded("check", || check(&session, &synced, &mut report.reasons))?;
     let (gates, why) = allowed(&session, &synced, args, report)?;
     let typed = BuildArgs {
         jobs: args.jobs,
@@ -181,12 +182,13 @@ fn published(
     })
 }
 
-/// Says what is out of date, and what is wrong.
-fn check(session: &Session, synced: &Synced) -> Result<(), Failure> {
+/// Says what is out of date, and what is wrong; keeps the words of each image.
+fn check(session: &Session, synced: &Synced, reasons: &mut BTreeMap<String, String>) -> Result<(), Failure> {
     let planned = verdicts::plan(session, synced, false);
     for (name, verdict) in &planned.jobs {
         if let Some(text) = plan::sentence(verdict, false) {
             out::note(format_args!("{name}: {text}"));
+            reasons.insert(name.clone(), text);
         }
     }
     if planned.is_fresh() {

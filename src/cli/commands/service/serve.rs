@@ -216,10 +216,11 @@ fn check(read: &Read) -> Result<(), Failure> {
 }
 
 fn keys() {
-    let parts: [(&str, &[(&str, &str)]); 5] = [
+    let parts: [(&str, &[(&str, &str)]); 6] = [
         ("serve.ron", keys::SERVE_KEYS),
         ("one of `repositories`", keys::REPOSITORY_KEYS),
         ("one of `credentials`", keys::CREDENTIAL_KEYS),
+        ("`jenkins` of one of `credentials`", keys::JENKINS_KEYS),
         ("`logs`", keys::LOG_KEYS),
         ("`tls`", keys::TLS_KEYS),
     ];

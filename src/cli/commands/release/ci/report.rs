@@ -1,5 +1,6 @@
 //! The reports of `imk ci`: a line for people, JUnit and JSON for programs, and the summary of a job's page.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub(super) enum Published {
 pub(super) struct Report {
     /// The images as they ended, and how long each took.
     pub images: Vec<(String, Ending, Duration)>,
+    /// Why images were out of date, by their names.
+    pub reasons: BTreeMap<String, String>,
     /// The tests.
     pub tests: Vec<(Job, Verdict)>,
     /// The publication.
@@ -69,6 +72,8 @@ struct Image<'a> {
     verdict: &'static str,
     took_ms: u64,
     message: Option<String>,
+    /// Why it was out of date; `null` for what was not.
+    reason: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -173,6 +178,7 @@ impl Report {
                     verdict: verdict(ending),
                     took_ms: ms(took),
                     message: message(ending),
+                    reason: self.reasons.get(image).map(String::as_str),
                 })
                 .collect(),
             tests: self.tests.iter().map(|(job, verdict)| report::told(job, verdict)).collect(),
