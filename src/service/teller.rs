@@ -23,7 +23,7 @@ const CONTEXT: &str = "imk";
 
 /// Tells how jobs fare.
 pub struct Teller {
-    sender: Option<SyncSender<Told>>,
+    sender: Option<SyncSender<Box<Told>>>,
     thread: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
 }
@@ -50,7 +50,7 @@ impl Teller {
         registry: Arc<dyn Registry>,
         patience: Patience,
     ) -> std::io::Result<Self> {
-        let (sender, receiver) = sync_channel::<Told>(MOST);
+        let (sender, receiver) = sync_channel::<Box<Told>>(MOST);
         let sending = Arc::clone(shared);
         let thread = thread::Builder::new().name("teller".into()).spawn(move || {
             for told in receiver {
@@ -68,7 +68,7 @@ impl Teller {
     }
 
     fn tell(&self, job: &Job, end: End) {
-        let told = Told { job: job.clone(), end };
+        let told = Box::new(Told { job: job.clone(), end });
         if let Some(Err(TrySendError::Full(told))) = self.sender.as_ref().map(|sender| sender.try_send(told))
         {
             self.shared.tell(&format!("job {}: nobody is told, too much waits already", told.job.id));
@@ -204,8 +204,11 @@ fn notices(shared: &Shared, repository: &Repository, notice: &Notice) -> Message
     told.collect()
 }
 
-/// The places that a repository's policy names, by their names.
-pub fn places(shared: &Shared, repository: &Repository) -> Vec<(String, Result<(Form, Secret), String>)> {
+/// Places by their names, each with its form and address, or why it has none.
+type Places = Vec<(String, Result<(Form, Secret), String>)>;
+
+/// The places that a repository's policy names.
+fn places(shared: &Shared, repository: &Repository) -> Places {
     let named = repository.notify.iter().filter_map(|name| {
         let notifier = shared.settings.notify.get(name)?;
         let form = match notifier.kind {
