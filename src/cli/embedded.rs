@@ -21,21 +21,25 @@ pub struct Maker {
 impl Maker {
     /// With the registries of this run.
     pub fn new(global: &Global, registry: Arc<dyn Registry>) -> Result<Self, Failure> {
-        let isolation = match global.embedded.isolation.as_deref() {
-            None | Some("namespaces") => Isolation::Namespaces,
-            Some("chroot") => Isolation::Chroot,
-            Some(other) => {
-                let hint = "it is `namespaces` or `chroot`";
-                return Err(Failure::with_hint(format!("there is no isolation `{other}`"), hint));
-            }
-        };
-        Ok(Self { store: store(global), isolation, registry })
+        Ok(Self { store: store(global), isolation: isolation(global)?, registry })
     }
 
     /// The engine.
     pub fn engine(&self) -> Arc<dyn Engine> {
         let engine = EmbeddedEngine::new(self.store.clone(), Arc::clone(&self.registry));
         Arc::new(engine.isolated(self.isolation))
+    }
+}
+
+/// The isolation that was asked for.
+pub fn isolation(global: &Global) -> Result<Isolation, Failure> {
+    match global.embedded.isolation.as_deref() {
+        None | Some("namespaces") => Ok(Isolation::Namespaces),
+        Some("chroot") => Ok(Isolation::Chroot),
+        Some(other) => {
+            let hint = "it is `namespaces` or `chroot`";
+            Err(Failure::with_hint(format!("there is no isolation `{other}`"), hint))
+        }
     }
 }
 

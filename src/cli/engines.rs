@@ -179,8 +179,8 @@ fn docker(name: &str, endpoint: Endpoint, around: &Around<'_>) -> Result<Node, F
 pub fn runner(node: &Node) -> Result<Endpoint, Failure> {
     node.endpoint.clone().ok_or_else(|| {
         let name = if node.name.is_empty() { "the engine" } else { &node.name };
-        let hint =
-            "imk's own builder runs none; start Docker, or name an engine with --engine or DOCKER_HOST";
+        let hint = "imk's own builder makes images and runs none of them: start Docker, or name an engine with \
+                    --engine or DOCKER_HOST. Without one, a stage with RUN can check what a test would";
         Failure::with_hint(format!("`{name}` runs no containers"), hint)
     })
 }

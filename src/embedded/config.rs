@@ -246,9 +246,25 @@ impl Config {
     /// Tells what was done, and the layer that it gave.
     pub fn record(&mut self, instruction: &str, layer: Option<&str>) {
         self.diff_ids.extend(layer.map(str::to_owned));
-        let step = HistoryStep { created_by: instruction, comment: "imk", empty_layer: layer.is_none() };
+        let instruction = of_no_run(instruction);
+        let step = HistoryStep { created_by: &instruction, comment: "imk", empty_layer: layer.is_none() };
         self.history.push(value(&step));
     }
+}
+
+/// An instruction without what belongs to one run of imk: the end of a name under which a base is held for
+/// as long as it lasts.
+fn of_no_run(instruction: &str) -> String {
+    let mut parts = instruction.split("imk.invalid/base:");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_hexdigit() && c != '-').unwrap_or(part.len());
+        let (name, rest) = part.split_at(end);
+        out.push_str("sha256:");
+        out.push_str(name.split('-').next().unwrap_or_default());
+        out.push_str(rest);
+    }
+    out
 }
 
 /// The layers of an image, as the image specification writes them.

@@ -163,7 +163,7 @@ impl Engine for EmbeddedEngine {
                 ),
             );
         }
-        let agent = agent_of(request)?;
+        let agents = agents_of(request)?;
         // More is run anew than was asked for, and nothing less.
         let anew =
             (!request.no_cache_stages.is_empty()).then(|| BuildRequest { no_cache: true, ..request.clone() });
@@ -175,7 +175,7 @@ impl Engine for EmbeddedEngine {
         let native = Self::native();
         self.with(|images| {
             let mut build = Build::new(request, images, &runner, &native, events, &stop)?;
-            build.agent = agent.clone();
+            build.agents = agents.clone();
             build.run().map(ImageId)
         })
     }
@@ -238,8 +238,8 @@ impl Engine for EmbeddedEngine {
     }
 }
 
-/// The agent that commands may use, where it is one that this builder can give them.
-fn agent_of(request: &BuildRequest) -> Result<Option<std::path::PathBuf>> {
+/// The agents that commands may use, by id, where they are ones that this builder can give them.
+fn agents_of(request: &BuildRequest) -> Result<BTreeMap<String, std::path::PathBuf>> {
     let what = || format!("building `{}`", request.image);
     if !request.sandbox.is_usual() {
         let why =
@@ -250,15 +250,17 @@ fn agent_of(request: &BuildRequest) -> Result<Option<std::path::PathBuf>> {
         let why = "the embedded builder gives commands no more rights than docker's usual ones; a Docker engine may";
         return refused(what(), why);
     }
-    let sources: Vec<_> = request.ssh.iter().collect();
-    match sources.as_slice() {
-        [] => Ok(None),
-        [(id, SshSource::Agent(socket))] if *id == "default" => Ok(Some(socket.clone())),
-        _ => refused(
+    let agent = |(id, source): (&String, &SshSource)| match source {
+        SshSource::Agent(socket) => Ok((id.clone(), socket.clone())),
+        SshSource::Keys(_) => refused(
             what(),
-            "the embedded builder gives commands the one agent `default`; keys go into it with ssh-add",
+            format!(
+                "the embedded builder gives commands an agent, and no key files: add them to an agent with \
+                 ssh-add, and name its socket for the id `{id}`"
+            ),
         ),
-    }
+    };
+    request.ssh.iter().map(agent).collect()
 }
 
 /// A name as people write it.

@@ -1,8 +1,13 @@
 //! imk's own builder: what a person has of it where there is no engine.
 
+mod bare;
 pub mod image;
+mod killed;
+mod mounts;
 mod same;
 mod travel;
+mod user;
+mod walls;
 
 use crate::sandbox::Sandbox;
 

@@ -71,8 +71,8 @@ pub struct Build<'a> {
     pub stages: Stages<Stage>,
     /// Steps of other machines.
     pub steps: RemoteSteps,
-    /// The socket of an ssh agent, for commands that ask for one.
-    pub agent: Option<std::path::PathBuf>,
+    /// Sockets of ssh agents by id, for commands that ask for one.
+    pub agents: BTreeMap<String, std::path::PathBuf>,
     /// Counts the sources of instructions.
     pub sources: AtomicU64,
 }
@@ -134,7 +134,7 @@ impl<'a> Build<'a> {
             cancel,
             stages: Stages::default(),
             steps: RemoteSteps::of(&request.image, &request.cache)?,
-            agent: None,
+            agents: BTreeMap::new(),
             sources: AtomicU64::new(0),
         })
     }

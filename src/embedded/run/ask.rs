@@ -50,7 +50,7 @@ pub fn ask(rung: Rung, task: &Task, heard: &dyn Fn(&[u8]), cancel: &Cancel) -> R
         let stopper = scope.spawn(move || {
             while !over.load(Ordering::SeqCst) {
                 if cancel.is_cancelled() {
-                    rung::kill(pid);
+                    rung::kill(rung, pid);
                     return;
                 }
                 std::thread::sleep(Duration::from_millis(20));

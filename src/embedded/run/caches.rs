@@ -31,12 +31,7 @@ impl Lock {
 
 /// Takes a cache. `shared` has many users at once, `locked` one after the other, and with `private` each
 /// user has one of its own.
-pub fn take(
-    store: &Store,
-    (id, uid, gid, mode): (&str, u32, u32, Option<u32>),
-    sharing: &str,
-    cancel: &Cancel,
-) -> Result<Lock> {
+pub fn take(store: &Store, id: &str, sharing: &str, cancel: &Cancel) -> Result<Lock> {
     store.prepare()?;
     let how = match sharing {
         "shared" => FlockOperation::NonBlockingLockShared,
@@ -64,7 +59,6 @@ pub fn take(
         let file = open().during(what)?;
         match flock(&file, how) {
             Ok(()) => {
-                ready(&folder, uid, gid, mode).during(what)?;
                 return Ok(Lock { folder: std::path::absolute(&folder).unwrap_or(folder), _file: file });
             }
             Err(rustix::io::Errno::WOULDBLOCK) if sharing == "private" => number += 1,
@@ -74,17 +68,37 @@ pub fn take(
     }
 }
 
-fn ready(folder: &Path, uid: u32, gid: u32, mode: Option<u32>) -> io::Result<()> {
-    if !folder.exists() {
-        fs::create_dir(folder)?;
-        fs::set_permissions(folder, std::fs::Permissions::from_mode(mode.unwrap_or(0o755)))?;
-        if (uid, gid) != (0, 0) {
-            std::os::unix::fs::chown(folder, Some(uid), Some(gid))?;
+/// The first content of a new cache: a folder that goes to its place, or an empty one with mode and owner.
+pub enum First<'a> {
+    /// This folder.
+    Folder(&'a Path),
+    /// None; with permission bits, owner and group.
+    Nothing(Option<u32>, u32, u32),
+}
+
+/// Sees to it that a cache which was taken is there. By whoever has the users of the command.
+pub fn ready(folder: &Path, work: &Path, first: &First<'_>) -> io::Result<()> {
+    let draft = match first {
+        First::Folder(from) => from.to_path_buf(),
+        First::Nothing(mode, uid, gid) => {
+            let draft = tempfile::Builder::new().prefix("cache").tempdir_in(work)?.keep();
+            fs::set_permissions(&draft, std::fs::Permissions::from_mode(mode.unwrap_or(0o755)))?;
+            if (*uid, *gid) != (0, 0) {
+                std::os::unix::fs::chown(&draft, Some(*uid), Some(*gid))?;
+            }
+            draft
         }
+    };
+    match fs::rename(&draft, folder) {
+        // Of two that share it the first makes it.
+        Err(_) if folder.is_dir() => Ok(()),
+        moved => moved,
     }
-    // It counts as new for the collector.
-    let now = std::time::SystemTime::now();
-    fs::File::open(folder)?.into_parts().0.set_modified(now)
+}
+
+/// A cache that is used counts as new for the collector.
+pub fn used(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.into_parts().0.set_modified(std::time::SystemTime::now())
 }
 
 #[cfg(test)]
@@ -96,7 +110,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path().to_owned());
         let cancel = Cancel::default();
-        let of = |sharing| take(&store, ("a", 0, 0, None), sharing, &cancel);
+        let of = |sharing| take(&store, "a", sharing, &cancel);
         let (one, two) = (of("shared").unwrap(), of("shared").unwrap());
         assert_eq!(one.folder(), two.folder());
         let own = of("private").unwrap();

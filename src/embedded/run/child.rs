@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,8 +17,10 @@ use rustix::thread::{
 use serde::{Deserialize, Serialize};
 
 use super::job::Job;
+use super::root::{Root, Spot};
 use super::rung::Rung;
-use super::{apart, root::Root, wire};
+use super::walls::{self, Said};
+use super::{apart, wire};
 
 /// The name of the machine that commands believe to be on, as BuildKit has it.
 const HOST: &str = "buildkitsandbox";
@@ -39,7 +42,8 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::AUDIT_WRITE);
 
 /// Files of `/proc` that tell or do too much (docker's masked paths).
-const MASKED: [&str; 9] = [
+const MASKED: [&str; 11] = [
+    "proc/asound",
     "proc/kcore",
     "proc/keys",
     "proc/latency_stats",
@@ -48,6 +52,7 @@ const MASKED: [&str; 9] = [
     "proc/sched_debug",
     "proc/acpi",
     "proc/scsi",
+    "sys/devices/virtual/powercap",
     "sys/firmware",
 ];
 /// Folders of `/proc` that can be read only.
@@ -87,24 +92,45 @@ impl Orders {
 /// Becomes the command of whoever is at the other end of standard input.
 pub fn main() -> u8 {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    walls::leave_caller();
     let Some(mut line) = apart::line() else { return 2 };
     let Ok(orders) = wire::receive::<Orders>(&mut line) else { return 2 };
-    let why = become_command(&orders);
-    let _ = wire::send(&mut line, &why);
+    let why = become_command(&orders, &mut line);
+    let _ = wire::send(&mut line, &Said::Cannot(why));
     127
 }
 
 /// Comes back only when it could not; says why.
-fn become_command(orders: &Orders) -> String {
+fn become_command(orders: &Orders, line: &mut UnixStream) -> String {
     let told = |what: &str, error: io::Error| format!("{what}: {error}");
-    if let Err(error) = enter(orders) {
-        return told("going into the root", error);
+    walls::leave_keys();
+    let users = match enter(orders) {
+        Ok(users) => users,
+        Err(error) => return told("going into the root", error),
+    };
+    if let Some(users) = users {
+        if let Err(error) = walls::raise(orders.rung, orders.network, &users, line) {
+            return told("giving the command users of its own", error);
+        }
+        if !orders.network {
+            // Without it a command cannot speak to itself either; some do.
+            let _ = loopback();
+        }
+        // Kernels before 6.12 have no such wall; `doctor` says so.
+        let _ = walls::leave_sockets();
     }
+    // As runc does: by root first, since a folder may be nobody else's to enter.
+    let there = chdir(orders.folder.as_str());
     if let Err(error) = give_up(orders) {
         return told("giving up rights", error);
     }
-    if let Err(error) = chdir(orders.folder.as_str()) {
+    if let Err(error) = there.or_else(|_| chdir(orders.folder.as_str())) {
         return told(&format!("going to the folder `{}`", orders.folder), error.into());
+    }
+    // The kernel forgets it whenever rights change; and whoever died before heard nothing of it.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    if let Err(error) = walls::say(line, &Said::Ready) {
+        return told("speaking to the keeper", error);
     }
     let Some((program, words)) = orders.words.split_first() else { return "there is no command".into() };
     let mut command = Command::new(program);
@@ -118,28 +144,28 @@ fn become_command(orders: &Orders) -> String {
     }
 }
 
-fn enter(orders: &Orders) -> io::Result<()> {
+/// Answers with `/proc/sys/user` of the new root, where there is a `/proc`.
+fn enter(orders: &Orders) -> io::Result<Option<Spot>> {
     umask(Mode::from_raw_mode(0o022));
     if orders.rung == Rung::Chroot {
         chdir(&orders.root)?;
         chroot(".")?;
-        return Ok(chdir("/")?);
+        chdir("/")?;
+        return Ok(None);
     }
     // The keeper must keep the root that it has, so this one goes away from it.
     apart::leave(UnshareFlags::NEWNS)?;
     rustix::system::sethostname(HOST.as_bytes())?;
-    if !orders.network {
-        // Without it a command cannot speak to itself either; some do.
-        let _ = loopback();
-    }
     let root = Root::open(&orders.root)?;
     let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("proc", root.find("proc")?.path(), "proc", quiet, None)?;
+    let users = root.find("proc/sys/user")?;
     mask(&root)?;
     chdir(&orders.root)?;
     pivot_root(".", ".")?;
     unmount(".", UnmountFlags::DETACH)?;
-    Ok(chdir("/")?)
+    chdir("/")?;
+    Ok(Some(users))
 }
 
 /// Hides what a command must not see of the machine, and makes what it must not change read-only.

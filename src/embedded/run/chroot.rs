@@ -10,17 +10,14 @@ use fs_err as fs;
 use rustix::fs::{FileType, Mode, OFlags, makedev, mknodat, openat};
 
 use super::job::{Job, Mount, MountKind, Outcome};
+use super::mounts::DEVICES;
 use super::root::{Root, Spot};
 use super::snapshot::Snapshot;
-use super::{start, trees};
+use super::{agent, start, trees};
 use crate::embedded::assemble::patch::absolute;
 use crate::embedded::layer::view::View;
 use crate::embedded::store::Store;
 use crate::embedded::trouble::{During, Result};
-
-/// Devices that a command cannot do without: name, major and minor number.
-const DEVICES: [(&str, u32, u32); 6] =
-    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
 /// Runs a command in a copy of a stage.
 pub fn run(job: &Job, store: &Store, view: &View) -> Result<Outcome> {
@@ -48,8 +45,7 @@ pub fn run(job: &Job, store: &Store, view: &View) -> Result<Outcome> {
             .during(|| format!("mounting on `{}`", one.target))?;
         aside.push(absolute("/", &one.target));
     }
-    // Whatever the command leaves running becomes this process's, and ends with it.
-    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    end_with_this_process().during(what)?;
     let ran = start::child(job, &root);
     end_all();
     let status = ran?;
@@ -68,6 +64,22 @@ pub fn run(job: &Job, store: &Store, view: &View) -> Result<Outcome> {
     }
     let layer = before_mounts.layer(store, &root, &aside, job.time)?;
     Ok(Outcome::Ran { status, layer })
+}
+
+/// Whatever the command leaves running becomes this process's, and ends with it: without a namespace the
+/// kernel ends nothing by itself.
+fn end_with_this_process() -> io::Result<()> {
+    let own = rustix::process::getpid();
+    rustix::process::set_child_subreaper(Some(own))?;
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM])?;
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            end_all();
+            let _ = rustix::process::kill_process(own, rustix::process::Signal::KILL);
+        }
+    });
+    // Before this it was the signal that nobody can hear.
+    Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?)
 }
 
 /// Ends all that is left of a command.
@@ -115,8 +127,10 @@ fn lay(
 ) -> io::Result<()> {
     match &one.kind {
         MountKind::Memory(_) => drop(root.folder(&one.target, true)?),
-        MountKind::Socket(_) => {
-            return Err(io::Error::other("a socket cannot be given to a command in a changed root"));
+        MountKind::Socket { socket, mode, uid, gid } => {
+            let (folder, name) = one.target.rsplit_once('/').unwrap_or(("", &one.target));
+            let at = fs::read_link(root.folder(folder, true)?.path())?;
+            agent::stand_in((&at, name), socket.clone(), (*mode, *uid, *gid))?;
         }
         MountKind::Secret { value, mode, uid, gid } => {
             let spot = root.file(&one.target)?;
@@ -124,7 +138,8 @@ fn lay(
             fs::set_permissions(spot.path(), std::fs::Permissions::from_mode(*mode))?;
             std::os::unix::fs::chown(spot.path(), Some(*uid), Some(*gid))?;
         }
-        MountKind::Cache(cache) => {
+        MountKind::Cache { folder: cache, .. } => {
+            super::mounts::cache(job, store, one)?;
             let spot = root.folder(&one.target, true)?;
             fs::rename(cache, fs::read_link(spot.path())?)?;
             borrowed.push((cache.clone(), root.folder(&one.target, true)?));

@@ -6,13 +6,11 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 
-use super::caches;
 use super::job::{Job, Mount, MountKind};
 use super::rung::Rung;
+use super::wishes::Wishes;
 use crate::embedded::assemble::build::{Build, Outcome, Stage};
-use crate::embedded::assemble::copy::{self, Rules, Target};
-use crate::embedded::assemble::patch::{Content, Patch, absolute, describe, known};
-use crate::embedded::assemble::plan;
+use crate::embedded::assemble::patch::{Content, Patch, known};
 use crate::embedded::assemble::users::Users;
 use crate::embedded::layer::index::{Entry, Kind as EntryKind};
 use crate::embedded::layer::view::View;
@@ -23,9 +21,7 @@ use crate::model::hash::{ContentHash, FieldHasher};
 use crate::syntax::dockerfile::{Command, Run, heredoc_of};
 use crate::syntax::resolve::evaluate::command_line;
 use crate::syntax::resolve::globals::is_proxy;
-use crate::syntax::resolve::mounts::{self, Ready};
-use crate::syntax::resolve::names::Source;
-use crate::syntax::resolve::sources;
+use crate::syntax::resolve::mounts;
 
 /// The result of a step that changes nothing.
 const NOTHING: &str = "";
@@ -49,7 +45,7 @@ impl Build<'_> {
         }
         let network = self.network(run)?;
         let (words, script) = self.words(run, here);
-        let mut locks = Vec::new();
+        let (mut locks, mut agents, mut secrets) = (Vec::new(), 0, Vec::new());
         let mut hasher = FieldHasher::new("imk embedded run v1");
         let mut environment = here.scope.variables();
         let mut mounts = Vec::new();
@@ -66,8 +62,15 @@ impl Build<'_> {
         for mount in &run.mounts {
             let ready = mounts::ready(mount, &self.plan.globals.lexer, &here.scope)
                 .map_err(|error| refusal("reading --mount", error.message))?;
-            self.describe(&ready, &mut hasher);
-            mounts.extend(self.mount(&ready, here, &mut hasher, &mut environment, &mut locks)?);
+            let mut wishes = Wishes {
+                hasher: &mut hasher,
+                environment: &mut environment,
+                secrets: &mut secrets,
+                locks: &mut locks,
+                agents,
+            };
+            mounts.extend(self.mount(&ready, here, &mut wishes)?);
+            agents = wishes.agents;
         }
         for layer in &here.config.diff_ids {
             hasher.field(layer);
@@ -80,6 +83,7 @@ impl Build<'_> {
         for (name, value) in environment.iter().filter(|(name, _)| !is_proxy(name)) {
             hasher.field(name).field(value);
         }
+        environment.extend(secrets);
         for (name, value) in self.request.args.iter().filter(|(name, _)| is_proxy(name)) {
             environment.entry(name.clone()).or_insert_with(|| value.clone());
         }
@@ -140,6 +144,7 @@ impl Build<'_> {
         let layers = here.config.diff_ids.clone();
         for layer in layers.iter().chain(mounts.iter().flat_map(|mount| match &mount.kind {
             MountKind::Tree { layers, .. } => layers.as_slice(),
+            MountKind::Cache { from: Some((layers, _)), .. } => layers.as_slice(),
             _ => &[],
         })) {
             self.images.layers.plain(layer)?;
@@ -238,183 +243,4 @@ impl Build<'_> {
         let (layer, _) = patch.into_layer(&self.making(&stop))?;
         Ok(("/dev/pipes/EOF".to_owned(), layer.into_iter().collect()))
     }
-
-    fn describe(&self, ready: &Ready, hasher: &mut FieldHasher) {
-        hasher.field(b"mount").number(ready.fields.len() as u64);
-        for (key, value) in &ready.fields {
-            hasher.field(key).field(value);
-        }
-    }
-
-    /// One `--mount`, with what it reads.
-    fn mount(
-        &self,
-        ready: &Ready,
-        here: &mut Stage,
-        hasher: &mut FieldHasher,
-        environment: &mut std::collections::BTreeMap<String, String>,
-        locks: &mut Vec<caches::Lock>,
-    ) -> Result<Option<Mount>> {
-        let field = |key: &str| ready.fields.get(key).map(String::as_str).filter(|value| !value.is_empty());
-        let number = |key: &str, base: u32| -> Result<Option<u32>> {
-            let Some(value) = field(key) else { return Ok(None) };
-            let parsed = u32::from_str_radix(value, base);
-            parsed.map(Some).map_err(|_| refusal("reading --mount", format!("`{value}` is no {key}")))
-        };
-        let read_only = field("readonly") == Some("true");
-        let absolute = |target: &str| {
-            let path = absolute(here.config.text("WorkingDir"), target);
-            format!("/{}", String::from_utf8_lossy(&path))
-        };
-        let target = field("target").map(absolute);
-        let wanted = || refusal(format!("mounting a {}", ready.kind), "it says no `target`");
-        let (uid, gid) = (number("uid", 10)?.unwrap_or_default(), number("gid", 10)?.unwrap_or_default());
-        let mode = number("mode", 8)?;
-        let (target, kind) = match ready.kind.as_str() {
-            "tmpfs" => {
-                let size = field("size").map(size_of).transpose()?;
-                (target.ok_or_else(wanted)?, MountKind::Memory(size))
-            }
-            "cache" => {
-                let target = target.ok_or_else(wanted)?;
-                let id = field("id").unwrap_or(&target).to_owned();
-                if ready.from.is_some() {
-                    return refused(
-                        "mounting a cache",
-                        "the embedded builder fills no cache from a stage (`from`)",
-                    );
-                }
-                let sharing = field("sharing").unwrap_or("shared");
-                let lock = caches::take(self.runner.store(), (&id, uid, gid, mode), sharing, self.cancel)?;
-                let folder = lock.folder().to_owned();
-                locks.push(lock);
-                (target, MountKind::Cache(folder))
-            }
-            "secret" => return self.secret(ready, target, (mode, uid, gid), environment),
-            "ssh" => return self.agent(ready, target, environment),
-            _ => {
-                let (layers, path) = self.bound(ready, hasher)?;
-                (target.ok_or_else(wanted)?, MountKind::Tree { layers, path })
-            }
-        };
-        Ok(Some(Mount { target, kind, read_only }))
-    }
-
-    fn secret(
-        &self,
-        ready: &Ready,
-        target: Option<String>,
-        (mode, uid, gid): (Option<u32>, u32, u32),
-        environment: &mut std::collections::BTreeMap<String, String>,
-    ) -> Result<Option<Mount>> {
-        let field = |key: &str| ready.fields.get(key).map(String::as_str).filter(|value| !value.is_empty());
-        let source = Some(ready.source.as_str()).filter(|source| !source.is_empty());
-        let named = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-        let id = field("id").or(source).map(str::to_owned).or_else(|| target.as_deref().map(named));
-        let id = id.ok_or_else(|| refusal("mounting a secret", "it has neither `id` nor `target`"))?;
-        let required = matches!(ready.fields.get("required").map(String::as_str), Some("true" | "1" | ""));
-        let Some(value) = self.request.secrets.get(&id) else {
-            if required {
-                return refused(
-                    format!("mounting the secret `{id}`"),
-                    "it is required, and this build was given none",
-                );
-            }
-            return Ok(None);
-        };
-        if let Some(variable) = field("env") {
-            environment.insert(variable.to_owned(), String::from_utf8_lossy(&value.0).into_owned());
-            if target.is_none() {
-                return Ok(None);
-            }
-        }
-        let target = target.unwrap_or_else(|| format!("/run/secrets/{}", named(&id)));
-        let kind = MountKind::Secret { value: value.0.clone(), mode: mode.unwrap_or(0o400), uid, gid };
-        Ok(Some(Mount { target, kind, read_only: true }))
-    }
-
-    fn agent(
-        &self,
-        ready: &Ready,
-        target: Option<String>,
-        environment: &mut std::collections::BTreeMap<String, String>,
-    ) -> Result<Option<Mount>> {
-        let required = matches!(ready.fields.get("required").map(String::as_str), Some("true" | "1" | ""));
-        let Some(agent) = self.agent.clone() else {
-            if required {
-                return refused(
-                    "mounting an ssh agent",
-                    "it is required, and this build was given none: `--ssh` gives it the one of SSH_AUTH_SOCK",
-                );
-            }
-            return Ok(None);
-        };
-        let target = target.unwrap_or_else(|| "/run/buildkit/ssh_agent.0".to_owned());
-        environment.insert("SSH_AUTH_SOCK".into(), target.clone());
-        Ok(Some(Mount { target, kind: MountKind::Socket(agent), read_only: false }))
-    }
-
-    /// The layers of a bind mount and the path in them; its content goes into the key.
-    fn bound(&self, ready: &Ready, hasher: &mut FieldHasher) -> Result<(Vec<String>, PathBuf)> {
-        let source = sources::normalize(&ready.source);
-        let what = || refusal("reading --mount", format!("there is no `{source}` to mount"));
-        let (view, layers) = match &ready.from {
-            None => {
-                let layer = self.whole_context()?;
-                (self.images.layers.view(&layer)?, layer)
-            }
-            Some(from) => {
-                let found = self.plan.heads.named_source(from);
-                match found.map_err(|error| refusal("reading --mount", error.message))? {
-                    Source::Scratch => (View::default(), Vec::new()),
-                    Source::Stage(index) => (self.stage_view(index)?, self.stage_layers(index)?),
-                    Source::Image(name) | Source::Context(name) => {
-                        let config = plan::base(self.images, &name, &self.platform)?;
-                        (self.images.layers.view(&config.diff_ids)?, config.diff_ids)
-                    }
-                }
-            }
-        };
-        let path = view.resolve(source.as_bytes()).map_err(|why| refusal("reading --mount", why))?;
-        let (_, entry) = view.get(&path).ok_or_else(what)?;
-        describe(&entry, hasher);
-        for (_, (layer, entry)) in view.below(&path) {
-            match view.file(layer, &entry) {
-                Some((_, file)) => describe(&Entry { path: entry.path.clone(), ..file.into_owned() }, hasher),
-                None => describe(&entry, hasher),
-            }
-        }
-        use std::os::unix::ffi::OsStrExt as _;
-        let path = PathBuf::from(std::ffi::OsStr::from_bytes(&path));
-        Ok((layers, path))
-    }
-
-    fn stage_layers(&self, index: usize) -> Result<Vec<String>> {
-        Ok(self.stages.get(index)?.lock().config.diff_ids.clone())
-    }
-
-    /// The files that were sent, as a layer.
-    fn whole_context(&self) -> Result<Vec<String>> {
-        let nothing = View::default();
-        let mut patch = Patch::over(&nothing);
-        let root = Target { path: Vec::new(), folder: true };
-        copy::copy(&mut patch, &self.context.view(), b"", &root, &Rules::default())?;
-        let stop = || self.cancel.is_cancelled();
-        let (layer, _) = patch.into_layer(&self.making(&stop))?;
-        Ok(layer.into_iter().collect())
-    }
-}
-
-/// `64m`, `1g`, a number of bytes.
-fn size_of(text: &str) -> Result<u64> {
-    let wrong = || refusal("reading --mount", format!("`{text}` is no size"));
-    let lower = text.to_lowercase();
-    let lower = lower.trim_end_matches('b');
-    let (digits, unit) = match lower.chars().last() {
-        Some('k') => (&lower[..lower.len() - 1], 1 << 10),
-        Some('m') => (&lower[..lower.len() - 1], 1 << 20),
-        Some('g') => (&lower[..lower.len() - 1], 1 << 30),
-        _ => (lower, 1),
-    };
-    digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wrong)
 }

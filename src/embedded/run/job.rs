@@ -27,6 +27,13 @@ pub enum Outcome {
         /// The layer of what it changed, by its diff id; none when it changed nothing or failed.
         layer: Option<String>,
     },
+    /// It was tried.
+    Tried {
+        /// Why the store carries no overlay; none when it does, or is not there.
+        overlay: Option<String>,
+        /// Commands can be kept from sockets without a path.
+        sockets: bool,
+    },
     /// There is no more to say.
     Done,
     /// It could not be done.
@@ -94,8 +101,19 @@ pub enum MountKind {
         /// A path in it without links.
         path: PathBuf,
     },
-    /// A folder of the store that stays.
-    Cache(PathBuf),
+    /// A folder of the store that stays, made when it is not there.
+    Cache {
+        /// The folder.
+        folder: PathBuf,
+        /// Layers and a path in them: its first content.
+        from: Option<(Vec<String>, PathBuf)>,
+        /// Permission bits of a new one.
+        mode: Option<u32>,
+        /// Owner of a new one.
+        uid: u32,
+        /// Group of a new one.
+        gid: u32,
+    },
     /// An empty folder in memory, of so many bytes at the most.
     Memory(Option<u64>),
     /// A file with this content.
@@ -109,6 +127,15 @@ pub enum MountKind {
         /// Group.
         gid: u32,
     },
-    /// A socket of this machine.
-    Socket(PathBuf),
+    /// A socket of this machine, by way of one that stands for it.
+    Socket {
+        /// The socket.
+        socket: PathBuf,
+        /// Permission bits of the other.
+        mode: u32,
+        /// Owner of the other.
+        uid: u32,
+        /// Group of the other.
+        gid: u32,
+    },
 }

@@ -7,7 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use fs_err as fs;
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount,
+};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::UnshareFlags;
 
@@ -16,7 +18,7 @@ use super::mounts;
 use super::root::{self, Root};
 use super::rung::Rung;
 use super::snapshot::Snapshot;
-use super::{apart, chroot, diff, overlay, start, trees, wire};
+use super::{apart, chroot, diff, overlay, start, trees, walls, wire};
 use crate::embedded::store::Store;
 use crate::embedded::trouble::{During, Result};
 use crate::engine::EngineError;
@@ -25,6 +27,7 @@ use crate::engine::EngineError;
 pub fn main(rung: Option<&str>) -> u8 {
     let Some(rung) = rung.and_then(Rung::of_word) else { return 2 };
     let Some(mut line) = apart::line() else { return 2 };
+    walls::leave_caller();
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     if rung == Rung::User {
         if let Err(error) = apart::leave(UnshareFlags::NEWUSER) {
@@ -42,7 +45,7 @@ pub fn main(rung: Option<&str>) -> u8 {
         Task::Remove(path) => {
             fs::remove_dir_all(&path).during(|| "removing a folder".into()).map(|()| Outcome::Done)
         }
-        Task::Probe(store) => probe(rung, &store).map(|()| Outcome::Done),
+        Task::Probe(store) => probe(rung, &store),
     };
     let outcome = outcome.unwrap_or_else(|error| match error {
         EngineError::Refused { what, why } => Outcome::Trouble { what, why },
@@ -63,21 +66,34 @@ fn namespaces(network: bool) -> Result<()> {
         flags |= UnshareFlags::NEWNET;
     }
     apart::leave(flags).during(|| "making namespaces for a command".into())?;
+    // Kernels without control groups have no names of them to hide.
+    let _ = apart::leave(UnshareFlags::NEWCGROUP);
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).during(|| "making mounts private".into())
 }
 
-/// Tries what a command needs: namespaces, and an overlay that the store can carry.
-fn probe(rung: Rung, store: &Path) -> Result<()> {
+/// Tries what a command needs: namespaces, an overlay in the store, and walls.
+fn probe(rung: Rung, store: &Path) -> Result<Outcome> {
     if rung == Rung::Chroot {
-        return Ok(());
+        return Ok(Outcome::Tried { overlay: None, sockets: false });
     }
     namespaces(true)?;
     let folder = tempfile::tempdir().during(|| "making a folder".into())?;
     let what = || "mounting a folder in memory".to_owned();
     mount("imk", folder.path(), "tmpfs", MountFlags::NODEV, None).during(what)?;
-    let _ = store;
-    unmount(folder.path(), UnmountFlags::DETACH).during(what)
+    unmount(folder.path(), UnmountFlags::DETACH).during(what)?;
+    let overlay = match store.is_dir() {
+        true => overlay::tried(rung, store).err().map(|error| match error {
+            EngineError::Refused { why, .. } => why,
+            other => other.to_string(),
+        }),
+        false => None,
+    };
+    if rung == Rung::Root {
+        apart::leave(UnshareFlags::NEWUSER).during(|| "giving a command users of its own".into())?;
+    }
+    let sockets = walls::leave_sockets().is_ok();
+    Ok(Outcome::Tried { overlay, sockets })
 }
 
 fn run(job: &Job) -> Result<Outcome> {
@@ -106,8 +122,9 @@ fn run(job: &Job) -> Result<Outcome> {
         // The store lies on something that carries no overlay, such as another overlay: then a copy serves.
         Err(_) => {
             trees::spread_all(&store, job.rung, &view, &root, job.time)?;
-            let bind = MountFlags::BIND | MountFlags::REC;
-            mount(&root, &root, "", bind, None).during(|| "mounting the root of a command".into())?;
+            let bound = mount_bind(&root, &root).map_err(io::Error::from);
+            let bound = bound.and_then(|()| mounts::settle(&root, MountFlags::NODEV));
+            bound.during(|| "mounting the root of a command".into())?;
             Some(())
         }
     };

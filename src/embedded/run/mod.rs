@@ -4,6 +4,7 @@
 //! what it has. So imk calls itself: a *keeper* makes the namespaces and the folders and waits, and a
 //! *child* of it goes into the root and becomes the command. Both die with imk. No code here is unsafe.
 
+mod agent;
 mod apart;
 mod ask;
 mod caches;
@@ -21,7 +22,9 @@ mod rung;
 mod snapshot;
 mod start;
 mod trees;
+mod walls;
 mod wire;
+mod wishes;
 
 use std::io;
 use std::path::Path;
@@ -63,7 +66,9 @@ impl<'a> Runner<'a> {
         match ask(rung, &Task::Run(Box::new(job)), heard, self.cancel)? {
             Outcome::Ran { status, layer } => Ok((status, layer)),
             Outcome::Trouble { what, why } => refused(what, why),
-            Outcome::Done => refused("running a command", "the keeper answered something else"),
+            Outcome::Done | Outcome::Tried { .. } => {
+                refused("running a command", "the keeper answered something else")
+            }
         }
     }
 

@@ -9,8 +9,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use fs_err as fs;
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::mount::{MountFlags, mount, mount_bind, mount_bind_recursive, mount_remount};
 
+use super::agent;
+use super::caches::{self, First};
 use super::job::{Job, Mount, MountKind};
 use super::overlay::overlay;
 use super::root::{Root, Spot};
@@ -20,8 +23,11 @@ use crate::embedded::assemble::patch::absolute;
 use crate::embedded::store::Store;
 use crate::embedded::trouble::{During, Result};
 
-/// The devices that every command may use.
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// The devices that every command may use: name, major and minor number.
+pub const DEVICES: [(&str, u32, u32); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+/// Mounts that are there to be read or spoken to, and nothing else.
+const QUIET: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 const LINKS: [(&str, &str); 6] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
@@ -45,9 +51,7 @@ pub fn place(job: &Job, store: &Store, root: &mut Root) -> Result<Vec<Vec<u8>>> 
         let mut put = || -> io::Result<()> {
             fs::write(&file, text)?;
             fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644))?;
-            let spot = root.file(path)?;
-            mount_bind(&file, spot.path())?;
-            Ok(())
+            put(root, &file, path, QUIET | MountFlags::RDONLY)
         };
         put().during(|| format!("giving the command its {path}"))?;
     }
@@ -61,14 +65,18 @@ pub fn place(job: &Job, store: &Store, root: &mut Root) -> Result<Vec<Vec<u8>>> 
 }
 
 fn devices(job: &Job, root: &mut Root) -> io::Result<()> {
-    let flags = MountFlags::NOSUID | MountFlags::NODEV;
     let dev = job.work.join("dev");
     fs::create_dir(&dev)?;
-    mount("dev", &dev, "tmpfs", flags, Some(c"mode=755,size=64k"))?;
-    for device in DEVICES {
-        // One that is mounted works where one that is made would not: the folder itself has no devices.
-        fs::write(dev.join(device), "")?;
-        mount_bind(Path::new("/dev").join(device), dev.join(device))?;
+    // A command makes no devices, so these are all there are.
+    mount("dev", &dev, "tmpfs", MountFlags::NOSUID, Some(c"mode=755,size=64m"))?;
+    for (name, major, minor) in DEVICES {
+        let at = dev.join(name);
+        let mode = Mode::from_raw_mode(0o666);
+        // Its own: whoever changes the mode of the machine's `/dev/null` would change it for all.
+        if mknodat(CWD, &at, FileType::CharacterDevice, mode, makedev(major, minor)).is_err() {
+            fs::write(&at, "")?;
+            mount_bind(Path::new("/dev").join(name), &at)?;
+        }
     }
     for (name, target) in LINKS {
         symlink(target, dev.join(name))?;
@@ -107,8 +115,15 @@ fn one_mount(job: &Job, store: &Store, root: &mut Root, number: usize, one: &Mou
             let flags = MountFlags::NOSUID | MountFlags::NODEV;
             mount("tmpfs", at.path(), "tmpfs", flags, Some(options.as_c_str()))?;
         }
-        MountKind::Cache(folder) => put(root, folder, &one.target, one.read_only)?,
-        MountKind::Socket(socket) => put(root, socket, &one.target, false)?,
+        MountKind::Cache { folder, .. } => {
+            cache(job, store, one)?;
+            put(root, folder, &one.target, written(one))?;
+        }
+        MountKind::Socket { socket, mode, uid, gid } => {
+            let name = format!("agent{number}");
+            agent::stand_in((&job.work, &name), socket.clone(), (*mode, *uid, *gid))?;
+            put(root, &job.work.join(name), &one.target, QUIET)?;
+        }
         MountKind::Secret { value, mode, uid, gid } => {
             let folder = job.work.join(format!("secret{number}"));
             fs::create_dir(&folder)?;
@@ -118,7 +133,7 @@ fn one_mount(job: &Job, store: &Store, root: &mut Root, number: usize, one: &Mou
             fs::write(&file, value)?;
             fs::set_permissions(&file, std::fs::Permissions::from_mode(*mode))?;
             std::os::unix::fs::chown(&file, Some(*uid), Some(*gid))?;
-            put(root, &file, &one.target, true)?;
+            put(root, &file, &one.target, QUIET | MountFlags::RDONLY)?;
         }
         MountKind::Tree { layers, path } => tree(job, store, root, number, (layers, path), one)?,
     }
@@ -152,19 +167,54 @@ fn tree(
         trees::spread_all(store, job.rung, &view, &at, job.time).map_err(io::Error::other)?;
     }
     let source = Root::open(&at)?.find(&path.display().to_string())?;
-    put(root, Path::new(&source.path()), &one.target, one.read_only)
+    put(root, Path::new(&source.path()), &one.target, written(one))
+}
+
+/// Sees to it that a cache is there, with what it begins with.
+pub fn cache(job: &Job, store: &Store, one: &Mount) -> io::Result<()> {
+    let MountKind::Cache { folder, from, mode, uid, gid } = &one.kind else { return Ok(()) };
+    if !folder.is_dir() {
+        match from {
+            None => caches::ready(folder, &job.work, &First::Nothing(*mode, *uid, *gid))?,
+            Some((layers, path)) => {
+                let copy = tempfile::tempdir_in(&job.work)?;
+                let view = trees::view(store, layers).map_err(io::Error::other)?;
+                trees::spread_all(store, job.rung, &view, copy.path(), job.time).map_err(io::Error::other)?;
+                let source =
+                    fs::read_link(Root::open(copy.path())?.find(&path.display().to_string())?.path())?;
+                if !source.is_dir() {
+                    return Err(io::Error::other("a cache can begin with a folder, and this is none"));
+                }
+                caches::ready(folder, &job.work, &First::Folder(&source))?;
+            }
+        }
+    }
+    caches::used(folder)
+}
+
+/// The flags of a mount that a command may write to, or not.
+fn written(one: &Mount) -> MountFlags {
+    if one.read_only { MountFlags::NODEV | MountFlags::RDONLY } else { MountFlags::NODEV }
 }
 
 /// Binds a folder or a file of ours onto a place in the root.
-fn put(root: &mut Root, source: &Path, target: &str, read_only: bool) -> io::Result<()> {
+fn put(root: &mut Root, source: &Path, target: &str, flags: MountFlags) -> io::Result<()> {
     let is_folder = source.metadata()?.is_dir();
     let at: Spot = if is_folder { root.folder(target, true)? } else { root.file(target)? };
     mount_bind(source, at.path())?;
-    if read_only {
-        // What is mounted there now, not what was below.
-        let at = root.find(target)?;
-        let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID;
-        mount_remount(at.path(), flags, "")?;
+    // What is mounted there now, not what was below.
+    settle(Path::new(&root.find(target)?.path()), flags)
+}
+
+/// Gives a bound mount its flags. One that has stricter ones from the machine keeps them, as the kernel wants
+/// of mapped users.
+pub fn settle(at: &Path, flags: MountFlags) -> io::Result<()> {
+    let mut last = rustix::io::Errno::PERM;
+    for more in [MountFlags::empty(), MountFlags::NOSUID, MountFlags::NOSUID | MountFlags::NOEXEC] {
+        match mount_remount(at, MountFlags::BIND | MountFlags::NODEV | flags | more, "") {
+            Err(error) if error == rustix::io::Errno::PERM => last = error,
+            done => return Ok(done?),
+        }
     }
-    Ok(())
+    Err(last.into())
 }

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::io;
 use std::path::Path;
 
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::chdir;
 
 use super::job::Job;
@@ -13,16 +13,34 @@ use crate::embedded::trouble::{During, Result};
 
 /// Mounts layers above each other; `top` is what is written to, and the overlay's own folder.
 pub fn overlay(job: &Job, names: &[String], top: Option<(&Path, &Path)>, at: &Path) -> Result<()> {
-    let what = || "mounting the layers of a stage".to_owned();
     // Names are short below this folder: the kernel takes no more than a page of them.
-    chdir(job.store.join("trees")).during(what)?;
+    above(job.rung, &job.store.join("trees"), names, top, at)
+}
+
+/// Tries whether a folder carries an overlay.
+pub fn tried(rung: Rung, folder: &Path) -> Result<()> {
+    let what = || "trying an overlay".to_owned();
+    let place = tempfile::tempdir_in(folder).during(what)?;
+    let at = |name: &str| place.path().join(name);
+    for name in ["lower", "upper", "work", "at"] {
+        fs_err::create_dir(at(name)).during(what)?;
+    }
+    let mounted =
+        above(rung, place.path(), &["lower".to_owned()], Some((&at("upper"), &at("work"))), &at("at"));
+    let _ = unmount(at("at"), UnmountFlags::DETACH);
+    mounted
+}
+
+fn above(rung: Rung, folder: &Path, names: &[String], top: Option<(&Path, &Path)>, at: &Path) -> Result<()> {
+    let what = || "mounting the layers of a stage".to_owned();
+    chdir(folder).during(what)?;
     let lower: Vec<&str> = names.iter().rev().map(String::as_str).collect();
     let mut options = format!("lowerdir={}", lower.join(":"));
     if let Some((upper, work)) = top {
         options += &format!(",upperdir={},workdir={}", escaped(upper), escaped(work));
     }
     options += ",index=off,metacopy=off,redirect_dir=off";
-    if job.rung == Rung::User {
+    if rung == Rung::User {
         options = options.replace(",metacopy=off,redirect_dir=off", ",userxattr");
     }
     let mounted = |more: &str| {

@@ -5,11 +5,14 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, mkdirat, open, openat, openat2, unlinkat};
+
+/// As many links as the kernel follows.
+const LINKS_MAX: usize = 40;
 
 /// A root of a command, seen from outside.
 pub struct Root {
@@ -33,6 +36,12 @@ impl Spot {
     pub fn is_folder(&self) -> io::Result<bool> {
         let stat = rustix::fs::fstat(&self.0)?;
         Ok(rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir())
+    }
+}
+
+impl AsFd for Spot {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -79,18 +88,46 @@ impl Root {
         }
     }
 
-    /// A file at a path; an empty one is made where it is missing, and removed again afterwards.
+    /// A file at a path; an empty one is made where it is missing, and removed again afterwards. Where a
+    /// link leads to nothing, the file is made where it leads.
     pub fn file(&mut self, path: &str) -> io::Result<Spot> {
-        match self.find(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            found => return found,
+        let mut path = path.trim_end_matches('/').to_owned();
+        for _ in 0..LINKS_MAX {
+            match self.find(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                found => return found,
+            }
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+            let parent = self.folder(folder, true)?;
+            let parent_fd = reopened(&parent)?;
+            if let Ok(target) = rustix::fs::readlinkat(&parent_fd, name, Vec::new()) {
+                let target = target.into_string().map_err(io::Error::other)?;
+                path = self.led(&parent, &target)?;
+                continue;
+            }
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+            openat(&parent_fd, name, flags, Mode::from_raw_mode(0o644))?;
+            self.remember(&parent, name)?;
+            return self.find(&path);
         }
-        let (folder, name) = path.trim_end_matches('/').rsplit_once('/').unwrap_or(("", path));
-        let parent = self.folder(folder, true)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-        openat(&reopened(&parent)?, name, flags, Mode::from_raw_mode(0o644))?;
-        self.remember(&parent, name)?;
-        self.find(path)
+        Err(io::Error::other("its links lead to each other"))
+    }
+
+    /// The path that a link in a folder names, in words.
+    fn led(&self, folder: &Spot, target: &str) -> io::Result<String> {
+        let real = fs_err::read_link(folder.path())?;
+        let inside =
+            real.strip_prefix(&self.at).map_err(|_| io::Error::other("a path lies outside of its root"))?;
+        let base = if target.starts_with('/') { "" } else { inside.to_str().unwrap_or_default() };
+        let mut parts: Vec<&str> = base.split('/').filter(|part| !part.is_empty()).collect();
+        for part in target.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => drop(parts.pop()),
+                part => parts.push(part),
+            }
+        }
+        Ok(parts.join("/"))
     }
 
     /// Where a new name really is, links of its folder aside.
@@ -129,7 +166,7 @@ pub fn clear(folder: &Path, made: &[PathBuf]) -> io::Result<()> {
         // A folder that is not empty stays, and so does a file that somebody wrote to.
         if kind.is_dir() {
             let _ = unlinkat(&parent, name, AtFlags::REMOVEDIR);
-        } else if kind.is_file() && stat.st_size == 0 {
+        } else if kind.is_socket() || kind.is_file() && stat.st_size == 0 {
             let _ = unlinkat(&parent, name, AtFlags::empty());
         }
     }
@@ -175,6 +212,24 @@ mod tests {
         assert_eq!(made, [PathBuf::from("etc/hosts")]);
         clear(&root, &made).unwrap();
         assert!(!root.join("etc/hosts").exists() && root.join("etc").exists());
+    }
+
+    #[test]
+    fn a_link_that_leads_to_nothing_gets_its_file_within_the_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        fs_err::create_dir_all(root.join("etc")).unwrap();
+        symlink("../run/systemd/resolve/stub-resolv.conf", root.join("etc/resolv.conf")).unwrap();
+        symlink("../../../../x/y", root.join("etc/hosts")).unwrap();
+        symlink("round", root.join("etc/round")).unwrap();
+        let mut view = Root::open(&root).unwrap();
+        view.file("/etc/resolv.conf").unwrap();
+        view.file("/etc/hosts").unwrap();
+        assert!(view.file("/etc/round").is_err());
+        assert!(root.join("run/systemd/resolve/stub-resolv.conf").is_file() && root.join("x/y").is_file());
+        let made = view.into_made();
+        clear(&root, &made).unwrap();
+        assert!(!root.join("run").exists() && !root.join("x").exists());
     }
 
     #[test]

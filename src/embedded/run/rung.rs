@@ -70,7 +70,11 @@ pub fn of(isolation: Isolation) -> Result<Rung, String> {
         };
     }
     if has(CapabilitySet::SYS_ADMIN) {
-        return Ok(Rung::Root);
+        // Root's commands have users of their own, too.
+        return match has_no_user_namespaces() {
+            Some(why) => Err(format!("{why}; {}", way_out())),
+            None => Ok(Rung::Root),
+        };
     }
     match refusal() {
         None => Ok(Rung::User),
@@ -86,11 +90,19 @@ pub fn way_out() -> &'static str {
     }
 }
 
-/// The setting that forbids user namespaces here, as far as files of the kernel tell.
+fn says(path: &str, value: &str) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.trim() == value)
+}
+
+fn has_no_user_namespaces() -> Option<String> {
+    says("/proc/sys/user/max_user_namespaces", "0")
+        .then(|| "this machine forbids user namespaces (user.max_user_namespaces is 0)".into())
+}
+
+/// The setting that forbids user namespaces to whoever is not root here, as far as files of the kernel tell.
 fn refusal() -> Option<String> {
-    let says = |path: &str, value: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
-    if says("/proc/sys/user/max_user_namespaces", "0") {
-        return Some("this machine forbids user namespaces (user.max_user_namespaces is 0)".into());
+    if let Some(why) = has_no_user_namespaces() {
+        return Some(why);
     }
     if says("/proc/sys/kernel/unprivileged_userns_clone", "0") {
         return Some("this machine forbids user namespaces (kernel.unprivileged_userns_clone is 0)".into());
@@ -152,9 +164,10 @@ pub fn map(pid: u32) -> io::Result<()> {
     fs::write(format!("/proc/{pid}/gid_map"), format!("0 {gid} 1"))
 }
 
-/// Ends a keeper; its command goes with it.
-pub fn kill(pid: u32) {
+/// Ends a keeper; its command goes with it: by the kernel where there are namespaces, else by the keeper.
+pub fn kill(rung: Rung, pid: u32) {
+    let signal = if rung == Rung::Chroot { Signal::TERM } else { Signal::KILL };
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, Signal::KILL);
+        let _ = kill_process(pid, signal);
     }
 }

@@ -3,6 +3,7 @@
 //! Changes nothing: it opens the repository as `plan` does and saves nothing. Shows no secret.
 
 mod check;
+mod embedded;
 mod engine;
 mod outside;
 mod settings;
@@ -47,7 +48,7 @@ pub fn run(global: &Global, args: &DoctorArgs, command: &Command) -> Result<(), 
     // Opening may mend what is looked at here.
     let files = state::files(global, &located);
     let opened = open::session(&quiet, false, &Cancel::default());
-    checks.extend(engine::checks(opened.as_ref().ok()));
+    checks.extend(engine::checks(global, opened.as_ref().ok()));
     checks.extend(files);
     match opened {
         // An engine that cannot be told has failed above.

@@ -1,22 +1,21 @@
 //! The engines: which, why those, what they can do, and their clocks.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 
 use super::check::{Check, clock};
-use super::tested;
+use super::{embedded, tested};
+use crate::cli::args::Global;
 use crate::engine::{DockerEngine, Endpoint, Engine, Environment};
 use crate::session::open::Session;
 
 const SECTION: &str = "engine";
 
 /// All engines of a session; where none could be opened, docker's own.
-pub(super) fn checks(session: Option<&Session>) -> Vec<Check> {
+pub(super) fn checks(global: &Global, session: Option<&Session>) -> Vec<Check> {
     let Some(session) = session else {
         let environment = Environment::from_lookup(|name| std::env::var(name).ok());
         return match Endpoint::resolve(&environment) {
-            Ok(endpoint) => checks_of(&DockerEngine::new(endpoint), ""),
+            Ok(endpoint) => checks_of(global, &DockerEngine::new(endpoint), ""),
             Err(error) => {
                 vec![Check::fail(SECTION, error.to_string(), "set DOCKER_HOST, or `docker context use NAME`")]
             }
@@ -29,7 +28,7 @@ pub(super) fn checks(session: Option<&Session>) -> Vec<Check> {
         let is_home = node.name == pool.default_node().name;
         let own = match node.unreachable() {
             Some(error) => vec![Check::fail(SECTION, format!("{name}{error}"), "see `docker context ls`")],
-            None => checks_of(&*node.engine, &name),
+            None => checks_of(global, &*node.engine, &name),
         };
         checks.extend(own.into_iter().map(|check| check.weaker_unless(is_home)));
         let about = [("labels", node.labels.iter().cloned().collect()), ("builds", node.platforms.clone())];
@@ -40,7 +39,7 @@ pub(super) fn checks(session: Option<&Session>) -> Vec<Check> {
     checks
 }
 
-fn checks_of(engine: &dyn Engine, name: &str) -> Vec<Check> {
+fn checks_of(global: &Global, engine: &dyn Engine, name: &str) -> Vec<Check> {
     let before = Timestamp::now();
     let (identity, about) = match engine.identity().and_then(|identity| Ok((identity, engine.about()?))) {
         Ok(answers) => answers,
@@ -60,29 +59,21 @@ fn checks_of(engine: &dyn Engine, name: &str) -> Vec<Check> {
     ));
     checks.extend(tested::check(name, &identity));
     let (builder, store) = identity.builder.split_once('/').unwrap_or((&identity.builder, &about.store));
-    checks.push(match builder {
-        crate::embedded::NAME => {
-            let machine = crate::embedded::machine(crate::embedded::Isolation::default(), Path::new("/"));
-            match machine.lacks {
-                None => Check::ok(SECTION, format!("{name}imk's own builder, {}", machine.text)),
-                Some(lacks) => {
-                    Check::warn(SECTION, format!("{name}imk's own builder, {}", machine.text), lacks)
-                }
-            }
-        }
-        "buildkit" => Check::ok(SECTION, format!("{name}builder BuildKit, store {store}")),
-        "podman" => Check::ok(
+    checks.extend(match builder {
+        crate::embedded::NAME => embedded::ladder(global, name),
+        "buildkit" => vec![Check::ok(SECTION, format!("{name}builder BuildKit, store {store}"))],
+        "podman" => vec![Check::ok(
             SECTION,
             format!(
                 "{name}Podman {}, store {store}: no secrets, everything is sent; what it cannot do is refused by name",
                 identity.version
             ),
-        ),
-        _ => Check::warn(
+        )],
+        _ => vec![Check::warn(
             SECTION,
             format!("{name}the old builder, store {store}: no secrets, no mounts, everything is sent"),
             "an engine since 18.09 has BuildKit",
-        ),
+        )],
     });
     if let Ok(there) = about.time.parse::<Timestamp>() {
         let milliseconds = match there {

@@ -1,0 +1,223 @@
+//! `RUN --mount` with its options, and what a command is given: as a real engine does it, and where that is
+//! too old to know, as its successors do.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+
+use super::same::compare;
+use super::user::is_root;
+use crate::sandbox::{Run, Sandbox, busybox, engine_or_skip};
+
+/// Each writes what it sees into `/r`, which is compared.
+const CASES: &[(&str, &str)] = &[
+    (
+        "a cache of another owner",
+        "RUN --mount=type=cache,target=/c,id=imk-own,uid=5,gid=6,mode=0750 stat -c '%u %g %a' /c >/r",
+    ),
+    (
+        "a cache below the folder",
+        "WORKDIR /w\nRUN --mount=type=cache,target=c,id=imk-rel echo 1 >c/x && ls /w/c >/r",
+    ),
+    (
+        "a cache that is read only",
+        "RUN --mount=type=cache,target=/c,id=imk-ro,readonly sh -c 'echo 1 >/c/x' 2>/dev/null; echo $? >/r",
+    ),
+    (
+        "a cache that begins with a stage",
+        "RUN mkdir /seed && echo 1 >/seed/f\nFROM base\nRUN --mount=type=cache,target=/c,id=imk-seed,from=1,source=/seed cat /c/f >/r && echo 2 >/c/f\nRUN --mount=type=cache,target=/c,id=imk-seed,from=1,source=/seed cat /c/f >>/r",
+    ),
+    (
+        "one cache for two names of it",
+        "RUN --mount=type=cache,target=/c,id=imk-two echo 1 >/c/x\nRUN --mount=type=cache,dst=/d,id=imk-two,sharing=locked cat /d/x >/r",
+    ),
+    (
+        "what is bound can be written to and stays as it was",
+        "RUN --mount=type=bind,source=b,target=/mnt/b,rw echo x >/mnt/b/c && cat /mnt/b/c >/r\nRUN --mount=type=bind,source=b,target=/mnt/b cat /mnt/b/c >>/r",
+    ),
+    (
+        "what is bound is read only",
+        "RUN --mount=type=bind,source=b,target=/mnt/b sh -c 'echo x >/mnt/b/c' 2>/dev/null; echo $? >/r",
+    ),
+    ("a file is bound", "RUN --mount=type=bind,source=a,target=/tmpx cat /tmpx >/r"),
+    ("the whole context is bound", "RUN --mount=target=/mnt/b ls /mnt/b >/r"),
+    (
+        "a stage is bound",
+        "RUN mkdir /s && echo 1 >/s/f\nFROM base\nRUN --mount=from=1,src=/s,dst=/mnt/b cp /mnt/b/f /r",
+    ),
+    ("memory", "RUN --mount=type=tmpfs,target=/tmpx stat -c '%u %g %a' /tmpx >/r && echo 1 >/tmpx/f"),
+    (
+        "an optional secret that is not given",
+        "RUN --mount=type=secret,id=none ls /run/secrets/none 2>/dev/null; echo $? >/r",
+    ),
+    (
+        "names of hosts cannot be changed",
+        "RUN sh -c 'echo x >>/etc/hosts' 2>/dev/null; echo $? >/r; grep -c buildkitsandbox /etc/hosts >>/r",
+    ),
+    (
+        "a folder that only root enters",
+        "RUN mkdir -m 700 /closed && mkdir -m 777 /o\nWORKDIR /closed\nUSER 5\nRUN pwd >/o/r",
+    ),
+    (
+        "devices",
+        "RUN for d in null zero full random urandom tty; do stat -c '%n %t %T %a %u' /dev/$d; done >/r; ls /dev | grep -v -e console -e core >>/r; ls -d /proc/1 /sys/kernel >>/r",
+    ),
+    ("environment of a command", "RUN env | sort >/r\nENV A=b\nUSER 7\nRUN env | sort >/tmp/r2 || true"),
+    (
+        "groups",
+        "RUN mkdir -p /etc && echo 'app:x:7:8::/h:/bin/sh' >/etc/passwd && printf 'g:x:8:\\nmore:x:9:app\\nlast:x:10:other,app\\n' >/etc/group && mkdir -m 777 /o\nUSER app\nRUN id -u >/o/r; id -g >>/o/r\nUSER app:9\nRUN id -u >/o/s; id -G >>/o/s\nUSER 7:8\nRUN echo $HOME >/o/t; id -g >>/o/t",
+    ),
+    ("a shell of one's own", "SHELL [\"/bin/sh\", \"-e\", \"-c\"]\nRUN echo 1 >/r; echo \"$0 $-\" >>/r"),
+    ("standard input is empty", "RUN cat >/r; echo $? >>/r"),
+    ("limits and umask", "RUN umask >/r; touch /f; mkdir /d"),
+];
+
+#[test]
+fn what_a_command_is_given_is_what_an_engine_gives() {
+    if engine_or_skip("embedded mounts").is_none() {
+        return;
+    }
+    let only = std::env::var("IMK_TEST_ONLY").unwrap_or_default();
+    let cases = CASES.iter().filter(|(name, _)| name.contains(&only));
+    let cases: Vec<_> = cases.map(|(name, text)| (format!("m {name}"), (*text).to_owned())).collect();
+    compare(&Sandbox::empty().embedded(), &cases);
+}
+
+/// A repository whose one image says what its commands see.
+fn saying(settings: &str, text: &str) -> Sandbox {
+    let sandbox = Sandbox::empty().embedded();
+    let dockerfile = format!(
+        "FROM scratch AS base\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\nFROM base\n{text}\n"
+    );
+    sandbox.edit("image/Dockerfile", &dockerfile);
+    sandbox.edit("Imagefile.ron", &format!("(images: {{\"image\": (context: \"image\", {settings})}})"));
+    fs_err::copy(busybox(), sandbox.path("image/busybox")).unwrap();
+    sandbox
+}
+
+fn said(run: &Run<'_>) -> Vec<String> {
+    run.stderr.lines().filter_map(|line| line.strip_prefix("image: | ")).map(str::to_owned).collect()
+}
+
+fn build(sandbox: &Sandbox, environment: &[(&str, &str)]) -> (i32, Vec<String>, String) {
+    let mut command = sandbox.command("", "--progress plain");
+    let run = sandbox.run(command.envs(environment.iter().copied()).output().unwrap());
+    (run.status, said(&run), run.stderr.clone())
+}
+
+#[test]
+fn a_secret_is_there_for_its_command_alone_and_nowhere_afterwards() {
+    let sandbox = saying(
+        "secrets: {\"token\": Env(\"IMK_TEST_TOKEN\")}",
+        "RUN --mount=type=secret,id=token cat /run/secrets/token; stat -c '%u %g %a' /run/secrets/token; touch /kept\n\
+         RUN --mount=type=secret,id=token,target=/t,uid=5,gid=6,mode=0440 stat -c '%u %g %a' /t\n\
+         RUN --mount=type=secret,id=token,env=TOKEN echo \"env $TOKEN\"; ls /run 2>/dev/null; true\n\
+         RUN --mount=type=secret,id=token,env=TOKEN,target=/t echo \"both $TOKEN $(cat /t)\"\n\
+         RUN ls /run/secrets /t 2>/dev/null; echo \"after $TOKEN\"",
+    );
+    let (status, said, all) = build(&sandbox, &[("IMK_TEST_TOKEN", "s3cr3t-of-the-test")]);
+    assert_eq!(status, 0, "{all}");
+    let secret = "s3cr3t-of-the-test";
+    let expected = [
+        format!("{secret}0 0 400"),
+        "5 6 440".to_owned(),
+        format!("env {secret}"),
+        format!("both {secret} {secret}"),
+        "after".to_owned(),
+    ];
+    let said: Vec<&str> = said.iter().map(|line| line.trim_end()).collect();
+    assert_eq!(said, expected);
+    // No file of the store has it, unpacked layers and drafts included.
+    let found = std::process::Command::new("grep")
+        .args(["-rl", "s3cr3t-of-the-test"])
+        .arg(sandbox.store())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+}
+
+#[test]
+fn a_required_secret_that_is_not_given_is_an_error_that_names_it() {
+    let sandbox = saying("", "RUN --mount=type=secret,id=token,required=true true");
+    let (status, _, all) = build(&sandbox, &[]);
+    assert!(status == 2 && all.contains("`token`") && all.contains("required"), "{status} {all}");
+}
+
+#[test]
+fn an_agent_answers_by_a_socket_with_owner_and_mode_of_its_own() {
+    let sandbox = saying(
+        "ssh: [\"default\"]",
+        "RUN --mount=type=ssh,uid=5,gid=6,mode=0666 stat -c '%u %g %a' $SSH_AUTH_SOCK; echo $SSH_AUTH_SOCK; echo hello | nc local:$SSH_AUTH_SOCK\n\
+         RUN --mount=type=ssh,target=/sock stat -c '%a' /sock; echo \"$SSH_AUTH_SOCK\"\n\
+         RUN ls /run/buildkit 2>/dev/null; echo \"after$SSH_AUTH_SOCK\"",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("agent");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        for mut caller in listener.incoming().flatten() {
+            let mut heard = [0; 6];
+            if caller.read_exact(&mut heard).is_ok() {
+                let _ = caller.write_all(b"answer of the agent\n");
+            }
+        }
+    });
+    let (status, said, all) = build(&sandbox, &[("SSH_AUTH_SOCK", socket.to_str().unwrap())]);
+    assert_eq!(status, 0, "{all}");
+    let owner = if is_root() { "5 6 666" } else { "666" };
+    assert!(said[0].ends_with(owner) && said[1] == "/run/buildkit/ssh_agent.0", "{said:?}");
+    assert!(said.contains(&"600".to_owned()) && said.contains(&"/sock".to_owned()), "{said:?}");
+    assert_eq!(said.last().unwrap(), "after");
+}
+
+#[test]
+fn a_link_to_nothing_where_names_are_kept_is_followed_within_the_image() {
+    let sandbox = saying(
+        "",
+        "COPY etc /etc\nRUN test -f /etc/resolv.conf && ls -l /etc/resolv.conf\nRUN ls -d /run/systemd 2>/dev/null; echo end",
+    );
+    fs_err::create_dir_all(sandbox.path("image/etc")).unwrap();
+    let target = "../run/systemd/resolve/stub-resolv.conf";
+    std::os::unix::fs::symlink(target, sandbox.path("image/etc/resolv.conf")).unwrap();
+    let (status, said, all) = build(&sandbox, &[]);
+    assert_eq!(status, 0, "{all}");
+    assert!(said.contains(&"end".to_owned()), "{said:?}");
+}
+
+#[test]
+fn heredocs_exit_codes_and_networks_are_as_the_instruction_says() {
+    let sandbox = saying(
+        "",
+        "RUN <<EOF\necho one\necho two\nEOF\nRUN <<EOF\n#!/bin/busybox ash\necho \"script $0\"\nEOF\n\
+         RUN --network=none ls /sys/class/net; echo net\nRUN --network=host true\nRUN --security=sandbox echo boxed",
+    );
+    let (status, said, all) = build(&sandbox, &[]);
+    assert_eq!(status, 0, "{all}");
+    for line in ["one", "two", "script /dev/pipes/EOF", "net", "boxed"] {
+        assert!(said.contains(&line.to_owned()), "{line}: {said:?}");
+    }
+    if is_root() {
+        assert!(
+            said.contains(&"lo".to_owned()) && !said.iter().any(|line| line.starts_with("eth")),
+            "{said:?}"
+        );
+    }
+    for (command, code) in [("exit 7", "7"), ("kill -TERM $$; exit 9", "9"), ("nothing-of-that-name", "127")]
+    {
+        let sandbox = saying("", &format!("RUN {command}"));
+        let (status, _, all) = build(&sandbox, &[]);
+        assert!(status == 1 || status == 2, "{status}: {all}");
+        assert!(
+            all.contains(&format!("exit code {code}")) || all.contains(&format!("exit code: {code}")),
+            "{all}"
+        );
+    }
+}
+
+#[test]
+fn rights_beyond_dockers_are_refused_by_name() {
+    for (flag, word) in [("--security=insecure", "security"), ("--device=vendor.com/device=a", "device")] {
+        let sandbox = saying("", &format!("RUN {flag} true"));
+        let (status, _, all) = build(&sandbox, &[]);
+        assert!(status != 0 && all.contains(word), "{flag}: {all}");
+    }
+}
