@@ -66,8 +66,8 @@ pub fn run(job: &Job, store: &Store, view: &View) -> Result<Outcome> {
     Ok(Outcome::Ran { status, layer })
 }
 
-/// Whatever the command leaves running becomes this process's, and ends with it: without a namespace the
-/// kernel ends nothing by itself.
+/// Processes that the command leaves become this one's, and end with it: without a namespace the kernel ends
+/// nothing by itself.
 fn end_with_this_process() -> io::Result<()> {
     let own = rustix::process::getpid();
     rustix::process::set_child_subreaper(Some(own))?;

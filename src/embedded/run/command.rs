@@ -21,7 +21,6 @@ use crate::model::hash::{ContentHash, FieldHasher};
 use crate::syntax::dockerfile::{Command, Run, heredoc_of};
 use crate::syntax::resolve::evaluate::command_line;
 use crate::syntax::resolve::globals::is_proxy;
-use crate::syntax::resolve::mounts;
 
 /// The result of a step that changes nothing.
 const NOTHING: &str = "";
@@ -45,8 +44,7 @@ impl Build<'_> {
         }
         let network = self.network(run)?;
         let (words, script) = self.words(run, here);
-        let (mut locks, mut agents, mut secrets) = (Vec::new(), 0, Vec::new());
-        let mut hasher = FieldHasher::new("imk embedded run v1");
+        let mut hasher = FieldHasher::new("imk embedded run v2");
         let mut environment = here.scope.variables();
         let mut mounts = Vec::new();
         if let Some((target, layers)) = script.map(|script| self.script(&script)).transpose()? {
@@ -59,19 +57,9 @@ impl Build<'_> {
                 read_only: true,
             });
         }
-        for mount in &run.mounts {
-            let ready = mounts::ready(mount, &self.plan.globals.lexer, &here.scope)
-                .map_err(|error| refusal("reading --mount", error.message))?;
-            let mut wishes = Wishes {
-                hasher: &mut hasher,
-                environment: &mut environment,
-                secrets: &mut secrets,
-                locks: &mut locks,
-                agents,
-            };
-            mounts.extend(self.mount(&ready, here, &mut wishes)?);
-            agents = wishes.agents;
-        }
+        let mut wishes = Wishes::new(&mut hasher, &mut environment);
+        mounts.extend(self.mounts(run, here, &mut wishes)?);
+        let (secrets, locks) = wishes.into_parts();
         for layer in &here.config.diff_ids {
             hasher.field(layer);
         }

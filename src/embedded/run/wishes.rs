@@ -16,32 +16,46 @@ use crate::embedded::layer::index::Entry;
 use crate::embedded::layer::view::View;
 use crate::embedded::trouble::{Result, refusal, refused};
 use crate::model::hash::FieldHasher;
-use crate::syntax::resolve::mounts::Ready;
+use crate::syntax::dockerfile::Run;
+use crate::syntax::resolve::mounts::{self, Ready};
 use crate::syntax::resolve::names::Source;
 use crate::syntax::resolve::sources;
 
 /// The parts of a command that its mounts add to.
 pub struct Wishes<'a> {
-    /// Its key.
-    pub hasher: &'a mut FieldHasher,
-    /// Its environment.
-    pub environment: &'a mut BTreeMap<String, String>,
-    /// Secrets as variables, which are in no key.
-    pub secrets: &'a mut Vec<(String, String)>,
-    /// Caches that it uses.
-    pub locks: &'a mut Vec<caches::Lock>,
-    /// The number of its agents so far.
-    pub agents: usize,
+    hasher: &'a mut FieldHasher,
+    environment: &'a mut BTreeMap<String, String>,
+    secrets: Vec<(String, String)>,
+    locks: Vec<caches::Lock>,
+    agents: usize,
+}
+
+impl<'a> Wishes<'a> {
+    /// For a command with this key in the making and this environment.
+    pub fn new(hasher: &'a mut FieldHasher, environment: &'a mut BTreeMap<String, String>) -> Self {
+        Self { hasher, environment, secrets: Vec::new(), locks: Vec::new(), agents: 0 }
+    }
+
+    /// Secrets as variables, which are in no key, and the caches that the command uses.
+    pub fn into_parts(self) -> (Vec<(String, String)>, Vec<caches::Lock>) {
+        (self.secrets, self.locks)
+    }
 }
 
 impl Build<'_> {
+    /// All mounts of an instruction.
+    pub(super) fn mounts(&self, run: &Run, here: &Stage, wishes: &mut Wishes<'_>) -> Result<Vec<Mount>> {
+        let mut all = Vec::new();
+        for mount in &run.mounts {
+            let ready = mounts::ready(mount, &self.plan.globals.lexer, &here.scope)
+                .map_err(|error| refusal("reading --mount", error.message))?;
+            all.extend(self.mount(&ready, here, wishes)?);
+        }
+        Ok(all)
+    }
+
     /// One `--mount`, with what it reads.
-    pub(super) fn mount(
-        &self,
-        ready: &Ready,
-        here: &Stage,
-        wishes: &mut Wishes<'_>,
-    ) -> Result<Option<Mount>> {
+    fn mount(&self, ready: &Ready, here: &Stage, wishes: &mut Wishes<'_>) -> Result<Option<Mount>> {
         wishes.hasher.field(b"mount").number(ready.fields.len() as u64);
         for (key, value) in &ready.fields {
             wishes.hasher.field(key).field(value);
