@@ -51,7 +51,7 @@
 //! | [`syntax`] | text in, values out: Imagefile, Dockerfile, ignore files, the formats of other builders |
 //! | [`state`], [`credentials`] | everything below `.imk`, the ledger among it; logins |
 //! | [`source`] | the repository's files: on the disk, in commits, in memory; what instructions read of them |
-//! | [`engine`], [`embedded`] | engines through Docker's API, and imk's own builder |
+//! | [`engine`], [`embedded`], [`buildkitd`] | engines through Docker's API, imk's own builder, a BuildKit of its own |
 //! | [`registry`] | manifests, blobs and tags in OCI registries |
 //! | [`query`] | the incremental computation from inputs to action key; pure |
 //! | [`exec`], [`outputs`] | the one effect of a query: build or reuse, place bases, push; images written to files and folders |
@@ -81,6 +81,7 @@
 //! `docs/glossary.md` has the rest, ARCHITECTURE.md what each room never does.
 
 pub mod build;
+pub mod buildkitd;
 pub mod cli;
 pub mod containers;
 pub mod credentials;

@@ -69,7 +69,9 @@ fn put(
 ) -> Result<Publication, PublishError> {
     let executor = &session.executor;
     let members: Vec<Member> = images.iter().filter_map(|image| member(image, summary)).collect();
-    let Some(at) = index::put(executor.remote_cache.registry(), &members)? else {
+    let declared = images.first().and_then(|image| session.project.images.get(image));
+    let annotations = declared.map(|image| image.index_annotations.clone()).unwrap_or_default();
+    let Some(at) = index::put(executor.remote_cache.registry(), &members, &annotations)? else {
         return Ok(Publication::NoRegistry);
     };
     let is_tagged = !withhold_tags && images.iter().all(|image| synced.targets.contains(image));

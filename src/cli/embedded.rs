@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::buildkitd::BuildkitdEngine;
 use crate::cli::args::Global;
 use crate::cli::failure::Failure;
 use crate::cli::out;
 use crate::embedded::{EmbeddedEngine, Isolation, NAME};
 use crate::engine::Engine;
+use crate::engine::buildkitd::Buildkitd;
 use crate::registry::Registry;
 use crate::session::open::Session;
 
@@ -28,6 +30,13 @@ impl Maker {
     pub fn engine(&self) -> Arc<dyn Engine> {
         let engine = EmbeddedEngine::new(self.store.clone(), Arc::clone(&self.registry));
         Arc::new(engine.isolated(self.isolation))
+    }
+}
+
+impl Maker {
+    /// An engine of a BuildKit of its own.
+    pub fn buildkitd(&self, daemon: Buildkitd) -> Arc<dyn Engine> {
+        Arc::new(BuildkitdEngine::new(daemon, Arc::clone(&self.registry)))
     }
 }
 

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use crate::cli::failure::Failure;
 use crate::cli::registries::credentials;
+use crate::credentials::Credentials;
 use crate::embedded::NAME;
+use crate::engine::buildkitd::Buildkitd;
+use crate::engine::endpoint::{Address, Tls};
 use crate::engine::{DockerEngine, Endpoint, Engine, EngineError, EnginePool, Environment, NoEngine, Node};
 use crate::patience::Patience;
 use crate::session::project::Project;
@@ -23,6 +26,7 @@ struct Typed {
     labels: Vec<String>,
     platforms: Vec<String>,
     jobs: Option<usize>,
+    tls: Option<Tls>,
 }
 
 /// The surroundings of a run: variables that name engines, and the patience with which they are waited for.
@@ -34,6 +38,14 @@ pub struct Around<'a> {
     pub patience: &'a Patience,
 }
 
+/// How engines are made that are not Docker's.
+pub struct Makers<'a> {
+    /// imk's own builder.
+    pub embedded: &'a dyn Fn() -> Arc<dyn Engine>,
+    /// One of a BuildKit of its own, with the registries that keep its results.
+    pub buildkitd: &'a dyn Fn(Buildkitd) -> Arc<dyn Engine>,
+}
+
 /// The engines of a run: those that were typed, else docker's own and those of the Imagefile, of
 /// which the user's own file says who is trusted. A mistake in that file is one whether it is needed or not.
 ///
@@ -42,22 +54,22 @@ pub fn engine_pool(
     typed: &[String],
     project: &Project,
     around: &Around<'_>,
-    embedded: &dyn Fn() -> Arc<dyn Engine>,
+    makers: &Makers<'_>,
 ) -> Result<EnginePool, Failure> {
-    pool(typed, project, around, (&user_config::read(&project.root)?, embedded))
+    pool(typed, project, around, (&user_config::read(&project.root)?, makers))
 }
 
 fn pool(
     typed: &[String],
     project: &Project,
     around: &Around<'_>,
-    (own, embedded): (&Own, &dyn Fn() -> Arc<dyn Engine>),
+    (own, makers): (&Own, &Makers<'_>),
 ) -> Result<EnginePool, Failure> {
     let Around { environment, .. } = *around;
     if typed.iter().all(|text| text.trim().is_empty()) {
         return match project.engines.is_empty() && !environment.names_an_engine() {
-            true => Ok(enlisted(Node::new(NAME, embedded()), Vec::new(), around)),
-            false => declared(project, around, own),
+            true => Ok(enlisted(Node::new(NAME, (makers.embedded)()), Vec::new(), around)),
+            false => declared(project, around, (own, makers)),
         };
     }
     let mut nodes: Vec<Node> = Vec::new();
@@ -65,16 +77,16 @@ fn pool(
         let declared = project.engines.get(&one.place);
         let there = declared.map(|engine| endpoint_of(&engine.address, environment, IMAGEFILE));
         let mut node = match (declared, there, endpoint(&one.place, environment)) {
-            (None, _, _) if one.place == NAME => Node::new(NAME, embedded()),
+            (None, _, _) if one.place == NAME => Node::new(NAME, (makers.embedded)()),
             // A name that is the user's own context means that: an Imagefile takes no name from docker.
             (Some(engine), Some(Ok(there)), Ok(context)) if there.address == context.address => {
-                dressed(docker(&one.place, context, around)?, engine)
+                dressed(made(&one.place, proven(context, &one)?, around, makers)?, engine)
             }
-            (_, _, Ok(context)) => docker(&one.place, context, around)?,
+            (_, _, Ok(context)) => made(&one.place, proven(context, &one)?, around, makers)?,
             // Typed, it is the user's own choice, whoever wrote down where it is.
             (Some(engine), Some(there), Err(_)) => {
                 let there = there.map_err(|error| Failure::engine(&error))?;
-                dressed(docker(&one.place, there, around)?, engine)
+                dressed(made(&one.place, proven(there, &one)?, around, makers)?, engine)
             }
             (_, _, Err(error)) => return Err(Failure::engine(&error)),
         };
@@ -90,7 +102,15 @@ fn pool(
     let mut nodes = nodes.into_iter();
     match nodes.next() {
         Some(default_engine) => Ok(enlisted(default_engine, nodes.collect(), around)),
-        None => declared(project, around, own),
+        None => declared(project, around, (own, makers)),
+    }
+}
+
+/// The endpoint with what was typed to prove who speaks.
+fn proven(endpoint: Endpoint, typed: &Typed) -> Result<Endpoint, Failure> {
+    match &typed.tls {
+        Some(tls) => endpoint.with_tls(tls.clone()).map_err(|error| Failure::engine(&error)),
+        None => Ok(endpoint),
     }
 }
 
@@ -100,7 +120,8 @@ fn enlisted(default_engine: Node, others: Vec<Node>, around: &Around<'_>) -> Eng
     let is_own = default_engine.name == NAME && default_engine.endpoint.is_none();
     let beside = others.iter().find_map(|node| node.endpoint.clone());
     let pool = EnginePool::new(default_engine, others);
-    let endpoint = beside.or_else(|| Endpoint::resolve(around.environment).ok()).filter(|_| is_own);
+    let docker = || Endpoint::resolve(around.environment).ok().filter(|endpoint| !endpoint.buildkitd);
+    let endpoint = beside.or_else(docker).filter(|_| is_own);
     match endpoint {
         Some(endpoint) => {
             let engine = DockerEngine::new(endpoint.clone()).with_patience(around.patience);
@@ -114,7 +135,11 @@ fn enlisted(default_engine: Node, others: Vec<Node>, around: &Around<'_>) -> Eng
 const IMAGEFILE: &str = "by the Imagefile";
 
 /// Docker's own engine, and those of the Imagefile. One of these that is docker's own says more of it.
-fn declared(project: &Project, around: &Around<'_>, own: &Own) -> Result<EnginePool, Failure> {
+fn declared(
+    project: &Project,
+    around: &Around<'_>,
+    (own, makers): (&Own, &Makers<'_>),
+) -> Result<EnginePool, Failure> {
     let Around { environment, patience } = *around;
     let default = Endpoint::resolve(environment).map_err(|error| Failure::engine(&error))?;
     let mut default_engine: Option<Node> = None;
@@ -123,12 +148,25 @@ fn declared(project: &Project, around: &Around<'_>, own: &Own) -> Result<EngineP
     for (name, engine) in &project.engines {
         match endpoint_of(&engine.address, environment, IMAGEFILE) {
             Ok(endpoint) if endpoint.address == default.address && default_engine.is_none() => {
-                default_engine = Some(dressed(docker(name, default.clone(), around)?, engine));
+                default_engine = Some(dressed(made(name, default.clone(), around, makers)?, engine));
             }
             Ok(endpoint) if own.trusts(project, &endpoint, environment)? => {
-                others.push(dressed(docker(name, endpoint, around)?, engine));
+                others.push(dressed(made(name, endpoint, around, makers)?, engine));
             }
-            // The checkout's author names it: no login and no secret goes there.
+            // The checkout's author names it: no login and no secret goes there, and no program is started for it.
+            Ok(endpoint) if endpoint.buildkitd => {
+                if let Address::Program { program, .. } = &endpoint.address {
+                    let why = format!(
+                        "the Imagefile would have `{program}` run; name the engine yourself: --engine {name}"
+                    );
+                    unknown
+                        .push((name.clone(), EngineError::Unreachable { tried: endpoint.to_string(), why }));
+                    others.push(dressed(Node::new(name, Arc::new(NoEngine)), engine));
+                    continue;
+                }
+                let daemon = Buildkitd::new(endpoint, Credentials::none(), patience);
+                others.push(dressed(Node::new(name, (makers.buildkitd)(daemon)), engine));
+            }
             Ok(endpoint) => {
                 let engine_there =
                     Arc::new(DockerEngine::new(endpoint).with_patience(patience).chosen_by_the_checkout());
@@ -144,7 +182,7 @@ fn declared(project: &Project, around: &Around<'_>, own: &Own) -> Result<EngineP
     let name = if project.engines.is_empty() { String::new() } else { default.address.to_string() };
     let default_engine = match default_engine {
         Some(default_engine) => default_engine,
-        None => docker(&name, default, around)?,
+        None => made(&name, default, around, makers)?,
     };
     let pool = EnginePool::new(default_engine, others);
     for (name, error) in unknown {
@@ -169,7 +207,11 @@ fn endpoint(place: &str, environment: &Environment) -> Result<Endpoint, EngineEr
     }
 }
 
-fn docker(name: &str, endpoint: Endpoint, around: &Around<'_>) -> Result<Node, Failure> {
+fn made(name: &str, endpoint: Endpoint, around: &Around<'_>, makers: &Makers<'_>) -> Result<Node, Failure> {
+    if endpoint.buildkitd {
+        let daemon = Buildkitd::new(endpoint, credentials(around.patience)?, around.patience);
+        return Ok(Node::new(name, (makers.buildkitd)(daemon)));
+    }
     let engine = DockerEngine::new(endpoint.clone()).with_patience(around.patience);
     let engine = engine.with_credentials(credentials(around.patience)?).with_proxies_of(around.environment);
     Ok(Node::new(name, Arc::new(engine)).at(endpoint))
@@ -179,7 +221,7 @@ fn docker(name: &str, endpoint: Endpoint, around: &Around<'_>) -> Result<Node, F
 pub fn runner(node: &Node) -> Result<Endpoint, Failure> {
     node.endpoint.clone().ok_or_else(|| {
         let name = if node.name.is_empty() { "the engine" } else { &node.name };
-        let hint = "imk's own builder makes images and runs none of them: start Docker, or name an engine with \
+        let hint = "imk's own builder and a buildkitd make images and run none of them: start Docker, or name an engine with \
                     --engine or DOCKER_HOST. Without one, a stage with RUN can check what a test would";
         Failure::with_hint(format!("`{name}` runs no containers"), hint)
     })
@@ -212,8 +254,14 @@ fn parse(typed: &[String]) -> Result<Vec<Typed>, Failure> {
                 Some(jobs) => engine.jobs = Some(jobs),
                 None => return Err(wrong(format!("`{value}` is not a number of jobs"))),
             },
+            "cacert" => engine.tls.get_or_insert_default().ca = Some(value.into()),
+            "cert" => engine.tls.get_or_insert_default().cert = Some(value.into()),
+            "key" => engine.tls.get_or_insert_default().key = Some(value.into()),
+            "servername" => engine.tls.get_or_insert_default().server_name = Some(value.to_owned()),
             other => {
-                return Err(wrong(format!("an engine has no `{other}`: it has labels, platforms, jobs")));
+                return Err(wrong(format!(
+                    "an engine has no `{other}`: it has labels, platforms, jobs, cacert, cert, key, servername"
+                )));
             }
         }
     }
@@ -253,6 +301,34 @@ mod tests {
     }
 
     #[test]
+    fn a_checkout_starts_no_program_to_reach_a_buildkitd() {
+        let engine = |host: &str| DeclaredEngine {
+            address: EngineAddress::Host(host.into()),
+            labels: Vec::new(),
+            platforms: Vec::new(),
+            jobs: None,
+        };
+        let engines = [
+            ("box".to_owned(), engine("buildkit+docker-container://bk")),
+            ("far".to_owned(), engine("buildkit+tcp://far")),
+        ];
+        let project = Project { engines: engines.into_iter().collect(), ..Project::default() };
+        let environment =
+            Environment { docker_host: Some("unix:///x.sock".into()), ..Environment::default() };
+        let made = std::cell::RefCell::new(Vec::new());
+        let buildkitd = |daemon: Buildkitd| -> Arc<dyn Engine> {
+            made.borrow_mut().push(daemon.endpoint().address.to_string());
+            Arc::new(NoEngine)
+        };
+        let makers = Makers { embedded: &|| Arc::new(NoEngine), buildkitd: &buildkitd };
+        let around = Around { environment: &environment, patience: &Patience::default() };
+        let pool = pool(&[], &project, &around, (&Own::Nowhere, &makers)).unwrap();
+        assert_eq!(*made.borrow(), ["tcp://far:1234"]);
+        let why = pool.named("box").unwrap().unreachable().unwrap().to_string();
+        assert!(why.contains("--engine box"), "{why}");
+    }
+
+    #[test]
     fn an_engine_of_the_imagefile_that_is_dockers_own_is_home() {
         let engine = |host: &str| DeclaredEngine {
             address: EngineAddress::Host(host.into()),
@@ -265,7 +341,7 @@ mod tests {
         let project = Project { engines: engines.into_iter().collect(), ..Project::default() };
         let environment =
             Environment { docker_host: Some("unix:///x.sock".into()), ..Environment::default() };
-        let none = || -> Arc<dyn Engine> { Arc::new(NoEngine) };
+        let none = Makers { embedded: &|| Arc::new(NoEngine), buildkitd: &|_| Arc::new(NoEngine) };
         let around = Around { environment: &environment, patience: &Patience::default() };
         let pool = pool(&[], &project, &around, (&Own::Nowhere, &none)).unwrap();
         let names: Vec<&str> = pool.nodes().iter().map(|node| node.name.as_str()).collect();

@@ -185,7 +185,9 @@ fn open<Recipes: FnOnce() -> Result<Vec<String>, ReadError>>(
         .map_err(|error| open_error(error, |path| locate::text(&*tree, path)))?;
     let maker = embedded::Maker::new(global, registry)?;
     let around = engines::Around { environment: &environment, patience: &patience };
-    let pool = engines::engine_pool(&global.engines, &session.project, &around, &|| maker.engine())?;
+    let makers =
+        engines::Makers { embedded: &|| maker.engine(), buildkitd: &|daemon| maker.buildkitd(daemon) };
+    let pool = engines::engine_pool(&global.engines, &session.project, &around, &makers)?;
     let chosen = global.engines.is_empty() && pool.default_node().name == NAME;
     session.executor.enlist(pool);
     if exclusive {

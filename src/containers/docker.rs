@@ -28,7 +28,7 @@ use crate::engine::endpoint::Address;
 impl Containers for DockerContainers {
     fn reach(&self) -> Reach {
         match &self.endpoint.address {
-            Address::Unix(_) => Reach::Here,
+            Address::Unix(_) | Address::Program { .. } => Reach::Here,
             Address::Tcp { host, .. } if is_loopback(host) => Reach::Here,
             Address::Tcp { host, .. } | Address::Ssh { host, .. } => Reach::Elsewhere(host.clone()),
         }

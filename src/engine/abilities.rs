@@ -50,7 +50,7 @@ fn caches(engine: &EngineIdentity, request: &BuildRequest) -> Option<String> {
     let foreign = to.iter().chain(from).find(|cache| matches!(cache.kind.as_str(), "s3" | "azblob"));
     if let Some(cache) = foreign {
         return Some(format!(
-            "no Docker engine has caches of type `{}`, which only a buildkitd of its own has; `type=registry` does the same",
+            "no Docker engine has caches of type `{}`, which only a BuildKit of its own has (--engine buildkit+tcp://…); `type=registry` does the same",
             cache.kind
         ));
     }
@@ -127,7 +127,7 @@ mod tests {
         }
         assert_eq!(refusal(&old, &from("registry")), None);
         for request in [to("s3"), from("azblob")] {
-            assert!(refusal(&new, &request).unwrap().contains("buildkitd"));
+            assert!(refusal(&new, &request).unwrap().contains("buildkit+tcp"));
         }
     }
 }

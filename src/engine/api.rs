@@ -184,6 +184,8 @@ pub struct BuildRequest {
     pub share: String,
     /// Layers that the engine may take from elsewhere, and whether it leaves its own.
     pub cache: Caches,
+    /// The repository of its registry, for an engine that keeps no images: the result is put there.
+    pub repository: Option<String>,
     /// The files.
     pub files: Arc<dyn ContextFiles>,
     /// The files of named contexts, by the names that the Dockerfile has for them.
@@ -321,6 +323,11 @@ pub trait Engine: Send + Sync {
     /// could answer there without showing it.
     fn cached_identity(&self) -> Option<CachedIdentity> {
         None
+    }
+
+    /// Whether a result stays with it. One that does not is known to this process, and found again in its registry alone.
+    fn keeps_images(&self) -> bool {
+        true
     }
 
     /// Which of these images the engine has, each with the tags it bears there.

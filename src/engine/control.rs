@@ -10,16 +10,18 @@ use std::time::Duration;
 
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use bollard_buildkit_proto::moby::buildkit::v1::{
-    CacheOptions, CacheOptionsEntry, Exporter, SolveRequest, StatusRequest,
+    CacheOptions, CacheOptionsEntry, Exporter, InfoRequest, ListWorkersRequest, SolveRequest, StatusRequest,
 };
+use bollard_buildkit_proto::pb::Platform;
 use tonic::transport::Channel;
 
 use super::progress::Progress;
 use super::sending::Traffic;
 use super::session::{self, refused, supervise};
-use super::transport::Link;
+use super::transport::{self, Link};
 use super::{BuildEvent, BuildRequest, Cancel, EngineError, ImageId};
 use crate::credentials::Credentials;
+use crate::model::error_chain::error_chain;
 use crate::model::layer_cache::LayerCache;
 
 mod attributes;
@@ -34,6 +36,8 @@ pub(super) use checks::checks;
 const EXPORTER: &str = "moby";
 /// The answer's key for the image's id.
 const ID: &str = "containerimage.digest";
+/// Begins the refusal of one that opens no session, as what takes no HTTP/2 at all shows itself.
+const NO_SESSION: &str = "BuildKit opens no session";
 /// How long the last words of a build may take once its end is known.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How often a build is asked for that the engine has not begun yet, and the pause between.
@@ -49,24 +53,55 @@ pub(super) fn is_needed(request: &BuildRequest) -> bool {
         || !request.cache.other_from.is_empty()
 }
 
+/// The builder of a BuildKit, as it introduces itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worker {
+    /// Stable over restarts.
+    pub id: String,
+    /// The version of BuildKit; empty where it does not say.
+    pub version: String,
+    /// The platforms that it runs, its own in front.
+    pub platforms: Vec<String>,
+}
+
+/// Whether an engine has no such service.
+pub(super) fn has_none(error: &EngineError) -> bool {
+    let EngineError::Refused { why, .. } = error else { return false };
+    [channel::NOBODY, NO_SESSION].iter().any(|refusal| why.starts_with(refusal))
+}
+
+/// The end that a result comes to.
+pub(super) struct Export {
+    pub kind: &'static str,
+    pub attributes: HashMap<String, String>,
+}
+
+impl Export {
+    /// The image stays with the Docker engine around the service.
+    pub fn to_engine() -> Self {
+        Self { kind: EXPORTER, attributes: HashMap::new() }
+    }
+}
+
 /// Builds through the service.
 pub(super) async fn build(
     link: Link<'_>,
     credentials: &Credentials,
     request: &BuildRequest,
+    export: &Export,
     events: &(dyn Fn(BuildEvent) + Sync),
     cancel: &Cancel,
 ) -> Result<ImageId, EngineError> {
     let traffic = Arc::new(Traffic::default());
     let work = async {
-        let Dialled { channel, _connection } = dial(link, request).await?;
+        let what = format!("building `{}`", request.image);
+        let Dialled { channel, _connection } = dial(link, &what).await?;
         let client = ControlClient::new(channel).max_decoding_message_size(MESSAGE_MAX);
         let id = session::session_id();
         let routes = session::routes(credentials, request, &traffic).await?;
         let session = serve(client.clone(), routes, &session::headers(request, &id)).await;
-        let _session =
-            session.map_err(|why| refused(request, format!("BuildKit opens no session: {why}")))?;
-        solve(client, request, &id, &traffic, events).await
+        let _session = session.map_err(|why| refused(request, format!("{NO_SESSION}: {why}")))?;
+        solve(client, link, (request, export), &id, &traffic, events).await
     };
     supervise(link, work, &traffic, events, cancel).await
 }
@@ -74,7 +109,8 @@ pub(super) async fn build(
 /// Asks for the build and hears how it goes.
 async fn solve(
     client: ControlClient<Channel>,
-    request: &BuildRequest,
+    link: Link<'_>,
+    (request, export): (&BuildRequest, &Export),
     session: &str,
     traffic: &Traffic,
     events: &(dyn Fn(BuildEvent) + Sync),
@@ -82,7 +118,7 @@ async fn solve(
     let mut progress = Progress::new(&request.image, request.secrets.values());
     let reference = session::session_id();
     let mut asking = client.clone();
-    let wanted = solve_request(request, &reference, session);
+    let wanted = solve_request(request, export, &reference, session);
     let answer = {
         let solving = async move { asking.solve(wanted).await };
         let watching = watch(client, &reference, &mut progress, traffic, events);
@@ -104,9 +140,57 @@ async fn solve(
                 progress.take_id(id);
             }
         }
-        Err(status) => progress.take_error(status.message()),
+        Err(status) => match broken(link, &status) {
+            Some(error) => return Err(error),
+            None => progress.take_error(status.message()),
+        },
     }
     progress.finish(None)
+}
+
+/// The error of a connection that broke: what BuildKit says itself has no cause on our side.
+fn broken(link: Link<'_>, status: &tonic::Status) -> Option<EngineError> {
+    std::error::Error::source(status)?;
+    let why = match error_chain(status) {
+        why if link.endpoint.buildkitd && (why.contains("cancel") || why.contains("closed")) => {
+            format!("it closed the connection ({why}); over TCP it may want `cacert`, `cert` and `key`")
+        }
+        why => why,
+    };
+    Some(transport::unreachable(link.endpoint, why))
+}
+
+/// The builder of a BuildKit, as it introduces itself.
+pub(super) async fn worker(link: Link<'_>) -> Result<Worker, EngineError> {
+    let asked = async {
+        let what = "asking BuildKit who it is";
+        let refused = |status: tonic::Status| {
+            let said = || EngineError::Refused { what: what.to_owned(), why: status.message().to_owned() };
+            broken(link, &status).unwrap_or_else(said)
+        };
+        let Dialled { channel, _connection } = dial(link, what).await?;
+        let mut client = ControlClient::new(channel).max_decoding_message_size(MESSAGE_MAX);
+        let workers = client.list_workers(ListWorkersRequest::default()).await.map_err(refused)?.into_inner();
+        // Older ones have no such question.
+        let info = client.info(InfoRequest {}).await.ok().and_then(|info| info.into_inner().buildkit_version);
+        let Some(worker) = workers.record.into_iter().next() else {
+            return Err(EngineError::Refused { what: what.to_owned(), why: "it has no worker".into() });
+        };
+        let spelled = |it: Platform| match it.variant.as_str() {
+            "" => format!("{}/{}", it.os, it.architecture),
+            variant => format!("{}/{}/{variant}", it.os, it.architecture),
+        };
+        Ok(Worker {
+            id: worker.id,
+            version: info.map(|info| info.version).unwrap_or_default(),
+            platforms: worker.platforms.into_iter().map(spelled).collect(),
+        })
+    };
+    let limit = link.patience.limit();
+    tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| {
+        let why = format!("no answer within {} seconds", limit.as_secs());
+        Err(transport::unreachable(link.endpoint, why))
+    })
 }
 
 /// Hears the status of a build to its end. BuildKit says that it knows no such job until it has begun.
@@ -135,7 +219,7 @@ async fn watch(
     }
 }
 
-fn solve_request(request: &BuildRequest, reference: &str, session: &str) -> SolveRequest {
+fn solve_request(request: &BuildRequest, export: &Export, reference: &str, session: &str) -> SolveRequest {
     let entry = |cache: &LayerCache| CacheOptionsEntry {
         r#type: cache.kind.clone(),
         attrs: cache.attributes.clone().into_iter().collect(),
@@ -163,8 +247,9 @@ fn solve_request(request: &BuildRequest, reference: &str, session: &str) -> Solv
         }),
         entitlements: entitlements.into_iter().collect(),
         // Older ones read the first two, newer ones the list.
-        exporter_deprecated: EXPORTER.into(),
-        exporters: vec![Exporter { r#type: EXPORTER.into(), attrs: HashMap::new() }],
+        exporter_deprecated: export.kind.into(),
+        exporter_attrs_deprecated: export.attributes.clone(),
+        exporters: vec![Exporter { r#type: export.kind.into(), attrs: export.attributes.clone() }],
         ..SolveRequest::default()
     }
 }

@@ -70,6 +70,30 @@ impl DockerEngine {
             .collect())
     }
 
+    /// Builds with BuildKit: by sessions and `/build`, or by its own service, where the request needs that or the engine
+    /// would rather have it. An engine that lacks the one has the other.
+    async fn by_buildkit(
+        &self,
+        service_first: bool,
+        request: &BuildRequest,
+        events: &(dyn Fn(BuildEvent) + Sync),
+        cancel: &Cancel,
+    ) -> Result<ImageId, EngineError> {
+        let (link, credentials, export) = (self.link(), &self.credentials, control::Export::to_engine());
+        let needed = control::is_needed(request);
+        let by_service = || control::build(link, credentials, request, &export, events, cancel);
+        if service_first || needed {
+            match by_service().await {
+                Err(error) if !needed && control::has_none(&error) => {}
+                built => return built,
+            }
+        }
+        match session::build(link, credentials, request, events, cancel).await {
+            Err(error) if !service_first && session::has_none(&error) => by_service().await,
+            built => built,
+        }
+    }
+
     async fn inspected(&self, docker: &Docker, reference: &str) -> Result<Option<ImageInspect>, EngineError> {
         match docker.inspect_image(reference).await {
             Ok(image) => Ok(Some(image)),
@@ -182,10 +206,7 @@ impl Engine for DockerEngine {
         if cancel.is_cancelled() {
             return Err(EngineError::Interrupted);
         }
-        if self.credentials.withheld && !(request.secrets.is_empty() && request.ssh.is_empty()) {
-            let why = "the Imagefile names this engine, so it gets no secrets and no ssh agents; `--engine NAME`, or a line in your own config.ron, is your word that it may";
-            return Err(session::refused(request, why.into()));
-        }
+        session::withheld(&self.credentials, request)?;
         let known = self.confirmed()?;
         let runtime = self.runtime()?;
         let request = &self.with_proxies(request);
@@ -193,15 +214,7 @@ impl Engine for DockerEngine {
             if let Some(why) = abilities::refusal(&known.identity, request) {
                 return Err(session::refused(request, why));
             }
-            let (link, credentials) = (self.link(), &self.credentials);
-            if !control::is_needed(request) {
-                match runtime.block_on(session::build(link, credentials, request, events, cancel)) {
-                    // Sessions are deprecated since API 1.53: an engine without them has the service all the same.
-                    Err(error) if session::has_none(&error) => {}
-                    built => return built,
-                }
-            }
-            return runtime.block_on(control::build(link, credentials, request, events, cancel));
+            return runtime.block_on(self.by_buildkit(known.service_first, request, events, cancel));
         }
         if let Some(name) = request.contexts.keys().next().filter(|_| !known.podman()) {
             let why = format!(

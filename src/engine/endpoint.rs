@@ -17,6 +17,11 @@ mod tests;
 /// Where docker listens when nobody says otherwise.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
+/// Tells the address of a BuildKit of its own from that of a Docker engine.
+const BUILDKITD: &str = "buildkit+";
+/// The port of BuildKit's own examples.
+const BUILDKITD_PORT: u16 = 1234;
+
 /// The variables that choose an engine, as the user set them.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
@@ -73,6 +78,8 @@ pub struct Endpoint {
     pub address: Address,
     /// `from DOCKER_HOST`, ``from docker context `x` `` and the like.
     pub origin: String,
+    /// A BuildKit listens there, and no Docker engine.
+    pub buildkitd: bool,
 }
 
 /// How an engine is reached.
@@ -84,6 +91,8 @@ pub enum Address {
     Tcp { host: String, port: u16, tls: Option<Tls> },
     /// `ssh … docker system dial-stdio`; `socket` is the engine's own on that machine, docker's default when `None`.
     Ssh { user: Option<String>, host: String, port: Option<u16>, socket: Option<String> },
+    /// A program whose standard streams lead there; `shown` is the address as typed.
+    Program { shown: String, program: String, words: Vec<String> },
 }
 
 /// Files that prove who speaks. Each is optional: a server may ask for no client certificate.
@@ -95,13 +104,15 @@ pub struct Tls {
     pub cert: Option<PathBuf>,
     /// Its key.
     pub key: Option<PathBuf>,
+    /// The name in the server's certificate; the host's when `None`.
+    pub server_name: Option<String>,
 }
 
 impl Tls {
     /// The files docker looks for in a folder, those that exist.
     fn in_folder(folder: &Path) -> Self {
         let file = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
-        Self { ca: file("ca.pem"), cert: file("cert.pem"), key: file("key.pem") }
+        Self { ca: file("ca.pem"), cert: file("cert.pem"), key: file("key.pem"), server_name: None }
     }
 }
 
@@ -126,6 +137,7 @@ impl fmt::Display for Address {
                 }
                 f.write_str(socket.as_deref().unwrap_or_default())
             }
+            Self::Program { shown, .. } => f.write_str(shown),
         }
     }
 }
@@ -137,6 +149,21 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
+    /// The same with other proofs of who speaks.
+    ///
+    /// # Errors
+    /// When it is not reached over TCP, where alone there are any.
+    pub fn with_tls(mut self, proofs: Tls) -> Result<Self, EngineError> {
+        match &mut self.address {
+            Address::Tcp { tls, .. } => *tls = Some(proofs),
+            _ => {
+                let why = "cacert, cert, key and servername are for an address over TCP".to_owned();
+                return Err(EngineError::Unreachable { tried: self.to_string(), why });
+            }
+        }
+        Ok(self)
+    }
+
     /// Chooses as docker does: `DOCKER_HOST`, else `DOCKER_CONTEXT`, else the
     /// current context of docker's configuration, else the default socket.
     pub fn resolve(environment: &Environment) -> Result<Self, EngineError> {
@@ -167,7 +194,8 @@ impl Endpoint {
                 return Self::of_host(environment, host, "from DOCKER_HOST");
             }
             let origin = "docker's default; neither DOCKER_HOST nor a docker context says otherwise";
-            return Ok(Self { address: Address::Unix(DEFAULT_SOCKET.into()), origin: origin.into() });
+            let address = Address::Unix(DEFAULT_SOCKET.into());
+            return Ok(Self { address, origin: origin.into(), buildkitd: false });
         }
         let origin = format!("from docker context `{name}`, {how}");
         let folder = environment.config_folder.clone().unwrap_or_default();
@@ -183,8 +211,13 @@ impl Endpoint {
 
     /// An endpoint from an address as docker writes it.
     pub fn parse(host: &str, tls: Option<Tls>, origin: String) -> Result<Self, EngineError> {
-        match parse_address(host, tls) {
-            Ok(address) => Ok(Self { address, origin }),
+        let own = host.strip_prefix(BUILDKITD);
+        let address = match own {
+            Some(own) => parse_buildkitd(own),
+            None => parse_address(host, tls),
+        };
+        match address {
+            Ok(address) => Ok(Self { address, origin, buildkitd: own.is_some() }),
             Err(why) => Err(EngineError::Unreachable { tried: format!("`{host}` ({origin})"), why }),
         }
     }
@@ -235,6 +268,54 @@ fn parse_address(host: &str, tls: Option<Tls>) -> Result<Address, String> {
         }
         other => Err(format!("imk cannot speak `{other}://`; it knows unix, tcp, https and ssh")),
     }
+}
+
+/// An address of a BuildKit as `BUILDKIT_HOST` has it: `unix://…`, `tcp://host:port`, `ssh://user@host`,
+/// `docker-container://name`, `podman-container://name`.
+fn parse_buildkitd(host: &str) -> Result<Address, String> {
+    let (scheme, rest) = host.split_once("://").unwrap_or(("", host));
+    match scheme {
+        "unix" if rest.is_empty() => Ok(Address::Unix("/run/buildkit/buildkitd.sock".into())),
+        "unix" => Ok(Address::Unix(rest.into())),
+        "tcp" if rest.contains('@') => {
+            Err("an address over TCP has neither a user nor a password; TLS certificates say who asks".into())
+        }
+        "tcp" => {
+            let (host, port) = split_port(rest.trim_end_matches('/'))?;
+            let host = if host.is_empty() { "127.0.0.1".to_owned() } else { host };
+            Ok(Address::Tcp { host, port: port.unwrap_or(BUILDKITD_PORT), tls: None })
+        }
+        "ssh" => {
+            let Address::Ssh { user, host, port, socket } = parse_address(host, None)? else {
+                return Err("it names no host".into());
+            };
+            let mut words = vec!["-o".to_owned(), "ConnectTimeout=30".to_owned(), "-T".to_owned()];
+            words.extend(user.into_iter().flat_map(|user| ["-l".to_owned(), user]));
+            words.extend(port.into_iter().flat_map(|port| ["-p".to_owned(), port.to_string()]));
+            words.extend(["--".to_owned(), host, "buildctl".to_owned()]);
+            // The other side's shell reads this line, so the path is quoted for it.
+            let quoted = |path: String| format!("'unix://{}'", path.replace('\'', r"'\''"));
+            words.extend(socket.into_iter().flat_map(|path| ["--addr".to_owned(), quoted(path)]));
+            words.push("dial-stdio".to_owned());
+            Ok(program(scheme, rest, "ssh", words))
+        }
+        "docker-container" | "podman-container" => {
+            let name = rest.trim_end_matches('/');
+            let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(plain) {
+                return Err(format!("`{name}` is no container's name"));
+            }
+            let words = ["exec", "-i", name, "buildctl", "dial-stdio"].map(str::to_owned).into();
+            Ok(program(scheme, rest, scheme.trim_end_matches("-container"), words))
+        }
+        _ => Err(format!(
+            "imk cannot speak to a buildkitd at `{host}`; it knows unix, tcp, ssh, docker-container and podman-container"
+        )),
+    }
+}
+
+fn program(scheme: &str, rest: &str, program: &str, words: Vec<String>) -> Address {
+    Address::Program { shown: format!("{BUILDKITD}{scheme}://{rest}"), program: program.to_owned(), words }
 }
 
 /// `host`, `host:port`, `[::1]:port`.

@@ -40,7 +40,7 @@ impl Pending<'_> {
         let body = tokio::select! {
             biased;
             body = self.response.into_body().collect() => body,
-            silent = transport::silence(self.link.endpoint, self.link.patience, &traffic) => return Err(silent),
+            silent = transport::silence(self.link, &traffic) => return Err(silent),
         };
         let body = body.map_err(|error| refused(error_chain(&error)))?.to_bytes();
         serde_json::from_slice(&body).map_err(|error| refused(format!("the engine's answer: {error}")))

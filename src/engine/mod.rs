@@ -6,6 +6,7 @@
 mod abilities;
 pub mod api;
 mod archive;
+pub mod buildkitd;
 mod carry;
 mod control;
 pub mod docker;

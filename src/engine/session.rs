@@ -108,7 +108,7 @@ pub(super) async fn supervise<T>(
         error = traffic.failed() => Err(error),
         () = watch => Err(EngineError::Interrupted),
         result = work => result,
-        silent = transport::silence(link.endpoint, link.patience, traffic) => Err(silent),
+        silent = transport::silence(link, traffic) => Err(silent),
     };
     tell();
     // The engine's own words for a file that changed under our hands are about its connection.
@@ -168,6 +168,15 @@ pub(super) fn message_of(bytes: &[u8]) -> String {
 
 pub(super) fn refused(request: &BuildRequest, why: String) -> EngineError {
     EngineError::Refused { what: format!("building `{}`", request.image), why }
+}
+
+/// Refuses secrets and agents to an engine that a checkout names.
+pub(super) fn withheld(credentials: &Credentials, request: &BuildRequest) -> Result<(), EngineError> {
+    if !credentials.withheld || (request.secrets.is_empty() && request.ssh.is_empty()) {
+        return Ok(());
+    }
+    let why = "the Imagefile names this engine, so it gets no secrets and no ssh agents; `--engine NAME`, or a line in your own config.ron, is your word that it may";
+    Err(refused(request, why.into()))
 }
 
 /// Opens the session and serves it until the returned guard is dropped.

@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::pin::Pin;
 use std::process::Stdio;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,14 +22,15 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::EngineError;
-use super::endpoint::{Address, Endpoint, Tls};
+use super::endpoint::{Address, Endpoint};
 use super::sending::Traffic;
 use crate::model::error_chain::error_chain;
 use crate::patience::{Patience, TICK};
+
+mod tls;
 
 /// How long a remote engine may take to answer the door.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -170,7 +171,12 @@ where
 /// step that sleeps says nothing for hours, and the engine answers pings meanwhile. It is asked for one only when
 /// nothing passed on the other connection, which `traffic` counts. What is under way is dear, so the engine has
 /// three times as long as for a question.
-pub(super) async fn silence(endpoint: &Endpoint, patience: &Patience, traffic: &Traffic) -> EngineError {
+///
+/// A BuildKit of its own answers no pings; its connection has a sign of life of its own.
+pub(super) async fn silence(Link { endpoint, patience }: Link<'_>, traffic: &Traffic) -> EngineError {
+    if endpoint.buildkitd {
+        return std::future::pending().await;
+    }
     let pause = match endpoint.address {
         // A ping costs a login there.
         Address::Ssh { .. } => patience.limit().max(SSH_PAUSE),
@@ -235,62 +241,24 @@ async fn open(address: &Address) -> io::Result<Connection> {
             match tls {
                 None => Box::new(tcp),
                 Some(tls) => {
-                    let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-                    Box::new(TlsConnector::from(Arc::new(tls_config(tls)?)).connect(name, tcp).await?)
+                    let name = tls.server_name.as_ref().unwrap_or(host).clone();
+                    let name = ServerName::try_from(name).map_err(io::Error::other)?;
+                    Box::new(TlsConnector::from(Arc::new(tls::config(tls)?)).connect(name, tcp).await?)
                 }
             }
         }
         Address::Ssh { .. } => {
-            let (io, said) = dial_ssh(address)?;
+            let (io, said) = dial_program("ssh", &ssh_arguments(address))?;
+            complaint = said;
+            Box::new(io)
+        }
+        Address::Program { program, words, .. } => {
+            let (io, said) = dial_program(program, words)?;
             complaint = said;
             Box::new(io)
         }
     };
     Ok(Connection { io, complaint })
-}
-
-/// Chooses rustls's cryptography once for the process. Trap: bollard brings
-/// ring and a registry client may bring aws-lc; with both in one program and
-/// none chosen, the first TLS connection panics.
-fn choose_cryptography() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // Fails when somebody chose before us, which is as good.
-        let _ = crypto::ring::default_provider().install_default();
-    });
-}
-
-fn tls_config(tls: &Tls) -> io::Result<ClientConfig> {
-    choose_cryptography();
-    let unreadable = |path: &std::path::Path| {
-        let path = path.display().to_string();
-        move |error: tokio_rustls::rustls::pki_types::pem::Error| {
-            io::Error::other(format!("cannot use `{path}`: {error}"))
-        }
-    };
-    let mut roots = RootCertStore::empty();
-    match &tls.ca {
-        Some(path) => {
-            for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable(path))? {
-                roots.add(certificate.map_err(unreadable(path))?).map_err(io::Error::other)?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let config = ClientConfig::builder().with_root_certificates(roots);
-    match (&tls.cert, &tls.key) {
-        (Some(cert), Some(key)) => {
-            let chain = CertificateDer::pem_file_iter(cert)
-                .map_err(unreadable(cert))?
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(unreadable(cert))?;
-            let key = PrivateKeyDer::from_pem_file(key).map_err(unreadable(key))?;
-            config.with_client_auth_cert(chain, key).map_err(io::Error::other)
-        }
-        _ => Ok(config.with_no_client_auth()),
-    }
 }
 
 /// `ssh`'s arguments, as docker itself would give them. bollard 0.21 gets `host:port` wrong, so this is ours.
@@ -312,16 +280,16 @@ fn ssh_arguments(address: &Address) -> Vec<String> {
     arguments
 }
 
-fn dial_ssh(address: &Address) -> io::Result<(SshIo, Arc<Mutex<String>>)> {
-    let mut child = Command::new("ssh")
-        .args(ssh_arguments(address))
+fn dial_program(program: &str, words: &[String]) -> io::Result<(SshIo, Arc<Mutex<String>>)> {
+    let mut child = Command::new(program)
+        .args(words)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| io::Error::other(format!("cannot run `ssh`: {error}")))?;
-    let missing = || io::Error::other("`ssh` has no standard streams");
+        .map_err(|error| io::Error::other(format!("cannot run `{program}`: {error}")))?;
+    let missing = || io::Error::other(format!("`{program}` has no standard streams"));
     let stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
     let mut stderr = child.stderr.take().ok_or_else(missing)?;
@@ -339,7 +307,7 @@ fn dial_ssh(address: &Address) -> io::Result<(SshIo, Arc<Mutex<String>>)> {
     Ok((SshIo { stdin, stdout, _child: child }, complaint))
 }
 
-/// The two pipes of a running `ssh`, which is killed with it.
+/// The two pipes of a running program, such as `ssh`, which is killed with it.
 struct SshIo {
     stdin: ChildStdin,
     stdout: ChildStdout,

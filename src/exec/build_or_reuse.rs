@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::base_substitutions::BaseSubstitutions;
 use super::executor::{Executor, JobEvent, Repositories};
+use super::push::PublishError;
 use super::remote_cache::{CacheLookup, Published};
 use crate::engine::{AddedRepository, BuildRequest, ContextFiles, EngineError, ImageId, Node};
 use crate::model::content::KEY_LABEL;
@@ -24,7 +25,7 @@ use crate::source::contexts;
 use crate::source::tree::{Selection, SourceTree};
 use crate::state::evidence::Evidence;
 use crate::state::ledger::Record;
-use crate::syntax::reference::normalized;
+use crate::syntax::reference::{Reference, normalized};
 use crate::syntax::resolve::{ReachedStage, platform};
 
 impl Effect for Executor {
@@ -108,11 +109,35 @@ impl Executor {
         self.note_engine(&id, &node.name);
         let built = Built { key: job.key, id, content };
         // 5. and 6. Before users are built on it: they must be built on the one that everybody will have.
-        let published =
-            publish.then(|| self.publish_from(Some(&node), job.name, &built)).and_then(Result::ok).flatten();
+        let published = self.publish_built(publish, &node, job.name, &built)?;
         match published {
             Some(published) if published.content != content => self.yield_to(job, &node, &published),
             _ => Ok(built),
+        }
+    }
+
+    /// Publishes a new result where that is asked for, which may fail, and where its builder keeps none, which may not.
+    /// One whose key is provisional is this run's alone then.
+    fn publish_built(
+        &self,
+        asked: bool,
+        node: &Arc<Node>,
+        image: &str,
+        built: &Built,
+    ) -> Result<Option<Published>, BuildError> {
+        let keeps = node.engine.keeps_images();
+        if !asked && (keeps || !self.doubts(image).is_empty()) {
+            return Ok(None);
+        }
+        match self.publish_from(Some(node), image, built) {
+            Ok(published) => Ok(published),
+            // It is told when the image is published in the end.
+            Err(_) if keeps => Ok(None),
+            Err(PublishError::Provisional(_)) => Ok(None),
+            Err(error) => Err(BuildError::Engine(EngineError::Refused {
+                what: format!("publishing `{image}`, which its builder does not keep"),
+                why: error.to_string(),
+            })),
         }
     }
 
@@ -310,6 +335,7 @@ impl Executor {
             entitlements: run.entitlements.get(job.name).cloned().unwrap_or_default(),
             share: share.to_string(),
             cache: run.caches.get(job.name).cloned().unwrap_or_default(),
+            repository: self.remote_cache.repository(job.name).map(Reference::name),
             contexts: files.named(),
             files,
         })

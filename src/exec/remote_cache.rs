@@ -29,10 +29,11 @@ pub struct Published {
 }
 
 impl Published {
-    /// The id it has, or will have, on an engine with this builder: an engine on containerd goes by
-    /// manifests, every other one by configurations.
+    /// The id it has, or will have, on an engine with this builder: containerd and registries go by
+    /// manifests, all others by configurations.
     pub fn id(&self, builder: &str) -> ImageId {
-        let digest = if builder.ends_with("/containerd") { self.at.digest.as_ref() } else { None };
+        let by_manifest = builder.ends_with("/containerd") || builder.ends_with("/registry");
+        let digest = self.at.digest.as_ref().filter(|_| by_manifest);
         ImageId(digest.unwrap_or(&self.configuration).clone())
     }
 }

@@ -82,6 +82,7 @@ fn request(session: &Session, name: &str) -> Option<BuildRequest> {
         entitlements: BTreeSet::new(),
         share: String::new(),
         cache: Caches::default(),
+        repository: None,
         files: no_files(),
         contexts: files_of.map(|name| (name.clone(), no_files())).collect(),
     })

@@ -1,11 +1,12 @@
 //! The index of the images that one name has for several platforms (image specification 1.1).
 //!
-//! It is made of nothing but its images, so that the same images make the same index wherever it is made: no
-//! time and no commit is in it. It is put when all of them are there. Knows no tags.
+//! It is made of its images and of annotations that are declared, so that the same images make the same index wherever
+//! it is made: no time and no commit is in it. It is put when all of them are there. Knows no tags.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::model::hash::{ContentHash, FieldHasher};
 use crate::registry::document::{self, entry};
@@ -51,9 +52,13 @@ impl From<RegistryError> for IndexError {
 ///
 /// # Errors
 /// See [`IndexError`]; nothing was put then.
-pub fn put(registry: &dyn Registry, members: &[Member]) -> Result<Option<Reference>, IndexError> {
+pub fn put(
+    registry: &dyn Registry,
+    members: &[Member],
+    annotations: &BTreeMap<String, String>,
+) -> Result<Option<Reference>, IndexError> {
     let Some(first) = members.first() else { return Ok(None) };
-    let manifest = manifest(registry, members)?;
+    let manifest = manifest(registry, members, annotations)?;
     let at = by_digest(&first.at, &manifest.digest);
     if registry.head(&at)?.is_none() {
         registry.put_manifest(&at, &manifest)?;
@@ -61,7 +66,11 @@ pub fn put(registry: &dyn Registry, members: &[Member]) -> Result<Option<Referen
     Ok(Some(at))
 }
 
-fn manifest(registry: &dyn Registry, members: &[Member]) -> Result<Manifest, IndexError> {
+fn manifest(
+    registry: &dyn Registry,
+    members: &[Member],
+    annotations: &BTreeMap<String, String>,
+) -> Result<Manifest, IndexError> {
     let mut entries = Vec::new();
     for member in members {
         let there = registry.head(&member.at)?.ok_or_else(|| IndexError::Lost(member.at.clone()))?;
@@ -69,7 +78,14 @@ fn manifest(registry: &dyn Registry, members: &[Member]) -> Result<Manifest, Ind
         image["platform"] = named(&member.platform);
         entries.push(image);
     }
-    Ok(Manifest::new(document::INDEX, document::index(&entries)))
+    let mut bytes = document::index(&entries);
+    if !annotations.is_empty()
+        && let Ok(mut index) = serde_json::from_slice::<Value>(&bytes)
+    {
+        index["annotations"] = json!(annotations);
+        bytes = index.to_string().into_bytes();
+    }
+    Ok(Manifest::new(document::INDEX, bytes))
 }
 
 /// A platform as an index names it. An `arm` without a version is the seventh, and an index says so.
@@ -115,7 +131,7 @@ mod tests {
     fn an_index_names_each_image_with_its_platform() {
         let registry = FakeRegistry::new();
         let members = ["linux/amd64", "linux/arm64", "linux/arm"].map(|one| member(&registry, one));
-        let at = put(&registry, &members).unwrap().unwrap();
+        let at = put(&registry, &members, &BTreeMap::new()).unwrap().unwrap();
         let index = registry.manifest(&at).unwrap().unwrap();
         assert_eq!(index.media_type, document::INDEX);
         let document = Document::parse(&index.bytes).unwrap();
@@ -130,9 +146,22 @@ mod tests {
     fn the_same_images_make_the_same_index_which_is_put_once() {
         let registry = FakeRegistry::new();
         let members = ["linux/amd64", "linux/arm64"].map(|one| member(&registry, one));
-        let first = put(&registry, &members).unwrap();
-        assert_eq!(put(&registry, &members).unwrap(), first);
+        let first = put(&registry, &members, &BTreeMap::new()).unwrap();
+        assert_eq!(put(&registry, &members, &BTreeMap::new()).unwrap(), first);
         assert_eq!(registry.count("put_manifest"), 1);
+    }
+
+    #[test]
+    fn annotations_stand_in_the_index_and_make_another() {
+        let registry = FakeRegistry::new();
+        let members = ["linux/amd64", "linux/arm64"].map(|one| member(&registry, one));
+        let plain = put(&registry, &members, &BTreeMap::new()).unwrap().unwrap();
+        let annotations = BTreeMap::from([("vendor".to_owned(), "acme".to_owned())]);
+        let at = put(&registry, &members, &annotations).unwrap().unwrap();
+        assert_ne!(at, plain);
+        let index: Value = serde_json::from_slice(&registry.manifest(&at).unwrap().unwrap().bytes).unwrap();
+        assert_eq!(index["annotations"], json!({"vendor": "acme"}));
+        assert_eq!(index["manifests"].as_array().map(Vec::len), Some(2));
     }
 
     #[test]
@@ -140,9 +169,9 @@ mod tests {
         let registry = FakeRegistry::new();
         let members = ["linux/amd64", "linux/arm64"].map(|one| member(&registry, one));
         registry.remove(&members[1].at.to_string());
-        assert_eq!(put(&registry, &members), Err(IndexError::Lost(members[1].at.clone())));
+        assert_eq!(put(&registry, &members, &BTreeMap::new()), Err(IndexError::Lost(members[1].at.clone())));
         assert_eq!(registry.count("put_manifest"), 0);
-        assert_eq!(put(&registry, &[]), Ok(None));
+        assert_eq!(put(&registry, &[], &BTreeMap::new()), Ok(None));
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub struct Declared {
     pub ssh: BTreeMap<String, Vec<String>>,
     /// Stages of which an engine's cache is not used.
     pub no_cache_filter: Vec<String>,
+    /// Annotations of the index of its name, where that is for several platforms.
+    pub index_annotations: BTreeMap<String, String>,
     /// Rights of its steps beyond the usual ones.
     pub entitlements: Vec<Word>,
     /// How its containers are run.

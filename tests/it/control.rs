@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use crate::registry_server::RegistryServer;
 use crate::sandbox::{Sandbox, engine_or_skip};
@@ -224,4 +225,77 @@ fn an_engine_without_sessions_and_upgrades_is_spoken_with_by_the_service_alone()
     assert!(log.lines().any(|line| line.contains("RUN ") && line.ends_with(": cached")), "{log}");
     sandbox.append("web/Dockerfile", "RUN [\"/bin/busybox\", \"sh\", \"-c\", \"exit 4\"]\n");
     assert!(imk("").code(2).stderr.contains("exit code 4"));
+}
+
+/// A socket before the engine of the tests that says it is of API 1.53, and the first words of each request. With
+/// `lone` it has sessions and `/build` alone.
+fn of_api_1_53(folder: &Path, lone: bool) -> Option<(String, Arc<Mutex<Vec<String>>>)> {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
+    let Some(engine) = host.strip_prefix("unix://").map(PathBuf::from) else {
+        eprintln!("SKIPPED: {host} is no socket");
+        return None;
+    };
+    let path = folder.join("docker.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let log = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let (engine, log) = (UnixStream::connect(&engine).unwrap(), Arc::clone(&log));
+            std::thread::spawn(move || drop(as_1_53(client, engine, &log, lone)));
+        }
+    });
+    Some((format!("unix://{}", path.display()), asked))
+}
+
+fn as_1_53(
+    mut client: UnixStream,
+    mut engine: UnixStream,
+    log: &Mutex<Vec<String>>,
+    lone: bool,
+) -> std::io::Result<()> {
+    let mut first = vec![0; 16 << 10];
+    let count = client.read(&mut first)?;
+    first.truncate(count);
+    let words =
+        String::from_utf8_lossy(&first).split(['?', '\r', '\n']).next().unwrap_or_default().to_owned();
+    log.lock().unwrap().push(words.replace(" HTTP/1.1", ""));
+    if lone && (words.starts_with("POST /grpc") || words.starts_with("PRI ")) {
+        return client.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    }
+    engine.write_all(&first)?;
+    let (mut from_client, mut to_engine) = (client.try_clone()?, engine.try_clone()?);
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_engine);
+        let _ = to_engine.shutdown(Shutdown::Write);
+    });
+    if words.starts_with("GET /version") {
+        let mut answer = vec![0; 64 << 10];
+        let count = engine.read(&mut answer)?;
+        let mark = b"\"ApiVersion\":\"1.";
+        let places: Vec<usize> = (0..count).filter(|at| answer[*at..count].starts_with(mark)).collect();
+        assert!(!places.is_empty(), "the engine tells the version of its API");
+        for at in places {
+            answer[at + mark.len()..at + mark.len() + 2].copy_from_slice(b"53");
+        }
+        client.write_all(&answer[..count])?;
+    }
+    let _ = std::io::copy(&mut engine, &mut client);
+    client.shutdown(Shutdown::Both)
+}
+
+#[test]
+fn an_engine_that_gives_sessions_up_is_asked_by_the_service_where_it_has_it() {
+    for (lone, wanted, unwanted) in
+        [(false, "POST /grpc", "POST /session"), (true, "POST /build", "POST /nothing")]
+    {
+        let Some(sandbox) = two_stages("newer", "") else { return };
+        let folder = tempfile::Builder::new().prefix("imk-newer-").tempdir_in("/tmp").unwrap();
+        let Some((host, asked)) = of_api_1_53(folder.path(), lone) else { return };
+        let output = sandbox.command("", "").env("DOCKER_HOST", &host).output().unwrap();
+        sandbox.run(output).says("0 fresh, 2 built, 0 failed");
+        let asked = asked.lock().unwrap().clone();
+        let is_asked = |what: &str| asked.iter().any(|words| words.starts_with(what));
+        assert!(is_asked(wanted) && !is_asked(unwanted), "{asked:?}");
+    }
 }

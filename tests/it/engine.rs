@@ -121,6 +121,7 @@ impl Bench {
             secrets: BTreeMap::new(),
             no_cache: false,
             cache: Default::default(),
+            repository: None,
             share: self.name.clone(),
             files: Arc::new(files),
             contexts: Default::default(),

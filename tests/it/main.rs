@@ -48,6 +48,7 @@ mod warnings;
 mod watch;
 
 mod broken_files;
+mod buildkitd;
 mod campaign;
 mod chain;
 mod ci;

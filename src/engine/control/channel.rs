@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bollard_buildkit_proto::moby::buildkit::v1::BytesMessage;
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
@@ -23,13 +24,15 @@ use tonic::codegen::http::Uri;
 use tonic::service::Routes;
 use tonic::transport::Channel;
 
-use crate::engine::session::{message_of, refused};
+use crate::engine::EngineError;
+use crate::engine::session::message_of;
 use crate::engine::transport::{self, Closing, Link, Reply, Wire};
-use crate::engine::{BuildRequest, EngineError};
 use crate::model::error_chain::error_chain;
 
 /// Bytes of one message: a Dockerfile's text comes back with errors.
 pub(super) const MESSAGE_MAX: usize = 64 << 20;
+/// Begins the refusal of an engine that has no such service.
+pub(super) const NOBODY: &str = "the engine lets nobody speak with its BuildKit";
 /// Bytes that wait between our server and the stream.
 const PIPE: usize = 256 << 10;
 /// Messages that may wait for the engine.
@@ -83,18 +86,24 @@ pub(super) struct Dialled {
     pub _connection: Option<Closing>,
 }
 
-/// Climbs the ladder: an upgrade at `/grpc`, which engines know since 18.09; else HTTP/2 at once, as newer ones and a
-/// BuildKit of its own take it.
-pub(super) async fn dial(link: Link<'_>, request: &BuildRequest) -> Result<Dialled, EngineError> {
+/// Climbs the ladder: an upgrade at `/grpc`, which engines know since 18.09; else HTTP/2 at once, as newer ones take
+/// it. A BuildKit of its own takes nothing else.
+pub(super) async fn dial(link: Link<'_>, what: &str) -> Result<Dialled, EngineError> {
+    let refused = |why: String| EngineError::Refused { what: what.to_owned(), why };
+    if link.endpoint.buildkitd {
+        let wire = transport::wire(link.endpoint).await?;
+        let channel = channel(wire, Some(link.patience.limit())).await;
+        let channel = channel.map_err(|why| transport::unreachable(link.endpoint, why))?;
+        return Ok(Dialled { channel, _connection: None });
+    }
     let post = Request::post("/grpc").header("connection", "Upgrade").header("upgrade", "h2c");
-    let post = post.body(Empty::<Bytes>::new()).map_err(|error| refused(request, error.to_string()))?;
+    let post = post.body(Empty::<Bytes>::new()).map_err(|error| refused(error.to_string()))?;
     match transport::send(link.endpoint, post).await {
         Ok(Reply { response, connection }) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             let upgraded = hyper::upgrade::on(response).await;
-            let upgraded = upgraded.map_err(|error| refused(request, error_chain(&error)))?;
-            let channel = channel(Box::new(TokioIo::new(upgraded))).await;
-            let channel =
-                channel.map_err(|why| refused(request, format!("BuildKit does not answer: {why}")))?;
+            let upgraded = upgraded.map_err(|error| refused(error_chain(&error)))?;
+            let channel = channel(Box::new(TokioIo::new(upgraded)), None).await;
+            let channel = channel.map_err(|why| refused(format!("BuildKit does not answer: {why}")))?;
             Ok(Dialled { channel, _connection: Some(connection) })
         }
         refusal => {
@@ -106,17 +115,23 @@ pub(super) async fn dial(link: Link<'_>, request: &BuildRequest) -> Result<Diall
                 Err(error) => error.to_string(),
             };
             let wire = transport::wire(link.endpoint).await?;
-            let channel = channel(wire).await.map_err(|why| {
-                refused(request, format!("the engine lets nobody speak with its BuildKit: {said}; {why}"))
-            })?;
+            let channel =
+                channel(wire, None).await.map_err(|why| refused(format!("{NOBODY}: {said}; {why}")))?;
             Ok(Dialled { channel, _connection: None })
         }
     }
 }
 
-async fn channel(wire: Wire) -> Result<Channel, String> {
+/// A channel over one connection. With a limit, the other side is asked for a sign of life where nothing passes.
+async fn channel(wire: Wire, limit: Option<Duration>) -> Result<Channel, String> {
     let once = Once(Arc::new(Mutex::new(Some(wire))));
-    let endpoint = tonic::transport::Endpoint::from_static("http://docker");
+    let mut endpoint = tonic::transport::Endpoint::from_static("http://docker");
+    if let Some(limit) = limit {
+        endpoint = endpoint
+            .http2_keep_alive_interval(limit)
+            .keep_alive_timeout(limit * 2)
+            .keep_alive_while_idle(true);
+    }
     endpoint.connect_with_connector(once).await.map_err(|error| error_chain(&error))
 }
 

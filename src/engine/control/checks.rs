@@ -40,7 +40,7 @@ pub(in crate::engine) async fn checks(
 ) -> Result<Option<Vec<CheckFinding>>, EngineError> {
     let traffic = std::sync::Arc::new(Traffic::default());
     let work = async {
-        let Dialled { channel, _connection } = dial(link, request).await?;
+        let Dialled { channel, _connection } = dial(link, &format!("checking `{}`", request.image)).await?;
         let client = ControlClient::new(channel.clone()).max_decoding_message_size(MESSAGE_MAX);
         let id = session::session_id();
         let routes = session::routes(credentials, request, &traffic).await?;

@@ -100,7 +100,14 @@ impl DockerEngine {
         if known.is_none() && mark.as_ref() == Some(&cached.mark) {
             let CachedIdentity { identity, images, same_clock, seen, .. } = cached.clone();
             *self.seen.lock() = seen;
-            *known = Some(Known { identity, images, source: Source::Remembered, same_clock, mark });
+            *known = Some(Known {
+                identity,
+                images,
+                source: Source::Remembered,
+                same_clock,
+                mark,
+                service_first: false,
+            });
         }
     }
 

@@ -18,6 +18,9 @@ pub enum Builder {
 /// BuildKit through `/build` came with this API.
 const BUILDKIT_SINCE: (u32, u32) = (1, 39);
 
+/// Sessions beside `/build` are deprecated since this API (Docker 29).
+const SERVICE_SINCE: (u32, u32) = (1, 53);
+
 /// The identity of an engine, and how we know.
 #[derive(Clone)]
 pub(super) struct Known {
@@ -29,6 +32,8 @@ pub(super) struct Known {
     pub same_clock: bool,
     /// Of the way there, taken before anything was asked.
     pub mark: Option<String>,
+    /// Builds go by BuildKit's own service where that is there.
+    pub service_first: bool,
 }
 
 /// How we know who an engine is.
@@ -84,9 +89,8 @@ pub(super) fn introduce(said: &Said, builder: Builder) -> Known {
         other => other,
     };
     // 20.10 does not announce BuildKit though it has it, so the API's version decides.
-    let classic = builder == Builder::Classic
-        || os == "windows"
-        || api_version(version.api_version.as_deref().unwrap_or_default()) < BUILDKIT_SINCE;
+    let api = api_version(version.api_version.as_deref().unwrap_or_default());
+    let classic = builder == Builder::Classic || os == "windows" || api < BUILDKIT_SINCE;
     let snapshotter = |pair: &Vec<String>| pair.iter().any(|text| text.contains("containerd.snapshotter"));
     let store = if info.driver_status.iter().flatten().any(snapshotter) {
         "containerd"
@@ -105,7 +109,14 @@ pub(super) fn introduce(said: &Said, builder: Builder) -> Known {
         platform: format!("{os}/{architecture}"),
     };
     let images = info.images.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
-    Known { identity, images, source: Source::Answered, same_clock: false, mark: None }
+    Known {
+        identity,
+        images,
+        source: Source::Answered,
+        same_clock: false,
+        mark: None,
+        service_first: api >= SERVICE_SINCE,
+    }
 }
 
 fn api_version(text: &str) -> (u32, u32) {

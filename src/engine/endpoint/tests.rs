@@ -121,3 +121,38 @@ fn several_engines_are_hosts_and_contexts_side_by_side() {
     let host = Endpoint::of_host(&environment, "ssh://me@big", "from --engine").unwrap();
     assert_eq!(host.to_string(), "ssh://me@big (from --engine)");
 }
+
+#[test]
+fn addresses_of_a_buildkitd_are_those_of_buildctl() {
+    assert_eq!(parse_buildkitd("unix:///run/b.sock"), Ok(Address::Unix("/run/b.sock".into())));
+    let tcp = |host: &str, port| Ok(Address::Tcp { host: host.into(), port, tls: None });
+    assert_eq!(parse_buildkitd("tcp://builder"), tcp("builder", 1234));
+    assert_eq!(parse_buildkitd("tcp://[::1]:99"), tcp("::1", 99));
+    for (text, line) in [
+        ("docker-container://bk_0", "docker exec -i bk_0 buildctl dial-stdio"),
+        ("podman-container://bk", "podman exec -i bk buildctl dial-stdio"),
+        ("ssh://me@box:22", "ssh -o ConnectTimeout=30 -T -l me -p 22 -- box buildctl dial-stdio"),
+        (
+            "ssh://box/run/b.sock",
+            "ssh -o ConnectTimeout=30 -T -- box buildctl --addr 'unix:///run/b.sock' dial-stdio",
+        ),
+    ] {
+        let Ok(Address::Program { program, words, .. }) = parse_buildkitd(text) else { panic!("{text}") };
+        assert_eq!(format!("{program} {}", words.join(" ")), line);
+    }
+}
+
+#[test]
+fn what_is_no_address_of_a_buildkitd_is_refused_with_a_sentence() {
+    for text in [
+        "docker-container://-v",
+        "docker-container://a b",
+        "docker-container://",
+        "ssh://-oProxyCommand=x",
+        "tcp://u:p@h",
+        "kube-pod://x",
+        "builder:1234",
+    ] {
+        assert!(parse_buildkitd(text).is_err(), "{text}");
+    }
+}

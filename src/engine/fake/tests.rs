@@ -43,6 +43,7 @@ fn request(image: &str, dockerfile: &str, content: &str) -> BuildRequest {
         entitlements: Default::default(),
         no_cache: false,
         cache: Default::default(),
+        repository: None,
         share: String::new(),
         files: Arc::new(Text(UsedFiles { files: vec![file] }, content.into())),
         contexts: Default::default(),

@@ -49,6 +49,7 @@ fn request(dockerfile: &str, files: &[&str]) -> BuildRequest {
         no_cache: false,
         share: String::new(),
         cache: Caches::default(),
+        repository: None,
         files: Arc::new(Listed(files)),
         contexts: Default::default(),
     }

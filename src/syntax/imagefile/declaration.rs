@@ -104,6 +104,8 @@ pub struct Declaration {
     pub ssh: BTreeMap<String, Vec<String>>,
     /// Annotations of its manifest.
     pub annotations: BTreeMap<String, String>,
+    /// Annotations of the index, where it is for several platforms.
+    pub index_annotations: BTreeMap<String, String>,
     /// Stages of which an engine's cache is not used.
     pub no_cache_filter: Vec<String>,
     /// Rights of its steps beyond the usual ones.

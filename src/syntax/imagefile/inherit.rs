@@ -165,6 +165,7 @@ impl Scope<'_> {
             // The folder `os/alp` of the image `os:alp`.
             None => Word { text: name.text.replace(':', "/"), span: name.span },
         });
+        let (annotations, index_annotations) = self.annotations(&image.annotations);
         Declaration {
             name: name.clone(),
             dockerfile,
@@ -189,7 +190,8 @@ impl Scope<'_> {
             ssh: self.ssh(&image.ssh.unwrap_or_default()),
             no_cache_filter: self.texts(&image.no_cache_filter.unwrap_or_default()),
             entitlements: self.entitlements(&image.entitlements.unwrap_or_default()),
-            annotations: self.annotations(&image.annotations),
+            annotations,
+            index_annotations,
             sandbox: self.sandbox(
                 &image.extra_hosts,
                 image.shm_size.as_ref(),

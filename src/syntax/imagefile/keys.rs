@@ -112,7 +112,7 @@ pub const IMAGE_KEYS: &[(&str, &str)] = &[
     ),
     (
         "annotations",
-        "annotations of its manifest where it is published: {\"org.opencontainers.image.vendor\": \"acme\"}; they count",
+        "annotations of its manifest where it is published: {\"org.opencontainers.image.vendor\": \"acme\"}; they count; \"index:KEY\" is of the index of several platforms",
     ),
     ("extra_hosts", "more hosts for RUN steps: {\"db\": \"10.0.0.7\"}"),
     ("shm_size", "the size of /dev/shm of RUN steps, such as \"128m\""),

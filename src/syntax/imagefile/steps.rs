@@ -65,24 +65,33 @@ impl Scope<'_> {
         words
     }
 
-    /// Annotations of a manifest: `KEY`, or docker's `manifest:KEY`.
-    pub(super) fn annotations(&mut self, pairs: &Pairs<Word>) -> BTreeMap<String, String> {
-        let mut annotations = BTreeMap::new();
+    /// Annotations of the manifest, `KEY` or docker's `manifest:KEY`, and those of the index, `index:KEY`; `index,manifest:KEY`
+    /// is of both.
+    pub(super) fn annotations(
+        &mut self,
+        pairs: &Pairs<Word>,
+    ) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+        let (mut of_manifest, mut of_index) = (BTreeMap::new(), BTreeMap::new());
         for (key, value) in pairs {
-            let (scope, name) = match key.text.split_once(':') {
-                Some((scope, name)) if !scope.contains(['.', '/']) => (scope, name),
+            let (scopes, name) = match key.text.split_once(':') {
+                Some((scopes, name)) if !scopes.contains(['.', '/']) => (scopes, name),
                 _ => ("manifest", key.text.as_str()),
             };
             let value = self.fill(value).text;
-            if scope == "manifest" && !name.is_empty() {
-                annotations.insert(name.to_owned(), value);
-                continue;
+            for scope in scopes.split(',') {
+                match scope {
+                    "manifest" if !name.is_empty() => of_manifest.insert(name.to_owned(), value.clone()),
+                    "index" if !name.is_empty() => of_index.insert(name.to_owned(), value.clone()),
+                    _ => {
+                        let message = format!("`{}` is no annotation of a manifest or an index", key.text);
+                        let hint = "write the key alone, as in {\"org.opencontainers.image.vendor\": \"acme\"}, or \"index:KEY\"";
+                        self.errors.push(SyntaxError::new(key.span, message).hint(hint));
+                        break;
+                    }
+                };
             }
-            let message = format!("`{}` is no annotation of an image's manifest", key.text);
-            let hint = "write the key alone, as in {\"org.opencontainers.image.vendor\": \"acme\"}";
-            self.errors.push(SyntaxError::new(key.span, message).hint(hint));
         }
-        annotations
+        (of_manifest, of_index)
     }
 }
 
@@ -102,13 +111,15 @@ mod tests {
 
     #[test]
     fn the_surroundings_of_steps_are_read_and_inherited() {
-        let found = image(r#"extra_hosts: {"db": "[::1]", "up": "host-gateway"}, shm_size: "1m", ulimits: "nofile=1:2", annotations: {"manifest:y": "2"}"#).unwrap();
+        let found = image(r#"extra_hosts: {"db": "[::1]", "up": "host-gateway"}, shm_size: "1m", ulimits: "nofile=1:2", annotations: {"manifest:y": "2", "index,manifest:z": "3", "index:w": "4"}"#).unwrap();
         let hosts: Vec<_> = found.sandbox.hosts.iter().map(|(a, b)| format!("{a}={b}")).collect();
         assert_eq!(hosts, ["a=10.0.0.1", "db=::1", "up=host-gateway"]);
         assert_eq!(found.sandbox.shm_size_bytes, Some(1 << 20));
         assert_eq!(found.sandbox.ulimits["nofile"], (1, 2));
         let annotations: Vec<_> = found.annotations.iter().map(|(a, b)| format!("{a}={b}")).collect();
-        assert_eq!(annotations, ["x=1", "y=2"]);
+        assert_eq!(annotations, ["x=1", "y=2", "z=3"]);
+        let of_index: Vec<_> = found.index_annotations.iter().map(|(a, b)| format!("{a}={b}")).collect();
+        assert_eq!(of_index, ["w=4", "z=3"]);
     }
 
     #[test]
@@ -120,7 +131,7 @@ mod tests {
             (r#"ulimits: "nofile""#, "`nofile` is no limit: write it as nofile=1024:2048"),
             (
                 r#"annotations: {"manifest-descriptor:a": "b"}"#,
-                "`manifest-descriptor:a` is no annotation of an image's manifest",
+                "`manifest-descriptor:a` is no annotation of a manifest or an index",
             ),
         ] {
             assert_eq!(image(keys).unwrap_err(), wanted);

@@ -46,19 +46,25 @@ pub(super) fn agent(draft: &mut Draft, text: &str, span: Span, drafts: &mut Draf
     }
 }
 
-/// Takes over `KEY=VALUE`, with or without docker's `manifest:`.
+/// Takes over `KEY=VALUE`, with or without docker's `manifest:` and `index:`.
 pub(super) fn annotation(draft: &mut Draft, text: &str, span: Span, drafts: &mut Drafts) {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
-    let (scope, key) = match key.split_once(':') {
-        Some((scope, key)) if !scope.contains(['.', '/']) => (scope, key),
+    let (scopes, key) = match key.split_once(':') {
+        Some((scopes, key)) if !scopes.contains(['.', '/']) => (scopes, key),
         _ => ("manifest", key),
     };
     // Several may be named, with a comma between.
-    if scope.split(',').any(|scope| scope == "manifest") {
-        draft.passed.annotations.insert(drafts.plain(key), value.to_owned());
-    }
-    if scope != "manifest" {
-        drafts.lost(span, format!("annotations: `{text}` is not of the image's manifest alone"));
+    for scope in scopes.split(',') {
+        let key = match scope {
+            "manifest" => drafts.plain(key),
+            "index" => format!("index:{}", drafts.plain(key)),
+            _ => {
+                drafts
+                    .lost(span, format!("annotations: `{text}` is of neither a manifest nor an index alone"));
+                continue;
+            }
+        };
+        draft.passed.annotations.insert(key, value.to_owned());
     }
 }
 

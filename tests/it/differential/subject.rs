@@ -137,6 +137,7 @@ impl Hand {
             secrets: BTreeMap::new(),
             no_cache: false,
             cache: Default::default(),
+            repository: None,
             share: self.context.display().to_string(),
             files: Arc::new(Sent { context: self.context.clone(), list }),
             contexts: Default::default(),

@@ -130,6 +130,13 @@ pub fn file(
     serde_json::to_string_pretty(&file).unwrap_or_default() + "\n"
 }
 
+/// The annotations of an image's manifest, and those of its index.
+fn annotations(image: &Declared) -> Vec<String> {
+    let of_manifest = image.options.annotations.iter().map(|(key, value)| format!("{key}={value}"));
+    let of_index = image.index_annotations.iter().map(|(key, value)| format!("index:{key}={value}"));
+    of_manifest.chain(of_index).map(|annotation| text(&annotation)).collect()
+}
+
 /// The named contexts of an image: one for each base of the repository, and those that it declares.
 fn contexts(image: &Declared, targets: &BTreeMap<String, String>, bases: &Bases) -> Ordered<String, String> {
     let inside = bases.inside.iter().filter_map(|edge| {
@@ -204,7 +211,7 @@ fn target(
         ssh: image.ssh.iter().map(|(id, paths)| text(&agent(id, paths))).collect(),
         no_cache_filter: image.no_cache_filter.iter().map(|stage| text(stage)).collect(),
         entitlements: image.entitlements.iter().map(|word| text(&word.text)).collect(),
-        annotations: options.annotations.iter().map(|(key, value)| text(&format!("{key}={value}"))).collect(),
+        annotations: annotations(image),
         extra_hosts: map(&options.sandbox.hosts),
         shm_size: options.sandbox.shm_size_bytes.map(|bytes| bytes.to_string()),
         ulimits: limits.collect(),

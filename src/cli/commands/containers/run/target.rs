@@ -100,7 +100,8 @@ fn has_images(global: &Global, located: &Located) -> Result<bool, Failure> {
 fn pool(global: &Global, project: &Project) -> Result<EnginePool, Failure> {
     let environment = Environment::from_lookup(|name| std::env::var(name).ok());
     let around = engines::Around { environment: &environment, patience: &registries::patience(global) };
-    engines::engine_pool(&global.engines, project, &around, &|| Arc::new(NoEngine))
+    let makers = engines::Makers { embedded: &|| Arc::new(NoEngine), buildkitd: &|_| Arc::new(NoEngine) };
+    engines::engine_pool(&global.engines, project, &around, &makers)
 }
 
 fn by_reference(word: &str, root: PathBuf, pool: &EnginePool, cancel: &Cancel) -> Result<Target, Failure> {
