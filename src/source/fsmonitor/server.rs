@@ -169,8 +169,8 @@ impl Serving {
             }
             Request::Ask { token, .. } => self.answer(token)?,
             Request::Watch { folders, .. } => {
-                self.watches.drain();
-                let refused = folders.into_iter().filter(|path| !self.watches.watch(path)).collect();
+                let refused = self.watches.watch_all(folders);
+                self.begin_anew_if_need_be()?;
                 Reply::Watching { instance: self.instance, refused }
             }
         };

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,8 @@ impl Place {
 
     /// Connects to the monitor; `None` when there is none, and when it is not this user's.
     pub fn connect(&self) -> Option<UnixStream> {
-        if !is_private(&self.folder) {
+        let is_socket = |it: std::fs::Metadata| it.file_type().is_socket();
+        if !is_private(&self.folder) || !fs_err::symlink_metadata(self.socket()).is_ok_and(is_socket) {
             return None;
         }
         let stream = UnixStream::connect(self.socket()).ok()?;

@@ -109,6 +109,28 @@ fn a_write_through_a_name_elsewhere_or_through_a_mapping_is_seen() {
 }
 
 #[test]
+fn looking_into_thousands_of_folders_is_not_more_news_than_the_system_keeps() {
+    let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let count: usize = most.trim().parse().unwrap();
+    let count = (count / 2).clamp(1000, 10_000);
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let folders: Vec<String> = (0..count).map(|number| format!("{}/{number}", number % 50)).collect();
+    folders.iter().for_each(|path| fs::create_dir_all(root.join(path)).unwrap());
+    let Some(running) = Running::at(root) else { return };
+    let monitor = running.monitor(root).unwrap();
+    let mut token = monitor.ask(None).unwrap().token;
+    let refused = monitor.watch(token, folders.clone()).unwrap();
+    if !refused.is_empty() {
+        eprintln!("SKIPPED: the system lets nobody watch {count} folders");
+        return;
+    }
+    assert_eq!(changed(&monitor, &mut token), Some(Vec::new()), "and the token still counts");
+    fs::write(root.join(&folders[7]).join("new"), "1").unwrap();
+    assert_eq!(changed(&monitor, &mut token), Some(vec![folders[7].clone()]));
+}
+
+#[test]
 fn another_tree_another_version_and_a_second_monitor_get_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let other = tempfile::tempdir().unwrap();

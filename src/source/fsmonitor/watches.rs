@@ -129,8 +129,24 @@ impl Watches {
         self.order.range(seq.saturating_add(1)..).map(|(_, path)| path.to_string()).collect()
     }
 
+    /// Watches some folders, and those above them; returns those that cannot be watched. Looking into a folder is news
+    /// as well, so all news is heard every now and then: else that of thousands would be more than the system keeps.
+    pub fn watch_all(&mut self, folders: Vec<String>) -> Vec<String> {
+        let mut refused = Vec::new();
+        for (number, folder) in folders.into_iter().enumerate() {
+            if number % 256 == 0 {
+                self.drain();
+            }
+            if !self.watch(&folder) {
+                refused.push(folder);
+            }
+        }
+        self.drain();
+        refused
+    }
+
     /// Watches a folder, and those above it. False when it cannot be watched.
-    pub fn watch(&mut self, path: &str) -> bool {
+    fn watch(&mut self, path: &str) -> bool {
         let above = path.match_indices('/').map(|(at, _)| &path[..at]);
         let above: Vec<&str> = std::iter::once("").chain(above).collect();
         above.into_iter().all(|path| self.ensure(path, false)) && self.ensure(path, true)
@@ -187,21 +203,19 @@ impl Watches {
 
     /// Watches the files of a folder, or remembers those with several names. Without that it is not watched.
     fn watch_files(&mut self, path: &Arc<str>) -> bool {
-        let listed = open(&self.root, path, OFlags::RDONLY).and_then(|fd| stat::list(&fd));
-        let Ok(listed) = listed else {
+        let listed = open(&self.root, path, OFlags::RDONLY).and_then(|fd| Ok((stat::list(&fd)?, fd)));
+        let Ok((listed, fd)) = listed else {
             self.forget(path);
             return false;
         };
-        for (name, kind) in listed {
-            if kind == FileKind::File {
-                self.watch_file((Arc::clone(path), name));
-            }
+        for (name, _) in listed.into_iter().filter(|(_, kind)| *kind == FileKind::File) {
+            self.watch_file((Arc::clone(path), name), &fd);
         }
         true
     }
 
-    fn watch_file(&mut self, name: Name) {
-        let Ok(folder) = open(&self.root, &name.0, OFlags::PATH) else { return self.touched(&name.0) };
+    /// Watches a file of a folder that is open.
+    fn watch_file(&mut self, name: Name, folder: &OwnedFd) {
         if self.room > 0 {
             let at = [format!("/proc/self/fd/{}/", folder.as_raw_fd()).as_bytes(), &name.1].concat();
             match inotify::add_watch(&*self.inotify, at, OF_FILES) {
@@ -223,7 +237,7 @@ impl Watches {
                 Err(_) => self.room = 0,
             }
         }
-        self.look_for_names(name, &folder);
+        self.look_for_names(name, folder);
     }
 
     /// A file with several names is in doubt.
@@ -298,7 +312,10 @@ impl Watches {
             self.doubts.closed(name);
         } else if is_asked && what.intersects(comes) {
             self.doubts.arrived(name.clone());
-            self.watch_file(name);
+            match open(&self.root, &folder, OFlags::PATH) {
+                Ok(fd) => self.watch_file(name, &fd),
+                Err(_) => self.touched(&folder),
+            }
         }
         if !what.intersects(ReadFlags::OPEN | ReadFlags::CLOSE_NOWRITE) {
             self.touched(&folder);
