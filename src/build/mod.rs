@@ -2,6 +2,7 @@
 //!
 //! Decides nothing about staleness: the `image` query does. Never prints: it reports events.
 
+pub mod ahead;
 mod granted;
 pub mod indexes;
 pub mod jobserver;
@@ -11,6 +12,7 @@ mod options;
 pub mod outputs;
 pub mod publish;
 mod reports;
+pub mod room;
 mod rounds;
 pub mod run;
 pub mod schedule;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::build::jobserver::Jobserver;
+use crate::build::room::Room;
 use crate::engine::Caches;
 
 /// The options of a build.
@@ -10,6 +11,8 @@ use crate::engine::Caches;
 pub struct BuildOptions {
     /// How many images at once.
     pub jobs: usize,
+    /// Room for more than always may run at once, where nobody said how many.
+    pub room: Option<Arc<Room>>,
     /// Go on with what does not depend on a failure.
     pub keep_going: bool,
     /// Build the targets though they are fresh.

@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::build::jobserver::{Jobserver, Turn};
+use crate::build::jobserver::Turn;
+use crate::build::options::BuildOptions;
 use crate::build::summary::{Ending, Event};
 use crate::engine::Cancel;
 use crate::exec::executor::JobEvent;
@@ -35,11 +36,12 @@ impl Reports {
     /// for its turn.
     pub(super) fn listener(
         &self,
-        jobserver: Option<Arc<Jobserver>>,
+        options: &BuildOptions,
         cancel: Cancel,
         report_event: Arc<dyn Fn(Event) + Send + Sync>,
     ) -> impl Fn(&str, JobEvent) + Send + Sync + 'static {
         let reports = self.clone();
+        let (jobserver, room) = (options.jobserver.clone(), options.room.clone());
         move |name: &str, event: JobEvent| {
             match &event {
                 JobEvent::Build(_)
@@ -52,10 +54,16 @@ impl Reports {
                 JobEvent::Started(reasons) => {
                     // The build begins when this returns. One that was cancelled meanwhile ends at once.
                     let turn = jobserver.as_ref().and_then(|jobserver| jobserver.turn(&cancel));
-                    reports.note(name, |report| {
-                        report.built = Some(reasons.clone());
-                        (report.turn, report.began) = (turn, Some(Instant::now()));
-                    });
+                    let begin = || {
+                        reports.note(name, |report| {
+                            report.built = Some(reasons.clone());
+                            (report.turn, report.began) = (turn, Some(Instant::now()));
+                        });
+                    };
+                    match &room {
+                        Some(room) => room.enter(|| reports.running().len(), &cancel, begin),
+                        None => begin(),
+                    }
                 }
                 JobEvent::SameResult => reports.note(name, |report| report.same = true),
                 JobEvent::Reused(_) => reports.note(name, |report| report.reused = true),
@@ -74,6 +82,13 @@ impl Reports {
             Some(report) => (report.turn.take(), report.began),
             None => (None, None),
         }
+    }
+
+    /// The images that are being built, and for how long.
+    pub(super) fn running(&self) -> BTreeMap<String, Duration> {
+        let reports = self.0.lock();
+        let began = |(name, report): (&String, &JobReport)| Some((name.clone(), report.began?.elapsed()));
+        reports.iter().filter_map(began).collect()
     }
 
     /// Whether an engine built the result just now.

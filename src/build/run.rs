@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::build::ahead;
 use crate::build::granted;
 use crate::build::indexes;
 use crate::build::loads;
@@ -71,7 +72,7 @@ pub fn build(
     }
     let reports = Reports::default();
     let cancel = session.executor.cancel.clone();
-    let listener = reports.listener(options.jobserver.clone(), cancel, Arc::clone(report_event));
+    let listener = reports.listener(options, cancel, Arc::clone(report_event));
     let share = session.share();
     session.executor.begin(Run {
         forced,
@@ -176,7 +177,14 @@ fn demand(
         Ok(pool) => {
             let db = Mutex::new(session.db.clone());
             let ready = work.schedule.lock().ready();
-            pool.scope(|scope| (0..ready).for_each(|_| work.spawn(scope, db.lock().clone())));
+            let (ending, ended) = std::sync::mpsc::channel();
+            let own = session.db.clone();
+            std::thread::scope(|threads| {
+                let work = &work;
+                threads.spawn(move || ahead::tell(work, &own, &synced.order, &ended));
+                pool.scope(|scope| (0..ready).for_each(|_| work.spawn(scope, db.lock().clone())));
+                drop(ending);
+            });
         }
         Err(_) => while work.step(&session.db).is_some() {},
     }

@@ -143,6 +143,31 @@ impl Schedule {
     }
 }
 
+/// Milliseconds from the first to the last of some jobs of an order, `at_once` of them beside each other. `times` has
+/// the jobs and how long each takes.
+pub fn wall(order: &Order, times: &BTreeMap<String, u64>, at_once: usize) -> u64 {
+    let took = |name: &str| times.get(name).copied().unwrap_or_default();
+    let among = |name: &String| {
+        let bases = order.bases.get(name).into_iter().flatten();
+        bases.filter(|base| times.contains_key(*base)).cloned().collect()
+    };
+    let names: Vec<String> = order.names.iter().filter(|name| times.contains_key(*name)).cloned().collect();
+    let bases = names.iter().map(|name| (name.clone(), among(name))).collect();
+    let mut schedule = Schedule::new(&Order { names, bases, ..Order::default() }, took, true);
+    let mut running: BTreeSet<(u64, String)> = BTreeSet::new();
+    let mut now = 0;
+    loop {
+        while running.len() < at_once.max(1)
+            && let Some(name) = schedule.start_next()
+        {
+            running.insert((now + took(&name), name));
+        }
+        let Some((ends, name)) = running.pop_first() else { return now };
+        now = ends;
+        schedule.done(&name);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

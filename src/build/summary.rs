@@ -21,8 +21,23 @@ pub enum Event {
     Job(String, JobEvent),
     /// A job has this result, and is about to end.
     Result(String, ImageId),
+    /// How far all of it is; told every second while something is built.
+    Ahead(Ahead),
     /// A job ended.
     Ended(String, Ending, Duration),
+}
+
+/// How far a build is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    /// Images that were built.
+    pub built: usize,
+    /// Images that were built, are, or are expected to be.
+    pub of: usize,
+    /// Images that are being built.
+    pub running: usize,
+    /// The time until all are built, where enough was built before to say.
+    pub left: Option<Duration>,
 }
 
 /// How one image came out.

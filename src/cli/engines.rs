@@ -268,11 +268,30 @@ fn parse(typed: &[String]) -> Result<Vec<Typed>, Failure> {
     Ok(found)
 }
 
-/// How many jobs run at once unless something else is asked for: as many as the engines take together,
-/// where one without a limit is taken for a machine like this.
-pub fn jobs(pool: &EnginePool) -> usize {
+/// The builds at once of an engine that nobody limited: builders wait for disks and networks most of the time.
+const AT_ONCE: usize = 8;
+
+/// How many images are built at once where nobody says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtOnce {
+    /// At the most.
+    pub most: usize,
+    /// More than these only while this machine's processors are idle; `None` where the work is done elsewhere.
+    pub always: Option<usize>,
+}
+
+/// How many jobs run at once unless something else is asked for: as many as the engines take together.
+pub fn jobs(pool: &EnginePool) -> AtOnce {
     let here = std::thread::available_parallelism().map_or(1, usize::from);
-    pool.nodes().iter().map(|node| node.jobs.unwrap_or(here)).sum()
+    if let [node] = pool.nodes()
+        && node.jobs.is_none()
+        && let Some(endpoint) = &node.endpoint
+    {
+        let most = AT_ONCE.max(2 * here);
+        let is_here = matches!(endpoint.address, Address::Unix(_));
+        return AtOnce { most, always: is_here.then_some(here) };
+    }
+    AtOnce { most: pool.nodes().iter().map(|node| node.jobs.unwrap_or(here)).sum(), always: None }
 }
 
 #[cfg(test)]

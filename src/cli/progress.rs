@@ -5,6 +5,7 @@
 //! image's lines are kept until it ends, since images run beside each other
 //! and a fold holds one.
 
+mod ahead;
 pub mod failures;
 pub mod json;
 
@@ -18,9 +19,11 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
 use crate::build::run::{Ending, Event, Summary};
+use crate::build::summary::Ahead;
 use crate::cli::ci::{self, Ci, Row};
 use crate::cli::failure::Failure;
 use crate::cli::out::{self, Line, live};
+use crate::cli::progress::ahead::Outlook;
 use crate::cli::progress::failures::Dockerfiles;
 use crate::cli::words::quantity;
 use crate::cli::{args, quote, words};
@@ -44,6 +47,7 @@ pub fn failure(failure: &Failure) {
 pub struct Progress {
     how: How,
     jobs: Mutex<BTreeMap<String, Job>>,
+    outlook: Mutex<Outlook>,
     state: StateFolder,
     dockerfiles: Dockerfiles,
     trace: bool,
@@ -88,7 +92,7 @@ impl Progress {
             args::Progress::Json => How::Json,
             args::Progress::Quiet => How::Quiet,
         };
-        Self { how, jobs: Mutex::default(), state, dockerfiles, trace }
+        Self { how, jobs: Mutex::default(), outlook: Mutex::default(), state, dockerfiles, trace }
     }
 
     /// Shows an event.
@@ -133,9 +137,7 @@ impl Progress {
                 self.line(&name, "another machine has published it meanwhile; that one is taken");
             }
             Event::Job(name, JobEvent::On(engine)) => {
-                if let Some(job) = jobs.get_mut(&name) {
-                    job.show(&format!("on {engine}"));
-                }
+                jobs.get(&name).into_iter().for_each(|job| job.show(&format!("on {engine}")));
                 if matches!(self.how, How::Plain) {
                     self.line(&name, &format!("on engine `{engine}`"));
                 }
@@ -151,6 +153,7 @@ impl Progress {
             }
             Event::Job(_, JobEvent::SameResult | JobEvent::AlreadyPublished) => {}
             Event::Result(name, id) => jobs.entry(name).or_default().id = Some(id),
+            Event::Ahead(ahead) => self.ahead(&ahead),
             Event::Ended(name, ending, took) => {
                 let job = jobs.entry(name.clone()).or_default();
                 if let Some(bar) = job.bar.take() {
@@ -172,6 +175,7 @@ impl Progress {
 
     /// The last words, when everything has ended.
     pub fn summary(&self, summary: &Summary, took: Duration) {
+        self.outlook.lock().end();
         if let How::Json = self.how {
             json::summary(summary, took).into_iter().for_each(|line| self.object(|| line));
         }
@@ -353,17 +357,31 @@ impl Progress {
         }
     }
 
+    /// How far all of it is.
+    fn ahead(&self, ahead: &Ahead) {
+        let mut outlook = self.outlook.lock();
+        match &self.how {
+            How::Live(bars) => outlook.show(bars, ahead),
+            How::Plain | How::Folded(_) => outlook.sign(ahead).iter().for_each(out::note),
+            How::Json if outlook.is_news(ahead) => out::event(&json::ahead(ahead)),
+            How::Json | How::Quiet => {}
+        }
+    }
+
     fn line(&self, name: &str, text: &str) {
         let line = Line::styled(anstyle::Style::new().bold(), name).and(": ").and(text);
         match &self.how {
-            How::Live(_) | How::Plain | How::Folded(_) => out::note(line),
+            How::Live(_) | How::Plain | How::Folded(_) => {
+                self.outlook.lock().heard();
+                out::note(line);
+            }
             How::Json | How::Quiet => {}
         }
     }
 
     fn bar(&self, name: &str) -> Option<ProgressBar> {
         let How::Live(bars) = &self.how else { return None };
-        let bar = bars.add(ProgressBar::new_spinner());
+        let bar = self.outlook.lock().add(bars, ProgressBar::new_spinner());
         let style = ProgressStyle::with_template("{spinner} {prefix:.bold} {elapsed} {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         bar.set_prefix(quote::line(name));

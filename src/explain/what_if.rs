@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::build::schedule::Schedule;
+use crate::build::schedule::wall;
 use crate::explain::tree_state::{Asked, Differing, TreeState};
 use crate::model::part::Part;
 use crate::model::reason::{Code, Reason};
@@ -159,28 +159,7 @@ pub fn estimate(ledger: &Ledger, order: &Order, images: &[&str], jobs: usize) ->
         }
         estimate.images.insert((*name).to_owned(), took.unwrap_or(usual));
     }
-    let took = |name: &str| estimate.images.get(name).copied().unwrap_or_default();
-    let among = |name: &String| {
-        let bases = order.bases.get(name).into_iter().flatten();
-        bases.filter(|base| estimate.images.contains_key(*base)).cloned().collect()
-    };
-    let names: Vec<String> =
-        order.names.iter().filter(|name| estimate.images.contains_key(*name)).cloned().collect();
-    let bases = names.iter().map(|name| (name.clone(), among(name))).collect();
-    let mut schedule = Schedule::new(&Order { names, bases, ..Order::default() }, took, true);
-    let mut running: BTreeSet<(u64, String)> = BTreeSet::new();
-    let mut now = 0;
-    loop {
-        while running.len() < jobs.max(1)
-            && let Some(name) = schedule.start_next()
-        {
-            running.insert((now + took(&name), name));
-        }
-        let Some((ends, name)) = running.pop_first() else { break };
-        now = ends;
-        schedule.done(&name);
-    }
-    estimate.wall = now;
+    estimate.wall = wall(order, &estimate.images, jobs);
     estimate
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::build::publish::Publication;
 use crate::build::run::{Ending, Summary};
-use crate::build::summary::OutputDone;
+use crate::build::summary::{Ahead, OutputDone};
 use crate::cli::failure::{Failure, Finding};
 use crate::cli::progress::words;
 use crate::engine::{BuildEvent, EngineError, ImageId};
@@ -43,6 +43,7 @@ enum Fields<'a> {
     FailedStep { image: &'a str, took_ms: u64, message: String, step: &'a str, exit_code: Option<i64> },
     Invalid { image: &'a str, took_ms: u64, message: String, mistakes: Vec<Mistake<'a>> },
     Image { image: &'a str },
+    Ahead { built: usize, of: usize, running: usize, left_ms: Option<u64> },
     Published { image: &'a str, at: &'a str, tags: &'a [String] },
     NotDone { image: &'a str, message: String },
     Written { image: &'a str, output: &'a str },
@@ -122,6 +123,12 @@ pub fn build(image: &str, event: &BuildEvent) -> Option<String> {
         }
         BuildEvent::Log { .. } => return None,
     })
+}
+
+/// How far the whole build is.
+pub fn ahead(ahead: &Ahead) -> String {
+    let Ahead { built, of, running, left } = *ahead;
+    line("ahead", Fields::Ahead { built, of, running, left_ms: left.map(milliseconds) })
 }
 
 /// One whole line of a step's output.

@@ -60,6 +60,16 @@ pub fn duration_from_ms(took: Duration) -> String {
     if took.as_millis() < 1000 { format!("{}ms", took.as_millis()) } else { duration(took) }
 }
 
+/// A time that is only estimated, rounded up: `40s`, `4m`, `2h`.
+pub fn roughly(time: Duration) -> String {
+    let seconds = time.as_millis().div_ceil(1000);
+    match seconds {
+        0..=99 => format!("{seconds}s"),
+        100..=5_999 => format!("{}m", seconds.div_ceil(60)),
+        _ => format!("{}h", seconds.div_ceil(3600)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

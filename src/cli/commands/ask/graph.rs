@@ -28,6 +28,9 @@ imk graph +web --mermaid         what web is built on, as GitHub and GitLab draw
 imk graph --dot | dot -Tsvg      as a picture
 imk graph --bake > docker-bake.json   for a day on which bake must build";
 
+/// Trees of more images are folded.
+const FOLDED: usize = 200;
+
 /// Show what is built on what
 #[derive(Clone, Debug, Default, Group)]
 #[command(after_long_help = EXAMPLES)]
@@ -38,6 +41,9 @@ pub struct GraphArgs {
     /// Levels of the tree that are shown; what is further down is counted
     #[arg(long, value_name = "LEVELS", conflicts_with = "form")]
     pub depth: Option<usize>,
+    /// Show each image of a big tree; else many that only stand on one base are counted
+    #[arg(long, conflicts_with_all = ["form", "depth"])]
+    pub all: bool,
     /// In Graphviz' language
     #[arg(long, group = "form")]
     pub dot: bool,
@@ -78,7 +84,9 @@ pub fn run(global: &Global, args: &GraphArgs) -> Result<(), Failure> {
     } else if args.mermaid {
         mermaid(&order, &edges)
     } else {
-        tree::draw(&order, args.depth)
+        // A tree that fills hundreds of screens shows nobody anything.
+        let fold = !args.all && args.depth.is_none() && order.names.len() > FOLDED;
+        tree::draw(&order, args.depth, fold)
     };
     out::text(format_args!("{text}"));
     // The others are shown: a mistake in one Dockerfile says nothing of them.

@@ -1,6 +1,7 @@
 //! `imk` and `imk build`: builds what is out of date.
 
 pub mod outcome;
+mod reporter;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,8 +9,10 @@ use std::time::Instant;
 use clap::Args as Group;
 use clap::builder::FalseyValueParser;
 use outcome::{Sum, summed_up, verdict};
+use reporter::{is_passing, reporter};
 
 use crate::build::jobserver::{Jobserver, Makeflags};
+use crate::build::room::Room;
 use crate::build::run::{self, BuildOptions, Ending, Event, Summary};
 use crate::cli::args::{self, Global, Targets};
 use crate::cli::commands::make::plan::{self, PlanArgs};
@@ -22,7 +25,6 @@ use crate::cli::{engines, open, out, synced};
 use crate::engine::{Caches, Cancel, EngineError};
 use crate::model::name::{declared, platform_of};
 use crate::plan::tags::tagging;
-use crate::query::effect::BuildError;
 use crate::session::open::Session;
 use crate::session::sync::Synced;
 use crate::syntax::imagefile::{self, CacheSource, CacheTarget};
@@ -40,7 +42,7 @@ pub struct BuildArgs {
     /// Which images.
     #[command(flatten)]
     pub targets: Targets,
-    /// Build so many images at once [default: the number of processors]
+    /// Build so many images at once [default: 8 or more, while processors are idle]
     #[arg(short, long, value_name = "N", env = "IMK_JOBS", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub jobs: Option<u16>,
     /// Go on with what does not depend on a failure
@@ -244,9 +246,12 @@ pub fn carry_out(
         session.state().clone(),
         Dockerfiles::of(session),
     ));
-    let report = reporter(&progress, going);
+    let at_once = engines::jobs(&session.executor.pool());
+    let is_told = going.global.verbose && going.jobs.is_none() && progress.tells_failures();
+    let report = reporter(&progress, &going.report, going.retries, is_told.then_some(at_once));
     let options = BuildOptions {
-        jobs: going.jobs.unwrap_or_else(|| engines::jobs(&session.executor.pool())),
+        jobs: going.jobs.unwrap_or(at_once.most),
+        room: at_once.always.filter(|_| going.jobs.is_none()).map(|always| Arc::new(Room::beside(always))),
         keep_going: args.keep_going,
         always: args.always_make || args.no_cache,
         no_cache: args.no_cache,
@@ -308,28 +313,6 @@ fn checked(session: &mut Session, synced: &Synced, going: &Going<'_>) -> Result<
         return Err(failure);
     }
     Ok(cache)
-}
-
-/// Hands events to the display and to whoever listens beside; what is tried again is not shown as a failure.
-fn reporter(progress: &Arc<Progress>, going: &Going<'_>) -> Arc<dyn Fn(Event) + Send + Sync> {
-    let (shown, told, retries) = (Arc::clone(progress), Arc::clone(&going.report), going.retries);
-    Arc::new(move |event| {
-        told(&event);
-        let retried =
-            matches!(&event, Event::Ended(_, Ending::Failed(error), _) if retries && is_passing(error));
-        if !retried {
-            shown.event(event);
-        }
-    })
-}
-
-/// A failure that says only that the world went on, or that somebody asked to stop.
-fn is_passing(error: &BuildError) -> bool {
-    matches!(
-        error,
-        BuildError::FilesChanged
-            | BuildError::Engine(EngineError::FileChanged { .. } | EngineError::Interrupted)
-    )
 }
 
 /// The time that published images bear: SOURCE_DATE_EPOCH (reproducible-builds.org), else now.

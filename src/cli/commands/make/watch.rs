@@ -304,7 +304,7 @@ impl Watch<'_> {
         let report = move |event: &Event| match event {
             Event::Job(name, JobEvent::Started(_)) => drop(shared.lock().insert(name.clone())),
             Event::Ended(name, ..) => drop(shared.lock().remove(name)),
-            Event::Job(..) | Event::Result(..) => {}
+            Event::Job(..) | Event::Result(..) | Event::Ahead(_) => {}
         };
         let going = Going { report: Arc::new(report), retries: true, ..Going::new(self.global, &args) };
         let waker = self.watcher.waker();
