@@ -103,6 +103,7 @@ fn run(job: &Job) -> Result<Outcome> {
         return chroot::run(job, &store, &view);
     }
     let mut names = trees::ready(&store, job.rung, &job.layers, job.time)?;
+    mounts::agents(job).during(|| "standing in for an ssh agent".into())?;
     namespaces(job.network)?;
     let root = job.work.join("root");
     let upper = job.work.join("upper");

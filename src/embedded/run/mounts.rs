@@ -119,11 +119,7 @@ fn one_mount(job: &Job, store: &Store, root: &mut Root, number: usize, one: &Mou
             cache(job, store, one)?;
             put(root, folder, &one.target, written(one))?;
         }
-        MountKind::Socket { socket, mode, uid, gid } => {
-            let name = format!("agent{number}");
-            agent::stand_in((&job.work, &name), socket.clone(), (*mode, *uid, *gid))?;
-            put(root, &job.work.join(name), &one.target, QUIET)?;
-        }
+        MountKind::Socket { .. } => put(root, &job.work.join(agent_name(number)), &one.target, QUIET)?,
         MountKind::Secret { value, mode, uid, gid } => {
             let folder = job.work.join(format!("secret{number}"));
             fs::create_dir(&folder)?;
@@ -168,6 +164,22 @@ fn tree(
     }
     let source = Root::open(&at)?.find(&path.display().to_string())?;
     put(root, Path::new(&source.path()), &one.target, written(one))
+}
+
+fn agent_name(number: usize) -> String {
+    format!("agent{number}")
+}
+
+/// Makes the sockets that stand for agents. Before this process leaves its namespaces: whoever has left that
+/// of processes starts no more threads.
+pub fn agents(job: &Job) -> io::Result<()> {
+    for (number, one) in job.mounts.iter().enumerate() {
+        if let MountKind::Socket { socket, mode, uid, gid } = &one.kind {
+            let place = (job.work.as_path(), agent_name(number));
+            agent::stand_in((place.0, &place.1), socket.clone(), (*mode, *uid, *gid))?;
+        }
+    }
+    Ok(())
 }
 
 /// Sees to it that a cache is there, with what it begins with.

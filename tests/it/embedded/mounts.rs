@@ -12,15 +12,15 @@ use crate::sandbox::{Run, Sandbox, busybox, engine_or_skip};
 const CASES: &[(&str, &str)] = &[
     (
         "a cache of another owner",
-        "RUN --mount=type=cache,target=/c,id=imk-own,uid=5,gid=6,mode=0750 stat -c '%u %g %a' /c >/r",
+        "RUN --mount=type=cache,target=/cc,id=imk-own,uid=5,gid=6,mode=0750 stat -c '%u %g %a' /cc >/r",
     ),
     (
         "a cache below the folder",
-        "WORKDIR /w\nRUN --mount=type=cache,target=c,id=imk-rel echo 1 >c/x && ls /w/c >/r",
+        "WORKDIR /mnt\nRUN --mount=type=cache,target=b,id=imk-rel echo 1 >b/x && ls /mnt/b >/r",
     ),
     (
         "a cache that is read only",
-        "RUN --mount=type=cache,target=/c,id=imk-ro,readonly sh -c 'echo 1 >/c/x' 2>/dev/null; echo $? >/r",
+        "RUN --mount=type=cache,target=/cc,id=imk-ro,readonly sh -c 'echo 1 >/cc/x' 2>/dev/null; echo $? >/r",
     ),
     (
         "a cache that begins with a stage",
@@ -28,7 +28,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "one cache for two names of it",
-        "RUN --mount=type=cache,target=/c,id=imk-two echo 1 >/c/x\nRUN --mount=type=cache,dst=/d,id=imk-two,sharing=locked cat /d/x >/r",
+        "RUN --mount=type=cache,target=/cc,id=imk-two echo 1 >/cc/x\nRUN --mount=type=cache,dst=/tmpx,id=imk-two,sharing=locked cat /tmpx/x >/r",
     ),
     (
         "what is bound can be written to and stays as it was",
@@ -55,13 +55,16 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "a folder that only root enters",
-        "RUN mkdir -m 700 /closed && mkdir -m 777 /o\nWORKDIR /closed\nUSER 5\nRUN pwd >/o/r",
+        "RUN mkdir -m 700 /closed && mkdir -m 777 /o && mkdir -p /etc && echo 'x:x:5:5::/:/bin/sh' >/etc/passwd\nWORKDIR /closed\nUSER 5\nRUN pwd >/o/r",
     ),
     (
         "devices",
         "RUN for d in null zero full random urandom tty; do stat -c '%n %t %T %a %u' /dev/$d; done >/r; ls /dev | grep -v -e console -e core >>/r; ls -d /proc/1 /sys/kernel >>/r",
     ),
-    ("environment of a command", "RUN env | sort >/r\nENV A=b\nUSER 7\nRUN env | sort >/tmp/r2 || true"),
+    (
+        "environment of a command",
+        "RUN env | sort >/r; mkdir -m 777 /o && mkdir -p /etc && echo 'x:x:7:7::/home/x:/bin/sh' >/etc/passwd\nENV A=b\nUSER x\nRUN env | sort >/o/r",
+    ),
     (
         "groups",
         "RUN mkdir -p /etc && echo 'app:x:7:8::/h:/bin/sh' >/etc/passwd && printf 'g:x:8:\\nmore:x:9:app\\nlast:x:10:other,app\\n' >/etc/group && mkdir -m 777 /o\nUSER app\nRUN id -u >/o/r; id -g >>/o/r\nUSER app:9\nRUN id -u >/o/s; id -G >>/o/s\nUSER 7:8\nRUN echo $HOME >/o/t; id -g >>/o/t",
