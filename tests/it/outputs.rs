@@ -28,6 +28,8 @@ const VERBS: &[&str] = &[
     "lint",
     "ci",
     "auto",
+    "serve keys",
+    "worker",
     "list",
     "log",
     "tags",
