@@ -126,6 +126,8 @@ impl Jobs {
         if let Some(folder) = &docker_config {
             environment.insert("DOCKER_CONFIG".into(), folder.clone().into());
         }
+        // Two workers of one machine, each with its folder, have two users: one that lost a job ends its own steps only.
+        let user = format!("{} {}", job.work.repository, self.shared.state.display());
         let toolbox = Toolbox {
             checkout,
             environment,
@@ -136,7 +138,7 @@ impl Jobs {
             cancel,
         };
         perform(&Task {
-            repository: job.work.repository.as_str(),
+            repository: &user,
             checkout,
             facts: facts(job, checked),
             reach: reach(job, repository.does),

@@ -13,7 +13,7 @@ use crate::engine::Cancel;
 
 /// The work of one job.
 pub struct Task<'a> {
-    /// The repository's name, which is nobody's path.
+    /// The repository's name and the service's folder: who has both has the user that steps run as.
     pub repository: &'a str,
     /// A fresh checkout of the very commit, from the root of the machine.
     pub checkout: &'a Path,
