@@ -3,10 +3,18 @@
 //! A body has a limit before anybody looks at it, an answer has a time, and a request that calls the service by a name that
 //! is not its own is refused. Each subject has its routes in a file of its own.
 
+mod actions;
+mod answer;
+mod asker;
+mod follow;
+mod gather;
 mod guard;
 pub mod hooks;
 pub mod limits;
 pub mod listen;
+mod metrics;
+mod pages;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +37,12 @@ pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/healthz", get(health))
         .merge(hooks::routes())
+        .merge(pages::routes())
+        .merge(status::routes())
+        .merge(metrics::routes())
+        .merge(actions::routes())
         .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::from_fn(answer::harden))
         .layer(middleware::from_fn_with_state(guard, guard::check))
         .with_state(shared)
 }
@@ -43,6 +56,9 @@ async fn health(axum::extract::State(shared): axum::extract::State<Arc<Shared>>)
     }
 }
 
+#[cfg(test)]
+#[path = "http/page_tests.rs"]
+mod page_tests;
 #[cfg(test)]
 #[path = "http/tests.rs"]
 mod tests;

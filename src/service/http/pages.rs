@@ -1,0 +1,167 @@
+//! The routes of pages.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::answer::{Drawn, Trouble, page};
+use super::asker::Asker;
+use super::{follow, gather};
+use crate::service::model::{JobId, StateKind};
+use crate::service::page::frame::{Place, Renewal};
+use crate::service::page::jobs::JobsSeen;
+use crate::service::page::seen::{JobSeen, Standing};
+use crate::service::page::{assets, image, job as job_page, jobs as jobs_page, overview, repository, shown};
+use crate::service::queue::Filter;
+use crate::service::shared::Shared;
+use crate::syntax::serve::RepositoryName;
+
+/// Seconds between two looks of a page that is about now.
+const RENEWAL: u32 = 5;
+/// Jobs on a page of the history.
+const JOBS_OF_A_PAGE: usize = 50;
+/// Jobs that an image's page looks through.
+const JOBS_OF_AN_IMAGE: usize = 500;
+
+/// All of them.
+pub fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/", get(overview))
+        .route("/repositories/{*name}", get(repository_or_image))
+        .route("/jobs", get(jobs))
+        .route("/jobs/{id}", get(job))
+        .route("/jobs/{id}/log", get(follow::text))
+        .route("/jobs/{id}/events", get(follow::events))
+        .route("/-/{file}", get(asset))
+}
+
+async fn overview(State(shared): State<Arc<Shared>>, asker: Asker) -> Response {
+    page(shared, asker, |shared, _| {
+        let seen = gather::overview(shared, Timestamp::now())?;
+        let drawn = Drawn::new("Repositories", overview::overview(&seen));
+        Ok(drawn.at(Place::Overview).renewed(Renewal::Every(RENEWAL)))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+struct OfRepository {
+    image: Option<String>,
+}
+
+async fn repository_or_image(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    Query(of): Query<OfRepository>,
+    asker: Asker,
+) -> Response {
+    page(shared, asker, move |shared, _| {
+        let now = Timestamp::now();
+        let (seen, jobs) = gather::repository(shared, &name)?.ok_or_else(|| no_repository(&name))?;
+        let Some(image) = of.image else {
+            let main = repository::repository(&seen, &jobs, now);
+            return Ok(Drawn::new(shown::line(&seen.name), main).renewed(Renewal::Every(RENEWAL)));
+        };
+        let jobs = jobs_for_image(shared, &name)?;
+        let appearances = image::appearances(&jobs, &image);
+        if appearances.is_empty() {
+            return Err(Trouble::NotFound(format!("No job that is kept has an image `{image}` of {name}.")));
+        }
+        Ok(Drawn::new(shown::line(&image), image::image(&seen.name, &image, &appearances, now)))
+    })
+    .await
+}
+
+fn jobs_for_image(shared: &Shared, name: &str) -> Result<Vec<JobSeen>, Trouble> {
+    let repository = RepositoryName::new(name).map_err(Trouble::NotFound)?;
+    let states = vec![StateKind::Done];
+    let filter =
+        Filter { repository: Some(repository), states, limit: JOBS_OF_AN_IMAGE, ..Filter::default() };
+    Ok(gather::jobs(shared, &filter)?)
+}
+
+fn no_repository(name: &str) -> Trouble {
+    Trouble::NotFound(format!("serve.ron has no repository `{name}`."))
+}
+
+/// The query of `/jobs`.
+#[derive(Deserialize)]
+struct OfJobs {
+    repository: Option<String>,
+    state: Option<String>,
+    before: Option<JobId>,
+}
+
+async fn jobs(State(shared): State<Arc<Shared>>, Query(of): Query<OfJobs>, asker: Asker) -> Response {
+    page(shared, asker, move |shared, key| {
+        let repository = match &of.repository {
+            Some(name) => Some(RepositoryName::new(name).map_err(|_| no_repository(name))?),
+            None => None,
+        };
+        let states: Vec<StateKind> = match of.state.as_deref() {
+            None => Vec::new(),
+            Some(word) => {
+                let kinds: Vec<_> = StateKind::ALL.into_iter().filter(|kind| kind.word() == word).collect();
+                if kinds.is_empty() {
+                    return Err(Trouble::NotFound(format!("Jobs have no state `{word}`.")));
+                }
+                kinds
+            }
+        };
+        let is_dead = states == [StateKind::Dead];
+        // One more than is shown tells whether there are older ones.
+        let filter =
+            Filter { repository, states, before: of.before, limit: JOBS_OF_A_PAGE + 1, ..Filter::default() };
+        let mut jobs = gather::jobs(shared, &filter)?;
+        let has_older = jobs.len() > JOBS_OF_A_PAGE;
+        jobs.truncate(JOBS_OF_A_PAGE);
+        let older_than = jobs.last().filter(|_| has_older).map(|job| job.id.clone());
+        let seen = JobsSeen {
+            jobs: &jobs,
+            repository: of.repository.as_deref(),
+            state: of.state.as_deref(),
+            older_than: older_than.as_deref(),
+            now: Timestamp::now(),
+        };
+        Ok(match is_dead {
+            true => Drawn::new("Dead letters", jobs_page::dead(&seen, key)).at(Place::Dead),
+            false => {
+                Drawn::new("Jobs", jobs_page::history(&seen)).at(Place::Jobs).renewed(Renewal::Every(RENEWAL))
+            }
+        })
+    })
+    .await
+}
+
+async fn job(State(shared): State<Arc<Shared>>, Path(id): Path<String>, asker: Asker) -> Response {
+    page(shared, asker, move |shared, key| {
+        let (id, seen) = gather::find_job(shared, &id)?;
+        let log = follow::seen(shared, id, seen.ended_at.is_some())
+            .map_err(|error| Trouble::Other(error.to_string()))?;
+        let renewal = match seen.standing {
+            Standing::Running => Renewal::Followed(RENEWAL),
+            Standing::Queued => Renewal::Every(RENEWAL),
+            _ => Renewal::Never,
+        };
+        let title = format!("Job {id} of {}", seen.repository);
+        Ok(Drawn::new(title, job_page::job(&seen, &log, Timestamp::now(), key)).renewed(renewal))
+    })
+    .await
+}
+
+async fn asset(Path(file): Path<String>) -> Response {
+    match assets::find(&format!("/-/{file}")) {
+        Some(asset) => {
+            let kind = format!("{}; charset=utf-8", asset.kind);
+            let keep = "public, max-age=31536000, immutable".to_owned();
+            ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, keep)], asset.text).into_response()
+        }
+        None => (StatusCode::NOT_FOUND, "there is no such file\n").into_response(),
+    }
+}

@@ -1,0 +1,210 @@
+//! `GET /status/OWNER/REPO`: how the last job of a repository ended, as text, JSON or a page.
+//!
+//! The text is for scripts that ask one of older backends: its status is 412 where the job failed. `?branch=` names a branch; so does
+//! a path that begins with one, `/status/BRANCH/OWNER/REPO`, which some of those scripts ask.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::answer::{Drawn, Trouble, page};
+use super::asker::Asker;
+use super::gather;
+use crate::service::model::StateKind;
+use crate::service::page::frame::Renewal;
+use crate::service::page::seen::JobSeen;
+use crate::service::page::{raw, repository};
+use crate::service::queue::{Filter, QueueError};
+use crate::service::shared::Shared;
+use crate::syntax::serve::RepositoryName;
+
+/// The route.
+pub fn routes() -> Router<Arc<Shared>> {
+    Router::new().route("/status/{*name}", get(status))
+}
+
+#[derive(Deserialize)]
+struct Of {
+    branch: Option<String>,
+}
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Text,
+    Json,
+    Page,
+}
+
+/// The form that somebody asked for; text for whoever takes anything, as programs do.
+fn form(accept: &str) -> Form {
+    let mut best = (0, Form::Text);
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let form = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+            "text/raw" | "text/plain" | "text/*" | "*/*" => Form::Text,
+            "application/json" | "application/*" => Form::Json,
+            "text/html" | "application/xhtml+xml" => Form::Page,
+            _ => continue,
+        };
+        let quality: f32 =
+            parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+        // Thousandths: a float is no good for comparing.
+        let quality = (quality.clamp(0.0, 1.0) * 1000.0) as u32;
+        if quality > best.0 {
+            best = (quality, form);
+        }
+    }
+    best.1
+}
+
+/// The status of one branch, or of the repository.
+struct Found {
+    repository: RepositoryName,
+    ended: Option<JobSeen>,
+    active: Option<JobSeen>,
+}
+
+async fn status(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    Query(of): Query<Of>,
+    headers: HeaderMap,
+    asker: Asker,
+) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
+    let form = form(accept);
+    if form == Form::Page {
+        return page(shared, asker, move |shared, _| {
+            let found = find(shared, &name, of.branch.as_deref())?
+                .ok_or_else(|| Trouble::NotFound(format!("serve.ron has no repository `{name}`.")))?;
+            let Some((seen, jobs)) = gather::repository(shared, found.repository.as_str())? else {
+                return Err(Trouble::NotFound(name));
+            };
+            let main = repository::repository(&seen, &jobs, Timestamp::now());
+            Ok(Drawn::new(format!("Status of {}", seen.name), main).renewed(Renewal::Every(30)))
+        })
+        .await;
+    }
+    let shown = name.clone();
+    let found = shared.blocking(move |shared| find(shared, &name, of.branch.as_deref())).await;
+    match found {
+        Ok(Ok(Some(found))) => told(form, &found),
+        Ok(Ok(None)) => other(
+            form,
+            StatusCode::NOT_FOUND,
+            &format!("serve.ron has no repository `{}`", shown.escape_debug()),
+        ),
+        Ok(Err(error)) => other(form, StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        Err(error) => other(form, StatusCode::INTERNAL_SERVER_ERROR, &error),
+    }
+}
+
+fn find(shared: &Shared, path: &str, branch: Option<&str>) -> Result<Option<Found>, QueueError> {
+    let known = |name: &str| {
+        RepositoryName::new(name).ok().filter(|name| shared.settings.repositories.contains_key(name))
+    };
+    // A branch may have slashes as a name may: the longest branch that leaves a repository's name is not guessed, the shortest is.
+    let split =
+        || path.match_indices('/').find_map(|(at, _)| Some((known(&path[at + 1..])?, Some(&path[..at]))));
+    let Some((repository, branch)) = known(path).map(|name| (name, branch)).or_else(split) else {
+        return Ok(None);
+    };
+    let newest = |states: &[StateKind]| {
+        let filter = Filter {
+            repository: Some(repository.clone()),
+            branch: branch.map(str::to_owned),
+            states: states.to_vec(),
+            limit: 20,
+            ..Filter::default()
+        };
+        let jobs = shared.queue.jobs(&filter)?;
+        // A fork's pull request says nothing of the repository.
+        Ok(jobs.iter().find(|job| job.work.pull_request.is_none()).map(gather::job))
+    };
+    let ended = newest(&[StateKind::Done, StateKind::Dead])?;
+    let active = newest(&[StateKind::Running])?;
+    let active = match active {
+        Some(job) => Some(job),
+        None => newest(&[StateKind::Queued])?,
+    };
+    Ok(Some(Found { repository, ended, active }))
+}
+
+fn told(form: Form, found: &Found) -> Response {
+    match (form, &found.ended) {
+        (Form::Json, ended) => {
+            let mut value = ended.as_ref().map_or_else(
+                || serde_json::json!({ "ok": null, "repository": found.repository.as_str(), "log": [] }),
+                raw::json,
+            );
+            if let (Some(active), Value::Object(keys)) = (&found.active, &mut value) {
+                keys.insert("active".to_owned(), raw::json(active));
+            }
+            (
+                StatusCode::OK,
+                [(header::CONTENT_TYPE, "application/json; charset=utf-8")],
+                format!("{value:#}\n"),
+            )
+                .into_response()
+        }
+        (_, Some(ended)) => {
+            let code = if raw::is_ok(ended) { StatusCode::OK } else { StatusCode::PRECONDITION_FAILED };
+            (code, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], raw::text(ended)).into_response()
+        }
+        (_, None) => {
+            let words = match &found.active {
+                Some(job) => {
+                    format!("nothing of {} has ended yet: job {} is under way", found.repository, job.id)
+                }
+                None => format!("nothing of {} was built yet", found.repository),
+            };
+            other(form, StatusCode::NOT_FOUND, &words)
+        }
+    }
+}
+
+fn other(form: Form, code: StatusCode, words: &str) -> Response {
+    match form {
+        Form::Json => {
+            let value = serde_json::json!({ "error": words });
+            (code, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], format!("{value}\n"))
+                .into_response()
+        }
+        Form::Text | Form::Page => {
+            (code, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{words}\n"))
+                .into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_gets_a_page_a_program_text_and_each_what_it_asks_for() {
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+        for (accept, wanted) in [
+            ("*/*", Form::Text),
+            ("text/raw", Form::Text),
+            ("", Form::Text),
+            ("application/json", Form::Json),
+            ("application/json, text/plain, */*", Form::Json),
+            ("text/plain;q=0.5, application/json;q=0.9", Form::Json),
+            ("TEXT/HTML", Form::Page),
+            (browser, Form::Page),
+            ("image/png", Form::Text),
+            ("application/json;q=nonsense, text/html;q=0.1", Form::Page),
+        ] {
+            assert_eq!(form(accept), wanted, "{accept}");
+        }
+    }
+}

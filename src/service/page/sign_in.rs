@@ -1,0 +1,32 @@
+//! Pages about oneself: showing the token, what came of an action, what is not there.
+
+use maud::{Markup, html};
+
+use super::shown::apart;
+
+/// The form for the token; `was_wrong` after one that is not it.
+pub fn sign_in(was_wrong: bool) -> Markup {
+    html! {
+        h1 { "Sign in" }
+        p { "Reading needs no token. Whoever wants to try a job again shows it, on the server itself too." }
+        @if was_wrong { p.told.is-bad role="alert" { "That is not the token." } }
+        form method="post" action="/-/sign-in" {
+            p {
+                label for="token" { "Token" }
+                input type="password" id="token" name="token" autocomplete="current-password" required
+                    aria-describedby="where";
+            }
+            p.quiet.small id="where" { "The command " code { "imk serve token" } " on the server prints it." }
+            button type="submit" { "Sign in" }
+        }
+    }
+}
+
+/// A page that says one thing, with a way on.
+pub fn told(title: &str, words: &str, is_bad: bool) -> Markup {
+    html! {
+        h1 { (title) }
+        p.told.is-bad[is_bad].is-good[!is_bad] role=[is_bad.then_some("alert")] { (apart(words)) }
+        p { a href="/" { "To the repositories" } }
+    }
+}
