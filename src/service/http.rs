@@ -3,6 +3,7 @@
 //! A body has a limit before anybody looks at it, an answer has a time, and a request that calls the service by a name that
 //! is not its own is refused. Each subject has its routes in a file of its own.
 
+mod accept;
 mod actions;
 mod answer;
 mod asker;

@@ -12,7 +12,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::http::{self, listen};
@@ -26,11 +25,13 @@ use super::queue::redis::RedisQueue;
 use super::queue::sqlite::SqliteQueue;
 use super::queue::{Queue, Rules, Worker};
 use super::remote_logs::RemoteLogs;
+use super::retention;
 use super::shared::{Shared, Tell};
 use super::tell;
 use super::teller::Teller;
 use super::worker::{Hands, Observer};
 use crate::engine::Cancel;
+use crate::model::time::UnixSeconds;
 use crate::patience::Patience;
 use crate::registry::Registry;
 use crate::syntax::serve::Settings;
@@ -137,13 +138,16 @@ impl Service {
     pub fn serve(&self, listener: TcpListener, tls: Option<TlsAcceptor>) -> io::Result<()> {
         let runtime = crate::runtime::start()?;
         listener.set_nonblocking(true)?;
-        let (end, ended) = watch::channel(false);
         let listener = {
             let _inside = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
         };
-        let served =
-            runtime.spawn(listen::serve(listener, tls, http::router(Arc::clone(&self.shared)), ended));
+        let served = runtime.spawn(listen::serve(
+            listener,
+            tls,
+            http::router(Arc::clone(&self.shared)),
+            self.shared.ending(),
+        ));
         let poller = Poller::new(Arc::clone(&self.shared), self.options.patience.clone());
         thread::scope(|scope| {
             scope.spawn(|| poller.run(&self.options.cancel));
@@ -151,7 +155,7 @@ impl Service {
             self.work();
         });
         // Nobody can ask any more once there is nobody to answer.
-        let _ = end.send(true);
+        self.shared.end();
         runtime.block_on(served).map_err(io::Error::other)?
     }
 
@@ -213,11 +217,17 @@ impl Service {
         }
     }
 
-    /// Fetches logs of other machines until it is asked to end.
+    /// Fetches logs of other machines, and removes what is too old or too much, until it is asked to end.
     fn keep(&self) {
-        let mut next = Instant::now();
+        let (mut next, mut tidied) = (Instant::now(), Instant::now());
         while !self.options.cancel.is_cancelled() {
             thread::sleep(TICK);
+            if Instant::now() >= tidied {
+                tidied = Instant::now() + retention::EVERY;
+                if let Err(error) = retention::tidy(&self.shared, UnixSeconds::now()) {
+                    self.shared.tell(&format!("old jobs and logs stay for now: {error}"));
+                }
+            }
             if Instant::now() < next {
                 continue;
             }

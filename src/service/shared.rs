@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::logins::Logins;
 use super::logs::Logs;
@@ -34,6 +35,7 @@ pub struct Shared {
     pub logins: Logins,
     /// When it began.
     pub since: UnixSeconds,
+    ended: watch::Sender<bool>,
     tell: Tell,
     looks: Mutex<BTreeMap<RepositoryName, Look>>,
 }
@@ -61,6 +63,7 @@ impl Shared {
             wishes: Wishes::default(),
             logins,
             since: UnixSeconds::now(),
+            ended: watch::Sender::new(false),
             tell: Arc::new(|_| {}),
             looks: Mutex::default(),
         }
@@ -69,6 +72,16 @@ impl Shared {
     /// With logins, and with somebody who is told what happens.
     pub fn with(self, logins: Logins, tell: Tell) -> Self {
         Self { logins, tell, ..self }
+    }
+
+    /// Says that nobody is answered any more: connections that would stay come to their end.
+    pub fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// Tells when [`Self::end`] was called.
+    pub fn ending(&self) -> watch::Receiver<bool> {
+        self.ended.subscribe()
     }
 
     /// Says a line.

@@ -15,7 +15,6 @@ use imk::service::shared::Shared;
 use imk::service::token::Token;
 use imk::syntax::serve::{Repository, Running, Settings};
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
 
 use crate::browser::{Browser, Scheme};
 
@@ -26,7 +25,6 @@ const EVIL: &str =
 struct Service {
     shared: Arc<Shared>,
     address: String,
-    end: watch::Sender<bool>,
     _runtime: Runtime,
     _folder: tempfile::TempDir,
 }
@@ -39,20 +37,14 @@ impl Service {
             let url = format!("https://git.example.com/{name}.git");
             settings.repositories.insert(RepositoryName::new(name).unwrap(), Repository::at(&url));
         }
-        let (end, ended) = watch::channel(false);
-        let shared = Arc::new(Shared {
-            settings,
-            state: folder.path().to_owned(),
-            queue: Arc::new(
-                SqliteQueue::in_memory(Rules { lease: Duration::from_secs(3600), tries: 1 }).unwrap(),
-            ),
-            logs: Arc::new(FileLogs::open(&folder.path().join("logs"), 1 << 20).unwrap()),
-        });
+        let queue = SqliteQueue::in_memory(Rules { lease: Duration::from_secs(3600), tries: 1 }).unwrap();
+        let logs = FileLogs::open(&folder.path().join("logs"), 1 << 20).unwrap();
+        let shared = Arc::new(Shared::new(settings, folder.path(), Arc::new(queue), Arc::new(logs)));
         let runtime = runtime::start().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        runtime.spawn(listen::serve(listener, None, router(Arc::clone(&shared)), ended));
-        Self { shared, address, end, _runtime: runtime, _folder: folder }
+        runtime.spawn(listen::serve(listener, None, router(Arc::clone(&shared)), shared.ending()));
+        Self { shared, address, _runtime: runtime, _folder: folder }
     }
 
     fn offer(&self, repository: &str, message: &str, commit: char) -> JobId {
@@ -118,7 +110,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        let _ = self.end.send(true);
+        self.shared.end();
     }
 }
 

@@ -4,23 +4,29 @@
 //! gets JSON.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Form, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{Drawn, page};
 use super::asker::{Asker, COOKIE, Denied, is_from_here, token};
 use crate::model::time::UnixSeconds;
-use crate::service::model::JobId;
-use crate::service::page::parts::job_path;
+use crate::service::model::{JobId, Occasion, RepositoryName};
+use crate::service::page::parts::{job_path, repository_path};
 use crate::service::page::sign_in;
+use crate::service::secrets::Secrets;
 use crate::service::shared::Shared;
 use crate::service::token::SESSION;
+
+/// An old secret of a hook counts for so long beside a new one.
+const OVERLAP: Duration = Duration::from_secs(24 * 3600);
 
 /// All of them.
 pub fn routes() -> Router<Arc<Shared>> {
@@ -28,6 +34,8 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/-/sign-in", get(form).post(sign_in))
         .route("/-/sign-out", post(sign_out))
         .route("/-/retry", post(retry))
+        .route("/-/build", post(build))
+        .route("/-/rotate", post(rotate))
 }
 
 async fn form(State(shared): State<Arc<Shared>>, asker: Asker) -> Response {
@@ -117,6 +125,83 @@ async fn retry(
         }
         Err(error) => {
             said(shared, asker, StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", &error).await
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct OfRepository {
+    repository: String,
+    #[serde(default)]
+    key: String,
+}
+
+/// The repository that a form names, if whoever sent it may act.
+async fn meant(
+    shared: &Arc<Shared>,
+    asker: &Asker,
+    headers: &HeaderMap,
+    of: &OfRepository,
+) -> Result<RepositoryName, Response> {
+    if let Err(why) = asker.may_act(shared, headers, &of.key) {
+        return Err(denied(Arc::clone(shared), asker.clone(), headers, why).await);
+    }
+    let name = RepositoryName::new(&of.repository).ok();
+    match name.filter(|name| shared.settings.repositories.contains_key(name)) {
+        Some(name) => Ok(name),
+        None => {
+            let (shared, asker) = (Arc::clone(shared), asker.clone());
+            let words = "serve.ron has no such repository.";
+            Err(said(shared, asker, StatusCode::NOT_FOUND, "No such repository", words).await)
+        }
+    }
+}
+
+/// Has a repository looked at now, and its branches done whether they moved or not.
+async fn build(
+    State(shared): State<Arc<Shared>>,
+    asker: Asker,
+    headers: HeaderMap,
+    Form(of): Form<OfRepository>,
+) -> Response {
+    let name = match meant(&shared, &asker, &headers, &of).await {
+        Ok(name) => name,
+        Err(response) => return response,
+    };
+    shared.wishes.wish(&name, Occasion::Asked);
+    done(&asker, &repository_path(name.as_str()), &json!({ "repository": name, "asked": true }))
+}
+
+/// Makes a new secret for a repository's hook. It is shown to whoever asked, once.
+async fn rotate(
+    State(shared): State<Arc<Shared>>,
+    asker: Asker,
+    headers: HeaderMap,
+    Form(of): Form<OfRepository>,
+) -> Response {
+    let name = match meant(&shared, &asker, &headers, &of).await {
+        Ok(name) => name,
+        Err(response) => return response,
+    };
+    let of = name.clone();
+    let rotated = Arc::clone(&shared)
+        .blocking(move |shared| Secrets::at(&shared.state).rotate(of.as_str(), OVERLAP, Timestamp::now()))
+        .await;
+    let secret = rotated.ok().and_then(Result::ok).and_then(|pair| pair.hook.into_iter().next());
+    match secret {
+        Some(secret) if asker == Asker::Program => {
+            let value = json!({ "repository": name, "secret": secret.shown() });
+            ([(header::CACHE_CONTROL, "no-store")], Json(value)).into_response()
+        }
+        Some(secret) => {
+            page(shared, asker, move |_, _| {
+                Ok(Drawn::new("A new secret", sign_in::secret(name.as_str(), secret.shown())))
+            })
+            .await
+        }
+        None => {
+            let words = "The secrets cannot be written at the moment. The old one counts.";
+            said(shared, asker, StatusCode::SERVICE_UNAVAILABLE, "Not done", words).await
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use maud::Markup;
+use serde_json::json;
 
 use super::asker::Asker;
 use crate::service::page::frame::{Frame, Place, Renewal, document};
@@ -80,6 +82,16 @@ impl From<QueueError> for Trouble {
 }
 
 impl Trouble {
+    /// For programs.
+    pub fn json(&self) -> Response {
+        let (status, words) = match self {
+            Self::NotFound(words) => (StatusCode::NOT_FOUND, words.clone()),
+            Self::Queue(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            Self::Other(words) => (StatusCode::INTERNAL_SERVER_ERROR, words.clone()),
+        };
+        (status, Json(json!({ "error": words }))).into_response()
+    }
+
     fn drawn(&self) -> Drawn {
         match self {
             Self::NotFound(of) => Drawn::told(StatusCode::NOT_FOUND, "Not found", of),

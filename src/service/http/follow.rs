@@ -153,7 +153,12 @@ impl Follower {
                     News::Over => return Some((Ok(Event::default().event("over").data("over")), None)),
                     News::Nothing => {}
                 }
-                tokio::time::sleep(LOOK).await;
+                let mut ended = follower.shared.ending();
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK) => {}
+                    // The server stops: the browser asks again, and the next server goes on from here.
+                    _ = ended.wait_for(|ended| *ended) => return None,
+                }
             }
         })
     }

@@ -113,7 +113,7 @@ pub fn overview(shared: &Shared, now: Timestamp) -> Result<OverviewSeen, QueueEr
         .settings
         .repositories
         .iter()
-        .map(|(name, settings)| Ok(repository_of(name, settings, &jobs_of(shared, name)?)))
+        .map(|(name, settings)| Ok(repository_of(shared, name, settings, &jobs_of(shared, name)?)))
         .collect::<Result<_, QueueError>>()?;
     Ok(OverviewSeen { now, repositories, running, queued, recent, dead })
 }
@@ -127,7 +127,7 @@ pub fn repository(shared: &Shared, name: &str) -> Result<Option<(RepositorySeen,
     let found = named.as_ref().and_then(|name| shared.settings.repositories.get_key_value(name));
     let Some((name, settings)) = found else { return Ok(None) };
     let jobs = jobs_of(shared, name)?;
-    Ok(Some((repository_of(name, settings, &jobs), jobs)))
+    Ok(Some((repository_of(shared, name, settings, &jobs), jobs)))
 }
 
 fn jobs_of(shared: &Shared, name: &RepositoryName) -> Result<Vec<JobSeen>, QueueError> {
@@ -135,7 +135,12 @@ fn jobs_of(shared: &Shared, name: &RepositoryName) -> Result<Vec<JobSeen>, Queue
     jobs(shared, &filter)
 }
 
-fn repository_of(name: &RepositoryName, settings: &Repository, jobs: &[JobSeen]) -> RepositorySeen {
+fn repository_of(
+    shared: &Shared,
+    name: &RepositoryName,
+    settings: &Repository,
+    jobs: &[JobSeen],
+) -> RepositorySeen {
     RepositorySeen {
         name: name.to_string(),
         address: masked(&settings.url),
@@ -146,7 +151,7 @@ fn repository_of(name: &RepositoryName, settings: &Repository, jobs: &[JobSeen])
             Does::Publish => "build, test, publish",
         },
         schedules: settings.schedule.iter().map(|at| format!("{} {}", at.cron, at.zone)).collect(),
-        trouble: None,
+        trouble: shared.look(name).and_then(|look| look.trouble).map(|why| masked(&why)),
         branches: branches(jobs),
     }
 }

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::sync::watch;
 
 use super::*;
 use crate::service::logs::FileLogs;
@@ -21,7 +20,6 @@ const TOKEN: &str = "0123456789abcdef";
 struct Service {
     shared: Arc<Shared>,
     address: SocketAddr,
-    end: watch::Sender<bool>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -31,25 +29,21 @@ impl Service {
         let name = RepositoryName::new("team/images").unwrap();
         settings.repositories.insert(name, Repository::at("https://me:secret@git.example.com/images.git"));
         fs_err::write(folder.join("token"), format!("{TOKEN}\n")).unwrap();
-        let (end, ended) = watch::channel(false);
-        let shared = Arc::new(Shared {
-            settings,
-            state: folder.to_owned(),
-            queue: Arc::new(SqliteQueue::in_memory(Rules { tries: 1, ..Rules::default() }).unwrap()),
-            logs: Arc::new(FileLogs::open(&folder.join("logs"), 1 << 20).unwrap()),
-        });
+        let queue = SqliteQueue::in_memory(Rules { tries: 1, ..Rules::default() }).unwrap();
+        let logs = FileLogs::open(&folder.join("logs"), 1 << 20).unwrap();
+        let shared = Arc::new(Shared::new(settings, folder, Arc::new(queue), Arc::new(logs)));
         let runtime = crate::runtime::start().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        runtime.spawn(listen::serve(listener, None, router(Arc::clone(&shared)), ended));
-        Self { shared, address, end, _runtime: runtime }
+        runtime.spawn(listen::serve(listener, None, router(Arc::clone(&shared)), shared.ending()));
+        Self { shared, address, _runtime: runtime }
     }
 
-    fn offer(&self, message: &str, commit: char) -> JobId {
+    fn offer(&self, message: &str, commit: impl std::fmt::Display) -> JobId {
         let work = Work {
             repository: RepositoryName::new("team/images").unwrap(),
             branch: "main".to_owned(),
-            commit: commit.to_string().repeat(40),
+            commit: format!("{commit:0<40}"),
             message: message.to_owned(),
             occasion: Occasion::Push,
             hints: Labels::new(),
@@ -59,7 +53,7 @@ impl Service {
         self.shared.queue.offer(&work, Running::Finish).unwrap().job().unwrap()
     }
 
-    fn done(&self, message: &str, commit: char, ok: bool, report: &[&str]) -> JobId {
+    fn done(&self, message: &str, commit: impl std::fmt::Display, ok: bool, report: &[&str]) -> JobId {
         self.offer(message, commit);
         let lease = self.shared.queue.take(&worker()).unwrap().unwrap();
         let verdict = if ok { Verdict::Built } else { Verdict::Failed };
@@ -97,7 +91,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        let _ = self.end.send(true);
+        self.shared.end();
     }
 }
 
@@ -193,7 +187,7 @@ fn a_status_is_text_json_or_a_page_and_a_failure_is_412_for_scripts() {
     assert_eq!(answer.code, 412);
     assert_eq!(
         answer.body,
-        "- commit 5555555555 (Break it)\n- imk ci of team/images\n[failed] web: failed, `src/main.rs` changed\n"
+        "- commit 5000000000 (Break it)\n- imk ci of team/images\n[failed] web: failed, `src/main.rs` changed\n"
     );
     let answer = service.get(path, "application/json");
     assert_eq!(answer.code, 200);
@@ -332,4 +326,51 @@ fn logs_and_jobs_go_by_age_and_size_but_the_newest_of_a_branch_stays() {
     assert_eq!(service.shared.logs.list().unwrap(), [(new, 100)]);
     assert_eq!(service.get(&format!("/jobs/{old}"), "text/html").code, 404);
     assert!(service.get(&format!("/jobs/{new}"), "text/html").body.contains("Two"));
+}
+
+#[test]
+fn building_now_and_a_new_secret_need_the_token_and_a_known_name() {
+    use crate::service::secrets::Secrets;
+    use jiff::Timestamp;
+    use std::time::Duration;
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path());
+    let name = RepositoryName::new("team/images").unwrap();
+    let old = Secrets::at(folder.path()).of(name.as_str(), Timestamp::now()).unwrap().hook.remove(0);
+    let bearer = [("Authorization", "Bearer 0123456789abcdef")];
+    for path in ["/-/build", "/-/rotate"] {
+        assert_eq!(service.ask("POST", path, &[], "repository=team/images").code, 401, "{path}");
+        assert_eq!(service.ask("POST", path, &bearer, "repository=../etc").code, 404, "{path}");
+        assert_eq!(service.ask("POST", path, &bearer, "repository=team/other").code, 404, "{path}");
+    }
+    assert!(service.shared.wishes.take(Duration::ZERO).is_empty(), "nothing was wished");
+    assert_eq!(service.ask("POST", "/-/build", &bearer, "repository=team/images").code, 202);
+    assert_eq!(service.shared.wishes.take(Duration::ZERO).get(&name), Some(&Occasion::Asked));
+    let answer = service.ask("POST", "/-/rotate", &bearer, "repository=team/images");
+    let value: Value =
+        serde_json::from_str(answer.body.lines().find(|line| line.starts_with('{')).unwrap()).unwrap();
+    let now = Secrets::at(folder.path()).of(name.as_str(), Timestamp::now()).unwrap().hook;
+    assert_eq!(value["secret"], now[0].shown());
+    assert_eq!(now[1].shown(), old.shown(), "the old one counts for a while");
+}
+
+#[test]
+fn jobs_are_listed_for_programs_and_what_is_asked_wrongly_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path());
+    for number in 0..52 {
+        service.done(&format!("change {number}"), format!("{number:03}"), number % 2 == 0, &[]);
+    }
+    let list = |query: &str| {
+        let answer = service.get(&format!("/jobs{query}"), "application/json");
+        (answer.code, serde_json::from_str::<Value>(&answer.body).unwrap())
+    };
+    let (code, first) = list("");
+    assert_eq!((code, first["jobs"].as_array().unwrap().len()), (200, 50));
+    let (_, rest) = list(&format!("?before={}", first["older_than"].as_str().unwrap()));
+    assert_eq!((rest["jobs"].as_array().unwrap().len(), rest["older_than"].is_null()), (2, true));
+    assert_eq!(list("?state=dead").1["jobs"].as_array().unwrap().len(), 0);
+    assert_eq!(list("?state=nonsense").0, 404);
+    assert_eq!(list("?repository=..").0, 404);
+    assert!(service.get("/jobs", "text/html").body.contains("Older jobs"));
 }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::json;
 
+use super::accept::{Form, form};
 use super::answer::{Drawn, Trouble, page};
 use super::asker::Asker;
 use super::{follow, gather};
@@ -17,7 +19,9 @@ use crate::service::model::{JobId, StateKind};
 use crate::service::page::frame::{Place, Renewal};
 use crate::service::page::jobs::JobsSeen;
 use crate::service::page::seen::{JobSeen, Standing};
-use crate::service::page::{assets, image, job as job_page, jobs as jobs_page, overview, repository, shown};
+use crate::service::page::{
+    assets, image, job as job_page, jobs as jobs_page, overview, raw, repository, shown,
+};
 use crate::service::queue::Filter;
 use crate::service::shared::Shared;
 use crate::syntax::serve::RepositoryName;
@@ -61,11 +65,11 @@ async fn repository_or_image(
     Query(of): Query<OfRepository>,
     asker: Asker,
 ) -> Response {
-    page(shared, asker, move |shared, _| {
+    page(shared, asker, move |shared, key| {
         let now = Timestamp::now();
         let (seen, jobs) = gather::repository(shared, &name)?.ok_or_else(|| no_repository(&name))?;
         let Some(image) = of.image else {
-            let main = repository::repository(&seen, &jobs, now);
+            let main = repository::repository(&seen, &jobs, now, key);
             return Ok(Drawn::new(shown::line(&seen.name), main).renewed(Renewal::Every(RENEWAL)));
         };
         let jobs = jobs_for_image(shared, &name)?;
@@ -98,38 +102,32 @@ struct OfJobs {
     before: Option<JobId>,
 }
 
-async fn jobs(State(shared): State<Arc<Shared>>, Query(of): Query<OfJobs>, asker: Asker) -> Response {
-    page(shared, asker, move |shared, key| {
-        let repository = match &of.repository {
-            Some(name) => Some(RepositoryName::new(name).map_err(|_| no_repository(name))?),
-            None => None,
-        };
-        let states: Vec<StateKind> = match of.state.as_deref() {
-            None => Vec::new(),
-            Some(word) => {
-                let kinds: Vec<_> = StateKind::ALL.into_iter().filter(|kind| kind.word() == word).collect();
-                if kinds.is_empty() {
-                    return Err(Trouble::NotFound(format!("Jobs have no state `{word}`.")));
-                }
-                kinds
+async fn jobs(
+    State(shared): State<Arc<Shared>>,
+    Query(of): Query<OfJobs>,
+    headers: HeaderMap,
+    asker: Asker,
+) -> Response {
+    if form(&headers) == Form::Json {
+        return match shared.blocking(move |shared| list(shared, &of)).await {
+            Ok(Ok(Listed { jobs, older_than })) => {
+                let jobs: Vec<_> = jobs.iter().map(raw::json).collect();
+                Json(json!({ "jobs": jobs, "older_than": older_than })).into_response()
             }
+            Ok(Err(trouble)) => trouble.json(),
+            Err(error) => Trouble::Other(error).json(),
         };
-        let is_dead = states == [StateKind::Dead];
-        // One more than is shown tells whether there are older ones.
-        let filter =
-            Filter { repository, states, before: of.before, limit: JOBS_OF_A_PAGE + 1, ..Filter::default() };
-        let mut jobs = gather::jobs(shared, &filter)?;
-        let has_older = jobs.len() > JOBS_OF_A_PAGE;
-        jobs.truncate(JOBS_OF_A_PAGE);
-        let older_than = jobs.last().filter(|_| has_older).map(|job| job.id.clone());
+    }
+    page(shared, asker, move |shared, key| {
+        let listed = list(shared, &of)?;
         let seen = JobsSeen {
-            jobs: &jobs,
+            jobs: &listed.jobs,
             repository: of.repository.as_deref(),
             state: of.state.as_deref(),
-            older_than: older_than.as_deref(),
+            older_than: listed.older_than.as_deref(),
             now: Timestamp::now(),
         };
-        Ok(match is_dead {
+        Ok(match of.state.as_deref() == Some(StateKind::Dead.word()) {
             true => Drawn::new("Dead letters", jobs_page::dead(&seen, key)).at(Place::Dead),
             false => {
                 Drawn::new("Jobs", jobs_page::history(&seen)).at(Place::Jobs).renewed(Renewal::Every(RENEWAL))
@@ -137,6 +135,34 @@ async fn jobs(State(shared): State<Arc<Shared>>, Query(of): Query<OfJobs>, asker
         })
     })
     .await
+}
+
+/// Some jobs, and where older ones begin.
+struct Listed {
+    jobs: Vec<JobSeen>,
+    older_than: Option<String>,
+}
+
+fn list(shared: &Shared, of: &OfJobs) -> Result<Listed, Trouble> {
+    let repository = match &of.repository {
+        Some(name) => Some(RepositoryName::new(name).map_err(|_| no_repository(name))?),
+        None => None,
+    };
+    let states: Vec<StateKind> = match of.state.as_deref() {
+        None => Vec::new(),
+        Some(word) => StateKind::ALL.into_iter().filter(|kind| kind.word() == word).collect(),
+    };
+    if let Some(word) = of.state.as_ref().filter(|_| states.is_empty()) {
+        return Err(Trouble::NotFound(format!("Jobs have no state `{word}`.")));
+    }
+    // One more than is shown tells whether there are older ones.
+    let limit = JOBS_OF_A_PAGE + 1;
+    let filter = Filter { repository, states, before: of.before, limit, ..Filter::default() };
+    let mut jobs = gather::jobs(shared, &filter)?;
+    let has_older = jobs.len() > JOBS_OF_A_PAGE;
+    jobs.truncate(JOBS_OF_A_PAGE);
+    let older_than = jobs.last().filter(|_| has_older).map(|job| job.id.clone());
+    Ok(Listed { jobs, older_than })
 }
 
 async fn job(State(shared): State<Arc<Shared>>, Path(id): Path<String>, asker: Asker) -> Response {

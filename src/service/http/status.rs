@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::accept::{Form, form};
 use super::answer::{Drawn, Trouble, page};
 use super::asker::Asker;
 use super::gather;
@@ -35,36 +36,6 @@ struct Of {
     branch: Option<String>,
 }
 
-/// The form of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Text,
-    Json,
-    Page,
-}
-
-/// The form that somebody asked for; text for whoever takes anything, as programs do.
-fn form(accept: &str) -> Form {
-    let mut best = (0, Form::Text);
-    for range in accept.split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let form = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
-            "text/raw" | "text/plain" | "text/*" | "*/*" => Form::Text,
-            "application/json" | "application/*" => Form::Json,
-            "text/html" | "application/xhtml+xml" => Form::Page,
-            _ => continue,
-        };
-        let quality: f32 =
-            parts.find_map(|part| part.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
-        // Thousandths: a float is no good for comparing.
-        let quality = (quality.clamp(0.0, 1.0) * 1000.0) as u32;
-        if quality > best.0 {
-            best = (quality, form);
-        }
-    }
-    best.1
-}
-
 /// The status of one branch, or of the repository.
 struct Found {
     repository: RepositoryName,
@@ -79,16 +50,15 @@ async fn status(
     headers: HeaderMap,
     asker: Asker,
 ) -> Response {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
-    let form = form(accept);
+    let form = form(&headers);
     if form == Form::Page {
-        return page(shared, asker, move |shared, _| {
+        return page(shared, asker, move |shared, key| {
             let found = find(shared, &name, of.branch.as_deref())?
                 .ok_or_else(|| Trouble::NotFound(format!("serve.ron has no repository `{name}`.")))?;
             let Some((seen, jobs)) = gather::repository(shared, found.repository.as_str())? else {
                 return Err(Trouble::NotFound(name));
             };
-            let main = repository::repository(&seen, &jobs, Timestamp::now());
+            let main = repository::repository(&seen, &jobs, Timestamp::now(), key);
             Ok(Drawn::new(format!("Status of {}", seen.name), main).renewed(Renewal::Every(30)))
         })
         .await;
@@ -181,30 +151,6 @@ fn other(form: Form, code: StatusCode, words: &str) -> Response {
         Form::Text | Form::Page => {
             (code, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{words}\n"))
                 .into_response()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_browser_gets_a_page_a_program_text_and_each_what_it_asks_for() {
-        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
-        for (accept, wanted) in [
-            ("*/*", Form::Text),
-            ("text/raw", Form::Text),
-            ("", Form::Text),
-            ("application/json", Form::Json),
-            ("application/json, text/plain, */*", Form::Json),
-            ("text/plain;q=0.5, application/json;q=0.9", Form::Json),
-            ("TEXT/HTML", Form::Page),
-            (browser, Form::Page),
-            ("image/png", Form::Text),
-            ("application/json;q=nonsense, text/html;q=0.1", Form::Page),
-        ] {
-            assert_eq!(form(accept), wanted, "{accept}");
         }
     }
 }

@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::parts::{commit, encoded, job_path, jobs_table, standing_images, state};
+use super::parts::{action, commit, encoded, job_path, jobs_table, standing_images, state};
 use super::seen::{JobSeen, RepositorySeen};
 use super::shown::apart;
 use super::times;
 
-/// The page. `jobs` are its last ones, the newest first.
-pub fn repository(seen: &RepositorySeen, jobs: &[JobSeen], now: Timestamp) -> Markup {
+/// The page. `jobs` are its last ones, the newest first; actions are offered to whoever signed in and has a `key`.
+pub fn repository(seen: &RepositorySeen, jobs: &[JobSeen], now: Timestamp, key: Option<&str>) -> Markup {
     html! {
         h1 { (apart(&seen.name)) }
         @if let Some(trouble) = &seen.trouble {
@@ -23,6 +23,7 @@ pub fn repository(seen: &RepositorySeen, jobs: &[JobSeen], now: Timestamp) -> Ma
             }
             dt { "Status" } dd { a href={ "/status/" (encoded(&seen.name)) } { "for programs and people" } }
         }
+        @if let Some(key) = key { (actions(seen, key)) }
         @for branch in &seen.branches {
             section aria-label={ "Branch " (super::shown::line(&branch.name)) } {
                 h2 { "Branch " (apart(&branch.name)) }
@@ -45,6 +46,16 @@ pub fn repository(seen: &RepositorySeen, jobs: &[JobSeen], now: Timestamp) -> Ma
                 (jobs_table(jobs, now, "Jobs of this repository, the newest first", false))
                 p { a href={ "/jobs?repository=" (encoded(&seen.name).replace('/', "%2F")) } { "All of its jobs" } }
             }
+        }
+    }
+}
+
+fn actions(seen: &RepositorySeen, key: &str) -> Markup {
+    let field = ("repository", seen.name.as_str());
+    html! {
+        div.bar {
+            (action("/-/build", field, "Build now", key))
+            (action("/-/rotate", field, "Make a new webhook secret", key))
         }
     }
 }

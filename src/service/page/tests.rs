@@ -137,13 +137,14 @@ fn nothing_of_others_is_markup_or_moves_anything() {
         JobsSeen { jobs: &jobs, repository: Some(evil), state: None, older_than: Some(evil), now: second(0) };
     let pages = [
         overview(&seen),
-        super::repository::repository(&seen.repositories[0], &jobs, second(0)),
+        super::repository::repository(&seen.repositories[0], &jobs, second(0), Some("k")),
         job(&one, &log, second(0), Some("k")),
         job(&JobSeen { standing: Standing::Running, ..one.clone() }, &log, second(0), Some("k")),
         image(evil, evil, &appearances(&jobs, evil), second(0)),
         history(&some),
         dead(&some, None),
         super::sign_in::told("x", evil, true),
+        super::sign_in::secret(evil, "s"),
     ];
     for page in pages {
         let page = page.into_string();
@@ -183,6 +184,8 @@ fn actions_are_offered_to_whoever_signed_in_and_to_nobody_else() {
     let log = LogSeen::default();
     for key in [None, Some("a-key")] {
         let signed_in = key.is_some();
+        let repository = super::repository::repository(&an_overview().repositories[0], &[], second(0), key);
+        assert_eq!(repository.into_string().contains("<form"), signed_in);
         assert_eq!(job(&failed, &log, second(0), key).into_string().contains("<form"), signed_in);
     }
     let running = job(&a_job("j1", Standing::Running), &log, second(0), Some("k")).into_string();

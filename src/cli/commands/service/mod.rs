@@ -2,6 +2,7 @@
 
 mod listener;
 mod options;
+mod seen;
 pub mod serve;
 pub mod tools;
 pub mod worker;

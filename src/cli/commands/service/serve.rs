@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::listener::{listener, tls};
 use super::options::{Read, ServiceArgs};
+use super::seen;
 use crate::cli::args::Global;
 use crate::cli::commands::make::build;
 use crate::cli::failure::{Failure, cannot};
@@ -24,6 +25,7 @@ imk serve                                        look at the repositories of ser
 imk serve --config /etc/imk/serve.ron            by this file
 imk serve check                                  read the file and say what it means, and begin nothing
 imk serve secret team/images                     the secret and the address for the forge's hook
+imk serve jobs --state dead                      jobs that were given up; imk serve retry JOB does one again
 imk serve --queue redis://10.0.0.5               jobs for workers on several machines: see imk worker";
 
 /// Keep repositories fresh: poll, listen, queue, build, tell
@@ -41,7 +43,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub service: ServiceArgs,
     /// Listen here [default: 127.0.0.1:8737]; `systemd` for a socket that is handed over
-    #[arg(long, value_name = "ADDRESS", env = "IMK_SERVE_LISTEN")]
+    #[arg(long, value_name = "ADDRESS", env = "IMK_SERVE_LISTEN", global = true)]
     pub listen: Option<String>,
 }
 
@@ -50,6 +52,14 @@ pub struct ServeArgs {
 pub enum ServeVerb {
     /// Show the secret and the address that a forge's hook is given
     Secret(SecretArgs),
+    /// List jobs, the newest first: what runs, what waits, how others ended
+    Jobs(seen::JobsArgs),
+    /// Print the log of a job
+    Log(seen::JobArgs),
+    /// Have the work of a job done again
+    Retry(seen::JobArgs),
+    /// Print the token that the page and programs show to act
+    Token,
     /// Read serve.ron and say what it means
     Check,
     /// Explain every key of serve.ron
@@ -75,12 +85,30 @@ pub fn run(global: &Global, args: &ServeArgs) -> Result<(), Failure> {
     match &args.verb {
         None => serve(global, args),
         Some(ServeVerb::Secret(secret)) => self::secret(&args.service.read()?, args, secret),
+        Some(ServeVerb::Jobs(jobs)) => {
+            let read = args.service.read()?;
+            seen::jobs(global, &read, listened(args, &read), jobs)
+        }
+        Some(ServeVerb::Log(job)) => {
+            let read = args.service.read()?;
+            seen::log(&read, listened(args, &read), job)
+        }
+        Some(ServeVerb::Retry(job)) => {
+            let read = args.service.read()?;
+            seen::retry(&read, listened(args, &read), job)
+        }
+        Some(ServeVerb::Token) => seen::token(&args.service.read()?),
         Some(ServeVerb::Check) => check(&args.service.read()?),
         Some(ServeVerb::Keys) => {
             keys();
             Ok(())
         }
     }
+}
+
+/// The address that a service of these arguments listens at.
+fn listened<'a>(args: &'a ServeArgs, read: &'a Read) -> &'a str {
+    args.listen.as_deref().unwrap_or(&read.settings.listen)
 }
 
 fn serve(global: &Global, args: &ServeArgs) -> Result<(), Failure> {
