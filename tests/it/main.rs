@@ -91,6 +91,7 @@ mod replay;
 mod run;
 mod second_engine;
 mod serve;
+mod serve_unit;
 mod told;
 mod trusted_engine;
 mod upgrade;

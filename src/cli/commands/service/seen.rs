@@ -4,7 +4,6 @@ use clap::Args as Group;
 use serde_json::Value;
 
 use super::options::Read;
-use crate::cli::args::Global;
 use crate::cli::failure::{Failure, cannot};
 use crate::cli::{out, table};
 use crate::service::ask::{Answer, ask};
@@ -24,6 +23,9 @@ pub struct JobsArgs {
     /// Jobs in this state alone: queued, running, done, replaced or dead
     #[arg(long, value_name = "STATE", value_parser = ["queued", "running", "done", "replaced", "dead"])]
     pub state: Option<String>,
+    /// As JSON
+    #[arg(long, env = "IMK_JSON")]
+    pub json: bool,
 }
 
 /// The arguments of `serve log` and `serve retry`.
@@ -38,7 +40,7 @@ pub struct JobArgs {
 ///
 /// # Errors
 /// When no service answers.
-pub fn jobs(global: &Global, read: &Read, listen: &str, args: &JobsArgs) -> Result<(), Failure> {
+pub fn jobs(read: &Read, listen: &str, args: &JobsArgs) -> Result<(), Failure> {
     let mut query = Vec::new();
     if let Some(name) = &args.repository {
         let name = RepositoryName::new(name).map_err(Failure::error)?;
@@ -50,7 +52,7 @@ pub fn jobs(global: &Global, read: &Read, listen: &str, args: &JobsArgs) -> Resu
     let Some(jobs) = value["jobs"].as_array().filter(|_| answer.status == 200) else {
         return Err(refused(&answer));
     };
-    if global.json {
+    if args.json {
         out::json(&value);
         return Ok(());
     }

@@ -87,7 +87,7 @@ pub fn run(global: &Global, args: &ServeArgs) -> Result<(), Failure> {
         Some(ServeVerb::Secret(secret)) => self::secret(&args.service.read()?, args, secret),
         Some(ServeVerb::Jobs(jobs)) => {
             let read = args.service.read()?;
-            seen::jobs(global, &read, listened(args, &read), jobs)
+            seen::jobs(&read, listened(args, &read), jobs)
         }
         Some(ServeVerb::Log(job)) => {
             let read = args.service.read()?;
