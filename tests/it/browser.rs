@@ -91,6 +91,11 @@ impl Browser {
 
     /// Calls a method and waits for its answer; events are passed over.
     pub fn call(&mut self, method: &str, parameters: Value) -> Value {
+        self.attempt(method, parameters).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// The same, where the page may be about to become another.
+    fn attempt(&mut self, method: &str, parameters: Value) -> Result<Value, Value> {
         self.number += 1;
         let mut message = json!({ "id": self.number, "method": method, "params": parameters });
         if !self.session.is_empty() {
@@ -106,8 +111,10 @@ impl Browser {
             assert!(!answer.is_empty(), "the browser ended at {method}");
             let answer: Value = serde_json::from_slice(&answer).unwrap();
             if answer["id"] == json!(self.number) {
-                assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
-                return answer["result"].clone();
+                return match answer["error"].is_null() {
+                    true => Ok(answer["result"].clone()),
+                    false => Err(answer["error"].clone()),
+                };
             }
         }
     }
@@ -138,18 +145,18 @@ impl Browser {
         assert!(gone["errorText"].is_null(), "{address}: {}", gone["errorText"]);
     }
 
-    /// The document as it is now.
+    /// The document as it is now; nothing while one takes the place of another.
     pub fn html(&mut self) -> String {
-        let root = self.call("DOM.getDocument", json!({ "depth": 0 }));
-        let html = self.call("DOM.getOuterHTML", json!({ "nodeId": root["root"]["nodeId"] }));
-        html["outerHTML"].as_str().unwrap().to_owned()
+        let html = self
+            .attempt("DOM.getDocument", json!({ "depth": 0 }))
+            .and_then(|root| self.attempt("DOM.getOuterHTML", json!({ "nodeId": root["root"]["nodeId"] })));
+        html.map(|html| html["outerHTML"].as_str().unwrap_or_default().to_owned()).unwrap_or_default()
     }
 
     /// Waits until the document has this in it, and gives the document.
     pub fn wait_for(&mut self, text: &str) -> String {
         let begun = Instant::now();
         loop {
-            // While one document takes the place of another there may be none.
             let html = self.html();
             if html.contains(text) {
                 return html;

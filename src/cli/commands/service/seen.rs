@@ -22,7 +22,7 @@ pub struct JobsArgs {
     pub repository: Option<String>,
     /// Jobs in this state alone: queued, running, done, replaced or dead
     #[arg(long, value_name = "STATE", value_parser = ["queued", "running", "done", "replaced", "dead"])]
-    pub state: Option<String>,
+    pub only: Option<String>,
     /// As JSON
     #[arg(long, env = "IMK_JSON")]
     pub json: bool,
@@ -46,7 +46,7 @@ pub fn jobs(read: &Read, listen: &str, args: &JobsArgs) -> Result<(), Failure> {
         let name = RepositoryName::new(name).map_err(Failure::error)?;
         query.push(format!("repository={name}"));
     }
-    query.extend(args.state.as_ref().map(|state| format!("state={state}")));
+    query.extend(args.only.as_ref().map(|state| format!("state={state}")));
     let answer = asked(read, listen, &format!("/jobs?{}", query.join("&")), None)?;
     let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let Some(jobs) = value["jobs"].as_array().filter(|_| answer.status == 200) else {

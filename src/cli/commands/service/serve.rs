@@ -25,7 +25,7 @@ imk serve                                        look at the repositories of ser
 imk serve --config /etc/imk/serve.ron            by this file
 imk serve check                                  read the file and say what it means, and begin nothing
 imk serve secret team/images                     the secret and the address for the forge's hook
-imk serve jobs --state dead                      jobs that were given up; imk serve retry JOB does one again
+imk serve jobs --only dead                       jobs that were given up; imk serve retry JOB does one again
 imk serve --queue redis://10.0.0.5               jobs for workers on several machines: see imk worker";
 
 /// Keep repositories fresh: poll, listen, queue, build, tell
