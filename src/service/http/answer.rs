@@ -27,7 +27,7 @@ pub struct Drawn {
     pub title: String,
     /// Its place.
     pub place: Place,
-    /// Whether it changes by itself.
+    /// Its changes while it is looked at.
     pub renewal: Renewal,
     /// Its content.
     pub main: Markup,

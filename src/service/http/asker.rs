@@ -1,4 +1,4 @@
-//! Who asks: a browser with a session, a program with the token, or anybody.
+//! The one who asks: a browser with a session, a program with the token, or anybody.
 //!
 //! Reading is anybody's. To act, a program shows the token itself (`Authorization: Bearer`); a browser shows the session that it
 //! got for it, and with it the key of a form that only a page of ours can have. Behind a proxy everybody comes from
@@ -52,10 +52,10 @@ impl Asker {
         }
     }
 
-    /// Whether it may act, by a request with these headers and this key in its form.
+    /// The right to act, by a request with these headers and this key in its form.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why not.
     pub fn may_act(&self, shared: &Shared, headers: &HeaderMap, key: &str) -> Result<(), Denied> {
         // A browser says where a request is from; one that comes from elsewhere is refused whatever it brings.
         if !is_from_here(headers, shared.settings.public_url.as_deref()) {

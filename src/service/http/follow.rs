@@ -163,7 +163,7 @@ impl Follower {
         })
     }
 
-    /// What was added since the last look. A log or a queue that cannot be read just now is looked at again.
+    /// News since the last look. A log or a queue that cannot be read just now is looked at again.
     async fn look(&mut self) -> News {
         let (id, offset) = (self.id, self.offset);
         let looked = Arc::clone(&self.shared).blocking(move |shared| {

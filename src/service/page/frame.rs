@@ -29,13 +29,13 @@ pub enum Renewal {
     Followed(u32),
 }
 
-/// What stands around a page.
+/// The surroundings of a page.
 pub struct Frame<'a> {
     /// The page's name.
     pub title: &'a str,
     /// Its place in the menu.
     pub place: Place,
-    /// Whether it changes by itself.
+    /// Its changes while it is looked at.
     pub renewal: Renewal,
     /// Jobs in the dead-letter list.
     pub dead: usize,

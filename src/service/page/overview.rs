@@ -39,7 +39,7 @@ pub fn overview(seen: &OverviewSeen) -> Markup {
     }
 }
 
-/// Whether all is well, in one line.
+/// The state of everything, in one line.
 fn headline(seen: &OverviewSeen) -> String {
     let branches = || seen.repositories.iter().flat_map(|repository| &repository.branches);
     let stale =

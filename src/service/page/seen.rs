@@ -1,4 +1,4 @@
-//! What pages show, as plain values: gathered by `service/http`, drawn by the views.
+//! Plain values that pages show: gathered by `service/http`, drawn by the views.
 
 use jiff::Timestamp;
 
@@ -67,7 +67,7 @@ pub struct JobSeen {
     pub commit: String,
     /// The first line of the commit's message; empty where nobody told it.
     pub message: String,
-    /// What set it off: `push`, `poll` ….
+    /// Its trigger: `push`, `poll` ….
     pub occasion: &'static str,
     /// How it stands.
     pub standing: Standing,
@@ -121,7 +121,7 @@ pub struct RepositorySeen {
     pub name: String,
     /// Its address, without a password.
     pub address: String,
-    /// What is done there: `check`, `build`, `test`, `publish`.
+    /// The things that are done there: `check`, `build`, `test`, `publish`.
     pub does: &'static str,
     /// The schedules beside pushes and polling, as they were written.
     pub schedules: Vec<String>,

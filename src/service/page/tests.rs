@@ -1,4 +1,4 @@
-//! What the pages say, over values made up here.
+//! Words of the pages, over values made up here.
 
 use jiff::Timestamp;
 
