@@ -155,14 +155,6 @@ impl Engine for EmbeddedEngine {
         if cancel.is_cancelled() {
             return Err(EngineError::Interrupted);
         }
-        if let Some(name) = request.contexts.keys().next() {
-            return refused(
-                format!("building `{}`", request.image),
-                format!(
-                    "imk's own builder knows no contexts of files, such as `{name}`; put the files over the context with `overlays`"
-                ),
-            );
-        }
         let agents = agents_of(request)?;
         // More is run anew than was asked for, and nothing less.
         let anew =

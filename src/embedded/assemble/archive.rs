@@ -1,6 +1,7 @@
 //! Archives that `ADD` unpacks.
 //!
-//! Follows `pkg/archive`'s `Unpack`: what is in the way is replaced, a folder on a folder aside. An
+//! Follows `pkg/archive`'s `Unpack`: what is in the way is replaced, a folder on a folder aside; `--chown` is for the
+//! folders on the way, and what is unpacked keeps its owners. An
 //! archive is read as a stranger's: names stay within the image's root, links too, and nothing of it is
 //! made on this machine's disk but one plain copy of its bytes.
 
@@ -74,7 +75,7 @@ fn put(
     patch: &mut Patch<'_>,
     spot: &tempfile::TempPath,
     folder: &[u8],
-    mut entry: Entry,
+    entry: Entry,
     rules: &Rules,
 ) -> Result<()> {
     if entry.path.is_empty() {
@@ -85,9 +86,6 @@ fn put(
     patch.folders(&above, None)?;
     let path = join(&above, name(&entry.path));
     let there = patch.get(&path);
-    if let Some((uid, gid)) = rules.owner {
-        (entry.uid, entry.gid) = (uid, gid);
-    }
     let own = join(folder, &entry.path);
     let mut inode = None;
     let mut content = None;

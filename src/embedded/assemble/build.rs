@@ -195,7 +195,14 @@ impl<'a> Build<'a> {
                 Ok(Stage { config, scope, platform: base.platform.clone(), view: base.view.clone() })
             }
             Source::Scratch => Ok(Stage::nothing(&platform)),
-            Source::Image(name) | Source::Context(name) => {
+            Source::Context(name) => {
+                let mut stage = Stage::nothing(&platform);
+                for layer in self.context_layers(name)? {
+                    stage.config.record(&format!("the files of {name}"), Some(&layer));
+                }
+                Ok(Stage { view: None, ..stage })
+            }
+            Source::Image(name) => {
                 let config = self.plan.bases.get(&(name.clone(), platform.clone())).cloned();
                 let config = config.ok_or_else(|| {
                     refusal(format!("beginning with `{name}`"), "its configuration was not looked up")

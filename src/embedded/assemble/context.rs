@@ -23,7 +23,9 @@ impl Context {
     /// The tree of what was sent.
     pub fn new(files: Arc<dyn ContextFiles>) -> Result<Self> {
         let list = files.list();
-        let entries = list.files.iter().enumerate().map(|(at, file)| Entry {
+        // A folder that is there only for something in it is none that an instruction finds.
+        let counting = list.files.iter().enumerate().filter(|(_, file)| file.counts);
+        let entries = counting.map(|(at, file)| Entry {
             path: file.path.clone().into_bytes(),
             kind: match file.kind {
                 FileKind::File => Kind::File { size: file.size_bytes, hash: file.hash, at: at as u64 },

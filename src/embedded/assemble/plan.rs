@@ -14,7 +14,7 @@ use crate::syntax::error::SyntaxError;
 use crate::syntax::resolve::globals::Globals;
 use crate::syntax::resolve::names::{self, Heads, Source};
 use crate::syntax::resolve::reach::{self, Reached};
-use crate::syntax::resolve::{Request, Target, target};
+use crate::syntax::resolve::{NamedContext, Request, Target, target};
 
 /// A Dockerfile ready to be gone through.
 pub struct Plan {
@@ -51,6 +51,7 @@ impl Plan {
             target: request.target.clone(),
             platform: platform.to_owned(),
             build_platform: native.to_owned(),
+            contexts: request.contexts.keys().map(|name| (name.clone(), NamedContext::Files)).collect(),
             ..Request::default()
         };
         let mut errors = Vec::new();

@@ -1,5 +1,7 @@
 //! Fetches of `ADD`: a file of the web, or the tree of a git repository.
 
+use std::sync::Arc;
+
 use fs_err as fs;
 
 use super::archive;
@@ -12,7 +14,7 @@ use crate::embedded::layer::layers::{Bounded, MOST_BYTES};
 use crate::embedded::layer::view::View;
 use crate::embedded::store::Sums;
 use crate::embedded::trouble::{During, Result, refusal, refused};
-use crate::engine::AddedRepository;
+use crate::engine::{AddedRepository, ContextFiles};
 use crate::model::hash::ContentHash;
 use crate::registry::digest::Sum;
 use crate::syntax::dockerfile::Transfer;
@@ -80,9 +82,23 @@ impl Build<'_> {
             keep_git_dir: remote.keep_git_dir == Some(true) || git_source::keeps_git_dir(word),
         };
         let tree = self.request.files.repository(&wanted).map_err(|why| refusal(what(), why))?;
-        let context = super::context::Context::new(tree)?;
-        let store = self.images.layers.store;
-        // A layer of its own, so that the files have a place from which they can be copied.
+        let from = self.images.layers.view(&self.layers_of(tree)?)?;
+        copy::copy(patch, &from, b"", to, rules)
+    }
+
+    /// The files of a named context, as layers.
+    pub(in crate::embedded) fn context_layers(&self, name: &str) -> Result<Vec<String>> {
+        match self.request.contexts.get(name) {
+            Some(files) => self.layers_of(Arc::clone(files)),
+            None => {
+                refused(format!("looking into the context `{name}`"), "this build was not given its files")
+            }
+        }
+    }
+
+    /// Files that lie beside the context, as a layer of their own: so they have a place from which they can be copied.
+    fn layers_of(&self, files: Arc<dyn ContextFiles>) -> Result<Vec<String>> {
+        let context = super::context::Context::new(files)?;
         let view = context.view();
         let nothing = View::default();
         let mut whole = Patch::over(&nothing);
@@ -90,12 +106,8 @@ impl Build<'_> {
         copy::copy(&mut whole, &view, b"", &root, &Rules::default())?;
         let stop = || self.cancel.is_cancelled();
         let making = super::patch::Making { context: &context, ..self.making(&stop) };
-        if let (Some(diff_id), _) = whole.into_layer(&making)? {
-            debug_assert!(store.has(&diff_id));
-            let from = self.images.layers.view(&[diff_id])?;
-            copy::copy(patch, &from, b"", to, rules)?;
-        }
-        Ok(())
+        let (layer, _) = whole.into_layer(&making)?;
+        Ok(layer.into_iter().collect())
     }
 }
 

@@ -100,7 +100,8 @@ impl Build<'_> {
         match self.plan.heads.copy_source(from).map_err(|error| refusal(what(), error.message))? {
             Source::Scratch => Ok(View::default()),
             Source::Stage(index) => self.stage_view(index),
-            Source::Image(name) | Source::Context(name) => self.image(&name),
+            Source::Image(name) => self.image(&name),
+            Source::Context(name) => self.images.layers.view(&self.context_layers(&name)?),
         }
     }
 

@@ -288,3 +288,41 @@ pub fn unpacked(store: &Store, archive: impl Read) -> io::Result<(Encoding, temp
     file.flush()?;
     Ok((encoding, file))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{FakeRegistry, digest};
+
+    #[test]
+    fn a_registry_that_goes_on_or_gives_another_layer_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, registry) = (Store::at(folder.path().join("s")), FakeRegistry::new());
+        let bytes = vec![0; 4096];
+        let there = digest::of(&bytes);
+        let at = reference::parse("r.example/os").unwrap();
+        registry.upload(&at, &there, &mut io::Cursor::new(bytes)).unwrap();
+        let layers = Layers::new(&store, &registry);
+        let form = |size| Form {
+            media_type: TAR.to_owned(),
+            digest: there.clone(),
+            size,
+            from: Some("r.example/os".to_owned()),
+        };
+        // It was said to be shorter than what comes.
+        layers.learn(&there, form(1024)).unwrap();
+        let error = layers.plain(&there).unwrap_err().to_string();
+        assert!(error.contains("more bytes came than were announced"), "{error}");
+        assert!(!store.has(&there));
+        // It is another than the configuration names.
+        let named = digest::of(b"another");
+        layers.learn(&named, form(4096)).unwrap();
+        for error in [layers.index(&named).map(drop), layers.plain(&named)] {
+            assert!(
+                error.unwrap_err().to_string().contains("are not those that the image's configuration names")
+            );
+        }
+        assert!(!store.has(&named));
+        layers.plain(&there).unwrap();
+    }
+}

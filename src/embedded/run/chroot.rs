@@ -27,6 +27,7 @@ pub fn run(job: &Job, store: &Store, view: &View) -> Result<Outcome> {
     trees::spread_all(store, job.rung, view, &root, job.time)?;
     let mut inside = Root::open(&root).during(what)?;
     let before_mounts = Snapshot::take(&root)?;
+    inside.begin_in(&job.folder, (job.uid, job.gid)).during(what)?;
     // Where a base lacks these they stay in its layer, empty, as on the other rungs.
     for folder in ["dev", "proc", "sys"] {
         inside.folder(folder, false).during(what)?;

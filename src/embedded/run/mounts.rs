@@ -40,6 +40,9 @@ const LINKS: [(&str, &str); 6] = [
 /// Puts everything over the root. Answers with the places where changes are none of the image's.
 pub fn place(job: &Job, store: &Store, root: &mut Root) -> Result<Vec<Vec<u8>>> {
     let mut aside: Vec<Vec<u8>> = Vec::new();
+    // BuildKit's executor makes a folder again that went since `WORKDIR` made it.
+    root.begin_in(&job.folder, (job.uid, job.gid))
+        .during(|| format!("going to the folder `{}`", job.folder))?;
     // Where a base lacks these they stay in its layer, empty: so it is with docker.
     for folder in ["dev", "proc", "sys"] {
         root.folder(folder, false).during(|| format!("making /{folder}"))?;

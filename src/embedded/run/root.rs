@@ -9,7 +9,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, mkdirat, open, openat, openat2, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, mkdirat, open, openat, openat2, unlinkat,
+};
 
 /// As many links as the kernel follows.
 const LINKS_MAX: usize = 40;
@@ -61,6 +63,15 @@ impl Root {
 
     /// A folder at a path; it is made where it is missing, and with `passing` removed again afterwards.
     pub fn folder(&mut self, path: &str, passing: bool) -> io::Result<Spot> {
+        self.make(path, passing, (0, 0))
+    }
+
+    /// A folder that a command begins in; where it is missing it is made, of the command's own user.
+    pub fn begin_in(&mut self, path: &str, owner: (u32, u32)) -> io::Result<()> {
+        self.make(path, false, owner).map(drop)
+    }
+
+    fn make(&mut self, path: &str, passing: bool, (uid, gid): (u32, u32)) -> io::Result<Spot> {
         if path.split('/').any(|part| part == "..") {
             return Err(io::Error::other(format!("`{path}` has a `..` in it")));
         }
@@ -76,6 +87,11 @@ impl Root {
                     mkdirat(&parent.0, part, Mode::from_raw_mode(0o755))?;
                     if passing {
                         self.remember(&parent, part)?;
+                    }
+                    if (uid, gid) != (0, 0) {
+                        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+                        // Where one user is mapped, all is that user's.
+                        let _ = chownat(&parent.0, part, uid, gid, AtFlags::SYMLINK_NOFOLLOW);
                     }
                     self.find(&so_far)?
                 }

@@ -182,7 +182,11 @@ impl Build<'_> {
                 match found.map_err(|error| refusal("reading --mount", error.message))? {
                     Source::Scratch => (View::default(), Vec::new()),
                     Source::Stage(index) => (self.stage_view(index)?, self.stage_layers(index)?),
-                    Source::Image(name) | Source::Context(name) => {
+                    Source::Context(name) => {
+                        let layers = self.context_layers(&name)?;
+                        (self.images.layers.view(&layers)?, layers)
+                    }
+                    Source::Image(name) => {
                         let config = plan::base(self.images, &name, &self.platform)?;
                         (self.images.layers.view(&config.diff_ids)?, config.diff_ids)
                     }

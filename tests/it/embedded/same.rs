@@ -105,6 +105,14 @@ const CASES: &[(&str, &str)] = &[
         "add an archive over what is there",
         "RUN mkdir -p /ar/t && echo old >/ar/t/f && ln -s t /ar/u\nADD tree.tar /ar/",
     ),
+    (
+        "an owner is not for what is unpacked",
+        "ADD --chown=4:5 tree.tar /made/by/add/\nADD --chown=6 tree.tar.gz /gz/",
+    ),
+    (
+        "a folder that went is made again for a command",
+        "USER 5:6\nWORKDIR /gone/deep\nUSER 0\nRUN rm -r /gone\nUSER 7:8\nRUN pwd",
+    ),
     ("sh -c with quotes and heredocs off", "RUN echo \"a  b\" 'c' > /q1; false || echo done >>/q1"),
     (
         "nothing is left of what a command is given",

@@ -142,3 +142,48 @@ fn the_same_clone_comes_of_another_machine() {
     };
     assert_eq!(built("web"), built("web"));
 }
+
+#[test]
+fn a_command_that_one_machine_ran_is_not_run_by_another() {
+    let Some(server) = RegistryServer::open("embedded steps") else { return };
+    let cache = format!("type=registry,ref={}", server.name("team/cache:steps"));
+    let machine = || {
+        let sandbox = Sandbox::with("").embedded().without_engine().prefixed("steps/");
+        let text = "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo ran >/made\"]\n                    RUN [\"/bin/busybox\", \"true\"]\nCOPY a /a\n";
+        sandbox.edit("web/Dockerfile", text).edit("web/a", "1\n");
+        sandbox.place_busybox();
+        sandbox
+    };
+    let one = machine();
+    let run = one.imk(&format!("--progress json --cache-to {cache}")).code(0);
+    let cached = |stderr: &str| stderr.matches(r#""cached":true"#).count();
+    let there = cached(&run.stderr);
+    // Another machine, whose COPY is another: what comes before it was run elsewhere.
+    let other = machine();
+    other.edit("web/a", "2\n");
+    let run = other.imk(&format!("--progress json --cache-from {cache}")).code(0);
+    assert_eq!(cached(&run.stderr), there + 2, "{}", run.stderr);
+    other.imk("build web -o out").code(0);
+    assert_eq!(fs_err::read_to_string(other.path("out/made")).unwrap(), "ran\n");
+    // A cache that is away costs time and no build.
+    let third = machine();
+    drop(server);
+    let run = third.imk(&format!("--progress plain --cache-from {cache}")).code(0);
+    assert!(run.err().contains("is not used"), "{}", run.err());
+    let refused = third.edit("web/a", "3\n").imk("--cache-to type=gha").code(2);
+    assert!(refused.err().contains("knows no `gha`"), "{}", refused.err());
+}
+
+#[test]
+fn named_contexts_are_files_to_the_embedded_builder_too() {
+    let sandbox = Sandbox::with("").embedded().without_engine();
+    sandbox.edit("lib/d/f", "lib\n").edit("skel/etc/x", "skel\n").edit("web/a", "1\n");
+    sandbox.edit("web/Dockerfile", "FROM skel\nCOPY --from=lib d /lib/\nCOPY a /\n");
+    sandbox.edit("Imagefile.ron", r#"(images: {"web": (contexts: {"lib": "./lib", "skel": "./skel"})})"#);
+    sandbox.imk("").says("0 fresh, 1 built, 0 failed");
+    sandbox.imk("build web -o out").code(0);
+    let read = |path: &str| fs_err::read_to_string(sandbox.path("out").join(path)).unwrap();
+    assert_eq!((read("etc/x"), read("lib/f"), read("a")), ("skel\n".into(), "lib\n".into(), "1\n".into()));
+    sandbox.imk("").says("1 fresh, 0 built, 0 failed");
+    sandbox.edit("lib/d/f", "new\n").imk("").says("0 fresh, 1 built, 0 failed");
+}
