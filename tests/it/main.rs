@@ -46,9 +46,11 @@ mod tags;
 mod terminal;
 mod tested_release;
 mod tidy;
+mod tools;
 mod trouble;
 mod warnings;
 mod watch;
+mod webhooks;
 
 mod broken_files;
 mod buildkitd;
