@@ -222,7 +222,8 @@ impl Rules<'_> {
         }
         // The one that shares the most of the path; of those that share nothing, none comes near.
         let shared = |source: &ReadSource| {
-            let parts = glob::static_prefix(&source.pattern).split('/');
+            let start = source.start();
+            let parts = start.split('/');
             parts.zip(inside.split('/')).take_while(|(a, b)| a == b).count()
         };
         let nearest = recipe.reads.sources.iter().max_by_key(|source| shared(source));

@@ -177,8 +177,8 @@ fn unmatched(session: &Session, image: Image, recipe: &Recipe) -> Vec<String> {
     let reads: Vec<&ReadSource> = recipe.all_reads().map(|(_, read)| read).collect();
     let sources = selected.empty.iter().filter_map(|index| reads.get(*index).copied());
     let line =
-        |source: &ReadSource| format!("nothing matches `{}`, so nothing is copied by it", source.pattern);
-    sources.filter(|source| !source.pattern.is_empty()).map(line).collect()
+        |source: &ReadSource| format!("nothing matches `{}`, so nothing is copied by it", source.shown());
+    sources.filter(|source| !source.pattern.is_empty() || source.include.is_some()).map(line).collect()
 }
 
 /// Sources that never find anything, whatever files there are. A name that is not found is a
@@ -188,7 +188,7 @@ fn hidden(recipe: &Recipe, ignore: Option<&str>) -> Vec<String> {
     let hides = recipe.reads.sources.iter().filter(|source| !source.required && ignore.hides(source));
     hides
         .map(|source| {
-            let what = if source.pattern.is_empty() { "." } else { &source.pattern };
+            let what = source.shown();
             format!("nothing of `{what}` is ever copied: the ignore file hides all of it")
         })
         .collect()

@@ -224,7 +224,6 @@ fn missing(db: &dyn Db, image: Image, recipe: &Recipe, selected: &Selected) -> V
     let wanted: Vec<(Option<&str>, &ReadSource)> = recipe.all_reads().collect();
     let found = selected.missing.iter().filter_map(|index| wanted.get(*index));
     let problem = |(context, source): &(Option<&str>, &ReadSource)| {
-        let pattern = &source.pattern;
         let (place, which) = match context {
             Some(name) => (format!("context `{name}`"), format!("`contexts` says what `{name}` is")),
             None => ("context".to_owned(), format!("the context is `{folder}`")),
@@ -232,11 +231,24 @@ fn missing(db: &dyn Db, image: Image, recipe: &Recipe, selected: &Selected) -> V
         Problem {
             path: paths.dockerfile.clone(),
             span: Some(source.span),
-            message: format!("there is no `{pattern}` in the {place} of image `{}`", image.name(db)),
+            message: nothing_found(source, &format!("{place} of image `{}`", image.name(db))),
             hint: Some(format!("{which}; is the path right, or does an ignore file hide it?")),
         }
     };
     found.map(problem).collect()
+}
+
+/// The words for a source that finds nothing there.
+fn nothing_found(source: &ReadSource, place: &str) -> String {
+    if !source.pattern.is_empty() || source.include.as_deref().is_some_and(|include| !include.is_empty()) {
+        return format!("there is no `{}` in the {place}", source.shown());
+    }
+    match source.include {
+        None => format!(
+            "a link at the top of the {place} leads nowhere, and builders follow it where `--exclude` leaves anything out"
+        ),
+        Some(_) => "`COPY --parents .` copies nothing: name what is in the context, as in `*`".to_owned(),
+    }
 }
 
 /// The action key: everything that can change an image for `platform`, bases included. A base for the same

@@ -101,7 +101,7 @@ fn whole() -> Selection {
         pattern: String::new(),
         wildcard: false,
         exclude: Vec::new(),
-        parents: false,
+        include: None,
         required: false,
         span: Span::default(),
     };

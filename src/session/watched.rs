@@ -15,7 +15,6 @@ use crate::session::project;
 use crate::session::sync::Synced;
 use crate::source::locate::IMAGEFILE;
 use crate::source::tree::{Overlay, OverlaySide, Selection};
-use crate::syntax::glob;
 
 /// The input hash of each image of an order, its bases aside, or its mistakes.
 pub type InputHashes = BTreeMap<String, Result<ContentHash, Vec<Problem>>>;
@@ -51,13 +50,9 @@ pub fn folders(session: &Session, synced: &Synced) -> BTreeSet<String> {
         };
         for source in &selection.reads.sources {
             // What is read may not be there yet: then the folder is watched in which it would be.
-            let path = match source.wildcard || source.parents {
-                true => glob::static_prefix(&source.pattern),
-                false => &source.pattern,
-            };
-            if let Some(path) = place(path) {
+            if let Some(path) = place(&source.start()) {
                 add(&mut folders, &path);
-                if source.wildcard {
+                if source.wildcard || source.include.is_some() {
                     folders.insert(path.trim_matches('/').to_owned());
                 }
             }

@@ -13,11 +13,12 @@ pub(super) enum CopyOutcome {
 }
 
 /// The rules by which one source takes from the folder it names: `--exclude`, and the pattern of `--parents`.
+#[derive(Default)]
 pub(super) struct CopyRules {
-    /// Length of the source's path with its slash: excludes are read below it.
+    /// Length of the source's path with its slash: both patterns are read below it.
     pub skip: usize,
     pub exclude: Patterns,
     pub include: Option<Patterns>,
-    /// Where `--parents` can match at all.
+    /// Where `include` can match at all, below the source.
     pub prefix: String,
 }

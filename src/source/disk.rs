@@ -237,8 +237,11 @@ pub(super) fn key(selection: &Selection) -> ContentHash {
     hasher.field(&selection.root).number(selection.ignore.is_some().into());
     hasher.field(selection.ignore.as_deref().unwrap_or_default());
     for source in &selection.reads.sources {
-        let flags = [source.wildcard, source.parents, source.required].map(u8::from);
+        let flags = [source.wildcard, source.include.is_some(), source.required].map(u8::from);
         hasher.field(&source.pattern).field(flags).number(source.exclude.len() as u64);
+        if let Some(include) = &source.include {
+            hasher.field(include);
+        }
         source.exclude.iter().for_each(|pattern| {
             hasher.field(pattern);
         });

@@ -114,7 +114,7 @@ impl GitTree {
         let plain = selection.ignore.is_none()
             && selection.overlays.is_empty()
             && selection.reads.sources.iter().all(|source| {
-                source.exclude.is_empty() && !source.parents && !glob::has_wildcards(&source.pattern)
+                source.exclude.is_empty() && source.include.is_none() && !glob::has_wildcards(&source.pattern)
             });
         match self.ways(selection)? {
             Some(ways) if plain => Ok(ways),
@@ -128,11 +128,7 @@ impl GitTree {
         let mut hasher = FieldHasher::new("imk git ways v1");
         hasher.field(disk::key(selection).0).number(self.is_strict.into());
         for source in &selection.reads.sources {
-            let start = match source.wildcard || source.parents {
-                true => glob::static_prefix(&source.pattern),
-                false => &source.pattern,
-            };
-            match self.straight(&join(&selection.root, start))? {
+            match self.straight(&join(&selection.root, &source.start()))? {
                 Way::Link => return Ok(None),
                 Way::Nothing => hasher.field("nothing"),
                 Way::At(id, mode) => hasher.field(id.as_bytes()).number(mode.into()),
@@ -188,8 +184,7 @@ impl GitTree {
             return answer;
         }
         if let [only] = selection.reads.sources.as_slice()
-            && only.pattern.is_empty()
-            && !only.parents
+            && only.is_whole()
         {
             let answer = pieces::whole(self, selection);
             self.store.answers.lock().insert(ways.unwrap_or_else(everything), answer.clone());

@@ -6,6 +6,8 @@
 //! and all below it is taken with links kept as links. Knows nothing of disks:
 //! a [`Folders`] lists names, and says more of a file only when it is used.
 
+mod reach;
+
 use rayon::prelude::*;
 
 use super::copy_rules::{CopyOutcome, CopyRules};
@@ -17,7 +19,7 @@ use crate::model::hash::ContentHash;
 pub use crate::model::name::join;
 use crate::syntax::dockerignore::{self, Dockerignore};
 use crate::syntax::glob;
-use crate::syntax::patterns::{MatchInfo, Patterns};
+use crate::syntax::patterns::{self, MatchInfo, Patterns};
 use crate::syntax::reads::ReadSource;
 
 /// More links than this on one way are a loop (the limit of containerd's `RootPath`).
@@ -65,7 +67,7 @@ pub fn list_used<D: Folders>(folders: &D, selection: &Selection) -> Result<Liste
     }
     let mut entries = walk.entries;
     let sources = &selection.reads.sources;
-    if sources.len() > 1 || sources.iter().any(|source| !source.pattern.is_empty()) {
+    if sources.len() > 1 || sources.iter().any(|source| !source.is_whole()) {
         // What counts sorts first and stays when another source sent it only on its way.
         entries.sort_by(|a, b| by_components(&a.path, &b.path).then(b.counts.cmp(&a.counts)));
         entries.dedup_by(|later, first| later.path == first.path);
@@ -144,16 +146,18 @@ impl<D: Folders> Walk<'_, D> {
     fn source(&mut self, top: &Place<D::Folder>, source: &ReadSource) -> Result<CopyOutcome, ListError> {
         let taken = |any| if any { CopyOutcome::Something } else { CopyOutcome::Nothing };
         let compile = |all: &[String]| Patterns::new(all).map_err(|bad| ListError::read(self.root, bad));
-        let mut rules =
-            CopyRules { skip: 0, exclude: compile(&source.exclude)?, include: None, prefix: String::new() };
-        if source.parents && !source.pattern.is_empty() {
-            rules.include = Some(compile(std::slice::from_ref(&source.pattern))?);
-            rules.prefix = glob::static_prefix(&source.pattern).to_owned();
+        let mut rules = CopyRules { exclude: compile(&source.exclude)?, ..CopyRules::default() };
+        if let Some(include) = &source.include {
+            rules.include = Some(compile(std::slice::from_ref(include))?);
+            rules.prefix = patterns::static_prefix(include).to_owned();
         }
-        if source.pattern.is_empty() || source.parents {
+        if source.pattern.is_empty() {
             let before = self.entries.len();
             self.below(top, &rules, &MatchInfo::default(), &MatchInfo::default())?;
-            return Ok(taken(self.entries.len() > before || source.pattern.is_empty()));
+            if !self.lead(before, source)? {
+                return Ok(CopyOutcome::Broken);
+            }
+            return Ok(taken(self.entries.len() > before || source.include.is_none()));
         }
         if !(source.wildcard && glob::has_wildcards(&source.pattern)) {
             return Ok(taken(self.named(&source.pattern, &mut rules)?));
@@ -180,26 +184,6 @@ impl<D: Folders> Walk<'_, D> {
             }
         }
         Ok(taken(any))
-    }
-
-    /// Does an ignored folder reach the engine because something below it does?
-    fn keeps(&self, place: &Place<D::Folder>) -> Result<bool, ListError> {
-        for index in 0..place.folder.count() {
-            let (bytes, kind) = place.folder.name(index);
-            let path = join(&place.path, &String::from_utf8_lossy(bytes));
-            let (ignored, info) = self.ignore.matches_below(&path, &place.info);
-            if !ignored {
-                return Ok(true);
-            }
-            if kind == FileKind::Folder && std::str::from_utf8(bytes).is_ok() && !self.ignore.can_skip(&path)
-            {
-                let folder = self.folders.folder(&join(self.root, &path))?;
-                if self.keeps(&Place { path, folder, info })? {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
     }
 
     /// The paths below a folder that a wildcard matches; links on the way are not followed.
@@ -257,7 +241,8 @@ impl<D: Folders> Walk<'_, D> {
                 }
                 let start = self.entries.len();
                 self.below(&place, rules, &MatchInfo::default(), &MatchInfo::default())?;
-                if ignored && self.entries.len() == start {
+                // Of a folder of which nothing is included, not even that it is there counts.
+                if (ignored || rules.include.is_some()) && self.entries.len() == start {
                     self.entries.truncate(before);
                     return Ok(false);
                 }
@@ -278,8 +263,9 @@ impl<D: Folders> Walk<'_, D> {
             let (bytes, kind) = place.folder.name(index);
             let lossy = String::from_utf8_lossy(bytes);
             let path = join(&place.path, &lossy);
+            let tail = &path[rules.skip.min(path.len())..];
             if rules.include.is_some()
-                && !(glob::is_within(&path, &rules.prefix) || glob::is_within(&rules.prefix, &path))
+                && !(glob::is_within(tail, &rules.prefix) || glob::is_within(&rules.prefix, tail))
             {
                 continue;
             }
@@ -290,7 +276,6 @@ impl<D: Folders> Walk<'_, D> {
             if ignored && (kind != FileKind::Folder || self.ignore.can_skip(&path)) {
                 continue;
             }
-            let tail = &path[rules.skip.min(path.len())..];
             let (out, out_info) = match rules.exclude.is_empty() {
                 true => (false, MatchInfo::default()),
                 false => rules.exclude.matches_below(tail, excluded),
@@ -300,7 +285,7 @@ impl<D: Folders> Walk<'_, D> {
             }
             let (matched, in_info) = match &rules.include {
                 None => (true, MatchInfo::default()),
-                Some(include) => include.matches_below(&path, included),
+                Some(include) => include.matches_below(tail, included),
             };
             let taken = !ignored && !out && matched;
             if kind != FileKind::Folder {

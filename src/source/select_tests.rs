@@ -5,7 +5,9 @@ use std::fmt::Write;
 use super::*;
 use crate::source::memory::MemoryTree;
 use crate::source::tree::SourceTree;
+use crate::syntax::error::Span;
 use crate::syntax::reads::Reads;
+use crate::syntax::resolve::sources;
 
 const TREE: &str = "\
 //- Dockerfile
@@ -131,11 +133,18 @@ fn excludes_are_read_below_the_source() {
 fn parents_count_when_they_are_copied_along() {
     let tree = MemoryTree::new(TREE);
     let with_parents =
-        |pattern: &str| listed(&tree, &selection(vec![ReadSource { parents: true, ..source(pattern) }], ""));
+        |word: &str| listed(&tree, &selection(vec![sources::read(word, &[], true, Span::default())], ""));
     assert_eq!(with_parents("src/lib/a.rs"), "src/ src/lib/ src/lib/a.rs");
     assert_eq!(with_parents("**/*.rs"), "src/ src/lib/ src/lib/a.rs src/main.rs");
     assert_eq!(with_parents("docs/deep"), "docs/ docs/deep/ docs/deep/c.md");
     assert_eq!(with_parents("none/x"), "missing [0]");
+    assert_eq!(with_parents("none/./x"), "missing [0]");
+    assert_eq!(with_parents("none/*"), "");
+    assert_eq!(with_parents("src/./lib/a.rs"), "src/ src/lib/ src/lib/a.rs");
+    assert_eq!(with_parents("s*/./lib/*.rs"), "src/ src/lib/ src/lib/a.rs");
+    assert_eq!(with_parents("s*/./none"), "");
+    // Docker finds nothing there either: the pattern is empty, and none of that kind matches.
+    assert_eq!(with_parents("."), "missing [0]");
 }
 
 const LINKS: &str = "\
@@ -167,6 +176,28 @@ fn links_are_followed_to_a_source_and_kept_below_it() {
     check(LINKS, &["ab*"], "", "abs->/real/deep (real/) real/deep/ real/deep/g");
     check(LINKS, &["dangling"], "", "dangling->nowhere missing [0]");
     check(LINKS, &["here/f"], "real\n", "here->real missing [0]");
+}
+
+#[test]
+fn where_anything_is_left_out_links_at_the_top_are_sent_with_what_they_lead_to() {
+    let tree =
+        MemoryTree::new("//- a/f\n1\n//- a/in link=f\n//- b/g\n2\n//- to-a link=a\n//- to-f link=a/f\n");
+    let of = |word: &str, exclude: &[&str], parents: bool| {
+        let exclude: Vec<String> = exclude.iter().map(|&pattern| pattern.to_owned()).collect();
+        listed(&tree, &selection(vec![sources::read(word, &exclude, parents, Span::default())], ""))
+    };
+    assert_eq!(of("to-f", &[], true), "(a/) a/f to-f->a/f");
+    assert_eq!(of("to-a", &[], true), "a/ a/f a/in->f to-a->a");
+    assert_eq!(of("a/in", &[], true), "a/ a/in->f");
+    assert_eq!(of(".", &["a", "to-a"], false), "(a/) a/f b/ b/g to-f->a/f");
+    assert_eq!(of("a", &["f"], false), "a/ a/in->f");
+    let dangling = MemoryTree::new("//- f\n1\n//- l link=nowhere\n");
+    let without = |exclude: &str| {
+        let exclude = [exclude.to_owned()];
+        listed(&dangling, &selection(vec![sources::read(".", &exclude, false, Span::default())], ""))
+    };
+    assert_eq!(without("x"), "f l->nowhere missing [0]");
+    assert_eq!(without("l"), "f");
 }
 
 #[test]
@@ -260,13 +291,14 @@ fn a_wildcard_that_matches_a_link_to_nothing_is_missing() {
 #[track_caller]
 fn reads(text: &str, paths: &str) {
     let mut words = text.split(' ');
-    let mut source = source(words.next().unwrap_or_default());
+    let (source, mut exclude, mut parents) = (words.next().unwrap_or_default(), Vec::new(), false);
     for word in words.filter_map(|word| word.strip_prefix('-')) {
         match word {
-            "p" => source.parents = true,
-            word => source.exclude.push(word.to_owned()),
+            "p" => parents = true,
+            word => exclude.push(word.to_owned()),
         }
     }
+    let source = sources::read(source, &exclude, parents, Span::default());
     let asked: Vec<(char, &str)> =
         paths.split_whitespace().map(|path| (path.chars().next().unwrap(), &path[1..])).collect();
     let is_file = |path: &str| !asked.iter().any(|(_, other)| other.starts_with(&format!("{path}/")));
@@ -310,5 +342,7 @@ fn parents_read_with_the_pattern_matcher() {
     reads("a/**/*.c -p", "+a/x.c +a/b/c/x.c -x.c");
     reads("**/*.c -p", "+x.c +a/b/x.c -a/x.h");
     reads("a/b -p -a/b/*.o", "+a/b/x.c -a/b/x.o");
-    reads(" -p", "+a/b");
+    reads("a/./b -p -*/*.o", "+a/b/x.c -a/b/x.o +a/b/c/x.o -b/x.c");
+    reads("a/./b -p -a/b/*.o", "+a/b/x.c +a/b/x.o");
+    reads("a*/./b -p", "+a1/b/x +a2/b -a1/c -b/x");
 }

@@ -122,7 +122,8 @@ impl Dockerignore {
         if self.patterns.has_exclusions() || source.wildcard && glob::has_wildcards(&source.pattern) {
             return false;
         }
-        match source.pattern.as_str() {
+        // Of what `--parents` takes of a folder no more than the folder is known.
+        match source.start().as_str() {
             "" => self.lines.iter().any(|line| matches!(line.as_str(), "*" | "**" | "**/*")),
             pattern => self.patterns.matches(pattern),
         }

@@ -78,7 +78,7 @@ fn a_source_that_is_ignored_can_never_be_found() {
             pattern: pattern.into(),
             wildcard: true,
             exclude: Vec::new(),
-            parents: false,
+            include: None,
             required: true,
             span: Span::default(),
         };

@@ -115,6 +115,7 @@ fn import(path: &str, text: &str, dotenv: Option<&str>) {
         path,
         current: "",
         text,
+        overrides: &[],
         environment: &environment,
         dotenv,
         read: &|_| None,

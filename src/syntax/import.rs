@@ -15,10 +15,12 @@ mod draft;
 mod evaluate;
 mod expression;
 mod interpolate;
+mod matrix;
 mod naming;
 mod open_tags;
 mod passed;
 mod place;
+mod quoted;
 mod read_back;
 mod scalar;
 mod shape;
@@ -63,16 +65,16 @@ pub struct Imported {
 /// # Errors
 /// What cannot be read at all, each with its place in the source's text.
 pub fn import(source: &Source<'_>) -> Result<Imported, Vec<SyntaxError>> {
-    if source.text.len() > LONGEST {
+    if source.text.len() + source.overrides.iter().map(|(_, text)| text.len()).sum::<usize>() > LONGEST {
         let message =
             format!("this file has more than {} KiB: no builder's file is that long", LONGEST / 1024);
         return Err(vec![SyntaxError::new(Span::new(0, 0), message)]);
     }
     let drafts = if source.path.ends_with(".hcl") {
-        bake::read(blocks::read(source.text)?, source)?
+        bake::read(laid_over(blocks::read(source.text)?, source)?, source)?
     } else {
         let documents = yaml::read(source.text).map_err(|error| vec![error])?;
-        read_tree(&documents, source)?
+        read_tree(documents, source)?
     };
     let mut shaped = shape::shape(drafts);
     open_tags::settle(&mut shaped, source);
@@ -84,30 +86,53 @@ pub fn import(source: &Source<'_>) -> Result<Imported, Vec<SyntaxError>> {
     Ok(Imported { imagefile, images, notes })
 }
 
+/// A bake file with those that are laid over it: their blocks come later, and of one name the later one wins.
+fn laid_over(mut file: blocks::File, source: &Source<'_>) -> Result<blocks::File, Vec<SyntaxError>> {
+    for (path, text) in source.padded() {
+        let more = if path.ends_with(".hcl") {
+            blocks::read(&text)?
+        } else {
+            let documents = yaml::read(&text).map_err(|error| vec![error])?;
+            documents.first().map(|root| blocks::from_tree(root)).transpose()?.unwrap_or_default()
+        };
+        file.blocks.extend(more.blocks);
+        file.globals.extend(more.globals);
+    }
+    Ok(file)
+}
+
 /// Reads a YAML or JSON file, whose format shows in its keys, whatever its name is.
-fn read_tree(documents: &[yaml::Shared], source: &Source<'_>) -> Result<draft::Drafts, Vec<SyntaxError>> {
+fn read_tree(
+    mut documents: Vec<yaml::Shared>,
+    source: &Source<'_>,
+) -> Result<draft::Drafts, Vec<SyntaxError>> {
     let unknown = || {
         let message = "this is none of the files that imk can import";
         let hint = "it reads docker-bake.hcl and .json, compose.yaml, .shipwright.json, dobi.yaml, \
                     skaffold.yaml, and a list `images: {name: {path: folder}}`";
         vec![SyntaxError::new(Span::first_of(source.text), message).hint(hint)]
     };
-    let first = documents.first().ok_or_else(unknown)?;
+    let first = yaml::Shared::clone(documents.first().ok_or_else(unknown)?);
+    let first = &first;
     let has = |key: &str| first.get(key).is_some();
     let skaffold = |node: &Node| {
         node.get("apiVersion").and_then(|v| v.text()).is_some_and(|v| v.starts_with("skaffold/"))
     };
     if documents.iter().any(|document| skaffold(document)) {
-        return Ok(skaffold::read(documents, source));
+        return Ok(skaffold::read(&documents, source));
     }
     if documents.iter().any(|document| document.get("services").is_some()) {
-        return compose::read(documents, source);
+        // A file that is laid over another is as another document of it.
+        for (_, text) in source.padded() {
+            documents.extend(yaml::read(&text).map_err(|error| vec![error])?);
+        }
+        return compose::read(&documents, source);
     }
     if first.entries().iter().any(|(key, _)| key.text.contains('=')) {
         return Ok(dobi::read(first, source));
     }
     if has("target") || has("group") || has("variable") {
-        return bake::read(blocks::from_tree(first)?, source);
+        return bake::read(laid_over(blocks::from_tree(first)?, source)?, source);
     }
     if has("images") || first.get("builder").is_some_and(|builder| builder.get("images").is_some()) {
         return Ok(builder::read(first, source));

@@ -190,6 +190,19 @@ impl Patterns {
     }
 }
 
+/// The leading parts of a pattern that stand for themselves: all it matches is there or below.
+pub fn static_prefix(pattern: &str) -> &str {
+    let mut end = 0;
+    for part in pattern.split_inclusive('/') {
+        // `!`, `^` and a backslash mean something to the matcher, and so do spaces around a pattern.
+        if part.contains(['*', '?', '[', ']', '\\', '^', '!']) || part.trim() != part {
+            return pattern[..end].trim_end_matches('/');
+        }
+        end += part.len();
+    }
+    pattern.trim_end_matches('/')
+}
+
 /// fsutil's `patternWithoutTrailingGlob`.
 fn without_trailing_glob(pattern: &str) -> &str {
     let pattern = pattern.strip_suffix("/**").unwrap_or(pattern);

@@ -438,10 +438,11 @@ fn reads(text: &str, asked: &str, wanted: &str) {
 
 fn shown(reads: &Reads) -> String {
     let one = |source: &crate::syntax::reads::ReadSource| {
-        let marks = [(source.wildcard, "*"), (source.parents, "<"), (!source.required, "?")];
+        let marks = [(source.wildcard, "*"), (source.include.is_some(), "<"), (!source.required, "?")];
         let marks: String = marks.iter().filter(|(set, _)| *set).map(|(_, mark)| *mark).collect();
         let exclude: String = source.exclude.iter().map(|exclude| format!(" -{exclude}")).collect();
-        format!("{marks}[{}]{exclude}", source.pattern)
+        let shown = if source.include.is_some() { source.shown() } else { source.pattern.clone() };
+        format!("{marks}[{shown}]{exclude}")
     };
     reads.sources.iter().map(one).collect::<Vec<_>>().join(" ")
 }
@@ -454,7 +455,7 @@ fn what_is_read_of_the_context() {
     reads("FROM a\nCOPY ./x/../y/ ../../z /w/", "", "[y] [z]");
     reads("FROM a\nCOPY x*.c [y] /w/", "", "*?[x*.c] *?[[y]]");
     reads("FROM a\nCOPY --exclude=*.o --exclude=y x /w/", "", "[x] -*.o -y");
-    reads("FROM a\nCOPY --parents x/./y/*.c z /w/", "", "*<?[x/y/*.c] <[z]");
+    reads("FROM a\nCOPY --parents x/./y/*.c z /w/", "", "<?[x/./y/*.c] <[z]");
     reads("FROM a\nCOPY --from=b x /z", "", "");
     reads("FROM b AS c\nCOPY n /z\nFROM a\nCOPY --from=c x /z", "", "[n]");
     reads("FROM b AS c\nCOPY n /z\nFROM a\nCOPY x /z", "", "[x]");

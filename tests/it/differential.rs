@@ -10,9 +10,11 @@
 //! it is shown: see `shrink.rs`.
 //!
 //! The seed stands still, so that a failure is somebody's change and not the
-//! day's luck; `IMK_TEST_SEED=clock` takes another each time, `IMK_TEST_SEED=n`
-//! plays one again, `IMK_TEST_CASES=n` makes a run longer.
+//! day's luck (its cases are of what the engine can do: see `abilities.rs`);
+//! `IMK_TEST_SEED=clock` takes another each time, `IMK_TEST_SEED=n` plays one again,
+//! `IMK_TEST_CASES=n` makes a run longer.
 
+mod abilities;
 mod builders;
 mod client;
 mod old_cache;
@@ -144,9 +146,14 @@ fn shown(State { tree, recipe, .. }: &State) -> String {
 /// One tree through all its states.
 fn run_batch(tools: &Tools, random: &mut Random, stamp: &str) -> (usize, Vec<Case>) {
     let mut tree = Tree::random(random, stamp);
+    if tools.can.newer && random.chance(50) {
+        tree.add_archive(random);
+    }
     let whole = Recipe::whole(0, stamp);
     let mut recipes = vec![whole.clone()];
-    recipes.extend((1..RECIPES).map(|number| Recipe::random(random, &tree, number, stamp, &tools.image)));
+    recipes.extend(
+        (1..RECIPES).map(|number| Recipe::random(random, &tree, number, stamp, (&tools.image, tools.can))),
+    );
     let numbers: BTreeSet<usize> = (0..RECIPES).collect();
     let mut world = World::new(Oracle::new(tools, stamp), whole, &numbers);
     let (mut cases, mut all) = (0, Vec::new());

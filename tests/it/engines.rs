@@ -173,7 +173,8 @@ fn layers_that_an_image_carries_serve_another_engine_and_count_for_nothing() {
         .imk(&format!("--cache-from type=registry,ref={prefix}web:latest"))
         .says("0 fresh, 1 built, 0 failed");
     let log = fs::read_to_string(second.path(".imk/logs/web.log")).unwrap();
-    assert!(log.lines().any(|line| line.contains("RUN ") && line.ends_with(": cached")), "{log}");
+    // The other engine may be of another release, whose BuildKit knows `RUN` by another key.
+    assert!(log.lines().any(|line| line.contains("COPY busybox") && line.ends_with(": cached")), "{log}");
     second.imk("").says("1 fresh, 0 built, 0 failed");
 
     second.append("web/file", "more\n");

@@ -21,7 +21,7 @@ use crate::sandbox::Sandbox;
 const WAIT: &str = "180";
 
 /// The folder of the two programs; nothing, and a word of it, where they cannot be had.
-fn peers_or_skip(test: &str) -> Option<PathBuf> {
+pub fn peers_or_skip(test: &str) -> Option<PathBuf> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/ci/peers");
     let output = Command::new("timeout").args([WAIT, "bash", script]).output();
     let why = match output {

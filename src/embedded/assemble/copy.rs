@@ -138,27 +138,32 @@ fn chosen(
 /// `COPY --parents`: what a pattern matches keeps its path, from the pivot `./` on.
 pub fn parents(patch: &mut Patch<'_>, tree: &View, word: &str, to: &Target, rules: &Rules) -> Result<()> {
     let bad = |bad| refusal(format!("copying `{word}`"), format!("{bad}"));
-    let (pivot, pattern) = word.split_once("/./").unwrap_or(("", word));
-    let (pivot, pattern) = (sources::normalize(pivot), sources::normalize(pattern));
-    let root = followed(tree, pivot.as_bytes())?;
+    let (pivot, pattern) = sources::pivot(word);
+    let pattern = sources::normalize(pattern);
     let include = Patterns::new(std::slice::from_ref(&pattern)).map_err(bad)?;
     let exclude = Patterns::new(&rules.exclude).map_err(bad)?;
     let path = patch.resolve(&to.path)?;
     patch.folders(&path, rules.owner)?;
-    let all = tree.below(&root);
-    let tail = |path: &[u8]| if root.is_empty() { path.to_vec() } else { path[root.len() + 1..].to_vec() };
-    let taken = |path: &[u8]| {
-        let tail = tail(path);
-        let Ok(tail) = std::str::from_utf8(&tail) else { return pattern.is_empty() };
-        (pattern.is_empty() || include.matches(tail)) && !exclude.matches(tail)
-    };
-    if !glob::has_wildcards(&pattern) && !pattern.is_empty() {
-        let named = join(&root, pattern.as_bytes());
-        if tree.get(&named).is_none() {
+    let is_named = !glob::has_wildcards(pivot) && !glob::has_wildcards(&pattern);
+    for root in matches(tree, pivot)? {
+        let root = followed(tree, &root)?;
+        if tree.get(&root).is_some_and(|(_, entry)| !entry.is_folder()) {
+            // A file that a wildcard meets is copied as it is.
+            copy(patch, tree, &root, &Target { path: to.path.clone(), folder: true }, rules)?;
+            continue;
+        }
+        let all = tree.below(&root);
+        let tail =
+            |path: &[u8]| if root.is_empty() { path.to_vec() } else { path[root.len() + 1..].to_vec() };
+        let taken = |path: &[u8]| {
+            std::str::from_utf8(&tail(path)).is_ok_and(|tail| include.matches(tail) && !exclude.matches(tail))
+        };
+        if is_named && !all.keys().any(|path| taken(path)) {
             return refused(format!("copying `{word}`"), "there is no such file");
         }
+        chosen(patch, tree, &all, &|from| join(&path, &tail(from)), &taken, rules)?;
     }
-    chosen(patch, tree, &all, &|from| join(&path, &tail(from)), &taken, rules)
+    Ok(())
 }
 
 /// Copies one entry without what lies in it.

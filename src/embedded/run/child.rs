@@ -199,7 +199,8 @@ fn give_up(orders: &Orders) -> io::Result<()> {
         let _ = remove_capability_from_bounding_set(capability);
     }
     let _ = clear_ambient_capability_set();
-    let groups: BTreeSet<u32> = orders.groups.iter().copied().collect();
+    // The first group is among the others, as engines have it since CVE-2022-36109.
+    let groups: BTreeSet<u32> = orders.groups.iter().copied().chain([orders.gid]).collect();
     let groups: Vec<Gid> = groups.into_iter().map(Gid::from_raw).collect();
     match set_thread_groups(&groups) {
         // Where one user is mapped nobody may change groups, and there is one group only.

@@ -15,9 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Source;
 use super::blocks::{Attr, Block, File};
-use super::draft::{Drafts, Group};
+use super::draft::{Draft, Drafts, Group};
 use super::evaluate::{Carried, Scope};
 use super::expression::Value;
+use super::matrix::{AxisValue, Member};
 use super::variables::Globals;
 use crate::syntax::error::{Span, SyntaxError};
 
@@ -31,6 +32,8 @@ struct Target<'f> {
     /// Its blocks, each with the variables that are in force there.
     blocks: Vec<(Vec<Attr>, Scope<'f>)>,
     inherits: Vec<String>,
+    /// The matrix that made it, if nothing else has a part in it.
+    matrix: Option<Member>,
 }
 
 impl<'f> Target<'f> {
@@ -100,6 +103,7 @@ pub(super) fn read(file: File, source: &Source<'_>) -> Result<Drafts, Vec<Syntax
         if let Some(draft) =
             target::draft(&target.name, target.span, &flat, like, is_template, &mut drafts, source)
         {
+            let draft = Draft { matrix: target.matrix.clone(), ..draft };
             if is_template { &mut drafts.templates } else { &mut drafts.images }.push(draft);
         }
     }
@@ -172,13 +176,15 @@ fn target_block<'f>(
         members.push(name.clone());
         let inherits = block.attr("inherits").and_then(|attr| scope.value(&attr.expr).ok());
         let inherits = inherits.map(|value| texts(&value)).unwrap_or_default();
+        let matrix = if is_matrix { member(block, &scope) } else { None };
         let part = (block.attrs.clone(), scope);
         match targets.iter_mut().find(|target| target.name == name) {
             Some(target) => {
                 target.blocks.push(part);
                 target.inherits.extend(inherits);
+                target.matrix = None;
             }
-            None => targets.push(Target { name, span: block.span, blocks: vec![part], inherits }),
+            None => targets.push(Target { name, span: block.span, blocks: vec![part], inherits, matrix }),
         }
     }
     if is_matrix {
@@ -212,6 +218,22 @@ fn matrix<'f>(attrs: &[Attr], scope: &Scope<'f>) -> Result<Vec<Scope<'f>>, Vec<S
         scopes = wider.take(MOST_TARGETS + 1).collect();
     }
     Ok(scopes)
+}
+
+/// The place of a target in its matrix. Nothing where a value is no text, or holds others that are none.
+fn member(block: &Block, scope: &Scope<'_>) -> Option<Member> {
+    let mut choice = Vec::new();
+    for (axis, value) in &scope.locals {
+        let value = match value {
+            Value::Object(pairs) => {
+                let pairs = pairs.iter().map(|(key, value)| Some((key.clone(), value.as_text()?)));
+                AxisValue::Set(pairs.collect::<Option<_>>()?)
+            }
+            text => AxisValue::Text(text.as_text()?),
+        };
+        choice.push((axis.clone(), value));
+    }
+    Some(Member { block: block.span.start, choice })
 }
 
 fn groups(file: &File, scope: &Scope<'_>, drafts: &mut Drafts) {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::matrix::Member;
 use super::{Note, NoteKind};
 use crate::syntax::error::Span;
 use crate::syntax::imagefile::SecretSource;
@@ -69,6 +70,8 @@ pub(super) struct Draft {
     pub like: Vec<String>,
     /// Named contexts, in the order of the source.
     pub contexts: Vec<Context>,
+    /// The matrix that made it.
+    pub matrix: Option<Member>,
 }
 
 /// Settings that are handed on to the builder as they are. Written texts.

@@ -2,13 +2,16 @@
 //!
 //! Knows how `write` lays an Imagefile out, and nothing of where it came from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Image, fill};
 use super::shape::Shaped;
-use super::{Note, NoteKind, write};
+use super::{Note, NoteKind, quoted, write};
 use crate::syntax::error::{Span, SyntaxError};
-use crate::syntax::imagefile;
+use crate::syntax::imagefile::{self, Imagefile};
+
+/// Matrices that are tried one by one, where not all of them can be written as such.
+const MOST_TRIES: usize = 30;
 
 /// The text of an Imagefile that can be read. What cannot stand in one is taken out of `shaped`, with a note.
 ///
@@ -17,7 +20,10 @@ use crate::syntax::imagefile;
 pub(super) fn written(shaped: &mut Shaped, source: &str) -> Result<String, Vec<SyntaxError>> {
     loop {
         let text = write::write(shaped, source);
-        let Err(errors) = imagefile::read(&text, &BTreeMap::new()) else { return Ok(text) };
+        let errors = match imagefile::read(&text, &BTreeMap::new()) {
+            Ok(plain) => return Ok(with_matrices(shaped, source, text, &plain)),
+            Err(errors) => errors,
+        };
         let leave = errors.first().filter(|error| leave_out(shaped, &text, error));
         if leave.is_none() {
             let error = errors.into_iter().next().map_or_else(String::new, |error| error.message);
@@ -28,13 +34,55 @@ pub(super) fn written(shaped: &mut Shaped, source: &str) -> Result<String, Vec<S
     }
 }
 
+/// The same Imagefile with every matrix as one that means the same as its images one by one.
+fn with_matrices(shaped: &Shaped, source: &str, plain_text: String, plain: &Imagefile) -> String {
+    let blocks = shaped.images.iter().filter_map(|image| Some(image.draft.matrix.as_ref()?.block));
+    let blocks: BTreeSet<usize> = blocks.collect();
+    if blocks.is_empty() {
+        return plain_text;
+    }
+    let meant = meaning(plain);
+    let same = |folded: &BTreeSet<usize>| {
+        let text = write::written(shaped, source, folded);
+        imagefile::read(&text, &BTreeMap::new()).is_ok_and(|read| meaning(&read) == meant).then_some(text)
+    };
+    if let Some(text) = same(&blocks) {
+        return text;
+    }
+    let (mut folded, mut best) = (BTreeSet::new(), plain_text);
+    for block in blocks.into_iter().take(MOST_TRIES) {
+        folded.insert(block);
+        match same(&folded) {
+            Some(text) => best = text,
+            None => drop(folded.remove(&block)),
+        }
+    }
+    best
+}
+
+/// All that an Imagefile says, without where it says it.
+fn meaning(imagefile: &Imagefile) -> Vec<String> {
+    let all = [format!("{:?} {:?} {:?}", imagefile.prefix, imagefile.default, imagefile.groups)];
+    let images = imagefile.images.iter().map(|image| format!("{image:?}"));
+    all.into_iter().chain(images).map(|text| without_places(&text)).collect()
+}
+
+fn without_places(text: &str) -> String {
+    let mut pieces = text.split("Span {");
+    let mut left = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        left += piece.split_once('}').map_or(piece, |(_, rest)| rest);
+    }
+    left
+}
+
 /// Leaves out the image that a mistake is in; variables and groups all together. False when it is in none of them.
 fn leave_out(shaped: &mut Shaped, text: &str, error: &SyntaxError) -> bool {
     let (section, entry) = place(text, error.span.start);
     let why = &error.message;
     match section {
         "images" => {
-            let named = |image: &Image| entry == Some(write::quoted(&image.name));
+            let named = |image: &Image| entry == Some(quoted::quoted(&image.name));
             let Some(at) = shaped.images.iter().position(named) else { return false };
             let image = shaped.images.remove(at);
             let told = format!("the image `{}`: an Imagefile cannot have it: {why}", image.draft.name);

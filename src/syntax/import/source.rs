@@ -17,6 +17,8 @@ pub struct Source<'a> {
     pub current: &'a str,
     /// Its text.
     pub text: &'a str,
+    /// Texts of files that are laid over it, in their order, each with its path.
+    pub overrides: &'a [(String, String)],
     /// The environment: bake and compose let it override their variables.
     pub environment: &'a BTreeMap<String, String>,
     /// The text of the `.env` beside a compose file.
@@ -30,6 +32,40 @@ pub struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
+    /// Its text and those that are laid over it, one behind the other: what notes and errors have their places in.
+    pub fn whole(&self) -> String {
+        let mut whole = self.text.to_owned();
+        for (_, text) in self.overrides {
+            whole.push('\n');
+            whole.push_str(text);
+        }
+        whole
+    }
+
+    /// The file that a place of [`Self::whole`] is in, and the place there.
+    pub fn place(&self, span: Span) -> (&str, &str, Span) {
+        let (mut path, mut text, mut start) = (self.path, self.text, 0);
+        for (next, other) in self.overrides {
+            let end = start + text.len() + 1;
+            if span.start < end {
+                break;
+            }
+            (path, text, start) = (next, other, end);
+        }
+        (path, text, Span::new(span.start.saturating_sub(start), span.end.saturating_sub(start)))
+    }
+
+    /// The texts that are laid over it, each with so much nothing before it that its places are those of the whole.
+    pub(super) fn padded(&self) -> Vec<(&'a str, String)> {
+        let mut start = self.text.len() + 1;
+        let mut texts = Vec::new();
+        for (path, text) in self.overrides {
+            texts.push((path.as_str(), "\n".repeat(start) + text));
+            start += text.len() + 1;
+        }
+        texts
+    }
+
     /// The folder that it stands in, where the paths of all formats but bake start.
     pub(super) fn folder(&self) -> &'a str {
         self.path.rsplit_once('/').map_or("", |(folder, _)| folder)

@@ -18,7 +18,7 @@ fn imported(source: &Source<'_>) -> String {
         Ok(imported) => imported,
         Err(errors) => {
             let told = errors.iter().map(|error| {
-                let (line, column) = error.span.line_and_column(source.text);
+                let (line, column) = error.span.line_and_column(&source.whole());
                 format!("{line}:{column}: {}\n", error.message)
             });
             return told.collect();
@@ -29,7 +29,7 @@ fn imported(source: &Source<'_>) -> String {
     assert_eq!(read.images.len(), imported.images, "{}", imported.imagefile);
     let mut text = imported.imagefile;
     for note in &imported.notes {
-        let (line, _) = note.span.line_and_column(source.text);
+        let (line, _) = note.span.line_and_column(&source.whole());
         let sign = if note.kind == NoteKind::Lost { '-' } else { '~' };
         let _ = writeln!(text, "{sign} {line}: {}", note.text);
     }
@@ -44,6 +44,7 @@ fn with_environment(path: &str, text: &str, environment: &[(&str, &str)]) -> Str
         path,
         current: "",
         text,
+        overrides: &[],
         environment: &environment,
         dotenv: None,
         read: &|_| None,

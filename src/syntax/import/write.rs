@@ -2,9 +2,11 @@
 //!
 //! Knows RON and the keys of an Imagefile; nothing of where they came from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Draft, Image};
+use super::matrix::{self, Said};
+use super::quoted::quoted;
 use super::shape::Shaped;
 use crate::model::name;
 use crate::syntax::imagefile::SecretSource;
@@ -14,6 +16,11 @@ const WIDTH: usize = 100;
 
 /// The text of an Imagefile.
 pub(super) fn write(shaped: &Shaped, source: &str) -> String {
+    written(shaped, source, &BTreeSet::new())
+}
+
+/// The same with the images of these matrices as one entry each, where that can be.
+pub(super) fn written(shaped: &Shaped, source: &str, matrices: &BTreeSet<usize>) -> String {
     let mut text = format!(
         "// Made by `imk import` from {source}.\n// `imk keys` explains every key, `imk list` shows the images.\n(\n"
     );
@@ -44,10 +51,36 @@ pub(super) fn write(shaped: &Shaped, source: &str) -> String {
         text += "    },\n";
     }
     text += "    images: {\n";
-    for image in &shaped.images {
-        text += &entry(&image.name, keys(image, shared.is_none()));
+    for (name, keys) in entries(shaped, shared.is_none(), matrices) {
+        text += &entry(&name, keys);
     }
     text + "    },\n)\n"
+}
+
+/// The entries of images: each its own, but for those of these matrices.
+fn entries(shaped: &Shaped, own_tags: bool, matrices: &BTreeSet<usize>) -> Vec<Said> {
+    let mut done = BTreeSet::new();
+    let mut entries = Vec::new();
+    for image in &shaped.images {
+        let block =
+            image.draft.matrix.as_ref().map(|member| member.block).filter(|block| matrices.contains(block));
+        let Some(block) = block else {
+            entries.push((image.name.clone(), keys(image, own_tags)));
+            continue;
+        };
+        if !done.insert(block) {
+            continue;
+        }
+        let members = shaped.images.iter().filter_map(|image| Some((image.draft.matrix.as_ref()?, image)));
+        let members = members.filter(|(member, _)| member.block == block);
+        let members: Vec<_> =
+            members.map(|(member, image)| (member, (image.name.clone(), keys(image, own_tags)))).collect();
+        match matrix::folded(&members) {
+            Some(folded) => entries.push(folded),
+            None => entries.extend(members.into_iter().map(|(_, said)| said)),
+        }
+    }
+    entries
 }
 
 /// Tags by facts of git that all images have: they are said once.
@@ -191,10 +224,4 @@ fn lines(text: &str) -> String {
     let most = text.split('"').skip(1).map(|after| after.bytes().take_while(|byte| *byte == b'#').count());
     let marks = "#".repeat(most.max().map_or(0, |most| most + 1).max(1));
     format!("r{marks}\"{text}\"{marks}")
-}
-
-/// A text as RON has it.
-pub(super) fn quoted(text: &str) -> String {
-    // RON writes a text as its own crate does; a text can always be written.
-    ron::to_string(text).unwrap_or_else(|_| format!("{text:?}"))
 }

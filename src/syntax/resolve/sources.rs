@@ -75,37 +75,27 @@ pub fn normalize(source: &str) -> String {
 
 /// The read of a path of a context. An empty word is the whole context.
 pub fn read(source: &str, exclude: &[String], parents: bool, span: Span) -> ReadSource {
-    if !parents {
-        let pattern = normalize(source);
-        let wildcard = glob::has_wildcards(&pattern);
-        return ReadSource {
-            // A wildcard that finds nothing copies nothing (`AllowEmptyWildcard`).
-            required: !wildcard && !pattern.is_empty(),
-            pattern,
-            wildcard,
-            exclude: exclude.to_vec(),
-            parents: false,
-            span,
-        };
-    }
-    let (root, pattern) = source.split_once("/./").unwrap_or(("", source));
-    let (root, pattern) = (normalize(root), normalize(pattern));
-    let pattern = normalize(&format!("{root}/{pattern}"));
-    let wildcard = glob::has_wildcards(&pattern);
-    // The engine reads `--exclude` relative to the root that the pivot marks.
-    let below = |exclude: &String| match (root.as_str(), exclude.trim().strip_prefix('!')) {
-        ("", _) => exclude.clone(),
-        (root, Some(kept)) => format!("!{root}/{}", kept.trim_start_matches('/')),
-        (root, None) => format!("{root}/{}", exclude.trim().trim_start_matches('/')),
+    let (source, include) = match parents {
+        false => (source, None),
+        true => {
+            let (root, pattern) = pivot(source);
+            (root, Some(normalize(pattern)))
+        }
     };
-    ReadSource {
-        required: !wildcard && !pattern.is_empty(),
-        wildcard,
-        exclude: exclude.iter().map(below).collect(),
-        parents: true,
-        span,
-        pattern,
-    }
+    let pattern = normalize(source);
+    let wildcard = glob::has_wildcards(&pattern);
+    let required = match &include {
+        // A wildcard that finds nothing copies nothing (`AllowEmptyWildcard`).
+        None => !wildcard && !pattern.is_empty(),
+        // `COPY --parents .` is required to find something and never does.
+        Some(include) => !wildcard && !glob::has_wildcards(include),
+    };
+    ReadSource { required, pattern, wildcard, exclude: exclude.to_vec(), include, span }
+}
+
+/// A source of `COPY --parents`: the folder that paths are kept from, and the pattern of what is copied of it.
+pub fn pivot(source: &str) -> (&str, &str) {
+    source.split_once("/./").unwrap_or(("", source))
 }
 
 /// The whole of a context, where a word depends on something unknown.
@@ -114,7 +104,7 @@ pub fn whole(span: Span) -> ReadSource {
         pattern: String::new(),
         wildcard: false,
         exclude: Vec::new(),
-        parents: false,
+        include: None,
         required: false,
         span,
     }
@@ -169,9 +159,13 @@ mod tests {
     #[test]
     fn parents_and_their_pivot() {
         let source = read("a/./b/*.c", &["*.o".into(), "!keep.o".into()], true, Span::default());
-        assert_eq!(source.pattern, "a/b/*.c");
-        assert_eq!(source.exclude, ["a/*.o", "!a/keep.o"]);
-        assert!(source.parents && !source.required);
-        assert!(read("a/b", &[], true, Span::default()).required);
+        assert_eq!((source.pattern.as_str(), source.include.as_deref()), ("a", Some("b/*.c")));
+        assert_eq!(source.exclude, ["*.o", "!keep.o"]);
+        assert!(!source.required && !source.wildcard);
+        assert_eq!((source.shown().as_str(), source.start().as_str()), ("a/./b/*.c", "a/b"));
+        let named = read("a/b", &[], true, Span::default());
+        assert!(named.required && named.pattern.is_empty() && named.start() == "a/b");
+        let wild = read("a*/./b", &[], true, Span::default());
+        assert!(!wild.required && wild.wildcard && wild.start().is_empty());
     }
 }

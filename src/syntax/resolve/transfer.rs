@@ -130,7 +130,7 @@ impl Walk<'_> {
             return Err(error.hint("leave the flag out for files of the context"));
         }
         let read = sources::read(expanded, &transfer.exclude, transfer.parents, span);
-        if read.wildcard && !read.parents && glob::check(&read.pattern).is_err() {
+        if read.wildcard && glob::check(&read.pattern).is_err() {
             let error = SyntaxError::new(word.span, format!("{} is not a pattern", quoted(expanded)));
             return Err(error.hint("a `[` that stands for itself is written `[[]`"));
         }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::abilities::Abilities;
 use super::client::sees_what_today_is_sent;
 use super::oracle::{Built, Oracle, Text, Tools, docker};
 use super::random::Random;
@@ -53,8 +54,9 @@ fn batch(tools: &Tools, random: &mut Random, stamp: &str, told: &mut Vec<String>
     let oracle = Oracle::new(tools, stamp);
     let whole = Recipe::whole(0, stamp);
     let (mut tree, mut old) = (Tree::random(random, stamp), Tree::default());
-    let mut recipes: Vec<Recipe> =
-        (1..=RECIPES).map(|number| Recipe::random(random, &tree, number, stamp, "tools")).collect();
+    let mut recipes: Vec<Recipe> = (1..=RECIPES)
+        .map(|number| Recipe::random(random, &tree, number, stamp, ("tools", Abilities::default())))
+        .collect();
     let mut compared = 0;
     for state in 0..STATES {
         if state > 0 {

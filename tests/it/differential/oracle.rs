@@ -1,13 +1,15 @@
 //! The real engine as judge: docker's own client sends the whole context, as people build.
 //!
-//! The client must be one that brings BuildKit's side of a session with it: the one of
-//! docker.io 20.10 does, later ones want buildx.
+//! The client must be one that brings BuildKit's side of a session with it. The one of docker.io 20.10 does, and
+//! builds on engines of its age; on newer ones buildx builds, since the older client knows neither newer ignore rules nor how newer
+//! engines spell names that are not ASCII.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::abilities::{self, Abilities};
 use super::recipe::Recipe;
 
 /// A Dockerfile and the arguments it is given.
@@ -33,19 +35,34 @@ impl Built {
 /// An image with one static program, for the steps that run something. Removed in the end.
 pub struct Tools {
     pub image: String,
+    pub can: Abilities,
+    builder: Builder,
+}
+
+/// The client that sends a context to the engine and has it built.
+#[derive(Clone)]
+pub struct Builder {
+    /// docker-buildx; else the docker of this machine.
+    newer: Option<PathBuf>,
+    /// The frontend that is asked for.
+    syntax: Option<String>,
 }
 
 /// Builds for one tree; removes what it made.
 pub struct Oracle {
     tools: String,
+    builder: Builder,
     stamp: String,
     made: std::sync::Mutex<BTreeSet<String>>,
 }
 
 pub fn docker(words: &[&str]) -> Result<Vec<u8>, String> {
     let program = ["/usr/bin/docker"].into_iter().find(|path| Path::new(path).exists()).unwrap_or("docker");
-    let output = Command::new(program).args(words).env("DOCKER_BUILDKIT", "1").output();
-    let output = output.map_err(|error| error.to_string())?;
+    output(Command::new(program).args(words).env("DOCKER_BUILDKIT", "1"))
+}
+
+fn output(command: &mut Command) -> Result<Vec<u8>, String> {
+    let output = command.output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() {
         return Err(said);
@@ -54,18 +71,67 @@ pub fn docker(words: &[&str]) -> Result<Vec<u8>, String> {
     Ok(if output.stdout.is_empty() { said.into_bytes() } else { output.stdout })
 }
 
+impl Builder {
+    fn new() -> Self {
+        let syntax = std::env::var("IMK_TEST_SYNTAX").ok().filter(|syntax| !syntax.is_empty());
+        Self { newer: abilities::newer_client(), syntax }
+    }
+
+    /// Whether its client ignores files by the rules of today.
+    pub fn is_newer(&self) -> bool {
+        self.newer.is_some()
+    }
+
+    /// The argument that asks for the frontend.
+    pub fn syntax(&self) -> Option<(String, String)> {
+        self.syntax.as_ref().map(|syntax| ("BUILDKIT_SYNTAX".to_owned(), syntax.clone()))
+    }
+
+    /// Builds a Dockerfile with a folder; the image's id, and what was said.
+    pub fn build(
+        &self,
+        context: &Path,
+        text: &str,
+        args: &BTreeMap<String, String>,
+        more: &[&str],
+    ) -> Result<(String, Vec<u8>), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, id) = (folder.path().join("Dockerfile"), folder.path().join("id"));
+        fs_err::write(&file, text).unwrap();
+        let [file, id_file, context] = [&file, &id, context].map(|path| path.to_str().unwrap());
+        let mut words =
+            vec!["build", "--progress=plain", "--network=none", "-f", file, "--iidfile", id_file, context];
+        words.extend(more);
+        let args = args.clone().into_iter().chain(self.syntax());
+        let args: Vec<String> = args.map(|(name, value)| format!("--build-arg={name}={value}")).collect();
+        words.extend(args.iter().map(String::as_str));
+        let said = match &self.newer {
+            None => docker(&words)?,
+            Some(buildx) => {
+                let config = folder.path().join("buildx");
+                let mut command = Command::new(buildx);
+                output(command.args(words).arg("--provenance=false").env("BUILDX_CONFIG", config))?
+            }
+        };
+        Ok((fs_err::read_to_string(id).unwrap().trim().to_owned(), said))
+    }
+}
+
 impl Tools {
     pub fn new(stamp: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs_err::copy(crate::sandbox::busybox(), folder.path().join("busybox")).unwrap();
         fs_err::write(
             folder.path().join("Dockerfile"),
-            format!("FROM scratch\nCOPY busybox /\nLABEL s={stamp}\n"),
+            format!("FROM scratch\nCOPY busybox /\nCOPY passwd /etc/\nLABEL s={stamp}\n"),
         )
         .unwrap();
+        // Engines of today look users up before a command runs, numbers as well.
+        fs_err::write(folder.path().join("passwd"), "root:x:0:0::/:/busybox\n").unwrap();
         let image = format!("imk-test-differential:{stamp}");
         docker(&["build", "-q", "-t", &image, folder.path().to_str().unwrap()]).unwrap();
-        Self { image }
+        let builder = Builder::new();
+        Self { image, can: Abilities::of(&builder), builder }
     }
 }
 
@@ -78,7 +144,13 @@ impl Drop for Tools {
 impl Oracle {
     /// For recipes of this stamp.
     pub fn new(tools: &Tools, stamp: &str) -> Self {
-        Self { tools: tools.image.clone(), stamp: stamp.to_owned(), made: std::sync::Mutex::default() }
+        let (tools, builder) = (tools.image.clone(), tools.builder.clone());
+        Self { tools, builder, stamp: stamp.to_owned(), made: std::sync::Mutex::default() }
+    }
+
+    /// The client that builds.
+    pub fn builder(&self) -> &Builder {
+        &self.builder
     }
 
     /// One Dockerfile for all recipes; its last stage gathers what each made.
@@ -95,19 +167,15 @@ impl Oracle {
 
     /// Builds a Dockerfile with the whole context.
     pub fn build(&self, context: &Path, text: &Text) -> Result<Built, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, id) = (folder.path().join("Dockerfile"), folder.path().join("id"));
-        fs_err::write(&file, &text.text).unwrap();
-        let [file, id, context] = [&file, &id, context].map(|path| path.to_str().unwrap());
-        let mut words =
-            vec!["build", "--progress=plain", "--network=none", "-f", file, "--iidfile", id, context];
-        let args: Vec<String> =
-            text.args.iter().map(|(name, value)| format!("--build-arg={name}={value}")).collect();
-        words.extend(args.iter().map(String::as_str));
-        let said = docker(&words)?;
-        let id = fs_err::read_to_string(id).unwrap();
+        let (id, said) = self.builder.build(context, &text.text, &text.args, &[])?;
         self.keep(&id);
         Ok(Built { id, steps: steps(&String::from_utf8_lossy(&said)) })
+    }
+
+    /// Whether a Dockerfile is refused where no cache has anything of it.
+    pub fn refuses(&self, context: &Path, text: &Text) -> bool {
+        let built = self.builder.build(context, &text.text, &text.args, &["--no-cache"]);
+        built.inspect(|(id, _)| self.keep(id)).is_err()
     }
 
     /// Remembers an image, so that it is removed.
@@ -164,7 +232,10 @@ fn steps(said: &str) -> Vec<(String, bool)> {
         if let Some(rest) = rest.strip_prefix('[') {
             // What a stage begins with is found anew every time; so is a folder made in an empty image. A
             // `WORKDIR` that changed tells it by the image's id.
-            if rest.contains("] FROM ") || rest.to_uppercase().contains("] WORKDIR ") {
+            // What is fetched is asked for every time, under the name of its instruction.
+            let upper = rest.to_uppercase();
+            if rest.contains("] FROM ") || upper.contains("] WORKDIR ") || upper.contains("] ADD --CHECKSUM")
+            {
                 continue;
             }
             let stage = rest.split([' ', ']']).next().unwrap_or_default();

@@ -4,13 +4,18 @@
 //! or of another recipe: what the engine says of its cache is about this recipe.
 //! Every argument bears the recipe's number, so that many recipes share a build.
 
+mod newer;
 mod random;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+pub use newer::Flags;
+
+use super::abilities::Abilities;
+
 /// One `COPY` or `ADD` of the context.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Step {
     add: bool,
     chown: bool,
@@ -19,6 +24,7 @@ pub struct Step {
     given: bool,
     /// Stands in the destination: a variable, or nothing.
     within: String,
+    pub flags: Flags,
     pub sources: Vec<String>,
 }
 
@@ -33,6 +39,12 @@ pub enum Body {
     User(String),
     Cmd(String),
     Run(String),
+    /// Two texts, one of them with a value in it.
+    Text(String),
+    /// A file of the test's server.
+    Fetched(usize),
+    /// `RUN` with a text.
+    Script(String),
 }
 
 /// An instruction that keeps its number through all edits.
@@ -71,6 +83,7 @@ pub struct Recipe {
     pub number: usize,
     stamp: String,
     tools: String,
+    can: Abilities,
     base: Base,
     /// `ARG`s before the first `FROM`.
     pub globals: Vec<(String, String)>,
@@ -88,24 +101,18 @@ pub struct Recipe {
 impl Recipe {
     /// Copies the whole context. With it in a build, docker's client sends all: see `client.rs`.
     pub fn whole(number: usize, stamp: &str) -> Self {
-        let step = Step {
-            add: false,
-            chown: false,
-            json: false,
-            given: false,
-            within: String::new(),
-            sources: vec![".".into()],
-        };
-        let mut recipe = Self::empty(number, stamp, "");
+        let step = Step { sources: vec![".".into()], ..Step::default() };
+        let mut recipe = Self::empty(number, stamp, "", Abilities::default());
         recipe.stages.insert(Role::Main, vec![Line { id: 0, body: Body::Copy(step) }]);
         recipe
     }
 
-    fn empty(number: usize, stamp: &str, tools: &str) -> Self {
+    fn empty(number: usize, stamp: &str, tools: &str, can: Abilities) -> Self {
         Self {
             number,
             stamp: stamp.to_owned(),
             tools: tools.to_owned(),
+            can,
             base: Base::Scratch,
             globals: Vec::new(),
             given: BTreeMap::new(),
@@ -214,6 +221,11 @@ impl Recipe {
         (spelled, meant)
     }
 
+    /// Flags that may change nothing and are counted all the same.
+    pub fn spelled_flags(&self) -> Vec<String> {
+        self.steps().map(|step| step.flags.spelled()).collect()
+    }
+
     /// How many folders at most stand before what a wildcard of a source means, where one of them is a
     /// wildcard too; zero where there is no such source.
     pub fn folders_before_wildcards(&self) -> usize {
@@ -254,7 +266,10 @@ impl Recipe {
     /// Has every stage something to copy, and everything that it begins with?
     pub fn is_whole(&self) -> bool {
         let copies = |lines: &Vec<Line>| {
-            lines.iter().any(|line| matches!(&line.body, Body::Copy(step) if !step.sources.is_empty()))
+            lines.iter().any(|line| match &line.body {
+                Body::Copy(step) => !step.sources.is_empty(),
+                body => matches!(body, Body::Text(_) | Body::Fetched(_)),
+            })
         };
         let begins = match self.base {
             Base::Aux => self.stages.contains_key(&Role::Aux),
@@ -322,15 +337,21 @@ impl Recipe {
             Body::User(user) => of("USER", user),
             Body::Cmd(command) => of("CMD", command),
             Body::Run(word) => of("RUN", &format!("[\"/busybox\", \"echo\", \"{word}\"]")),
+            body => self.newer_line(body, &self.destination(line.id, role, "")),
         }
+    }
+
+    /// A folder for what one line copies.
+    fn destination(&self, id: usize, role: Role, within: &str) -> String {
+        format!("/{}-{}-{}-{role:?}/{id}{within}/", self.stamp, self.number, self.salt)
     }
 
     fn copy(&self, id: usize, step: &Step, role: Role) -> String {
         let keyword = self.keyword(if step.add { "ADD" } else { "COPY" });
         let chown = if step.chown { " --chown=3:4" } else { "" };
-        let folder = format!("/{}-{}-{}", self.stamp, self.number, self.salt);
+        let flags = step.flags.text();
         let mut words = step.sources.clone();
-        words.push(format!("{folder}-{role:?}/{id}{}/", step.within));
+        words.push(self.destination(id, role, &step.within));
         let gap = if self.dress & 4 == 4 { " \\\n  # inside\n  " } else { " " };
         let mut text = String::new();
         if step.given {
@@ -342,9 +363,9 @@ impl Recipe {
         // A line that begins with `[` would be read as a list.
         if step.json || !plain || words[0].starts_with('[') {
             let list: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
-            return text + &format!("{keyword}{chown}{gap}[{}]\n", list.join(&format!(",{gap}")));
+            return text + &format!("{keyword}{chown}{flags}{gap}[{}]\n", list.join(&format!(",{gap}")));
         }
-        text + &format!("{keyword}{chown} {}\n", words.join(gap))
+        text + &format!("{keyword}{chown}{flags} {}\n", words.join(gap))
     }
 }
 

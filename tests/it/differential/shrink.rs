@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use super::oracle::{Oracle, Tools};
-use super::recipe::{Body, Recipe, Role};
+use super::recipe::{Body, Flags, Recipe, Role};
 use super::tree::Tree;
 use super::world::{Kind, World};
 
@@ -31,6 +31,7 @@ enum Item {
     Stage(Role),
     Line(usize),
     Source(usize, String),
+    Flags(usize),
     Global(String),
     Given(String),
     Dress,
@@ -88,6 +89,11 @@ fn items(states: &[State]) -> BTreeSet<Item> {
             for line in lines {
                 all.insert(Item::Line(line.id));
                 if let Body::Copy(step) = &line.body
+                    && step.flags != Flags::default()
+                {
+                    all.insert(Item::Flags(line.id));
+                }
+                if let Body::Copy(step) = &line.body
                     && step.sources.len() > 1
                 {
                     all.extend(step.sources.iter().map(|source| Item::Source(line.id, source.clone())));
@@ -120,6 +126,13 @@ fn without(states: &[State], gone: &BTreeSet<&Item>) -> Option<Vec<State>> {
                             && step.sources.len() > 1
                         {
                             step.sources.retain(|other| other != source);
+                        }
+                    }
+                }
+                Item::Flags(id) => {
+                    for line in recipe.stages.values_mut().flatten().filter(|line| line.id == *id) {
+                        if let Body::Copy(step) = &mut line.body {
+                            step.flags = Flags::default();
                         }
                     }
                 }

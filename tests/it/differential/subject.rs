@@ -90,6 +90,7 @@ impl Subject {
 pub struct Hand {
     engine: DockerEngine,
     context: PathBuf,
+    syntax: Option<(String, String)>,
 }
 
 struct Sent {
@@ -109,10 +110,10 @@ impl ContextFiles for Sent {
 }
 
 impl Hand {
-    pub fn new(context: &Path) -> Self {
+    pub fn new(context: &Path, syntax: Option<(String, String)>) -> Self {
         let environment = Environment::from_lookup(|name| std::env::var(name).ok());
         let engine = DockerEngine::new(Endpoint::resolve(&environment).unwrap());
-        Self { engine, context: context.to_owned() }
+        Self { engine, context: context.to_owned(), syntax }
     }
 
     /// Builds with these files and no others; the id, and the steps that the cache did not have.
@@ -130,7 +131,7 @@ impl Hand {
             image: "differential".into(),
             dockerfile: text.to_owned(),
             target: None,
-            args,
+            args: args.into_iter().chain(self.syntax.clone()).collect(),
             labels: BTreeMap::new(),
             platform: None,
             network: Some("none".into()),
@@ -166,7 +167,9 @@ impl Hand {
 /// Steps that the engine takes on its own have other names: `exporting to image`, `[internal] …`. The
 /// folder that `WORKDIR` makes in an empty image is made every time.
 fn is_instruction(name: &str) -> bool {
-    name.split(' ').any(|word| matches!(word, "COPY" | "ADD" | "RUN"))
+    // What is fetched is asked for every time, under the name of its instruction.
+    let upper = name.to_uppercase();
+    !upper.contains("] ADD --CHECKSUM") && upper.split(' ').any(|word| matches!(word, "COPY" | "ADD" | "RUN"))
 }
 
 /// All files of several lists, each once.

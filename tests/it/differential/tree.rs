@@ -28,6 +28,8 @@ const FILES: [&str; 16] = [
     "f.txt",
     "fg",
 ];
+/// Where the judge knows `ADD --unpack`, an archive is among the files.
+const ARCHIVE: &str = "t.tar";
 const FOLDERS: [&str; 8] = ["d", "e", "dir.d", "d d", ".git", "[c]", "node_modules", "é"];
 const LINKS: [&str; 4] = ["l", "m", "l.txt", ".l"];
 const FILE_MODES: [u32; 6] = [0o644, 0o755, 0o600, 0o640, 0o444, 0o4755];
@@ -104,6 +106,13 @@ impl Tree {
         let text = self.text(&path);
         let mode = if random.chance(70) { 0o644 } else { FILE_MODES[random.below(FILE_MODES.len())] };
         self.nodes.insert(path, Node::File { text, mode });
+    }
+
+    /// An archive somewhere, whose content is a file's as well.
+    pub fn add_archive(&mut self, random: &mut Random) {
+        let path = join(&self.folder(random), ARCHIVE);
+        let text = self.text(&path);
+        self.nodes.insert(path, Node::File { text, mode: 0o644 });
     }
 
     fn add_link(&mut self, random: &mut Random) {
@@ -283,7 +292,7 @@ impl Tree {
                 Node::Folder { .. } => fs::create_dir(&at).unwrap(),
                 Node::File { text, .. } => {
                     if !matches!(before, Some(Node::File { text: old, .. }) if old == text) {
-                        fs::write(&at, text).unwrap();
+                        fs::write(&at, bytes(path, text)).unwrap();
                     }
                 }
                 Node::Link(target) => {
@@ -316,9 +325,26 @@ impl Tree {
             return Some(".dockerignore");
         }
         let found =
-            self.nodes.iter().find(|(_, node)| matches!(node, Node::File { text, .. } if text == content));
+            self.nodes.iter().find(|(path, node)| {
+                // An archive arrives as it is, or as what is in it.
+                matches!(node, Node::File { text, .. } if text == content || bytes(path, text) == content.as_bytes())
+            });
         found.map(|(path, _)| path.as_str())
     }
+}
+
+/// A file's content: its text, or an archive with that in it.
+fn bytes(path: &str, text: &str) -> Vec<u8> {
+    if !path.ends_with(".tar") {
+        return text.as_bytes().to_vec();
+    }
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(text.len() as u64);
+    header.set_mode(0o644);
+    let name = path.replace('/', "_") + ".content";
+    archive.append_data(&mut header, name, text.as_bytes()).unwrap();
+    archive.into_inner().unwrap()
 }
 
 /// What an edit did.

@@ -41,7 +41,7 @@ const CASES: &[(&str, &str)] = &[
         "RUN mkdir -p /etc && echo 'app:x:1000:1001::/h:/bin/sh' >/etc/passwd && echo 'web:x:33:' >/etc/group\nCOPY --chown=app a /a1\nCOPY --chown=app:web a /deep/er/a2\nCOPY --chown=9:web b /b2",
     ),
     ("workdir", "WORKDIR /w/x\nCOPY a .\nWORKDIR y\nCOPY a ./\nCOPY a z\nRUN pwd >out"),
-    ("workdir of a user", "USER 5:6\nWORKDIR /home/five\nRUN id >who || true"),
+    ("workdir of a user", "USER 5:6\nWORKDIR /home/five\nRUN id -u >who; id -g >>who; id -G >>who"),
     (
         "environment",
         "ENV A=1 B=\"x y\"\nARG C=3\nENV D=$A$C\nRUN echo \"$A $B $C $D $PATH\" >/env\nCOPY a /$D/",

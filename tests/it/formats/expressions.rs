@@ -85,6 +85,7 @@ fn ours(expressions: &[String]) -> Vec<Option<String>> {
         path: "docker-bake.hcl",
         current: "",
         text: &file(expressions),
+        overrides: &[],
         environment: &BTreeMap::new(),
         dotenv: None,
         read: &|_| None,

@@ -17,7 +17,8 @@ use crate::source::discover::named;
 use crate::source::disk::DiskTree;
 use crate::source::locate::{IMAGEFILE, Located};
 use crate::source::tree::{ReadError, SourceTree};
-use crate::syntax::import::{Imported, KNOWN_NAMES, NoteKind, Source, import};
+use crate::syntax::error::SyntaxError;
+use crate::syntax::import::{Imported, KNOWN_NAMES, Note, NoteKind, Source, import};
 
 const EXAMPLES: &str = "\
 imk import                       read the one of the known files that is there
@@ -61,22 +62,17 @@ pub fn run(global: &Global, args: &ImportArgs) -> Result<(), Failure> {
         None => known_source(&located, &tree, &current)?,
     };
     let text = read(&tree, &path)?;
-    let imported = imported(&located, &tree, &current, &path, &text)?;
-    for note in &imported.notes {
-        let (line, _) = note.span.line_and_column(&text);
+    // Those who name a file mean that one, to bake and compose as well.
+    let overrides = if args.source.is_none() { overrides(&tree, &path)? } else { Vec::new() };
+    let imported = imported(&located, &tree, &current, (&path, &text), &overrides)?;
+    for (path, line, note) in &imported.1 {
         let kind = match note.kind {
             NoteKind::Lost => "not carried over",
             NoteKind::Changed => "changed",
         };
         out::note(format_args!("{kind}: {path}:{line}: {}", note.text));
     }
-    if let Some(other) = override_of(&path)
-        && tree.read(&other)?.is_some()
-    {
-        out::note(format_args!(
-            "not carried over: {other}: it would be merged into {path}; one file is imported"
-        ));
-    }
+    let imported = imported.0;
     if args.print {
         out::text(format_args!("{}", imported.imagefile));
         return Ok(());
@@ -87,13 +83,17 @@ pub fn run(global: &Global, args: &ImportArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A note with the file and the line that it is about.
+type PlacedNote = (String, usize, Note);
+
+/// The Imagefile, and its notes each with the file and the line that it is about.
 fn imported(
     located: &Located,
     tree: &DiskTree,
     current: &str,
-    path: &str,
-    text: &str,
-) -> Result<Imported, Failure> {
+    (path, text): (&str, &str),
+    overrides: &[(String, String)],
+) -> Result<(Imported, Vec<PlacedNote>), Failure> {
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let dotenv = tree.read(&name::join(folder, ".env"))?.and_then(|bytes| String::from_utf8(bytes).ok());
     let variables = std::env::vars_os();
@@ -111,16 +111,29 @@ fn imported(
         path,
         current,
         text,
+        overrides,
         environment: &environment,
         dotenv: dotenv.as_deref(),
         read: &|path| String::from_utf8(tree.read(path).ok()??).ok(),
         dockerfiles: &dockerfiles,
         repository: &repository,
     };
-    import(&source).map_err(|errors| {
-        let problems: Vec<Problem> = errors.into_iter().map(|error| Problem::in_file(path, error)).collect();
-        Failure::problems(&problems, |_| Some(text.to_owned()))
-    })
+    let imported = import(&source).map_err(|errors| {
+        let problem = |error: SyntaxError| {
+            let (path, _, span) = source.place(error.span);
+            Problem::in_file(path, SyntaxError { span, ..error })
+        };
+        let problems: Vec<Problem> = errors.into_iter().map(problem).collect();
+        let of =
+            |wanted: &str| overrides.iter().find(|(path, _)| path == wanted).map_or(text, |(_, text)| text);
+        Failure::problems(&problems, |path| Some(of(path).to_owned()))
+    })?;
+    let placed = imported.notes.iter().map(|note| {
+        let (path, text, span) = source.place(note.span);
+        (path.to_owned(), span.line_and_column(text).0, note.clone())
+    });
+    let placed = placed.collect();
+    Ok((imported, placed))
 }
 
 /// The path below the root of a file that the person named.
@@ -177,12 +190,31 @@ fn relative<'p>(current: &str, path: &'p str) -> &'p str {
     path.strip_prefix(current).and_then(|path| path.strip_prefix('/')).unwrap_or(path)
 }
 
-/// The file that bake and compose would merge into this one.
-fn override_of(path: &str) -> Option<String> {
-    let (stem, extension) = path.rsplit_once('.')?;
-    let name = stem.rsplit('/').next().unwrap_or(stem);
-    matches!(name, "docker-bake" | "compose" | "docker-compose")
-        .then(|| format!("{stem}.override.{extension}"))
+/// The files that bake and compose lay over this one when nobody names a file.
+fn overrides(tree: &DiskTree, path: &str) -> Result<Vec<(String, String)>, Failure> {
+    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let names: &[&str] = match file {
+        "docker-bake.hcl" | "docker-bake.json" => &["docker-bake.override.json", "docker-bake.override.hcl"],
+        "compose.yaml" | "compose.yml" | "docker-compose.yaml" | "docker-compose.yml" => &[
+            "compose.override.yml",
+            "compose.override.yaml",
+            "docker-compose.override.yml",
+            "docker-compose.override.yaml",
+        ],
+        _ => &[],
+    };
+    let mut found = Vec::new();
+    for path in names.iter().map(|name| name::join(folder, name)) {
+        if tree.read(&path)?.is_some() {
+            let text = read(tree, &path)?;
+            found.push((path, text));
+        }
+    }
+    if file.contains("compose") {
+        // compose takes the first of them.
+        found.truncate(1);
+    }
+    Ok(found)
 }
 
 fn read(tree: &DiskTree, path: &str) -> Result<String, Failure> {

@@ -108,13 +108,126 @@ fn a_bake_file_keeps_its_variables_templates_and_groups() {
                 target: "prod",
                 platforms: ["linux/amd64", "linux/arm64"],
             ),
-            "tool-lint": (context: "tools/lint", tags: ["{TAG}"], platform: "linux/amd64"),
-            "tool-fmt": (context: "tools/fmt", tags: ["{TAG}"], platform: "linux/amd64"),
+            "tool-{tool}": (
+                matrix: {"tool": ["lint", "fmt"]},
+                context: "tools/{tool}",
+                tags: ["{TAG}"],
+                platform: "linux/amd64",
+            ),
         },
     )
     - 7: validation of the variable `TAG`: an Imagefile checks no values
     - 26: args.BUILD_DATE: timestamp: it differs from run to run, and would make the image stale each time
     - 58: output: `type=registry` publishes the image: `imk push`, or `imk build --push`, publishes what was built under all its tags
+    "#);
+}
+
+#[test]
+fn a_matrix_stays_one_where_that_says_the_same() {
+    let text = r#"
+target "app" {
+  matrix  = { py = ["3.12", "3.13"], item = [{ os = "alpine", slim = "" }, { os = "debian", slim = "-slim" }] }
+  name    = "app-${replace(py, ".", "-")}-${item.os}"
+  context = "app"
+  args    = { BASE = "python:${py}-${item.os}${item.slim}", MAJOR = "3" }
+  tags    = ["shop/app:${py}-${item.os}"]
+}
+target "odd" {
+  matrix  = { v = ["1", "2"] }
+  name    = "odd-${v}"
+  context = "odd"
+  args    = v == "1" ? { FIRST = "yes" } : {}
+}
+target "out" {
+  matrix  = { a = ["x", "y"], b = ["1", "2"] }
+  name    = "out-${a}-${b}"
+  context = "${a}${b}" == "y2" ? "../outside" : "in/${a}"
+}
+target "sum" {
+  matrix  = { n = ["1", "2"] }
+  name    = "sum-${n}"
+  context = "sum"
+  args    = { NEXT = n + 1 }
+}
+"#;
+    insta::assert_snapshot!(plainly("docker-bake.hcl", text), @r#"
+    // Made by `imk import` from docker-bake.hcl.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        prefix: "shop/",
+        groups: {
+            "app": ["app:3.12-alpine", "app:3.13-alpine", "app:3.12-debian", "app:3.13-debian"],
+            "odd": ["odd-1", "odd-2"],
+            "out": ["out-x-1", "out-x-2", "out-y-1"],
+            "sum": ["sum-1", "sum-2"],
+        },
+        images: {
+            "app:{py}-{item.os}": (
+                matrix: {"item": [{"os": "alpine", "slim": ""}, {"os": "debian", "slim": "-slim"}], "py": ["3.12", "3.13"]},
+                context: "app",
+                args: {"BASE": "python:{py}-{item.os}{item.slim}", "MAJOR": "3"},
+            ),
+            "odd-1": (context: "odd", args: {"FIRST": "yes"}),
+            "odd-2": (context: "odd"),
+            "out-{a}-{b}": (
+                matrix: {"a": ["x", "y"], "b": ["1", "2"]},
+                exclude: [{"a": "y", "b": "2"}],
+                context: "in/{a}",
+            ),
+            "sum-1": (context: "sum", args: {"NEXT": "2"}),
+            "sum-2": (context: "sum", args: {"NEXT": "3"}),
+        },
+    )
+    ~ 2: `app-3-12-alpine` is named `app:3.12-alpine`
+    ~ 2: `app-3-12-debian` is named `app:3.12-debian`
+    ~ 2: `app-3-13-alpine` is named `app:3.13-alpine`
+    ~ 2: `app-3-13-debian` is named `app:3.13-debian`
+    - 15: `out-y-2` in a group: no such image was carried over
+    - 18: the image `out-y-2`: its context `../outside` is not below the Imagefile's folder
+    "#);
+}
+
+#[test]
+fn files_that_bake_lays_over_are_laid_over() {
+    let environment = BTreeMap::new();
+    let overrides = [
+        (
+            "docker-bake.override.json".to_owned(),
+            "{\"target\": {\"web\": {\"args\": {\"A\": \"2\"},\n \"attest\": [\"type=sbom\"]}}}".to_owned(),
+        ),
+        ("docker-bake.override.hcl".to_owned(), "variable \"V\" { default = \"new\" }\n".to_owned()),
+    ];
+    let source = Source {
+        path: "docker-bake.hcl",
+        current: "",
+        text: "variable \"V\" { default = \"old\" }\ntarget \"web\" {\n args = { A = \"1\", B = V }\n call = \"check\"\n}\n",
+        overrides: &overrides,
+        environment: &environment,
+        dotenv: None,
+        read: &|_| None,
+        dockerfiles: &[],
+        repository: "shop",
+    };
+    insta::assert_snapshot!(imported(&source), @r#"
+    // Made by `imk import` from docker-bake.hcl.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        vars: {"V": "new"},
+        images: {
+            "web": (context: ".", args: {"A": "2", "B": "{V}"}),
+        },
+    )
+    - 4: call: imk builds
+    - 8: attest: imk makes no attestations
+    "#);
+    let made = import(&source).unwrap();
+    let places = made.notes.iter().map(|note| {
+        let (path, text, span) = source.place(note.span);
+        format!("{path}:{}: {}", span.line_and_column(text).0, note.text)
+    });
+    insta::assert_snapshot!(places.collect::<Vec<_>>().join("\n"), @r#"
+    docker-bake.hcl:4: call: imk builds
+    docker-bake.override.json:2: attest: imk makes no attestations
     "#);
 }
 
@@ -574,6 +687,7 @@ fn paths_start_at_the_current_folder() {
             path: "db/docker-bake.hcl",
             current,
             text,
+            overrides: &[],
             environment: &environment,
             dotenv: None,
             read: &|_| None,

@@ -159,6 +159,7 @@ fn dotenv_gives_values_that_the_environment_overrides() {
         path: "deploy/compose.yaml",
         current: "",
         text,
+        overrides: &[],
         environment: &environment,
         dotenv: Some("X=file\nY=file\n"),
         read: &|_| None,
@@ -232,6 +233,7 @@ fn import_of(text: &str) -> Imported {
         path: "compose.yaml",
         current: "",
         text,
+        overrides: &[],
         environment: &environment,
         dotenv: None,
         read: &|_| None,
@@ -239,6 +241,37 @@ fn import_of(text: &str) -> Imported {
         repository: "",
     };
     import(&source).unwrap()
+}
+
+#[test]
+fn the_file_that_compose_lays_over_is_laid_over() {
+    let environment = BTreeMap::new();
+    let overrides = [(
+        "compose.override.yaml".to_owned(),
+        "services:\n  web:\n    build:\n      args: {A: '2'}\n      target: dev\n  new: {build: new}\n"
+            .to_owned(),
+    )];
+    let source = Source {
+        path: "compose.yaml",
+        current: "",
+        text: "services:\n  web:\n    build: {context: web, args: {A: '1', B: '3'}}\n",
+        overrides: &overrides,
+        environment: &environment,
+        dotenv: None,
+        read: &|_| None,
+        dockerfiles: &[],
+        repository: "",
+    };
+    insta::assert_snapshot!(imported(&source), @r#"
+    // Made by `imk import` from compose.yaml.
+    // `imk keys` explains every key, `imk list` shows the images.
+    (
+        images: {
+            "web": (target: "dev", args: {"A": "2", "B": "3"}),
+            "new": (),
+        },
+    )
+    "#);
 }
 
 #[test]
@@ -284,6 +317,7 @@ fn with_files_and(text: &str, files: &[(&str, &str)], environment: &[(&str, &str
         path: "deploy/compose.yaml",
         current: "",
         text,
+        overrides: &[],
         environment: &environment,
         dotenv: None,
         read: &read,

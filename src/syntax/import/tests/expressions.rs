@@ -95,6 +95,7 @@ fn import_of(text: &str) -> Imported {
         path: "docker-bake.hcl",
         current: "",
         text,
+        overrides: &[],
         environment: &environment,
         dotenv: None,
         read: &|_| None,

@@ -12,6 +12,7 @@ fn shipwright_names_folders() {
         path: ".shipwright.json",
         current: "",
         text,
+        overrides: &[],
         environment: &BTreeMap::new(),
         dotenv: None,
         read: &|_| None,

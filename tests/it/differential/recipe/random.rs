@@ -2,25 +2,37 @@
 
 use super::super::random::Random;
 use super::super::tree::Tree;
+use super::newer::{self, Flags};
 use super::{Base, Body, Line, Recipe, Role, Step};
+use crate::differential::abilities::Abilities;
 
 /// What a variable may be given.
 const VALUES: [&str; 5] = ["one", "two", "three", "\"\"", "x.y"];
 
 impl Recipe {
-    pub fn random(random: &mut Random, tree: &Tree, number: usize, stamp: &str, tools: &str) -> Self {
-        let mut recipe = Self::empty(number, stamp, tools);
+    pub fn random(
+        random: &mut Random,
+        tree: &Tree,
+        number: usize,
+        stamp: &str,
+        (tools, can): (&str, Abilities),
+    ) -> Self {
+        let mut recipe = Self::empty(number, stamp, tools, can);
         recipe.dress = random.below(8);
         recipe.stages.insert(Role::Main, Vec::new());
         for _ in 0..[1, 1, 1, 1, 1, 2, 2, 3][random.below(8)] {
             let count = [1, 1, 1, 1, 2, 3][random.below(6)];
-            let sources: Vec<String> = (0..count).map(|_| source(random, tree)).collect();
+            let add = random.chance(if can.newer { 25 } else { 15 });
+            let flags = Flags::random(random, tree, can, add);
+            let word = if flags.parents { newer::source } else { source };
+            let sources: Vec<String> = (0..count).map(|_| word(random, tree)).collect();
             let step = Step {
-                add: random.chance(15),
+                add,
                 chown: random.chance(10),
                 json: random.chance(30),
                 given: count == 1 && random.chance(10),
                 within: if random.chance(10) { recipe.variable(random) } else { String::new() },
+                flags,
                 sources,
             };
             let role = if random.chance(15) { Role::Aux } else { Role::Main };
@@ -29,8 +41,7 @@ impl Recipe {
         }
         if random.chance(10) {
             let sources = vec![source(random, tree)];
-            let step =
-                Step { add: false, chown: false, json: false, given: false, within: String::new(), sources };
+            let step = Step { sources, ..Step::default() };
             let line = recipe.numbered(Body::Copy(step));
             recipe.stages.insert(Role::Idle, vec![line]);
         }
@@ -83,6 +94,13 @@ impl Recipe {
     /// A word for another line than `COPY`.
     fn other(&self, random: &mut Random, role: Role) -> Body {
         let number = self.number;
+        if self.can.newer && random.chance(25) {
+            let value = self.value(random);
+            return match newer::body(random, value) {
+                Body::Script(_) if self.base != Base::Tools || role != Role::Main => Body::Fetched(0),
+                body => body,
+            };
+        }
         match random.below(12) {
             0..4 => {
                 let default = random.chance(60).then(|| self.value(random));
@@ -203,9 +221,14 @@ impl Recipe {
                 sources[which] = match random.below(3) {
                     0 => format!("./{}", sources[which].trim_start_matches('/')),
                     1 => format!("/{}", sources[which].trim_start_matches('/')),
+                    _ if step.flags.parents => newer::source(random, tree),
                     _ => source(random, tree),
                 };
                 Some(Body::Copy(Step { sources, ..step }))
+            }
+            Body::Copy(mut step) if self.can.newer && random.chance(60) => {
+                step.flags.edit(random, tree, step.add);
+                Some(Body::Copy(step))
             }
             Body::Copy(step) => Some(Body::Copy(Step { chown: !step.chown, ..step })),
             _ if random.chance(30) => None,
@@ -215,6 +238,9 @@ impl Recipe {
             Body::Run(_) => Some(Body::Run(value.replace('"', ""))),
             Body::Workdir(_) => Some(Body::Workdir(format!("/w/{}", random.below(5)))),
             Body::User(_) => Some(Body::User(random.below(9).to_string())),
+            Body::Text(_) => Some(Body::Text(value)),
+            Body::Script(_) => Some(Body::Script(value.replace('"', ""))),
+            Body::Fetched(_) => Some(Body::Fetched(random.below(9))),
             Body::Cmd(_) => Some(Body::Cmd(format!("echo {value}"))),
         };
         let lines = self.stages.entry(role).or_default();
