@@ -3,7 +3,8 @@
 //! The file belongs to one process at a time. Its leases are in that process's memory, so jobs that were running when it ended
 //! wait again when the next one begins.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -28,6 +29,11 @@ const DELIVERIES: u64 = 14 * 24 * 3600;
 
 /// A queue in a file.
 pub struct SqliteQueue {
+    /// The file that commits are appended to; `None` in memory.
+    wal: Option<PathBuf>,
+    /// Offers that are committed, and how many of those are on the disk.
+    committed: AtomicU64,
+    synced: Mutex<u64>,
     inner: Mutex<Inner>,
     news: Condvar,
     rules: Rules,
@@ -46,7 +52,9 @@ impl SqliteQueue {
     pub fn open(path: &Path, rules: Rules) -> Result<Self, QueueError> {
         let connection = Connection::open(path).map_err(broken)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(broken)?;
-        Self::over(connection, rules)
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        Self::over(connection, Some(wal.into()), rules)
     }
 
     /// One that is gone with its handle.
@@ -54,18 +62,34 @@ impl SqliteQueue {
     /// # Errors
     /// When there is no memory for it.
     pub fn in_memory(rules: Rules) -> Result<Self, QueueError> {
-        Self::over(Connection::open_in_memory().map_err(broken)?, rules)
+        Self::over(Connection::open_in_memory().map_err(broken)?, None, rules)
     }
 
-    fn over(connection: Connection, rules: Rules) -> Result<Self, QueueError> {
+    fn over(connection: Connection, wal: Option<PathBuf>, rules: Rules) -> Result<Self, QueueError> {
         connection.busy_timeout(Duration::from_secs(10)).map_err(broken)?;
-        // What an offer was answered for survives the machine, not only the process.
-        connection.pragma_update(None, "synchronous", "FULL").map_err(broken)?;
+        // A commit survives the process; what an offer was answered for survives the machine too, by `make_durable`.
+        connection.pragma_update(None, "synchronous", "NORMAL").map_err(broken)?;
         rows::prepare(&connection)?;
         let inner = Inner { connection, leases: Leases::default() };
-        let queue = Self { inner: Mutex::new(inner), news: Condvar::new(), rules };
+        let (committed, synced) = (AtomicU64::new(0), Mutex::new(0));
+        let queue = Self { wal, committed, synced, inner: Mutex::new(inner), news: Condvar::new(), rules };
         queue.adopt_orphans()?;
         Ok(queue)
+    }
+
+    /// Returns when what this thread committed is on the disk. One wait for the disk is for all who committed before it.
+    fn make_durable(&self) -> Result<(), QueueError> {
+        let Some(wal) = &self.wal else { return Ok(()) };
+        let own = self.committed.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut synced = self.synced.lock();
+        if *synced >= own {
+            return Ok(());
+        }
+        let all = self.committed.load(Ordering::SeqCst);
+        let written = fs_err::File::open(wal).and_then(|file| file.sync_data());
+        written.map_err(|error| QueueError::Broken(error.to_string()))?;
+        *synced = all;
+        Ok(())
     }
 
     /// Jobs that ran when the last process ended wait again.
@@ -204,6 +228,9 @@ impl Queue for SqliteQueue {
         older.into_iter().for_each(|job| inner.leases.cancel(job));
         drop(inner);
         self.news.notify_all();
+        if !matches!(offered, Offered::Joined { .. }) {
+            self.make_durable()?;
+        }
         Ok(offered)
     }
 

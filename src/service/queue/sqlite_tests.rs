@@ -54,3 +54,25 @@ fn a_file_of_a_newer_imk_is_refused_and_left_as_it_is() {
     let error = SqliteQueue::open(&path, Rules::default()).err().unwrap();
     assert!(error.to_string().contains("a newer imk wrote it"), "{error}");
 }
+
+#[test]
+fn offers_of_many_at_once_are_all_there_and_share_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.db");
+    let queue = SqliteQueue::open(&path, Rules::default()).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8_u8 {
+            let queue = &queue;
+            scope.spawn(move || {
+                for number in 0..10_u8 {
+                    let work = contract::work(&format!("r{thread}"), &format!("b{number}"), thread + 1);
+                    queue.offer(&work, Running::Finish).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(*queue.synced.lock(), 80);
+    drop(queue);
+    let queue = SqliteQueue::open(&path, Rules::default()).unwrap();
+    assert_eq!(queue.counts().unwrap().queued, 80);
+}
