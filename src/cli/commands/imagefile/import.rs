@@ -63,7 +63,14 @@ pub fn run(global: &Global, args: &ImportArgs) -> Result<(), Failure> {
     };
     let text = read(&tree, &path)?;
     // Those who name a file mean that one, to bake and compose as well.
-    let overrides = if args.source.is_none() { overrides(&tree, &path)? } else { Vec::new() };
+    let mut overrides = overrides(&tree, &path)?;
+    if args.source.is_some() {
+        for (other, _) in overrides.drain(..) {
+            out::note(format_args!(
+                "not carried over: {other}: it would be merged into {path}; one file is imported"
+            ));
+        }
+    }
     let imported = imported(&located, &tree, &current, (&path, &text), &overrides)?;
     for (path, line, note) in &imported.1 {
         let kind = match note.kind {
