@@ -37,6 +37,9 @@ fn words(verb: Option<&str>) -> &'static [&'static str] {
         Some("gc" | "clean") => &["--dry-run"],
         Some("completions") => &["bash"],
         Some("inputs" | "log") => &["app"],
+        // It would wait until it is stopped, and look at no Imagefile.
+        Some("serve") => &["check"],
+        Some("fsmonitor") => &["status"],
         _ => &[],
     }
 }

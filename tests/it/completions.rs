@@ -61,7 +61,7 @@ fn has(shell: &str) -> bool {
 fn bash_completes_images_groups_and_pluses() {
     let sandbox = Sandbox::with(REPO).without_engine();
     assert_eq!(bash(&sandbox, "", &["imk", "build", "a"]), "all api api-dev");
-    assert_eq!(bash(&sandbox, "", &["imk", "w"]), "watch why why-not what-if who-uses web");
+    assert_eq!(bash(&sandbox, "", &["imk", "w"]), "watch why why-not what-if who-uses worker web");
     assert_eq!(bash(&sandbox, "", &["imk", "plan", "api", "+w"]), "+web");
     assert_eq!(bash(&sandbox, "", &["imk", "plan", "web"]), "web web+");
     assert_eq!(bash(&sandbox, "", &["imk", "inputs", "api-"]), "api-dev");

@@ -73,11 +73,6 @@ fn what_imk_does_otherwise_is_told_with_its_way() {
         ("build --tag=api .", "`imk push -t` gives one for once"),
         ("build --label a=b .", "`labels: {\"NAME\": \"VALUE\"}` of an image"),
         ("build --secret id=t,env=T .", "`secrets: {\"ID\": Env(\"VARIABLE\")}`"),
-        (
-            "build --build-context base=docker-image://alpine:3.20 .",
-            "`contexts: {\"base\": \"docker-image://alpine:3.20\"}`",
-        ),
-        ("build --build-context=base=api .", "`contexts: {\"base\": \"api\"}`"),
         ("-W api/Dockerfile -n", "`imk what-if FILE`"),
         ("all", "`imk` alone builds everything"),
         ("ps", "`imk list` images"),

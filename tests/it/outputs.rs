@@ -29,6 +29,7 @@ const VERBS: &[&str] = &[
     "ci",
     "auto",
     "serve keys",
+    "tools push --help",
     "worker",
     "list",
     "log",

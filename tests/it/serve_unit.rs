@@ -158,10 +158,7 @@ fn jobs_are_listed_and_tried_again_from_the_command_line() {
     let job = listed.lines().nth(1).unwrap().split(' ').next().unwrap().to_owned();
     assert!(ask(&format!("log {job}")).1.contains("from the step"));
     assert!(get(&address, "/status/team/images").contains("[failed] exit 3... ("));
-    assert!(get(&address, &format!("/jobs/{job}")).contains(
-        "from the step
-</pre>"
-    ));
+    assert!(get(&address, &format!("/jobs/{job}")).contains("\nfrom the step\n$ exit 3\n"));
     let (code, said) = ask(&format!("retry {job}"));
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(&format!("does the work of job {job} again")), "{said}");

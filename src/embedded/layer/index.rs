@@ -134,6 +134,12 @@ impl IndexBuilder {
         merge(&mut self.all, entry);
     }
 
+    /// An entry on the way to a path that can hold nothing, if there is one. A link may lead to a folder.
+    pub fn in_the_way<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        let holds = |entry: &Entry| matches!(entry.kind, Kind::Folder { .. } | Kind::Link(_) | Kind::Gone);
+        parents(path).find(|parent| self.all.get(*parent).is_some_and(|entry| !holds(entry)))
+    }
+
     /// The bytes of all names so far, and the folders that were looked up for them: how much it takes to hold what a
     /// few bytes of an archive can ask for.
     pub fn weight(&self) -> usize {
@@ -188,8 +194,9 @@ impl Index {
     }
 }
 
-/// Puts an entry in. A folder keeps what was said of it before: that layers below are hidden. A whiteout
-/// hides what layers below have, and nothing of its own layer, wherever it stands.
+/// Puts an entry in. A folder keeps what was said of it before: that layers below are hidden. What is no folder
+/// takes the place of one with all in it, as engines that unpack it remove that first. A whiteout hides what
+/// layers below have, and nothing of its own layer, wherever it stands.
 fn merge(all: &mut BTreeMap<Vec<u8>, Entry>, mut entry: Entry) {
     match (all.get_mut(&entry.path), &mut entry.kind) {
         (Some(before), Kind::Gone) => {
@@ -210,6 +217,13 @@ fn merge(all: &mut BTreeMap<Vec<u8>, Entry>, mut entry: Entry) {
             }
             _ => {}
         },
+        (Some(before), _) if before.is_folder() => {
+            let (first, end) = ([&entry.path[..], b"/"].concat(), [&entry.path[..], b"0"].concat());
+            let below: Vec<Vec<u8>> = all.range(first..end).map(|(path, _)| path.clone()).collect();
+            for path in below {
+                all.remove(&path);
+            }
+        }
         _ => {}
     }
     all.insert(entry.path.clone(), entry);

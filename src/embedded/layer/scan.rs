@@ -49,6 +49,10 @@ pub fn scan(layer: &mut dyn Read, most: u64) -> std::result::Result<Index, Strin
     let (mut index, mut count) = (IndexBuilder::default(), 0);
     while let Some(head) = tarball.next().map_err(wrong)? {
         let Some(entry) = entry(&head, &mut tarball)? else { continue };
+        if let Some(file) = index.in_the_way(&entry.path) {
+            let shown = |path| String::from_utf8_lossy(path).into_owned();
+            return Err(format!("`{}` lies in `{}`, which is no folder", shown(&entry.path), shown(file)));
+        }
         index.add(entry);
         count += 1;
         if count > MOST_ENTRIES {
@@ -124,6 +128,10 @@ pub fn entry(head: &Head, content: &mut dyn Read) -> std::result::Result<Option<
         // Notes for the whole archive, and kinds that no engine unpacks.
         _ => return Ok(None),
     };
+    // Whatever else stood there would hide all that other layers have.
+    if path.is_empty() && kind != Kind::FOLDER {
+        return Err("its root is no folder".to_owned());
+    }
     Ok(Some(Entry { path, kind, mode, uid, gid, xattrs }))
 }
 
@@ -234,6 +242,28 @@ mod tests {
         assert!(scanned(&[("a", EntryType::Link, "../../etc/shadow")]).is_err());
         let index = scanned(&[("/etc//./x", EntryType::Regular, "1")]).unwrap();
         assert!(index.get(b"etc/x").is_some());
+    }
+
+    #[test]
+    fn a_root_that_is_no_folder_is_refused() {
+        for kind in [EntryType::Regular, EntryType::Symlink, EntryType::Link, EntryType::Fifo] {
+            for path in [".", "./.", "a/.."] {
+                assert_eq!(scanned(&[(path, kind, "b")]).unwrap_err(), "its root is no folder", "{path}");
+            }
+        }
+        assert!(scanned(&[("./", EntryType::Directory, ""), ("a/./", EntryType::Regular, "")]).is_ok());
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_a_folder_leaves_nothing_in_it_and_takes_nothing() {
+        let (file, folder) = (EntryType::Regular, EntryType::Directory);
+        let index =
+            scanned(&[("d", folder, ""), ("d/e/f", file, ""), ("d.x", file, ""), ("d", file, "")]).unwrap();
+        let paths: Vec<_> = index.entries().iter().map(|it| it.path.as_slice()).collect();
+        assert_eq!(paths, [b"d".as_slice(), b"d.x"]);
+        let error = scanned(&[("d", file, ""), ("d/e/f", file, "")]).unwrap_err();
+        assert_eq!(error, "`d/e/f` lies in `d`, which is no folder");
+        assert!(scanned(&[("d", EntryType::Symlink, "e"), ("d/f", file, "")]).is_ok());
     }
 
     #[test]

@@ -55,7 +55,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "a folder that only root enters",
-        "RUN mkdir -m 700 /closed && mkdir -m 777 /o && mkdir -p /etc && echo 'x:x:5:5::/:/bin/sh' >/etc/passwd\nWORKDIR /closed\nUSER 5\nRUN pwd >/o/r",
+        "RUN mkdir -m 700 /closed && mkdir -m 777 /o && mkdir -p /etc && : >/etc/group && echo 'x:x:5:5::/:/bin/sh' >/etc/passwd\nWORKDIR /closed\nUSER 5\nRUN pwd >/o/r",
     ),
     (
         "devices",
@@ -63,7 +63,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "environment of a command",
-        "RUN env | sort >/r; mkdir -m 777 /o && mkdir -p /etc && echo 'x:x:7:7::/home/x:/bin/sh' >/etc/passwd\nENV A=b\nUSER x\nRUN env | sort >/o/r",
+        "RUN env | sort >/r; mkdir -m 777 /o && mkdir -p /etc && : >/etc/group && echo 'x:x:7:7::/home/x:/bin/sh' >/etc/passwd\nENV A=b\nUSER x\nRUN env | sort >/o/r",
     ),
     (
         "groups",

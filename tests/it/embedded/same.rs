@@ -111,7 +111,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "a folder that went is made again for a command",
-        "USER 5:6\nWORKDIR /gone/deep\nUSER 0\nRUN rm -r /gone\nUSER 7:8\nRUN pwd",
+        "USER 5:6\nWORKDIR /gone/deep\nUSER 0:0\nRUN rm -r /gone\nUSER 7:8\nRUN pwd",
     ),
     ("sh -c with quotes and heredocs off", "RUN echo \"a  b\" 'c' > /q1; false || echo done >>/q1"),
     (
