@@ -7,6 +7,7 @@
 //! walk. Git's index alone is read again when only it has changed. Knows nothing of what recipes say.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -261,9 +262,16 @@ fn walk(root: &Path, fd: &OwnedFd, state_dir: Option<PathBuf>, clock: &Clock) ->
         })
         .build_parallel();
     let shared = Mutex::new(&mut found);
+    let refused = Mutex::new(None);
     walker.run(|| {
         Box::new(|entry| {
-            // A folder that cannot be read holds no recipe that could be.
+            if let Some(error) =
+                entry.as_ref().map_or_else(Some, ignore::DirEntry::error).filter(is_no_answer)
+            {
+                *refused.lock() =
+                    Some(ReadError { path: root.display().to_string(), why: error.to_string() });
+                return WalkState::Quit;
+            }
             let Ok(entry) = entry else { return WalkState::Continue };
             let Some(path) = entry.path().strip_prefix(root).ok().and_then(Path::to_str) else {
                 return WalkState::Continue;
@@ -293,7 +301,20 @@ fn walk(root: &Path, fd: &OwnedFd, state_dir: Option<PathBuf>, clock: &Clock) ->
             WalkState::Continue
         })
     });
-    Ok(found)
+    refused.into_inner().map_or(Ok(found), Err)
+}
+
+/// Whether an error says nothing of what a folder holds or ignores: too many open files, a disk that fails. What nobody
+/// may read holds no recipe that could be built, and what went meanwhile holds none.
+fn is_no_answer(error: &&ignore::Error) -> bool {
+    if let ignore::Error::Partial(errors) = error {
+        return errors.iter().any(|error| is_no_answer(&error));
+    }
+    let is_answer = |error: &io::Error| {
+        use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+        matches!(error.kind(), NotADirectory | NotFound | PermissionDenied)
+    };
+    error.io_error().is_some_and(|error| !is_answer(error))
 }
 
 /// Ignore files that lie above the root or in git's own folder.
@@ -320,9 +341,13 @@ impl Index {
         })
     }
 
-    /// A repository that git cannot read tracks nothing, as far as we are concerned.
+    /// A repository that git cannot read tracks nothing, as far as we are concerned; it is read again the next time.
     fn read(root: &Path, clock: &Clock) -> Self {
-        let Ok(repository) = git2::Repository::discover(root) else { return Self::default() };
+        let repository = match git2::Repository::discover(root) {
+            Ok(repository) => repository,
+            Err(error) if error.code() == git2::ErrorCode::NotFound => return Self::default(),
+            Err(_) => return Self { file: Some((String::new(), None)), tracked: BTreeSet::new() },
+        };
         let file = repository.path().join("index");
         let seen = stat::stat(CWD, file.as_os_str().as_encoded_bytes()).ok();
         // An index too young to be trusted is read again next time; so is one that is not there.
@@ -334,7 +359,7 @@ impl Index {
             root.strip_prefix(top).ok()?.to_str().map(str::to_owned)
         });
         let (Some(prefix), Ok(index)) = (prefix, repository.index()) else {
-            return Self { file, tracked: BTreeSet::new() };
+            return Self { file: file.map(|(path, _)| (path, None)), tracked: BTreeSet::new() };
         };
         let tracked = index.iter().filter_map(|entry| {
             let path = String::from_utf8(entry.path).ok()?;

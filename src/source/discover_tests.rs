@@ -105,6 +105,22 @@ fn a_damaged_cache_is_no_cache() {
 }
 
 #[test]
+fn an_error_that_says_nothing_of_a_folder_is_no_absence() {
+    let error = |number| ignore::Error::Io(io::Error::from_raw_os_error(number));
+    // EMFILE, ENFILE, EIO, ENOMEM, ESTALE
+    for number in [24, 23, 5, 12, 116] {
+        assert!(is_no_answer(&&error(number)), "{number}");
+        let within = ignore::Error::WithPath { path: "a".into(), err: Box::new(error(number)) };
+        assert!(is_no_answer(&&ignore::Error::Partial(vec![error(2), within])), "{number}");
+    }
+    // ENOENT, EACCES, ENOTDIR
+    for number in [2, 13, 20] {
+        assert!(!is_no_answer(&&error(number)), "{number}");
+    }
+    assert!(!is_no_answer(&&ignore::Error::Glob { glob: None, err: "odd".to_owned() }));
+}
+
+#[test]
 fn a_root_that_is_not_there_is_named() {
     let error =
         discover(Path::new("/nowhere/at/all"), &StateFolder::at(Path::new("/nowhere/state"))).unwrap_err();

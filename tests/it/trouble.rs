@@ -69,6 +69,24 @@ fn few_files_are_told_or_suffice() {
     diamond.imk("").says("4 fresh, 0 built, 0 failed");
 }
 
+#[test]
+fn a_folder_that_could_not_be_opened_is_not_remembered_as_empty() {
+    let images = |listed: &str| listed.lines().filter(|line| line.starts_with('a')).count();
+    let folders: String = (0..12).map(|n| format!("//- a{n}/b/c/Dockerfile\nFROM scratch\n")).collect();
+    let sandbox = Sandbox::with(&folders).without_engine();
+    for most in 5..14 {
+        for _ in 0..20 {
+            let _ = fs::remove_file(sandbox.path(".imk/recipes"));
+            let output = under(&sandbox, &format!("ulimit -n {most}; exec \"$0\" \"$@\""), "list");
+            let at = format!("{most} files");
+            let code = is_orderly(&output, &at);
+            let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(code != 0 || images(&listed) == 12, "{at}: {listed}");
+            assert_eq!(images(&sandbox.imk("list").code(0).stdout), 12, "{at}");
+        }
+    }
+}
+
 /// A file system of so many bytes in place of a folder, until it is dropped.
 struct Small(PathBuf);
 
