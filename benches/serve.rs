@@ -134,7 +134,8 @@ fn origin(folder: &std::path::Path, seconds: u64) -> String {
 /// Sends one push; the status of the answer.
 fn sent(address: &str, number: u64, keys: &[hmac::Key]) -> u16 {
     let repository = usize::try_from(number).unwrap_or(0) % REPOSITORIES;
-    let commit = format!("{number:040x}");
+    // A commit of noughts is a branch that was deleted.
+    let commit = format!("{:040x}", number + 1);
     let body = format!(
         r#"{{"ref":"refs/heads/b{number}","after":"{commit}","deleted":false,"head_commit":{{"id":"{commit}","message":"a push"}},"repository":{{"default_branch":"main","full_name":"x/r{repository}"}}}}"#
     );
