@@ -17,7 +17,7 @@ use imk::service::queue::{Filter, Queue, Rules};
 use crate::sandbox::{Sandbox, engine_or_skip};
 
 /// However slow the machine is.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// Repositories that people push to, a folder for steps to write into, and services.
 pub struct Lab {
