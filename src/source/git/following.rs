@@ -45,6 +45,21 @@ pub struct Followed {
     pub left_empty: Vec<String>,
 }
 
+/// A repository's address as git can be given it in any folder: one on this machine by its whole path.
+///
+/// # Errors
+/// When it is none, or nothing is there. The error is a sentence.
+pub(super) fn whole(address: &str) -> Result<GitUrl, String> {
+    let mut url =
+        git_source::url(address).map_err(|why| format!("`{}`: {why}", git_source::masked(address)))?;
+    if url.scheme == Scheme::Local {
+        let path = fs::canonicalize(&url.address).map_err(|error| error.to_string())?;
+        url.address = path.display().to_string();
+        url.shown = format!("file://{}", url.address);
+    }
+    Ok(url)
+}
+
 impl Following {
     /// The checkout at `folder`, which is made when it is not there. Nothing is asked yet. Without a `branch` it follows
     /// the one that the repository's `HEAD` names.
@@ -58,13 +73,7 @@ impl Following {
         environment: BTreeMap<OsString, OsString>,
         patience: Patience,
     ) -> Result<Self, String> {
-        let mut url =
-            git_source::url(address).map_err(|why| format!("`{}`: {why}", git_source::masked(address)))?;
-        if url.scheme == Scheme::Local {
-            let path = fs::canonicalize(&url.address).map_err(|error| error.to_string())?;
-            url.address = path.display().to_string();
-            url.shown = format!("file://{}", url.address);
-        }
+        let url = whole(address)?;
         let branch = branch.map(git_source::reference).transpose()?;
         let following = Self { folder: folder.to_owned(), url, branch, environment, patience };
         following.check_owner()?;

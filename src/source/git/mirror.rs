@@ -11,13 +11,13 @@ use std::path::Path;
 use fs_err as fs;
 use git2::{Repository, RepositoryInitOptions};
 
-use super::following::Refs;
+use super::following::{Refs, whole};
 use super::keep::{self, Namer};
 use super::program::{Place, Program, RemoteError};
 use super::{fetcher, object_id, own_modules};
 use crate::patience::Patience;
 use crate::state::folder::StateFolder;
-use crate::syntax::git_source::{self, GitUrl, Scheme};
+use crate::syntax::git_source::{self, GitUrl};
 
 /// The name of the commit that is checked out, in mirror and checkout.
 const NOW: &str = "refs/imk/now";
@@ -61,13 +61,7 @@ impl Mirror {
         environment: BTreeMap<OsString, OsString>,
         patience: Patience,
     ) -> Result<Self, String> {
-        let mut url =
-            git_source::url(address).map_err(|why| format!("`{}`: {why}", git_source::masked(address)))?;
-        if url.scheme == Scheme::Local {
-            let path = fs::canonicalize(&url.address).map_err(|error| error.to_string())?;
-            url.address = path.display().to_string();
-            url.shown = format!("file://{}", url.address);
-        }
+        let url = whole(address)?;
         // Another address is another mirror, so that one never has commits of two.
         let folder = StateFolder::at(folder).sub(&fetcher::folder_name(&url));
         Ok(Self { folder, url, environment, patience })
