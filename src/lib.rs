@@ -52,7 +52,7 @@
 //! | [`state`], [`credentials`] | everything below `.imk`, the ledger among it; logins |
 //! | [`source`] | the repository's files: on the disk, in commits, in memory; what instructions read of them |
 //! | [`engine`], [`embedded`], [`buildkitd`] | engines through Docker's API, imk's own builder, a BuildKit of its own |
-//! | [`registry`] | manifests, blobs and tags in OCI registries |
+//! | [`registry`], [`layouts`] | manifests, blobs and tags in OCI registries; OCI layouts in folders |
 //! | [`query`] | the incremental computation from inputs to action key; pure |
 //! | [`exec`], [`outputs`] | the one effect of a query: build or reuse, place bases, push; images written to files and folders |
 //! | [`session`] | an opened repository, whose inputs are set here and nowhere else |
@@ -92,6 +92,7 @@ pub mod explain;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod gc;
+pub mod layouts;
 pub mod model;
 pub mod outputs;
 pub mod parallel;

@@ -27,7 +27,7 @@ use crate::session::platforms;
 use crate::session::sync::Synced;
 use crate::source::git::GitStore;
 use crate::state::evidence::document::Document;
-use crate::syntax::reference;
+use crate::syntax::{layout_source, reference};
 
 /// The kind of document that is attached to a published image: everything that counted for it.
 pub const INPUTS: &str = "application/vnd.imk.inputs.v1+json";
@@ -232,9 +232,13 @@ fn base_of(session: &Session, image: Image) -> Option<(String, Option<String>)> 
         let tag = name::split(&edge.base).1.map_or_else(String::new, |tag| format!(":{tag}"));
         return Some((format!("{repository}{tag}"), None));
     }
+    // The name of a layout is a path of this machine, and no name to anybody else.
+    if layout_source::is(&root_base.reference) {
+        return None;
+    }
     let digest = match &session.workspace().outside(&session.db).get(&root_base)?.exact {
         Exact::Digest(digest) => Some(digest.clone()),
-        Exact::Local(_) | Exact::Unknown => None,
+        Exact::Local(_) | Exact::Unknown | Exact::Refused { .. } => None,
     };
     Some((reference::normalized(&root_base.reference), digest))
 }

@@ -165,11 +165,15 @@ impl Engine for EmbeddedEngine {
         let stop = cancel.part();
         let runner = Runner::new(&self.store, self.isolation, &stop);
         let native = Self::native();
-        self.with(|images| {
-            let mut build = Build::new(request, images, &runner, &native, events, &stop)?;
-            build.agents = agents.clone();
-            build.run().map(ImageId)
-        })
+        let layers = Layers::new(&self.store, &*self.registry);
+        let images = Images::new(&layers, &*self.registry).with_layouts(&request.layouts);
+        let mut build = Build::new(request, &images, &runner, &native, events, &stop)?;
+        build.agents = agents;
+        build.run().map(ImageId)
+    }
+
+    fn takes_layouts(&self) -> bool {
+        true
     }
 
     fn tag(&self, id: &ImageId, reference: &str) -> Result<()> {

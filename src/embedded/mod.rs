@@ -13,6 +13,7 @@ mod engine;
 pub(crate) mod fuzz;
 mod images;
 pub(crate) mod layer;
+mod layouts;
 mod push;
 mod run;
 mod save;

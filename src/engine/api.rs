@@ -121,6 +121,24 @@ pub trait ContextFiles: Send + Sync {
     }
 }
 
+/// An image of an OCI layout, as a build is handed it: one manifest, for one platform, and the blobs beside it.
+pub trait LayoutImage: Send + Sync {
+    /// The digest of the manifest.
+    fn digest(&self) -> &str;
+
+    /// Opens a blob of the layout; `None` when it has none of that digest. Nobody has compared the bytes with the
+    /// digest: whoever takes them does.
+    ///
+    /// # Errors
+    /// Why it cannot be opened, as a sentence.
+    fn blob(&self, digest: &str) -> Result<Option<Box<dyn Blob>>, String>;
+}
+
+/// A blob that can be read in parts.
+pub trait Blob: std::io::Read + std::io::Seek + Send {}
+
+impl<T: std::io::Read + std::io::Seek + Send + ?Sized> Blob for T {}
+
 /// A git repository as `ADD` names it.
 #[derive(Clone, Copy, Debug)]
 pub struct AddedRepository<'a> {
@@ -190,6 +208,8 @@ pub struct BuildRequest {
     pub files: Arc<dyn ContextFiles>,
     /// The files of named contexts, by the names that the Dockerfile has for them.
     pub contexts: BTreeMap<String, Arc<dyn ContextFiles>>,
+    /// Images of OCI layouts, by the names that stand for them in the Dockerfile.
+    pub layouts: BTreeMap<String, Arc<dyn LayoutImage>>,
 }
 
 /// Layer caches that are passed through to the engine. They save time, and never count.
@@ -381,6 +401,11 @@ pub trait Engine: Send + Sync {
     fn load(&self, _archive: &mut ArchiveWriter<'_>, _cancel: &Cancel) -> Result<ImageId, EngineError> {
         let why = "this engine takes no archives".to_owned();
         Err(EngineError::Refused { what: "loading an image".into(), why })
+    }
+
+    /// Whether a build can begin with images of OCI layouts ([`BuildRequest::layouts`]).
+    fn takes_layouts(&self) -> bool {
+        false
     }
 
     /// Has the builder's own checks look at a Dockerfile, and builds nothing; `None` where it has none.

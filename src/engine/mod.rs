@@ -27,9 +27,9 @@ mod session;
 mod transport;
 
 pub use api::{
-    About, AddedRepository, ArchiveWriter, BuildFailure, BuildRequest, CachedIdentity, Caches, Cancel,
+    About, AddedRepository, ArchiveWriter, Blob, BuildFailure, BuildRequest, CachedIdentity, Caches, Cancel,
     CheckFinding, ContextFiles, Engine, EngineError, EngineIdentity, ImageId, ImageInfo, Inventory,
-    SecretValue, SshSource,
+    LayoutImage, SecretValue, SshSource,
 };
 pub use docker::DockerEngine;
 pub use endpoint::{Endpoint, Environment};

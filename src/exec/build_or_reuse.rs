@@ -338,6 +338,7 @@ impl Executor {
             repository: self.remote_cache.repository(job.name).map(Reference::name),
             contexts: files.named(),
             files,
+            layouts: self.layouts(job, node)?,
         })
     }
 }
@@ -349,7 +350,7 @@ fn mark_of(job: &BuildJob<'_>) -> Option<(String, String)> {
         let exact = match exact {
             Exact::Digest(digest) => own_bases::Exact::Digest(digest.clone()),
             Exact::Local(id) => own_bases::Exact::Id(id.clone()),
-            Exact::Unknown => return None,
+            Exact::Unknown | Exact::Refused { .. } => return None,
         };
         let (reference, platform) = (normalized(&base.reference), base.platform.clone());
         Some(OwnBase { reference, platform, exact })

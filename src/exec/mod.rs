@@ -7,6 +7,7 @@ mod base_substitutions;
 mod build_or_reuse;
 pub mod doubt;
 pub mod executor;
+mod layouts;
 mod placement;
 pub mod provisional;
 pub mod push;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::base_substitutions::BaseSubstitutions;
 use super::executor::{Discrepancy, Executor, JobEvent};
+use super::layouts;
 use super::provisional::Offer;
 use super::push::PublishError;
 use crate::engine::pool::{EnginePool, Slot, Unplaced, Wanted};
@@ -19,6 +20,7 @@ use crate::model::time::UnixSeconds;
 use crate::query::effect::{BuildError, BuildJob, Built};
 use crate::query::inputs::Exact;
 use crate::state::ledger::Record;
+use crate::syntax::layout_source;
 use crate::syntax::reference::{self, Reference};
 
 impl Executor {
@@ -129,6 +131,7 @@ impl Executor {
         }
         for (base, exact) in &job.outside {
             let exact = match exact {
+                Exact::Digest(digest) if layout_source::is(&base.reference) => Some(layouts::name(digest)),
                 Exact::Digest(digest) => reference::parse(&base.reference)
                     .ok()
                     .map(|name| Reference { tag: None, digest: Some(digest.clone()), ..name }.to_string()),
@@ -141,7 +144,7 @@ impl Executor {
                     }
                     pin
                 }
-                Exact::Unknown => None,
+                Exact::Unknown | Exact::Refused { .. } => None,
             };
             if exact.is_none() && base.own && self.is_ours(node, &base.reference)? {
                 let why = "the name leads to imk's own result there, and no registry was found to have the image that bore it before; `docker pull` it";

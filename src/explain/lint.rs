@@ -67,6 +67,7 @@ fn request(session: &Session, name: &str) -> Option<BuildRequest> {
     let contexts = options.contexts.iter();
     let files_of = contexts.filter(|(_, it)| **it == NamedContext::Files).map(|(name, _)| name);
     Some(BuildRequest {
+        layouts: BTreeMap::new(),
         image: name.to_owned(),
         dockerfile: text.clone(),
         target: options.target.clone(),

@@ -14,6 +14,7 @@
 //! | for a base of the repository: its content, that is file-system layers and configuration without dates | its id, its tags, when and why it was built |
 //! | for a base from outside: its reference, and the digest of its platform's manifest (that a registry or the lock file tells), else the id the engine has for it | the digest of an index, which moves when another architecture arrives; bases of stages not reached |
 //! | for a named context that is an image: that image, as if the Dockerfile named it | its name; contexts that nothing names |
+//! | for an image of an OCI layout: the digest of its platform's manifest | the folder it lies in, its tag there, other images there |
 //! | for one that is files: the files that are read of it, as of the context, under its name | the folder, address or commit that they come from |
 //! | for `ADD` of an address: its checksum, else the server's validators or the content; of a git repository: the commit | where the bytes came from, when |
 //! | platform; network, names of more hosts, limits and `/dev/shm` of `RUN`; labels and annotations asked for; builder, version of this table | addresses of those hosts; tags, descriptions, names, today's commit, clock, user, machine |
@@ -33,7 +34,7 @@
 
 use super::Db;
 use super::graph::bases;
-use super::inputs::{Context, Exact, Image, Options, Workspace};
+use super::inputs::{Context, Exact, Image, Options, OutsideBase, Workspace};
 use super::names::{self, Found};
 use super::problem::Problem;
 use super::recipe::recipe;
@@ -44,6 +45,7 @@ use crate::model::reason::Code;
 use crate::model::sandbox::Sandbox;
 use crate::source::tree::Selected;
 use crate::syntax::git_source;
+use crate::syntax::layout_source;
 use crate::syntax::reads::ReadSource;
 use crate::syntax::resolve::{Recipe, StageBase};
 
@@ -66,6 +68,10 @@ pub fn input_hash(db: &dyn Db, image: Image) -> Result<ContentHash, Vec<Problem>
 pub fn parts(db: &dyn Db, image: Image) -> Result<Vec<Part>, Vec<Problem>> {
     let recipe = recipe(db, image).as_ref().map_err(Clone::clone)?;
     let files = files(db, image, recipe)?;
+    let refused = refused(db, image, recipe);
+    if !refused.is_empty() {
+        return Err(refused);
+    }
     let mut parts = known_parts(db, image, recipe);
     if !recipe.reads_nothing() {
         parts.push(Part::new(Code::File, "files", files.to_string()));
@@ -109,15 +115,14 @@ pub fn known_parts(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<Part> {
         parts.push(Part::new(Code::Arg, arg, value.as_deref().unwrap_or("(unset)")));
     }
     let known = workspace.outside(db);
+    let layouts = layouts(recipe);
     for base in &bases(db, image).outside {
         let exact = match known.get(base).map(|outside| &outside.exact) {
             Some(Exact::Digest(exact) | Exact::Local(exact)) => exact,
-            Some(Exact::Unknown) | None => "by name",
+            Some(Exact::Unknown | Exact::Refused { .. }) | None => "by name",
         };
-        let name = match base.platform == platform {
-            true => base.reference.clone(),
-            false => format!("{} for {}", base.reference, base.platform),
-        };
+        let name = layout_name(&layouts, &base.reference).unwrap_or_else(|| base.reference.clone());
+        let name = if base.platform == platform { name } else { format!("{name} for {}", base.platform) };
         parts.push(Part::new(Code::Upstream, name, exact));
     }
     for remote in recipe.remotes.iter().filter(|remote| remote.checksum.is_none()) {
@@ -159,11 +164,45 @@ fn builder(kind: &str) -> &str {
     kind.split('/').next().unwrap_or(kind)
 }
 
+/// The OCI layouts among the bases, each once, in the order of the Dockerfile.
+fn layouts(recipe: &Recipe) -> Vec<&str> {
+    let mut found: Vec<&str> = Vec::new();
+    for base in recipe.bases.iter().filter(|base| layout_source::is(&base.reference)) {
+        if !found.contains(&base.reference.as_str()) {
+            found.push(&base.reference);
+        }
+    }
+    found
+}
+
+/// The name of a layout in a key: it counts by what is in it, and neither by where it lies nor by its tag.
+fn layout_name(layouts: &[&str], reference: &str) -> Option<String> {
+    let number = layouts.iter().position(|layout| *layout == reference)?;
+    Some(if layouts.len() == 1 { "OCI layout".to_owned() } else { format!("OCI layout {}", number + 1) })
+}
+
+/// The bases that cannot be had.
+fn refused(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<Problem> {
+    let known = Workspace::get(db).outside(db);
+    let problem = |base: &OutsideBase| {
+        let Exact::Refused { why, hint } = &known.get(base)?.exact else { return None };
+        let used = recipe.bases.iter().find(|used| used.reference == base.reference);
+        Some(Problem {
+            path: image.paths(db).dockerfile.clone(),
+            span: used.and_then(|used| used.spans.first().copied()),
+            message: format!("cannot build on `{}`: {why}", base.reference),
+            hint: Some(hint.clone()),
+        })
+    };
+    bases(db, image).outside.iter().filter_map(problem).collect()
+}
+
 /// The lines of the Dockerfile that count. Bases are told by number, so that
 /// how a reference is spelled does not count, and named once in that order.
 fn dockerfile(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<String> {
     let mut lines = vec![format!("escape {}", recipe.escape)];
     lines.extend(recipe.syntax.iter().map(|syntax| format!("syntax {syntax}")));
+    let layouts = layouts(recipe);
     for (number, base) in recipe.bases.iter().enumerate() {
         if base.context {
             lines.push(format!("base {number} is the files of {}", base.reference));
@@ -173,7 +212,9 @@ fn dockerfile(db: &dyn Db, image: Image, recipe: &Recipe) -> Vec<String> {
             Found::Image(found) | Found::OtherPlatform(found) => {
                 format!("image {}", name::declared(found.name(db)))
             }
-            Found::Outside => base.reference.clone(),
+            Found::Outside => {
+                layout_name(&layouts, &base.reference).unwrap_or_else(|| base.reference.clone())
+            }
         };
         lines.push(format!("base {number} is {name} for {}", base.platform));
     }

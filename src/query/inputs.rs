@@ -171,6 +171,13 @@ pub enum Exact {
     /// Nobody knows: the engine pulls what it finds.
     #[default]
     Unknown,
+    /// It cannot be had, and nobody else could have it: an OCI layout that is not there, or not sound.
+    Refused {
+        /// Why, as the end of a sentence.
+        why: String,
+        /// How to go on.
+        hint: String,
+    },
 }
 
 /// Triggers and environment that an image's configuration brings to the images built on it.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::declared::{ContextFiles, Declared};
 use crate::query::problem::Problem;
 use crate::syntax::imagefile::{self, Declaration, DeclaredContext, Meaning, OverlaySource, StandsFor};
+use crate::syntax::layout_source::LayoutSource;
 use crate::syntax::resolve::NamedContext;
 use crate::syntax::{git_source, reference};
 
@@ -81,16 +82,33 @@ fn meant(
         let hint = "write it as FROM or COPY --from has it: --build-context lib=./lib";
         return Err((format!("docker looks for no context named `{key}`"), hint.to_owned()));
     };
-    if let Meaning::Image(reference) = imagefile::context(key, value, |name| images.contains_key(name))? {
-        return Ok((name, NamedContext::Image(reference), None));
+    match imagefile::context(key, value, |name| images.contains_key(name))? {
+        Meaning::Image(reference) => return Ok((name, NamedContext::Image(reference), None)),
+        Meaning::Layout(layout) => {
+            let path = anywhere(root, &here.join(&layout.path))
+                .map_err(|why| (format!("`{value}`: {why}"), "is the path right?".to_owned()))?;
+            let layout = LayoutSource { path, ..layout };
+            return Ok((name, NamedContext::Image(layout.to_string()), None));
+        }
+        Meaning::Files | Meaning::Word => {}
     }
     let from = match git_source::is_remote(value) {
         true => git_source::parse(value).map(OverlaySource::Git),
         false => below(root, &here.join(value)).map(OverlaySource::Path),
     };
-    let hint = "a folder of the repository, a git address, docker-image://NAME or an image here";
+    let hint =
+        "a folder of the repository, a git address, docker-image://NAME, oci-layout://PATH or an image here";
     let from = from.map_err(|why| (format!("`{value}`: {why}"), hint.to_owned()))?;
     Ok((name, NamedContext::Files, Some(from)))
+}
+
+/// A path as it lies below the repository's root; in full where it lies elsewhere: whoever types it may name any.
+fn anywhere(root: &Path, path: &Path) -> Result<String, String> {
+    let whole = path.canonicalize().map_err(|error| error.to_string())?;
+    match below(root, &whole) {
+        Ok(path) => Ok(path),
+        Err(_) => whole.to_str().map(str::to_owned).ok_or_else(|| "its name is not UTF-8".to_owned()),
+    }
 }
 
 /// A path as it lies below the repository's root.

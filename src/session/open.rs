@@ -166,7 +166,8 @@ impl Session {
         let target = overrides.target.clone();
         let (lock_file, locked) = (project.lock.clone(), lookups.locked);
         let upstream = Upstream::new(registry, lock_file.clone(), lookups, state.clone());
-        let upstream = Arc::new(upstream.beside(Arc::clone(&executor.ledger)));
+        let upstream = upstream.beside(Arc::clone(&executor.ledger)).among(Arc::clone(&executor.tree));
+        let upstream = Arc::new(upstream);
         let mut session = Self {
             project,
             executor,
@@ -195,7 +196,7 @@ impl Session {
         let git_sources = GitSources::new(&located.root, &state, &BTreeMap::new(), true, tree);
         let evidence = EvidenceStore::new(state.clone());
         let ledger = Arc::new(Ledger::empty());
-        let upstream = Upstream::offline();
+        let upstream = Upstream::offline().among(git_sources.tree());
         let remote_cache = RemoteCache::new(Arc::clone(upstream.registry()), BTreeMap::new(), "", true);
         let (engine, cancel) = (Arc::new(NoEngine), Cancel::default());
         let executor =

@@ -11,9 +11,11 @@
 //! image that only the engine has, because somebody built it there, is that image. A
 //! registry that does not answer is no absence: what was known last serves, and is told. A key that
 //! rests on such an answer is provisional: it is built with, and never published (`doubts`).
-//! What imk itself tagged or published under a base's name is not that base (`own_name`).
+//! What imk itself tagged or published under a base's name is not that base (`own_name`). An image of an OCI layout
+//! is the one that lies there, under every policy (`layouts`).
 
 mod doubts;
+mod layouts;
 mod memory;
 mod own_name;
 
@@ -30,9 +32,11 @@ use crate::parallel::several_at_once;
 use crate::query::inputs::{Brings, Exact, Outside, OutsideBase};
 use crate::registry::document::Document;
 use crate::registry::{OciRegistry, Options, Registry, RegistryError, by_digest, place_of};
+use crate::source::tree::SourceTree;
 use crate::state::folder::StateFolder;
 use crate::state::ledger::Ledger;
 use crate::syntax::imagefile::Policy;
+use crate::syntax::layout_source;
 use crate::syntax::lockfile::Lockfile;
 use crate::syntax::reference::{self, Reference};
 use doubts::Doubts;
@@ -104,6 +108,8 @@ pub struct Upstream {
     /// The record of imk's own builds, to tell its own tags from those of others.
     ledger: Option<Arc<Ledger>>,
     doubts: Doubts,
+    /// The repository's files, where OCI layouts are looked for.
+    tree: Option<Arc<dyn SourceTree>>,
 }
 
 impl Upstream {
@@ -116,12 +122,17 @@ impl Upstream {
     ) -> Self {
         let memory = Mutex::new(Memory::read(&state));
         let (lock, notes, doubts) = (RwLock::new(lock), Mutex::default(), Doubts::default());
-        Self { registry, lock, lookups, state, memory, notes, ledger: None, doubts }
+        Self { registry, lock, lookups, state, memory, notes, ledger: None, doubts, tree: None }
     }
 
     /// Knows imk's own results by this ledger: they are no bases of the images whose names they bear.
     pub fn beside(self, ledger: Arc<Ledger>) -> Self {
         Self { ledger: Some(ledger), ..self }
+    }
+
+    /// Finds OCI layouts among these files.
+    pub fn among(self, tree: Arc<dyn SourceTree>) -> Self {
+        Self { tree: Some(tree), ..self }
     }
 
     /// Asks nobody and remembers nothing: for looks at what might be.
@@ -214,6 +225,9 @@ impl Upstream {
 
     fn one(&self, engine: &dyn Engine, base: &OutsideBase) -> Outside {
         self.doubts.forget(base);
+        if layout_source::is(&base.reference) {
+            return self.layout(base);
+        }
         let Ok(name) = reference::parse(&base.reference) else {
             // Not a name that a registry could know; the engine may all the same.
             return here(engine.inspect(&base.reference).ok().flatten());
@@ -402,14 +416,18 @@ fn configuration(registry: &dyn Registry, exact: &Reference) -> Result<Option<Br
     let Some(manifest) = registry.manifest(exact)? else { return Ok(None) };
     let document: Option<Document> = serde_json::from_slice(&manifest.bytes).ok();
     let Some(entry) = document.and_then(|document| document.config) else { return Ok(None) };
-    let bytes = registry.blob(exact, &entry.digest)?;
-    let image: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    Ok(Some(brought(&registry.blob(exact, &entry.digest)?)))
+}
+
+/// The triggers and the environment in a configuration.
+fn brought(configuration: &[u8]) -> Brings {
+    let image: Value = serde_json::from_slice(configuration).unwrap_or_default();
     let texts = |key: &str| -> Vec<String> {
         let list = image["config"][key].as_array().into_iter().flatten();
         list.filter_map(|text| text.as_str().map(str::to_owned)).collect()
     };
     let environment = texts("Env").iter().filter_map(|pair| pair.split_once('=')).map(owned).collect();
-    Ok(Some(Brings { triggers: texts("OnBuild"), environment }))
+    Brings { triggers: texts("OnBuild"), environment }
 }
 
 fn owned((name, value): (&str, &str)) -> (String, String) {

@@ -10,11 +10,13 @@ use crate::model::hash::ContentHash;
 use crate::model::name::join;
 use crate::query::action_key::input_hash;
 use crate::query::problem::Problem;
+use crate::session::inputs;
 use crate::session::open::Session;
 use crate::session::project;
 use crate::session::sync::Synced;
 use crate::source::locate::IMAGEFILE;
 use crate::source::tree::{Overlay, OverlaySide, Selection};
+use crate::syntax::layout_source;
 
 /// The input hash of each image of an order, its bases aside, or its mistakes.
 pub type InputHashes = BTreeMap<String, Result<ContentHash, Vec<Problem>>>;
@@ -42,6 +44,14 @@ pub fn recipe_folders(session: &Session) -> BTreeSet<String> {
 /// used files and of Dockerfiles, and all above them, for what is there can come and go.
 pub fn folders(session: &Session, synced: &Synced) -> BTreeSet<String> {
     let mut folders = recipe_folders(session);
+    for base in inputs::wanted(session, &synced.order) {
+        // The index stands in the layout's folder, and what a digest names below it.
+        if let Ok(layout) = layout_source::parse(&base.reference)
+            && !layout.path.starts_with('/')
+        {
+            add(&mut folders, &join(&layout.path, "blobs/sha256/blob"));
+        }
+    }
     for (_, selection) in synced.selections.values().flat_map(Selection::parts) {
         let place = |path: &str| match Overlay::over(&selection.overlays, path) {
             None => Some(join(&selection.root, path)),

@@ -23,7 +23,7 @@ use super::scan::{Folder, Hidden, Scan};
 use super::select::{Facts, Folders, ListError};
 use super::stat;
 use super::stat_cache::{Memo, StatCache};
-use super::tree::{OverlaySide, ReadError, Selected, Selection, SourceTree};
+use super::tree::{OverlaySide, ReadError, Seekable, Selected, Selection, SourceTree};
 use super::trusted::{Doubt, Trusted};
 use crate::model::file::UsedFiles;
 use crate::model::hash::{ContentHash, FieldHasher};
@@ -207,6 +207,11 @@ impl SourceTree for DiskTree {
 
     fn is_folder(&self, path: &str) -> Result<bool, ReadError> {
         inside::is_folder(self.fd.as_fd(), &self.root, path)
+    }
+
+    fn seekable(&self, path: &str) -> Result<Option<Box<dyn Seekable>>, ReadError> {
+        let file = inside::file(self.fd.as_fd(), &self.root, path)?;
+        Ok(file.map(|file| Box::new(file) as Box<dyn Seekable>))
     }
 
     fn select(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {

@@ -39,7 +39,7 @@ pub(super) fn content(fd: BorrowedFd<'_>, root: &Path, path: &str) -> Result<Opt
 ///
 /// # Errors
 /// When it cannot be opened, leads out, or is no file: a pipe would be waited for without end.
-fn file(fd: BorrowedFd<'_>, root: &Path, path: &str) -> Result<Option<File>, ReadError> {
+pub(super) fn file(fd: BorrowedFd<'_>, root: &Path, path: &str) -> Result<Option<File>, ReadError> {
     let Some(found) = open(fd, root, path, OFlags::RDONLY | OFlags::NONBLOCK)? else { return Ok(None) };
     let error = |errno| ReadError { path: path.to_owned(), why: stat::why(errno) };
     match FileType::from_raw_mode(rustix::fs::fstat(&found).map_err(error)?.st_mode) {

@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 
 use super::contexts;
 use super::git::GitTree;
-use super::tree::{ReadError, Selected, Selection, SourceTree};
+use super::tree::{ReadError, Seekable, Selected, Selection, SourceTree};
 use crate::model::file::UsedFiles;
 use crate::syntax::glob::is_within;
 
@@ -67,6 +67,13 @@ impl SourceTree for MountedTree {
         match self.mounted(path) {
             Some((tree, rest)) => tree.is_folder(rest),
             None => self.below.is_folder(path),
+        }
+    }
+
+    fn seekable(&self, path: &str) -> Result<Option<Box<dyn Seekable>>, ReadError> {
+        match self.mounted(path) {
+            Some((tree, rest)) => tree.seekable(rest),
+            None => self.below.seekable(path),
         }
     }
 

@@ -144,6 +144,11 @@ pub struct Selected {
     pub bytes: u64,
 }
 
+/// A file that is read in parts.
+pub trait Seekable: std::io::Read + std::io::Seek + Send {}
+
+impl<T: std::io::Read + std::io::Seek + Send> Seekable for T {}
+
 /// The files of one repository at one moment.
 pub trait SourceTree: Send + Sync {
     /// The content of a file; `None` when there is none at that path.
@@ -151,6 +156,12 @@ pub trait SourceTree: Send + Sync {
 
     /// Whether a folder stands at that path (`""` is the root).
     fn is_folder(&self, path: &str) -> Result<bool, ReadError>;
+
+    /// Opens a file that may be long and is read in parts; `None` when there is none at that path. A side that has
+    /// no files of its own holds it in memory.
+    fn seekable(&self, path: &str) -> Result<Option<Box<dyn Seekable>>, ReadError> {
+        Ok(self.read(path)?.map(|bytes| Box::new(std::io::Cursor::new(bytes)) as Box<dyn Seekable>))
+    }
 
     /// Answers every selection, in order. Implementations answer them together,
     /// so that a file which several images read is looked at once.

@@ -13,6 +13,7 @@ pub mod glob;
 pub mod imagefile;
 pub mod import;
 pub mod integration;
+pub mod layout_source;
 pub mod lockfile;
 pub mod merge_marks;
 pub mod named_images;

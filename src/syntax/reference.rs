@@ -189,7 +189,8 @@ fn is_tag(tag: &str) -> bool {
         && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-')
 }
 
-fn is_digest(digest: &str) -> bool {
+/// Whether it is a digest as references have it: the name of a sum, and as many hexadecimal digits as that has.
+pub(crate) fn is_digest(digest: &str) -> bool {
     let Some((algorithm, hex)) = digest.split_once(':') else { return false };
     let length = match algorithm {
         "sha256" => 64,

@@ -107,6 +107,7 @@ impl Bench {
 
     fn request(&self, dockerfile: &str, files: Files) -> BuildRequest {
         BuildRequest {
+            layouts: Default::default(),
             ssh: Default::default(),
             sandbox: Default::default(),
             no_cache_stages: Vec::new(),

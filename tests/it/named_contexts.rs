@@ -173,7 +173,7 @@ fn mistakes_in_contexts_are_told_with_their_place_and_the_others_with_a_word() {
         .without_engine();
     let file = |pair: &str| format!("(images: {{\n\"core\": (),\n\"app\": (contexts: {{{pair}}}),\n}})\n");
     for (pair, told) in [
-        (r#""acme/core": "oci-layout://out""#, "is an OCI layout (`oci-layout://out`)"),
+        (r#""acme/core": "oci-layout://out:""#, "what stands behind `:` is no tag"),
         (
             r#""acme/core": "./gone""#,
             "the context `acme/core` of image `app` is missing: there is no folder `gone`",

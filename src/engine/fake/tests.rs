@@ -29,6 +29,7 @@ fn request(image: &str, dockerfile: &str, content: &str) -> BuildRequest {
         target: String::new(),
     };
     BuildRequest {
+        layouts: Default::default(),
         image: image.into(),
         dockerfile: dockerfile.into(),
         target: None,

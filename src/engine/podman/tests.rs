@@ -34,6 +34,7 @@ fn request(dockerfile: &str, files: &[&str]) -> BuildRequest {
     };
     let files = UsedFiles { files: files.iter().map(file).collect() };
     BuildRequest {
+        layouts: BTreeMap::new(),
         image: "web".into(),
         dockerfile: dockerfile.into(),
         target: None,

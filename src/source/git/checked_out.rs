@@ -24,7 +24,7 @@ use crate::model::name::join;
 use crate::source::disk::DiskTree;
 use crate::source::folders::{Facts, FolderListing, Folders, ListError, find};
 use crate::source::scan::{self, Scan};
-use crate::source::tree::{ReadError, Selected, Selection, SourceTree};
+use crate::source::tree::{ReadError, Seekable, Selected, Selection, SourceTree};
 use crate::source::{outside, resolve_selection};
 use crate::state::folder::StateFolder;
 
@@ -200,6 +200,16 @@ impl SourceTree for CheckedOut {
 
     fn is_folder(&self, path: &str) -> Result<bool, ReadError> {
         Ok(self.commit.is_folder(path)? || (self.stays(path) && self.disk.is_folder(path)?))
+    }
+
+    fn seekable(&self, path: &str) -> Result<Option<Box<dyn Seekable>>, ReadError> {
+        match self.leaf(path)? {
+            Some(entry) if entry.kind == FileKind::File && self.is_unmodified(path, &entry) => {
+                self.disk.seekable(path)
+            }
+            None if self.is_on_disk(path)? => self.disk.seekable(path),
+            _ => Ok(self.read(path)?.map(|bytes| Box::new(Cursor::new(bytes)) as Box<dyn Seekable>)),
+        }
     }
 
     fn select(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {

@@ -9,6 +9,7 @@ use super::scope::Scope;
 use super::{DeclaredContext, StandsFor, Word};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::git_source;
+use crate::syntax::layout_source::{self, LayoutSource};
 use crate::syntax::reference;
 use crate::syntax::suggest::did_you_mean;
 
@@ -83,6 +84,10 @@ impl Scope<'_> {
         }
         let refused = match read(&key.text, text, |name| images.contains(name)) {
             Ok(Meaning::Image(reference)) => return Some(StandsFor::Image(reference)),
+            Ok(Meaning::Layout(layout)) => {
+                let path = self.path(Word { text: layout.path.clone(), span: word.span })?.text;
+                return Some(StandsFor::Image(LayoutSource { path, ..layout }.to_string()));
+            }
             Ok(Meaning::Files) => return self.source(source).map(|(_, from)| StandsFor::Files(from)),
             Ok(Meaning::Word) => {
                 let near = did_you_mean(text, images.iter().copied());
@@ -107,6 +112,8 @@ fn own_name(text: &str) -> &str {
 pub(crate) enum Meaning {
     /// The image of this name, or of this reference.
     Image(String),
+    /// An image in an OCI layout, whose path is as it was written.
+    Layout(LayoutSource),
     /// A folder or a repository.
     Files,
     /// A word that is the name of no image here: to docker a folder.
@@ -142,11 +149,11 @@ pub(crate) fn read(
             )),
         };
     }
-    if text.starts_with("oci-layout:") {
-        return Err((
-            format!("the context `{key}` is an OCI layout (`{text}`), which no engine is given"),
-            "push what is in it to a registry, and name that: \"docker-image://NAME\"".to_owned(),
-        ));
+    if layout_source::is_meant(text) {
+        return layout_source::parse(text).map(Meaning::Layout).map_err(|why| {
+            let hint = "as in \"oci-layout://vendor/os:1.2\" or \"oci-layout://vendor/os@sha256:…\"";
+            (format!("the context `{key}` cannot stand for `{text}`: {why}"), hint.to_owned())
+        });
     }
     if text.contains("://") && git_source::parse(text).is_err() {
         return Err((
@@ -215,6 +222,8 @@ mod tests {
             (r#""no": "docker-image://scratch""#, "no=scratch"),
             (r#""a": "core", "a:latest": "core""#, "a=core"),
             (r#""x": "target:core", "y": "service:os:alp""#, "x=core y=os:alp"),
+            (r#""x": "oci-layout://./vendor/../os:{V}""#, "x=oci-layout://os:3.20"),
+            (r#""x": "oci-layout:.""#, "x=oci-layout://."),
             (r#""x": "./lib", "y": ".", "z": "./a/../b/""#, "x=files of `lib` y=files of `` z=files of `b`"),
             (r#""x": "https://h.example/o/r.git#main:sub""#, "x=files of https://h.example/o/r.git#main:sub"),
             (
@@ -243,6 +252,14 @@ mod tests {
             (
                 r#""x": "https://h.example/a.tar""#,
                 "the context `x` is an address (`https://h.example/a.tar`) of neither an image nor a git repository (an archive is fetched and unpacked by ADD; a folder is \"./NAME\")".to_owned(),
+            ),
+            (
+                r#""x": "oci-layout://../os""#,
+                "`../os` leads out of the Imagefile's folder (paths start at the Imagefile's folder; move the Imagefile up to reach more)".to_owned(),
+            ),
+            (
+                r#""x": "oci-layout://os@1""#,
+                "the context `x` cannot stand for `oci-layout://os@1`: the digest behind `@` is not well formed (as in \"oci-layout://vendor/os:1.2\" or \"oci-layout://vendor/os@sha256:…\")".to_owned(),
             ),
             (
                 r#""x": "cores""#,

@@ -10,6 +10,7 @@ use super::{Note, NoteKind};
 use crate::model::name;
 use crate::syntax::error::Span;
 use crate::syntax::git_source;
+use crate::syntax::layout_source;
 use crate::syntax::reference;
 
 /// Takes over one entry of `key`, a written text, for `draft`; `own` is how the format marks what it builds. Paths
@@ -57,16 +58,28 @@ fn files(folder: &str, written: &str, plain: &str) -> Result<String, &'static st
     if git_source::is_remote(plain) && git_source::parse(plain).is_ok() {
         return Ok(written.to_owned());
     }
-    if plain.starts_with("oci-layout:") {
-        return Err(
-            "is an OCI layout; push what is in it to a registry, and name that: \"docker-image://NAME\"",
-        );
+    if layout_source::is_meant(plain) {
+        return layout(folder, written, plain);
     }
     match place::path(folder, written) {
         Ok(path) if path.is_empty() => Ok(".".to_owned()),
         Ok(path) => Ok(format!("./{path}")),
         Err(place::Elsewhere::Remote) => Err("is an address of neither an image nor a git repository"),
         Err(place::Elsewhere::Outside) => Err("lies outside of the Imagefile's folder"),
+    }
+}
+
+/// The text of an Imagefile for an OCI layout, whose path begins at `folder` in the source.
+fn layout(folder: &str, written: &str, plain: &str) -> Result<String, &'static str> {
+    layout_source::parse(plain)
+        .map_err(|_| "names no OCI layout as in \"oci-layout://PATH[:TAG][@DIGEST]\"")?;
+    let rest = written.strip_prefix("oci-layout:").unwrap_or(written);
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (path, behind) = rest.split_at(rest.find([':', '@']).unwrap_or(rest.len()));
+    match place::path(folder, path) {
+        Ok(path) if path.is_empty() => Ok(format!("oci-layout://.{behind}")),
+        Ok(path) => Ok(format!("oci-layout://{path}{behind}")),
+        Err(_) => Err("lies outside of the Imagefile's folder; whoever builds can name it: --build-context"),
     }
 }
 

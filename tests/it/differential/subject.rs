@@ -124,6 +124,7 @@ impl Hand {
         list: UsedFiles,
     ) -> Result<(String, Vec<String>), String> {
         let request = BuildRequest {
+            layouts: Default::default(),
             ssh: Default::default(),
             sandbox: Default::default(),
             no_cache_stages: Vec::new(),

@@ -636,7 +636,13 @@ fn links_between_targets_become_contexts_unless_the_name_leads_there() {
         ("x", "https://h/r.git#${V}", r#"contexts: {"x": "https://h/r.git#{V}"}"#),
         ("x", "../lib", "- 3: contexts.x of `app`: `../lib` lies outside of the Imagefile's folder"),
         ("x", "https://h/a.tar", "- 3: contexts.x of `app`: `https://h/a.tar` is an address of neither"),
-        ("x", "oci-layout://o", "- 3: contexts.x of `app`: `oci-layout://o` is an OCI layout; push what"),
+        ("x", "oci-layout://o:${V}", r#"contexts: {"x": "oci-layout://o:{V}"}"#),
+        (
+            "x",
+            "oci-layout://../o",
+            "- 3: contexts.x of `app`: `oci-layout://../o` lies outside of the Imagefile's folder; whoever",
+        ),
+        ("x", "oci-layout://o@1", "- 3: contexts.x of `app`: `oci-layout://o@1` names no OCI layout"),
         ("X", "target:core", "- 3: contexts.X of `app`: docker looks for no context of that name"),
     ] {
         let text = format!(

@@ -19,6 +19,7 @@ use crate::session::open::Session;
 use crate::session::platforms;
 use crate::session::sync::{self, SyncError};
 use crate::syntax::imagefile::{OverlaySource, SecretSource};
+use crate::syntax::layout_source;
 use crate::syntax::reference;
 use crate::syntax::resolve::NamedContext;
 
@@ -146,6 +147,7 @@ fn contexts(image: &Declared, targets: &BTreeMap<String, String>, bases: &Bases)
     let mut contexts: Ordered<String, String> = inside.collect();
     for (word, meaning) in &image.options.contexts {
         let value = match (meaning, image.context_files.get(word).map(|files| &files.from)) {
+            (NamedContext::Image(outside), _) if layout_source::is(outside) => outside.clone(),
             (NamedContext::Image(outside), _) => format!("docker-image://{outside}"),
             (NamedContext::Files, Some(OverlaySource::Path(path))) if path.is_empty() => ".".to_owned(),
             (NamedContext::Files, Some(OverlaySource::Path(path))) => format!("./{path}"),
