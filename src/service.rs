@@ -3,6 +3,7 @@
 //! It decides when a repository is looked at and by whom; the work itself is done by the verbs that people type, as processes
 //! of their own. Knows nothing of keys, images or engines, and never prints.
 
+pub mod address;
 pub mod ask;
 pub mod hooks;
 pub mod http;

@@ -4,6 +4,7 @@
 //! is not its own is refused. Each subject has its routes in a file of its own.
 
 mod accept;
+mod acting;
 mod actions;
 mod answer;
 mod asker;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::get;
@@ -31,6 +32,9 @@ use limits::BODY;
 
 /// An answer begins within this time, a body that comes slowly included.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// An answer about the health comes within this time.
+const HEALTH: Duration = Duration::from_secs(5);
 
 /// All routes.
 pub fn router(shared: Arc<Shared>) -> Router {
@@ -48,12 +52,19 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// The health of the service: it can take work while its queue answers.
-async fn health(axum::extract::State(shared): axum::extract::State<Arc<Shared>>) -> (StatusCode, String) {
-    match shared.blocking(|shared| shared.queue.counts()).await {
-        Ok(Ok(_)) => (StatusCode::OK, "ok\n".into()),
-        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+/// The health of the service: it can take work while its queue answers, until it drains. Hooks are taken to the last: whoever sends
+/// one has nowhere else to go.
+async fn health(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
+    let unwell = |why: &dyn std::fmt::Display| (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
+    if shared.is_draining() {
+        return unwell(&"draining");
+    }
+    let asked = shared.blocking(|shared| shared.queue.counts());
+    match tokio::time::timeout(HEALTH, asked).await {
+        Ok(Ok(Ok(_))) => (StatusCode::OK, "ok\n".into()),
+        Ok(Ok(Err(error))) => unwell(&error),
+        Ok(Err(error)) => unwell(&error),
+        Err(_) => unwell(&format_args!("the queue has not answered for {} s", HEALTH.as_secs())),
     }
 }
 

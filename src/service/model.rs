@@ -181,6 +181,7 @@ pub struct Outcome {
     /// One line of it.
     pub summary: String,
     /// The images, in the order of their names.
+    #[serde(default)]
     pub images: Vec<ImageOutcome>,
     /// The raw status: the commit, then a line for each step of `integration.yml` and each command of it. None without steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -213,6 +214,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Whether the image is up to date.
+    pub fn is_fresh(self) -> bool {
+        matches!(self, Self::Fresh | Self::Built)
+    }
+
     /// In a word.
     pub fn word(self) -> &'static str {
         match self {

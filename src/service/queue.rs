@@ -6,10 +6,13 @@ mod choose;
 #[path = "queue/contract_tests.rs"]
 pub(in crate::service) mod contract;
 mod leases;
+mod listing;
 pub mod redis;
 mod rows;
+mod schema;
 pub mod sqlite;
+mod statements;
 
 pub use api::{
-    Counts, Filter, Lease, Offered, Queue, QueueError, Renewed, Rules, Settled, Worker, WorkerSeen,
+    Counts, Filter, Lease, LineSeen, Offered, Queue, QueueError, Renewed, Rules, Settled, Worker, WorkerSeen,
 };

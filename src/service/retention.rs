@@ -3,7 +3,7 @@
 //! The newest job of a branch stays however old it is, for a page has to say how the branch stands. The log of a job that has
 //! not ended is never taken away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::model::{JobId, StateKind};
@@ -33,18 +33,32 @@ pub struct Removed {
 pub fn tidy(shared: &Shared, now: UnixSeconds) -> Result<Removed, QueueError> {
     let limits = shared.settings.logs;
     let moment = UnixSeconds(now.0.saturating_sub(limits.age.as_secs()));
-    let forgotten = shared.queue.forget_before(moment)?;
-    for job in &forgotten {
-        let _ = shared.logs.forget(*job);
+    let mut removed = Removed::default();
+    // Some at a time: whoever offers or takes a job meanwhile does not wait for all.
+    loop {
+        let forgotten = shared.queue.forget_before(moment)?;
+        for job in &forgotten {
+            let _ = shared.logs.forget(*job);
+        }
+        removed.jobs += forgotten.len();
+        if forgotten.is_empty() {
+            break;
+        }
     }
-    let filter =
-        Filter { states: vec![StateKind::Queued, StateKind::Running], limit: UNDER_WAY, ..Filter::default() };
+    let states = vec![StateKind::Queued, StateKind::Running];
+    let filter = Filter { states, limit: UNDER_WAY, brief: true, ..Filter::default() };
     let under_way: BTreeSet<JobId> = shared.queue.jobs(&filter)?.iter().map(|job| job.id).collect();
-    let mut removed = Removed { jobs: forgotten.len(), logs: 0 };
     // Without a list there is nothing to choose from, until the next time.
-    for job in too_many(&shared.logs.list().unwrap_or_default(), limits, &under_way) {
-        removed.logs += usize::from(shared.logs.forget(job).is_ok());
+    let Ok(logs) = shared.logs.list() else { return Ok(removed) };
+    let mut bytes: u64 = logs.iter().map(|(_, size)| size).sum();
+    let sizes: BTreeMap<JobId, u64> = logs.iter().copied().collect();
+    for job in too_many(&logs, limits, &under_way) {
+        if shared.logs.forget(job).is_ok() {
+            removed.logs += 1;
+            bytes = bytes.saturating_sub(sizes.get(&job).copied().unwrap_or_default());
+        }
     }
+    shared.counted_logs(bytes);
     Ok(removed)
 }
 

@@ -92,6 +92,9 @@ impl Service {
                 state.display()
             )
         })?;
+        tempfile::tempfile().map_err(|error| {
+            format!("no temporary file can be made, as jobs need them (TMPDIR names another place): {error}")
+        })?;
         if let Some(closed) = closed_above(state) {
             (options.tell)(&format!(
                 "warning: steps run as users of their own, who have no way through `{}` to `{}`: keep the state elsewhere, such as /var/lib/imk",
@@ -170,7 +173,14 @@ impl Service {
                 thread::sleep(TICK);
             }
             draining.store(true, Ordering::SeqCst);
+            self.shared.drain();
             let is_over = || workers.iter().all(thread::ScopedJoinHandle::is_finished);
+            // Those without a job end at once.
+            for _ in 0..4 {
+                if !is_over() {
+                    thread::sleep(TICK);
+                }
+            }
             if !is_over() {
                 let limit = self.options.drain.as_secs();
                 self.shared

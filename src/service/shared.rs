@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -36,6 +37,8 @@ pub struct Shared {
     /// When it began.
     pub since: UnixSeconds,
     ended: watch::Sender<bool>,
+    draining: AtomicBool,
+    log_bytes: Mutex<Option<u64>>,
     tell: Tell,
     looks: Mutex<BTreeMap<RepositoryName, Look>>,
 }
@@ -64,6 +67,8 @@ impl Shared {
             logins,
             since: UnixSeconds::now(),
             ended: watch::Sender::new(false),
+            draining: AtomicBool::new(false),
+            log_bytes: Mutex::new(None),
             tell: Arc::new(|_| {}),
             looks: Mutex::default(),
         }
@@ -74,6 +79,16 @@ impl Shared {
         Self { logins, tell, ..self }
     }
 
+    /// Says that it is going to end: nothing new is begun, and whoever spreads requests over several is to send them elsewhere.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether [`Self::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
     /// Says that nobody is answered any more: connections that would stay come to their end.
     pub fn end(&self) {
         self.ended.send_replace(true);
@@ -82,6 +97,16 @@ impl Shared {
     /// Tells when [`Self::end`] was called.
     pub fn ending(&self) -> watch::Receiver<bool> {
         self.ended.subscribe()
+    }
+
+    /// Keeps how many bytes all logs have: it takes a look at each to know.
+    pub fn counted_logs(&self, bytes: u64) {
+        *self.log_bytes.lock() = Some(bytes);
+    }
+
+    /// How many bytes all logs had when they were last counted.
+    pub fn log_bytes(&self) -> Option<u64> {
+        *self.log_bytes.lock()
     }
 
     /// Says a line.

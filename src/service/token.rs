@@ -42,9 +42,8 @@ impl Token {
     /// When it can be neither read nor written, or is too short.
     pub fn open(state: &Path) -> io::Result<Self> {
         let path = state.join(FILE);
-        match fs::read_to_string(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            read => return Self::new(read?.trim()),
+        if let Some(token) = Self::read(state)? {
+            return Ok(token);
         }
         let made = Self::random()?;
         // Readable by its owner alone from its first moment, and of two that make one, the first has its way.
@@ -57,6 +56,17 @@ impl Token {
                 Self::new(fs::read_to_string(&path)?.trim())
             }
             Err(error) => Err(error.error),
+        }
+    }
+
+    /// The token of a state's folder, where there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is too short.
+    pub fn read(state: &Path) -> io::Result<Option<Self>> {
+        match fs::read_to_string(state.join(FILE)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            read => Self::new(read?.trim()).map(Some),
         }
     }
 

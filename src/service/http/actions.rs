@@ -1,13 +1,13 @@
 //! Everything that changes something by HTTP: signing in and out, trying a job again, building now.
 //!
-//! Each asks for the token first, of whoever calls and from wherever: see `asker`. A browser is led back to a page, a program
+//! Each asks for the token first, of whoever calls and from wherever: see `acting`. A browser is led back to a page, a program
 //! gets JSON.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Form, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -15,11 +15,13 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{Drawn, page};
+use super::acting::{Acting, OfJob, OfRepository, Plain, denied};
+use super::answer::{Drawn, led_to, page, said};
 use super::asker::{Asker, COOKIE, Denied, is_from_here, token};
 use crate::model::time::UnixSeconds;
-use crate::service::model::{JobId, Occasion, RepositoryName};
+use crate::service::model::{Occasion, RepositoryName};
 use crate::service::page::parts::{job_path, repository_path};
+use crate::service::page::shown::line;
 use crate::service::page::sign_in;
 use crate::service::secrets::Secrets;
 use crate::service::shared::Shared;
@@ -70,15 +72,7 @@ async fn sign_in(
     led_to("/", Some(cookie(&shared, &session, SESSION.as_secs())))
 }
 
-async fn sign_out(
-    State(shared): State<Arc<Shared>>,
-    asker: Asker,
-    headers: HeaderMap,
-    Form(keyed): Form<Keyed>,
-) -> Response {
-    if let Err(why) = asker.may_act(&shared, &headers, &keyed.key) {
-        return denied(shared, asker, &headers, why).await;
-    }
+async fn sign_out(State(shared): State<Arc<Shared>>, _: Acting<Plain>) -> Response {
     led_to("/", Some(cookie(&shared, "", 0)))
 }
 
@@ -90,29 +84,8 @@ fn cookie(shared: &Shared, session: &str, seconds: u64) -> String {
     format!("{COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 
-#[derive(Deserialize)]
-struct Keyed {
-    #[serde(default)]
-    key: String,
-}
-
-#[derive(Deserialize)]
-struct OfJob {
-    job: JobId,
-    #[serde(default)]
-    key: String,
-}
-
-async fn retry(
-    State(shared): State<Arc<Shared>>,
-    asker: Asker,
-    headers: HeaderMap,
-    Form(of): Form<OfJob>,
-) -> Response {
-    if let Err(why) = asker.may_act(&shared, &headers, &of.key) {
-        return denied(shared, asker, &headers, why).await;
-    }
-    let retried = Arc::clone(&shared).blocking(move |shared| shared.queue.retry(of.job)).await;
+async fn retry(State(shared): State<Arc<Shared>>, Acting { asker, form }: Acting<OfJob>) -> Response {
+    let retried = Arc::clone(&shared).blocking(move |shared| shared.queue.retry(form.job)).await;
     match retried {
         Ok(Ok(Some(id))) => done(&asker, &job_path(&id.to_string()), &json!({ "job": id })),
         Ok(Ok(None)) => {
@@ -129,42 +102,22 @@ async fn retry(
     }
 }
 
-#[derive(Deserialize)]
-struct OfRepository {
-    repository: String,
-    #[serde(default)]
-    key: String,
-}
-
-/// The repository that a form names, if whoever sent it may act.
-async fn meant(
-    shared: &Arc<Shared>,
-    asker: &Asker,
-    headers: &HeaderMap,
-    of: &OfRepository,
-) -> Result<RepositoryName, Response> {
-    if let Err(why) = asker.may_act(shared, headers, &of.key) {
-        return Err(denied(Arc::clone(shared), asker.clone(), headers, why).await);
-    }
-    let name = RepositoryName::new(&of.repository).ok();
+/// The repository that a form names.
+async fn meant(shared: &Arc<Shared>, asker: &Asker, form: &OfRepository) -> Result<RepositoryName, Response> {
+    let name = RepositoryName::new(&form.repository).ok();
     match name.filter(|name| shared.settings.repositories.contains_key(name)) {
         Some(name) => Ok(name),
         None => {
             let (shared, asker) = (Arc::clone(shared), asker.clone());
-            let words = "serve.ron has no such repository.";
-            Err(said(shared, asker, StatusCode::NOT_FOUND, "No such repository", words).await)
+            let words = format!("serve.ron has no repository `{}`", line(&form.repository));
+            Err(said(shared, asker, StatusCode::NOT_FOUND, "No such repository", &words).await)
         }
     }
 }
 
 /// Has a repository looked at now, and its branches done whether they moved or not.
-async fn build(
-    State(shared): State<Arc<Shared>>,
-    asker: Asker,
-    headers: HeaderMap,
-    Form(of): Form<OfRepository>,
-) -> Response {
-    let name = match meant(&shared, &asker, &headers, &of).await {
+async fn build(State(shared): State<Arc<Shared>>, Acting { asker, form }: Acting<OfRepository>) -> Response {
+    let name = match meant(&shared, &asker, &form).await {
         Ok(name) => name,
         Err(response) => return response,
     };
@@ -173,13 +126,8 @@ async fn build(
 }
 
 /// Makes a new secret for a repository's hook. It is shown to whoever asked, once.
-async fn rotate(
-    State(shared): State<Arc<Shared>>,
-    asker: Asker,
-    headers: HeaderMap,
-    Form(of): Form<OfRepository>,
-) -> Response {
-    let name = match meant(&shared, &asker, &headers, &of).await {
+async fn rotate(State(shared): State<Arc<Shared>>, Acting { asker, form }: Acting<OfRepository>) -> Response {
+    let name = match meant(&shared, &asker, &form).await {
         Ok(name) => name,
         Err(response) => return response,
     };
@@ -207,56 +155,9 @@ async fn rotate(
 }
 
 /// The end of an action that went well.
-pub(super) fn done(asker: &Asker, path: &str, value: &Value) -> Response {
+fn done(asker: &Asker, path: &str, value: &Value) -> Response {
     match asker {
         Asker::Program => (StatusCode::ACCEPTED, Json(value)).into_response(),
         Asker::Browser { .. } | Asker::Reader => led_to(path, None),
     }
-}
-
-/// An answer in words, for whichever it is that asks.
-pub(super) async fn said(
-    shared: Arc<Shared>,
-    asker: Asker,
-    status: StatusCode,
-    title: &'static str,
-    words: &str,
-) -> Response {
-    if asker == Asker::Program {
-        return (status, Json(json!({ "error": words }))).into_response();
-    }
-    let words = words.to_owned();
-    page(shared, asker, move |_, _| Ok(Drawn::told(status, title, &words))).await
-}
-
-/// The answer to whoever may not act.
-pub(super) async fn denied(shared: Arc<Shared>, asker: Asker, headers: &HeaderMap, why: Denied) -> Response {
-    let is_browser = headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/html"));
-    match why {
-        Denied::NoToken if is_browser => led_to("/-/sign-in", None),
-        Denied::NoToken => {
-            let words = "this needs the token, on this machine too: Authorization: Bearer TOKEN, where `imk serve token` prints TOKEN\n";
-            (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], words).into_response()
-        }
-        Denied::Elsewhere => {
-            let words = "This was not sent by a page of this service, or the page is an old one. Load the page again, and try once more.";
-            said(shared, asker, StatusCode::FORBIDDEN, "Not done", words).await
-        }
-    }
-}
-
-/// Leads a browser on, by a GET.
-fn led_to(path: &str, cookie: Option<String>) -> Response {
-    let mut response = StatusCode::SEE_OTHER.into_response();
-    let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(path) {
-        headers.insert(header::LOCATION, value);
-    }
-    if let Some(value) = cookie.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {
-        headers.insert(header::SET_COOKIE, value);
-    }
-    response
 }

@@ -135,6 +135,34 @@ pub async fn page(
     }
 }
 
+/// An answer in words, for whichever it is that asks.
+pub async fn said(
+    shared: Arc<Shared>,
+    asker: Asker,
+    status: StatusCode,
+    title: &'static str,
+    words: &str,
+) -> Response {
+    if asker == Asker::Program {
+        return (status, Json(json!({ "error": words }))).into_response();
+    }
+    let words = words.to_owned();
+    page(shared, asker, move |_, _| Ok(Drawn::told(status, title, &words))).await
+}
+
+/// Leads a browser on, by a GET.
+pub fn led_to(path: &str, cookie: Option<String>) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(path) {
+        headers.insert(header::LOCATION, value);
+    }
+    if let Some(value) = cookie.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {
+        headers.insert(header::SET_COOKIE, value);
+    }
+    response
+}
+
 /// Puts on every answer what keeps a browser from doing anything else with it.
 pub async fn harden(request: Request, next: Next) -> Response<Body> {
     let mut response = next.run(request).await;

@@ -14,12 +14,13 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::gather::find_job;
+use super::gather::{self, find_job};
 use crate::service::model::JobId;
 use crate::service::page::job::LogSeen;
-use crate::service::page::shown;
+use crate::service::page::{raw, shown};
 use crate::service::shared::Shared;
 
 /// Bytes of a log that its page has; what was said before them is in the text.
@@ -95,7 +96,7 @@ pub struct From {
     from: u64,
 }
 
-/// `GET /jobs/ID/events`: an event `lines` for what is added to the log, and `over` when the job has ended.
+/// `GET /jobs/ID/events`: an event `lines` for what is added to the log, and `over`, with the job as JSON, when that has ended.
 pub async fn events(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,
@@ -134,7 +135,8 @@ struct Follower {
 /// The news of a log.
 enum News {
     Lines(String),
-    Over,
+    /// The job has ended, and this is what programs are told of it; nothing where it is not kept any longer.
+    Over(Value),
     Nothing,
 }
 
@@ -143,21 +145,26 @@ impl Follower {
         stream::unfold(Some(self), |follower| async move {
             let mut follower = follower?;
             loop {
+                let is_ending = *follower.shared.ending().borrow();
                 match follower.look().await {
                     News::Lines(text) => {
                         let event = Event::default().event("lines").id(follower.offset.to_string());
-                        let event = event.retry(Duration::from_secs(2)).data(text.trim_end_matches('\n'));
+                        let event = event
+                            .retry(Duration::from_secs(2))
+                            .data(text.strip_suffix('\n').unwrap_or(&text));
                         return Some((Ok(event), Some(follower)));
                     }
-                    // An event without data is none to a browser.
-                    News::Over => return Some((Ok(Event::default().event("over").data("over")), None)),
+                    News::Over(job) => {
+                        return Some((Ok(Event::default().event("over").data(job.to_string())), None));
+                    }
+                    // The server stops, and all that was said is told: whoever follows asks the next one, which goes on from here.
+                    News::Nothing if is_ending => return None,
                     News::Nothing => {}
                 }
                 let mut ended = follower.shared.ending();
                 tokio::select! {
                     () = tokio::time::sleep(LOOK) => {}
-                    // The server stops: the browser asks again, and the next server goes on from here.
-                    _ = ended.wait_for(|ended| *ended) => return None,
+                    _ = ended.wait_for(|ended| *ended) => {}
                 }
             }
         })
@@ -168,14 +175,18 @@ impl Follower {
         let (id, offset) = (self.id, self.offset);
         let looked = Arc::clone(&self.shared).blocking(move |shared| {
             // The job first: what was said before it ended is in the log by now.
-            let has_ended = shared.queue.job(id).map(|job| job.is_none_or(|job| job.state.has_ended()));
+            let end = match shared.queue.job(id) {
+                Ok(Some(job)) => job.state.has_ended().then(|| raw::json(&gather::job(&job))),
+                Ok(None) => Some(Value::Null),
+                Err(_) => None,
+            };
             let bytes = shared.logs.read_from(id, offset, PIECE);
-            (has_ended.unwrap_or(false), bytes.unwrap_or_default())
+            (end, bytes.unwrap_or_default())
         });
-        let Ok((has_ended, bytes)) = looked.await else { return News::Nothing };
-        let length = if has_ended && bytes.len() < PIECE { bytes.len() } else { whole_lines(&bytes) };
+        let Ok((end, bytes)) = looked.await else { return News::Nothing };
+        let length = if end.is_some() && bytes.len() < PIECE { bytes.len() } else { whole_lines(&bytes) };
         if length == 0 {
-            return if has_ended { News::Over } else { News::Nothing };
+            return end.map_or(News::Nothing, News::Over);
         }
         self.offset += length as u64;
         News::Lines(shown::log(&bytes[..length]))

@@ -2,21 +2,29 @@
 //!
 //! Draws nothing and sends nothing. Its calls block, for as long as the queue takes to list some jobs.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::answer::Trouble;
 use crate::model::time::UnixSeconds;
 use crate::service::model::{ImageOutcome, Job, JobId, JobState, StateKind, Verdict};
 use crate::service::page::seen::{
-    self, BranchSeen, ImageSeen, JobSeen, OverviewSeen, RepositorySeen, Standing, StandingImage,
+    self, BranchSeen, ImageSeen, JobSeen, OverviewSeen, RepositorySeen, Standing, StandingImage, Total,
 };
-use crate::service::queue::{Filter, QueueError};
-use crate::service::shared::Shared;
+use crate::service::queue::{Filter, LineSeen, QueueError};
+use crate::service::shared::{Look, Shared};
 use crate::syntax::git_source::masked;
 use crate::syntax::serve::{Does, Repository, RepositoryName};
 
-/// Jobs of a repository that are looked through for what its branches have.
-const JOBS_OF_A_REPOSITORY: usize = 60;
+/// Jobs of a repository on its page, which are looked through for why its images were built.
+const JOBS_OF_A_REPOSITORY: usize = 30;
+/// Repositories on one page.
+const REPOSITORIES_OF_A_PAGE: usize = 40;
+/// Branches of one of them.
+const BRANCHES_OF_A_CARD: usize = 4;
+/// Branches on a repository's own page, each with its images.
+const BRANCHES_OF_A_REPOSITORY: usize = 8;
 /// Jobs that ended, on the first page.
 const RECENT: usize = 10;
 /// Jobs that run or wait, on the first page.
@@ -96,50 +104,139 @@ pub fn find_job(shared: &Shared, id: &str) -> Result<(JobId, JobSeen), Trouble> 
     Ok((id, job(&found)))
 }
 
-/// All that the first page shows.
+/// All that the first page shows, and of the repositories one page: those first where something is not well.
 ///
 /// # Errors
 /// When the queue cannot be asked.
-pub fn overview(shared: &Shared, now: Timestamp) -> Result<OverviewSeen, QueueError> {
-    let of = |states: &[StateKind], limit| Filter { states: states.to_vec(), limit, ..Filter::default() };
+pub fn overview(shared: &Shared, now: Timestamp, page: usize) -> Result<OverviewSeen, QueueError> {
+    let of = |states: &[StateKind], limit| Filter {
+        states: states.to_vec(),
+        limit,
+        brief: true,
+        ..Filter::default()
+    };
     let mut running = jobs(shared, &of(&[StateKind::Running], ACTIVE))?;
     let mut queued = jobs(shared, &of(&[StateKind::Queued], ACTIVE))?;
     running.reverse();
     queued.reverse();
     let ended = [StateKind::Done, StateKind::Dead];
     let recent = jobs(shared, &of(&ended, RECENT))?;
-    let dead = usize::try_from(shared.queue.counts()?.dead).unwrap_or(usize::MAX);
-    let repositories = shared
-        .settings
-        .repositories
-        .iter()
-        .map(|(name, settings)| Ok(repository_of(shared, name, settings, &jobs_of(shared, name)?)))
+    let counts = shared.queue.counts()?;
+    let lines = lines(shared)?;
+    let none = Vec::new();
+    let lines_of = |name: &RepositoryName| lines.get(name).unwrap_or(&none);
+    let total = total(lines.values().flatten());
+    let is_well = |name: &RepositoryName| {
+        let trouble = shared.look(name).is_some_and(|look| look.trouble.is_some());
+        !trouble && lines_of(name).iter().all(|line| line.stale == 0 && (line.ok || line.ended.is_none()))
+    };
+    let mut all: Vec<_> = shared.settings.repositories.iter().collect();
+    all.sort_by_key(|(name, _)| is_well(name));
+    let pages = all.len().div_ceil(REPOSITORIES_OF_A_PAGE).max(1);
+    let page = page.clamp(1, pages);
+    let repositories = all
+        .into_iter()
+        .skip((page - 1) * REPOSITORIES_OF_A_PAGE)
+        .take(REPOSITORIES_OF_A_PAGE)
+        .map(|(name, settings)| {
+            let lines = lines_of(name);
+            let shown = lines.iter().take(BRANCHES_OF_A_CARD);
+            let branches = shown.map(|line| branch(shared, line, &[])).collect::<Result<_, _>>()?;
+            Ok(repository_of(shared, name, settings, branches, lines.len()))
+        })
         .collect::<Result<_, QueueError>>()?;
-    Ok(OverviewSeen { now, repositories, running, queued, recent, dead })
+    let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    Ok(OverviewSeen {
+        now,
+        repositories,
+        page,
+        pages,
+        total,
+        running,
+        queued,
+        running_count: number(counts.running),
+        queued_count: number(counts.queued),
+        recent,
+        dead: number(counts.dead),
+    })
 }
 
-/// A repository with its last jobs, or nothing when the settings have none of that name.
+/// A repository with its last jobs, or nothing when the settings have none of that name. Of one branch alone where that is named.
 ///
 /// # Errors
 /// When the queue cannot be asked.
-pub fn repository(shared: &Shared, name: &str) -> Result<Option<(RepositorySeen, Vec<JobSeen>)>, QueueError> {
+pub fn repository(
+    shared: &Shared,
+    name: &str,
+    only: Option<&str>,
+) -> Result<Option<(RepositorySeen, Vec<JobSeen>)>, QueueError> {
     let named = RepositoryName::new(name).ok();
     let found = named.as_ref().and_then(|name| shared.settings.repositories.get_key_value(name));
     let Some((name, settings)) = found else { return Ok(None) };
-    let jobs = jobs_of(shared, name)?;
-    Ok(Some((repository_of(shared, name, settings, &jobs), jobs)))
+    let mut filter = Filter {
+        repository: Some(name.clone()),
+        branch: only.map(str::to_owned),
+        limit: JOBS_OF_A_REPOSITORY,
+        ..Filter::default()
+    };
+    // Those tell why an image that is fresh was built last.
+    let past = jobs(shared, &Filter { states: vec![StateKind::Done], ..filter.clone() })?;
+    filter.brief = true;
+    let recent = jobs(shared, &filter)?;
+    let lines: Vec<LineSeen> = known(shared, shared.queue.lines(Some(name))?)
+        .into_iter()
+        .filter(|line| only.is_none_or(|branch| line.branch == branch))
+        .collect();
+    let shown = lines.iter().take(BRANCHES_OF_A_REPOSITORY);
+    let branches = shown.map(|line| branch(shared, line, &past)).collect::<Result<_, _>>()?;
+    Ok(Some((repository_of(shared, name, settings, branches, lines.len()), recent)))
 }
 
-fn jobs_of(shared: &Shared, name: &RepositoryName) -> Result<Vec<JobSeen>, QueueError> {
-    let filter = Filter { repository: Some(name.clone()), limit: JOBS_OF_A_REPOSITORY, ..Filter::default() };
-    jobs(shared, &filter)
+/// How the branches of all repositories stand, those first that went on last.
+///
+/// # Errors
+/// When the queue cannot be asked.
+pub fn lines(shared: &Shared) -> Result<BTreeMap<RepositoryName, Vec<LineSeen>>, QueueError> {
+    let mut of = BTreeMap::new();
+    for line in known(shared, shared.queue.lines(None)?) {
+        of.entry(line.repository.clone()).or_insert_with(Vec::new).push(line);
+    }
+    Ok(of)
+}
+
+/// Branches that are there, of repositories that are kept: one that was deleted, or is a fork's, says nothing of how things stand.
+fn known(shared: &Shared, mut lines: Vec<LineSeen>) -> Vec<LineSeen> {
+    let looks: BTreeMap<RepositoryName, Look> = shared
+        .settings
+        .repositories
+        .keys()
+        .filter_map(|name| Some((name.clone(), shared.look(name)?)))
+        .collect();
+    lines.retain(|line| {
+        let heads = looks.get(&line.repository).map(|look| &look.heads.branches);
+        let is_there = heads.is_none_or(|heads| heads.is_empty() || heads.contains_key(&line.branch));
+        line.is_branch() && is_there && shared.settings.repositories.contains_key(&line.repository)
+    });
+    lines.sort_by(|one, other| (&one.repository, other.newest).cmp(&(&other.repository, one.newest)));
+    lines
+}
+
+fn total<'a>(lines: impl Iterator<Item = &'a LineSeen>) -> Total {
+    let mut total = Total::default();
+    for line in lines {
+        total.fresh += line.fresh;
+        total.stale += line.stale;
+        total.failed += u64::from(line.ended.is_some() && !line.ok);
+    }
+    total
 }
 
 fn repository_of(
     shared: &Shared,
     name: &RepositoryName,
     settings: &Repository,
-    jobs: &[JobSeen],
+    branches: Vec<BranchSeen>,
+    all: usize,
 ) -> RepositorySeen {
     RepositorySeen {
         name: name.to_string(),
@@ -152,33 +249,41 @@ fn repository_of(
         },
         schedules: settings.schedule.iter().map(|at| format!("{} {}", at.cron, at.zone)).collect(),
         trouble: shared.look(name).and_then(|look| look.trouble).map(|why| masked(&why)),
-        branches: branches(jobs),
+        more_branches: all - branches.len(),
+        branches,
     }
 }
 
-/// The branches of jobs, those with the newest first.
-fn branches(jobs: &[JobSeen]) -> Vec<BranchSeen> {
-    let mut names: Vec<&str> = Vec::new();
-    for job in jobs {
-        if !names.contains(&job.branch.as_str()) {
-            names.push(&job.branch);
-        }
-    }
-    let branch = |name: &str| {
-        let of: Vec<&JobSeen> = jobs.iter().filter(|job| job.branch == name).collect();
-        let is = |job: &&&JobSeen, kinds: &[Standing]| kinds.contains(&job.standing);
-        let ended = [Standing::Passed, Standing::Failed, Standing::Dead];
-        BranchSeen {
-            name: name.to_owned(),
-            last: of.iter().find(|job| is(job, &ended)).map(|job| (*job).clone()),
-            active: of
-                .iter()
-                .find(|job| is(job, &[Standing::Running, Standing::Queued]))
-                .map(|job| (*job).clone()),
-            images: standing_images(&of),
+/// A branch by how it stands. Without a past its images are those that are not fresh, as far as there is a reason to say.
+fn branch(shared: &Shared, line: &LineSeen, past: &[JobSeen]) -> Result<BranchSeen, QueueError> {
+    let find = |id: Option<JobId>| -> Result<Option<JobSeen>, QueueError> {
+        match id {
+            Some(id) => Ok(shared.queue.job(id)?.as_ref().map(job)),
+            None => Ok(None),
         }
     };
-    names.into_iter().map(branch).collect()
+    let last = find(line.ended)?;
+    let active = if Some(line.newest) == line.ended { None } else { find(Some(line.newest))? };
+    let active = active.filter(|job| matches!(job.standing, Standing::Running | Standing::Queued));
+    let told = match line.told {
+        told if told == line.ended => last.clone(),
+        told if line.stale > 0 || !past.is_empty() => find(told)?,
+        _ => None,
+    };
+    let of: Vec<&JobSeen> = told.iter().chain(past.iter().filter(|job| job.branch == line.branch)).collect();
+    let mut images = standing_images(&of);
+    if past.is_empty() {
+        images.retain(|image| !image.image.verdict.is_fresh());
+    }
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Ok(BranchSeen {
+        name: line.branch.clone(),
+        last,
+        active,
+        fresh: count(line.fresh),
+        stale: count(line.stale),
+        images,
+    })
 }
 
 /// The images of a branch as the last job that told of any left them. One that was found fresh has the reason and the job
@@ -241,9 +346,8 @@ mod tests {
             done(2, "main", &[("web", Verdict::Built, "`a` changed"), ("gone", Verdict::Built, "")]),
             done(1, "main", &[("web", Verdict::Built, "never built here")]),
         ];
-        let branches = branches(&jobs);
-        assert_eq!(branches.iter().map(|branch| branch.name.as_str()).collect::<Vec<_>>(), ["next", "main"]);
-        let images = &branches[1].images;
+        let main: Vec<&JobSeen> = jobs.iter().filter(|job| job.branch == "main").collect();
+        let images = standing_images(&main);
         let said: Vec<_> = images
             .iter()
             .map(|of| {
@@ -256,14 +360,5 @@ mod tests {
             })
             .collect();
         assert_eq!(said, [("web", true, "`a` changed", "2"), ("api", false, "`b` changed", "3")]);
-    }
-
-    #[test]
-    fn a_job_that_failed_to_begin_hides_nothing_of_what_was_known() {
-        let mut dead = done(9, "main", &[]);
-        dead.standing = Standing::Dead;
-        let branches = branches(&[dead, done(1, "main", &[("web", Verdict::Built, "x")])]);
-        assert_eq!(branches[0].last.as_ref().map(|job| job.standing), Some(Standing::Dead));
-        assert_eq!(branches[0].images.len(), 1);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Numbers of jobs are of those that the queue still has, so they are gauges: old jobs are forgotten.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -13,12 +14,12 @@ use axum::routing::get;
 
 use super::gather;
 use crate::model::time::UnixSeconds;
-use crate::service::model::StateKind;
-use crate::service::page::raw::verdict_word;
-use crate::service::page::seen::{BranchSeen, Standing, Verdict};
-use crate::service::queue::{Counts, Filter, QueueError};
+use crate::service::model::{RepositoryName, StateKind};
+use crate::service::queue::{Counts, Filter, LineSeen, QueueError};
 use crate::service::shared::Shared;
 
+/// Branches with numbers of their own: each costs its reader four series for as long as that keeps them.
+const BRANCHES: usize = 1000;
 /// Jobs that wait, as far as they are looked through for the oldest.
 const WAITING: usize = 1000;
 
@@ -38,15 +39,10 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 fn gathered(shared: &Shared, now: UnixSeconds) -> Result<String, QueueError> {
-    let filter = Filter { states: vec![StateKind::Queued], limit: WAITING, ..Filter::default() };
+    let filter = Filter { states: vec![StateKind::Queued], limit: WAITING, brief: true, ..Filter::default() };
     let oldest = shared.queue.jobs(&filter)?.iter().map(|job| job.queued_at).min();
-    let seen = gather::overview(shared, gather::time(now))?;
-    let log_bytes = shared.logs.list().map(|logs| logs.iter().map(|(_, size)| size).sum::<u64>()).ok();
-    let branches: Vec<(&str, &BranchSeen)> = seen
-        .repositories
-        .iter()
-        .flat_map(|repository| repository.branches.iter().map(|branch| (repository.name.as_str(), branch)))
-        .collect();
+    let lines = gather::lines(shared)?;
+    let (told, untold) = bounded(&lines);
     let mut text = Text::default();
     text.one("imk_build_info", "The version of imk.", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     counted(&mut text, shared.queue.counts()?);
@@ -57,11 +53,29 @@ fn gathered(shared: &Shared, now: UnixSeconds) -> Result<String, QueueError> {
         oldest.map_or(0, |since| now.since(since).as_secs()),
     );
     text.one("imk_workers", "Workers heard of not long ago.", &[], shared.queue.workers()?.len() as u64);
-    if let Some(bytes) = log_bytes {
-        text.one("imk_log_bytes", "Bytes of all logs that are kept.", &[], bytes);
+    if let Some(bytes) = shared.log_bytes() {
+        text.one("imk_log_bytes", "Bytes of all logs that are kept, as they were last counted.", &[], bytes);
     }
-    of_branches(&mut text, &branches);
+    of_branches(&mut text, &told);
+    text.one(
+        "imk_branches_left_out",
+        "Branches that have no numbers here, of which there are too many.",
+        &[],
+        untold,
+    );
     Ok(text.0)
+}
+
+/// The branches that have numbers of their own, those of each repository first that went on last, and how many have none.
+fn bounded(lines: &BTreeMap<RepositoryName, Vec<LineSeen>>) -> (Vec<&LineSeen>, u64) {
+    let all: usize = lines.values().map(Vec::len).sum();
+    let longest = lines.values().map(Vec::len).max().unwrap_or_default();
+    // The last branch of each, then the one before of each, and so on: no repository takes the place of another.
+    let ranked = (0..longest).flat_map(|rank| lines.values().filter_map(move |of| of.get(rank)));
+    let mut told: Vec<&LineSeen> = ranked.take(BRANCHES).collect();
+    told.sort_by_key(|line| (&line.repository, &line.branch));
+    let untold = (all - told.len()) as u64;
+    (told, untold)
 }
 
 fn counted(text: &mut Text, counts: Counts) {
@@ -78,28 +92,24 @@ fn counted(text: &mut Text, counts: Counts) {
     }
 }
 
-fn of_branches(text: &mut Text, branches: &[(&str, &BranchSeen)]) {
-    let ended = || branches.iter().filter_map(|(name, branch)| Some((*name, *branch, branch.last.as_ref()?)));
+fn of_branches(text: &mut Text, lines: &[&LineSeen]) {
+    let labels =
+        |line: &'_ LineSeen| [("repository", line.repository.to_string()), ("branch", line.branch.clone())];
+    let ended = || lines.iter().filter(|line| line.ended.is_some());
     text.head("imk_branch_ok", "Whether the last job of a branch that ended went well.");
-    for (name, branch, last) in ended() {
-        let labels = [("repository", name), ("branch", branch.name.as_str())];
-        text.value("imk_branch_ok", &labels, u64::from(last.standing == Standing::Passed));
+    for line in ended() {
+        text.value("imk_branch_ok", &labels(line), u64::from(line.ok));
     }
     text.head("imk_branch_last_end_timestamp_seconds", "When the last job of a branch ended.");
-    for (name, branch, last) in ended() {
-        let labels = [("repository", name), ("branch", branch.name.as_str())];
-        let seconds = last.ended_at.map_or(0, |at| u64::try_from(at.as_second()).unwrap_or_default());
-        text.value("imk_branch_last_end_timestamp_seconds", &labels, seconds);
+    for line in ended() {
+        let at = line.ended_at.unwrap_or_default();
+        text.value("imk_branch_last_end_timestamp_seconds", &labels(line), at.0);
     }
     text.head("imk_images", "Images of a branch, fresh or stale.");
-    for (name, branch) in branches {
-        let number = |is_fresh: bool| {
-            branch.images.iter().filter(|image| image.image.verdict.is_fresh() == is_fresh).count() as u64
-        };
-        for (verdict, number) in [(Verdict::Fresh, number(true)), (Verdict::Stale, number(false))] {
-            let labels =
-                [("repository", *name), ("branch", branch.name.as_str()), ("verdict", verdict_word(verdict))];
-            text.value("imk_images", &labels, number);
+    for line in lines {
+        for (verdict, number) in [("fresh", line.fresh), ("stale", line.stale)] {
+            let [repository, branch] = labels(line);
+            text.value("imk_images", &[repository, branch, ("verdict", verdict.to_owned())], number);
         }
     }
 }
@@ -113,10 +123,10 @@ impl Text {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} gauge");
     }
 
-    fn value(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+    fn value<V: AsRef<str>>(&mut self, name: &str, labels: &[(&str, V)], value: u64) {
         self.0.push_str(name);
         if !labels.is_empty() {
-            let label = |(name, value): &(&str, &str)| format!("{name}=\"{}\"", escaped(value));
+            let label = |(name, value): &(&str, V)| format!("{name}=\"{}\"", escaped(value.as_ref()));
             let _ = write!(self.0, "{{{}}}", labels.iter().map(label).collect::<Vec<_>>().join(","));
         }
         let _ = writeln!(self.0, " {value}");
@@ -136,6 +146,32 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::model::JobId;
+
+    #[test]
+    fn many_branches_have_a_limit_and_every_repository_its_last() {
+        let line = |repository: &RepositoryName, number: u64| LineSeen {
+            repository: repository.clone(),
+            line: format!("refs/heads/b{number}"),
+            branch: format!("b{number}"),
+            newest: JobId(number),
+            ended: None,
+            ended_at: None,
+            ok: false,
+            told: None,
+            fresh: 0,
+            stale: 0,
+        };
+        let repository = |name: &str, count: u64| {
+            let name = RepositoryName::new(name).unwrap();
+            (name.clone(), (0..count).map(|number| line(&name, number)).collect::<Vec<_>>())
+        };
+        let lines = BTreeMap::from([repository("a", 5000), repository("b", 1), repository("c", 2)]);
+        let (told, untold) = bounded(&lines);
+        assert_eq!((told.len(), untold), (BRANCHES, 4003));
+        let of = |name: &str| told.iter().filter(|line| line.repository.as_str() == name).count();
+        assert_eq!((of("a"), of("b"), of("c")), (BRANCHES - 3, 1, 2));
+    }
 
     #[test]
     fn a_label_cannot_end_its_line() {

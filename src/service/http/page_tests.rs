@@ -300,7 +300,7 @@ fn a_log_is_text_whatever_it_says_and_events_end_with_the_job() {
         events.body
     );
     assert!(
-        !events.body.contains("data: one") && events.body.contains("event: over\ndata: over\n\n"),
+        !events.body.contains("data: one") && events.body.contains("event: over\ndata: {"),
         "{}",
         events.body
     );
@@ -373,4 +373,45 @@ fn jobs_are_listed_for_programs_and_what_is_asked_wrongly_is_told() {
     assert_eq!(list("?state=nonsense").0, 404);
     assert_eq!(list("?repository=..").0, 404);
     assert!(service.get("/jobs", "text/html").body.contains("Older jobs"));
+}
+
+#[test]
+fn whoever_spreads_requests_is_told_of_the_end_and_hooks_are_taken_still() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path());
+    assert_eq!(service.get("/healthz", "*/*").code, 200);
+    service.shared.drain();
+    let health = service.get("/healthz", "*/*");
+    assert_eq!((health.code, health.body.as_str()), (503, "draining\n"));
+    assert_eq!(service.get("/jobs", "application/json").code, 200);
+    let bearer = [("Authorization", "Bearer 0123456789abcdef")];
+    assert_eq!(service.ask("POST", "/-/build", &bearer, "repository=team/images").code, 202);
+}
+
+#[test]
+fn a_job_that_runs_says_for_how_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path());
+    let id = service.offer("Mend it", 'a');
+    let waiting = service.get(&format!("/jobs/{id}"), "text/html").body;
+    assert!(waiting.contains("<dt>Waiting for</dt>"), "{waiting}");
+    service.shared.queue.take(&worker()).unwrap().unwrap();
+    let page = service.get(&format!("/jobs/{id}"), "text/html").body;
+    assert!(page.contains("<dt>Running for</dt>"), "{page}");
+    assert!(!page.contains("<dt>Took</dt>"), "{page}");
+    assert!(service.get("/jobs", "text/html").body.contains("running for "));
+    let job: Value =
+        serde_json::from_str(&service.get(&format!("/jobs/{id}"), "application/json").body).unwrap();
+    assert_eq!((&job["state"], &job["seconds"]), (&Value::from("running"), &Value::Null));
+    assert_eq!(service.get("/jobs/99", "application/json").code, 404);
+}
+
+#[test]
+fn a_repository_that_never_was_is_told_from_one_without_jobs() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path());
+    assert_eq!(service.get("/jobs?repository=team/images", "application/json").code, 200);
+    let wrong = service.get("/jobs?repository=team/imagse", "application/json");
+    assert_eq!(wrong.code, 404);
+    assert!(wrong.body.contains("has no repository `team/imagse`"), "{}", wrong.body);
 }

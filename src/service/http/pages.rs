@@ -18,7 +18,7 @@ use super::{follow, gather};
 use crate::service::model::{JobId, StateKind};
 use crate::service::page::frame::{Place, Renewal};
 use crate::service::page::jobs::JobsSeen;
-use crate::service::page::seen::{JobSeen, Standing};
+use crate::service::page::seen::{JobSeen, Standing, Verdict};
 use crate::service::page::{
     assets, image, job as job_page, jobs as jobs_page, overview, raw, repository, shown,
 };
@@ -31,7 +31,11 @@ const RENEWAL: u32 = 5;
 /// Jobs on a page of the history.
 const JOBS_OF_A_PAGE: usize = 50;
 /// Jobs that an image's page looks through.
-const JOBS_OF_AN_IMAGE: usize = 500;
+const JOBS_OF_AN_IMAGE: usize = 300;
+/// Builds on an image's page.
+const BUILDS_OF_AN_IMAGE: usize = 50;
+/// Jobs that are read at once.
+const AT_ONCE: usize = 50;
 
 /// All of them.
 pub fn routes() -> Router<Arc<Shared>> {
@@ -45,9 +49,15 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/-/{file}", get(asset))
 }
 
-async fn overview(State(shared): State<Arc<Shared>>, asker: Asker) -> Response {
-    page(shared, asker, |shared, _| {
-        let seen = gather::overview(shared, Timestamp::now())?;
+#[derive(Deserialize)]
+struct OfPage {
+    #[serde(default)]
+    page: usize,
+}
+
+async fn overview(State(shared): State<Arc<Shared>>, Query(of): Query<OfPage>, asker: Asker) -> Response {
+    page(shared, asker, move |shared, _| {
+        let seen = gather::overview(shared, Timestamp::now(), of.page)?;
         let drawn = Drawn::new("Repositories", overview::overview(&seen));
         Ok(drawn.at(Place::Overview).renewed(Renewal::Every(RENEWAL)))
     })
@@ -57,6 +67,7 @@ async fn overview(State(shared): State<Arc<Shared>>, asker: Asker) -> Response {
 #[derive(Deserialize)]
 struct OfRepository {
     image: Option<String>,
+    branch: Option<String>,
 }
 
 async fn repository_or_image(
@@ -67,12 +78,13 @@ async fn repository_or_image(
 ) -> Response {
     page(shared, asker, move |shared, key| {
         let now = Timestamp::now();
-        let (seen, jobs) = gather::repository(shared, &name)?.ok_or_else(|| no_repository(&name))?;
+        let (seen, jobs) =
+            gather::repository(shared, &name, of.branch.as_deref())?.ok_or_else(|| no_repository(&name))?;
         let Some(image) = of.image else {
             let main = repository::repository(&seen, &jobs, now, key);
             return Ok(Drawn::new(shown::line(&seen.name), main).renewed(Renewal::Every(RENEWAL)));
         };
-        let jobs = jobs_for_image(shared, &name)?;
+        let jobs = jobs_for_image(shared, &name, &image)?;
         let appearances = image::appearances(&jobs, &image);
         if appearances.is_empty() {
             return Err(Trouble::NotFound(format!("No job that is kept has an image `{image}` of {name}.")));
@@ -82,12 +94,24 @@ async fn repository_or_image(
     .await
 }
 
-fn jobs_for_image(shared: &Shared, name: &str) -> Result<Vec<JobSeen>, Trouble> {
+/// Jobs in which an image was told of, the newest first: some at a time, until there are enough that did something to it.
+fn jobs_for_image(shared: &Shared, name: &str, image: &str) -> Result<Vec<JobSeen>, Trouble> {
     let repository = RepositoryName::new(name).map_err(Trouble::NotFound)?;
     let states = vec![StateKind::Done];
-    let filter =
-        Filter { repository: Some(repository), states, limit: JOBS_OF_AN_IMAGE, ..Filter::default() };
-    Ok(gather::jobs(shared, &filter)?)
+    let mut filter = Filter { repository: Some(repository), states, limit: AT_ONCE, ..Filter::default() };
+    let (mut found, mut seen, mut told) = (Vec::new(), 0, 0);
+    while seen < JOBS_OF_AN_IMAGE && told < BUILDS_OF_AN_IMAGE {
+        let jobs = shared.queue.jobs(&filter)?;
+        let Some(last) = jobs.last() else { break };
+        filter.before = Some(last.id);
+        seen += jobs.len();
+        for mut job in jobs.iter().map(gather::job) {
+            job.images.retain(|other| other.name == image);
+            told += job.images.iter().filter(|image| image.verdict != Verdict::Fresh).count();
+            found.extend((!job.images.is_empty()).then_some(job));
+        }
+    }
+    Ok(found)
 }
 
 fn no_repository(name: &str) -> Trouble {
@@ -111,7 +135,7 @@ async fn jobs(
     if form(&headers) == Form::Json {
         return match shared.blocking(move |shared| list(shared, &of)).await {
             Ok(Ok(Listed { jobs, older_than })) => {
-                let jobs: Vec<_> = jobs.iter().map(raw::json).collect();
+                let jobs: Vec<_> = jobs.iter().map(raw::brief).collect();
                 Json(json!({ "jobs": jobs, "older_than": older_than })).into_response()
             }
             Ok(Err(trouble)) => trouble.json(),
@@ -157,15 +181,33 @@ fn list(shared: &Shared, of: &OfJobs) -> Result<Listed, Trouble> {
     }
     // One more than is shown tells whether there are older ones.
     let limit = JOBS_OF_A_PAGE + 1;
-    let filter = Filter { repository, states, before: of.before, limit, ..Filter::default() };
+    let filter = Filter { repository, states, before: of.before, limit, brief: true, ..Filter::default() };
     let mut jobs = gather::jobs(shared, &filter)?;
+    // One that is served no more may have jobs that are kept; one that never was is a mistake.
+    if let Some(name) = filter.repository.as_ref().filter(|_| jobs.is_empty() && of.before.is_none())
+        && !shared.settings.repositories.contains_key(name)
+    {
+        return Err(no_repository(name.as_str()));
+    }
     let has_older = jobs.len() > JOBS_OF_A_PAGE;
     jobs.truncate(JOBS_OF_A_PAGE);
     let older_than = jobs.last().filter(|_| has_older).map(|job| job.id.clone());
     Ok(Listed { jobs, older_than })
 }
 
-async fn job(State(shared): State<Arc<Shared>>, Path(id): Path<String>, asker: Asker) -> Response {
+async fn job(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    asker: Asker,
+) -> Response {
+    if form(&headers) == Form::Json {
+        return match shared.blocking(move |shared| gather::find_job(shared, &id)).await {
+            Ok(Ok((_, job))) => Json(raw::json(&job)).into_response(),
+            Ok(Err(trouble)) => trouble.json(),
+            Err(error) => Trouble::Other(error).json(),
+        };
+    }
     page(shared, asker, move |shared, key| {
         let (id, seen) = gather::find_job(shared, &id)?;
         let log = follow::seen(shared, id, seen.ended_at.is_some())

@@ -18,11 +18,11 @@ use super::accept::{Form, form};
 use super::answer::{Drawn, Trouble, page};
 use super::asker::Asker;
 use super::gather;
-use crate::service::model::StateKind;
+use crate::service::model::JobId;
 use crate::service::page::frame::Renewal;
-use crate::service::page::seen::JobSeen;
+use crate::service::page::seen::{JobSeen, Standing};
 use crate::service::page::{raw, repository};
-use crate::service::queue::{Filter, QueueError};
+use crate::service::queue::QueueError;
 use crate::service::shared::Shared;
 use crate::syntax::serve::RepositoryName;
 
@@ -55,7 +55,7 @@ async fn status(
         return page(shared, asker, move |shared, key| {
             let found = find(shared, &name, of.branch.as_deref())?
                 .ok_or_else(|| Trouble::NotFound(format!("serve.ron has no repository `{name}`.")))?;
-            let Some((seen, jobs)) = gather::repository(shared, found.repository.as_str())? else {
+            let Some((seen, jobs)) = gather::repository(shared, found.repository.as_str(), None)? else {
                 return Err(Trouble::NotFound(name));
             };
             let main = repository::repository(&seen, &jobs, Timestamp::now(), key);
@@ -87,24 +87,31 @@ fn find(shared: &Shared, path: &str, branch: Option<&str>) -> Result<Option<Foun
     let Some((repository, branch)) = known(path).map(|name| (name, branch)).or_else(split) else {
         return Ok(None);
     };
-    let newest = |states: &[StateKind]| {
-        let filter = Filter {
-            repository: Some(repository.clone()),
-            branch: branch.map(str::to_owned),
-            states: states.to_vec(),
-            limit: 20,
-            ..Filter::default()
-        };
-        let jobs = shared.queue.jobs(&filter)?;
-        // A fork's pull request says nothing of the repository.
-        Ok(jobs.iter().find(|job| job.work.pull_request.is_none()).map(gather::job))
+    // A fork's pull request says nothing of the repository.
+    let lines = shared.queue.lines(Some(&repository))?;
+    let lines: Vec<_> = lines
+        .iter()
+        .filter(|line| line.is_branch() && branch.is_none_or(|branch| branch == line.branch))
+        .collect();
+    let find = |id: Option<JobId>| -> Result<Option<JobSeen>, QueueError> {
+        match id {
+            Some(id) => Ok(shared.queue.job(id)?.as_ref().map(gather::job)),
+            None => Ok(None),
+        }
     };
-    let ended = newest(&[StateKind::Done, StateKind::Dead])?;
-    let active = newest(&[StateKind::Running])?;
-    let active = match active {
-        Some(job) => Some(job),
-        None => newest(&[StateKind::Queued])?,
-    };
+    let ended = find(lines.iter().filter_map(|line| line.ended).max())?;
+    let newest = lines.iter().filter(|line| Some(line.newest) != line.ended).map(|line| line.newest);
+    let mut active = None;
+    for id in newest {
+        let job = find(Some(id))?;
+        let is_better =
+            |job: &JobSeen| match (job.standing, active.as_ref().map(|job: &JobSeen| job.standing)) {
+                (Standing::Running, other) => other != Some(Standing::Running),
+                (Standing::Queued, other) => other.is_none(),
+                _ => false,
+            };
+        active = job.filter(is_better).or(active);
+    }
     Ok(Some(Found { repository, ended, active }))
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::parts::{action, commit, images, job_path, length, repository_path, state};
+use super::parts::{action, commit, images, job_path, repository_path, state, time};
 use super::seen::{JobSeen, Standing};
 use super::shown::apart;
 use super::times;
@@ -49,8 +49,8 @@ fn facts(job: &JobSeen, now: Timestamp) -> Markup {
                 dd { (times::at(started)) @if let Some(worker) = &job.worker { " on " (apart(worker)) } @if job.tries > 1 { ", try " (job.tries) } }
             }
             @if let Some(ended) = job.ended_at { dt { "Ended" } dd { (times::at(ended)) } }
-            dt { @if job.standing == Standing::Queued { "Waits" } @else { "Took" } }
-            dd { (length(job, now).trim_start_matches("waits ")) }
+            dt { (match job.standing { Standing::Queued => "Waiting for", Standing::Running => "Running for", _ => "Took" }) }
+            dd { (time(job, now)) }
             dt { "Job" } dd { code { (job.id) } }
         }
     }

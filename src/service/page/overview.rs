@@ -2,10 +2,13 @@
 
 use maud::{Markup, html};
 
-use super::parts::{commit, encoded, job_path, jobs_table, length, repository_path, standing_images, state};
-use super::seen::{BranchSeen, JobSeen, OverviewSeen, RepositorySeen, Standing};
+use super::parts::{branch_path, commit, job_path, jobs_table, length, repository_path, stale_images, state};
+use super::seen::{BranchSeen, JobSeen, OverviewSeen, RepositorySeen, Standing, Total};
 use super::shown::apart;
 use super::times;
+
+/// Stale images of one branch on this page.
+const SHOWN: usize = 5;
 
 /// The page.
 pub fn overview(seen: &OverviewSeen) -> Markup {
@@ -18,6 +21,9 @@ pub fn overview(seen: &OverviewSeen) -> Markup {
                 ul.cards {
                     @for job in seen.running.iter().chain(&seen.queued) { li.card { (active(job, seen)) } }
                 }
+                @let shown = seen.running.len() + seen.queued.len();
+                @let all = seen.running_count + seen.queued_count;
+                @if all > shown { p { a href="/jobs?state=queued" { "and " (all - shown) " more" } } }
             }
         }
         section aria-labelledby="repositories" {
@@ -28,6 +34,7 @@ pub fn overview(seen: &OverviewSeen) -> Markup {
                 pre.log { "(\n    repositories: {\n        \"team/images\": (url: \"https://git.example.com/team/images.git\"),\n    },\n)" }
             }
             div.cards { @for repository in &seen.repositories { (card(repository, seen)) } }
+            @if seen.pages > 1 { (pages(seen)) }
         }
         @if !seen.recent.is_empty() {
             section aria-labelledby="history" {
@@ -39,14 +46,20 @@ pub fn overview(seen: &OverviewSeen) -> Markup {
     }
 }
 
+/// The way to the other repositories.
+fn pages(seen: &OverviewSeen) -> Markup {
+    html! {
+        nav.bar aria-label="Pages of repositories" {
+            @if seen.page > 1 { a rel="prev" href={ "/?page=" (seen.page - 1) } { "Previous" } }
+            span { "Page " (seen.page) " of " (seen.pages) }
+            @if seen.page < seen.pages { a rel="next" href={ "/?page=" (seen.page + 1) } { "Next" } }
+        }
+    }
+}
+
 /// The state of everything, in one line.
 fn headline(seen: &OverviewSeen) -> String {
-    let branches = || seen.repositories.iter().flat_map(|repository| &repository.branches);
-    let stale =
-        branches().flat_map(|branch| &branch.images).filter(|image| !image.image.verdict.is_fresh()).count();
-    let failed = branches().filter(|branch| is_failed(branch)).count();
-    let fresh =
-        branches().flat_map(|branch| &branch.images).filter(|image| image.image.verdict.is_fresh()).count();
+    let Total { fresh, stale, failed } = seen.total;
     match (stale, failed, fresh) {
         (0, 0, 0) => "Nothing was built yet".to_owned(),
         (0, 0, 1) => "The image is fresh".to_owned(),
@@ -58,16 +71,12 @@ fn headline(seen: &OverviewSeen) -> String {
     }
 }
 
-fn is_failed(branch: &BranchSeen) -> bool {
-    branch.last.as_ref().is_some_and(|job| matches!(job.standing, Standing::Failed | Standing::Dead))
-}
-
 fn activity(seen: &OverviewSeen) -> String {
     let dead = match seen.dead {
         0 => String::new(),
         dead => format!(", {dead} in the dead-letter list"),
     };
-    format!("{} running, {} queued{dead}", seen.running.len(), seen.queued.len())
+    format!("{} running, {} queued{dead}", seen.running_count, seen.queued_count)
 }
 
 fn active(job: &JobSeen, seen: &OverviewSeen) -> Markup {
@@ -98,12 +107,14 @@ fn card(repository: &RepositorySeen, seen: &OverviewSeen) -> Markup {
             }
             @if repository.branches.is_empty() { p.quiet { "Nothing was built yet." } }
             @for branch in &repository.branches { (branch_part(repository, branch, seen)) }
+            @if repository.more_branches > 0 {
+                p.quiet { a href=(repository_path(&repository.name)) { "and " (repository.more_branches) " more branches" } }
+            }
         }
     }
 }
 
 fn branch_part(repository: &RepositorySeen, branch: &BranchSeen, seen: &OverviewSeen) -> Markup {
-    let id = encoded(&format!("fresh-{}-{}", repository.name, branch.name));
     html! {
         div.row {
             strong { (apart(&branch.name)) }
@@ -117,6 +128,12 @@ fn branch_part(repository: &RepositorySeen, branch: &BranchSeen, seen: &Overview
         @if let Some(last) = branch.last.as_ref().filter(|last| last.standing != Standing::Passed && !last.summary.is_empty()) {
             p { (apart(&last.summary)) }
         }
-        (standing_images(&repository.name, &branch.images, seen.now, &id))
+        (stale_images(&repository.name, &branch.images, SHOWN, seen.now))
+        @if branch.stale > SHOWN {
+            p { a href=(branch_path(&repository.name, &branch.name)) { "and " (branch.stale - SHOWN) " more that are stale" } }
+        }
+        @if branch.fresh > 0 {
+            p.quiet { a href=(branch_path(&repository.name, &branch.name)) { (branch.fresh) " fresh" } }
+        }
     }
 }

@@ -54,6 +54,11 @@ pub fn repository_path(name: &str) -> String {
     format!("/repositories/{}", encoded(name))
 }
 
+/// The address of a branch's page.
+pub fn branch_path(repository: &str, branch: &str) -> String {
+    format!("{}?branch={}", repository_path(repository), encoded(branch).replace('/', "%2F"))
+}
+
 /// The address of an image's page.
 pub fn image_path(repository: &str, image: &str) -> String {
     format!("{}?image={}", repository_path(repository), encoded(image).replace('/', "%2F"))
@@ -86,12 +91,23 @@ pub fn action(path: &str, field: (&str, &str), words: &str, key: &str) -> Markup
     }
 }
 
-/// How long a job took, or has taken, or waits.
+/// How long a job took, or is running, or waits.
 pub fn length(job: &JobSeen, now: Timestamp) -> String {
-    match (job.started_at, job.ended_at) {
-        (Some(started), ended) => times::lasted(started, ended.unwrap_or(now)),
-        (None, Some(_)) => times::words(Duration::ZERO),
-        (None, None) => format!("waits {}", times::lasted(job.queued_at, now)),
+    let time = time(job, now);
+    match job.standing {
+        Standing::Queued => format!("waiting for {time}"),
+        Standing::Running => format!("running for {time}"),
+        _ => time,
+    }
+}
+
+/// The time of [`length`].
+pub fn time(job: &JobSeen, now: Timestamp) -> String {
+    match (job.standing, job.started_at) {
+        // One that is tried again has begun before, and waits since it came.
+        (Standing::Queued, _) => times::lasted(job.queued_at, now),
+        (_, Some(started)) => times::lasted(started, job.ended_at.unwrap_or(now)),
+        (_, None) => times::words(Duration::ZERO),
     }
 }
 
@@ -172,26 +188,37 @@ fn image_line(repository: &str, image: &ImageSeen) -> Markup {
 
 /// Images as a branch has them now: the stale ones first, each with why; the fresh ones behind a word.
 pub fn standing_images(repository: &str, images: &[StandingImage], now: Timestamp, id: &str) -> Markup {
-    let (fresh, stale): (Vec<_>, Vec<_>) = images.iter().partition(|image| image.image.verdict.is_fresh());
-    let line = |standing: &StandingImage| {
-        html! {
-            li {
-                div.row {
-                    a href=(image_path(repository, &standing.image.name)) { (apart(&standing.image.name)) }
-                    (verdict(standing.image.verdict))
-                    a.quiet.small href=(job_path(&standing.job)) { (times::ago(now, standing.since)) }
-                }
-                @if !standing.image.reason.is_empty() { span.reason { (apart(&standing.image.reason)) } }
-            }
-        }
-    };
+    let fresh: Vec<_> = images.iter().filter(|image| image.image.verdict.is_fresh()).collect();
     html! {
-        @if !stale.is_empty() { ul.images { @for image in &stale { (line(image)) } } }
+        (stale_images(repository, images, usize::MAX, now))
         @if !fresh.is_empty() {
             details id=(id) {
                 summary { (fresh.len()) " fresh" }
-                ul.images { @for image in &fresh { (line(image)) } }
+                ul.images { @for image in &fresh { (standing_line(repository, image, now)) } }
             }
+        }
+    }
+}
+
+/// The stale ones of images, as far as a number, each with why.
+pub fn stale_images(repository: &str, images: &[StandingImage], most: usize, now: Timestamp) -> Markup {
+    let stale: Vec<_> = images.iter().filter(|image| !image.image.verdict.is_fresh()).take(most).collect();
+    html! {
+        @if !stale.is_empty() {
+            ul.images { @for image in &stale { (standing_line(repository, image, now)) } }
+        }
+    }
+}
+
+fn standing_line(repository: &str, standing: &StandingImage, now: Timestamp) -> Markup {
+    html! {
+        li {
+            div.row {
+                a href=(image_path(repository, &standing.image.name)) { (apart(&standing.image.name)) }
+                (verdict(standing.image.verdict))
+                a.quiet.small href=(job_path(&standing.job)) { (times::ago(now, standing.since)) }
+            }
+            @if !standing.image.reason.is_empty() { span.reason { (apart(&standing.image.reason)) } }
         }
     }
 }

@@ -84,6 +84,16 @@ pub fn json(job: &JobSeen) -> Value {
     })
 }
 
+/// A job for programs, in a list: without its log and its images, which only the job itself has.
+pub fn brief(job: &JobSeen) -> Value {
+    let mut value = json(job);
+    if let Value::Object(keys) = &mut value {
+        keys.remove("log");
+        keys.remove("images");
+    }
+    value
+}
+
 /// The word for a state, for programs.
 pub fn state_word(standing: Standing) -> &'static str {
     match standing {

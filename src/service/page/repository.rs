@@ -38,6 +38,9 @@ pub fn repository(seen: &RepositorySeen, jobs: &[JobSeen], now: Timestamp, key: 
                 (standing_images(&seen.name, &branch.images, now, &encoded(&format!("fresh-{}", branch.name))))
             }
         }
+        @if seen.more_branches > 0 {
+            p.quiet { "and " (seen.more_branches) " more branches: " code { "?branch=NAME" } " shows one" }
+        }
         section aria-labelledby="jobs" {
             h2 id="jobs" { "Jobs" }
             @if jobs.is_empty() {

@@ -110,7 +110,11 @@ pub struct BranchSeen {
     pub last: Option<JobSeen>,
     /// The job that waits or runs.
     pub active: Option<JobSeen>,
-    /// Its images.
+    /// Images that are fresh.
+    pub fresh: usize,
+    /// Images that are not.
+    pub stale: usize,
+    /// Its images, or those of them that are not fresh.
     pub images: Vec<StandingImage>,
 }
 
@@ -129,6 +133,19 @@ pub struct RepositorySeen {
     pub trouble: Option<String>,
     /// Its branches with something to tell, the one that was built last first.
     pub branches: Vec<BranchSeen>,
+    /// Branches that are not among these.
+    pub more_branches: usize,
+}
+
+/// Numbers of all branches of all repositories.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Total {
+    /// Images that are fresh.
+    pub fresh: u64,
+    /// Images that are not.
+    pub stale: u64,
+    /// Branches whose last job did not go well.
+    pub failed: u64,
 }
 
 /// All that the first page shows.
@@ -136,12 +153,22 @@ pub struct RepositorySeen {
 pub struct OverviewSeen {
     /// The server's clock.
     pub now: Timestamp,
-    /// All repositories, in the order of the configuration.
+    /// Repositories of this page, those first where something is not well.
     pub repositories: Vec<RepositorySeen>,
-    /// Jobs that run, the oldest first.
+    /// The number of this page, from 1 on.
+    pub page: usize,
+    /// How many pages there are.
+    pub pages: usize,
+    /// Numbers of all of them.
+    pub total: Total,
+    /// Jobs that run, the oldest first, as far as they are shown.
     pub running: Vec<JobSeen>,
-    /// Jobs that wait, the next first.
+    /// Jobs that wait, the next first, as far as they are shown.
     pub queued: Vec<JobSeen>,
+    /// All jobs that run.
+    pub running_count: usize,
+    /// All jobs that wait.
+    pub queued_count: usize,
     /// Jobs that ended, the newest first.
     pub recent: Vec<JobSeen>,
     /// Jobs in the dead-letter list.

@@ -9,7 +9,7 @@ use super::jobs::{JobsSeen, dead, history};
 use super::overview::overview;
 use super::raw;
 use super::seen::{
-    BranchSeen, ImageSeen, JobSeen, OverviewSeen, RepositorySeen, Standing, StandingImage, Verdict,
+    BranchSeen, ImageSeen, JobSeen, OverviewSeen, RepositorySeen, Standing, StandingImage, Total, Verdict,
 };
 
 fn second(second: i64) -> Timestamp {
@@ -65,6 +65,8 @@ fn an_overview() -> OverviewSeen {
         name: "main".to_owned(),
         last: Some(last.clone()),
         active: Some(active.clone()),
+        fresh: 2,
+        stale: 1,
         images: standing,
     };
     let repository = RepositorySeen {
@@ -74,12 +76,18 @@ fn an_overview() -> OverviewSeen {
         schedules: vec!["0 4 * * * Europe/Zurich".to_owned()],
         trouble: None,
         branches: vec![branch],
+        more_branches: 0,
     };
     OverviewSeen {
         now: second(300),
         repositories: vec![repository],
+        page: 1,
+        pages: 1,
+        total: Total { fresh: 2, stale: 1, failed: 1 },
         running: vec![active],
         queued: vec![a_job("j3", Standing::Queued)],
+        running_count: 1,
+        queued_count: 1,
         recent: vec![last],
         dead: 1,
     }
@@ -98,15 +106,33 @@ fn the_first_page_says_what_is_stale_and_why() {
 #[test]
 fn the_headline_is_true_when_all_is_well_and_when_nothing_was_done() {
     let mut seen = an_overview();
-    for image in &mut seen.repositories[0].branches[0].images {
-        image.image.verdict = Verdict::Fresh;
-    }
+    seen.total = Total { fresh: 3, stale: 0, failed: 1 };
     assert!(overview(&seen).into_string().contains("<h1>The last job of a branch failed</h1>"));
-    seen.repositories[0].branches[0].last.as_mut().unwrap().standing = Standing::Passed;
+    seen.total.failed = 0;
     assert!(overview(&seen).into_string().contains("<h1>All 3 images are fresh</h1>"));
     seen.repositories.clear();
+    seen.total = Total::default();
     let page = overview(&seen).into_string();
     assert!(page.contains("<h1>Nothing was built yet</h1>") && page.contains("serve.ron"), "{page}");
+}
+
+#[test]
+fn of_many_some_are_shown_and_there_is_a_way_to_the_others() {
+    let mut seen = an_overview();
+    (seen.page, seen.pages, seen.queued_count) = (2, 8, 5000);
+    let repository = &mut seen.repositories[0];
+    repository.more_branches = 40;
+    let branch = &mut repository.branches[0];
+    let stale = branch.images[1].clone();
+    branch.images = vec![stale; 100];
+    (branch.fresh, branch.stale) = (7, 100);
+    let page = overview(&seen).into_string();
+    for link in ["href=\"/?page=1\"", "href=\"/?page=3\"", "?branch=main", "href=\"/jobs?state=queued\""] {
+        assert!(page.contains(link), "{link}: {page}");
+    }
+    assert!(page.contains("and 95 more that are stale") && page.contains("and 40 more branches"), "{page}");
+    assert!(page.contains("1 running, 5000 queued") && page.contains("and 4999 more"), "{page}");
+    assert_eq!(page.matches("stale, failed").count(), 5);
 }
 
 #[test]

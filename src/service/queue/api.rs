@@ -68,6 +68,12 @@ pub trait Queue: Send + Sync {
     /// When the queue cannot be asked.
     fn job(&self, id: JobId) -> Result<Option<Job>, QueueError>;
 
+    /// How each line of commits stands, of one repository or of all, in the order of their names.
+    ///
+    /// # Errors
+    /// When the queue cannot be asked.
+    fn lines(&self, repository: Option<&RepositoryName>) -> Result<Vec<LineSeen>, QueueError>;
+
     /// Remembers the delivery of a hook that offers no work; `false` when it was known already.
     ///
     /// # Errors
@@ -86,7 +92,8 @@ pub trait Queue: Send + Sync {
     /// When the queue cannot be asked.
     fn counts(&self) -> Result<Counts, QueueError>;
 
-    /// Forgets jobs that ended before a moment, but for the newest of each branch; gives those that it forgot.
+    /// Forgets jobs that ended before a moment, but for those that say how a branch stands; gives those that it forgot. They may be
+    /// some of many: whoever wants all to go asks until none goes.
     ///
     /// # Errors
     /// When it could not be written.
@@ -210,13 +217,50 @@ pub struct Filter {
     pub before: Option<JobId>,
     /// At most so many.
     pub limit: usize,
+    /// Without the images and the report of an end, which are most of a job.
+    pub brief: bool,
 }
 
 impl Default for Filter {
     fn default() -> Self {
-        Self { repository: None, branch: None, states: Vec::new(), before: None, limit: 50 }
+        Self { repository: None, branch: None, states: Vec::new(), before: None, limit: 50, brief: false }
     }
 }
+
+/// How a line of commits stands: a branch, or a fork's pull request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LineSeen {
+    /// The repository.
+    pub repository: RepositoryName,
+    /// The line, as [`Work::line`] has it.
+    pub line: String,
+    /// The branch; of a pull request, the one that it is for.
+    pub branch: String,
+    /// The newest job.
+    pub newest: JobId,
+    /// The last job that ended, well or not.
+    pub ended: Option<JobId>,
+    /// When that ended.
+    pub ended_at: Option<UnixSeconds>,
+    /// Whether that ended well.
+    pub ok: bool,
+    /// The last job that told of images.
+    pub told: Option<JobId>,
+    /// Images that were fresh after that.
+    pub fresh: u64,
+    /// Images that were not.
+    pub stale: u64,
+}
+
+impl LineSeen {
+    /// Whether it is a branch of the repository itself.
+    pub fn is_branch(&self) -> bool {
+        self.line.starts_with(BRANCHES)
+    }
+}
+
+/// The beginning of every line that is a branch.
+pub(super) const BRANCHES: &str = "refs/heads/";
 
 /// Numbers of jobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

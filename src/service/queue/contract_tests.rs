@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::api::{Filter, Offered, Queue, Renewed, Rules, Settled, Worker};
 use crate::model::time::UnixSeconds;
-use crate::service::model::{JobId, JobState, Labels, Occasion, Outcome, RepositoryName, StateKind, Work};
+use crate::service::model::{
+    ImageOutcome, JobId, JobState, Labels, Occasion, Outcome, RepositoryName, StateKind, Verdict, Work,
+};
 use crate::syntax::serve::Running;
 use crate::syntax::serve::names::labels;
 
@@ -42,6 +44,7 @@ pub fn check<Q: Queue>(open: impl Fn(Rules) -> Q) {
     labels_decide(&open(LONG));
     silent_workers_lose(&open(Rules { lease: Duration::from_millis(300), tries: 2 }));
     old_jobs_go(&open(LONG));
+    lines_stand_as_their_last_jobs_left_them(&open(Rules { tries: 1, ..LONG }));
 }
 
 fn newest_wins(queue: &impl Queue) {
@@ -195,10 +198,52 @@ fn old_jobs_go(queue: &impl Queue) {
         queue.finish(&lease, &good()).unwrap();
     }
     assert_eq!(queue.forget_before(UnixSeconds(1)).unwrap(), []);
-    let mut gone = queue.forget_before(UnixSeconds(u64::from(u32::MAX))).unwrap();
+    let far = UnixSeconds(u64::from(u32::MAX));
+    let mut gone = queue.forget_before(far).unwrap();
     gone.sort();
+    assert_eq!(queue.forget_before(far).unwrap(), []);
     assert_eq!(gone, ids[..2]);
     // Its newest is remembered, so that a poll does not do it again.
     let polled = Work { occasion: Occasion::Poll, ..work("a", "main", 3) };
     assert_eq!(queue.offer(&polled, Running::Finish).unwrap(), Offered::Joined { id: ids[2] });
+}
+
+fn lines_stand_as_their_last_jobs_left_them(queue: &impl Queue) {
+    let image = |verdict| ImageOutcome { name: "web".into(), verdict, reason: "x".into() };
+    let images = [Verdict::Fresh, Verdict::Built, Verdict::Failed].map(image);
+    let told = Outcome { images: images.into(), report: vec!["line".into()], ..good() };
+    let done = |work: &Work, outcome: Option<&Outcome>| {
+        let id = queue.offer(work, Running::Finish).unwrap().job().unwrap();
+        let lease = queue.take(&worker("w")).unwrap().unwrap();
+        match outcome {
+            Some(outcome) => queue.finish(&lease, outcome).unwrap(),
+            None => queue.fail(&lease, "no answer").unwrap(),
+        };
+        id
+    };
+    let first = done(&work("a", "main", 1), Some(&told));
+    let second = done(&work("a", "main", 2), None);
+    let fork = Work { pull_request: Some("refs/pull/7/head".into()), ..work("a", "main", 3) };
+    let third = done(&fork, Some(&good()));
+    let waits = queue.offer(&work("b", "next", 1), Running::Finish).unwrap().job().unwrap();
+    let lines = queue.lines(None).unwrap();
+    assert_eq!(
+        lines,
+        [queue.lines(Some(&work("a", "x", 1).repository)).unwrap(), vec![lines[2].clone()]].concat()
+    );
+    let main = &lines[0];
+    assert_eq!((main.branch.as_str(), main.is_branch(), main.newest), ("main", true, second));
+    assert_eq!(
+        (main.ended, main.ok, main.told, main.fresh, main.stale),
+        (Some(second), false, Some(first), 2, 1)
+    );
+    assert!(main.ended_at.is_some());
+    assert_eq!((lines[1].is_branch(), lines[1].ok, lines[1].told), (false, true, None));
+    assert_eq!((lines[2].newest, lines[2].ended), (waits, None));
+    let brief = Filter { brief: true, states: vec![StateKind::Done], ..Filter::default() };
+    let JobState::Done { outcome } = &queue.jobs(&brief).unwrap()[1].state else { panic!() };
+    assert_eq!((outcome.summary.as_str(), outcome.images.len(), outcome.report.len()), ("1 fresh", 0, 0));
+    // What says how a branch stands is kept, however old it is; a pull request goes.
+    assert_eq!(queue.forget_before(UnixSeconds(u64::from(u32::MAX))).unwrap(), [third]);
+    assert_eq!(queue.lines(None).unwrap().len(), 2);
 }

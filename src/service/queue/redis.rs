@@ -10,18 +10,18 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::{Commands, Connection, FromRedisValue, RedisError, Script};
-use serde::Deserialize;
 
 use super::api::{
-    Counts, Filter, Lease, Offered, Queue, QueueError, Renewed, Rules, Settled, Worker, WorkerSeen,
+    Counts, Filter, Lease, LineSeen, Offered, Queue, QueueError, Renewed, Rules, Settled, Worker, WorkerSeen,
 };
-use super::choose::{Standing, Waiting, choose};
+use super::choose::choose;
 use crate::model::time::UnixSeconds;
 use crate::service::model::{
     Job, JobId, JobState, Labels, Occasion, Outcome, RepositoryName, StateKind, Work,
 };
 use crate::syntax::serve::Running;
-use crate::syntax::serve::names::labels;
+
+mod reading;
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/scripts.lua")));
 
@@ -31,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(200);
 /// A job that another took in between is looked for again so often.
 const ROUNDS: usize = 20;
-/// Jobs are read in pages of so many.
-const PAGE: isize = 200;
+/// Jobs that are forgotten at once: whoever has something to offer waits no longer than for these.
+const AT_ONCE: &str = "500";
 
 /// A queue in a Redis.
 pub struct RedisQueue {
@@ -129,66 +129,6 @@ impl RedisQueue {
     fn tries(&self) -> String {
         self.rules.tries.to_string()
     }
-
-    fn standing(&self, worker: &Worker) -> Result<Standing, QueueError> {
-        let words = joined(&worker.labels);
-        self.labels.lock().insert(worker.name.clone(), words.clone());
-        let text: String = self.run("look", &[&worker.name, &words, &self.lease_ms(), &self.tries()])?;
-        // An empty table of Lua is an object in JSON.
-        let text = text.replace("{}", "[]");
-        let look: Look =
-            serde_json::from_str(&text).map_err(|error| QueueError::Broken(error.to_string()))?;
-        let read = |text: String| RepositoryName::new(&text).map_err(QueueError::Broken);
-        let mut standing = Standing::default();
-        let mut waiting = look.waiting;
-        waiting.sort_by_key(|(_, entry, ..)| place(entry));
-        for (id, _, work, since) in waiting {
-            let work: Work = parsed(&work)?;
-            let since = Duration::from_secs(u64::try_from(since).unwrap_or_default());
-            standing.waiting.push(Waiting {
-                id: JobId(id),
-                repository: work.repository,
-                labels: work.hints,
-                since,
-            });
-        }
-        for name in look.busy {
-            standing.busy.insert(read(name)?);
-        }
-        for (name, turn, worker) in look.served {
-            standing.served.insert(read(name)?, (turn, worker));
-        }
-        standing.alive =
-            look.alive.into_iter().filter_map(|(name, words)| Some((name, labels(&words).ok()?))).collect();
-        Ok(standing)
-    }
-
-    fn ids(&self, kinds: &[&str], filter: &Filter) -> Result<Vec<JobId>, QueueError> {
-        let keys: Vec<String> = match (kinds.is_empty(), &filter.repository) {
-            (true, Some(repository)) => vec![format!("imk:jobs:{repository}")],
-            (true, None) => vec!["imk:jobs".into()],
-            (false, _) => kinds.iter().map(|kind| format!("imk:kind:{kind}")).collect(),
-        };
-        let most = filter.before.map_or_else(|| "+inf".to_owned(), |before| format!("({before}"));
-        let mut ids: Vec<JobId> = Vec::new();
-        for key in keys {
-            let found: Vec<u64> = self
-                .with(|connection| connection.zrevrangebyscore_limit(&key, most.as_str(), "-inf", 0, PAGE))?;
-            ids.extend(found.into_iter().map(JobId));
-        }
-        ids.sort_unstable_by(|one, other| other.cmp(one));
-        ids.truncate(usize::try_from(PAGE).unwrap_or_default());
-        Ok(ids)
-    }
-}
-
-/// The answer of `look`.
-#[derive(Deserialize)]
-struct Look {
-    waiting: Vec<(u64, String, String, i64)>,
-    busy: Vec<String>,
-    served: Vec<(String, u64, String)>,
-    alive: Vec<(String, String)>,
 }
 
 impl Queue for RedisQueue {
@@ -197,6 +137,7 @@ impl Queue for RedisQueue {
         let words = [
             work.repository.as_str(),
             &work.line(),
+            &work.branch,
             &work.commit,
             &text,
             work.delivery.as_deref().unwrap_or_default(),
@@ -242,7 +183,10 @@ impl Queue for RedisQueue {
         let detail = written(&JobState::Done { outcome: outcome.clone() })?;
         let kind = if outcome.ok { "succeeded" } else { "failed" };
         let id = lease.job.id.to_string();
-        self.run("finish", &[&id, &lease.token, kind, &detail]).map(settled)
+        let fresh = outcome.images.iter().filter(|image| image.verdict.is_fresh()).count();
+        let stale = outcome.images.len() - fresh;
+        let words = [&id, &lease.token, kind, &detail, &fresh.to_string(), &stale.to_string()];
+        self.run("finish", &words).map(settled)
     }
 
     fn fail(&self, lease: &Lease, reason: &str) -> Result<Settled, QueueError> {
@@ -279,7 +223,11 @@ impl Queue for RedisQueue {
             let ids = self.ids(&kinds, &page)?;
             let Some(last) = ids.last().copied() else { return Ok(jobs) };
             for id in ids {
-                let Some(job) = self.job(id)? else { continue };
+                let Some(mut job) = self.job(id)? else { continue };
+                if let (true, JobState::Done { outcome }) = (filter.brief, &mut job.state) {
+                    outcome.images.clear();
+                    outcome.report.clear();
+                }
                 let is_meant = filter.repository.as_ref().is_none_or(|name| *name == job.work.repository)
                     && filter.branch.as_ref().is_none_or(|branch| *branch == job.work.branch);
                 if is_meant {
@@ -314,27 +262,11 @@ impl Queue for RedisQueue {
     }
 
     fn workers(&self) -> Result<Vec<WorkerSeen>, QueueError> {
-        #[derive(Deserialize)]
-        struct Seen {
-            labels: String,
-            seen: f64,
-        }
-        let all: BTreeMap<String, String> = self.with(|connection| connection.hgetall("imk:workers"))?;
-        let (now, _): (u64, u64) = self.with(|connection| redis::cmd("TIME").query(connection))?;
-        let mut workers = Vec::new();
-        for (name, text) in all {
-            let seen: Seen = parsed(&text)?;
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a moment, in milliseconds"
-            )]
-            let at = UnixSeconds((seen.seen / 1000.0) as u64);
-            if UnixSeconds(now).since(at) <= self.rules.lease * 2 {
-                workers.push(WorkerSeen { name, labels: labels(&seen.labels).unwrap_or_default(), seen: at });
-            }
-        }
-        Ok(workers)
+        self.read_workers()
+    }
+
+    fn lines(&self, repository: Option<&RepositoryName>) -> Result<Vec<LineSeen>, QueueError> {
+        self.read_lines(repository)
     }
 
     fn counts(&self) -> Result<Counts, QueueError> {
@@ -350,19 +282,13 @@ impl Queue for RedisQueue {
     }
 
     fn forget_before(&self, moment: UnixSeconds) -> Result<Vec<JobId>, QueueError> {
-        let gone: Vec<u64> = self.run("forget", &[&moment.0.to_string()])?;
+        let gone: Vec<u64> = self.run("forget", &[&moment.0.to_string(), AT_ONCE])?;
         Ok(gone.into_iter().map(JobId).collect())
     }
 
     fn wait(&self, at_most: Duration) {
         std::thread::sleep(at_most.min(LOOK));
     }
-}
-
-/// The place of a stream's entry among others.
-fn place(entry: &str) -> (u64, u64) {
-    let (time, number) = entry.split_once('-').unwrap_or((entry, "0"));
-    (time.parse().unwrap_or_default(), number.parse().unwrap_or_default())
 }
 
 fn joined(labels: &Labels) -> String {

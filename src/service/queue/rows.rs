@@ -1,58 +1,15 @@
-//! Jobs as rows of a table: the schema, and a row read.
+//! Rows of the queue's tables as values, and values as what stands in a row.
 
-use rusqlite::{Connection, Row};
+use rusqlite::Row;
 
-use super::api::QueueError;
+use super::api::{LineSeen, QueueError};
 use crate::model::time::UnixSeconds;
-use crate::service::model::{Job, JobId, JobState};
-
-/// The version of the tables, in the file itself; an older file is brought up to it.
-const VERSION: i64 = 1;
-
-const TABLES: &str = "
-CREATE TABLE jobs (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    repository TEXT NOT NULL,
-    branch TEXT NOT NULL,
-    -- Of the jobs that wait on one line, there is one.
-    line TEXT NOT NULL,
-    commit_id TEXT NOT NULL,
-    work TEXT NOT NULL,
-    state TEXT NOT NULL,
-    detail TEXT NOT NULL,
-    ok INTEGER,
-    -- The place among those that wait.
-    place INTEGER NOT NULL,
-    tries INTEGER NOT NULL DEFAULT 0,
-    -- How often the whole service ended while it ran.
-    orphaned INTEGER NOT NULL DEFAULT 0,
-    queued_at INTEGER NOT NULL,
-    started_at INTEGER,
-    ended_at INTEGER
-) STRICT;
-CREATE INDEX jobs_by_state ON jobs (state, place);
-CREATE INDEX jobs_by_line ON jobs (repository, line, id);
-CREATE TABLE deliveries (id TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE repositories (name TEXT PRIMARY KEY, turn INTEGER NOT NULL, worker TEXT NOT NULL) STRICT, WITHOUT ROWID;
-";
+use crate::service::model::{Job, JobId, JobState, RepositoryName};
 
 /// The columns that [`job`] reads.
 pub(super) const COLUMNS: &str = "id, work, detail, tries, queued_at, started_at, ended_at";
-
-/// Makes the tables, where they are not there yet.
-pub(super) fn prepare(connection: &Connection) -> Result<(), QueueError> {
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(broken)?;
-    match version {
-        0 => {
-            let all = format!("BEGIN IMMEDIATE;{TABLES}PRAGMA user_version = {VERSION};COMMIT;");
-            connection.execute_batch(&all).map_err(broken)
-        }
-        VERSION => Ok(()),
-        other => Err(QueueError::Broken(format!(
-            "the file is of version {other}, and this imk knows {VERSION}: a newer imk wrote it"
-        ))),
-    }
-}
+/// As [`COLUMNS`], without the images and the report of an end.
+pub(super) const BRIEF: &str = "id, work, json_remove(detail, '$.outcome.images', '$.outcome.report') AS detail, tries, queued_at, started_at, ended_at";
 
 /// A row as a job.
 pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
@@ -66,6 +23,37 @@ pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
         started_at: time("started_at")?,
         ended_at: time("ended_at")?,
     })
+}
+
+/// A row of `lines` as how that line stands.
+pub(super) fn line(row: &Row<'_>) -> rusqlite::Result<LineSeen> {
+    let id = |at: &str| row.get::<_, Option<i64>>(at).map(|it| it.map(|it| JobId(it.unsigned_abs())));
+    let repository: String = row.get("repository")?;
+    let repository = RepositoryName::new(&repository).map_err(|why| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, why.into())
+    })?;
+    Ok(LineSeen {
+        repository,
+        line: row.get("line")?,
+        branch: row.get("branch")?,
+        newest: id("newest")?.unwrap_or(JobId(0)),
+        ended: id("ended")?,
+        ended_at: row.get::<_, Option<i64>>("ended_at")?.map(|at| UnixSeconds(at.unsigned_abs())),
+        ok: row.get::<_, Option<bool>>("ok")?.unwrap_or(false),
+        told: id("told")?,
+        fresh: row.get::<_, i64>("fresh")?.unsigned_abs(),
+        stale: row.get::<_, i64>("stale")?.unsigned_abs(),
+    })
+}
+
+/// A number of a job in a row.
+pub(super) fn number(id: JobId) -> i64 {
+    i64::try_from(id.0).unwrap_or(i64::MAX)
+}
+
+/// A moment in a row.
+pub(super) fn seconds(time: UnixSeconds) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
 }
 
 /// A state as it stands in a row: its kind, all of it, and whether it ended well.

@@ -8,14 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::api::{
-    Counts, Filter, Lease, Offered, Queue, QueueError, Renewed, Rules, Settled, Worker, WorkerSeen,
+    Counts, Filter, Lease, LineSeen, Offered, Queue, QueueError, Renewed, Rules, Settled, Worker, WorkerSeen,
 };
-use super::choose::{Standing, Waiting, choose};
+use super::choose::{Standing, choose};
 use super::leases::Leases;
-use super::rows::{self, COLUMNS, broken};
+use super::rows::{self, COLUMNS, broken, number, seconds};
+use super::statements::{self, RUN_OTHERS, forget_some, ids, insert, newest, remember, settle, wait_again};
+use super::{listing, schema};
 use crate::model::time::UnixSeconds;
 use crate::service::model::{Job, JobId, JobState, Occasion, Outcome, RepositoryName, Work};
 use crate::syntax::serve::Running;
@@ -24,8 +26,8 @@ use crate::syntax::serve::Running;
 const ALIVE: u32 = 2;
 /// A job is dead when the service ended so often while it ran: it may be the reason.
 const MOST_ORPHANED: u32 = 20;
-/// Ids of deliveries are remembered so long, in seconds: forges deliver again for three days.
-const DELIVERIES: u64 = 14 * 24 * 3600;
+/// Another that has the file has so long to let it go.
+const BUSY: Duration = Duration::from_secs(10);
 
 /// A queue in a file.
 pub struct SqliteQueue {
@@ -35,6 +37,8 @@ pub struct SqliteQueue {
     committed: AtomicU64,
     synced: Mutex<u64>,
     inner: Mutex<Inner>,
+    /// Another connection to the file, for whoever only looks: a page keeps no hook waiting. In memory there is one for all.
+    reader: Option<Mutex<Connection>>,
     news: Condvar,
     rules: Rules,
 }
@@ -54,7 +58,12 @@ impl SqliteQueue {
         connection.pragma_update(None, "journal_mode", "WAL").map_err(broken)?;
         let mut wal = path.as_os_str().to_owned();
         wal.push("-wal");
-        Self::over(connection, Some(wal.into()), rules)
+        let mut queue = Self::over(connection, Some(wal.into()), rules)?;
+        let reader = Connection::open(path).map_err(broken)?;
+        reader.busy_timeout(BUSY).map_err(broken)?;
+        reader.pragma_update(None, "query_only", true).map_err(broken)?;
+        queue.reader = Some(Mutex::new(reader));
+        Ok(queue)
     }
 
     /// One that is gone with its handle.
@@ -66,15 +75,24 @@ impl SqliteQueue {
     }
 
     fn over(connection: Connection, wal: Option<PathBuf>, rules: Rules) -> Result<Self, QueueError> {
-        connection.busy_timeout(Duration::from_secs(10)).map_err(broken)?;
+        connection.busy_timeout(BUSY).map_err(broken)?;
         // A commit survives the process; what an offer was answered for survives the machine too, by `make_durable`.
         connection.pragma_update(None, "synchronous", "NORMAL").map_err(broken)?;
-        rows::prepare(&connection)?;
+        schema::prepare(&connection)?;
         let inner = Inner { connection, leases: Leases::default() };
         let (committed, synced) = (AtomicU64::new(0), Mutex::new(0));
-        let queue = Self { wal, committed, synced, inner: Mutex::new(inner), news: Condvar::new(), rules };
+        let (inner, news) = (Mutex::new(inner), Condvar::new());
+        let queue = Self { wal, committed, synced, inner, reader: None, news, rules };
         queue.adopt_orphans()?;
         Ok(queue)
+    }
+
+    /// Looks at the tables.
+    fn looked<V>(&self, look: impl FnOnce(&Connection) -> Result<V, QueueError>) -> Result<V, QueueError> {
+        match &self.reader {
+            Some(reader) => look(&reader.lock()),
+            None => look(&self.inner.lock().connection),
+        }
     }
 
     /// Returns when what this thread committed is on the disk. One wait for the disk is for all who committed before it.
@@ -161,39 +179,6 @@ impl Inner {
     fn begin(&mut self) -> Result<Transaction<'_>, QueueError> {
         self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(broken)
     }
-
-    /// How things stand for whoever wants a job.
-    fn standing(&mut self, alive: Duration) -> Result<Standing, QueueError> {
-        let mut standing = Standing { alive: self.leases.alive(alive), ..Standing::default() };
-        let now = UnixSeconds::now();
-        let mut query = self
-            .connection
-            .prepare(&format!("SELECT {COLUMNS} FROM jobs WHERE state = 'queued' ORDER BY place"))
-            .map_err(broken)?;
-        for job in query.query_map([], rows::job).map_err(broken)? {
-            let job = job.map_err(broken)?;
-            standing.waiting.push(Waiting {
-                id: job.id,
-                repository: job.work.repository,
-                labels: job.work.hints,
-                since: now.since(job.queued_at),
-            });
-        }
-        let read = |text: String| RepositoryName::new(&text).map_err(QueueError::Broken);
-        let mut query =
-            self.connection.prepare("SELECT repository FROM jobs WHERE state = 'running'").map_err(broken)?;
-        for name in query.query_map([], |row| row.get(0)).map_err(broken)? {
-            standing.busy.insert(read(name.map_err(broken)?)?);
-        }
-        let mut query =
-            self.connection.prepare("SELECT name, turn, worker FROM repositories").map_err(broken)?;
-        let served = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get(2)?));
-        for served in query.query_map([], served).map_err(broken)? {
-            let (name, turn, worker) = served.map_err(broken)?;
-            standing.served.insert(read(name)?, (turn.unsigned_abs(), worker));
-        }
-        Ok(standing)
-    }
 }
 
 impl Queue for SqliteQueue {
@@ -217,10 +202,9 @@ impl Queue for SqliteQueue {
             }
             _ => Offered::New { id: insert(&transaction, work, None)? },
         };
-        let runs = "SELECT id FROM jobs WHERE state = 'running' AND repository = ?1 AND line = ?2 AND commit_id <> ?3";
         let older = match (running, offered) {
             (Running::Cancel, Offered::New { .. } | Offered::Replaced { .. }) => {
-                ids(&transaction, runs, params![work.repository.as_str(), work.line(), work.commit])?
+                ids(&transaction, RUN_OTHERS, params![work.repository.as_str(), work.line(), work.commit])?
             }
             _ => Vec::new(),
         };
@@ -238,7 +222,8 @@ impl Queue for SqliteQueue {
         let mut inner = self.inner.lock();
         inner.leases.see(worker);
         self.reap(&mut inner)?;
-        let standing = inner.standing(self.rules.lease * ALIVE)?;
+        let alive = inner.leases.alive(self.rules.lease * ALIVE);
+        let standing = Standing { alive, ..statements::standing(&inner.connection)? };
         let Some(id) = choose(&standing, worker) else { return Ok(None) };
         let now = UnixSeconds::now();
         let (kind, detail, _) = rows::state(&JobState::Running { worker: worker.name.clone(), since: now })?;
@@ -294,25 +279,15 @@ impl Queue for SqliteQueue {
     }
 
     fn jobs(&self, filter: &Filter) -> Result<Vec<Job>, QueueError> {
-        let inner = self.inner.lock();
-        let kinds: Vec<&str> = filter.states.iter().map(|kind| kind.word()).collect();
-        let sql = format!(
-            "SELECT {COLUMNS} FROM jobs
-             WHERE (?1 IS NULL OR repository = ?1) AND (?2 IS NULL OR branch = ?2) AND (?3 IS NULL OR id < ?3)
-             AND (?4 = '' OR instr(?4, state)) ORDER BY id DESC LIMIT ?5"
-        );
-        let mut query = inner.connection.prepare(&sql).map_err(broken)?;
-        let repository = filter.repository.as_ref().map(RepositoryName::as_str);
-        let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
-        let values = params![repository, filter.branch, filter.before.map(number), kinds.join(" "), limit];
-        let jobs = query.query_map(values, rows::job).map_err(broken)?;
-        jobs.collect::<Result<_, _>>().map_err(broken)
+        self.looked(|connection| listing::jobs(connection, filter))
     }
 
     fn job(&self, id: JobId) -> Result<Option<Job>, QueueError> {
-        let inner = self.inner.lock();
-        let sql = format!("SELECT {COLUMNS} FROM jobs WHERE id = ?1");
-        inner.connection.query_row(&sql, [number(id)], rows::job).optional().map_err(broken)
+        self.looked(|connection| listing::job(connection, id))
+    }
+
+    fn lines(&self, repository: Option<&RepositoryName>) -> Result<Vec<LineSeen>, QueueError> {
+        self.looked(|connection| listing::lines(connection, repository))
     }
 
     fn remember_delivery(&self, id: &str) -> Result<bool, QueueError> {
@@ -328,35 +303,13 @@ impl Queue for SqliteQueue {
     }
 
     fn counts(&self) -> Result<Counts, QueueError> {
-        let inner = self.inner.lock();
-        let mut counts = Counts::default();
-        let sql = "SELECT state, ok, count(*) FROM jobs GROUP BY state, ok";
-        let mut query = inner.connection.prepare(sql).map_err(broken)?;
-        let mut found = query.query([]).map_err(broken)?;
-        while let Some(row) = found.next().map_err(broken)? {
-            let (state, ok): (String, Option<bool>) =
-                (row.get(0).map_err(broken)?, row.get(1).map_err(broken)?);
-            let count = row.get::<_, i64>(2).map_err(broken)?.unsigned_abs();
-            match (state.as_str(), ok) {
-                ("queued", _) => counts.queued = count,
-                ("running", _) => counts.running = count,
-                ("replaced", _) => counts.replaced = count,
-                ("dead", _) => counts.dead = count,
-                (_, Some(true)) => counts.succeeded = count,
-                _ => counts.failed = count,
-            }
-        }
-        Ok(counts)
+        self.looked(listing::counts)
     }
 
     fn forget_before(&self, moment: UnixSeconds) -> Result<Vec<JobId>, QueueError> {
         let mut inner = self.inner.lock();
         let transaction = inner.begin()?;
-        let sql = "DELETE FROM jobs WHERE state IN ('done', 'replaced', 'dead') AND ended_at < ?1
-             AND id NOT IN (SELECT max(id) FROM jobs GROUP BY repository, line) RETURNING id";
-        let forgotten = ids(&transaction, sql, [seconds(moment)])?;
-        let old = UnixSeconds(UnixSeconds::now().0.saturating_sub(DELIVERIES));
-        transaction.execute("DELETE FROM deliveries WHERE at < ?1", [seconds(old)]).map_err(broken)?;
+        let forgotten = forget_some(&transaction, moment)?;
         transaction.commit().map_err(broken)?;
         Ok(forgotten)
     }
@@ -365,82 +318,6 @@ impl Queue for SqliteQueue {
         let mut inner: MutexGuard<'_, Inner> = self.inner.lock();
         self.news.wait_for(&mut inner, at_most);
     }
-}
-
-/// The newest job of a line.
-fn newest(transaction: &Transaction<'_>, work: &Work) -> Result<Option<Job>, QueueError> {
-    let sql =
-        format!("SELECT {COLUMNS} FROM jobs WHERE repository = ?1 AND line = ?2 ORDER BY id DESC LIMIT 1");
-    let mut query = transaction.prepare(&sql).map_err(broken)?;
-    query.query_row(params![work.repository.as_str(), work.line()], rows::job).optional().map_err(broken)
-}
-
-/// A new job that waits, in the place of another or behind all.
-fn insert(transaction: &Transaction<'_>, work: &Work, instead: Option<JobId>) -> Result<JobId, QueueError> {
-    let (kind, detail, _) = rows::state(&JobState::Queued)?;
-    let sql = "INSERT INTO jobs (repository, branch, line, commit_id, work, state, detail, place, queued_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7,
-             coalesce((SELECT place FROM jobs WHERE id = ?8), (SELECT coalesce(max(place), 0) + 1 FROM jobs)), ?9)";
-    let values = params![
-        work.repository.as_str(),
-        work.branch,
-        work.line(),
-        work.commit,
-        rows::text(work)?,
-        kind,
-        detail,
-        instead.map(number),
-        seconds(UnixSeconds::now()),
-    ];
-    transaction.prepare(sql).map_err(broken)?.execute(values).map_err(broken)?;
-    Ok(JobId(transaction.last_insert_rowid().unsigned_abs()))
-}
-
-/// Has a job wait in its old place, unless a newer one of its line waits: that is enough.
-fn wait_again(transaction: &Transaction<'_>, job: JobId) -> Result<(), QueueError> {
-    let sql =
-        "SELECT max(other.id) FROM jobs AS other, jobs AS this WHERE this.id = ?1 AND other.id > this.id
-         AND other.repository = this.repository AND other.line = this.line AND other.state = 'queued'";
-    let newer: Option<i64> = transaction.query_row(sql, [number(job)], |row| row.get(0)).map_err(broken)?;
-    if let Some(by) = newer {
-        return settle(transaction, job, &JobState::Replaced { by: JobId(by.unsigned_abs()) });
-    }
-    let (kind, detail, _) = rows::state(&JobState::Queued)?;
-    let sql = "UPDATE jobs SET state = ?2, detail = ?3 WHERE id = ?1";
-    transaction.execute(sql, params![number(job), kind, detail]).map_err(broken).map(drop)
-}
-
-/// Writes the last state of a job.
-fn settle(transaction: &Transaction<'_>, job: JobId, state: &JobState) -> Result<(), QueueError> {
-    let (kind, detail, ok) = rows::state(state)?;
-    let sql = "UPDATE jobs SET state = ?2, detail = ?3, ok = ?4, ended_at = ?5 WHERE id = ?1";
-    let values = params![number(job), kind, detail, ok, seconds(UnixSeconds::now())];
-    transaction.execute(sql, values).map_err(broken).map(drop)
-}
-
-/// Writes the id of a delivery down; `false` when it was known.
-fn remember(transaction: &Transaction<'_>, delivery: &str) -> Result<bool, QueueError> {
-    let sql = "INSERT INTO deliveries (id, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-    let values = params![delivery, seconds(UnixSeconds::now())];
-    transaction.execute(sql, values).map_err(broken).map(|written| written == 1)
-}
-
-fn ids(
-    transaction: &Transaction<'_>,
-    sql: &str,
-    values: impl rusqlite::Params,
-) -> Result<Vec<JobId>, QueueError> {
-    let mut query = transaction.prepare(sql).map_err(broken)?;
-    let found = query.query_map(values, |row| row.get::<_, i64>(0)).map_err(broken)?;
-    found.map(|id| id.map(|id| JobId(id.unsigned_abs()))).collect::<Result<_, _>>().map_err(broken)
-}
-
-fn number(id: JobId) -> i64 {
-    i64::try_from(id.0).unwrap_or(i64::MAX)
-}
-
-fn seconds(time: UnixSeconds) -> i64 {
-    i64::try_from(time.0).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::super::contract;
 use super::*;
+use crate::service::model::StateKind;
 
 #[test]
 fn the_queue_in_memory_holds_the_contract() {
@@ -75,4 +76,96 @@ fn offers_of_many_at_once_are_all_there_and_share_the_disk() {
     drop(queue);
     let queue = SqliteQueue::open(&path, Rules::default()).unwrap();
     assert_eq!(queue.counts().unwrap().queued, 80);
+}
+
+/// The ways that SQLite goes through a statement.
+fn ways(queue: &SqliteQueue, sql: &str, values: &[rusqlite::types::Value]) -> Vec<String> {
+    let inner = queue.inner.lock();
+    let mut query = inner.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    // Of a statement that is not run its values do not matter, but for their number.
+    let count = query.parameter_count();
+    let values =
+        values.iter().cloned().chain(std::iter::repeat_n(rusqlite::types::Value::Null, count)).take(count);
+    let ways = query.query_map(rusqlite::params_from_iter(values), |row| row.get(3)).unwrap();
+    ways.map(Result::unwrap).collect()
+}
+
+#[test]
+fn nothing_that_is_asked_often_reads_all_jobs() {
+    let queue = SqliteQueue::in_memory(Rules::default()).unwrap();
+    let name = RepositoryName::new("a").unwrap();
+    let all = [StateKind::Done, StateKind::Dead, StateKind::Queued];
+    let mut asked = Vec::new();
+    for repository in [None, Some(name)] {
+        for branch in [None, Some("main".to_owned())] {
+            for states in [&all[..0], &all[..1], &all] {
+                for (before, brief) in [(None, true), (Some(JobId(7)), false)] {
+                    let (repository, branch, states) = (repository.clone(), branch.clone(), states.to_vec());
+                    // A branch is of a repository: nobody asks for it alone.
+                    if repository.is_some() || branch.is_none() {
+                        let filter = Filter { repository, branch, states, before, limit: 50, brief };
+                        let listing::Statement { sql, values } = listing::of_filter(&filter);
+                        asked.push((sql, values));
+                    }
+                }
+            }
+        }
+    }
+    let others = [
+        RUN_OTHERS,
+        "SELECT id FROM jobs WHERE state = 'running'",
+        "SELECT * FROM lines WHERE repository = ?1 ORDER BY line",
+        "SELECT id FROM jobs WHERE repository = ?1 AND line = ?2 ORDER BY id DESC LIMIT 1",
+        "SELECT id FROM jobs WHERE state = 'queued' ORDER BY place",
+        "SELECT repository FROM jobs WHERE state = 'running'",
+        "SELECT id FROM jobs WHERE ended_at < ?1 AND state IN ('done') ORDER BY ended_at LIMIT ?2",
+        "DELETE FROM deliveries WHERE at < ?1",
+        "SELECT max(other.id) FROM jobs AS other, jobs AS this WHERE this.id = ?1 AND other.id > this.id
+         AND other.repository = this.repository AND other.line = this.line AND other.state = 'queued'",
+    ];
+    asked.extend(others.map(|sql| (sql.to_owned(), Vec::new())));
+    for (sql, values) in asked {
+        for way in ways(&queue, &sql, &values) {
+            // A list of all jobs by their numbers is read in its order, as far as its limit.
+            let is_list = way == "SCAN jobs" && !sql.contains("state =") && !sql.contains("repository =");
+            assert!(
+                is_list || !way.contains("SCAN jobs") && !way.contains("SCAN deliveries"),
+                "{way}: {sql}"
+            );
+        }
+    }
+}
+
+#[test]
+fn many_jobs_are_listed_counted_and_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = SqliteQueue::open(&folder.path().join("queue.db"), Rules::default()).unwrap();
+    let done = |number: u32| {
+        let work = Work { commit: format!("{number:040x}"), ..contract::work("a", "main", 1) };
+        queue.offer(&work, Running::Finish).unwrap();
+        let lease = queue.take(&contract::worker("w")).unwrap().unwrap();
+        queue.finish(&lease, &Outcome { ok: number.is_multiple_of(2), ..Outcome::default() }).unwrap();
+    };
+    (0..2).for_each(done);
+    // The others are copies of these, for a disk is slow.
+    let sql = "INSERT INTO jobs (repository, branch, line, commit_id, work, state, detail, ok, place, queued_at, ended_at)
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000)
+         SELECT repository, branch, line, commit_id, work, state, detail, ok, place, queued_at, 1 FROM jobs, n WHERE id = 1";
+    queue.inner.lock().connection.execute(sql, []).unwrap();
+    done(7);
+    let counts = queue.counts().unwrap();
+    assert_eq!((counts.succeeded, counts.failed, counts.queued), (2001, 2, 0));
+    let page = Filter { states: vec![StateKind::Done, StateKind::Dead], limit: 3, ..Filter::default() };
+    let ids: Vec<u64> = queue.jobs(&page).unwrap().iter().map(|job| job.id.0).collect();
+    assert_eq!(ids, [2003, 2002, 2001]);
+    let mut gone = 0;
+    loop {
+        let some = queue.forget_before(UnixSeconds(2)).unwrap();
+        assert!(some.len() <= usize::try_from(statements::AT_ONCE).unwrap());
+        gone += some.len();
+        if some.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((gone, queue.counts().unwrap().succeeded), (2000, 1));
 }

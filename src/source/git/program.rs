@@ -181,7 +181,11 @@ impl Program<'_> {
             _ => RemoteError::Broken(format!("git cannot be run: {error}")),
         };
         // A file, since a master connection of ssh that stays behind would keep a pipe open.
-        let mut complaints = tempfile::tempfile().map_err(cannot)?;
+        let mut complaints = tempfile::tempfile().map_err(|error| {
+            RemoteError::Broken(format!(
+                "no temporary file can be made (TMPDIR names another place): {error}"
+            ))
+        })?;
         command.stderr(complaints.try_clone().map_err(cannot)?);
         let mut child = command.spawn().map_err(cannot)?;
         let (sender, done) = mpsc::channel();

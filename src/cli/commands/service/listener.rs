@@ -11,6 +11,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, crypto};
 
 use crate::cli::failure::Failure;
+use crate::service::address::fingerprint;
 use crate::service::logins::Logins;
 use crate::service::run::bind;
 use crate::source::outside;
@@ -52,11 +53,19 @@ fn handed_over() -> Result<TcpListener, String> {
     Ok(TcpListener::from(socket))
 }
 
-/// The acceptor of TLS by a certificate and its key.
+/// TLS as a service speaks it.
+pub struct Secured {
+    /// Accepts connections.
+    pub acceptor: TlsAcceptor,
+    /// SHA-256 of the certificate that is shown.
+    pub certificate: String,
+}
+
+/// TLS by a certificate and its key.
 ///
 /// # Errors
 /// When a file cannot be read, or certificate and key are none, or not of each other.
-pub fn tls(tls: &Tls, logins: &Logins) -> Result<TlsAcceptor, Failure> {
+pub fn tls(tls: &Tls, logins: &Logins) -> Result<Secured, Failure> {
     let read = |path: &std::path::Path| {
         let path = logins.root.join(path);
         outside::read(&path)
@@ -69,9 +78,10 @@ pub fn tls(tls: &Tls, logins: &Logins) -> Result<TlsAcceptor, Failure> {
     let chain = read(&tls.certificate)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&chain).collect();
     let chain = chain.map_err(|error| wrong(&tls.certificate, &error))?;
-    if chain.is_empty() {
+    let Some(first) = chain.first() else {
         return Err(wrong(&tls.certificate, &"no certificate is in it"));
-    }
+    };
+    let certificate = fingerprint(first);
     let key = PrivateKeyDer::from_pem_slice(&read(&tls.key)?).map_err(|error| wrong(&tls.key, &error))?;
     let provider = Arc::new(crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
@@ -80,5 +90,5 @@ pub fn tls(tls: &Tls, logins: &Logins) -> Result<TlsAcceptor, Failure> {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|error| wrong(&tls.certificate, &error))?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Secured { acceptor: TlsAcceptor::from(Arc::new(config)), certificate })
 }

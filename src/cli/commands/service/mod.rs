@@ -1,5 +1,6 @@
 //! Verbs of the service: the server, workers on other machines, and what jobs use.
 
+mod asking;
 mod listener;
 mod options;
 mod seen;

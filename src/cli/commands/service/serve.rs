@@ -6,16 +6,19 @@ use std::time::Duration;
 use clap::{Args as Group, Subcommand};
 use jiff::Timestamp;
 
-use super::listener::{listener, tls};
+use super::asking::{self, AskArgs, Asking};
+use super::listener::{Secured, listener, tls};
 use super::options::{Read, ServiceArgs};
 use super::seen;
 use crate::cli::args::Global;
 use crate::cli::commands::make::build;
 use crate::cli::failure::{Failure, cannot};
 use crate::cli::out;
+use crate::service::address::Address;
 use crate::service::orphans;
 use crate::service::run::Service;
 use crate::service::secrets::Secrets;
+use crate::service::token::Token;
 use crate::syntax::container::words::period;
 use crate::syntax::serve::names::RepositoryName;
 use crate::syntax::serve::{Settings, keys};
@@ -26,6 +29,7 @@ imk serve --config /etc/imk/serve.ron            by this file
 imk serve check                                  read the file and say what it means, and begin nothing
 imk serve secret team/images                     the secret and the address for the forge's hook
 imk serve jobs --only dead                       jobs that were given up; imk serve retry JOB does one again
+imk serve build team/images                      build now; imk serve log JOB --follow shows how
 imk serve --queue redis://10.0.0.5               jobs for workers on several machines: see imk worker";
 
 /// Keep repositories fresh: poll, listen, queue, build, tell
@@ -54,10 +58,12 @@ pub enum ServeVerb {
     Secret(SecretArgs),
     /// List jobs, the newest first: what runs, what waits, how others ended
     Jobs(seen::JobsArgs),
-    /// Print the log of a job
-    Log(seen::JobArgs),
+    /// Print the log of a job; with --follow until it has ended, and fail when it did
+    Log(seen::LogArgs),
     /// Have the work of a job done again
-    Retry(seen::JobArgs),
+    Retry(seen::RetryArgs),
+    /// Have a repository looked at and built now, whether it moved or not
+    Build(seen::BuildArgs),
     /// Print the token that the page and programs show to act
     Token,
     /// Read serve.ron and say what it means
@@ -85,19 +91,11 @@ pub fn run(global: &Global, args: &ServeArgs) -> Result<(), Failure> {
     match &args.verb {
         None => serve(global, args),
         Some(ServeVerb::Secret(secret)) => self::secret(&args.service.read()?, args, secret),
-        Some(ServeVerb::Jobs(jobs)) => {
-            let read = args.service.read()?;
-            seen::jobs(&read, listened(args, &read), jobs)
-        }
-        Some(ServeVerb::Log(job)) => {
-            let read = args.service.read()?;
-            seen::log(&read, listened(args, &read), job)
-        }
-        Some(ServeVerb::Retry(job)) => {
-            let read = args.service.read()?;
-            seen::retry(&read, listened(args, &read), job)
-        }
-        Some(ServeVerb::Token) => seen::token(&args.service.read()?),
+        Some(ServeVerb::Jobs(jobs)) => seen::jobs(&asking(args, &jobs.ask)?, jobs),
+        Some(ServeVerb::Log(log)) => seen::log(&asking(args, &log.ask)?, log),
+        Some(ServeVerb::Retry(retry)) => seen::retry(&asking(args, &retry.ask)?, retry),
+        Some(ServeVerb::Build(build)) => seen::build(&asking(args, &build.ask)?, build),
+        Some(ServeVerb::Token) => asking::token(&args.service.read()?),
         Some(ServeVerb::Check) => check(&args.service.read()?),
         Some(ServeVerb::Keys) => {
             keys();
@@ -106,9 +104,9 @@ pub fn run(global: &Global, args: &ServeArgs) -> Result<(), Failure> {
     }
 }
 
-/// The address that a service of these arguments listens at.
-fn listened<'a>(args: &'a ServeArgs, read: &'a Read) -> &'a str {
-    args.listen.as_deref().unwrap_or(&read.settings.listen)
+/// The service that is asked.
+fn asking(args: &ServeArgs, ask: &AskArgs) -> Result<Asking, Failure> {
+    Asking::of(ask, args.service.read()?, args.listen.as_deref())
 }
 
 fn serve(global: &Global, args: &ServeArgs) -> Result<(), Failure> {
@@ -119,19 +117,28 @@ fn serve(global: &Global, args: &ServeArgs) -> Result<(), Failure> {
         orphans::end(&marked);
     })?;
     let settings = read.settings.clone();
-    let acceptor = settings.tls.as_ref().map(|files| tls(files, &read.logins)).transpose()?;
+    let secured = settings.tls.as_ref().map(|files| tls(files, &read.logins)).transpose()?;
     let listen = args.listen.clone().unwrap_or_else(|| settings.listen.clone());
     let listener = listener(&listen)?;
     let service =
         Service::open(args.service.options(global, read, &cancel)?, true).map_err(Failure::error)?;
-    // Secrets are there before anybody asks for them.
+    // Token and secrets are there before anybody asks for them.
+    Token::open(&state).map_err(cannot("make the service's token"))?;
     for name in settings.repositories.keys() {
         Secrets::at(&state)
             .of(name.as_str(), Timestamp::now())
             .map_err(cannot("make the secrets of hooks"))?;
     }
     let at = listener.local_addr().map_err(cannot("listen"))?;
+    let (acceptor, certificate) = match secured {
+        Some(Secured { acceptor, certificate }) => (Some(acceptor), Some(certificate)),
+        None => (None, None),
+    };
+    // Whoever has the folder finds the service by this.
     let scheme = if acceptor.is_some() { "https" } else { "http" };
+    if let Some(address) = Address::listened(&at.to_string(), acceptor.is_some(), certificate) {
+        address.write(&state).map_err(cannot("write down where the service listens"))?;
+    }
     out::note(format_args!("listening at {scheme}://{at}, state in `{}`", state.display()));
     begin_with(&settings, file.as_ref(), at.ip().is_loopback() || acceptor.is_some());
     service.serve(listener, acceptor).map_err(cannot("serve"))

@@ -17,16 +17,44 @@ local function stream_key(repository) return key('stream', repository) end
 local function line_of(repository, line) return repository .. ' ' .. line end
 local function get(id, field) return redis.call('HGET', job_key(id), field) or '' end
 
+-- How a line stands: its newest job, the last that ended, the last that told of images.
+local function line_known(repository, line)
+    local text = redis.call('HGET', key('lines', repository), line)
+    if text then return cjson.decode(text) end
+    return {}
+end
+
+local function line_is(repository, line, known)
+    redis.call('HSET', key('lines', repository), line, cjson.encode(known))
+end
+
+-- One that ended late says nothing of a line that has gone on.
+local function line_ended(id, ok, fresh, stale)
+    local repository, line, number = get(id, 'repository'), get(id, 'line'), tonumber(id)
+    local known = line_known(repository, line)
+    if (known.ended or 0) <= number then known.ended, known.ended_at, known.ok = number, seconds(), ok end
+    if fresh + stale > 0 and (known.told or 0) <= number then
+        known.told, known.fresh, known.stale = number, fresh, stale
+    end
+    line_is(repository, line, known)
+end
+
 local function set_state(id, kind, detail)
     local old = get(id, 'kind')
     if old ~= '' then redis.call('ZREM', key('kind', old), id) end
     redis.call('ZADD', key('kind', kind), id, id)
     redis.call('HSET', job_key(id), 'kind', kind, 'detail', detail)
-    if kind ~= 'queued' and kind ~= 'running' then redis.call('HSET', job_key(id), 'ended_at', seconds()) end
+    if kind ~= 'queued' and kind ~= 'running' then
+        redis.call('HSET', job_key(id), 'ended_at', seconds())
+        redis.call('ZADD', key('ended'), seconds(), id)
+    end
 end
 
 local function replaced(id, by) set_state(id, 'replaced', '{"state":"replaced","by":' .. by .. '}') end
-local function dead(id, reason) set_state(id, 'dead', cjson.encode({state = 'dead', reason = reason})) end
+local function dead(id, reason)
+    set_state(id, 'dead', cjson.encode({state = 'dead', reason = reason}))
+    line_ended(id, false, 0, 0)
+end
 
 -- Puts a job into its repository's stream.
 local function enter(id)
@@ -68,7 +96,7 @@ end
 
 local operations = {}
 
-function operations.offer(repository, line, commit, work, delivery, of_commit, cancels)
+function operations.offer(repository, line, branch, commit, work, delivery, of_commit, cancels)
     if delivery ~= '' and not remember(delivery) then return {'duplicate'} end
     local place = line_of(repository, line)
     local newest = redis.call('HGET', key('newest'), place)
@@ -82,6 +110,9 @@ function operations.offer(repository, line, commit, work, delivery, of_commit, c
     redis.call('ZADD', key('jobs'), id, id)
     redis.call('ZADD', key('jobs', repository), id, id)
     redis.call('HSET', key('newest'), place, id)
+    local known = line_known(repository, line)
+    known.branch, known.newest = branch, tonumber(id)
+    line_is(repository, line, known)
     redis.call('SADD', key('repositories'), repository)
     if redis.call('EXISTS', stream_key(repository)) == 0 then
         redis.call('XGROUP', 'CREATE', stream_key(repository), GROUP, '0', 'MKSTREAM')
@@ -170,12 +201,13 @@ function operations.renew(id, worker, token, labels)
     return 'kept'
 end
 
-function operations.finish(id, token, kind, detail)
+function operations.finish(id, token, kind, detail, fresh, stale)
     -- The answer to the first call may have been lost.
     if get(id, 'token') == token and get(id, 'detail') == detail then return 1 end
     if not holds(id, token) then return 0 end
     leave(id)
     set_state(id, kind, detail)
+    line_ended(id, kind == 'succeeded', tonumber(fresh), tonumber(stale))
     return 1
 end
 
@@ -203,19 +235,38 @@ function operations.remember(delivery)
     return 0
 end
 
-function operations.forget(moment)
+-- How lines stand, of one repository or of all.
+function operations.lines(repository)
+    local names, all = {repository}, {}
+    if repository == '' then names = redis.call('SMEMBERS', key('repositories')) end
+    for _, name in ipairs(names) do
+        local lines = redis.call('HGETALL', key('lines', name))
+        for index = 1, #lines, 2 do table.insert(all, {name, lines[index], lines[index + 1]}) end
+    end
+    return all
+end
+
+-- Some of the jobs that ended before a moment; those that say how a branch stands are kept.
+function operations.forget(moment, most)
     local gone = {}
-    for _, kind in ipairs({'succeeded', 'failed', 'replaced', 'dead'}) do
-        for _, id in ipairs(redis.call('ZRANGE', key('kind', kind), 0, -1)) do
-            local repository = get(id, 'repository')
-            local newest = redis.call('HGET', key('newest'), line_of(repository, get(id, 'line')))
-            if newest ~= id and tonumber(get(id, 'ended_at')) < tonumber(moment) then
-                redis.call('ZREM', key('kind', kind), id)
-                redis.call('ZREM', key('jobs'), id)
-                redis.call('ZREM', key('jobs', repository), id)
-                redis.call('DEL', job_key(id))
-                table.insert(gone, id)
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('ended'), '-inf', '(' .. moment)) do
+        if #gone >= tonumber(most) then break end
+        local repository, line = get(id, 'repository'), get(id, 'line')
+        local known, number = line_known(repository, line), tonumber(id)
+        local is_branch = string.sub(line, 1, 11) == 'refs/heads/'
+        local is_last = known.newest == number
+        if not (is_branch and (is_last or known.ended == number or known.told == number)) then
+            redis.call('ZREM', key('ended'), id)
+            redis.call('ZREM', key('kind', get(id, 'kind')), id)
+            redis.call('ZREM', key('jobs'), id)
+            redis.call('ZREM', key('jobs', repository), id)
+            redis.call('DEL', job_key(id))
+            -- A pull request goes with its last job.
+            if is_last then
+                redis.call('HDEL', key('lines', repository), line)
+                redis.call('HDEL', key('newest'), line_of(repository, line))
             end
+            table.insert(gone, id)
         end
     end
     return gone
