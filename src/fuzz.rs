@@ -33,11 +33,16 @@ pub const TARGETS: &[Target] = &[
     target("imagefile", crate::syntax::fuzz::imagefile),
     target("lockfile", crate::syntax::fuzz::lockfile),
     target("names", crate::syntax::fuzz::names),
+    target("integration-yml", crate::syntax::fuzz::integration_yml),
     target("import-hcl", crate::syntax::fuzz::import_hcl),
     target("import-yaml", crate::syntax::fuzz::import_yaml),
     target("import-dotenv", crate::syntax::fuzz::import_dotenv),
     target("git-tree", crate::source::git::fuzz::tree),
     target("git-pushed", crate::source::git::fuzz::pushed),
+    // What the service's owner writes, and what anybody sends to its hooks.
+    target("serve-ron", crate::syntax::fuzz::serve_ron),
+    target("hook-payload", crate::service::hooks::fuzz::payload),
+    target("hook-signature", crate::service::hooks::fuzz::signature),
     // What a registry or a server answers.
     target("registry-document", crate::registry::oci::fuzz::document),
     target("registry-header", crate::registry::oci::fuzz::header),

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::error::SyntaxError;
 use super::import::{self, Source};
 use super::{
-    dockerfile as docker, dockerignore as ignore, git_source, glob, imagefile as image, lockfile as lock,
+    dockerfile as docker, dockerignore as ignore, git_source, glob, imagefile as image, integration,
+    lockfile as lock,
 };
-use super::{reference, resolve, tag};
+use super::{reference, resolve, serve, tag};
 
 /// Readers of text are handed text: who opens a file tells of one that is none.
 fn text(bytes: &[u8]) -> Option<&str> {
@@ -56,6 +57,39 @@ pub(crate) fn dockerignore(bytes: &[u8]) {
     for (at, _) in path.match_indices('/').take(40) {
         assert!(ignored || !file.can_skip(&path[..at]), "{:?} may be skipped", &path[..at]);
     }
+}
+
+/// Steps stay below the root of their checkout, and mistakes have places in the text.
+pub(crate) fn integration_yml(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let read = match integration::read(text) {
+        Ok(read) => read,
+        Err(errors) => return errors_lie_inside(&errors, text),
+    };
+    assert!(!read.steps.is_empty(), "a file without steps is a mistake");
+    for step in &read.steps {
+        let is_below = !step.cwd.starts_with('/') && step.cwd.split('/').all(|part| part != "..");
+        assert!(is_below, "{:?} leads out", step.cwd);
+    }
+    assert_eq!(integration::read(text), Ok(read));
+}
+
+/// Settings that are read name what is there, and paths in repositories stay there.
+pub(crate) fn serve_ron(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let read = match serve::read(text) {
+        Ok(read) => read,
+        Err(errors) => return errors_lie_inside(&errors, text),
+    };
+    for repository in read.repositories.values() {
+        let login = repository.credentials.as_ref();
+        assert!(login.is_none_or(|name| read.credentials.contains_key(name)));
+        assert!(repository.notify.iter().all(|name| read.notify.contains_key(name)));
+        assert!(git_source::url(&repository.url).is_ok());
+        let path = repository.imagefile.as_deref().unwrap_or("a");
+        assert!(!path.starts_with(['/', '-']) && path.split('/').all(|part| part != ".."), "{path}");
+    }
+    assert_eq!(serve::read(text), Ok(read));
 }
 
 /// Invariant: a text that was put in order means the same, and is in order still.

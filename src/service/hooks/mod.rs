@@ -6,6 +6,8 @@
 mod bitbucket;
 mod field;
 pub mod forge;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod github;
 mod gitlab;
 pub mod headers;
