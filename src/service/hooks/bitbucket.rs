@@ -19,6 +19,7 @@ pub(super) fn received(event: &str, payload: &Value, terms: &Terms<'_>) -> Recei
         }
         "repo:refs_changed" => all(list(payload, &["changes"]).iter().map(in_data_center), terms),
         "pullrequest:created" | "pullrequest:updated" => proposed(payload, terms),
+        "pr:opened" | "pr:reopened" | "pr:from_ref_updated" => proposed_in_data_center(payload, terms),
         _ => Received::Ignored(format!("the event `{}` sets nothing off", line(event))),
     }
 }
@@ -61,6 +62,26 @@ fn all<'p>(changes: impl Iterator<Item = Change<'p>>, terms: &Terms<'_>) -> Rece
     }
 }
 
+fn proposed_in_data_center(payload: &Value, terms: &Terms<'_>) -> Received {
+    let request = &payload["pullRequest"];
+    // A number is the repository's own in all of a data center.
+    let of = |side: &str| number(request, &[side, "repository", "id"]);
+    if of("fromRef").is_some() && of("fromRef") == of("toRef") {
+        return Received::Ignored("the pull request is of a branch here, whose pushes count".into());
+    }
+    let commit = text(request, &["fromRef", "latestCommit"]).and_then(commit);
+    let Some((number, commit)) = number(request, &["id"]).zip(commit) else {
+        return Received::Ignored("the pull request names no commit".into());
+    };
+    let title = line(text(request, &["title"]).unwrap_or_default());
+    let onto = text(request, &["toRef", "id"]).and_then(|name| name.strip_prefix("refs/heads/"));
+    let Some(onto) = onto.and_then(branch) else {
+        return Received::Ignored("the pull request names no branch that it is for".into());
+    };
+    let reference = format!("refs/pull-requests/{number}/from");
+    terms.proposal(Proposal { number, reference, commit, onto, title }, None)
+}
+
 fn proposed(payload: &Value, terms: &Terms<'_>) -> Received {
     let request = &payload["pullrequest"];
     let of = |side: &str| text(request, &[side, "repository", "full_name"]);
@@ -73,10 +94,7 @@ fn proposed(payload: &Value, terms: &Terms<'_>) -> Received {
         return Received::Ignored("Bitbucket gives no commit of a fork that could be looked at".into());
     };
     let title = line(text(request, &["title"]).unwrap_or_default());
-    let onto = text(request, &["destination", "branch", "name"])
-        .or_else(|| text(request, &["toRef", "displayId"]))
-        .and_then(branch);
-    let Some(onto) = onto else {
+    let Some(onto) = text(request, &["destination", "branch", "name"]).and_then(branch) else {
         return Received::Ignored("the pull request names no branch that it is for".into());
     };
     let own = text(payload, &["repository", "mainbranch", "name"]);

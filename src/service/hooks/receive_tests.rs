@@ -187,6 +187,43 @@ fn requests_of_forks_are_looked_at_by_option_alone() {
 }
 
 #[test]
+fn requests_of_forks_in_a_data_center_of_bitbucket_are_looked_at_by_option_alone() {
+    let request = |from: u64, onto: &str| {
+        json!({"eventKey": "pr:opened", "pullRequest": {
+            "id": 7, "title": "better\u{1b}[2J", "state": "OPEN",
+            "fromRef": {"id": "refs/heads/fix", "latestCommit": SHA, "repository": {"slug": "app", "id": from, "project": {"key": "~EVIL"}}},
+            "toRef": {"id": onto, "latestCommit": ZERO, "repository": {"slug": "app", "id": 1, "project": {"key": "TEAM"}}},
+        }})
+    };
+    let expected = Proposal {
+        number: 7,
+        reference: "refs/pull-requests/7/from".into(),
+        commit: SHA.into(),
+        onto: "main".into(),
+        title: "better[2J".into(),
+    };
+    for event in ["pr:opened", "pr:reopened", "pr:from_ref_updated"] {
+        let event = &[("X-Event-Key", event)];
+        let looked = |payload: &Value| sent(event, payload, true).unwrap().received;
+        assert_eq!(looked(&request(2, "refs/heads/main")), Received::Proposal(expected.clone()));
+        assert!(ignored(meaning(event, &request(2, "refs/heads/main"))).contains("forks run nothing"));
+        assert!(ignored(looked(&request(1, "refs/heads/main"))).contains("whose pushes count"));
+        assert!(ignored(looked(&request(2, "refs/heads/other"))).contains("not listed"));
+        assert!(ignored(looked(&request(2, "refs/tags/main"))).contains("no branch"));
+        // Nobody can say that it is ours.
+        let mut nameless = request(2, "refs/heads/main");
+        nameless["pullRequest"]["fromRef"]["repository"] = Value::Null;
+        assert_eq!(looked(&nameless), Received::Proposal(expected.clone()));
+        let mut without = request(2, "refs/heads/main");
+        without["pullRequest"]["fromRef"]["latestCommit"] = "abc".into();
+        assert!(ignored(looked(&without)).contains("names no commit"));
+    }
+    for event in ["pr:merged", "pr:declined", "pr:modified", "pr:deleted", "pr:comment:added"] {
+        ignored(sent(&[("X-Event-Key", event)], &request(2, "refs/heads/main"), true).unwrap().received);
+    }
+}
+
+#[test]
 fn the_same_message_has_the_same_id_whatever_its_unsigned_headers_say() {
     let payload = github("refs/heads/trunk", SHA);
     let id = |delivery: &str| {
