@@ -22,4 +22,4 @@ mod store;
 mod trouble;
 
 pub use engine::{EmbeddedEngine, NAME};
-pub use run::{Isolation, answered, machine};
+pub use run::{Confined, Isolation, View, answered, machine, tried};

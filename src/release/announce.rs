@@ -73,7 +73,8 @@ impl Facts {
 /// A sentence, with the end of what it printed, when it ends with another status than 0 or takes too long.
 pub fn command(root: &Path, line: &str, facts: &Facts, cancel: &Cancel) -> Result<Output, String> {
     let limit = Limit { until: Instant::now() + COMMAND, cancel: cancel.clone() };
-    let host = Repository { root: root.to_owned(), variable: |_| None };
+    // Whoever wants hooks has said so.
+    let host = Repository { root: root.to_owned(), variable: |_| None, is_strangers: false };
     let output = host.run(SHELL, &["-c".to_owned(), line.to_owned()], &facts.variables(), &limit)?;
     match output.status {
         0 => Ok(output),

@@ -2,6 +2,7 @@
 //!
 //! The checkout is made in the repository's own folder, which exactly one job has at a time; imk's state is kept beside it.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +12,8 @@ use super::logins::Environment;
 use super::model::{ImageOutcome, Job, Outcome, Verdict};
 use super::orphans;
 use super::shared::Shared;
+use super::steps::bounds::Bounds;
+use super::steps::environment;
 use super::steps::facts::Facts;
 use super::steps::perform::perform;
 use super::steps::task::{Image, Performed, Reach, Task};
@@ -24,7 +27,7 @@ use crate::patience::Patience;
 use crate::registry::Registry;
 use crate::source::git::mirror::{CheckedCommit, Mirror};
 use crate::source::git::remote::RemoteError;
-use crate::syntax::serve::{Does, NotifierKind, Repository};
+use crate::syntax::serve::{Authors, Does, NotifierKind, Repository};
 
 /// Does jobs on this machine.
 pub struct Jobs {
@@ -122,10 +125,12 @@ impl Jobs {
         let mut variables = logins.for_steps(settings, repository).map_err(io::Error::other)?;
         variables.push((orphans::MARK.to_owned(), orphans::mark(&self.shared.state)));
         let docker_config = logins.docker_config(settings, repository);
-        let mut environment = logins.environment.clone();
-        if let Some(folder) = &docker_config {
-            environment.insert("DOCKER_CONFIG".into(), folder.clone().into());
-        }
+        let (bounds, state) = (self.bounds(repository), self.state_of(job)?);
+        // Imk's state of what is pushed is to be there the next time.
+        let mut environment =
+            environment::of_imk(&logins.environment, &state, &bounds, docker_config.as_deref());
+        environment.insert("IMK_STATE_DIR".into(), state.clone().into());
+        environment.remove(OsStr::new("TMPDIR"));
         // Two workers of one machine, each with its folder, have two users: one that lost a job ends its own steps only.
         let user = format!("{} {}", job.work.repository, self.shared.state.display());
         let toolbox = Toolbox {
@@ -143,16 +148,33 @@ impl Jobs {
             facts: facts(job, checked),
             reach: reach(job, repository.does),
             server: &logins.environment,
+            bounds,
             variables,
             secrets: logins.secrets_of_steps(settings, repository),
             docker_config,
-            state: Some(self.state_of(job)?),
+            state: Some(state),
             imagefile: repository.imagefile.clone(),
             time_limit: until.saturating_duration_since(Instant::now()),
             cancel,
             log: &|bytes| self.say(job, bytes),
             tools: &toolbox,
         })
+    }
+
+    /// The bounds of what a repository's author may reach.
+    fn bounds(&self, repository: &Repository) -> Bounds {
+        let (settings, logins) = (&self.shared.settings, &self.shared.logins);
+        let mut hidden = vec![self.shared.state.clone(), logins.root.clone()];
+        hidden.extend(logins.files(settings));
+        let trusts_authors = repository.authors == Authors::Trusted;
+        let has_key = logins.of(settings, repository).is_some_and(|login| login.ssh_key.is_some());
+        Bounds {
+            trusts_authors,
+            // Of those who are trusted, the server's own configuration of ssh may be meant.
+            ssh: (!trusts_authors || has_key).then(|| logins.ssh(settings, repository)),
+            readable: settings.readable.iter().map(|path| logins.root.join(path)).collect(),
+            hidden,
+        }
     }
 
     /// The folder of imk's own state for a repository.

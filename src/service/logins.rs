@@ -76,14 +76,25 @@ impl Logins {
                 environment.insert(name.into(), token.into());
             }
         }
-        if let Some(key) = &login.ssh_key {
-            let key = self.root.join(key).display().to_string().replace('\'', "'\\''");
-            let ssh = format!(
-                "ssh -i '{key}' -o IdentitiesOnly=yes -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=10"
-            );
-            environment.insert("GIT_SSH_COMMAND".into(), ssh.into());
+        if login.ssh_key.is_some() {
+            environment.insert("GIT_SSH_COMMAND".into(), self.ssh(settings, repository).into());
         }
         Ok(environment)
+    }
+
+    /// The call of ssh with the key of a repository's login. Without one it has none, also of this machine's own user.
+    pub fn ssh(&self, settings: &Settings, repository: &Repository) -> String {
+        let key = self.of(settings, repository).and_then(|login| login.ssh_key.as_ref());
+        let key = match key {
+            Some(key) => {
+                let key = self.root.join(key).display().to_string().replace('\'', "'\\''");
+                format!("-i '{key}'")
+            }
+            None => "-F none -i none -o IdentityAgent=none".to_owned(),
+        };
+        format!(
+            "ssh {key} -o IdentitiesOnly=yes -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=10"
+        )
     }
 
     /// Variables for the steps of a repository: those of its policy, then those of its login.
@@ -107,6 +118,29 @@ impl Logins {
     pub fn secrets_of_steps(&self, settings: &Settings, repository: &Repository) -> Vec<String> {
         let sources = self.of(settings, repository).into_iter().flat_map(|login| login.env.values());
         sources.filter_map(|source| self.secret(source).ok()).collect()
+    }
+
+    /// Files and folders that hold secrets, of every repository and of the service.
+    pub fn files(&self, settings: &Settings) -> Vec<PathBuf> {
+        let of_secret = |source: &SecretSource| match source {
+            SecretSource::Env(_) => None,
+            SecretSource::File(path) => Some(PathBuf::from(path)),
+        };
+        let of_text = |value: &SecretOrText| match value {
+            SecretOrText::Text(_) => None,
+            SecretOrText::Secret(source) => of_secret(source),
+        };
+        let mut files: Vec<PathBuf> = Vec::new();
+        for login in settings.credentials.values() {
+            let tokens = [&login.git_token, &login.forge_token].into_iter().flatten();
+            let tokens = tokens.chain(login.jenkins.iter().map(|jenkins| &jenkins.token));
+            files.extend(tokens.chain(login.env.values()).filter_map(of_secret));
+            files.extend(login.ssh_key.iter().chain(&login.docker_config).cloned());
+        }
+        files.extend(settings.notify.values().filter_map(|notifier| of_text(&notifier.url)));
+        files.extend(settings.queue.as_ref().and_then(of_text));
+        files.extend(settings.tls.as_ref().map(|tls| tls.key.clone()));
+        files.into_iter().map(|path| self.root.join(path)).collect()
     }
 
     /// The folder of a docker configuration with logins for registries.

@@ -27,6 +27,7 @@ use super::queue::{Queue, Rules, Worker};
 use super::remote_logs::RemoteLogs;
 use super::retention;
 use super::shared::{Shared, Tell};
+use super::steps::confinement;
 use super::tell;
 use super::teller::Teller;
 use super::worker::{Hands, Observer};
@@ -34,7 +35,7 @@ use crate::engine::Cancel;
 use crate::model::time::UnixSeconds;
 use crate::patience::Patience;
 use crate::registry::Registry;
-use crate::syntax::serve::Settings;
+use crate::syntax::serve::{Authors, Does, Repository, Settings};
 
 /// How soon an end is seen.
 const TICK: Duration = Duration::from_millis(50);
@@ -101,6 +102,9 @@ impl Service {
                 closed.display(),
                 state.display()
             ));
+        }
+        if let Some(warning) = walls_lacking(&options.settings) {
+            (options.tell)(&warning);
         }
         let orphans = orphans::end(state);
         if orphans > 0 {
@@ -274,6 +278,16 @@ fn closed_above(state: &Path) -> Option<PathBuf> {
         .skip(1)
         .find(|folder| !folder.as_os_str().is_empty() && !can_pass(folder))
         .map(Path::to_owned)
+}
+
+/// A warning, where steps will want walls and this machine gives none.
+fn walls_lacking(settings: &Settings) -> Option<String> {
+    let runs_strangers = |one: &Repository| one.does == Does::Publish && one.authors == Authors::Strangers;
+    if settings.workers == 0 || !settings.repositories.values().any(runs_strangers) {
+        return None;
+    }
+    let why = confinement::lacks_walls().unwrap_or_else(Some)?;
+    Some(format!("warning: {}", confinement::lacking(&why)))
 }
 
 /// Binds an address.

@@ -12,6 +12,7 @@ use crate::credentials::Secret;
 use crate::engine::Cancel;
 use crate::registry::Registry;
 use crate::service::steps::command::{End, Running, folder_in};
+use crate::service::steps::confinement::Confinement;
 use crate::service::steps::tools::{self, Tools};
 use crate::service::tell::jenkins::Jenkins;
 use crate::service::tell::{Form, Patience, notice, send};
@@ -64,7 +65,7 @@ impl Tools for Toolbox<'_> {
             words: &words,
             folder: &folder,
             environment: &environment,
-            user: None,
+            confinement: &Confinement::Trusted,
             until: self.until,
             cancel: self.cancel,
         };

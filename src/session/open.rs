@@ -4,7 +4,7 @@
 //! is `sync.rs`; what is built is `run.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -103,7 +103,17 @@ pub struct Session {
     lock: Option<Lock>,
 }
 
+/// The variable that says that an Imagefile's author is a stranger.
+const STRANGER: &str = "IMK_STRANGER";
+
 impl Session {
+    /// Whether the author of the checkout is a stranger to whoever runs imk, as `IMK_STRANGER` says. Nothing of his reaches
+    /// beyond the checkout then, also where building and testing trust him otherwise: secrets, keys and scripts.
+    pub fn is_of_stranger(&self) -> bool {
+        let said = self.environment.get(OsStr::new(STRANGER)).and_then(|value| value.to_str());
+        !matches!(said, None | Some("" | "0" | "false" | "no" | "off"))
+    }
+
     /// Opens a repository. `discover` finds Dockerfiles where there is no
     /// Imagefile; `waiting` is told who holds the lock.
     ///

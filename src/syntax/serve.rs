@@ -11,8 +11,8 @@ pub mod settings;
 pub use decode::read;
 pub use names::{BranchFilter, Label, Labels, RepositoryName};
 pub use settings::{
-    Credentials, Does, Forge, Forks, JenkinsLogin, LogLimits, Notifier, NotifierKind, Repository, Running,
-    Schedule, Settings, Statuses, Tls,
+    Authors, Credentials, Does, Forge, Forks, JenkinsLogin, LogLimits, Notifier, NotifierKind, Repository,
+    Running, Schedule, Settings, Statuses, Tls,
 };
 
 #[cfg(test)]

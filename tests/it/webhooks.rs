@@ -18,7 +18,7 @@ use crate::sandbox::Sandbox;
 /// However slow the machine is.
 const LIMIT: Duration = Duration::from_secs(600);
 
-fn until<T>(what: &str, said: impl Fn() -> String, is_so: impl Fn() -> Option<T>) -> T {
+pub fn until<T>(what: &str, said: impl Fn() -> String, is_so: impl Fn() -> Option<T>) -> T {
     let end = Instant::now() + LIMIT;
     loop {
         if let Some(found) = is_so() {
@@ -29,7 +29,7 @@ fn until<T>(what: &str, said: impl Fn() -> String, is_so: impl Fn() -> Option<T>
     }
 }
 
-fn git(folder: &Path, words: &[&str]) -> String {
+pub fn git(folder: &Path, words: &[&str]) -> String {
     let output = Command::new("git")
         .args(["-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "commit.gpgsign=false"])
         .args(words)
@@ -42,12 +42,12 @@ fn git(folder: &Path, words: &[&str]) -> String {
 }
 
 /// A forge-like place: a bare repository, a clone of somebody who pushes, and a folder that steps write to.
-struct Place {
+pub struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
-    fn new(steps: &str) -> Self {
+    pub fn new(steps: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("imk-webhooks-").tempdir().unwrap();
         // Steps run as a user of their own, where the service is root.
         fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -63,12 +63,12 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Commits something and pushes it; gives the commit.
-    fn pushed(&self, text: &str) -> String {
+    pub fn pushed(&self, text: &str) -> String {
         let clone = self.path("clone");
         fs::write(clone.join("file"), text).unwrap();
         git(&clone, &["add", "-A"]);
@@ -77,7 +77,12 @@ impl Place {
         git(&clone, &["rev-parse", "HEAD"])
     }
 
-    fn serve(&self, top: &str, policy: &str) -> Server {
+    pub fn serve(&self, top: &str, policy: &str) -> Server {
+        self.serve_as(top, policy, |_| {})
+    }
+
+    /// As [`Self::serve`], with more in its environment.
+    pub fn serve_as(&self, top: &str, policy: &str, furnish: impl FnOnce(&mut Command)) -> Server {
         let url = self.path("forge/team/app.git").display().to_string();
         let out = self.path("out").display().to_string();
         let text = format!(
@@ -89,21 +94,22 @@ impl Place {
         command.current_dir(self.folder.path()).arg("--config").arg(self.path("serve.ron"));
         command.arg("--state").arg(self.path("state")).args(["--listen", "127.0.0.1:0"]);
         command.env("FORGE_TOKEN", "t0ken-of-the-forge").env("CHAT", "http://127.0.0.1:1/never");
+        furnish(&mut command);
         Server::start(command, &self.path("state"))
     }
 
     /// Lines that steps wrote.
-    fn written(&self) -> String {
+    pub fn written(&self) -> String {
         fs::read_to_string(self.path("out/log")).unwrap_or_default()
     }
 }
 
 /// A service that runs.
-struct Server {
-    child: Child,
+pub struct Server {
+    pub child: Child,
     said: Arc<Mutex<Vec<String>>>,
     address: String,
-    secret: String,
+    pub secret: String,
     path: String,
 }
 
@@ -127,7 +133,7 @@ impl Server {
         Self { child, said, address, secret, path }
     }
 
-    fn said(&self) -> String {
+    pub fn said(&self) -> String {
         self.said.lock().unwrap().join("\n")
     }
 
@@ -148,7 +154,7 @@ impl Server {
         Some((status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned()))
     }
 
-    fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<(u16, String)> {
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<(u16, String)> {
         let mut request = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");
@@ -263,10 +269,10 @@ fn a_push_to_each_forge_is_done_once_by_its_hook() {
 }
 
 /// A request that a forge heard: its first line, its headers in small letters, its body.
-type Heard = (String, String, String);
+pub type Heard = (String, String, String);
 
 /// A forge that answers everything well, but for its first request.
-fn forge() -> (String, Arc<Mutex<Vec<Heard>>>) {
+pub fn forge() -> (String, Arc<Mutex<Vec<Heard>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::containers::api::{Channel, Limit, Output};
 use crate::containers::suite::captured::tail;
-use crate::source::outside;
+use crate::source::inside;
 
 /// How soon an end is seen.
 const TICK: Duration = Duration::from_millis(20);
@@ -45,11 +45,16 @@ pub struct Repository {
     pub root: PathBuf,
     /// Variables of whoever runs the tests.
     pub variable: fn(&str) -> Option<String>,
+    /// Its author is a stranger, none of whose scripts runs here.
+    pub is_strangers: bool,
 }
 
 impl Host for Repository {
     fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-        outside::read(&self.root.join(path)).map_err(|error| error.why)
+        // A link could lead to a file of whoever runs the tests, and the script would be shown it.
+        inside::read(&self.root, path)
+            .map_err(|error| error.why)?
+            .ok_or_else(|| "there is no such file in the repository".into())
     }
 
     fn variable(&self, name: &str) -> Option<String> {
@@ -63,6 +68,9 @@ impl Host for Repository {
         env: &[(String, String)],
         limit: &Limit,
     ) -> Result<Output, String> {
+        if self.is_strangers {
+            return Err("the repository's author is a stranger, whose scripts do not run on this machine; let it run in an image: `in: \"IMAGE\"`".into());
+        }
         let mut child = Command::new(self.root.join(path))
             .args(args)
             .envs(env.iter().map(|(name, value)| (name, value)))
@@ -134,6 +142,7 @@ fn shell_status(status: &ExitStatus) -> i64 {
 mod tests {
     use super::*;
     use crate::engine::Cancel;
+    use crate::source::outside;
 
     fn ran(script: &str, millis: u64) -> Result<Output, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -141,7 +150,8 @@ mod tests {
         outside::write(&path, format!("#!/bin/sh\n{script}\n").as_bytes()).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs_err::set_permissions(&path, mode).unwrap();
-        let repository = Repository { root: folder.path().to_owned(), variable: |_| None };
+        let root = folder.path().to_owned();
+        let repository = Repository { root, variable: |_| None, is_strangers: false };
         let limit =
             Limit { until: Instant::now() + Duration::from_millis(millis), cancel: Cancel::default() };
         repository.run("a.sh", &["x y".to_owned()], &[("A".to_owned(), "1".to_owned())], &limit)
@@ -167,6 +177,25 @@ mod tests {
     fn a_script_that_takes_too_long_is_ended_with_what_it_said() {
         let why = ran("echo so far; sleep 600", 300).unwrap_err();
         assert!(why.contains("longer than the test may") && why.contains("so far"), "{why}");
+    }
+
+    #[test]
+    fn no_link_of_a_repository_shows_its_scripts_another_file_and_a_strangers_do_not_run_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("repository");
+        fs_err::create_dir(&root).unwrap();
+        outside::write(&root.join("file"), b"own").unwrap();
+        outside::write(&folder.path().join("secret"), b"s3cret").unwrap();
+        for (name, target) in [("in", "file"), ("out", "../secret"), ("far", "/etc/passwd")] {
+            fs_err::os::unix::fs::symlink(target, root.join(name)).unwrap();
+        }
+        let repository = Repository { root, variable: |_| None, is_strangers: true };
+        assert_eq!(repository.read("in").unwrap(), b"own");
+        for path in ["out", "far", "none"] {
+            assert!(repository.read(path).is_err(), "{path}");
+        }
+        let limit = Limit { until: Instant::now() + Duration::from_secs(60), cancel: Cancel::default() };
+        assert!(repository.run("file", &[], &[], &limit).unwrap_err().contains("stranger"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod caches;
 mod child;
 mod chroot;
 mod command;
+mod confined;
 mod diff;
 mod job;
 mod keeper;
@@ -30,6 +31,7 @@ use std::io;
 use std::path::Path;
 
 use ask::ask;
+pub use confined::{Confined, View, tried};
 pub use job::Job;
 use job::{Outcome, Task};
 pub use machine::machine;
@@ -85,7 +87,10 @@ pub fn answered() -> Option<u8> {
     if first == ask::KEEPER {
         return Some(keeper::main(words.next().and_then(|word| word.into_string().ok()).as_deref()));
     }
-    (first == start::CHILD).then(child::main)
+    if first == start::CHILD {
+        return Some(child::main());
+    }
+    confined::answered(&first)
 }
 
 /// The name of an unpacked layer's folder, by its diff id.

@@ -47,7 +47,11 @@ pub fn place(job: &Job, store: &Store, root: &mut Root) -> Result<Vec<Vec<u8>>> 
     for folder in ["dev", "proc", "sys"] {
         root.folder(folder, false).during(|| format!("making /{folder}"))?;
     }
-    devices(job, root).during(|| "giving the command its devices".into())?;
+    let dev = job.work.join("dev");
+    fs::create_dir(&dev)
+        .and_then(|()| devices(&dev))
+        .and_then(|()| Ok(mount_bind_recursive(&dev, root.folder("dev", false)?.path())?))
+        .during(|| "giving the command its devices".into())?;
     system(job, root).during(|| "giving the command its /sys".into())?;
     for (path, text) in [("/etc/resolv.conf", &job.resolv), ("/etc/hosts", &job.hosts)] {
         let file = job.work.join(path.rsplit('/').next().unwrap_or_default());
@@ -67,11 +71,10 @@ pub fn place(job: &Job, store: &Store, root: &mut Root) -> Result<Vec<Vec<u8>>> 
     Ok(aside)
 }
 
-fn devices(job: &Job, root: &mut Root) -> io::Result<()> {
-    let dev = job.work.join("dev");
-    fs::create_dir(&dev)?;
+/// Mounts devices on a folder.
+pub fn devices(dev: &Path) -> io::Result<()> {
     // A command makes no devices, so these are all there are.
-    mount("dev", &dev, "tmpfs", MountFlags::NOSUID, Some(c"mode=755,size=64m"))?;
+    mount("dev", dev, "tmpfs", MountFlags::NOSUID, Some(c"mode=755,size=64m"))?;
     for (name, major, minor) in DEVICES {
         let at = dev.join(name);
         let mode = Mode::from_raw_mode(0o666);
@@ -95,7 +98,6 @@ fn devices(job: &Job, root: &mut Root) -> io::Result<()> {
     mount("shm", dev.join("shm"), "tmpfs", quiet | MountFlags::NODEV, Some(c"mode=1777,size=67108864"))?;
     // Message queues are not everywhere.
     let _ = mount("mqueue", dev.join("mqueue"), "mqueue", quiet | MountFlags::NODEV, None);
-    mount_bind_recursive(&dev, root.folder("dev", false)?.path())?;
     Ok(())
 }
 
@@ -225,7 +227,10 @@ fn put(root: &mut Root, source: &Path, target: &str, flags: MountFlags) -> io::R
 /// of mapped users.
 pub fn settle(at: &Path, flags: MountFlags) -> io::Result<()> {
     let mut last = rustix::io::Errno::PERM;
-    for more in [MountFlags::empty(), MountFlags::NOSUID, MountFlags::NOSUID | MountFlags::NOEXEC] {
+    let (quiet, still) = (MountFlags::NOSUID | MountFlags::NOEXEC, MountFlags::NOATIME);
+    let stricter =
+        [MountFlags::empty(), MountFlags::NOSUID, quiet, still, MountFlags::NOSUID | still, quiet | still];
+    for more in stricter {
         match mount_remount(at, MountFlags::BIND | MountFlags::NODEV | flags | more, "") {
             Err(error) if error == rustix::io::Errno::PERM => last = error,
             done => return Ok(done?),

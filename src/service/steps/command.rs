@@ -13,7 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::user::StepUser;
+use super::confinement::Confinement;
+use crate::embedded::Confined;
 use crate::engine::Cancel;
 
 /// How soon an end, or a wish to stop, is seen.
@@ -31,8 +32,8 @@ pub struct Running<'a> {
     pub folder: &'a OwnedFd,
     /// The whole environment.
     pub environment: &'a BTreeMap<OsString, OsString>,
-    /// The user, if it is to be another.
-    pub user: Option<StepUser>,
+    /// The walls around it.
+    pub confinement: &'a Confinement,
     /// When its time is over.
     pub until: Instant,
     /// Tells when somebody wants it stopped.
@@ -98,18 +99,33 @@ impl Running<'_> {
         let [program, arguments @ ..] = self.words else {
             return Err(io::Error::other("there is no command"));
         };
+        let own = format!("/proc/self/fd/{}", self.folder.as_raw_fd());
+        if let Confinement::Walls { at, view } = self.confinement {
+            let confined = Confined {
+                at: at.clone(),
+                view: view.clone(),
+                words: self.words.to_vec(),
+                environment: self.environment.clone().into_iter().collect(),
+                // Nothing runs that could put another in its place: all of the command before this one has ended.
+                folder: fs_err::read_link(own)?,
+            };
+            return confined.start(|command| {
+                command.stdout(writer.try_clone()?).stderr(writer.try_clone()?);
+                Ok(())
+            });
+        }
         let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()
             .envs(self.environment)
             // The folder that was opened, whatever its name leads to by now.
-            .current_dir(format!("/proc/self/fd/{}", self.folder.as_raw_fd()))
+            .current_dir(own)
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer.try_clone()?)
             .process_group(0);
-        if let Some(user) = self.user {
+        if let Some(user) = self.confinement.user() {
             // With a user, the standard library also gives up the groups of this process.
             command.uid(user.id).gid(user.id);
         }
@@ -169,12 +185,11 @@ mod tests {
         let words: Vec<OsString> = ["/bin/sh", "-c", script].map(OsString::from).into();
         let mut output = Vec::new();
         let folder = folder_in(folder, "").unwrap();
-        let user = None;
         let running = Running {
             words: &words,
             folder: &folder,
             environment: &environment,
-            user,
+            confinement: &Confinement::Trusted,
             until: Instant::now() + limit,
             cancel,
         };

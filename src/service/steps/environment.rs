@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use super::bounds::Bounds;
+
 /// Variables of the server that commands have as they are: where programs and trust are, how to get out, which language.
 const PASSED: &[&str] = &[
     "PATH",
@@ -37,7 +39,10 @@ const OF_ENGINES: &[&str] = &[
     "IMK_REGISTRY_MIRROR",
     "IMK_PREFIX",
     "IMK_TIMEOUT",
+    "IMK_STORE",
 ];
+/// Ways of git that reach nothing of this machine.
+const GIT_ELSEWHERE: &str = "git:http:https:ssh";
 /// Where programs are when the server does not know.
 const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -66,6 +71,32 @@ pub fn passed(
     environment.insert("TMPDIR".into(), home.join("tmp").into());
     environment.insert("CI".into(), "true".into());
     environment.insert("SHELL".into(), "/bin/sh".into());
+    environment
+}
+
+/// The environment for imk itself, called for a repository: where the engine is, and logins of the repository alone.
+pub fn of_imk(
+    server: &BTreeMap<OsString, OsString>,
+    home: &Path,
+    bounds: &Bounds,
+    docker_config: Option<&Path>,
+) -> BTreeMap<OsString, OsString> {
+    let mut environment = passed(server, home, None);
+    if let Some(folder) = docker_config {
+        environment.insert("DOCKER_CONFIG".into(), folder.into());
+    }
+    if let Some(ssh) = &bounds.ssh {
+        environment.insert("GIT_SSH_COMMAND".into(), ssh.into());
+    }
+    if bounds.trusts_authors {
+        return environment;
+    }
+    // A Dockerfile of a stranger is never built without walls, whatever the server's own are built with.
+    environment.remove(OsStr::new("IMK_ISOLATION"));
+    environment.insert("IMK_STRANGER".into(), "1".into());
+    // Files of other repositories lie on this machine, and git would fetch from them as from any address.
+    let ways = server.get(OsStr::new("GIT_ALLOW_PROTOCOL")).cloned();
+    environment.insert("GIT_ALLOW_PROTOCOL".into(), ways.unwrap_or_else(|| GIT_ELSEWHERE.into()));
     environment
 }
 
@@ -102,6 +133,27 @@ mod tests {
             "TMPDIR=/job/tmp",
         ];
         assert_eq!(got, expected);
+        let named = |environment: BTreeMap<OsString, OsString>| {
+            let mut all: Vec<String> = environment
+                .iter()
+                .map(|(name, value)| format!("{}={}", name.display(), value.display()))
+                .collect();
+            all.retain(|line| line.contains("GIT") || line.contains("IMK") || line.contains("CONFIG"));
+            all
+        };
+        let server = [("IMK_ISOLATION", "chroot"), ("IMK_REGISTRY_PASSWORD", "s3cr3t")];
+        let server = server.map(|(name, value)| (name.into(), value.into())).into();
+        let bounds = Bounds { ssh: Some("ssh -i key".into()), ..Bounds::default() };
+        let strangers = of_imk(&server, Path::new("/job"), &bounds, Some(Path::new("/logins")));
+        let expected = [
+            "DOCKER_CONFIG=/logins",
+            "GIT_ALLOW_PROTOCOL=git:http:https:ssh",
+            "GIT_SSH_COMMAND=ssh -i key",
+            "IMK_STRANGER=1",
+        ];
+        assert_eq!(named(strangers), expected);
+        let bounds = Bounds { trusts_authors: true, ..Bounds::default() };
+        assert_eq!(named(of_imk(&server, Path::new("/job"), &bounds, None)), ["IMK_ISOLATION=chroot"]);
         let bare = passed(&BTreeMap::new(), Path::new("/job"), None);
         assert_eq!(bare[OsStr::new("PATH")], USUAL_PATH);
     }

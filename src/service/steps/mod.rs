@@ -2,7 +2,9 @@
 //!
 //! Knows no queue and no HTTP: whoever has the job hands in a fresh checkout of the commit, and gets its outcome.
 
+pub mod bounds;
 pub(super) mod command;
+pub mod confinement;
 pub mod environment;
 pub mod facts;
 pub mod masked;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::command::{End, Running, folder_in};
+use super::confinement::Confinement;
 use super::environment;
 use super::facts;
 use super::masked::Masked;
@@ -17,7 +18,6 @@ use super::pipeline;
 use super::report::Report;
 use super::task::{Performed, Reach, Task};
 use super::tools;
-use super::user::StepUser;
 use crate::source::{inside, outside};
 use crate::syntax::integration::{self, Integration, Line, Step};
 
@@ -34,7 +34,7 @@ pub fn perform(task: &Task<'_>) -> io::Result<Performed> {
     let until = Instant::now() + task.time_limit;
     let place =
         tempfile::Builder::new().prefix("imk-job-").permissions(Permissions::from_mode(0o700)).tempdir()?;
-    let mut report = Report::of(&task.facts);
+    let report = Report::of(&task.facts);
     let steps = match task.reach {
         Reach::Publish => inside::read(task.checkout, FILE).map_err(|error| error.why),
         // A policy that wants less than everything wants imk's part of it, and no step.
@@ -48,18 +48,14 @@ pub fn perform(task: &Task<'_>) -> io::Result<Performed> {
     let read = text.and_then(|text| integration::read(&text).map_err(|errors| told(&text, &errors)));
     let steps = match read {
         Ok(steps) => steps,
-        Err(why) => {
-            let whole = format!("{FILE}: {why}");
-            for line in whole.lines() {
-                report.trouble(line);
-            }
-            (task.log)(format!("{whole}\n").as_bytes());
-            let first = whole.lines().next().unwrap_or_default().to_owned();
-            return Ok(Performed { summary: first, report: report.lines().to_vec(), ..Performed::default() });
-        }
+        Err(why) => return Ok(refused(task, report, &format!("{FILE}: {why}"))),
     };
-    let user = StepUser::for_repository(task.repository);
-    let home = prepared(task, place.path(), user)?;
+    let confinement = match Confinement::of(task, place.path()) {
+        Ok(confinement) => confinement,
+        Err(why) => return Ok(refused(task, report, &why)),
+    };
+    let user = confinement.user();
+    let home = prepared(task, place.path(), &confinement)?;
     let door = place.path().join("tools.sock");
     let closed = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -67,7 +63,8 @@ pub fn perform(task: &Task<'_>) -> io::Result<Performed> {
             Some(user) => std::os::unix::fs::chown(&door, Some(user.id), Some(user.id)),
             None => Ok(()),
         });
-        let mut job = Job { task, user, home: &home, door: &door, until, report, state: State::Good };
+        let confinement = &confinement;
+        let mut job = Job { task, confinement, home: &home, door: &door, until, report, state: State::Good };
         if opened.is_ok() {
             job.steps(&steps);
         }
@@ -77,15 +74,25 @@ pub fn perform(task: &Task<'_>) -> io::Result<Performed> {
     })
 }
 
+/// A job of which nothing runs, and why.
+fn refused(task: &Task<'_>, mut report: Report, why: &str) -> Performed {
+    for line in why.lines() {
+        report.trouble(line);
+    }
+    (task.log)(format!("{why}\n").as_bytes());
+    let summary = why.lines().next().unwrap_or_default().to_owned();
+    Performed { summary, report: report.lines().to_vec(), ..Performed::default() }
+}
+
 /// The folders of a job, given to the user that its steps run as.
-fn prepared(task: &Task<'_>, place: &Path, user: Option<StepUser>) -> io::Result<PathBuf> {
+fn prepared(task: &Task<'_>, place: &Path, confinement: &Confinement) -> io::Result<PathBuf> {
     let home = place.join("home");
     outside::make_folder(&home.join("tmp"))?;
     let bin = place.join("bin");
     outside::make_folder(&bin)?;
     // By this name imk is the toolbox of steps.
     std::os::unix::fs::symlink(std::env::current_exe()?, bin.join("tools"))?;
-    if let Some(user) = user {
+    if let Some(user) = confinement.user() {
         user.own(task.checkout)?;
         user.own(&home)?;
         std::os::unix::fs::chown(place, Some(user.id), Some(user.id))?;
@@ -120,7 +127,7 @@ enum State {
 /// Steps under way.
 struct Job<'a> {
     task: &'a Task<'a>,
-    user: Option<StepUser>,
+    confinement: &'a Confinement,
     home: &'a Path,
     door: &'a Path,
     until: Instant,
@@ -154,7 +161,7 @@ impl Job<'_> {
                 words: &words,
                 folder: &folder,
                 environment: &environment,
-                user: self.user,
+                confinement: self.confinement,
                 until: self.until,
                 cancel: self.task.cancel,
             };

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::engine::Cancel;
+use crate::service::steps::bounds::Bounds;
 use crate::service::steps::facts::Facts;
 use crate::service::steps::tools::Tools;
 
@@ -54,7 +55,8 @@ impl Checkout {
         let server =
             [("PATH", "/usr/bin:/bin"), ("TEAM_TOKEN", "s3cr3t")].map(|(a, b)| (a.into(), b.into())).into();
         let task = Task {
-            repository: "team/app",
+            // A user of its own, or one test would end the processes of another.
+            repository: &self.folder.path().display().to_string(),
             checkout: self.folder.path(),
             facts: Facts {
                 host: "worker-1".into(),
@@ -65,6 +67,7 @@ impl Checkout {
             },
             reach: Reach::Publish,
             server: &server,
+            bounds: Bounds::default(),
             variables: vec![
                 ("FROM_POLICY".into(), "policy".into()),
                 ("TOKEN".into(), "pol1cy-s3cret".into()),

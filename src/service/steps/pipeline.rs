@@ -10,7 +10,9 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::bounds::Bounds;
 use super::command::{End, Running, folder_in};
+use super::confinement::Confinement;
 use super::environment;
 use super::masked::Masked;
 use super::task::{Image, Performed, Reach, Task};
@@ -39,8 +41,8 @@ pub(super) fn run(task: &Task<'_>, place: &Path, until: Instant) -> io::Result<P
         words: &words,
         folder: &folder,
         environment: &environment,
-        // It speaks to the engine, which is as good as being this user.
-        user: None,
+        // It speaks to the engine, which is as good as being this user; nothing of the repository runs in it.
+        confinement: &Confinement::Trusted,
         until,
         cancel: task.cancel,
     };
@@ -99,13 +101,12 @@ fn words(task: &Task<'_>, report: &Path) -> io::Result<Vec<OsString>> {
 }
 
 fn environment(task: &Task<'_>, home: &Path) -> BTreeMap<OsString, OsString> {
-    let mut all = environment::passed(task.server, home, None);
+    let of_fork = Bounds { trusts_authors: false, ..task.bounds.clone() };
+    let bounds = if task.reach == Reach::Plan { &of_fork } else { &task.bounds };
+    let mut all = environment::of_imk(task.server, home, bounds, task.docker_config.as_deref());
     // A plan shows what an Imagefile makes of variables, and a fork's Imagefile is a stranger's.
     for (name, value) in task.variables.iter().filter(|_| task.reach != Reach::Plan) {
         all.insert(name.into(), value.into());
-    }
-    if let Some(folder) = &task.docker_config {
-        all.insert("DOCKER_CONFIG".into(), folder.into());
     }
     // Whoever is called by an event is called to look.
     all.insert("IMK_PULL".into(), "1".into());

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::bounds::Bounds;
 use super::facts::Facts;
 use super::tools::Tools;
 use crate::engine::Cancel;
@@ -23,6 +24,8 @@ pub struct Task<'a> {
     pub reach: Reach,
     /// The environment of this process, of which little is passed on.
     pub server: &'a BTreeMap<OsString, OsString>,
+    /// The bounds of what its author may reach.
+    pub bounds: Bounds,
     /// Variables of the policy and of its login.
     pub variables: Vec<(String, String)>,
     /// Values that are struck out of everything that is kept.

@@ -11,8 +11,8 @@ use ron2::ast::{Expr, StructBody};
 use super::keys::{CREDENTIAL_KEYS, JENKINS_KEYS, LOG_KEYS, REPOSITORY_KEYS, SERVE_KEYS, TLS_KEYS};
 use super::names::{BranchFilter, Label, RepositoryName};
 use super::settings::{
-    Credentials, Does, Forge, Forks, JenkinsLogin, LogLimits, Notifier, NotifierKind, Repository, Running,
-    Schedule, SecretOrText, Settings, Statuses, Tls,
+    Authors, Credentials, Does, Forge, Forks, JenkinsLogin, LogLimits, Notifier, NotifierKind, Repository,
+    Running, Schedule, SecretOrText, Settings, Statuses, Tls,
 };
 use crate::syntax::container::limits;
 use crate::syntax::container::words::period;
@@ -77,6 +77,7 @@ fn top(reader: &mut Reader, key: &str, value: &Expr<'_>, settings: &mut Settings
         "tries" => number(reader, value, 1, 100).into_iter().for_each(|it| settings.tries = it),
         "logs" => settings.logs = logs(reader, value),
         "tls" => settings.tls = tls(reader, value),
+        "readable" => settings.readable = each(reader, value, |text| Ok(PathBuf::from(text))),
         "credentials" => {
             let pairs = reader.map(value, "login", |reader, value| Some(credentials(reader, value)));
             settings.credentials = named(pairs);
@@ -342,6 +343,7 @@ fn repository(reader: &mut Reader, value: &Expr<'_>, used: &mut Used) -> Option<
         "env" => it.env = variables(reader, value, |reader, value| reader.text(value).map(|word| word.text)),
         "running" => one_of(reader, value, RUNNING).into_iter().for_each(|found| it.running = found),
         "forks" => one_of(reader, value, FORKS).into_iter().for_each(|found| it.forks = found),
+        "authors" => one_of(reader, value, AUTHORS).into_iter().for_each(|found| it.authors = found),
         "time_limit" => checked(reader, value, millis).into_iter().for_each(|found| it.time_limit = found),
         "notify" => {
             let words = reader.one_or_more(value);
@@ -373,6 +375,7 @@ const DOES: &[(&str, Does)] =
     &[("check", Does::Check), ("build", Does::Build), ("test", Does::Test), ("publish", Does::Publish)];
 const RUNNING: &[(&str, Running)] = &[("finish", Running::Finish), ("cancel", Running::Cancel)];
 const FORKS: &[(&str, Forks)] = &[("never", Forks::Never), ("check", Forks::Check)];
+const AUTHORS: &[(&str, Authors)] = &[("strangers", Authors::Strangers), ("trusted", Authors::Trusted)];
 const STATUSES: &[(&str, Statuses)] =
     &[("never", Statuses::Never), ("one", Statuses::One), ("images", Statuses::Images)];
 

@@ -22,6 +22,10 @@ pub const SERVE_KEYS: &[(&str, &str)] = &[
     ("tries", "a job whose worker died, or that could not begin, is tried so often [default: 3]"),
     ("logs", "how much is kept of old jobs: (age: \"30d\", size: \"1GiB\", one: \"64MiB\")"),
     ("tls", "a certificate and its key: (certificate: \"chain.pem\", key: \"key.pem\")"),
+    (
+        "readable",
+        "folders with tools that steps may read where the server is not root, beside those of the system and of PATH",
+    ),
     ("credentials", "logins by name: {\"team\": (git_token: Env(\"TEAM_TOKEN\"))}"),
     (
         "notify",
@@ -92,6 +96,10 @@ pub const REPOSITORY_KEYS: &[(&str, &str)] = &[
     (
         "forks",
         "pull requests of forks: \"never\" [default] or \"check\", which makes a plan and runs nothing of theirs",
+    ),
+    (
+        "authors",
+        "those who write to it: \"strangers\" [default], or \"trusted\" with all that the server's user has",
     ),
     ("time_limit", "a job that takes longer is ended [default: \"2h\"]"),
     ("notify", "names of the file's `notify`"),

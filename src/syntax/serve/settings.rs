@@ -32,6 +32,8 @@ pub struct Settings {
     pub logs: LogLimits,
     /// A certificate; without one it speaks plain HTTP, to a proxy or on loopback.
     pub tls: Option<Tls>,
+    /// Folders with tools that steps may read, where the server is not root.
+    pub readable: Vec<PathBuf>,
     /// Logins by name.
     pub credentials: BTreeMap<String, Credentials>,
     /// Places to tell of ends, by name.
@@ -54,6 +56,7 @@ impl Default for Settings {
             tries: 3,
             logs: LogLimits::default(),
             tls: None,
+            readable: Vec::new(),
             credentials: BTreeMap::new(),
             notify: BTreeMap::new(),
             repositories: BTreeMap::new(),
@@ -171,6 +174,8 @@ pub struct Repository {
     pub running: Running,
     /// Pull requests of forks.
     pub forks: Forks,
+    /// Those who write to the repository.
+    pub authors: Authors,
     /// A job that takes longer is ended.
     pub time_limit: Duration,
     /// Names of `notify`.
@@ -203,6 +208,7 @@ impl Repository {
             env: BTreeMap::new(),
             running: Running::Finish,
             forks: Forks::Never,
+            authors: Authors::Strangers,
             time_limit: TIME_LIMIT,
             notify: Vec::new(),
             statuses: Statuses::One,
@@ -248,6 +254,15 @@ pub enum Running {
     Finish,
     /// It is cancelled.
     Cancel,
+}
+
+/// Those who may write to a repository, as the server sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authors {
+    /// Nothing of theirs reaches what is the server's.
+    Strangers,
+    /// They might as well have the server.
+    Trusted,
 }
 
 /// Treatment of pull requests of forks.

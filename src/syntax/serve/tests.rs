@@ -19,6 +19,7 @@ const WHOLE: &str = r#"(
     tries: 5,
     logs: (age: "7d", size: "2GiB"),
     tls: (certificate: "chain.pem", key: "key.pem"),
+    readable: "/srv/tools",
     credentials: {"team": (git_token: Env("TEAM"), env: {"NPM_TOKEN": File("/run/npm")})},
     notify: {"chat": Slack(Env("CHAT")), "log": Webhook("https://log.example.com/")},
     repositories: {
@@ -35,6 +36,7 @@ const WHOLE: &str = r#"(
             env: {"STAGE": "ci"},
             running: "cancel",
             forks: "check",
+            authors: "trusted",
             time_limit: "30m",
             notify: "chat",
             statuses: "images",
@@ -54,8 +56,10 @@ fn every_key_says_something() {
     assert_eq!((settings.logs.size, settings.logs.one), (2 << 30, 64 << 20));
     assert_eq!(settings.notify["chat"].kind, NotifierKind::Slack);
     assert_eq!(settings.credentials["team"].env.len(), 1);
+    assert_eq!(settings.readable, [std::path::PathBuf::from("/srv/tools")]);
     let (name, it) = settings.repositories.iter().next().unwrap();
     assert_eq!((name.as_str(), name.file_name().as_str()), ("team/images", "team+images"));
+    assert_eq!(it.authors, Authors::Trusted);
     assert_eq!((it.forge, it.does, it.poll), (Some(Forge::Gitea), Does::Test, None));
     assert_eq!(
         (it.running, it.forks, it.statuses, it.sha1),

@@ -205,7 +205,11 @@ pub fn carry_out(
     let endpoint = engines::runner(session.executor.pool().default_node())?;
     let containers = DockerContainers::new(endpoint, &registries::patience(global)).map_err(refused)?;
     let run = TestRun::begin(state).map_err(cannot("write down that tests run"))?;
-    let host = Repository { root: session.project.root.clone(), variable: |name| std::env::var(name).ok() };
+    let host = Repository {
+        root: session.project.root.clone(),
+        variable: |name| std::env::var(name).ok(),
+        is_strangers: session.is_of_stranger(),
+    };
     let at = Stage { containers: &containers, host: &host, run: &run, bases: &plan.bases };
     perform(&at, &todo, receipts, choices, cancel, &|event| match event {
         Event::Swept(swept) => out::note(format_args!(
