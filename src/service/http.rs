@@ -46,6 +46,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .merge(status::routes())
         .merge(metrics::routes())
         .merge(actions::routes())
+        .fallback(hooks::nothing)
         .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn(answer::harden))
         .layer(middleware::from_fn_with_state(guard, guard::check))

@@ -3,7 +3,7 @@
 //! Opens the state, ends what a killed one left behind, starts workers, looks and HTTP, and drains when it is asked to end.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,7 +84,15 @@ impl Service {
     /// When the state or the queue cannot be had, with what was attempted.
     pub fn open(options: Options, serves: bool) -> Result<Self, String> {
         let state = &options.state;
-        let at = |error: io::Error| format!("cannot use the folder `{}`: {error}", state.display());
+        let at = |error: io::Error| {
+            let next = match error.kind() {
+                ErrorKind::PermissionDenied => {
+                    "; it may be another user's: run as that one, or name another with --state"
+                }
+                _ => "",
+            };
+            format!("cannot use the folder `{}`: {error}{next}", state.display())
+        };
         private_folder(state).map_err(at)?;
         let turn = fs::File::create(state.join("lock")).map_err(at)?.into_parts().0;
         turn.try_lock().map_err(|_| {
@@ -121,7 +129,10 @@ impl Service {
             }
             Some(address) => {
                 let address = options.logins.text(address)?;
-                let queue = Arc::new(RedisQueue::open(&address, rules).map_err(|error| error.to_string())?);
+                let queue = RedisQueue::open(&address, rules).map_err(|error| {
+                    format!("{error}; is the Redis that --queue or `queue` names running, and may one reach it from here?")
+                })?;
+                let queue = Arc::new(queue);
                 queue.warning().iter().for_each(|warning| (options.tell)(&format!("warning: {warning}")));
                 let files = if serves { Some(files()?) } else { None };
                 let logs = Arc::new(RemoteLogs::new(Arc::clone(&queue), files, settings.logs.one));
@@ -295,8 +306,16 @@ fn walls_lacking(settings: &Settings) -> Option<String> {
 /// # Errors
 /// When it cannot be listened at.
 pub fn bind(address: &str) -> Result<TcpListener, String> {
-    let cannot = |error: io::Error| format!("cannot listen at {address}: {error}");
-    let parsed: SocketAddr =
-        address.parse().map_err(|_| format!("`{address}` is no address to listen at"))?;
+    let cannot = |error: io::Error| match error.kind() {
+        ErrorKind::AddrInUse => {
+            format!(
+                "cannot listen at {address}: somebody does already; `imk serve jobs` asks a service of yours"
+            )
+        }
+        _ => format!("cannot listen at {address}: {error}"),
+    };
+    let parsed: SocketAddr = address.parse().map_err(|_| {
+        format!("`{address}` is no address to listen at: write digits and a port, such as 127.0.0.1:8737 or [::]:8737")
+    })?;
     TcpListener::bind(parsed).map_err(cannot)
 }

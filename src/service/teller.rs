@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use super::model::{Job, JobState, Outcome, Verdict};
+use super::model::{ImageOutcome, Job, JobState, Outcome, Verdict};
 use super::shared::Shared;
 use super::tell::status::{Stage, Status};
 use super::tell::{Form, Message, Notice, Patience, notice, place_of, send, status};
@@ -150,7 +150,7 @@ fn statuses(shared: &Shared, repository: &Repository, told: &Told, page: Option<
         End::Dead(why) => vec![one(CONTEXT.into(), Stage::Error, why)],
         End::Ended(outcome) => {
             let stage = if outcome.ok { Stage::Success } else { Stage::Failure };
-            let mut all = vec![one(CONTEXT.into(), stage, &outcome.summary)];
+            let mut all = vec![one(CONTEXT.into(), stage, &told_of(outcome))];
             if repository.statuses == Statuses::Images {
                 all.extend(outcome.images.iter().map(|image| {
                     let stage =
@@ -164,6 +164,22 @@ fn statuses(shared: &Shared, repository: &Repository, told: &Told, page: Option<
             }
             all
         }
+    }
+}
+
+/// The end in one line: its summary, and the way to the root of one image that was not fresh: of one that failed, else of the one
+/// that is farthest from what changed.
+fn told_of(outcome: &Outcome) -> String {
+    let told =
+        outcome.images.iter().filter(|image| !image.reason.is_empty() && image.verdict != Verdict::Fresh);
+    let rank =
+        |image: &&ImageOutcome| (image.verdict == Verdict::Failed, image.reason.matches(" ← ").count());
+    match told.max_by_key(rank) {
+        Some(image) if image.reason.starts_with(&format!("{} ← ", image.name)) => {
+            format!("{}; {}", outcome.summary, image.reason)
+        }
+        Some(image) => format!("{}; {} ← {}", outcome.summary, image.name, image.reason),
+        None => outcome.summary.clone(),
     }
 }
 

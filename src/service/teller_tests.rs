@@ -91,11 +91,36 @@ fn the_forge_hears_of_beginning_and_end_and_people_of_the_end() {
     assert_eq!(states, ["imk pending", "imk success", "imk/web success", "null null", "null null"]);
     assert!(sent[0].0.starts_with("https://api.github.com/repos/team/app/statuses/0123"));
     assert_eq!(sent[1].1["target_url"], "https://imk.example.com/jobs/7");
+    assert_eq!(sent[1].1["description"], "1 built; web ← `src/a` changed");
     assert_eq!(sent[2].1["description"], "built: `src/a` changed");
     assert_eq!(sent[3].0, "https://chat.example/s3cr3t");
     assert!(sent[3].1["text"].as_str().unwrap().starts_with("hub main 0123456789 passed: 1 built"));
     assert_eq!((&sent[4].1["event"], &sent[4].1["images"]["web"]), (&"job".into(), &"built".into()));
     assert_eq!(log, "");
+}
+
+#[test]
+fn the_one_status_tells_the_way_to_the_root_of_what_failed_or_is_farthest() {
+    let image = |name: &str, verdict, reason: &str| ImageOutcome {
+        name: name.into(),
+        verdict,
+        reason: reason.into(),
+    };
+    let mut outcome = Outcome { ok: true, summary: "1 fresh, 3 built".into(), ..Outcome::default() };
+    outcome.images = vec![
+        image("app", Verdict::Built, "app ← infra ← base ← `src/util.sh` changed: c9cb → b328"),
+        image("base", Verdict::Built, "`src/util.sh` changed: c9cb → b328"),
+        image("infra", Verdict::Built, "infra ← base ← `src/util.sh` changed: c9cb → b328"),
+        image("other", Verdict::Fresh, ""),
+    ];
+    assert_eq!(
+        told_of(&outcome),
+        "1 fresh, 3 built; app ← infra ← base ← `src/util.sh` changed: c9cb → b328"
+    );
+    outcome.images[1] = image("base", Verdict::Failed, "exit status 2");
+    assert_eq!(told_of(&outcome), "1 fresh, 3 built; base ← exit status 2");
+    outcome.images.clear();
+    assert_eq!(told_of(&outcome), "1 fresh, 3 built");
 }
 
 #[test]

@@ -96,6 +96,7 @@ mod replay;
 mod run;
 mod second_engine;
 mod serve;
+mod serve_image;
 mod serve_unit;
 mod told;
 mod trusted_engine;

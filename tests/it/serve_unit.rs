@@ -99,6 +99,31 @@ fn the_units_start_what_there_is() {
 }
 
 #[test]
+fn systemd_accepts_the_units_and_finds_them_shut() {
+    let analyze = |words: &[&str], folder: &Path| {
+        Command::new("systemd-analyze").args(words).current_dir(folder).env("SYSTEMD_COLORS", "0").output()
+    };
+    if analyze(&["--version"], Path::new("/")).is_err() {
+        eprintln!("SKIPPED systemd_accepts_the_units: there is no systemd-analyze");
+        return;
+    }
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/systemd");
+    let folder = tempfile::tempdir().unwrap();
+    for unit in ["imk-serve.service", "imk-serve.socket"] {
+        let text = fs::read_to_string(units.join(unit)).unwrap();
+        // systemd looks for the program.
+        fs::write(folder.path().join(unit), text.replace("/usr/bin/imk", IMK)).unwrap();
+    }
+    let verified = analyze(&["verify", "./imk-serve.service", "./imk-serve.socket"], folder.path()).unwrap();
+    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+    // It says as well what is wrong with other units of this machine.
+    assert!(verified.status.success() && !said.contains("imk-serve"), "{said}");
+    let words = ["security", "--offline=true", "--threshold=65", "./imk-serve.service"];
+    let security = analyze(&words, folder.path()).unwrap();
+    assert!(security.status.success(), "{}", String::from_utf8_lossy(&security.stdout));
+}
+
+#[test]
 fn jobs_are_listed_and_tried_again_from_the_command_line() {
     // Steps that fail, which needs no engine.
     let folder = place("step: fail\nshell:\n- echo from the step\n- exit 3\n", "");

@@ -2,6 +2,7 @@
 
 use similar::{ChangeTag, TextDiff};
 
+use crate::explain::why::Chain;
 use crate::model::reason::{Code, Reason};
 use crate::source::git::origin::Origin;
 use crate::state::evidence::read_shown;
@@ -35,6 +36,16 @@ pub fn first(reasons: &[Reason], origin: Option<&Origin>) -> String {
         [] => super::first_reason(reasons),
         [only] => cause(only, origin),
         [first, rest @ ..] => format!("{} (and {} more)", cause(first, origin), rest.len()),
+    }
+}
+
+/// The way from an image to the root of why it is stale: `` app ← base ← `a.py` changed: a1b2 → c3d4 ``. Of an image that is its own
+/// root the cause alone.
+pub fn chain(chain: &Chain) -> String {
+    let cause = first(&chain.causes, None);
+    match chain.images.as_slice() {
+        [] | [_] => cause,
+        images => format!("{} ← {cause}", images.join(" ← ")),
     }
 }
 

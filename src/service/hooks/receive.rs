@@ -70,7 +70,7 @@ fn payload(headers: &Headers, body: &[u8]) -> Result<Value, Fault> {
     let mut text = body;
     if kind.starts_with("application/x-www-form-urlencoded") {
         form = field_of_form(body, "payload")
-            .ok_or_else(|| Fault::Unreadable("the form has no field `payload`".into()))?;
+            .ok_or_else(|| Fault::Unreadable("the form has no field `payload`: a hook sends JSON (content type application/json), or a form with it".into()))?;
         text = form.as_bytes();
     }
     match serde_json::from_slice(text) {

@@ -46,7 +46,12 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/hook/{*name}", post(named))
         .route("/registry/{secret}/{*name}", post(registry))
         .route("/", post(unnamed))
-        .route("/{labels}", post(labelled).fallback(async || StatusCode::NOT_FOUND))
+        .route("/{labels}", post(labelled).fallback(nothing))
+}
+
+/// The answer to whoever asks for an address that there is not.
+pub(super) async fn nothing() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "there is nothing here: the pages begin at /\n")
 }
 
 type Answered = Result<Response, No>;

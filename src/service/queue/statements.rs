@@ -13,7 +13,7 @@ use crate::service::model::{Job, JobId, JobState, RepositoryName, Work};
 /// Ids of deliveries are remembered so long, in seconds: forges deliver again for three days.
 const DELIVERIES: u64 = 14 * 24 * 3600;
 /// Jobs that are forgotten at once: whoever has something to offer waits no longer than for these.
-pub(super) const AT_ONCE: i64 = 500;
+pub(super) const AT_ONCE: i64 = 100;
 
 /// The newest job of a line.
 pub(super) fn newest(transaction: &Transaction<'_>, work: &Work) -> Result<Option<Job>, QueueError> {

@@ -135,7 +135,7 @@ fn images(document: &Value) -> Vec<Image> {
         .iter()
         .map(|image| {
             let name = Some(text(image, "name")).filter(|name| !name.is_empty());
-            let told = [text(image, "message"), text(image, "reason")];
+            let told = [text(image, "message"), text(image, "reason"), text(image, "why")];
             let told = told.into_iter().find(|told| !told.is_empty()).unwrap_or_else(|| reasons(image));
             Image {
                 name: name.unwrap_or_else(|| text(image, "image")),
@@ -174,11 +174,11 @@ mod tests {
 
     #[test]
     fn a_plan_and_a_report_are_read_alike() {
-        let plan = "warning: x\n{\n \"images\": [{\"name\": \"web\", \"verdict\": \"stale\", \"reasons\": [{\"code\": \"FILE\", \"subject\": \"src/a\"}]}, {\"name\": \"api\", \"verdict\": \"waits\", \"bases\": [\"web\"]}, {\"name\": \"a\", \"verdict\": \"fresh\"}]}\n";
+        let plan = "warning: x\n{\n \"images\": [{\"name\": \"web\", \"verdict\": \"stale\", \"reasons\": [{\"code\": \"FILE\", \"subject\": \"src/a\"}]}, {\"name\": \"api\", \"verdict\": \"waits\", \"bases\": [\"web\"], \"why\": \"api ← web ← `src/a` changed\"}, {\"name\": \"a\", \"verdict\": \"fresh\"}]}\n";
         let got = images(&json_in(plan).unwrap());
         let words: Vec<String> =
             got.iter().map(|image| format!("{} {} {}", image.name, image.verdict, image.reason)).collect();
-        assert_eq!(words, ["a fresh ", "api waits web", "web stale FILE src/a"]);
+        assert_eq!(words, ["a fresh ", "api waits api ← web ← `src/a` changed", "web stale FILE src/a"]);
         assert_eq!(planned(&got), "2 of 3 images are out of date");
         assert_eq!(planned(&got[..1]), "nothing to do: every image is up to date");
         let report = serde_json::json!({"images": [{"image": "web", "verdict": "failed", "message": "it broke\nbadly"}]});

@@ -16,8 +16,12 @@ use super::send::Message;
 use crate::credentials::Secret;
 use crate::syntax::serve::Forge;
 
-/// A description is cut so that every forge takes it.
-const DESCRIPTION: usize = 140;
+/// GitHub takes so many characters of a description.
+const SHORT: usize = 140;
+/// The others take so many.
+const LONG: usize = 255;
+/// Between images of a causal chain.
+const LINK: &str = " ← ";
 /// Bitbucket's keys.
 const KEY: usize = 40;
 
@@ -88,8 +92,9 @@ pub fn message(place: &Place, token: &Secret, status: &Status) -> Message {
 }
 
 fn body(place: &Place, status: &Status) -> Value {
-    let description: String =
-        status.description.chars().map(|c| if c.is_control() { ' ' } else { c }).take(DESCRIPTION).collect();
+    let room = if place.forge == Forge::GitHub { SHORT } else { LONG };
+    let plain: String = status.description.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let description = shortened(&plain, room);
     let page = status.page.as_deref();
     let mut body = match place.forge {
         Forge::GitHub | Forge::Gitea => json!({
@@ -124,6 +129,29 @@ fn body(place: &Place, status: &Status) -> Value {
         fields.retain(|_, value| !value.is_null());
     }
     body
+}
+
+/// A text that fits. What it is about stands at its beginning and the root cause at its end, so the middle goes: first whole images
+/// of a causal chain, then characters. The job's page has all of it.
+pub fn shortened(text: &str, room: usize) -> String {
+    let length = |text: &str| text.chars().count();
+    if length(text) <= room {
+        return text.to_owned();
+    }
+    let links: Vec<&str> = text.split(LINK).collect();
+    for kept in (1..links.len().saturating_sub(1)).rev() {
+        // The nearer to the root, the more a link says.
+        let (first, last) = (links[0], &links[links.len() - kept..]);
+        let shorter = format!("{first}{LINK}…{LINK}{}", last.join(LINK));
+        if length(&shorter) <= room {
+            return shorter;
+        }
+    }
+    let head = room / 2;
+    let tail = room.saturating_sub(head + 1);
+    let begin: String = text.chars().take(head).collect();
+    let end: String = text.chars().skip(length(text) - tail).collect();
+    format!("{begin}…{end}")
 }
 
 /// A key that stays the same for a context, and is no other's.
@@ -162,7 +190,7 @@ mod tests {
         let (url, body, headers) = sent("https://github.com/team/app", Stage::Failure);
         assert_eq!(url, format!("https://api.github.com/repos/team/app/statuses/{SHA}"));
         assert_eq!((&body["state"], &body["context"]), (&json!("failure"), &json!("imk")));
-        assert_eq!(body["description"].as_str().unwrap().chars().count(), DESCRIPTION);
+        assert_eq!(body["description"].as_str().unwrap().chars().count(), SHORT);
         assert_eq!(headers["authorization"], "Bearer t0ken");
         let (url, body, headers) = sent("https://gitlab.com/a/b/app", Stage::Pending);
         assert_eq!(url, format!("https://gitlab.com/api/v4/projects/a%2Fb%2Fapp/statuses/{SHA}"));
@@ -171,6 +199,7 @@ mod tests {
             (&json!("running"), &json!("imk"), &json!("main"))
         );
         assert_eq!(headers["private-token"], "t0ken");
+        assert_eq!(body["description"].as_str().unwrap().chars().count(), LONG);
         let (url, body, headers) = sent("https://codeberg.org/team/app", Stage::Success);
         assert_eq!(url, format!("https://codeberg.org/api/v1/repos/team/app/statuses/{SHA}"));
         assert_eq!(
@@ -186,6 +215,20 @@ mod tests {
             (&body["state"], &body["key"], &body["url"]),
             (&json!("STOPPED"), &json!("imk"), &json!("https://imk.example/job/7"))
         );
+    }
+
+    #[test]
+    fn a_causal_chain_that_is_too_long_keeps_its_image_and_its_root() {
+        let cause = "`src/util/text.sh` changed: c9cb → b328";
+        let chain = format!("built: app1-prod ← infra-prod ← infra-dev ← py3dev ← {cause}");
+        assert_eq!(shortened(&chain, 200), chain);
+        assert_eq!(shortened(&chain, 85), format!("built: app1-prod ← … ← infra-dev ← py3dev ← {cause}"));
+        assert_eq!(shortened(&chain, 75), format!("built: app1-prod ← … ← py3dev ← {cause}"));
+        assert_eq!(shortened(&chain, 62), format!("built: app1-prod ← … ← {cause}"));
+        let cut = shortened(&chain, 40);
+        assert!(cut.starts_with("built: app1-prod ←") && cut.ends_with(": c9cb → b328"), "{cut}");
+        assert_eq!(cut.chars().count(), 40);
+        assert_eq!(shortened("é", 0).chars().count(), 1);
     }
 
     #[test]

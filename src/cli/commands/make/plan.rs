@@ -10,8 +10,10 @@ use serde::Serialize;
 use crate::cli::args::{Global, Targets};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::remarks::Remark;
+use crate::cli::words::cause;
 use crate::cli::{open, out, synced, words};
 use crate::engine::Cancel;
+use crate::explain::why;
 use crate::model::reason::Reason;
 use crate::outputs::record::Why;
 use crate::plan::outputs::Lacking;
@@ -74,7 +76,13 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<(), Failure> {
         write(&session, &synced, &plan, args, file)?;
     }
     if args.json {
-        let images = plan.jobs.iter().map(|(name, verdict)| Job { name, verdict: verdict.into() }).collect();
+        let job = |(name, verdict)| Job {
+            name,
+            verdict: VerdictAnswer::from(verdict),
+            why: why::why_stale(&session, &plan, name).as_ref().map(cause::chain),
+        };
+        let images =
+            plan.jobs.iter().map(|(name, verdict): &(String, Verdict)| job((name, verdict))).collect();
         let outputs = plan.outputs.iter().map(|lacking| OutputAnswer::of(&session, lacking)).collect();
         out::json(&Answer { images, outputs });
         return ends(&session, &plan, args);
@@ -276,6 +284,9 @@ struct Job<'a> {
     name: &'a str,
     #[serde(flatten)]
     verdict: VerdictAnswer<'a>,
+    /// The way to the root of why it is stale, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 /// A verdict, by the word that programs rely on.

@@ -20,8 +20,9 @@ use crate::cli::commands::release::occasion::{HookArgs, Hooks};
 use crate::cli::commands::release::publish::{self, Consent, PatienceArgs};
 use crate::cli::commands::release::tested::{Manner, Tested, built_and_tested, outputs_written};
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::words::release as words;
+use crate::cli::words::{cause, release as words};
 use crate::cli::{ci, open, out, synced};
+use crate::explain::why;
 use crate::plan::verdicts;
 use crate::release::gates::{self, Unasked};
 use crate::release::publish::{Released, commit, no_gate, publishable};
@@ -188,7 +189,9 @@ fn check(session: &Session, synced: &Synced, reasons: &mut BTreeMap<String, Stri
     for (name, verdict) in &planned.jobs {
         if let Some(text) = plan::sentence(verdict, false) {
             out::note(format_args!("{name}: {text}"));
-            reasons.insert(name.clone(), text);
+            // Whoever reads of it elsewhere has no plan beside it: the way to the root belongs to it.
+            let way = why::why_stale(session, &planned, name);
+            reasons.insert(name.clone(), way.as_ref().map_or(text, cause::chain));
         }
     }
     if planned.is_fresh() {

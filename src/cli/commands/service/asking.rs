@@ -133,7 +133,10 @@ impl Asking {
 
 /// The address of a service of this machine.
 fn here(read: &Read, listen: Option<&str>) -> Result<Address, Failure> {
-    let known = Address::read(&read.state).map_err(cannot("read where the service listens"))?;
+    let known = Address::read(&read.state).map_err(|error| {
+        let hint = "sudo may read it, and so may the service's own user; --url with IMK_SERVE_TOKEN asks without the folder";
+        Failure::with_hint(format!("cannot read where the service listens: {error}"), hint)
+    })?;
     // Another place than the usual one was said, and TLS is as the service wrote down, or as its file says.
     let tls = known.as_ref().map_or(read.settings.tls.is_some(), |known| known.tls);
     let certificate = known.as_ref().and_then(|known| known.certificate.clone());

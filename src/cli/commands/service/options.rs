@@ -23,6 +23,8 @@ use crate::syntax::serve::{self, Settings};
 
 /// The file that is read where none is named.
 pub const FILE: &str = "serve.ron";
+/// The folder of the unit in docs/systemd.
+const UNIT: &str = "/var/lib/imk";
 /// Jobs may go on so long after an end was asked for.
 const DRAIN: Duration = Duration::from_secs(300);
 
@@ -32,7 +34,7 @@ pub struct ServiceArgs {
     /// The file that says which repositories there are and by which policy [default: serve.ron, where there is one]
     #[arg(long, value_name = "FILE", env = "IMK_SERVE_CONFIG", global = true)]
     pub config: Option<PathBuf>,
-    /// Keep queue, logs, secrets and checkouts in this folder [default: that of systemd, else /var/lib/imk/serve for root and ~/.local/state/imk/serve for others]
+    /// Keep queue, logs, secrets and checkouts in this folder [default: that of systemd's unit, else /var/lib/imk/serve for root and ~/.local/state/imk/serve for others]
     #[arg(long, value_name = "DIR", env = "IMK_SERVE_STATE", global = true)]
     pub state: Option<PathBuf>,
     /// Take jobs from this Redis: redis://HOST:PORT
@@ -150,9 +152,16 @@ fn read(path: &Path) -> Result<Settings, Failure> {
 fn usual_state() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     // Steps of a server that is root run as other users, who have no way through root's home.
-    let system = || rustix::process::geteuid().is_root().then(|| PathBuf::from("/var/lib"));
+    let is_root = rustix::process::geteuid().is_root();
+    let system = || is_root.then(|| PathBuf::from("/var/lib"));
+    // Whoever types as root where the unit has been started means that service.
+    let unit = || {
+        let has_run =
+            absolute("XDG_STATE_HOME").is_none() && outside::is_there(&Path::new(UNIT).join("lock"));
+        (is_root && has_run).then(|| PathBuf::from(UNIT))
+    };
     let user = || {
         absolute("XDG_STATE_HOME").or_else(system).or_else(|| Some(absolute("HOME")?.join(".local/state")))
     };
-    absolute("STATE_DIRECTORY").or_else(|| Some(user()?.join("imk/serve")))
+    absolute("STATE_DIRECTORY").or_else(unit).or_else(|| Some(user()?.join("imk/serve")))
 }

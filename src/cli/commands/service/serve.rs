@@ -23,6 +23,9 @@ use crate::syntax::container::words::period;
 use crate::syntax::serve::names::RepositoryName;
 use crate::syntax::serve::{Settings, keys};
 
+/// Repositories that are named at the start; of others there is a number.
+const NAMED: usize = 10;
+
 const EXAMPLES: &str = "\
 imk serve                                        look at the repositories of serve.ron, listen, build what is out of date
 imk serve --config /etc/imk/serve.ron            by this file
@@ -165,7 +168,14 @@ fn begin_with(settings: &Settings, file: Option<&PathBuf>, is_private: bool) {
                 "and start again; `imk serve keys` explains every key, `imk serve secret NAME` is for its hook",
             );
         }
-        (names, _) => out::note(format_args!("keeps fresh: {}", names.join(", "))),
+        (names, _) => {
+            let more = match names.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let named = names[..names.len().min(NAMED)].join(", ");
+            out::note(format_args!("keeps fresh: {named}{more}"));
+        }
     }
     if settings.workers == 0 && settings.queue.is_none() {
         out::warning("`workers` is 0 and there is no `queue` for others: nobody does the jobs");
