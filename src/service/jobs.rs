@@ -125,7 +125,7 @@ impl Jobs {
         let mut variables = logins.for_steps(settings, repository).map_err(io::Error::other)?;
         variables.push((orphans::MARK.to_owned(), orphans::mark(&self.shared.state)));
         let docker_config = logins.docker_config(settings, repository);
-        let (bounds, state) = (self.bounds(repository), self.state_of(job)?);
+        let (bounds, state) = (self.bounds(job, repository), self.state_of(job)?);
         // Imk's state of what is pushed is to be there the next time.
         let mut environment =
             environment::of_imk(&logins.environment, &state, &bounds, docker_config.as_deref());
@@ -162,7 +162,7 @@ impl Jobs {
     }
 
     /// The bounds of what a repository's author may reach.
-    fn bounds(&self, repository: &Repository) -> Bounds {
+    fn bounds(&self, job: &Job, repository: &Repository) -> Bounds {
         let (settings, logins) = (&self.shared.settings, &self.shared.logins);
         let mut hidden = vec![self.shared.state.clone(), logins.root.clone()];
         hidden.extend(logins.files(settings));
@@ -172,6 +172,7 @@ impl Jobs {
             trusts_authors,
             // Of those who are trusted, the server's own configuration of ssh may be meant.
             ssh: (!trusts_authors || has_key).then(|| logins.ssh(settings, repository)),
+            store: Some(self.shared.state.join("stores").join(job.work.repository.file_name())),
             readable: settings.readable.iter().map(|path| logins.root.join(path)).collect(),
             hidden,
         }

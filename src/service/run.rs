@@ -268,7 +268,7 @@ fn private_folder(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     fs::create_dir_all(folder)?;
     fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))?;
-    for name in ["mirrors", "imk", "logs", "queue", "registries"] {
+    for name in ["mirrors", "imk", "stores", "logs", "queue", "registries"] {
         let folder = folder.join(name);
         fs::create_dir_all(&folder)?;
         fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))?;

@@ -116,6 +116,33 @@ fn on_a_slow_disk_hooks_wait_together_and_each_push_is_done_once() {
     assert!(!server.said().contains("said nothing"), "{}", server.said());
 }
 
+#[test]
+fn with_nothing_but_imk_a_job_finds_what_an_earlier_one_built() {
+    let place = Place::new("step: none\nshell: ['true']\n");
+    let clone = place.path("clone");
+    fs::remove_file(clone.join("integration.yml")).unwrap();
+    fs::create_dir(clone.join("app")).unwrap();
+    fs::write(clone.join("app/Dockerfile"), "FROM scratch\nCOPY a /\n").unwrap();
+    fs::write(clone.join("app/a"), "1").unwrap();
+    place.pushed("begin");
+    let server = place.serve_as("", "do: \"build\"", |command| {
+        command.env("IMK_ENGINE", "embedded");
+    });
+    let end = |job: usize| {
+        let words = format!("job {job} (");
+        until(
+            &words,
+            || server.said(),
+            || server.said().lines().find(|line| line.starts_with(&words)).map(str::to_owned),
+        )
+    };
+    let log = |job: usize| fs::read_to_string(place.path(&format!("state/logs/{job}.log"))).unwrap();
+    assert!(end(1).contains("1 built"), "{}\n{}", server.said(), log(1));
+    let commit = place.pushed("beside the image");
+    assert_eq!(told(&server, "main", &commit).0, 202);
+    assert!(end(2).contains("1 fresh"), "{}\n{}", server.said(), log(2));
+}
+
 /// The library that has a process believe another time.
 const FAKETIME: &[&str] = &[
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",

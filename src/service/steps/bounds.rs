@@ -9,6 +9,8 @@ pub struct Bounds {
     pub trusts_authors: bool,
     /// The call of ssh with which git reaches other repositories: with the repository's key, or with none.
     pub ssh: Option<String>,
+    /// The repository's store of images, where imk builds without an engine and the server names no other.
+    pub store: Option<PathBuf>,
     /// Folders with tools that steps may read.
     pub readable: Vec<PathBuf>,
     /// Files and folders of the server's own.

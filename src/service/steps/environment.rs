@@ -85,6 +85,10 @@ pub fn of_imk(
     if let Some(folder) = docker_config {
         environment.insert("DOCKER_CONFIG".into(), folder.into());
     }
+    if let Some(store) = &bounds.store {
+        // A home is gone with its job; what was built is to be found by the next one.
+        environment.entry("IMK_STORE".into()).or_insert_with(|| store.into());
+    }
     if let Some(ssh) = &bounds.ssh {
         environment.insert("GIT_SSH_COMMAND".into(), ssh.into());
     }
@@ -143,12 +147,17 @@ mod tests {
         };
         let server = [("IMK_ISOLATION", "chroot"), ("IMK_REGISTRY_PASSWORD", "s3cr3t")];
         let server = server.map(|(name, value)| (name.into(), value.into())).into();
-        let bounds = Bounds { ssh: Some("ssh -i key".into()), ..Bounds::default() };
+        let bounds = Bounds {
+            ssh: Some("ssh -i key".into()),
+            store: Some("/state/stores/a".into()),
+            ..Bounds::default()
+        };
         let strangers = of_imk(&server, Path::new("/job"), &bounds, Some(Path::new("/logins")));
         let expected = [
             "DOCKER_CONFIG=/logins",
             "GIT_ALLOW_PROTOCOL=git:http:https:ssh",
             "GIT_SSH_COMMAND=ssh -i key",
+            "IMK_STORE=/state/stores/a",
             "IMK_STRANGER=1",
         ];
         assert_eq!(named(strangers), expected);
