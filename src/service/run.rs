@@ -190,13 +190,8 @@ impl Service {
             draining.store(true, Ordering::SeqCst);
             self.shared.drain();
             let is_over = || workers.iter().all(thread::ScopedJoinHandle::is_finished);
-            // Those without a job end at once.
-            for _ in 0..4 {
-                if !is_over() {
-                    thread::sleep(TICK);
-                }
-            }
-            if !is_over() {
+            // Workers without a job are soon over, and nobody waits for them.
+            if !is_over() && self.shared.queue.counts().map_or(true, |counts| counts.running > 0) {
                 let limit = self.options.drain.as_secs();
                 self.shared
                     .tell(&format!("ends when its jobs have ended, within {limit} s; once more ends it now"));
