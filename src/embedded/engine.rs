@@ -4,7 +4,9 @@
 //! engine, so the same image has the same id on every machine. It runs no containers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::assemble::build::Build;
 use super::collect;
@@ -14,7 +16,8 @@ use super::push;
 use super::run::{Isolation, Runner};
 use super::save;
 use super::store::{NoteKind, Store};
-use super::trouble::{Result, refused};
+use super::trouble::{Result, refusal, refused};
+use crate::engine::agent::PrivateAgent;
 use crate::engine::{
     About, BuildEvent, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo,
     Inventory, SshSource,
@@ -32,13 +35,15 @@ pub struct EmbeddedEngine {
     store: Store,
     registry: Arc<dyn Registry>,
     isolation: Isolation,
+    /// Somebody has read what commands lack.
+    told: AtomicBool,
 }
 
 impl EmbeddedEngine {
     /// Keeps its images in a folder, which is made by the first build, and takes bases from registries.
-    pub fn new(store: std::path::PathBuf, registry: Arc<dyn Registry>) -> Self {
+    pub fn new(store: PathBuf, registry: Arc<dyn Registry>) -> Self {
         let (store, isolation) = (Store::at(store), Isolation::Namespaces);
-        Self { store, registry, isolation }
+        Self { store, registry, isolation, told: AtomicBool::new(false) }
     }
 
     /// How commands are kept apart from the machine.
@@ -155,7 +160,8 @@ impl Engine for EmbeddedEngine {
         if cancel.is_cancelled() {
             return Err(EngineError::Interrupted);
         }
-        let agents = agents_of(request)?;
+        refuse(request)?;
+        let (agents, _own) = agents_of(request)?;
         // More is run anew than was asked for, and nothing less.
         let anew =
             (!request.no_cache_stages.is_empty()).then(|| BuildRequest { no_cache: true, ..request.clone() });
@@ -163,7 +169,7 @@ impl Engine for EmbeddedEngine {
         let _held = self.store.hold(false)?;
         // The first stage that fails stops the others, and nobody else.
         let stop = cancel.part();
-        let runner = Runner::new(&self.store, self.isolation, &stop);
+        let runner = Runner::new(&self.store, (self.isolation, &self.told), &stop);
         let native = Self::native();
         let layers = Layers::new(&self.store, &*self.registry);
         let images = Images::new(&layers, &*self.registry).with_layouts(&request.layouts);
@@ -234,29 +240,32 @@ impl Engine for EmbeddedEngine {
     }
 }
 
-/// The agents that commands may use, by id, where they are ones that this builder can give them.
-fn agents_of(request: &BuildRequest) -> Result<BTreeMap<String, std::path::PathBuf>> {
-    let what = || format!("building `{}`", request.image);
-    if !request.sandbox.is_usual() {
-        let why =
-            "the embedded builder gives commands no hosts and limits of their own; a Docker engine does";
-        return refused(what(), why);
+/// Refuses what this builder gives no command.
+fn refuse(request: &BuildRequest) -> Result<()> {
+    if request.sandbox.is_usual() {
+        return Ok(());
     }
-    if !request.entitlements.is_empty() {
-        let why = "the embedded builder gives commands no more rights than docker's usual ones; a Docker engine may";
-        return refused(what(), why);
+    let why = "the embedded builder gives commands no hosts and limits of their own; a Docker engine does";
+    refused(format!("building `{}`", request.image), why)
+}
+
+/// The sockets of the agents that commands may use, by id, and the agents of imk's own among them.
+fn agents_of(request: &BuildRequest) -> Result<(BTreeMap<String, PathBuf>, Vec<PrivateAgent>)> {
+    let (mut sockets, mut own) = (BTreeMap::new(), Vec::new());
+    for (id, source) in &request.ssh {
+        let socket = match source {
+            SshSource::Agent(socket) => socket.clone(),
+            SshSource::Keys(keys) => {
+                let agent = PrivateAgent::start(keys)
+                    .map_err(|why| refusal(format!("giving `{}` the ssh keys `{id}`", request.image), why))?;
+                let socket = agent.socket().to_owned();
+                own.push(agent);
+                socket
+            }
+        };
+        sockets.insert(id.clone(), socket);
     }
-    let agent = |(id, source): (&String, &SshSource)| match source {
-        SshSource::Agent(socket) => Ok((id.clone(), socket.clone())),
-        SshSource::Keys(_) => refused(
-            what(),
-            format!(
-                "the embedded builder gives commands an agent, and no key files: add them to an agent with \
-                 ssh-add, and name its socket for the id `{id}`"
-            ),
-        ),
-    };
-    request.ssh.iter().map(agent).collect()
+    Ok((sockets, own))
 }
 
 /// A name as people write it.

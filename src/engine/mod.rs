@@ -4,6 +4,7 @@
 //! files by itself (it is handed a [`ContextFiles`]); never prints.
 
 mod abilities;
+pub mod agent;
 pub mod api;
 mod archive;
 pub mod buildkitd;

@@ -100,3 +100,34 @@ fn the_same_images_come_of_another_user_in_another_folder() {
     let list: serde_json::Value = serde_json::from_str(&other.run(run).code(0).stdout).unwrap();
     assert_eq!(list["images"][0]["id"].as_str().unwrap(), id(&one));
 }
+
+#[test]
+fn what_a_changed_root_lacks_is_told_once_however_many_commands_run() {
+    if !user::is_root() {
+        eprintln!("SKIPPED: that rung needs rights");
+        return;
+    }
+    let text = "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"true\"]\nRUN [\"/bin/busybox\", \"pwd\"]\n";
+    let sandbox = Sandbox::with("").embedded().without_engine();
+    for image in ["one", "two", "three"] {
+        sandbox.edit(&format!("{image}/Dockerfile"), text);
+        fs_err::copy(crate::sandbox::busybox(), sandbox.path(&format!("{image}/busybox"))).unwrap();
+    }
+    let run = sandbox.imk("--isolation chroot").code(0);
+    let told = run.err().matches("no /proc and no wall around it").count();
+    assert_eq!(told, 1, "{}", run.err());
+    // Nothing runs, so there is nothing to be told.
+    let run = sandbox.imk("--isolation chroot").code(0);
+    assert!(!run.err().contains("no wall"), "{}", run.err());
+}
+
+#[test]
+fn without_a_daemon_logs_are_what_the_last_build_said() {
+    let sandbox = Sandbox::with(TWO).embedded().without_engine();
+    let run = sandbox.imk("logs web").code(0);
+    assert!(run.err().contains("none is kept of a build of it"), "{}", run.err());
+    sandbox.imk("").success();
+    let run = sandbox.imk("logs web").code(0);
+    assert!(run.err().contains("its last build said this"), "{}", run.err());
+    assert!(run.out().contains("COPY --chown=3:4 . ./"), "{}", run.out());
+}

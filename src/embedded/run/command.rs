@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use super::job::{Job, Mount, MountKind};
+use super::rights;
 use super::rung::Rung;
 use super::wishes::Wishes;
 use crate::embedded::assemble::build::{Build, Outcome, Stage};
@@ -30,17 +31,9 @@ const TAIL: usize = 4096;
 
 impl Build<'_> {
     pub(in crate::embedded) fn command(&self, run: &Run, here: &mut Stage, id: &str) -> Result<Outcome> {
-        if let Some(security) = run.security.as_deref().filter(|security| *security != "sandbox") {
-            return refused(
-                format!("running with --security={security}"),
-                "the embedded builder gives no command more rights than docker's usual ones; a Docker engine may",
-            );
-        }
-        if !run.devices.is_empty() {
-            return refused(
-                "running with --device",
-                "the embedded builder gives commands no devices of the machine",
-            );
+        let insecure = rights::is_insecure(run, &self.request.entitlements)?;
+        for device in &run.devices {
+            rights::device(device)?;
         }
         let network = self.network(run)?;
         let (words, script) = self.words(run, here);
@@ -81,12 +74,16 @@ impl Build<'_> {
         let rung = self.runner.rung()?;
         hasher.field(&folder).field(&user).number(u64::from(network)).number(self.time).field(&here.platform);
         hasher.field(if rung == Rung::Chroot { b"chroot".as_slice() } else { b"namespaces" });
+        if insecure {
+            hasher.field(b"insecure");
+        }
         let key = hasher.finish();
         if let Some(layer) = self.known_step(&key, id)? {
             self.steps.leave(self.images, &key, &layer, self.cancel)?;
             return Ok(Outcome { layer: Some(layer).filter(|layer| layer != NOTHING), cached: true });
         }
         let job = self.job(here, rung, (words, environment), (folder, &user), network, mounts)?;
+        let job = Job { insecure, ..job };
         let layer = self.execute(job, id)?;
         let store = self.runner.store();
         store.note(NoteKind::Steps, &key.to_string(), &layer.as_deref().unwrap_or(NOTHING))?;
@@ -156,6 +153,7 @@ impl Build<'_> {
             groups: who.groups,
             mounts,
             network,
+            insecure: false,
             time: self.time,
             hosts: "127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n"
                 .to_owned(),
@@ -177,6 +175,9 @@ impl Build<'_> {
             let over = tail.len().saturating_sub(TAIL);
             tail.drain(..over);
         };
+        if let Some(lacks) = self.runner.lacks(rung) {
+            (self.events)(BuildEvent::Note(lacks.to_owned()));
+        }
         let done = self.runner.run(job, &heard);
         if rung != Rung::Root {
             // What belongs to mapped users goes by way of a keeper.

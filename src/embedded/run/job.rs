@@ -72,6 +72,8 @@ pub struct Job {
     pub mounts: Vec<Mount>,
     /// It sees this machine's network; else it has none.
     pub network: bool,
+    /// It has all rights that this process has (`--security=insecure`).
+    pub insecure: bool,
     /// Seconds since 1970 that what it writes bears, where that is older than the writing.
     pub time: u64,
     /// The text of `/etc/hosts`.

@@ -18,6 +18,7 @@ mod keeper;
 mod machine;
 mod mounts;
 mod overlay;
+mod rights;
 mod root;
 mod rung;
 mod snapshot;
@@ -29,6 +30,7 @@ mod wishes;
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ask::ask;
 pub use confined::{Confined, View, tried};
@@ -45,13 +47,14 @@ use crate::engine::Cancel;
 pub struct Runner<'a> {
     store: &'a Store,
     isolation: Isolation,
+    told: &'a AtomicBool,
     cancel: &'a Cancel,
 }
 
 impl<'a> Runner<'a> {
-    /// For a store.
-    pub fn new(store: &'a Store, isolation: Isolation, cancel: &'a Cancel) -> Self {
-        Self { store, isolation, cancel }
+    /// For a store. `told` is set once somebody has read what a command lacks.
+    pub fn new(store: &'a Store, (isolation, told): (Isolation, &'a AtomicBool), cancel: &'a Cancel) -> Self {
+        Self { store, isolation, told, cancel }
     }
 
     /// The rung of isolation that this machine gives to commands.
@@ -60,6 +63,15 @@ impl<'a> Runner<'a> {
     /// Why it gives nothing, and what to do.
     pub fn rung(&self) -> Result<Rung> {
         rung::of(self.isolation).map_err(|why| refusal("running a command without a Docker engine", why))
+    }
+
+    /// The words on what a command lacks on a rung, the first time that one runs there.
+    fn lacks(&self, rung: Rung) -> Option<&'static str> {
+        let first = rung == Rung::Chroot && !self.told.swap(true, Ordering::Relaxed);
+        first.then_some(
+            "--isolation chroot: RUN has a copy of the root, no /proc and no wall around it; what it runs can reach all that \
+             imk can reach on this machine",
+        )
     }
 
     /// Runs a job; `heard` gets what the command says. Answers with its status and the layer it made.

@@ -14,7 +14,7 @@ use crate::embedded::trouble::{During, Result};
 /// Mounts layers above each other; `top` is what is written to, and the overlay's own folder.
 pub fn overlay(job: &Job, names: &[String], top: Option<(&Path, &Path)>, at: &Path) -> Result<()> {
     // Names are short below this folder: the kernel takes no more than a page of them.
-    above(job.rung, &job.store.join("trees"), names, top, at)
+    above((job.rung, job.insecure), &job.store.join("trees"), names, top, at)
 }
 
 /// Tries whether a folder carries an overlay.
@@ -25,13 +25,24 @@ pub fn tried(rung: Rung, folder: &Path) -> Result<()> {
     for name in ["lower", "upper", "work", "at"] {
         fs_err::create_dir(at(name)).during(what)?;
     }
-    let mounted =
-        above(rung, place.path(), &["lower".to_owned()], Some((&at("upper"), &at("work"))), &at("at"));
+    let mounted = above(
+        (rung, false),
+        place.path(),
+        &["lower".to_owned()],
+        Some((&at("upper"), &at("work"))),
+        &at("at"),
+    );
     let _ = unmount(at("at"), UnmountFlags::DETACH);
     mounted
 }
 
-fn above(rung: Rung, folder: &Path, names: &[String], top: Option<(&Path, &Path)>, at: &Path) -> Result<()> {
+fn above(
+    (rung, devices): (Rung, bool),
+    folder: &Path,
+    names: &[String],
+    top: Option<(&Path, &Path)>,
+    at: &Path,
+) -> Result<()> {
     let what = || "mounting the layers of a stage".to_owned();
     chdir(folder).during(what)?;
     let lower: Vec<&str> = names.iter().rev().map(String::as_str).collect();
@@ -45,7 +56,9 @@ fn above(rung: Rung, folder: &Path, names: &[String], top: Option<(&Path, &Path)
     }
     let mounted = |more: &str| {
         let options = CString::new(format!("{options}{more}")).map_err(io::Error::other)?;
-        let done = mount("overlay", at, "overlay", MountFlags::NODEV, Some(options.as_c_str()));
+        // Devices that a command makes are devices to nobody, unless it may have them.
+        let flags = if devices && rung == Rung::Root { MountFlags::empty() } else { MountFlags::NODEV };
+        let done = mount("overlay", at, "overlay", flags, Some(options.as_c_str()));
         done.map_err(io::Error::from)
     };
     // Nothing that a command writes need be on the disk before the layer is.

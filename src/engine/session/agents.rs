@@ -1,15 +1,11 @@
 //! Agents for `RUN --mount=type=ssh`: the steps' connections are led to a socket of the caller's.
 //!
-//! A step may ask which keys there are and have something signed, and nothing else: an agent also adds, removes
-//! and locks keys, which is no business of a Dockerfile's. Keys never come here: they are given to an `ssh-agent`
-//! of their own, which ends with the build.
+//! What a step may ask, and agents of imk's own for key files, are `engine/agent`'s.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::Ssh;
 use bollard_buildkit_proto::moby::sshforward::v1::{BytesMessage, CheckAgentRequest, CheckAgentResponse};
@@ -17,11 +13,11 @@ use futures_util::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::engine::agent::{FAILURE, MESSAGE_MAX, PrivateAgent, is_allowed};
 use crate::engine::api::SshSource;
 
 /// Which agent a connection is for.
@@ -30,15 +26,6 @@ const ID: &str = "buildkit.ssh.id";
 const DEFAULT: &str = "default";
 /// Messages that may wait for the engine.
 const QUEUE: usize = 16;
-/// Bytes that one message of an agent may have: OpenSSH's own limit.
-const MESSAGE_MAX: usize = 256 * 1024;
-/// How long an agent may take to begin.
-const START: Duration = Duration::from_secs(10);
-
-// Of the agent protocol (draft-ietf-sshm-ssh-agent).
-const FAILURE: [u8; 5] = [0, 0, 0, 1, 5];
-const REQUEST_IDENTITIES: u8 = 11;
-const SIGN_REQUEST: u8 = 13;
 
 /// The agents of one build, by id.
 #[derive(Clone, Default)]
@@ -46,8 +33,8 @@ pub(super) struct Agents(Arc<BTreeMap<String, Agent>>);
 
 struct Agent {
     socket: PathBuf,
-    /// The agent of our own, and the folder of its socket.
-    _own: Option<(Child, tempfile::TempDir)>,
+    /// The agent of our own.
+    _own: Option<PrivateAgent>,
 }
 
 impl Agents {
@@ -76,51 +63,10 @@ impl Agents {
 
 /// An agent that has these keys and no others.
 async fn own(keys: &[PathBuf]) -> Result<Agent, String> {
-    let folder = tempfile::tempdir().map_err(|error| format!("no folder for an agent: {error}"))?;
-    let socket = folder.path().join("agent");
-    let child = Command::new("ssh-agent")
-        .arg("-D")
-        .arg("-a")
-        .arg(&socket)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| format!("cannot run `ssh-agent`, which keeps keys: {error}"))?;
-    let began = std::time::Instant::now();
-    while UnixStream::connect(&socket).await.is_err() {
-        if began.elapsed() > START {
-            return Err("`ssh-agent` does not begin".to_owned());
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    for key in keys {
-        // Without a terminal and a helper, a key that has a passphrase is refused and nobody is asked.
-        let added = Command::new("ssh-add")
-            .arg("-q")
-            .arg("--")
-            .arg(key)
-            .env("SSH_AUTH_SOCK", &socket)
-            .env("SSH_ASKPASS_REQUIRE", "never")
-            .env_remove("SSH_ASKPASS")
-            .env_remove("DISPLAY")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .output()
-            .await
-            .map_err(|error| format!("cannot run `ssh-add`: {error}"))?;
-        if !added.status.success() {
-            let said = String::from_utf8_lossy(&added.stderr);
-            let said = said.lines().next().unwrap_or("it says nothing").trim();
-            return Err(format!(
-                "`ssh-add` does not take the key `{}`: {said}; one with a passphrase goes into your own agent",
-                key.display()
-            ));
-        }
-    }
-    Ok(Agent { socket, _own: Some((child, folder)) })
+    let keys = keys.to_owned();
+    let started = tokio::task::spawn_blocking(move || PrivateAgent::start(&keys)).await;
+    let own = started.map_err(|error| format!("no thread for an agent: {error}"))??;
+    Ok(Agent { socket: own.socket().to_owned(), _own: Some(own) })
 }
 
 #[tonic::async_trait]
@@ -187,11 +133,6 @@ fn next_message(waiting: &mut Vec<u8>) -> Option<Result<Vec<u8>, TooLong>> {
     (waiting.len() >= 4 + length).then(|| Ok(waiting.drain(..4 + length).collect()))
 }
 
-/// Whether a step may ask this.
-fn is_allowed(question: &[u8]) -> bool {
-    matches!(question.get(4), Some(&(REQUEST_IDENTITIES | SIGN_REQUEST)))
-}
-
 async fn ask(question: &[u8], from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> Option<Vec<u8>> {
     if !is_allowed(question) {
         return Some(FAILURE.to_vec());
@@ -220,16 +161,5 @@ mod tests {
         assert_eq!(next_message(&mut waiting), Some(Ok(vec![0, 0, 0, 1, 11])));
         assert_eq!(waiting, [0, 0]);
         assert_eq!(next_message(&mut vec![0xff, 0, 0, 0]), Some(Err(TooLong)));
-    }
-
-    #[test]
-    fn a_step_may_list_keys_and_sign_and_nothing_else() {
-        let message = |kind: u8| [0, 0, 0, 1, kind];
-        assert!(is_allowed(&message(REQUEST_IDENTITIES)) && is_allowed(&message(SIGN_REQUEST)));
-        // Add, remove, remove all, lock, unlock, add constrained, extensions.
-        for kind in [17, 18, 19, 20, 21, 22, 23, 25, 26, 27] {
-            assert!(!is_allowed(&message(kind)), "{kind}");
-        }
-        assert!(!is_allowed(&[0, 0, 0, 0]));
     }
 }

@@ -216,11 +216,173 @@ fn heredocs_exit_codes_and_networks_are_as_the_instruction_says() {
     }
 }
 
+/// A program and what it is linked with, below a folder; false where there is none.
+fn with_libraries(program: &str, root: &std::path::Path) -> bool {
+    let Ok(linked) = std::process::Command::new("ldd").arg(program).output() else { return false };
+    let text = String::from_utf8_lossy(&linked.stdout).into_owned();
+    let paths = text.split_whitespace().filter(|word| word.starts_with('/'));
+    for path in paths.chain([program]) {
+        let to = root.join(path.trim_start_matches('/'));
+        fs_err::create_dir_all(to.parent().unwrap()).unwrap();
+        if fs_err::copy(path, &to).is_err() {
+            return false;
+        }
+    }
+    linked.status.success()
+}
+
 #[test]
-fn rights_beyond_dockers_are_refused_by_name() {
-    for (flag, word) in [("--security=insecure", "security"), ("--device=vendor.com/device=a", "device")] {
-        let sandbox = saying("", &format!("RUN {flag} true"));
-        let (status, _, all) = build(&sandbox, &[]);
-        assert!(status != 0 && all.contains(word), "{flag}: {all}");
+fn a_command_is_given_the_keys_of_files_and_may_do_no_more_than_sign() {
+    let sandbox = saying(
+        "ssh: [\"default\", \"deploy=keys/deploy\"]",
+        "COPY ssh /\n\
+         RUN --mount=type=ssh,id=deploy ssh-add -l; ssh-add -D; ssh-add -l; echo end\n\
+         RUN --mount=type=ssh ssh-add -l; ssh-add -D; echo asked",
+    );
+    let root = sandbox.path("image/ssh");
+    if !with_libraries("/usr/bin/ssh-add", &root) {
+        eprintln!("SKIPPED: there is no ssh-add");
+        return;
+    }
+    sandbox.edit("image/ssh/etc/passwd", "root:x:0:0::/:/bin/sh\n").edit("keys/about", "");
+    let make = |path: &str, comment: &str, passphrase: &str| {
+        let made = std::process::Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-C", comment, "-N", passphrase, "-f"])
+            .arg(sandbox.path(path))
+            .status();
+        assert!(made.unwrap().success());
+    };
+    make("keys/deploy", "key-of-the-test", "");
+    make("keys/mine", "key-of-the-user", "");
+    // The user's own agent, of which a command gets no more.
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("agent");
+    let mut agent = std::process::Command::new("ssh-agent")
+        .arg("-D")
+        .arg("-a")
+        .arg(&socket)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let listed = |words: &[&str]| {
+        let mut command = std::process::Command::new("ssh-add");
+        command.args(words).env("SSH_AUTH_SOCK", &socket).output().unwrap()
+    };
+    let key = sandbox.path("keys/mine");
+    for _ in 0..3000 {
+        if listed(&["-q", key.to_str().unwrap()]).status.success() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let (status, said, all) = build(&sandbox, &[("SSH_AUTH_SOCK", socket.to_str().unwrap())]);
+    let left = String::from_utf8_lossy(&listed(&["-l"]).stdout).into_owned();
+    let _ = agent.kill();
+    let _ = agent.wait();
+    assert_eq!(status, 0, "{all}");
+    let with = |word: &str| said.iter().filter(|line| line.contains(word)).count();
+    assert_eq!((with("key-of-the-test"), with("key-of-the-user")), (2, 1), "{all}");
+    assert!(left.contains("key-of-the-user"), "the user's agent lost its key: {left}");
+    assert!(with("end") >= 1 && with("asked") == 1, "{all}");
+    // No key is in the store, and whose key it was makes no difference.
+    let private = fs_err::read_to_string(sandbox.path("keys/deploy")).unwrap();
+    let line = private.lines().nth(2).unwrap();
+    let found = std::process::Command::new("grep")
+        .args(["-rlF", line])
+        .arg(sandbox.store())
+        .arg(sandbox.path(".imk"))
+        .output();
+    assert_eq!(String::from_utf8_lossy(&found.unwrap().stdout), "");
+    fs_err::remove_file(sandbox.path("keys/deploy")).unwrap();
+    fs_err::remove_file(sandbox.path("keys/deploy.pub")).unwrap();
+    make("keys/deploy", "another", "secret");
+    sandbox.imk("").says("1 fresh, 0 built, 0 failed");
+    let mut command = sandbox.command("", "-B");
+    let run = sandbox.run(command.env("SSH_AUTH_SOCK", &socket).output().unwrap()).code(2);
+    assert!(run.err().contains("does not take the key") && run.err().contains("passphrase"), "{}", run.err());
+}
+
+/// What an instruction says that runs without walls.
+const INSECURE: &str = "RUN --security=insecure grep CapEff /proc/self/status; mkdir /m && mount -t tmpfs x /m && echo mounted && umount /m; mknod /d c 1 3 && echo x >/d && echo device; cat /proc/self/uid_map\n\
+    USER 5\n\
+    RUN --security=insecure grep CapEff /proc/self/status; id -u\n\
+    USER 0\n\
+    RUN --security=insecure --network=none ls /sys/class/net; rm /d; echo last\n\
+    RUN grep CapEff /proc/self/status; mount -t tmpfs x /m || echo walls";
+
+#[test]
+fn a_step_runs_without_walls_where_the_user_said_that_it_may() {
+    let sandbox = saying("", INSECURE);
+    let err = sandbox.imk("").code(2).err();
+    assert!(
+        err.contains("security.insecure is not allowed") && err.contains("--allow security.insecure"),
+        "{err}"
+    );
+    let sandbox = saying("entitlements: [\"security.insecure\"]", INSECURE);
+    let err = sandbox.imk("").code(2).err();
+    assert!(err.contains("nobody agreed to"), "{err}");
+    let run = sandbox.imk("--allow security.insecure --progress plain").code(0);
+    let said = said(&run);
+    if !is_root() {
+        assert!(said.contains(&"mounted".to_owned()) && said.contains(&"walls".to_owned()), "{said:?}");
+        return;
+    }
+    let bounding = fs_err::read_to_string("/proc/self/status").unwrap();
+    let all = bounding.lines().find_map(|line| line.strip_prefix("CapEff:\t")).unwrap().to_owned();
+    let rights: Vec<&String> = said.iter().filter(|line| line.contains("CapEff")).collect();
+    assert_eq!(rights.len(), 3, "{said:?}");
+    assert!(rights[0].ends_with(&all) && rights[1].ends_with(&all) && !rights[2].ends_with(&all), "{said:?}");
+    for line in ["mounted", "device", "5", "lo", "last", "walls"] {
+        assert!(said.contains(&line.to_owned()), "{line}: {said:?}");
+    }
+    // The machine is as it was: it still gives users of their own.
+    sandbox.imk("-B --no-cache --allow security.insecure").success();
+}
+
+#[test]
+fn a_device_that_nobody_described_is_missed_where_it_is_required() {
+    let sandbox = saying("", "RUN --device=vendor.example/gpu=one echo without");
+    let (status, said, all) = build(&sandbox, &[]);
+    assert!(status == 0 && said.contains(&"without".to_owned()), "{all}");
+    let sandbox = saying("", "RUN --device=vendor.example/gpu=one,required echo without");
+    let (status, _, all) = build(&sandbox, &[]);
+    assert!(
+        status == 2 && all.contains("required device \"vendor.example/gpu=one\" is not registered"),
+        "{all}"
+    );
+}
+
+#[test]
+fn two_builds_at_once_see_nothing_of_each_others_secrets() {
+    let text = |own: &str, other: &str| {
+        format!(
+            "RUN --mount=type=secret,id=token --mount=type=cache,id=meeting,target=/meet <<EOF\n\
+             own=$(cat /run/secrets/token)\n\
+             test -n \"$own\" && : >/meet/{own}\n\
+             n=0; while [ ! -e /meet/{other} ] && [ $n -lt 1200 ]; do sleep 0.1; n=$((n+1)); done\n\
+             test -e /meet/{other} && echo met\n\
+             cat /proc/[0-9]*/environ | tr '\\0' '\\n' | grep token-of && echo leaked\n\
+             find / -xdev -type f ! -path '/proc/*' ! -path '/sys/*' | xargs grep -l token-of-{other} && echo leaked\n\
+             for p in /proc/[0-9]*; do cat $p/root/run/secrets/token 2>/dev/null | grep -v token-of-{own} && echo leaked; done\n\
+             : >/meet/{own}-looked\n\
+             n=0; while [ ! -e /meet/{other}-looked ] && [ $n -lt 1200 ]; do sleep 0.1; n=$((n+1)); done\n\
+             echo looked\nEOF"
+        )
+    };
+    let settings = "secrets: {\"token\": Env(\"IMK_TEST_TOKEN\")}";
+    let (one, two) = (saying(settings, &text("one", "two")), saying(settings, &text("two", "one")));
+    let start = |sandbox: &Sandbox, name: &str| {
+        let mut command = sandbox.command("", "--progress plain");
+        command.env("IMK_STORE", one.store()).env("IMK_TEST_TOKEN", format!("token-of-{name}"));
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let children = [(&one, start(&one, "one")), (&two, start(&two, "two"))];
+    for (sandbox, child) in children {
+        let run = sandbox.run(child.wait_with_output().unwrap()).code(0);
+        let said = said(&run);
+        for line in ["met", "looked"] {
+            assert!(said.contains(&line.to_owned()), "{said:?}");
+        }
+        assert!(!said.iter().any(|line| line.contains("leaked")), "{said:?}");
     }
 }

@@ -13,13 +13,15 @@ use crate::cli::{open, out};
 use crate::containers::log;
 use crate::containers::prepare::escaped;
 use crate::engine::Cancel;
+use crate::session::open::Session;
+use crate::session::removed_images::log_name;
 use crate::syntax::suggest::did_you_mean;
 
 /// How often a followed log is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
-imk logs app                     which commands of app have a log
+imk logs app                     which commands of app have a log; the last build's, where none has
 imk logs app pipeline-load.sh    the whole log of one
 imk logs app pipeline-load.sh --follow   as it is written";
 
@@ -43,6 +45,9 @@ pub fn run(global: &Global, args: &LogsArgs) -> Result<(), Failure> {
     let folder = log_folder(&session, &args.image)?;
     let names = logs_of(&folder)?;
     let Some(command) = &args.command else {
+        if names.is_empty() {
+            last_build(&session, &args.image);
+        }
         names.iter().for_each(out::line);
         return Ok(());
     };
@@ -66,5 +71,18 @@ pub fn run(global: &Global, args: &LogsArgs) -> Result<(), Failure> {
     match log::follow(&folder.join(name.as_str()), out::bytes, goes_on) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         shown => shown.map_err(cannot("read the log")),
+    }
+}
+
+/// Where no command of an image keeps a log, what its last build said is all there is.
+fn last_build(session: &Session, image: &str) {
+    match session.state().read(&log_name(image)) {
+        Some(log) => {
+            out::note(format_args!("note: no command of `{image}` has a log; its last build said this"));
+            out::bytes(&log);
+        }
+        None => out::note(format_args!(
+            "note: no command of `{image}` has a log, and none is kept of a build of it here"
+        )),
     }
 }
