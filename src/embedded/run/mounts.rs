@@ -51,6 +51,11 @@ pub fn place(job: &Job, store: &Store, root: &mut Root) -> Result<Vec<Vec<u8>>> 
     let dev = job.work.join("dev");
     fs::create_dir(&dev)
         .and_then(|()| devices(&dev))
+        .map(|()| {
+            if job.insecure {
+                more_devices(&dev)
+            }
+        })
         .and_then(|()| Ok(mount_bind_recursive(&dev, root.folder("dev", false)?.path())?))
         .during(|| "giving the command its devices".into())?;
     system(job, root).during(|| "giving the command its /sys".into())?;
@@ -84,9 +89,6 @@ pub fn devices(dev: &Path) -> io::Result<()> {
             fs::write(&at, "")?;
             mount_bind(Path::new("/dev").join(name), &at)?;
         }
-    }
-    if job.insecure {
-        more_devices(&dev);
     }
     for (name, target) in LINKS {
         symlink(target, dev.join(name))?;
