@@ -67,7 +67,7 @@ fn ahead(work: &Work<'_>, order: &Order, expected: &Expected, running: &BTreeMap
 }
 
 /// The images of which no result is recorded for what they are now, and those built on one of them.
-fn without_result(work: &Work<'_>, db: &ImkDb, order: &Order) -> BTreeSet<String> {
+pub(super) fn without_result(work: &Work<'_>, db: &ImkDb, order: &Order) -> BTreeSet<String> {
     let engine = Workspace::get(db).engine(db);
     let mut contents = BTreeMap::new();
     let mut without = BTreeSet::new();

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -26,6 +26,7 @@ use crate::exec::executor::Run;
 use crate::plan::outputs as plan_outputs;
 use crate::plan::requirements;
 use crate::plan::tags::tagging;
+use crate::query::ImkDb;
 use crate::query::action_key::input_hash;
 use crate::query::effect::BuildError;
 use crate::query::problem::Problem;
@@ -35,6 +36,9 @@ use crate::session::platforms;
 use crate::session::provisional::provisional;
 use crate::session::sync::Synced;
 use crate::session::{inputs, removed_images};
+
+/// A job that takes longer asked somebody.
+const QUICK: Duration = Duration::from_millis(2);
 
 /// Everything wrong with the images of an order, before any build.
 /// With `always`, the targets are to be built whatever they are.
@@ -171,22 +175,11 @@ fn demand(
         reports,
         report_event,
     };
-    // What is remembered or in the ledger needs no second thread; a pool is made when the first image does.
-    let jobs = options.jobs.max(1);
-    match rayon::ThreadPoolBuilder::new().num_threads(jobs).build() {
-        Ok(pool) => {
-            let db = Mutex::new(session.db.clone());
-            let ready = work.schedule.lock().ready();
-            let (ending, ended) = std::sync::mpsc::channel();
-            let own = session.db.clone();
-            std::thread::scope(|threads| {
-                let work = &work;
-                threads.spawn(move || ahead::tell(work, &own, &synced.order, &ended));
-                pool.scope(|scope| (0..ready).for_each(|_| work.spawn(scope, db.lock().clone())));
-                drop(ending);
-            });
-        }
-        Err(_) => while work.step(&session.db).is_some() {},
+    if is_remembered(session, synced, options, &work) {
+        by_one(&work, &session.db);
+    }
+    if work.schedule.lock().ready() > 0 {
+        by_many(session, synced, options, &work);
     }
     let mut summary = work.summary.into_inner();
     summary.interrupted = session.executor.cancel.is_cancelled();
@@ -197,6 +190,42 @@ fn demand(
         }
     }
     summary
+}
+
+/// Whether all results are recorded and on their engines, and nothing else is to be done with them.
+fn is_remembered(session: &Session, synced: &Synced, options: &BuildOptions, work: &Work<'_>) -> bool {
+    !options.always
+        && !options.push
+        && !options.load
+        && synced.missing.is_empty()
+        && ahead::without_result(work, &session.db, &synced.order).is_empty()
+}
+
+/// Remembered results need no second thread. The first job that takes its time, to give names perhaps, is the last.
+fn by_one(work: &Work<'_>, db: &ImkDb) {
+    let mut began = Instant::now();
+    while work.step(db).is_some() && began.elapsed() < QUICK {
+        began = Instant::now();
+    }
+}
+
+/// Runs the jobs that are left, as many at once as is allowed.
+fn by_many(session: &Session, synced: &Synced, options: &BuildOptions, work: &Work<'_>) {
+    let jobs = options.jobs.max(1);
+    match rayon::ThreadPoolBuilder::new().num_threads(jobs).build() {
+        Ok(pool) => {
+            let db = Mutex::new(session.db.clone());
+            let ready = work.schedule.lock().ready();
+            let (ending, ended) = std::sync::mpsc::channel();
+            let own = session.db.clone();
+            std::thread::scope(|threads| {
+                threads.spawn(move || ahead::tell(work, &own, &synced.order, &ended));
+                pool.scope(|scope| (0..ready).for_each(|_| work.spawn(scope, db.lock().clone())));
+                drop(ending);
+            });
+        }
+        Err(_) => while work.step(&session.db).is_some() {},
+    }
 }
 
 /// Remembers results for the next run's question to the engine, and makes failures be tried again.

@@ -8,7 +8,9 @@ use std::ffi::{OsStr, OsString};
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, CommandFactory, FromArgMatches, Parser};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args as _, Command, CommandFactory, FromArgMatches, Parser, Subcommand as _,
+};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
 use crate::cli::args::Global;
@@ -148,8 +150,25 @@ fn guessed(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// The matches of some words, as clap finds them. Its tables of all verbs, each with the flags of every verb, take longer than a run in
+/// which nothing changed: so the first try has only the verbs that are words here. Help and mistakes are told by all.
 fn matches(words: &[OsString], heard: &dyn Fn(&str) -> bool) -> Result<ArgMatches, clap::Error> {
-    furnished(Args::command(), heard).try_get_matches_from(words)
+    // Only the whole one has `help` as a verb.
+    let asks_help = words.iter().any(|word| word == "help");
+    let few = (!asks_help).then(|| furnished(with_verbs_among(words), heard).try_get_matches_from(words));
+    match few {
+        Some(Ok(matches)) => Ok(matches),
+        _ => furnished(Args::command(), heard).try_get_matches_from(words),
+    }
+}
+
+/// The command with those verbs alone that are among some words. What it understands, the whole one understands so too.
+fn with_verbs_among(words: &[OsString]) -> Command {
+    let is_word = |name: &str| words.iter().skip(1).any(|word| word == name);
+    let bare = Global::augment_args(BuildArgs::augment_args(Command::new("imk")));
+    let verbs = Verb::augment_subcommands(Command::new("imk"));
+    let meant = |verb: &&Command| verb.get_all_aliases().chain([verb.get_name()]).any(is_word);
+    bare.subcommands(verbs.get_subcommands().filter(meant).cloned())
 }
 
 /// The whole command, as help and man pages want it.
@@ -167,11 +186,11 @@ pub fn completed(completer: Completer) -> Command {
 
 /// The verbs there are, with their other names.
 pub fn verbs() -> Vec<String> {
-    let mut command = Args::command();
-    // clap adds `help` when it builds.
-    command.build();
+    let command = Verb::augment_subcommands(Command::new("imk"));
     let verbs = command.get_subcommands();
-    verbs.flat_map(|verb| verb.get_all_aliases().chain([verb.get_name()])).map(str::to_owned).collect()
+    let verbs = verbs.flat_map(|verb| verb.get_all_aliases().chain([verb.get_name()]));
+    // clap adds the last when it builds, which takes its time.
+    verbs.chain(["help"]).map(str::to_owned).collect()
 }
 
 /// A verb's file has its examples as the longer help; they stand below the shorter one, too.

@@ -63,7 +63,10 @@ fn understood(line: &str) -> Result<(), clap::Error> {
     let end = line[..end].find("  ").unwrap_or(end);
     let words = line[..end].split_whitespace().map(|word| word.trim_matches('\'').into());
     let words: Vec<OsString> = words.collect();
-    matches(&words, &|_| false).map(drop)
+    let whole = furnished(Args::command(), &|_| false).try_get_matches_from(&words)?;
+    let read = |matches: &ArgMatches| Args::from_arg_matches(matches).map(|args| format!("{args:?}"));
+    assert_eq!(read(&matches(&words, &|_| false)?)?, read(&whole)?, "{line}");
+    Ok(())
 }
 
 #[test]
@@ -95,6 +98,41 @@ fn every_verb_can_be_meant() {
     let verbs = super::verbs();
     for name in ["build", "plan", "status", "ls", "why-not", "help"] {
         assert!(verbs.iter().any(|verb| verb == name), "nobody is told of `{name}` by \"did you mean\"");
+    }
+}
+
+#[test]
+fn verbs_that_are_no_words_here_make_no_difference() {
+    for line in [
+        "imk",
+        "imk api",
+        "imk -k api",
+        "imk -C plan",
+        "imk -C plan check",
+        "imk ls",
+        "imk status api",
+        "imk --target push",
+        "imk hook run pre-push",
+        "imk fsmonitor start",
+        "imk help",
+        "imk help plan",
+        "imk plan help",
+        "imk plan --help",
+        "imk paln",
+        "imk --version",
+        "imk -V",
+        "imk --nonsense",
+        "imk plan --nonsense",
+        "imk -- plan",
+        "imk plan -- check",
+    ] {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        let told = |made: Result<ArgMatches, clap::Error>| match made {
+            Ok(matches) => format!("{:?}", Args::from_arg_matches(&matches).unwrap()),
+            Err(error) => error.render().to_string(),
+        };
+        let whole = furnished(Args::command(), &|_| false).try_get_matches_from(&words);
+        assert_eq!(told(matches(&words, &|_| false)), told(whole), "{line}");
     }
 }
 

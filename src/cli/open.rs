@@ -32,6 +32,18 @@ pub fn session(global: &Global, exclusive: bool, cancel: &Cancel) -> Result<Sess
     session_with(global, exclusive, cancel, &mut None)
 }
 
+/// As [`session`], for a verb that goes on to look at the files of what `words` mean. Where they mean everything, that
+/// begins at once, beside the reading of the Imagefile.
+pub fn session_to_look(
+    global: &Global,
+    words: &[String],
+    exclusive: bool,
+    cancel: &Cancel,
+) -> Result<Session, Failure> {
+    let ahead = words.is_empty() && global.since.is_none();
+    session_of_disk(global, ahead, exclusive, cancel, &mut None)
+}
+
 /// As [`session`], with what an earlier session of this process left.
 pub fn session_with(
     global: &Global,
@@ -39,10 +51,24 @@ pub fn session_with(
     cancel: &Cancel,
     kept: &mut Option<Kept>,
 ) -> Result<Session, Failure> {
+    session_of_disk(global, false, exclusive, cancel, kept)
+}
+
+fn session_of_disk(
+    global: &Global,
+    ahead: bool,
+    exclusive: bool,
+    cancel: &Cancel,
+    kept: &mut Option<Kept>,
+) -> Result<Session, Failure> {
     let located = locate::located(global)?;
     let state = locate::state(global, &located)?;
     let monitor = monitor::monitor(global, &located);
-    let tree: Arc<dyn SourceTree> = Arc::new(DiskTree::open_watched(&located.root, &state, monitor.clone())?);
+    let tree = DiskTree::open_watched(&located.root, &state, monitor.clone())?;
+    if ahead {
+        tree.look_ahead();
+    }
+    let tree: Arc<dyn SourceTree> = Arc::new(tree);
     let root = located.root.clone();
     let only = match &global.since {
         None => None,

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
 
 use crate::engine::{EngineError, EngineIdentity, EnginePool, ImageId, Inventory};
 use crate::query::inputs::{Outside, OutsideBase};
@@ -25,12 +27,41 @@ pub(super) struct Answer {
     pub outside: BTreeMap<OutsideBase, Outside>,
 }
 
-/// Asks all of it at once.
-pub(super) fn ask(
+/// Questions that are under way. Nobody has to wait for the answer: who has no use for it any more lets go.
+pub(super) struct Asked {
+    wanted: Sender<BTreeSet<OutsideBase>>,
+    thread: JoinHandle<Answer>,
+}
+
+/// Begins to ask what the engines have, before anything is known of this run but what the last one left.
+pub(super) fn begin(session: &Session) -> Asked {
+    let questions = questions(session);
+    let (executor, upstream) = (Arc::clone(&session.executor), Arc::clone(&session.upstream));
+    let (wanted, named) = mpsc::channel();
+    let thread = std::thread::spawn(move || ask(&executor.pool(), &upstream, &questions, &named));
+    Asked { wanted, thread }
+}
+
+impl Asked {
+    /// Names the bases outside to ask for as well.
+    pub fn want(&self, bases: BTreeSet<OutsideBase>) {
+        // One that panicked is heard of in the end.
+        let _ = self.wanted.send(bases);
+    }
+
+    /// Waits for the answer.
+    pub fn answer(self) -> Answer {
+        drop(self.wanted);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+/// Asks all of it at once. The bases that are wanted are named meanwhile.
+fn ask(
     pool: &EnginePool,
     upstream: &Upstream,
     questions: &Questions,
-    wanted: &BTreeSet<OutsideBase>,
+    wanted: &Receiver<BTreeSet<OutsideBase>>,
 ) -> Answer {
     let default_engine = pool.default_node();
     std::thread::scope(|scope| {
@@ -63,7 +94,8 @@ pub(super) fn ask(
         if let Some(has) = &has {
             default_engine.know(ids, has);
         }
-        let outside = upstream.resolve(&*default_engine.engine, wanted);
+        let wanted = wanted.recv().unwrap_or_default();
+        let outside = upstream.resolve(&*default_engine.engine, &wanted);
         let mut all: BTreeMap<String, Inventory> =
             has.map(|has| (default_engine.name.clone(), has)).into_iter().collect();
         for answer in asked {
@@ -82,7 +114,7 @@ pub(super) fn ask(
 
 /// The results of earlier runs by the engine that has them: the default engine's where no other was noted, or
 /// the one that was noted is none of ours any more.
-pub(crate) fn questions(session: &Session) -> Questions {
+fn questions(session: &Session) -> Questions {
     let pool = session.executor.pool();
     let mut questions = Questions::new();
     for (name, id) in &session.memory.results {

@@ -292,7 +292,7 @@ fn dockerfile_of(
     }
     let dockerfile = name::join(&declaration.context.text, "Dockerfile");
     let containerfile = name::join(&declaration.context.text, "Containerfile");
-    let other = tree.read(&dockerfile)?.is_none() && tree.read(&containerfile)?.is_some();
+    let other = !tree.is_file(&dockerfile)? && tree.is_file(&containerfile)?;
     Ok(if other { containerfile } else { dockerfile })
 }
 

@@ -5,7 +5,6 @@
 //! same engine as last time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use salsa::Setter;
 
@@ -66,20 +65,12 @@ pub fn sync(session: &mut Session, words: &[String]) -> Result<Synced, SyncError
     if let Some(identity) = &session.memory.default_identity {
         session.executor.default_engine().assume_identity(identity);
     }
+    let asked = inventory::begin(session);
     inputs::sync_images(session);
     set_target(session, words)?;
-    let questions = inventory::questions(session);
-    let known = inputs::wanted(session, &order_of(session, words)?);
-    let executor = Arc::clone(&session.executor);
-    let upstream = Arc::clone(&session.upstream);
-    let (answer, settled) = std::thread::scope(|scope| {
-        let answer = scope.spawn(|| inventory::ask(&executor.pool(), &upstream, &questions, &known));
-        let settled = settle(session, words);
-        let answer = answer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (answer, settled)
-    });
-    let mut settled = settled?;
-    let mut answer = answer;
+    asked.want(inputs::wanted(session, &order_of(session, words)?));
+    let mut settled = settle(session, words)?;
+    let mut answer = asked.answer();
     let known = session.workspace().engine(&session.db);
     if let Ok(identity) = &mut answer.identity
         && session.executor.pool().default_node().unreachable().is_some()
@@ -91,14 +82,14 @@ pub fn sync(session: &mut Session, words: &[String]) -> Result<Synced, SyncError
     if let Ok(identity) = &answer.identity
         && inputs::set_engine(session, identity)
     {
-        settled = settle(session, words)?;
+        settled = settle_again(session, words, &settled)?;
     }
     let before = session.memory.default_identity.as_ref().map(|cached| cached.identity.clone());
     let engine_before = before.filter(|before| answer.identity.as_ref().is_ok_and(|now| now != before));
     let mut outside = answer.outside;
     // Triggers of a base outside can name further bases outside; each round learns at least one.
     while inputs::set_outside(session, &settled.order, &mut outside) {
-        settled = settle(session, words)?;
+        settled = settle_again(session, words, &settled)?;
     }
     all_locked(session, &settled.order)?;
     add_sources::set_remotes(session, &settled.order);
@@ -156,8 +147,23 @@ pub(crate) fn settle(session: &mut Session, words: &[String]) -> Result<Synced, 
     Ok(settle_names(session, targets))
 }
 
+/// As [`settle`], after an input changed that is no file: files that were looked at a moment ago are not looked at again.
+fn settle_again(session: &mut Session, words: &[String], before: &Synced) -> Result<Synced, SyncError> {
+    let targets = targets(session, words)?;
+    Ok(settle_but(session, targets, &before.selections))
+}
+
 /// As [`settle`], for images that are known by name.
 pub(crate) fn settle_names(session: &mut Session, targets: BTreeSet<String>) -> Synced {
+    settle_but(session, targets, &BTreeMap::new())
+}
+
+/// Selections of `answered` have been answered in this sync.
+fn settle_but(
+    session: &mut Session,
+    targets: BTreeSet<String>,
+    answered: &BTreeMap<String, Selection>,
+) -> Synced {
     let order = graph::order(&session.db, &targets);
     let mut selections = BTreeMap::new();
     let mut contexts: BTreeMap<String, Context> = BTreeMap::new();
@@ -175,9 +181,16 @@ pub(crate) fn settle_names(session: &mut Session, targets: BTreeSet<String>) -> 
             Err(found) => drop(contexts.insert(name.clone(), found)),
         }
     }
-    let list: Vec<Selection> = selections.values().cloned().collect();
-    let answers = session.executor.tree.select(&list);
-    for (name, answer) in selections.keys().zip(answers) {
+    let is_answered = |name: &String, selection: &Selection| {
+        let image = session.image(name);
+        answered.get(name) == Some(selection)
+            && image.is_some_and(|image| matches!(image.context(&session.db), Context::Is(_)))
+    };
+    let open = selections.iter().filter(|(name, selection)| !is_answered(name, selection));
+    let (names, list): (Vec<String>, Vec<Selection>) =
+        open.map(|(name, selection)| (name.clone(), selection.clone())).unzip();
+    let answers = if list.is_empty() { Vec::new() } else { session.executor.tree.select(&list) };
+    for (name, answer) in names.iter().zip(answers) {
         let answer = answer.map_or_else(|error| overlays::unreadable(session, name, error), Context::Is);
         contexts.insert(name.clone(), answer);
     }

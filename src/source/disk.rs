@@ -15,6 +15,7 @@ use parking_lot::{Mutex, MutexGuard};
 use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 
+use super::compare::Early;
 use super::fsmonitor::Monitor;
 use super::inside;
 use super::renewal::{Changed, Made, renew};
@@ -22,7 +23,8 @@ use super::resolve_selection;
 use super::scan::{Folder, Hidden, Scan};
 use super::select::{Facts, Folders, ListError};
 use super::stat;
-use super::stat_cache::{Memo, StatCache};
+use super::stat_cache::StatCache;
+use super::stat_memo::Memo;
 use super::tree::{OverlaySide, ReadError, Seekable, Selected, Selection, SourceTree};
 use super::trusted::{Doubt, Trusted};
 use crate::model::file::UsedFiles;
@@ -31,17 +33,21 @@ use crate::state::folder::StateFolder;
 
 /// The cache's file in the state folder.
 const FILE: &str = "stat";
+/// The file of the hashes that go with it.
+const HASHES: &str = "hashes";
 /// A tree that changes under our eyes is looked at anew this many times.
 const TRIES: usize = 5;
 
 /// The files of a repository on a disk.
 pub struct DiskTree {
     root: PathBuf,
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     state: StateFolder,
     hidden: Vec<Hidden>,
     known: Arc<Loaded>,
     trusted: Option<Trusted>,
+    /// A look that began before anybody asked.
+    early: Mutex<Option<Early>>,
 }
 
 /// The cache, once its file is read: one thread reads it while others do what needs none of it.
@@ -77,7 +83,9 @@ impl DiskTree {
         let state = state.clone();
         let file = state.clone();
         let known: Arc<Loaded> = Arc::new(LazyLock::new(Box::new(move || {
-            let cache = file.read(FILE).map(StatCache::parse).unwrap_or_default();
+            let hashes = file.clone();
+            let parse = |bytes| StatCache::parse(bytes, move || hashes.read(HASHES));
+            let cache = file.read(FILE).map(parse).unwrap_or_default();
             Mutex::new(Known { cache, unsaved: false })
         })));
         let trusted = monitor.map(|monitor| Trusted::new(monitor, &state));
@@ -87,7 +95,18 @@ impl DiskTree {
                 LazyLock::force(&early);
             });
         }
-        Ok(Self { root: root.to_owned(), fd, state, hidden, known, trusted })
+        let (fd, early) = (Arc::new(fd), Mutex::default());
+        Ok(Self { root: root.to_owned(), fd, state, hidden, known, trusted, early })
+    }
+
+    /// Begins to look at all that the last run asked for, since this one will ask for it as well. A monitor is asked
+    /// instead, where there is one.
+    pub fn look_ahead(&self) {
+        if self.trusted.is_none() {
+            let known = Arc::clone(&self.known);
+            let early = Early::begin(Arc::clone(&self.fd), move || known.lock().cache.clone());
+            *self.early.lock() = Some(early);
+        }
     }
 
     fn cache(&self) -> StatCache {
@@ -121,7 +140,8 @@ impl DiskTree {
             _ => None,
         };
         let mut scan = self.scan(&cache);
-        scan.check(marked, doubt.as_ref().map(|doubt| doubt.doubtful.as_slice()));
+        let early = self.early.lock().take().and_then(|early| early.finds(&cache));
+        scan.check(marked, doubt.as_ref().map(|doubt| doubt.doubtful.as_slice()), early);
 
         let changed = Changed::new(&cache, scan.changed());
         let mut answers: Answers = memos
@@ -194,6 +214,7 @@ impl SourceTree for DiskTree {
         if self.trusted.is_none() || LazyLock::get(&self.known).is_some() {
             let mut known = self.known();
             if known.unsaved {
+                self.state.replace(HASHES, known.cache.hashes().bytes())?;
                 self.state.replace(FILE, known.cache.bytes())?;
                 known.unsaved = false;
             }
@@ -205,13 +226,17 @@ impl SourceTree for DiskTree {
         inside::content(self.fd.as_fd(), &self.root, path)
     }
 
+    fn is_file(&self, path: &str) -> Result<bool, ReadError> {
+        inside::is_file(self.fd.as_fd(), &self.root, path)
+    }
+
     fn is_folder(&self, path: &str) -> Result<bool, ReadError> {
         inside::is_folder(self.fd.as_fd(), &self.root, path)
     }
 
     fn seekable(&self, path: &str) -> Result<Option<Box<dyn Seekable>>, ReadError> {
         let file = inside::file(self.fd.as_fd(), &self.root, path)?;
-        Ok(file.map(|file| Box::new(file) as Box<dyn Seekable>))
+        Ok(file.map(|(file, _)| Box::new(file) as Box<dyn Seekable>))
     }
 
     fn select(&self, selections: &[Selection]) -> Vec<Result<Selected, ReadError>> {

@@ -127,6 +127,11 @@ fn the_monitor_never_changes_an_answer() {
             let asked = if dice.roll(3) == 0 { &selections[some..=some] } else { &selections[..] };
             match dice.roll(12) {
                 0 => drop(repo.cached(asked)),
+                1 => assert_eq!(
+                    repo.ahead(asked, || {}),
+                    repo.fresh(asked),
+                    "seed {seed}, round {round}, step {step}"
+                ),
                 _ => assert_eq!(
                     repo.watched(&running, asked).0,
                     repo.fresh(asked),

@@ -226,8 +226,8 @@ fn a_damaged_cache_is_an_empty_one() {
     for at in 0..whole.len() {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x55;
-        assert_eq!(StatCache::parse(damaged).folders, 0, "byte {at}");
-        assert_eq!(StatCache::parse(whole[..at].to_vec()).folders, 0, "cut at {at}");
+        assert_eq!(StatCache::parse(damaged, || None).folders, 0, "byte {at}");
+        assert_eq!(StatCache::parse(whole[..at].to_vec(), || None).folders, 0, "cut at {at}");
     }
     fs::write(repo.path(".imk/stat"), "nonsense").unwrap();
     assert_eq!(repo.hash(&selection), right);
@@ -382,7 +382,8 @@ fn the_cache_never_changes_an_answer() {
             }
             let some = dice.roll(selections.len());
             let asked = if dice.roll(3) == 0 { &selections[some..=some] } else { &selections[..] };
-            assert_eq!(repo.cached(asked), repo.fresh(asked), "step {step}");
+            let answers = if dice.roll(2) == 0 { repo.cached(asked) } else { repo.ahead(asked, || {}) };
+            assert_eq!(answers, repo.fresh(asked), "step {step}");
             if dice.roll(8) == 0 {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -434,5 +435,7 @@ fn a_cached_answer_notices_every_change_below_an_overlay_and_none_that_it_hides(
     check("app/a", "edited", true);
 }
 
+#[path = "disk_ahead_tests.rs"]
+mod ahead;
 #[path = "disk_monitor_tests.rs"]
 mod monitored;

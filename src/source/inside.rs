@@ -15,6 +15,9 @@ use rustix::io::Errno;
 use super::stat;
 use super::tree::ReadError;
 
+/// The most bytes that are set aside for a file before it is read.
+const ROOM: usize = 16 * 1024 * 1024;
+
 /// The content of a file at a path below `root`; nothing when none is there.
 ///
 /// # Errors
@@ -28,22 +31,36 @@ pub fn read(root: &Path, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
 
 /// As [`read`], where `fd` is the folder `root`.
 pub(super) fn content(fd: BorrowedFd<'_>, root: &Path, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
-    let Some(mut file) = file(fd, root, path)? else { return Ok(None) };
-    let mut bytes = Vec::new();
-    let read = file.read_to_end(&mut bytes);
+    let Some((file, size)) = file(fd, root, path)? else { return Ok(None) };
+    // Room for a file of this size, and for what shows that it ends there: the system is asked twice, and not four times.
+    let mut bytes = Vec::with_capacity(size + 64);
+    let read = file.take(u64::MAX).read_to_end(&mut bytes);
     read.map_err(|error| ReadError { path: path.to_owned(), why: error.to_string() })?;
     Ok(Some(bytes))
 }
 
-/// The file at a path below `root`, of which `fd` is the folder, open for reading; nothing when none is there.
+/// Whether a file is at a path below `root`, of which `fd` is the folder, that could be read.
+///
+/// # Errors
+/// As [`file`].
+pub(super) fn is_file(fd: BorrowedFd<'_>, root: &Path, path: &str) -> Result<bool, ReadError> {
+    Ok(file(fd, root, path)?.is_some())
+}
+
+/// The file at a path below `root`, of which `fd` is the folder, open for reading, and its size in bytes; nothing when
+/// none is there.
 ///
 /// # Errors
 /// When it cannot be opened, leads out, or is no file: a pipe would be waited for without end.
-pub(super) fn file(fd: BorrowedFd<'_>, root: &Path, path: &str) -> Result<Option<File>, ReadError> {
+pub(super) fn file(fd: BorrowedFd<'_>, root: &Path, path: &str) -> Result<Option<(File, usize)>, ReadError> {
     let Some(found) = open(fd, root, path, OFlags::RDONLY | OFlags::NONBLOCK)? else { return Ok(None) };
     let error = |errno| ReadError { path: path.to_owned(), why: stat::why(errno) };
-    match FileType::from_raw_mode(rustix::fs::fstat(&found).map_err(error)?.st_mode) {
-        FileType::RegularFile => Ok(Some(File::from(found))),
+    let seen = rustix::fs::fstat(&found).map_err(error)?;
+    match FileType::from_raw_mode(seen.st_mode) {
+        // A size that cannot be had is found out when the content is read.
+        FileType::RegularFile => {
+            Ok(Some((File::from(found), usize::try_from(seen.st_size).unwrap_or(0).min(ROOM))))
+        }
         FileType::Directory => Err(error(Errno::ISDIR)),
         _ => Err(ReadError {
             path: path.to_owned(),

@@ -1,5 +1,6 @@
 //! Files of the repository: on disk, in commits, in memory. The only room that opens them. Knows no engine and no query.
 
+mod compare;
 pub mod context_path;
 pub mod contexts;
 mod copy_rules;
@@ -12,6 +13,7 @@ pub mod fsmonitor;
 pub(crate) mod fuzz;
 pub mod git;
 pub mod inside;
+mod large;
 pub mod locate;
 pub mod memory;
 pub mod mounted;
@@ -24,6 +26,7 @@ mod scan;
 pub mod select;
 mod stat;
 mod stat_cache;
+mod stat_memo;
 pub mod supposed;
 pub mod tree;
 mod trusted;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::scan::{Folder, Scan};
 use super::select::by_components;
-use super::stat_cache::{Memo, StatCache, Writer};
+use super::stat_cache::{StatCache, Writer};
+use super::stat_memo::Memo;
 use super::tree::{Selected, Selection};
 use crate::model::hash::ContentHash;
 
@@ -33,7 +34,10 @@ pub(super) fn renew(
         fresh.filter_map(|folder| Some(folder.known? as u32)).chain(scan.changed()).collect();
     let changed = Changed::new(cache, fresh.into_iter());
     let mut numbered = Numbered::new(cache, made);
-    numbered.keep_old(cache, asked, made, &changed);
+    // Files without their hashes could not be kept as known, and an answer rests on files that are.
+    if cache.has_hashes() {
+        numbered.keep_old(cache, asked, made, &changed);
+    }
     numbered.written(cache, scan)
 }
 

@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use rayon::prelude::*;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::compare::{self, Change, Compared};
 use super::select::{Facts, FolderListing, Folders, ListError, join};
 use super::stat::{self, HashedEntry, Seen};
 use super::stat_cache::StatCache;
@@ -22,9 +22,6 @@ use crate::model::file::FileKind;
 use crate::state::clock::Clock;
 use crate::state::folder::StateFolder;
 use crate::state::place::STATE;
-
-/// Folders that a thread checks in one go.
-const CHUNK: usize = 32;
 
 /// A name of the tree that does not count: imk's own state.
 pub struct Hidden {
@@ -46,15 +43,6 @@ pub struct Scan<'a> {
     /// The folders that differed.
     changes: HashMap<u32, Change>,
     listed: Mutex<HashMap<String, Arc<Folder>>>,
-}
-
-/// How a known folder differs from the disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Change {
-    /// The folder: its list has to be read again.
-    List,
-    /// Some of its files, by their positions.
-    Files(Vec<u32>),
 }
 
 /// A folder that was listed in this scan.
@@ -83,6 +71,8 @@ pub struct Slot {
     pub kind: FileKind,
     /// Number of its entry in the cache.
     known: Option<u32>,
+    /// It was found to differ from that.
+    differs: bool,
     hashed: OnceLock<HashedEntry>,
 }
 
@@ -114,18 +104,14 @@ impl<'a> Scan<'a> {
     }
 
     /// Compares the marked folders of the cache, and their used files, with the disk. Those that are not in doubt
-    /// are as they were known: somebody vouches for them.
-    pub fn check(&mut self, marked: Vec<bool>, doubtful: Option<&[bool]>) {
+    /// are as they were known: somebody vouches for them. What was looked at just before is not looked at again.
+    pub fn check(&mut self, marked: Vec<bool>, doubtful: Option<&[bool]>, before: Option<Compared>) {
         let in_doubt = doubtful.unwrap_or(&marked);
-        let numbers: Vec<u32> =
-            (0u32..).zip(in_doubt).filter(|(_, doubtful)| **doubtful).map(|(n, _)| n).collect();
-        let this = &*self;
-        self.changes = numbers
-            .par_chunks(CHUNK)
-            .flat_map_iter(|chunk| {
-                chunk.iter().filter_map(|number| Some((*number, this.compare(*number as usize)?)))
-            })
-            .collect();
+        let before = before.unwrap_or_default();
+        let open = (0..marked.len()).map(|number| in_doubt[number] && !before.has(number));
+        let now = compare::all(self.root, self.known, &open.collect::<Vec<bool>>());
+        self.changes = now;
+        self.changes.extend(before.changes.into_iter().filter(|(number, _)| in_doubt[*number as usize]));
         self.checked = marked;
     }
 
@@ -150,29 +136,6 @@ impl<'a> Scan<'a> {
     /// The facts of an entry, found now or before.
     pub fn hashed(&self, folder: &Folder, slot: &Slot) -> Option<HashedEntry> {
         slot.hashed.get().cloned().or_else(|| self.known_hashed(folder, slot))
-    }
-
-    fn compare(&self, number: usize) -> Option<Change> {
-        let folder = self.known.folder(number);
-        // Links are followed, since a context may be one: another folder shows by its stat.
-        let Ok(fd) = stat::open_folder(self.root, folder.path, OFlags::PATH) else {
-            return Some(Change::List);
-        };
-        if folder.racy || stat::stat_open(&fd) != Ok(folder.seen) {
-            return Some(Change::List);
-        }
-        let mut changed = Vec::new();
-        for (position, number) in folder.entries().enumerate() {
-            let entry = self.known.entry(number);
-            if !entry.is_known() {
-                continue;
-            }
-            let settled = entry.settled(folder.seen.dev);
-            if settled.is_none() || stat::stat(&fd, entry.name()).ok() != settled {
-                changed.push(position as u32);
-            }
-        }
-        (!changed.is_empty()).then_some(Change::Files(changed))
     }
 
     fn known_hashed(&self, folder: &Folder, slot: &Slot) -> Option<HashedEntry> {
@@ -202,15 +165,16 @@ impl<'a> Scan<'a> {
             && is_checked
             && change != Some(&Change::List)
         {
-            let folder = self.cached(number);
+            let mut folder = self.cached(number);
             let changed = match change {
                 Some(Change::Files(positions)) => positions.as_slice(),
                 _ => &[],
             };
-            for (position, slot) in (0u32..).zip(&folder.slots) {
-                if !changed.contains(&position)
-                    && let Some(hashed) = self.known_hashed(&folder, slot)
-                {
+            for position in changed {
+                folder.slots[*position as usize].differs = true;
+            }
+            for slot in folder.slots.iter().filter(|slot| !slot.differs) {
+                if let Some(hashed) = self.known_hashed(&folder, slot) {
                     let _ = slot.hashed.set(hashed);
                 }
             }
@@ -239,7 +203,7 @@ impl<'a> Scan<'a> {
                 entry.name() == &*name && entry.kind() == kind
             };
             let known = old.peek().copied().filter(same).map(|entry| entry as u32);
-            Slot { name, kind, known, hashed: OnceLock::new() }
+            Slot { name, kind, known, differs: false, hashed: OnceLock::new() }
         });
         let slots = slots.collect();
         let (fresh, looking) = (AtomicBool::new(true), Mutex::default());
@@ -251,7 +215,13 @@ impl<'a> Scan<'a> {
         let slots = folder.entries().map(|number| {
             let entry = self.known.entry(number);
             let known = Some(number as u32);
-            Slot { name: entry.name().into(), kind: entry.kind(), known, hashed: OnceLock::new() }
+            Slot {
+                name: entry.name().into(),
+                kind: entry.kind(),
+                known,
+                differs: false,
+                hashed: OnceLock::new(),
+            }
         });
         Folder {
             path: folder.path.to_owned(),
@@ -265,7 +235,8 @@ impl<'a> Scan<'a> {
     }
 
     fn hash(&self, folder: &Folder, slot: &Slot, dir: impl AsFd) -> Result<HashedEntry, ListError> {
-        if let Some(known) = self.known_hashed(folder, slot)
+        if !slot.differs
+            && let Some(known) = self.known_hashed(folder, slot)
             && !known.racy
             && stat::stat(&dir, &slot.name) == Ok(known.seen)
         {

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
+use super::large;
 use super::select::{Facts, ListError};
 use crate::model::file::{FileKind, device_number};
 use crate::model::hash::ContentHash;
@@ -179,26 +180,41 @@ fn file(
     if FileType::from_raw_mode(seen.mode) != FileType::RegularFile {
         return Err(ListError::Moved(path.to_owned()));
     }
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer =
-        vec![0; usize::try_from(seen.size_bytes).unwrap_or(usize::MAX).clamp(512, 128 * 1024) + 1];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => hasher.update(&buffer[..count]),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(ListError::read(path, error)),
-        };
-    }
+    let hash = match seen.size_bytes > large::LARGE {
+        true => large::hash(&file, seen.size_bytes),
+        false => small(&mut file, seen.size_bytes),
+    };
+    let hash = match hash {
+        Ok(hash) => hash,
+        // It was cut short while it was read.
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            return Err(ListError::Moved(path.to_owned()));
+        }
+        Err(error) => return Err(ListError::read(path, error)),
+    };
     let after = stat_open(&file).map_err(&trouble)?;
     let facts = Facts {
         mode: seen.mode & 0o7777,
         size_bytes: seen.size_bytes,
         mtime_ns: seen.mtime_ns,
-        hash: ContentHash(*hasher.finalize().as_bytes()),
+        hash,
         target: "".into(),
     };
     Ok((seen, facts, after))
+}
+
+/// The hash of all that is in a file, which is about so large.
+fn small(file: &mut File, size_bytes: u64) -> std::io::Result<ContentHash> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; usize::try_from(size_bytes).unwrap_or(usize::MAX).clamp(512, 128 * 1024) + 1];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(ContentHash(*hasher.finalize().as_bytes())),
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+    }
 }
 
 fn link(

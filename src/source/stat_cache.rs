@@ -1,26 +1,30 @@
-//! Stat cache: the finds of the last look at the disk, as one flat file: `.imk/stat`.
+//! Stat cache: the finds of the last look at the disk, as two flat files: `.imk/stat` and `.imk/hashes`.
 //!
 //! Folders in path order, after them their entries, and one table of names; the
 //! records are read where they lie, so that loading it costs one read and one
-//! hash. An answer that was given is kept with the folders it came from. Knows
+//! hash. An answer that was given is kept with the folders it came from. Hashes of files
+//! are needed only where an answer holds no more, and are not read before. Knows
 //! nothing of the disk: whoever uses a record compares it with the disk first.
 //! A damaged or foreign file is an empty cache.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::select::{Facts, by_components};
 use super::stat::{HashedEntry, Seen};
-use super::tree::Selected;
+use super::stat_memo::{Memo, read_memos, u16_at, u32_at, u64_at, write_memo};
 use crate::model::file::FileKind;
 use crate::model::hash::ContentHash;
 
 /// Changes with the layout, and with what a hash means.
-const MAGIC: &[u8; 16] = b"imk stat cache 2";
+const MAGIC: &[u8; 16] = b"imk stat cache 3";
 const CHECK: usize = MAGIC.len();
-const COUNTS: usize = CHECK + 32;
+/// The check of the hashes that go with it.
+const OF_HASHES: usize = CHECK + 32;
+const COUNTS: usize = OF_HASHES + 32;
 const FOLDERS: usize = COUNTS + 16;
 const FOLDER: usize = 52;
-const ENTRY: usize = 76;
+const ENTRY: usize = 44;
+const HASH: usize = 32;
 
 /// The entry's facts are known.
 const KNOWN: u8 = 1;
@@ -31,6 +35,7 @@ const RACY: u8 = 2;
 #[derive(Clone, Default)]
 pub struct StatCache {
     bytes: Arc<Vec<u8>>,
+    hashes: Hashes,
     /// How many folders it knows; they are numbered from 0 in path order.
     pub folders: usize,
     entries: usize,
@@ -39,17 +44,33 @@ pub struct StatCache {
     pub memos: Arc<[Memo]>,
 }
 
-/// An answer and what it rests on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Memo {
-    /// Hash of the question.
-    pub key: ContentHash,
-    /// The answer.
-    pub selected: Selected,
-    /// How many times the file was written since someone asked.
-    pub age: u8,
-    /// The folders that were listed for it, as ranges of numbers.
-    pub folders: Vec<(u32, u32)>,
+/// The hashes of all entries, one behind the other, once they are asked for.
+#[derive(Clone)]
+pub struct Hashes(Arc<LazyLock<Vec<u8>, Read>>);
+
+type Read = Box<dyn FnOnce() -> Vec<u8> + Send>;
+
+impl Default for Hashes {
+    fn default() -> Self {
+        Self::new(Vec::new)
+    }
+}
+
+impl Hashes {
+    /// Those that `read` reads, when somebody asks.
+    pub fn new(read: impl FnOnce() -> Vec<u8> + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(read))))
+    }
+
+    /// The bytes of their file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn get(&self, number: usize) -> Option<ContentHash> {
+        let at = number * HASH;
+        Some(ContentHash(self.0.get(at..at + HASH)?.try_into().ok()?))
+    }
 }
 
 /// A folder as it was seen.
@@ -76,6 +97,8 @@ impl CachedFolder<'_> {
 #[derive(Clone, Copy)]
 pub struct CachedEntry<'a> {
     record: &'a [u8],
+    number: usize,
+    hashes: &'a Hashes,
     /// Its name, and behind it a link's target.
     text: &'a [u8],
 }
@@ -103,8 +126,6 @@ impl<'a> CachedEntry<'a> {
             return None;
         }
         let target = std::str::from_utf8(&self.text[self.name().len()..]).ok()?;
-        let mut hash = [0; 32];
-        hash.copy_from_slice(&self.record[44..76]);
         let seen = self.seen(dev)?;
         if self.kind() == FileKind::Special {
             let facts = Facts::of_special(seen.mode, seen.size_bytes, seen.mtime_ns);
@@ -114,7 +135,7 @@ impl<'a> CachedEntry<'a> {
             mode: if target.is_empty() { seen.mode & 0o7777 } else { 0 },
             size_bytes: if target.is_empty() { seen.size_bytes } else { 0 },
             mtime_ns: seen.mtime_ns,
-            hash: ContentHash(hash),
+            hash: self.hashes.get(self.number)?,
             target: target.into(),
         };
         Some(HashedEntry { seen, facts, racy: flags & RACY != 0 })
@@ -144,18 +165,24 @@ impl<'a> CachedEntry<'a> {
 }
 
 impl StatCache {
-    /// Takes the bytes of a file; anything but a whole and sound one is an empty cache.
-    pub fn parse(bytes: Vec<u8>) -> Self {
-        Self::check(bytes).unwrap_or_default()
+    /// Takes the bytes of a file; anything but a whole and sound one is an empty cache. `read` brings those of the
+    /// hashes: others than those that go with it are none, and every file whose hash is asked for is read again.
+    pub fn parse(bytes: Vec<u8>, read: impl FnOnce() -> Option<Vec<u8>> + Send + 'static) -> Self {
+        Self::check(bytes, read).unwrap_or_default()
     }
 
-    fn check(bytes: Vec<u8>) -> Option<Self> {
+    fn check(bytes: Vec<u8>, read: impl FnOnce() -> Option<Vec<u8>> + Send + 'static) -> Option<Self> {
         if !bytes.starts_with(MAGIC) || bytes.len() < FOLDERS {
             return None;
         }
-        if blake3::hash(&bytes[COUNTS..]).as_bytes()[..] != bytes[CHECK..COUNTS] {
+        if blake3::hash(&bytes[OF_HASHES..]).as_bytes()[..] != bytes[CHECK..OF_HASHES] {
             return None;
         }
+        let check: [u8; 32] = bytes[OF_HASHES..COUNTS].try_into().ok()?;
+        let hashes = Hashes::new(move || {
+            let own = |bytes: &Vec<u8>| *blake3::hash(bytes).as_bytes() == check;
+            read().filter(own).unwrap_or_default()
+        });
         let count = |index: usize| u32_at(&bytes, COUNTS + 4 * index) as usize;
         let (folders, entries, names, memos) = (count(0), count(1), count(2), count(3));
         let names_at = FOLDERS + folders * FOLDER + entries * ENTRY;
@@ -164,7 +191,7 @@ impl StatCache {
             return None;
         }
         let memos = read_memos(&bytes[memos_at..], memos)?;
-        Some(Self { bytes: bytes.into(), folders, entries, names: names_at, memos: memos.into() })
+        Some(Self { bytes: bytes.into(), hashes, folders, entries, names: names_at, memos: memos.into() })
     }
 
     /// The bytes of its file.
@@ -172,9 +199,19 @@ impl StatCache {
         &self.bytes
     }
 
+    /// Whether the hash of every known file can be had.
+    pub fn has_hashes(&self) -> bool {
+        self.hashes.bytes().len() == self.entries * HASH
+    }
+
+    /// The hashes that go with it.
+    pub fn hashes(&self) -> &Hashes {
+        &self.hashes
+    }
+
     /// Stands for all that it knows: two caches with one mark are the same.
     pub fn mark(&self) -> [u8; 32] {
-        self.bytes.get(CHECK..COUNTS).and_then(|mark| mark.try_into().ok()).unwrap_or_default()
+        self.bytes.get(CHECK..OF_HASHES).and_then(|mark| mark.try_into().ok()).unwrap_or_default()
     }
 
     /// A folder by its number.
@@ -208,7 +245,7 @@ impl StatCache {
         // A link's size is its target's length, and the target lies behind its name.
         let target = if record[6] == 2 && record[7] & KNOWN != 0 { u64_at(record, 8) as usize } else { 0 };
         let text = &self.bytes[self.names + u32_at(record, 0) as usize..][..name + target];
-        CachedEntry { record, text }
+        CachedEntry { record, number, hashes: &self.hashes, text }
     }
 
     /// The number of the folder at a path.
@@ -226,14 +263,12 @@ impl StatCache {
     }
 }
 
-/// Marks the index of a wildcard that matched nothing, among those of sources that are missing.
-const EMPTY: u32 = 1 << 31;
-
 /// Makes a cache, folder by folder in path order.
 #[derive(Default)]
 pub struct Writer {
     folders: Vec<u8>,
     entries: Vec<u8>,
+    hashes: Vec<u8>,
     names: Vec<u8>,
     folder_count: u32,
     entry_count: u32,
@@ -261,7 +296,10 @@ impl Writer {
         let flags = hashed.map_or(0, |hashed| KNOWN | if hashed.racy { RACY } else { 0 });
         self.entries.extend([kind as u8, flags]);
         match hashed {
-            None => self.entries.extend([0; ENTRY - 8]),
+            None => {
+                self.entries.extend([0; ENTRY - 8]);
+                self.hashes.extend([0; HASH]);
+            }
             Some(HashedEntry { seen, facts, .. }) => {
                 self.names.extend(facts.target.as_bytes());
                 let size = if kind == FileKind::Link { facts.target.len() as u64 } else { seen.size_bytes };
@@ -269,7 +307,7 @@ impl Writer {
                     self.entries.extend(long.to_le_bytes());
                 }
                 self.entries.extend(seen.mode.to_le_bytes());
-                self.entries.extend(facts.hash.0);
+                self.hashes.extend(facts.hash.0);
             }
         }
         self.entry_count += 1;
@@ -280,6 +318,7 @@ impl Writer {
         let mut bytes = MAGIC.to_vec();
         bytes.reserve(self.folders.len() + self.entries.len() + self.names.len() + 128 * memos.len() + 64);
         bytes.extend([0; 32]);
+        bytes.extend(blake3::hash(&self.hashes).as_bytes());
         for count in [self.folder_count, self.entry_count, self.names.len() as u32, memos.len() as u32] {
             bytes.extend(count.to_le_bytes());
         }
@@ -290,76 +329,18 @@ impl Writer {
         for memo in &memos {
             write_memo(&mut bytes, memo);
         }
-        let check = blake3::hash(&bytes[COUNTS..]);
-        bytes[CHECK..COUNTS].copy_from_slice(check.as_bytes());
+        let check = blake3::hash(&bytes[OF_HASHES..]);
+        bytes[CHECK..OF_HASHES].copy_from_slice(check.as_bytes());
+        let hashes = self.hashes;
         StatCache {
             bytes: bytes.into(),
+            hashes: Hashes::new(move || hashes),
             folders: self.folder_count as usize,
             entries: self.entry_count as usize,
             names,
             memos: memos.into(),
         }
     }
-}
-
-fn write_memo(bytes: &mut Vec<u8>, memo: &Memo) {
-    bytes.extend(memo.key.0);
-    bytes.extend(memo.selected.hash.0);
-    bytes.extend(memo.selected.count.to_le_bytes());
-    bytes.extend(memo.selected.bytes.to_le_bytes());
-    let mut word = |word: u32| bytes.extend(word.to_le_bytes());
-    word(memo.age.into());
-    word((memo.selected.missing.len() + memo.selected.empty.len()) as u32);
-    word(memo.folders.len() as u32);
-    memo.selected.missing.iter().for_each(|index| word(*index as u32));
-    memo.selected.empty.iter().for_each(|index| word(*index as u32 | EMPTY));
-    for (first, end) in &memo.folders {
-        word(*first);
-        word(*end);
-    }
-}
-
-fn read_memos(mut bytes: &[u8], count: usize) -> Option<Vec<Memo>> {
-    let mut take = |length: usize| {
-        let (head, tail) = bytes.split_at_checked(length)?;
-        bytes = tail;
-        Some(head)
-    };
-    let mut memos = Vec::new();
-    for _ in 0..count {
-        let fixed = take(92)?;
-        let word = |index: usize| u32_at(fixed, 80 + 4 * index);
-        let unmatched = take(4 * word(1) as usize)?;
-        let unmatched = unmatched.chunks_exact(4).map(|at| u32_at(at, 0));
-        let (empty, missing): (Vec<u32>, Vec<u32>) = unmatched.partition(|index| index & EMPTY != 0);
-        let folders = take(8 * word(2) as usize)?;
-        let hash = |at: usize| Some(ContentHash(fixed[at..at + 32].try_into().ok()?));
-        memos.push(Memo {
-            key: hash(0)?,
-            selected: Selected {
-                hash: hash(32)?,
-                missing: missing.into_iter().map(|index| index as usize).collect(),
-                empty: empty.into_iter().map(|index| (index & !EMPTY) as usize).collect(),
-                count: u64_at(fixed, 64),
-                bytes: u64_at(fixed, 72),
-            },
-            age: u8::try_from(word(0)).ok()?,
-            folders: folders.chunks_exact(8).map(|at| (u32_at(at, 0), u32_at(at, 4))).collect(),
-        });
-    }
-    Some(memos)
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
 
 #[cfg(test)]

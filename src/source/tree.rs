@@ -154,6 +154,11 @@ pub trait SourceTree: Send + Sync {
     /// The content of a file; `None` when there is none at that path.
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError>;
 
+    /// Whether a file stands at that path that can be read.
+    fn is_file(&self, path: &str) -> Result<bool, ReadError> {
+        Ok(self.read(path)?.is_some())
+    }
+
     /// Whether a folder stands at that path (`""` is the root).
     fn is_folder(&self, path: &str) -> Result<bool, ReadError>;
 

@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::fsmonitor::{Monitor, Token, Told};
-use super::stat_cache::{Memo, StatCache};
+use super::stat_cache::StatCache;
+use super::stat_memo::Memo;
 use super::tree::Selected;
 use crate::model::hash::ContentHash;
 use crate::state::folder::StateFolder;

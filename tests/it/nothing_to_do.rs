@@ -1,7 +1,7 @@
 //! A run with nothing to do, counted: system calls, files, bytes and requests. Counts are the same on every
 //! machine and under every load, as times are not; a step that costs more shows here before a clock shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fs_err as fs;
 
@@ -37,12 +37,17 @@ struct Counted {
 impl Counted {
     /// Traces a run of imk that is to find all fresh.
     fn of(sandbox: &Sandbox, words: &str) -> Self {
+        Self::ending(sandbox, words, 0)
+    }
+
+    /// Traces a run of imk that builds nothing and ends with a status.
+    fn ending(sandbox: &Sandbox, words: &str, status: i32) -> Self {
         let outside = tempfile::tempdir().unwrap();
         let file = outside.path().join("trace");
         // Paths and the first bytes of what is written; a call that another thread interrupts stands on two lines.
         let arguments = ["-f", "-y", "-qq", "-s", "64", "-o", file.to_str().unwrap()];
         let run = sandbox.run(sandbox.under("strace", &arguments, words).output().unwrap());
-        assert_eq!(run.status, 0, "{}{}", run.out(), run.err());
+        assert_eq!(run.status, status, "{}{}", run.out(), run.err());
         assert_eq!(run.built(), [""; 0]);
         let trace = fs::read_to_string(file).unwrap();
         let lines = trace.lines().filter(|line| !line.contains(" resumed>")).map(ToOwned::to_owned).collect();
@@ -63,6 +68,38 @@ impl Counted {
         let mut calls = self.calls(names);
         calls.retain(|call| call.contains("file-"));
         calls
+    }
+
+    /// Asks the engine once, and writes nothing: a run that computed anything would write what it found.
+    #[track_caller]
+    fn asks_once_and_writes_nothing(&self) {
+        let requests = self.requests();
+        assert_eq!(requests.len(), 1, "{requests:#?}");
+        assert_eq!(self.calls(&["execve", "execveat"]).len(), 1, "imk itself");
+        // The lock is opened to be held, and says who holds it.
+        let is_other = |call: &&str| !call.contains("\"lock\"") && !call.contains("/.imk/lock>");
+        let writing =
+            |call: &&str| call.contains("O_WRONLY") || call.contains("O_RDWR") || call.contains("O_TRUNC");
+        let mut opened = self.opened();
+        opened.retain(|call| writing(call) && is_other(call) && !call.contains("\"/dev/"));
+        assert_eq!(opened, [""; 0]);
+        let mut changes = self.calls(&CHANGES);
+        changes.retain(is_other);
+        assert_eq!(changes, [""; 0]);
+    }
+
+    fn opened(&self) -> Vec<&str> {
+        self.calls(&["open", "openat", "openat2", "creat"])
+    }
+
+    /// Names below `.imk` that were opened.
+    fn state_files(&self) -> BTreeSet<String> {
+        let opened = self.opened().into_iter().filter(|call| !call.contains(" = -1 "));
+        let name = |call: &str| {
+            let (_, rest) = call.split_once("/.imk>, \"")?;
+            rest.split('"').next().map(ToOwned::to_owned)
+        };
+        opened.filter_map(name).collect()
     }
 
     fn requests(&self) -> Vec<&str> {
@@ -110,28 +147,58 @@ fn it_asks_the_engine_once_writes_nothing_and_looks_at_each_file_once() {
     let Some(engine) = engine_of_its_own() else { return };
     let sandbox = repository(&engine, 20);
     let counted = Counted::of(&sandbox, "");
-    let requests = counted.requests();
-    assert_eq!(requests.len(), 1, "{requests:#?}");
     assert_eq!(counted.calls(&["connect"]).len(), 1, "{:#?}", counted.calls(&["connect"]));
-    assert_eq!(counted.calls(&["execve", "execveat"]).len(), 1, "imk itself");
-
-    // The lock is opened to be held, and says who holds it.
-    let is_other = |call: &&str| !call.contains("\"lock\"") && !call.contains("/.imk/lock>");
-    let writing =
-        |call: &&str| call.contains("O_WRONLY") || call.contains("O_RDWR") || call.contains("O_TRUNC");
-    let mut opened = counted.calls(&["open", "openat", "openat2", "creat"]);
-    opened.retain(|call| writing(call) && is_other(call) && !call.contains("\"/dev/"));
-    assert_eq!(opened, [""; 0]);
-    let mut changes = counted.calls(&CHANGES);
-    changes.retain(is_other);
-    assert_eq!(changes, [""; 0]);
-
     for words in ["", "check", "plan"] {
         let counted = Counted::of(&sandbox, words);
+        counted.asks_once_and_writes_nothing();
         assert_eq!(counted.of_contexts(&["open", "openat", "openat2"]), [""; 0], "imk {words}");
         let looks = counted.of_contexts(&LOOKS);
         assert_eq!(looks.len(), IMAGES * 20, "imk {words}: {looks:#?}");
     }
+}
+
+#[test]
+fn one_edit_costs_the_reading_of_one_file_more() {
+    let Some(engine) = engine_of_its_own() else { return };
+    let sandbox = repository(&engine, 20);
+    let calm = Counted::of(&sandbox, "check");
+    sandbox.edit("image2/files/file-7", "edited\n");
+    let edited = Counted::ending(&sandbox, "check", 1);
+    assert_eq!(edited.requests().len(), 1, "{:#?}", edited.requests());
+    let opened = edited.of_contexts(&["open", "openat", "openat2"]);
+    assert_eq!(opened.len(), 1, "{opened:#?}");
+    let read = edited.of_contexts(&["read", "pread64"]);
+    assert!(read.len() <= 2, "the file and its end: {read:#?}");
+    // Before and behind the reading, and once when it differed; and all files of the two images that are stale now,
+    // to say why.
+    let (before, after) = (calm.of_contexts(&LOOKS).len(), edited.of_contexts(&LOOKS).len());
+    assert!(after <= before + 3 + 2 * 20, "{before} looks without an edit, {after} with one");
+}
+
+/// The work of a run that finds all fresh, in millions of instructions; `None` where nobody counts them.
+fn instructions(sandbox: &Sandbox, words: &str) -> Option<u64> {
+    if std::process::Command::new("valgrind").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: valgrind is not installed, and nobody counts instructions");
+        return None;
+    }
+    let arguments = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
+    let run = sandbox.run(sandbox.under("valgrind", &arguments, words).output().unwrap());
+    assert_eq!(run.status, 0, "{}{}", run.out(), run.err());
+    let told = run.err();
+    let count = told.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse::<u64>().ok());
+    Some(count.unwrap_or_else(|| panic!("callgrind counted nothing: {told}")) / 1_000_000)
+}
+
+/// The most that a test binary, which is not optimized, may need for four images: three times what it needed.
+const MILLIONS: u64 = 600;
+
+#[test]
+fn a_run_with_nothing_to_do_takes_no_more_instructions_than_it_did() {
+    let Some(engine) = engine_of_its_own() else { return };
+    let sandbox = repository(&engine, 20);
+    let Some(millions) = instructions(&sandbox, "check") else { return };
+    eprintln!("{millions} million instructions");
+    assert!(millions <= MILLIONS, "{millions} million instructions");
 }
 
 #[test]
@@ -169,6 +236,25 @@ fn with_a_monitor_no_file_of_a_context_is_looked_at_and_the_stat_cache_is_not_re
                     .count()
         });
         assert!(looked.into_iter().any(|looked| looked == 0), "imk {words}");
+        let counted = Counted::of(&sandbox, words);
+        counted.asks_once_and_writes_nothing();
+        // Each is small, however many files there are. Where no git is, the state's folders are looked through.
+        let small = [
+            ".",
+            "evidence",
+            "git/heads",
+            "images",
+            "ledger",
+            "lock",
+            "logs",
+            "mark",
+            "snapshot",
+            "told",
+            "upstream",
+            "watched",
+        ];
+        let opened = counted.state_files();
+        assert!(opened.iter().all(|name| small.contains(&name.as_str())), "imk {words}: {opened:?}");
     }
     sandbox.imk("fsmonitor stop").code(0);
 }

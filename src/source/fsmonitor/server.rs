@@ -59,6 +59,7 @@ pub struct Serving {
     instance: [u8; 16],
     started: Instant,
     started_ns: i128,
+    clock: WallClock,
     mounts: Vec<String>,
     room: usize,
     questions: u64,
@@ -67,6 +68,9 @@ pub struct Serving {
     /// Held as long as it lives.
     _lock: File,
 }
+
+/// Nanoseconds since 1970 by the system's clock, which somebody may set.
+type WallClock = Box<dyn Fn() -> i128 + Send>;
 
 /// The end of a conversation.
 enum End {
@@ -80,6 +84,11 @@ impl Serving {
     /// # Errors
     /// See [`StartError`].
     pub fn start(root: &Path, place: &Place) -> Result<Self, StartError> {
+        Self::start_with(root, place, Box::new(now_ns))
+    }
+
+    /// As [`Self::start`], by another clock.
+    pub(super) fn start_with(root: &Path, place: &Place, clock: WallClock) -> Result<Self, StartError> {
         let path = fs_err::canonicalize(root)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&path, flags, Mode::empty()).map_err(io::Error::from)?;
@@ -106,7 +115,8 @@ impl Serving {
             socket,
             instance: random()?,
             started: Instant::now(),
-            started_ns: now_ns(),
+            started_ns: clock(),
+            clock,
             room,
             questions: 0,
             resets: 0,
@@ -191,7 +201,7 @@ impl Serving {
 
     fn answer(&mut self, token: Option<Token>) -> io::Result<Reply> {
         self.questions += 1;
-        let at_ns = i64::try_from(now_ns()).unwrap_or(i64::MAX);
+        let at_ns = i64::try_from((self.clock)()).unwrap_or(i64::MAX);
         self.watches.drain();
         self.begin_anew_if_need_be()?;
         let age_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -214,14 +224,14 @@ impl Serving {
         let why = match self.watches.lost() {
             Some(why) => why,
             None if mounts != self.mounts => "something was mounted or unmounted below the root",
-            None if (now_ns() - self.started_ns - passed).abs() > STEP_NS => {
+            None if ((self.clock)() - self.started_ns - passed).abs() > STEP_NS => {
                 "the clock was set, or the machine slept"
             }
             None => return Ok(()),
         };
         self.watches = Watches::new(Arc::clone(&self.root), self.room)?;
         self.instance = random()?;
-        (self.started, self.started_ns, self.mounts) = (Instant::now(), now_ns(), mounts);
+        (self.started, self.started_ns, self.mounts) = (Instant::now(), (self.clock)(), mounts);
         self.resets += 1;
         self.reset = Some(why.to_owned());
         Ok(())

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use fs_err as fs;
 
@@ -19,9 +21,19 @@ pub(in super::super) struct Running {
 impl Running {
     /// Starts one; `None`, with a word, where the file system does not tell its changes.
     pub fn at(root: &Path) -> Option<Self> {
+        Self::with_clock_ahead(root, &Arc::default())
+    }
+
+    /// Its clock is so many seconds ahead of the system's.
+    fn with_clock_ahead(root: &Path, ahead_s: &Arc<AtomicI64>) -> Option<Self> {
+        let ahead_s = Arc::clone(ahead_s);
+        let clock = move || {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+            now as i128 + i128::from(ahead_s.load(Ordering::SeqCst)) * 1_000_000_000
+        };
         let runtime = tempfile::tempdir().unwrap();
         let place = Place::of(root, Some(runtime.path().to_owned())).unwrap();
-        let serving = match Serving::start(root, &place) {
+        let serving = match Serving::start_with(root, &place, Box::new(clock)) {
             Ok(serving) => serving,
             Err(StartError::Untold) => {
                 eprintln!("SKIPPED: {} is on a file system that does not tell its changes", root.display());
@@ -161,4 +173,20 @@ fn a_folder_that_others_may_enter_holds_no_socket() {
     fs::set_permissions(&private, std::fs::Permissions::from_mode(0o711)).unwrap();
     assert!(running.monitor(folder.path()).is_none());
     fs::set_permissions(&private, std::fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn a_clock_that_was_set_in_either_direction_makes_every_token_worthless() {
+    let folder = tempfile::tempdir().unwrap();
+    let ahead_s = Arc::new(AtomicI64::new(0));
+    let Some(running) = Running::with_clock_ahead(folder.path(), &ahead_s) else { return };
+    let monitor = running.monitor(folder.path()).unwrap();
+    let mut token = monitor.ask(None).unwrap().token;
+    for (ahead, what) in [(3_600, "forward"), (-3_600, "back"), (-3_601, "back by a second")] {
+        ahead_s.store(ahead, Ordering::SeqCst);
+        assert_eq!(changed(&monitor, &mut token), None, "{what}");
+        assert_eq!(changed(&monitor, &mut token), Some(Vec::new()), "and then it goes on");
+    }
+    let told = status(&running.place).unwrap().unwrap();
+    assert_eq!((told.resets, told.reset.unwrap().contains("clock")), (3, true));
 }

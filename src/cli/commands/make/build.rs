@@ -144,7 +144,7 @@ fn built(global: &Global, args: &BuildArgs, make: &Makeflags) -> Result<(), Fail
     let (jobs, jobserver) = at_once(args.jobs, make);
     let at_exit = jobserver.clone();
     let cancel = cancel_on_signals(move || at_exit.iter().for_each(|jobserver| jobserver.give_back()))?;
-    let mut session = open::session(global, true, &cancel)?;
+    let mut session = open::session_to_look(global, &args.targets.words, true, &cancel)?;
     let synced = synced::brought_up(global, &mut session, &args.targets.words)?;
     if cancel.is_cancelled() {
         return Err(Failure::silent(Exit::Interrupted));

@@ -177,7 +177,7 @@ pub fn planned(
 ) -> Result<(Session, Synced, Plan), Failure> {
     let mut session = match rev {
         Some(rev) => open::session_at(global, rev)?,
-        None => open::session(global, false, &Cancel::default())?,
+        None => open::session_to_look(global, &targets.words, false, &Cancel::default())?,
     };
     let synced = synced::synced(global, &mut session, &targets.words)?;
     if let Err(error) = &synced.engine {
