@@ -22,7 +22,9 @@ use crate::build::schedule::{Schedule, State};
 use crate::build::summary::kept;
 pub use crate::build::summary::{Ending, Event, Summary};
 use crate::build::worker::Work;
+use crate::engine::Caches;
 use crate::exec::executor::Run;
+use crate::plan::caches;
 use crate::plan::outputs as plan_outputs;
 use crate::plan::requirements;
 use crate::plan::tags::tagging;
@@ -41,8 +43,13 @@ use crate::session::{inputs, removed_images};
 const QUICK: Duration = Duration::from_millis(2);
 
 /// Everything wrong with the images of an order, before any build.
-/// With `always`, the targets are to be built whatever they are.
-pub fn problems(session: &Session, synced: &Synced, always: bool) -> BTreeMap<String, Vec<Problem>> {
+/// With `always`, the targets are to be built whatever they are; `more` are caches that each has beside its own.
+pub fn problems(
+    session: &Session,
+    synced: &Synced,
+    always: bool,
+    more: &Caches,
+) -> BTreeMap<String, Vec<Problem>> {
     let mut problems = BTreeMap::new();
     for name in &synced.order.names {
         if let Some(image) = session.image(name)
@@ -55,6 +62,9 @@ pub fn problems(session: &Session, synced: &Synced, always: bool) -> BTreeMap<St
         problems.entry(name).or_default().extend(wrong);
     }
     for (name, problem) in requirements::not_allowed(session, synced) {
+        problems.entry(name).or_default().push(problem);
+    }
+    for (name, problem) in caches::problems(session, synced, more) {
         problems.entry(name).or_default().push(problem);
     }
     for (name, problem) in requirements::unplaced(session, synced, always) {
@@ -142,7 +152,7 @@ fn run_of(session: &Session, synced: &Synced, options: &BuildOptions) -> Run {
         nonce: session.nonce().trim_start_matches('-').to_owned(),
         machine: session.machine(),
         engine_labels: requirements::engine_labels(session),
-        caches: requirements::caches(session, &options.cache),
+        caches: caches::of_images(session, &options.cache),
         no_cache_stages: requirements::no_cache_stages(session),
         entitlements: requirements::entitlements(session),
         repositories: Some(added_repositories::of(session)),

@@ -160,7 +160,12 @@ impl Progress {
                     bar.finish_and_clear();
                 }
                 job.took = took;
-                self.object(|| json::ended(&name, &ending, job.id.as_ref(), &job.reused, took));
+                let line = match &ending {
+                    Ending::Failed(error) => self.dockerfiles.line(&name, error),
+                    _ => None,
+                };
+                let at = line.map(|line| json::At { path: self.dockerfiles.path(&name), line });
+                self.object(|| json::ended(&name, &ending, job.id.as_ref(), &job.reused, took, at));
                 self.ended(&name, &ending, job);
             }
         }

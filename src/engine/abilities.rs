@@ -3,7 +3,8 @@
 //! Reads identities and requests; asks nobody. What an engine refuses itself, by name and before it builds, is not
 //! repeated here; what it would pass over in silence, or find out after the build, is.
 
-use super::{BuildRequest, EngineIdentity};
+use super::session::refused;
+use super::{BuildRequest, EngineError, EngineIdentity};
 
 /// `docker build --shm-size` and `--ulimit` reach BuildKit since then (BuildKit 0.10); 20.10 passes them over.
 const LIMITS_SINCE: u64 = 23;
@@ -16,6 +17,16 @@ pub(super) fn refusal(engine: &EngineIdentity, request: &BuildRequest) -> Option
     limits(&engine.version, request)
         .or_else(|| contexts(&engine.version, request))
         .or_else(|| caches(engine, request))
+}
+
+/// The refusal of an engine that builds, and lets nobody speak with its BuildKit, for what only that knows.
+pub(super) fn needs_service(request: &BuildRequest, what: &str, error: &EngineError) -> EngineError {
+    let why = match error {
+        EngineError::Refused { why, .. } => why.clone(),
+        other => other.to_string(),
+    };
+    let remedy = "an engine that is reached without a proxy in between has it, and so has a BuildKit of its own (--engine buildkit+tcp://…)";
+    refused(request, format!("`{what}` is for BuildKit itself, and {why}; {remedy}"))
 }
 
 /// Whether a version is before a release. What has no version is no release: it is taken for a new one.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::event::BuildEvent;
+use super::stores::Stores;
 use crate::model::file::{UsedFile, UsedFiles};
 use crate::model::layer_cache::LayerCache;
 use crate::model::sandbox::Sandbox;
@@ -223,6 +224,16 @@ pub struct Caches {
     pub other_from: Vec<LayerCache>,
     /// Caches that layers are left in.
     pub to: Vec<LayerCache>,
+    /// The folders of those that are local.
+    pub stores: Stores,
+}
+
+impl Caches {
+    /// Logins in their settings, which nothing may show.
+    pub fn logins(&self) -> Vec<SecretValue> {
+        let caches = self.other_from.iter().chain(&self.to);
+        caches.flat_map(LayerCache::logins).map(|value| SecretValue(value.as_bytes().to_vec())).collect()
+    }
 }
 
 /// A finding of a builder's own checks on a Dockerfile.
@@ -306,6 +317,9 @@ pub struct BuildFailure {
     pub message: String,
     /// The status of the command, when it was one that failed.
     pub exit_code: Option<i64>,
+    /// The first and last line of the Dockerfile that it is about, from 1, where the builder says so.
+    #[serde(default)]
+    pub lines: Option<(usize, usize)>,
 }
 
 impl fmt::Display for EngineError {

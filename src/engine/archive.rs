@@ -45,7 +45,7 @@ impl Reader {
             Self::Classic if !request.ssh.is_empty() => {
                 Some("this engine has no BuildKit, and its own builder knows no ssh agents".into())
             }
-            Self::Classic if control::is_needed(request) => Some(
+            Self::Classic if control::need(request).is_some() => Some(
                 "this engine has no BuildKit, which `no_cache_filter`, `entitlements` and caches beside images need".into(),
             ),
             Self::Classic if request.cache.inline => {

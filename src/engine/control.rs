@@ -18,6 +18,7 @@ use tonic::transport::Channel;
 use super::progress::Progress;
 use super::sending::Traffic;
 use super::session::{self, refused, supervise};
+use super::stores;
 use super::transport::{self, Link};
 use super::{BuildEvent, BuildRequest, Cancel, EngineError, ImageId};
 use crate::credentials::Credentials;
@@ -36,6 +37,8 @@ pub(super) use checks::checks;
 const EXPORTER: &str = "moby";
 /// The answer's key for the image's id.
 const ID: &str = "containerimage.digest";
+/// The answer's key for the manifest of the layers that were left.
+const LEFT: &str = "cache.manifest";
 /// Begins the refusal of one that opens no session, as what takes no HTTP/2 at all shows itself.
 const NO_SESSION: &str = "BuildKit opens no session";
 /// How long the last words of a build may take once its end is known.
@@ -44,13 +47,16 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const WATCH_TRIES: u32 = 200;
 const WATCH_PAUSE: Duration = Duration::from_millis(50);
 
-/// Whether a request has something that only this service knows.
-pub(super) fn is_needed(request: &BuildRequest) -> bool {
-    !request.no_cache_stages.is_empty()
-        || !request.entitlements.is_empty()
-        || !request.contexts.is_empty()
-        || !request.cache.to.is_empty()
-        || !request.cache.other_from.is_empty()
+/// The first thing of a request that only this service knows, by the Imagefile's word for it.
+pub(super) fn need(request: &BuildRequest) -> Option<&'static str> {
+    let needs = [
+        (!request.no_cache_stages.is_empty(), "no_cache_filter"),
+        (!request.entitlements.is_empty(), "entitlements"),
+        (!request.contexts.is_empty(), "contexts"),
+        (!request.cache.to.is_empty(), "cache_to"),
+        (!request.cache.other_from.is_empty(), "cache_from"),
+    ];
+    needs.into_iter().find(|(is_there, _)| *is_there).map(|(_, word)| word)
 }
 
 /// The builder of a BuildKit, as it introduces itself.
@@ -115,7 +121,8 @@ async fn solve(
     traffic: &Traffic,
     events: &(dyn Fn(BuildEvent) + Sync),
 ) -> Result<ImageId, EngineError> {
-    let mut progress = Progress::new(&request.image, request.secrets.values());
+    let logins = request.cache.logins();
+    let mut progress = Progress::new(&request.image, request.secrets.values().chain(&logins));
     let reference = session::session_id();
     let mut asking = client.clone();
     let wanted = solve_request(request, export, &reference, session);
@@ -136,13 +143,17 @@ async fn solve(
     };
     match answer {
         Ok(answer) => {
-            if let Some(id) = answer.into_inner().exporter_response.get(ID) {
+            let told = answer.into_inner().exporter_response;
+            if let Some(id) = told.get(ID) {
                 progress.take_id(id);
+            }
+            if let Some(descriptor) = told.get(LEFT) {
+                name_caches(request, descriptor).map_err(|why| refused(request, why))?;
             }
         }
         Err(status) => match broken(link, &status) {
             Some(error) => return Err(error),
-            None => progress.take_error(status.message()),
+            None => progress.take_error(status.message(), status.details()),
         },
     }
     progress.finish(None)
@@ -219,18 +230,31 @@ async fn watch(
     }
 }
 
+/// Gives the layers that were left in folders their names, as docker's own client does, so that one who names none
+/// finds what was left last; and the image's, for one folder of several images.
+fn name_caches(request: &BuildRequest, descriptor: &str) -> Result<(), String> {
+    let descriptor: serde_json::Value =
+        serde_json::from_str(descriptor).map_err(|error| format!("BuildKit left no cache: {error}"))?;
+    for cache in request.cache.to.iter().filter(|cache| cache.is_local()) {
+        let dest = cache.attributes.get("dest").map(String::as_str).unwrap_or_default();
+        let Some(store) = request.cache.stores.0.get(&stores::of_cache(dest)) else { continue };
+        let named = match cache.attributes.get("tag") {
+            Some(tag) => store.name(&descriptor, &[tag]),
+            None => store.name(&descriptor, &[&request.image, "latest"]),
+        };
+        named.map_err(|error| format!("naming the layers in `{dest}`: {error}"))?;
+    }
+    Ok(())
+}
+
 fn solve_request(request: &BuildRequest, export: &Export, reference: &str, session: &str) -> SolveRequest {
-    let entry = |cache: &LayerCache| CacheOptionsEntry {
-        r#type: cache.kind.clone(),
-        attrs: cache.attributes.clone().into_iter().collect(),
-    };
-    let image = |name: &String| CacheOptionsEntry {
-        r#type: "registry".into(),
-        attrs: [("ref".to_owned(), name.clone())].into(),
+    let entry = |cache: LayerCache| CacheOptionsEntry {
+        r#type: cache.kind,
+        attrs: cache.attributes.into_iter().collect(),
     };
     let inline = CacheOptionsEntry { r#type: "inline".into(), attrs: HashMap::new() };
-    let exports = request.cache.to.iter().map(entry).chain(request.cache.inline.then_some(inline));
-    let imports = request.cache.from.iter().map(image).chain(request.cache.other_from.iter().map(entry));
+    let exports = request.cache.to.iter().cloned().map(entry).chain(request.cache.inline.then_some(inline));
+    let imports = attributes::imports(&request.cache).into_iter().map(entry);
     let mut entitlements = request.entitlements.clone();
     // As docker's own client has it: the word on the network is the consent.
     entitlements

@@ -80,11 +80,14 @@ impl DockerEngine {
         cancel: &Cancel,
     ) -> Result<ImageId, EngineError> {
         let (link, credentials, export) = (self.link(), &self.credentials, control::Export::to_engine());
-        let needed = control::is_needed(request);
+        let needed = control::need(request).is_some();
         let by_service = || control::build(link, credentials, request, &export, events, cancel);
         if service_first || needed {
             match by_service().await {
-                Err(error) if !needed && control::has_none(&error) => {}
+                Err(error) if control::has_none(&error) => match control::need(request) {
+                    None => {}
+                    Some(what) => return Err(abilities::needs_service(request, what, &error)),
+                },
                 built => return built,
             }
         }

@@ -212,6 +212,7 @@ impl FakeEngine {
                 step: "[1/1] RUN false".into(),
                 message: "the fake engine was told to fail".into(),
                 exit_code: Some(1),
+                lines: None,
             }));
         }
         let info = made::made(&state, request);

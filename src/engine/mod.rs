@@ -25,6 +25,7 @@ mod progress;
 mod proxies;
 mod sending;
 mod session;
+pub mod stores;
 mod transport;
 
 pub use api::{

@@ -58,7 +58,7 @@ impl Podman {
             let what = format!("gets no contexts of files through its API, such as `{name}`");
             return refuse(&what, "put the files over the context with `overlays`");
         }
-        if request.cache.inline || !request.cache.from.is_empty() || super::control::is_needed(request) {
+        if request.cache.inline || !request.cache.from.is_empty() || super::control::need(request).is_some() {
             let what = "has no layer caches of images";
             return refuse(what, "leave `cache_from` and `cache_to` out for it");
         }

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::{BuildEvent, BuildFailure, EngineError, ImageId, SecretValue};
 
+mod source;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,8 @@ pub(super) struct Progress {
     /// The step that failed and what it said.
     failed: Option<(String, String)>,
     error: Option<String>,
+    /// The lines of the Dockerfile that it is about.
+    lines: Option<(usize, usize)>,
 }
 
 #[derive(Default)]
@@ -56,6 +59,7 @@ impl Progress {
             result: None,
             failed: None,
             error: None,
+            lines: None,
         }
     }
 
@@ -99,9 +103,10 @@ impl Progress {
         }
     }
 
-    /// Takes the message that ended the build.
-    pub fn take_error(&mut self, message: &str) {
+    /// Takes the message that ended the build, and what BuildKit adds to it: `google.rpc.Status` with details.
+    pub fn take_error(&mut self, message: &str, details: &[u8]) {
         self.error = Some(self.hide_in(message));
+        self.lines = source::lines(details);
     }
 
     /// Takes a part of BuildKit's own report.
@@ -217,7 +222,7 @@ impl Progress {
             (Some((step, _)), _) | (None, Some((_, step))) => step,
             (None, None) => String::new(),
         };
-        Err(EngineError::Failed(BuildFailure { step, message, exit_code }))
+        Err(EngineError::Failed(BuildFailure { step, message, exit_code, lines: self.lines }))
     }
 
     fn refused(&self, why: String) -> EngineError {

@@ -33,6 +33,7 @@ use crate::model::hash::FieldHasher;
 use crate::model::sandbox::Sandbox;
 
 mod agents;
+mod content;
 mod services;
 mod sync;
 
@@ -41,13 +42,16 @@ const TICK: Duration = Duration::from_millis(50);
 /// Begins the refusal of an engine that has no such thing as a session.
 const NO_SESSIONS: &str = "the engine knows no sessions";
 /// The methods that we serve. Others are not asked for.
-const METHODS: [&str; 6] = [
+const METHODS: [&str; 9] = [
     "/moby.filesync.v1.FileSync/DiffCopy",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
     "/moby.filesync.v1.Auth/Credentials",
     "/grpc.health.v1.Health/Check",
     "/moby.sshforward.v1.SSH/CheckAgent",
     "/moby.sshforward.v1.SSH/ForwardAgent",
+    "/containerd.services.content.v1.Content/Info",
+    "/containerd.services.content.v1.Content/Read",
+    "/containerd.services.content.v1.Content/Write",
 ];
 
 /// Builds through a session.
@@ -132,7 +136,8 @@ pub(super) async fn read_answer(
         let why = transport::explain_text(&message_of(&bytes));
         return Err(refused(request, why));
     }
-    let mut progress = Progress::new(&request.image, request.secrets.values());
+    let logins = request.cache.logins();
+    let mut progress = Progress::new(&request.image, request.secrets.values().chain(&logins));
     let mut line = Vec::new();
     let mut broken = None;
     while let Some(frame) = body.frame().await {
@@ -172,10 +177,11 @@ pub(super) fn refused(request: &BuildRequest, why: String) -> EngineError {
 
 /// Refuses secrets and agents to an engine that a checkout names.
 pub(super) fn withheld(credentials: &Credentials, request: &BuildRequest) -> Result<(), EngineError> {
-    if !credentials.withheld || (request.secrets.is_empty() && request.ssh.is_empty()) {
+    let has_logins = !request.cache.logins().is_empty();
+    if !credentials.withheld || (request.secrets.is_empty() && request.ssh.is_empty() && !has_logins) {
         return Ok(());
     }
-    let why = "the Imagefile names this engine, so it gets no secrets and no ssh agents; `--engine NAME`, or a line in your own config.ron, is your word that it may";
+    let why = "the Imagefile names this engine, so it gets no secrets, no ssh agents and no logins of caches; `--engine NAME`, or a line in your own config.ron, is your word that it may";
     Err(refused(request, why.into()))
 }
 
@@ -256,6 +262,7 @@ pub(super) async fn routes(
         .add_service(SecretsServer::new(services::SecretsById(request.secrets.clone())))
         .add_service(AuthServer::new(services::Logins(credentials.clone())))
         .add_service(SshServer::new(agents))
+        .add_service(content::Content::new(&request.cache.stores, traffic))
         .add_service(HealthServer::new(services::Alive)))
 }
 

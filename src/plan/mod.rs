@@ -2,6 +2,7 @@
 //!
 //! Changes nothing, neither on an engine nor of the state. Never prints.
 
+pub mod caches;
 pub mod names;
 pub mod outputs;
 pub mod overview;

@@ -1,13 +1,10 @@
-//! Requirements of images on engines, and the layer caches they name: told to a run, and never counted.
+//! Requirements of images on engines: told to a run, and never counted.
 //!
 //! Knows which wish no engine can grant, and where it stands. Chooses no engine.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 
-use crate::engine::Caches;
 use crate::engine::pool::Wanted;
-use crate::model::layer_cache::LayerCache;
 use crate::plan::verdicts::{self, Verdict};
 use crate::query::problem::Problem;
 use crate::session::open::Session;
@@ -17,58 +14,6 @@ use crate::session::sync::Synced;
 pub(crate) fn engine_labels(session: &Session) -> BTreeMap<String, BTreeSet<String>> {
     let images = session.project.images.iter().filter(|(_, image)| !image.engine_labels.is_empty());
     images.map(|(name, image)| (name.clone(), labels(image))).collect()
-}
-
-/// The caches of every image, those of the caller added.
-pub(crate) fn caches(session: &Session, more: &Caches) -> BTreeMap<String, Caches> {
-    let both = |declared: &[LayerCache], typed: &[LayerCache]| -> Vec<LayerCache> {
-        // A login is for the host that it was given for, and not for one that an Imagefile names.
-        let own = |cache: &LayerCache| match cache.attributes.contains_key("endpoint_url") {
-            true => cache.clone(),
-            false => filled(session, cache),
-        };
-        declared.iter().map(own).chain(typed.iter().map(|cache| filled(session, cache))).collect()
-    };
-    let of_image = |image: &Declared| Caches {
-        from: image.cache.from.iter().chain(&more.from).cloned().collect(),
-        inline: image.cache.inline || more.inline,
-        other_from: image
-            .cache
-            .other_from
-            .iter()
-            .chain(&more.other_from)
-            .map(|it| filled(session, it))
-            .collect(),
-        to: both(&image.cache.to, &more.to),
-    };
-    session.project.images.iter().map(|(name, image)| (name.clone(), of_image(image))).collect()
-}
-
-/// A cache with what the environment of a job says of it and no file may: addresses and logins, as docker's own
-/// client adds them.
-fn filled(session: &Session, cache: &LayerCache) -> LayerCache {
-    let variable = |name: &str| {
-        let value = session.environment.get(OsStr::new(name))?.to_str()?;
-        Some(value.to_owned()).filter(|value| !value.is_empty())
-    };
-    let said: &[(&str, &str)] = match cache.kind.as_str() {
-        "gha" => &[
-            ("token", "ACTIONS_RUNTIME_TOKEN"),
-            ("url", "ACTIONS_CACHE_URL"),
-            ("url_v2", "ACTIONS_RESULTS_URL"),
-        ],
-        "s3" => &[
-            ("access_key_id", "AWS_ACCESS_KEY_ID"),
-            ("secret_access_key", "AWS_SECRET_ACCESS_KEY"),
-            ("session_token", "AWS_SESSION_TOKEN"),
-        ],
-        _ => &[],
-    };
-    let mut filled = cache.clone();
-    filled
-        .attributes
-        .extend(said.iter().filter_map(|(key, name)| Some(((*key).to_owned(), variable(name)?))));
-    filled
 }
 
 /// Stages whose steps run again, by image.

@@ -10,7 +10,7 @@ use crate::registry_server::RegistryServer;
 use crate::sandbox::{Sandbox, engine_or_skip};
 
 /// A base with busybox, and an image of two stages that each write a number nobody can guess.
-fn two_stages(test: &str, keys: &str) -> Option<Sandbox> {
+pub fn two_stages(test: &str, keys: &str) -> Option<Sandbox> {
     let sandbox = engine_or_skip(test)?;
     sandbox.write_all(
         "
@@ -30,6 +30,8 @@ fn two_stages(test: &str, keys: &str) -> Option<Sandbox> {
     words
     ",
     );
+    // No step is another test's: what that made of it would be taken in place of what a cache has.
+    sandbox.append("base/Dockerfile", &format!("ENV OF={}\n", sandbox.prefix()));
     imagefile(&sandbox, keys);
     sandbox.place_busybox();
     Some(sandbox)
@@ -66,6 +68,27 @@ fn a_step_that_fails_is_told_with_its_place_and_output() {
     assert!(run.stderr.contains("web/Dockerfile:9"), "{}", run.stderr);
     assert!(run.stderr.contains("| oh no"), "{}", run.stderr);
     assert!(run.stderr.contains("exit code 3"), "{}", run.stderr);
+}
+
+#[test]
+fn an_error_that_buildkit_places_is_shown_with_its_lines() {
+    // The step is not in the Dockerfile as BuildKit calls it: its argument is filled in.
+    let Some(sandbox) = two_stages("placed", r#"no_cache_filter: "one""#) else { return };
+    sandbox.append("web/Dockerfile", "ARG WHERE=nowhere\nCOPY \\\n  $WHERE.txt \\\n  /there\n");
+    sandbox.edit("web/nowhere.txt", "x");
+    sandbox.append("web/Dockerfile", "RUN [\"/bin/busybox\", \\\n  \"false\"]\n");
+    let run = sandbox.imk("").code(2);
+    assert!(run.stderr.contains("web/Dockerfile:13"), "{}", run.stderr);
+    let json = sandbox.imk("--progress json").code(2);
+    let failed = json.stderr.lines().chain(json.stdout.lines());
+    let failed = failed.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let failed = failed.filter(|event| event["event"] == "failed").last().unwrap();
+    assert_eq!((failed["path"].as_str(), failed["line"].as_u64()), (Some("web/Dockerfile"), Some(13)));
+    if sandbox.docker(&["version", "--format", "{{.Server.Version}}"]).starts_with("20.") {
+        // Its BuildKit names the step alone.
+        return;
+    }
+    assert!(run.stderr.contains("13 |") && run.stderr.contains("RUN [\"/bin/busybox\""), "{}", run.stderr);
 }
 
 #[test]
@@ -229,7 +252,7 @@ fn an_engine_without_sessions_and_upgrades_is_spoken_with_by_the_service_alone()
 
 /// A socket before the engine of the tests that says it is of API 1.53, and the first words of each request. With
 /// `lone` it has sessions and `/build` alone.
-fn of_api_1_53(folder: &Path, lone: bool) -> Option<(String, Arc<Mutex<Vec<String>>>)> {
+pub fn of_api_1_53(folder: &Path, lone: bool) -> Option<(String, Arc<Mutex<Vec<String>>>)> {
     let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
     let Some(engine) = host.strip_prefix("unix://").map(PathBuf::from) else {
         eprintln!("SKIPPED: {host} is no socket");

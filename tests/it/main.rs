@@ -56,6 +56,7 @@ mod webhooks;
 
 mod broken_files;
 mod buildkitd;
+mod caches;
 mod campaign;
 mod chain;
 mod ci;
@@ -64,6 +65,7 @@ mod control;
 mod diff;
 mod differential;
 mod embedded;
+mod emulated;
 mod engine;
 mod engine_changes;
 mod engines;

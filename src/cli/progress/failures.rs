@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::cli::failure::Place;
 use crate::cli::words;
 use crate::engine::EngineError;
 use crate::query::effect::BuildError;
 use crate::session::open::Session;
 use crate::source::tree::SourceTree;
+use crate::syntax::error::Span;
 
 /// The Dockerfiles of a repository's images, to find failed steps in.
 pub struct Dockerfiles {
@@ -30,6 +32,15 @@ impl Dockerfiles {
         self.paths.get(image).map_or("", String::as_str)
     }
 
+    /// The lines of the Dockerfile that a builder says its error is about, to be shown with it.
+    pub fn place(&self, image: &str, error: &BuildError) -> Option<Place> {
+        let BuildError::Engine(EngineError::Failed(failure)) = error else { return None };
+        let (first, last) = failure.lines?;
+        let text = String::from_utf8(self.tree.read(self.path(image)).ok()??).ok()?;
+        let span = span_of(&text, first, last)?;
+        Some(Place { path: self.path(image).to_owned(), excerpt: Some((text, span)) })
+    }
+
     /// Why an image failed and where, in one line.
     pub fn sentence(&self, image: &str, error: &BuildError) -> String {
         let why = words::build_error(error);
@@ -39,14 +50,34 @@ impl Dockerfiles {
         }
     }
 
-    /// The line of the Dockerfile, from 1, on which the failed step stands. The engine names a step by its number
-    /// and its text: `[build 2/3] RUN make`.
+    /// The line of the Dockerfile, from 1, on which the failed step stands. BuildKit's own service says it; other
+    /// engines name a step by its number and its text: `[build 2/3] RUN make`.
     pub fn line(&self, image: &str, error: &BuildError) -> Option<usize> {
         let BuildError::Engine(EngineError::Failed(failure)) = error else { return None };
+        if let Some((first, _)) = failure.lines {
+            return Some(first);
+        }
         let (_, step) = failure.step.split_once("] ")?;
         let text = self.tree.read(self.path(image)).ok()??;
         line_of(&String::from_utf8(text).ok()?, step)
     }
+}
+
+/// The span from the beginning of one line to the end of another, without the blanks around them.
+fn span_of(text: &str, first: usize, last: usize) -> Option<Span> {
+    let mut at = 0;
+    let mut span = None;
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let start = at + (line.len() - line.trim_start().len());
+        let end = at + line.trim_end().len();
+        at += line.len();
+        if number + 1 == first {
+            span = Some(Span::new(start, end.max(start)));
+        } else if let Some(span) = span.as_mut().filter(|_| number < last) {
+            span.end = end.max(span.end);
+        }
+    }
+    span
 }
 
 fn line_of(text: &str, step: &str) -> Option<usize> {
@@ -113,6 +144,15 @@ pub fn foreign(platform: Option<&str>, error: &BuildError, tail: &[String]) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_shown_without_the_blanks_around_them() {
+        let text = "FROM a\n  RUN one && \\\n    two\n";
+        let shown = |first, last| span_of(text, first, last).map(|span| &text[span.start..span.end]);
+        assert_eq!(shown(1, 1), Some("FROM a"));
+        assert_eq!(shown(2, 3), Some("RUN one && \\\n    two"));
+        assert_eq!(shown(9, 9), None);
+    }
 
     #[test]
     fn a_step_is_found_by_its_text_over_several_lines_too() {

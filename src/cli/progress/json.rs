@@ -30,28 +30,120 @@ struct Line<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Fields<'a> {
-    Started { image: &'a str, reasons: &'a [Reason] },
-    Step { image: &'a str, id: &'a str, name: &'a str, number: Option<u32>, total: Option<u32> },
-    StepDone { image: &'a str, id: &'a str, cached: bool, error: Option<&'a str>, took_ms: Option<u64> },
-    Note { image: &'a str, text: &'a str },
-    Sent { image: &'a str, files: u64, bytes: u64 },
-    Log { image: &'a str, id: &'a str, text: &'a str },
-    Result { image: &'a str, id: Option<&'a ImageId> },
-    Reused { image: &'a str, id: Option<&'a ImageId>, reasons: &'a [Reason] },
-    Built { image: &'a str, id: Option<&'a ImageId>, took_ms: u64, same: bool },
-    Failed { image: &'a str, took_ms: u64, message: String },
-    FailedStep { image: &'a str, took_ms: u64, message: String, step: &'a str, exit_code: Option<i64> },
-    Invalid { image: &'a str, took_ms: u64, message: String, mistakes: Vec<Mistake<'a>> },
-    Image { image: &'a str },
-    Ahead { built: usize, of: usize, running: usize, left_ms: Option<u64> },
-    Published { image: &'a str, at: &'a str, tags: &'a [String] },
-    NotDone { image: &'a str, message: String },
-    Written { image: &'a str, output: &'a str },
-    NotTagged { tag: &'a str, message: String },
-    NameTaken { tag: &'a str, from: &'a ImageId, message: String },
-    Behind { image: &'a str, tag: &'a str, message: String },
+    Started {
+        image: &'a str,
+        reasons: &'a [Reason],
+    },
+    Step {
+        image: &'a str,
+        id: &'a str,
+        name: &'a str,
+        number: Option<u32>,
+        total: Option<u32>,
+    },
+    StepDone {
+        image: &'a str,
+        id: &'a str,
+        cached: bool,
+        error: Option<&'a str>,
+        took_ms: Option<u64>,
+    },
+    Note {
+        image: &'a str,
+        text: &'a str,
+    },
+    Sent {
+        image: &'a str,
+        files: u64,
+        bytes: u64,
+    },
+    Log {
+        image: &'a str,
+        id: &'a str,
+        text: &'a str,
+    },
+    Result {
+        image: &'a str,
+        id: Option<&'a ImageId>,
+    },
+    Reused {
+        image: &'a str,
+        id: Option<&'a ImageId>,
+        reasons: &'a [Reason],
+    },
+    Built {
+        image: &'a str,
+        id: Option<&'a ImageId>,
+        took_ms: u64,
+        same: bool,
+    },
+    Failed {
+        image: &'a str,
+        took_ms: u64,
+        message: String,
+    },
+    FailedStep {
+        image: &'a str,
+        took_ms: u64,
+        message: String,
+        step: &'a str,
+        exit_code: Option<i64>,
+        #[serde(flatten)]
+        at: Option<At<'a>>,
+    },
+    Invalid {
+        image: &'a str,
+        took_ms: u64,
+        message: String,
+        mistakes: Vec<Mistake<'a>>,
+    },
+    Image {
+        image: &'a str,
+    },
+    Ahead {
+        built: usize,
+        of: usize,
+        running: usize,
+        left_ms: Option<u64>,
+    },
+    Published {
+        image: &'a str,
+        at: &'a str,
+        tags: &'a [String],
+    },
+    NotDone {
+        image: &'a str,
+        message: String,
+    },
+    Written {
+        image: &'a str,
+        output: &'a str,
+    },
+    NotTagged {
+        tag: &'a str,
+        message: String,
+    },
+    NameTaken {
+        tag: &'a str,
+        from: &'a ImageId,
+        message: String,
+    },
+    Behind {
+        image: &'a str,
+        tag: &'a str,
+        message: String,
+    },
     Error(Error<'a>),
     Summary(Counts),
+}
+
+/// The line of a Dockerfile that failed.
+#[derive(Serialize)]
+pub struct At<'a> {
+    /// Below the repository's root.
+    pub path: &'a str,
+    /// From 1.
+    pub line: usize,
 }
 
 /// A mistake in a file, as a failed image tells it.
@@ -143,6 +235,7 @@ pub fn ended(
     id: Option<&ImageId>,
     because: &[Reason],
     took: Duration,
+    at: Option<At<'_>>,
 ) -> String {
     let took_ms = milliseconds(took);
     match ending {
@@ -150,17 +243,17 @@ pub fn ended(
         Ending::AlreadyPublished => line("found", Fields::Result { image, id }),
         Ending::Reused => line("reused", Fields::Reused { image, id, reasons: because }),
         Ending::Built { same, .. } => line("built", Fields::Built { image, id, took_ms, same: *same }),
-        Ending::Failed(error) => line("failed", failed(image, took_ms, error)),
+        Ending::Failed(error) => line("failed", failed(image, took_ms, error, at)),
         Ending::Skipped => line("skipped", Fields::Image { image }),
     }
 }
 
-fn failed<'a>(image: &'a str, took_ms: u64, error: &'a BuildError) -> Fields<'a> {
+fn failed<'a>(image: &'a str, took_ms: u64, error: &'a BuildError, at: Option<At<'a>>) -> Fields<'a> {
     let message = words::build_error(error);
     match error {
         BuildError::Engine(EngineError::Failed(failure)) => {
             let (step, exit_code) = (failure.step.as_str(), failure.exit_code);
-            Fields::FailedStep { image, took_ms, message, step, exit_code }
+            Fields::FailedStep { image, took_ms, message, step, exit_code, at }
         }
         BuildError::Invalid(problems) => {
             let mistake = |problem: &'a Problem| Mistake {
@@ -315,7 +408,7 @@ mod tests {
         );
         let problem = Problem::of("web", "there is no folder `web`", "is it?");
         let ending = Ending::Failed(BuildError::Invalid(vec![problem]));
-        let told = timeless(&ended("web", &ending, None, &[], Duration::from_millis(7)));
+        let told = timeless(&ended("web", &ending, None, &[], Duration::from_millis(7), None));
         let begin = r#"{"event":"failed","image":"web","took_ms":7,"message":""#;
         let end = r#"","mistakes":[{"path":"web","message":"there is no folder `web`","hint":"is it?"}]}"#;
         assert!(told.starts_with(begin) && told.ends_with(end), "{told}");

@@ -267,7 +267,7 @@ impl<'a> Build<'a> {
             // Which step it was is half of the answer.
             Err(EngineError::Refused { what, why }) => {
                 let message = format!("{what}: {why}");
-                Err(EngineError::Failed(BuildFailure { step: name, message, exit_code: None }))
+                Err(EngineError::Failed(BuildFailure { step: name, message, exit_code: None, lines: None }))
             }
             Err(EngineError::Failed(failure)) if failure.step.is_empty() => {
                 Err(EngineError::Failed(BuildFailure { step: name, ..failure }))

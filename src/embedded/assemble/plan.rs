@@ -119,5 +119,5 @@ fn unsound(request: &BuildRequest, errors: Vec<SyntaxError>) -> EngineError {
         format!("line {line}: {}", error.message)
     });
     let message = told.collect::<Vec<_>>().join("; ");
-    EngineError::Failed(BuildFailure { step: String::new(), message, exit_code: None })
+    EngineError::Failed(BuildFailure { step: String::new(), message, exit_code: None, lines: None })
 }

@@ -190,6 +190,7 @@ impl Build<'_> {
                 step: String::new(),
                 message: format!("`{shown}` did not complete successfully: exit code: {status}"),
                 exit_code: Some(i64::from(status)),
+                lines: None,
             })),
         }
     }

@@ -2,8 +2,20 @@
 
 use std::collections::HashMap;
 
-use crate::engine::BuildRequest;
+use serde_json::json;
+
 use crate::engine::session::folder_of;
+use crate::engine::{BuildRequest, Caches};
+use crate::model::layer_cache::LayerCache;
+
+/// The caches that layers may be taken from.
+pub(super) fn imports(caches: &Caches) -> Vec<LayerCache> {
+    let image = |name: &String| LayerCache {
+        kind: "registry".into(),
+        attributes: [("ref".to_owned(), name.clone())].into(),
+    };
+    caches.from.iter().map(image).chain(caches.other_from.iter().cloned()).collect()
+}
 
 /// The Dockerfile frontend's words for a request.
 pub(super) fn attributes(request: &BuildRequest) -> HashMap<String, String> {
@@ -39,9 +51,12 @@ pub(super) fn attributes(request: &BuildRequest) -> HashMap<String, String> {
     }
     let contexts = request.contexts.keys();
     attributes.extend(contexts.map(|name| (format!("context:{name}"), format!("local:{}", folder_of(name)))));
-    if !request.cache.from.is_empty() {
-        // For those that do not read the request's own list.
-        attributes.insert("cache-from".into(), request.cache.from.join(","));
+    let imports = imports(&request.cache);
+    if !imports.is_empty() {
+        // The frontend takes caches from here alone; the request's own list is for builds without one.
+        let entry = |cache: LayerCache| json!({"Type": cache.kind, "Attrs": cache.attributes});
+        let entries: Vec<_> = imports.into_iter().map(entry).collect();
+        attributes.insert("cache-imports".into(), serde_json::Value::from(entries).to_string());
     }
     attributes
 }

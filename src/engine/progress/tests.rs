@@ -77,6 +77,7 @@ fn a_failed_step_gives_its_name_and_status_and_its_neighbours_do_not() {
         step: "[a 2/2] RUN x".into(),
         message: "executor failed running [x]: exit code: 3".into(),
         exit_code: Some(3),
+        lines: None,
     };
     assert_eq!(result, Err(EngineError::Failed(failure)));
 }
@@ -170,8 +171,12 @@ fn podmans_text_becomes_the_same_events_and_a_failing_commands_output_is_kept() 
             "log --> src/lib.rs:3",
         ]
     );
-    let failure =
-        BuildFailure { step: "[3/3] RUN x".into(), message: error.trim().into(), exit_code: Some(3) };
+    let failure = BuildFailure {
+        step: "[3/3] RUN x".into(),
+        message: error.trim().into(),
+        exit_code: Some(3),
+        lines: None,
+    };
     assert_eq!(result, Err(EngineError::Failed(failure)));
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::build::run;
-use crate::engine::{EngineError, EnginePool, Node};
+use crate::engine::{Caches, EngineError, EnginePool, Node};
 use crate::gc::clean::{self, Extent};
 use crate::gc::sweep::{self, GcOptions, Sweep};
 use crate::gc::tests::publish::Wire;
@@ -92,7 +92,7 @@ impl Two {
     fn problems(&self) -> Vec<Problem> {
         let mut session = self.open();
         let synced = ready::sync(&mut session, &[]).unwrap();
-        run::problems(&session, &synced, false).into_values().flatten().collect()
+        run::problems(&session, &synced, false, &Caches::default()).into_values().flatten().collect()
     }
 
     #[track_caller]

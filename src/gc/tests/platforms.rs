@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::build::publish::Publication;
-use crate::engine::{EnginePool, Node};
+use crate::engine::{Caches, EnginePool, Node};
 use crate::gc::sweep::{self, GcOptions};
 use crate::gc::tests::publish::{Wire, push};
 use crate::gc::tests::random::Dice;
@@ -53,7 +53,7 @@ fn index(lab: &Lab, name: &str) -> Vec<String> {
 fn mistake(lab: &Lab, image: &str) -> String {
     let mut session = lab.open().unwrap();
     let synced = ready::sync(&mut session, &[]).unwrap();
-    let problems = run::problems(&session, &synced, false);
+    let problems = run::problems(&session, &synced, false, &Caches::default());
     problems.get(image).map(|of| of[0].message.clone()).unwrap_or_default()
 }
 

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use super::scope::Scope;
 use super::{DeclaredCaches, Word};
-use crate::model::layer_cache::LayerCache;
+use crate::model::layer_cache::{LOCAL, LayerCache};
+use crate::model::name::clean_path;
 use crate::syntax::error::SyntaxError;
 use crate::syntax::reference;
 use crate::syntax::suggest::did_you_mean;
@@ -33,6 +34,22 @@ const KINDS: &[(&str, &[&str])] = &[
             "registry.insecure",
         ],
     ),
+    (
+        "local",
+        &[
+            "src",
+            "dest",
+            "digest",
+            "tag",
+            "mode",
+            "image-manifest",
+            "oci-mediatypes",
+            "compression",
+            "compression-level",
+            "force-compression",
+            "ignore-error",
+        ],
+    ),
     ("gha", &["scope", "mode", "ignore-error", "timeout", "version", "repository"]),
     (
         "s3",
@@ -48,18 +65,30 @@ const KINDS: &[(&str, &[&str])] = &[
             "use_path_style",
             "upload_parallelism",
             "touch_refresh",
+            "disable_accept_encoding",
+            "retry_mode",
+            "retry_max_attempts",
             "ignore-error",
         ],
     ),
     (
         "azblob",
-        &["name", "account_url", "prefix", "blobs_prefix", "manifests_prefix", "mode", "ignore-error"],
+        &[
+            "name",
+            "account_url",
+            "account_name",
+            "container",
+            "prefix",
+            "blobs_prefix",
+            "manifests_prefix",
+            "mode",
+            "ignore-error",
+        ],
     ),
     ("inline", &[]),
 ];
 
-const SPELLING: &str =
-    "such as type=registry,ref=REGISTRY/NAME:TAG,mode=max, type=inline or type=gha,scope=main";
+const SPELLING: &str = "such as type=registry,ref=REGISTRY/NAME:TAG,mode=max, type=local,dest=FOLDER, type=inline or type=gha,scope=main";
 
 /// A place that layers are taken from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +123,7 @@ pub fn source(text: &str) -> Result<Source, Mistake> {
             Err((format!("`{text}` names no image"), hint))
         }
         ("registry", 1) => Ok(Source::Image(cache.attributes.remove("ref").unwrap_or_default())),
+        (LOCAL, _) => folder(text, &cache, ["src", "dest"]).map(|()| Source::Other(cache)),
         _ => Ok(Source::Other(cache)),
     }
 }
@@ -108,7 +138,50 @@ pub fn target(text: &str) -> Result<Target, Mistake> {
         return named(text).and_then(|_| self::cache(&cache)).map(Target::Other);
     }
     let cache = cache(text)?;
+    if cache.is_local() {
+        folder(text, &cache, ["dest", "src"])?;
+        if cache.attributes.contains_key("digest") {
+            let hint = "a `tag` names what is left; its digest comes of it".to_owned();
+            return Err((format!("`{text}` says the digest of what is yet to be made"), hint));
+        }
+    }
     Ok(if cache.kind == "inline" { Target::Inline } else { Target::Other(cache) })
+}
+
+/// Refuses a local cache whose folder is not said by this key, or by the other one.
+fn folder(text: &str, cache: &LayerCache, [key, other]: [&str; 2]) -> Result<(), Mistake> {
+    let hint = || "layers are taken from `src` and left in `dest`".to_owned();
+    if cache.attributes.contains_key(other) {
+        return Err((format!("`{text}` has `{other}`, and it is `{key}` here"), hint()));
+    }
+    match cache.attributes.get(key).is_some_and(|folder| !folder.is_empty()) {
+        true => Ok(()),
+        false => Err((format!("`{text}` does not say `{key}`"), hint())),
+    }
+}
+
+/// A local cache of an Imagefile is below its folder, and not where git or imk keep what is theirs: an Imagefile may be a
+/// stranger's.
+fn below_the_imagefile(mut cache: LayerCache) -> Result<LayerCache, Mistake> {
+    for key in ["src", "dest"].iter().filter(|_| cache.kind == LOCAL) {
+        let Some(path) = cache.attributes.get_mut(*key) else { continue };
+        let option = if *key == "src" { "--cache-from" } else { "--cache-to" };
+        let hint = || format!("an Imagefile keeps caches below its own folder; {option} takes any");
+        let clean = clean_path(path).filter(|clean| !path.starts_with('/') && !clean.is_empty());
+        let Some(clean) = clean else {
+            return Err((format!("the cache `{path}` leads out of the Imagefile's folder"), hint()));
+        };
+        let own =
+            clean.split('/').find(|part| [".git", ".imk"].iter().any(|own| part.eq_ignore_ascii_case(own)));
+        if let Some(own) = own {
+            return Err((
+                format!("the cache `{clean}` is inside `{own}`, which is not the Imagefile's"),
+                hint(),
+            ));
+        }
+        *path = clean;
+    }
+    Ok(cache)
 }
 
 fn named(name: &str) -> Result<String, Mistake> {
@@ -132,11 +205,8 @@ fn cache(text: &str) -> Result<LayerCache, Mistake> {
         return Err((format!("`{text}` has no type"), SPELLING.to_owned()));
     };
     let Some((_, known)) = KINDS.iter().find(|(other, _)| *other == kind) else {
-        let hint = match kind.as_str() {
-            // BuildKit reads and writes it through the client's own content store, which imk does not serve.
-            "local" => "imk keeps no folder of layers for an engine; `type=registry` on a registry of your own does the same".to_owned(),
-            _ => did_you_mean(&kind, KINDS.iter().map(|(kind, _)| *kind)).unwrap_or_else(|| SPELLING.to_owned()),
-        };
+        let hint =
+            did_you_mean(&kind, KINDS.iter().map(|(kind, _)| *kind)).unwrap_or_else(|| SPELLING.to_owned());
         return Err((format!("there is no cache of type `{kind}` (`{text}`)"), hint));
     };
     if let Some(key) = attributes.keys().find(|key| !known.contains(&key.as_str())) {
@@ -149,10 +219,9 @@ fn cache(text: &str) -> Result<LayerCache, Mistake> {
     if let Some(mode) = attributes.get("mode").filter(|mode| !matches!(mode.as_str(), "min" | "max")) {
         return Err((format!("there is no mode `{mode}` (`{text}`)"), "it is min or max".to_owned()));
     }
-    for (of, key) in [("registry", "ref"), ("s3", "bucket"), ("s3", "region"), ("azblob", "account_url")] {
-        if kind == of && !attributes.contains_key(key) {
-            return Err((format!("`{text}` lacks `{key}`"), SPELLING.to_owned()));
-        }
+    // What s3 and azblob want may be in the environment of the BuildKit that has them.
+    if kind == "registry" && !attributes.contains_key("ref") {
+        return Err((format!("`{text}` lacks `ref`"), SPELLING.to_owned()));
     }
     if let Some(name) = attributes.get("ref") {
         named(name)?;
@@ -168,14 +237,20 @@ impl Scope<'_> {
         for word in self.words(from) {
             match source(&word.text) {
                 Ok(Source::Image(image)) => caches.from.push(image),
-                Ok(Source::Other(cache)) => caches.other_from.push(cache),
+                Ok(Source::Other(cache)) => match below_the_imagefile(cache) {
+                    Ok(cache) => caches.other_from.push(cache),
+                    Err(mistake) => mistakes.push(wrong(&word, mistake)),
+                },
                 Err(mistake) => mistakes.push(wrong(&word, mistake)),
             }
         }
         for word in self.words(to) {
             match target(&word.text) {
                 Ok(Target::Inline) => caches.inline = true,
-                Ok(Target::Other(cache)) => caches.to.push(cache),
+                Ok(Target::Other(cache)) => match below_the_imagefile(cache) {
+                    Ok(cache) => caches.to.push(cache),
+                    Err(mistake) => mistakes.push(wrong(&word, mistake)),
+                },
                 Err(mistake) => mistakes.push(wrong(&word, mistake)),
             }
         }
@@ -207,7 +282,10 @@ mod tests {
     #[test]
     fn what_nobody_can_do_is_told_and_not_passed_over() {
         for (text, wanted) in [
-            ("type=local,dest=x", "there is no cache of type `local`"),
+            ("type=local,src=x", "it is `dest` here"),
+            ("type=local,mode=max", "does not say `dest`"),
+            ("type=local,dest=", "does not say `dest`"),
+            ("type=local,dest=x,digest=sha256:0", "yet to be made"),
             ("type=reigstry,ref=x", "there is no cache of type `reigstry`"),
             ("type=registry,mode=max", "lacks `ref`"),
             ("type=registry,ref=x,mode=most", "there is no mode `most`"),
@@ -221,5 +299,15 @@ mod tests {
             assert!(message.contains(wanted), "{text}: {message}");
         }
         assert!(source("type=inline").is_err());
+        assert!(source("type=local,dest=x").unwrap_err().0.contains("it is `src` here"));
+    }
+
+    #[test]
+    fn an_imagefile_keeps_its_caches_below_its_folder() {
+        let checked = |dest: &str| below_the_imagefile(other("local", &[("dest", dest)]));
+        assert_eq!(checked("./a//cache/").unwrap().attributes["dest"], "a/cache");
+        for dest in ["/tmp/cache", "../cache", "a/../../x", ".", ".git/x", "a/.IMK"] {
+            assert!(checked(dest).is_err(), "{dest}");
+        }
     }
 }

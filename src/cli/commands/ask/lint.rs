@@ -8,7 +8,7 @@ use crate::cli::args::{Global, Targets};
 use crate::cli::commands::make::plan;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::{open, out, synced};
-use crate::engine::Cancel;
+use crate::engine::{Caches, Cancel};
 use crate::explain::lint::{self, Findings};
 
 const EXAMPLES: &str = "\
@@ -30,7 +30,7 @@ pub struct LintArgs {
 pub fn run(global: &Global, args: &LintArgs) -> Result<(), Failure> {
     let mut session = open::session(global, false, &Cancel::default())?;
     let synced = synced::synced(global, &mut session, &args.targets.words)?;
-    let problems = run::problems(&session, &synced, false);
+    let problems = run::problems(&session, &synced, false, &Caches::default());
     let findings = lint::lint(&session, &synced);
     if args.json {
         out::json(&Answer::of(&findings));

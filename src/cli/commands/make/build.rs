@@ -23,6 +23,7 @@ use crate::cli::records::{self, RecordArgs};
 use crate::cli::remarks::Remarks;
 use crate::cli::{engines, open, out, synced};
 use crate::engine::{Caches, Cancel, EngineError};
+use crate::model::layer_cache::LayerCache;
 use crate::model::name::{declared, platform_of};
 use crate::plan::tags::tagging;
 use crate::session::open::Session;
@@ -304,7 +305,7 @@ fn checked(session: &mut Session, synced: &Synced, going: &Going<'_>) -> Result<
     }
     let cache = caches(args)?;
     records::prepare(going.global, &args.records, synced)?;
-    let problems = run::problems(session, synced, args.always_make || args.no_cache);
+    let problems = run::problems(session, synced, args.always_make || args.no_cache, &cache);
     if !problems.is_empty() && !args.keep_going {
         let all = problems.values().flatten();
         let failure = Failure::problems(all, |path| session.text(path));
@@ -386,16 +387,28 @@ fn caches(args: &BuildArgs) -> Result<Caches, Failure> {
     for text in &args.cache_from {
         match imagefile::cache_source(text).map_err(refused)? {
             CacheSource::Image(image) => caches.from.push(image),
-            CacheSource::Other(cache) => caches.other_from.push(cache),
+            CacheSource::Other(cache) => caches.other_from.push(from_here(cache)?),
         }
     }
     for text in &args.cache_to {
         match imagefile::cache_target(text).map_err(refused)? {
             CacheTarget::Inline => caches.inline = true,
-            CacheTarget::Other(cache) => caches.to.push(cache),
+            CacheTarget::Other(cache) => caches.to.push(from_here(cache)?),
         }
     }
     Ok(caches)
+}
+
+/// A cache as it was typed, whose folder is seen from where the caller is.
+fn from_here(mut cache: LayerCache) -> Result<LayerCache, Failure> {
+    if cache.is_local() {
+        let folders = cache.attributes.iter_mut().filter(|(key, _)| matches!(key.as_str(), "src" | "dest"));
+        for (_, path) in folders {
+            let absolute = std::path::absolute(&path).map_err(cannot("look for the folder of a cache"))?;
+            *path = absolute.display().to_string();
+        }
+    }
+    Ok(cache)
 }
 
 /// Ctrl-C and a polite kill stop the engine's builds; a second one ends imk at once, after `at_exit`.
@@ -423,7 +436,7 @@ pub fn cancel_on_signals(at_exit: impl Fn() + Send + 'static) -> Result<Cancel, 
 
 /// Mistakes in the files are told before the engine's absence: they can be mended without one.
 fn no_engine(session: &Session, synced: &Synced, error: &EngineError) -> Failure {
-    let problems = run::problems(session, synced, false);
+    let problems = run::problems(session, synced, false, &Caches::default());
     let failure = Failure::engine(error);
     if problems.is_empty() {
         return failure;

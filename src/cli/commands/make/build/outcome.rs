@@ -95,15 +95,20 @@ fn tell_failures(session: &Session, summary: &Summary, progress: &Progress) {
         let platform = session.project.images.get(name).and_then(|image| image.options.platform.as_deref());
         let foreign = || failures::foreign(platform, error, &tail);
         let hint = failures::hint(error).map(str::to_owned).or_else(foreign);
+        let place = progress.dockerfiles().place(name, error);
         if progress.tells_failures() {
             let log = log.map_or(String::new(), |log| format!("; {log}"));
             let finding = Finding::new(format!("image `{name}` failed{log}"));
-            draw::show(&Failure::from(Finding { hint, ..finding }));
+            draw::show(&Failure::from(Finding { hint, place, ..finding }));
             continue;
         }
         progress.annotate(name, error);
-        let why = progress.dockerfiles().sentence(name, error);
-        draw::show(&Failure::from(Finding { hint, ..Finding::new(format!("image `{name}` failed: {why}")) }));
+        let why = match place {
+            Some(_) => words::build_error(error),
+            None => progress.dockerfiles().sentence(name, error),
+        };
+        let finding = Finding::new(format!("image `{name}` failed: {why}"));
+        draw::show(&Failure::from(Finding { hint, place, ..finding }));
         if let Some(log) = log {
             tail.iter().for_each(|line| out::note(format_args!("  | {line}")));
             out::note(format_args!("  {log}"));

@@ -1,0 +1,75 @@
+//! Folders of blobs that a builder reads and leaves layers in while it builds: local caches and OCI layouts.
+//!
+//! The seam alone: a builder asks for blobs by digest, and knows no folder.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+/// Blobs by digest, as an OCI image layout has them.
+pub trait ContentStore: Send + Sync {
+    /// Opens a blob; `None` where there is none of this digest.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn open(&self, digest: &str) -> io::Result<Option<File>>;
+
+    /// Begins a blob. What is not kept is gone with it.
+    ///
+    /// # Errors
+    /// When nothing can be written there.
+    fn draft(&self) -> io::Result<Box<dyn Draft>>;
+
+    /// The digest of the manifest that was left last under one of these names, the first that has one.
+    ///
+    /// # Errors
+    /// When the list of names cannot be read.
+    fn named(&self, names: &[&str]) -> io::Result<Option<String>>;
+
+    /// Gives a manifest, by its descriptor, these names.
+    ///
+    /// # Errors
+    /// When the list of names cannot be written.
+    fn name(&self, descriptor: &serde_json::Value, names: &[&str]) -> io::Result<()>;
+}
+
+/// A blob that is not whole yet.
+pub trait Draft: io::Write + Send {
+    /// Keeps what was written as the blob of this digest, which the caller has compared with it.
+    ///
+    /// # Errors
+    /// When it cannot be put in its place.
+    fn keep(self: Box<Self>, digest: &str) -> io::Result<()>;
+}
+
+/// The stores of a build, by the ids that BuildKit asks for them with.
+#[derive(Clone, Default)]
+pub struct Stores(pub BTreeMap<String, Arc<dyn ContentStore>>);
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// A store is known by its id.
+impl PartialEq for Stores {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.keys().eq(other.0.keys())
+    }
+}
+
+impl Eq for Stores {}
+
+/// The id by which BuildKit asks for the folder of a local cache.
+pub fn of_cache(path: &str) -> String {
+    format!("local:{path}")
+}
+
+/// Whether a text is the only kind of digest that names a blob here. Nothing else becomes a part of a path.
+pub fn is_digest(text: &str) -> bool {
+    let hex = text.strip_prefix("sha256:").unwrap_or_default();
+    hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
