@@ -81,8 +81,8 @@ fn an_error_that_buildkit_places_is_shown_with_its_lines() {
     assert!(run.stderr.contains("web/Dockerfile:13"), "{}", run.stderr);
     let json = sandbox.imk("--progress json").code(2);
     let failed = json.stderr.lines().chain(json.stdout.lines());
-    let failed = failed.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let failed = failed.filter(|event| event["event"] == "failed").last().unwrap();
+    let mut failed = failed.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let failed = failed.rfind(|event| event["event"] == "failed").unwrap();
     assert_eq!((failed["path"].as_str(), failed["line"].as_u64()), (Some("web/Dockerfile"), Some(13)));
     if sandbox.docker(&["version", "--format", "{{.Server.Version}}"]).starts_with("20.") {
         // Its BuildKit names the step alone.

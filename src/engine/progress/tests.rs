@@ -13,6 +13,7 @@ fn progress(secrets: &[&str]) -> Progress {
         result: None,
         failed: None,
         error: None,
+        lines: None,
     }
 }
 
