@@ -259,6 +259,10 @@ impl Engine for BuildkitdEngine {
         save::save(&*self.registry, &at, to).map_err(|why| EngineError::Refused { what, why })
     }
 
+    fn takes_layouts(&self) -> bool {
+        true
+    }
+
     fn checks(
         &self,
         request: &BuildRequest,

@@ -160,11 +160,7 @@ impl Progress {
                     bar.finish_and_clear();
                 }
                 job.took = took;
-                let line = match &ending {
-                    Ending::Failed(error) => self.dockerfiles.line(&name, error),
-                    _ => None,
-                };
-                let at = line.map(|line| json::At { path: self.dockerfiles.path(&name), line });
+                let at = self.place(&name, &ending);
                 self.object(|| json::ended(&name, &ending, job.id.as_ref(), &job.reused, took, at));
                 self.ended(&name, &ending, job);
             }
@@ -257,6 +253,13 @@ impl Progress {
             }
             _ => self.line(name, text),
         }
+    }
+
+    /// The line of a Dockerfile on which a job failed.
+    fn place<'a>(&'a self, name: &str, ending: &Ending) -> Option<json::At<'a>> {
+        let Ending::Failed(error) = ending else { return None };
+        let line = self.dockerfiles.line(name, error)?;
+        Some(json::At { path: self.dockerfiles.path(name), line })
     }
 
     /// Tells a failure in full: why, where, and the end of its output where that was not shown yet or is in a fold.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::event::BuildEvent;
-use super::stores::Stores;
+use super::stores::{LayoutImage, Stores};
 use crate::model::file::{UsedFile, UsedFiles};
 use crate::model::layer_cache::LayerCache;
 use crate::model::sandbox::Sandbox;
@@ -121,24 +121,6 @@ pub trait ContextFiles: Send + Sync {
         Err("this build has no access to git repositories".into())
     }
 }
-
-/// An image of an OCI layout, as a build is handed it: one manifest, for one platform, and the blobs beside it.
-pub trait LayoutImage: Send + Sync {
-    /// The digest of the manifest.
-    fn digest(&self) -> &str;
-
-    /// Opens a blob of the layout; `None` when it has none of that digest. Nobody has compared the bytes with the
-    /// digest: whoever takes them does.
-    ///
-    /// # Errors
-    /// Why it cannot be opened, as a sentence.
-    fn blob(&self, digest: &str) -> Result<Option<Box<dyn Blob>>, String>;
-}
-
-/// A blob that can be read in parts.
-pub trait Blob: std::io::Read + std::io::Seek + Send {}
-
-impl<T: std::io::Read + std::io::Seek + Send + ?Sized> Blob for T {}
 
 /// A git repository as `ADD` names it.
 #[derive(Clone, Copy, Debug)]

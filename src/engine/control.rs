@@ -52,7 +52,7 @@ pub(super) fn need(request: &BuildRequest) -> Option<&'static str> {
     let needs = [
         (!request.no_cache_stages.is_empty(), "no_cache_filter"),
         (!request.entitlements.is_empty(), "entitlements"),
-        (!request.contexts.is_empty(), "contexts"),
+        (!request.contexts.is_empty() || !request.layouts.is_empty(), "contexts"),
         (!request.cache.to.is_empty(), "cache_to"),
         (!request.cache.other_from.is_empty(), "cache_from"),
     ];

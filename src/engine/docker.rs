@@ -14,22 +14,21 @@ use bollard::query_parameters::{
 };
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::archive::Reader;
-use super::podman::Podman;
 use super::{
     About, ArchiveWriter, BuildEvent, BuildRequest, CachedIdentity, Cancel, CheckFinding, Engine,
-    EngineError, EngineIdentity, ImageId, ImageInfo, Inventory, abilities, archive, carry, control,
-    podman as podman_builder, session,
+    EngineError, EngineIdentity, ImageId, ImageInfo, Inventory, carry, control, session,
 };
 use crate::model::content;
 use crate::model::own_bases;
 use crate::syntax::reference::{self, normalized};
 
+mod building;
 mod client;
 mod events;
 mod housekeeping;
 mod identity;
 mod known;
+mod layouts;
 mod load;
 mod manifests;
 mod podman;
@@ -42,9 +41,6 @@ use known::{Known, Source};
 
 /// Questions under way at once: more gains little and loads the engine.
 const AT_ONCE: usize = 4;
-
-/// How often a build begins again that lost a race for a cached layer.
-const CACHE_TRIES: u32 = 3;
 
 /// How often a name is given again that somebody else was giving, and the pause before that, times the number of tries.
 const TAG_TRIES: u32 = 5;
@@ -68,33 +64,6 @@ impl DockerEngine {
             .map(|image| (ImageId(image.id), tags(Some(image.repo_tags))))
             .filter(|(id, _)| ids.contains(id))
             .collect())
-    }
-
-    /// Builds with BuildKit: by sessions and `/build`, or by its own service, where the request needs that or the engine
-    /// would rather have it. An engine that lacks the one has the other.
-    async fn by_buildkit(
-        &self,
-        service_first: bool,
-        request: &BuildRequest,
-        events: &(dyn Fn(BuildEvent) + Sync),
-        cancel: &Cancel,
-    ) -> Result<ImageId, EngineError> {
-        let (link, credentials, export) = (self.link(), &self.credentials, control::Export::to_engine());
-        let needed = control::need(request).is_some();
-        let by_service = || control::build(link, credentials, request, &export, events, cancel);
-        if service_first || needed {
-            match by_service().await {
-                Err(error) if control::has_none(&error) => match control::need(request) {
-                    None => {}
-                    Some(what) => return Err(abilities::needs_service(request, what, &error)),
-                },
-                built => return built,
-            }
-        }
-        match session::build(link, credentials, request, events, cancel).await {
-            Err(error) if !service_first && session::has_none(&error) => by_service().await,
-            built => built,
-        }
     }
 
     async fn inspected(&self, docker: &Docker, reference: &str) -> Result<Option<ImageInspect>, EngineError> {
@@ -211,45 +180,18 @@ impl Engine for DockerEngine {
         }
         session::withheld(&self.credentials, request)?;
         let known = self.confirmed()?;
-        let runtime = self.runtime()?;
         let request = &self.with_proxies(request);
-        if known.buildkit() {
-            if let Some(why) = abilities::refusal(&known.identity, request) {
-                return Err(session::refused(request, why));
-            }
-            return runtime.block_on(self.by_buildkit(known.service_first, request, events, cancel));
+        if request.layouts.is_empty() || (known.buildkit() && known.containerd_store()) {
+            return self.build_by(&known, request, events, cancel);
         }
-        if let Some(name) = request.contexts.keys().next().filter(|_| !known.podman()) {
-            let why = format!(
-                "the classic builder knows no contexts of files, such as `{name}`; put the files over the context with `overlays`"
-            );
-            return Err(session::refused(request, why));
-        }
-        let reader = match known.podman() {
-            true => Reader::Podman(Podman::of(&known.identity.version)),
-            false => Reader::Classic,
-        };
-        if known.podman() {
-            for base in podman_builder::exact_bases(&request.dockerfile) {
-                if self.inspect(&base)?.is_none() {
-                    self.pull(&base, cancel)?;
-                }
-            }
-        }
-        let mut tries = 0;
-        loop {
-            match runtime.block_on(archive::build(self.link(), reader, request, events, cancel)) {
-                // Podman 4.3 stumbles over a layer that somebody removes while it looks through its cache.
-                Err(EngineError::Failed(failure))
-                    if known.podman()
-                        && tries < CACHE_TRIES
-                        && failure.message.ends_with("layer not known") =>
-                {
-                    tries += 1;
-                }
-                built => return built,
-            }
-        }
+        // Its BuildKit takes images from registries and its own store alone.
+        layouts::with_loaded(self, request, events, cancel, |request, events| {
+            self.build_by(&known, request, events, cancel)
+        })
+    }
+
+    fn takes_layouts(&self) -> bool {
+        true
     }
 
     fn tag(&self, id: &ImageId, reference: &str) -> Result<(), EngineError> {

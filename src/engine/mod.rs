@@ -29,9 +29,9 @@ pub mod stores;
 mod transport;
 
 pub use api::{
-    About, AddedRepository, ArchiveWriter, Blob, BuildFailure, BuildRequest, CachedIdentity, Caches, Cancel,
+    About, AddedRepository, ArchiveWriter, BuildFailure, BuildRequest, CachedIdentity, Caches, Cancel,
     CheckFinding, ContextFiles, Engine, EngineError, EngineIdentity, ImageId, ImageInfo, Inventory,
-    LayoutImage, SecretValue, SshSource,
+    SecretValue, SshSource,
 };
 pub use docker::DockerEngine;
 pub use endpoint::{Endpoint, Environment};
@@ -41,3 +41,4 @@ pub use node::Node;
 pub use nowhere::NoEngine;
 pub use pool::EnginePool;
 pub(crate) use sending::CheckedFile;
+pub use stores::{Blob, LayoutImage};

@@ -262,7 +262,7 @@ pub(super) async fn routes(
         .add_service(SecretsServer::new(services::SecretsById(request.secrets.clone())))
         .add_service(AuthServer::new(services::Logins(credentials.clone())))
         .add_service(SshServer::new(agents))
-        .add_service(content::Content::new(&request.cache.stores, traffic))
+        .add_service(content::Content::of(request, traffic))
         .add_service(HealthServer::new(services::Alive)))
 }
 

@@ -4,9 +4,26 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
+
+/// An image of an OCI layout, as a build is handed it: one manifest, for one platform, and the blobs beside it.
+pub trait LayoutImage: Send + Sync {
+    /// The digest of the manifest.
+    fn digest(&self) -> &str;
+
+    /// Opens a blob of the layout; `None` when it has none of that digest. Nobody has compared the bytes with the
+    /// digest: whoever takes them does.
+    ///
+    /// # Errors
+    /// Why it cannot be opened, as a sentence.
+    fn blob(&self, digest: &str) -> Result<Option<Box<dyn Blob>>, String>;
+}
+
+/// A blob that can be read in parts.
+pub trait Blob: std::io::Read + std::io::Seek + Send {}
+
+impl<T: std::io::Read + std::io::Seek + Send + ?Sized> Blob for T {}
 
 /// Blobs by digest, as an OCI image layout has them.
 pub trait ContentStore: Send + Sync {
@@ -14,7 +31,7 @@ pub trait ContentStore: Send + Sync {
     ///
     /// # Errors
     /// When it cannot be read.
-    fn open(&self, digest: &str) -> io::Result<Option<File>>;
+    fn open(&self, digest: &str) -> io::Result<Option<Box<dyn Blob>>>;
 
     /// Begins a blob. What is not kept is gone with it.
     ///
@@ -44,6 +61,33 @@ pub trait Draft: io::Write + Send {
     fn keep(self: Box<Self>, digest: &str) -> io::Result<()>;
 }
 
+/// A layout as a store that is only read.
+pub struct LayoutStore(pub Arc<dyn LayoutImage>);
+
+impl LayoutStore {
+    fn refused<T>() -> io::Result<T> {
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "a layout is only read"))
+    }
+}
+
+impl ContentStore for LayoutStore {
+    fn open(&self, digest: &str) -> io::Result<Option<Box<dyn Blob>>> {
+        self.0.blob(digest).map_err(io::Error::other)
+    }
+
+    fn draft(&self) -> io::Result<Box<dyn Draft>> {
+        Self::refused()
+    }
+
+    fn named(&self, _: &[&str]) -> io::Result<Option<String>> {
+        Ok(None)
+    }
+
+    fn name(&self, _: &serde_json::Value, _: &[&str]) -> io::Result<()> {
+        Self::refused()
+    }
+}
+
 /// The stores of a build, by the ids that BuildKit asks for them with.
 #[derive(Clone, Default)]
 pub struct Stores(pub BTreeMap<String, Arc<dyn ContentStore>>);
@@ -66,6 +110,18 @@ impl Eq for Stores {}
 /// The id by which BuildKit asks for the folder of a local cache.
 pub fn of_cache(path: &str) -> String {
     format!("local:{path}")
+}
+
+/// The name by which a build's Dockerfile reaches the store of a layout, of the image's digest. BuildKit asks for it
+/// with [`of_layout`].
+pub fn layout_name(digest: &str) -> String {
+    let hex = digest.rsplit(':').next().unwrap_or(digest);
+    format!("layout-{}", hex.get(..32).unwrap_or(hex))
+}
+
+/// The id by which BuildKit asks for the store of a layout.
+pub fn of_layout(digest: &str) -> String {
+    format!("oci:{}", layout_name(digest))
 }
 
 /// Whether a text is the only kind of digest that names a blob here. Nothing else becomes a part of a path.

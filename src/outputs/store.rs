@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::layout::OCI_FILES;
 use super::place::{Place, beneath};
-use crate::engine::stores::{ContentStore, Draft, is_digest};
+use crate::engine::stores::{Blob, ContentStore, Draft, is_digest};
 use crate::model::output::Form;
 
 /// Annotations that name a manifest: containerd's for a whole name, OCI's for a tag.
@@ -91,10 +91,11 @@ impl FolderStore {
 }
 
 impl ContentStore for FolderStore {
-    fn open(&self, digest: &str) -> io::Result<Option<File>> {
+    fn open(&self, digest: &str) -> io::Result<Option<Box<dyn Blob>>> {
         let hex = digest.strip_prefix("sha256:").filter(|_| is_digest(digest));
         let (Some(hex), Some(folder)) = (hex, self.folder()?) else { return Ok(None) };
-        opened(&folder, &format!("blobs/sha256/{hex}"))
+        let file = opened(&folder, &format!("blobs/sha256/{hex}"))?;
+        Ok(file.map(|file| Box::new(file) as Box<dyn Blob>))
     }
 
     fn draft(&self) -> io::Result<Box<dyn Draft>> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use crate::engine::session::folder_of;
-use crate::engine::{BuildRequest, Caches};
+use crate::engine::{BuildRequest, Caches, stores};
 use crate::model::layer_cache::LayerCache;
 
 /// The caches that layers may be taken from.
@@ -51,6 +51,11 @@ pub(super) fn attributes(request: &BuildRequest) -> HashMap<String, String> {
     }
     let contexts = request.contexts.keys();
     attributes.extend(contexts.map(|name| (format!("context:{name}"), format!("local:{}", folder_of(name)))));
+    for (name, image) in &request.layouts {
+        let digest = image.digest();
+        let at = format!("oci-layout://{}@{digest}", stores::layout_name(digest));
+        attributes.insert(format!("context:{name}"), at);
+    }
     let imports = imports(&request.cache);
     if !imports.is_empty() {
         // The frontend takes caches from here alone; the request's own list is for builds without one.

@@ -19,8 +19,9 @@ use tonic::server::{Grpc, NamedService, ServerStreamingService, StreamingService
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
+use crate::engine::BuildRequest;
 use crate::engine::sending::Traffic;
-use crate::engine::stores::{ContentStore, Draft, Stores, is_digest};
+use crate::engine::stores::{self, Blob, ContentStore, Draft, LayoutStore, Stores, is_digest};
 
 mod messages;
 
@@ -47,8 +48,13 @@ pub(super) struct Content {
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Content {
-    pub fn new(stores: &Stores, traffic: &Arc<Traffic>) -> Self {
-        Self { stores: Arc::new(stores.clone()), traffic: Arc::clone(traffic) }
+    /// The stores of a request: folders of its caches, and layouts that it builds on.
+    pub fn of(request: &BuildRequest, traffic: &Arc<Traffic>) -> Self {
+        let mut stores = request.cache.stores.clone();
+        for image in request.layouts.values() {
+            stores.0.insert(stores::of_layout(image.digest()), Arc::new(LayoutStore(Arc::clone(image))));
+        }
+        Self { stores: Arc::new(stores), traffic: Arc::clone(traffic) }
     }
 
     fn store(&self, metadata: &MetadataMap) -> Result<Arc<dyn ContentStore>, Status> {
@@ -64,7 +70,7 @@ impl Content {
         let digest = request.into_inner().digest;
         let size = apart({
             let digest = digest.clone();
-            move || Ok(open(&*store, &digest)?.metadata()?.len())
+            move || Ok(open(&*store, &digest)?.seek(SeekFrom::End(0))?)
         })
         .await?;
         let info = Info { digest, size: i64::try_from(size).unwrap_or(i64::MAX) };
@@ -78,7 +84,7 @@ impl Content {
         let limit = u64::try_from(size).ok().filter(|size| *size > 0).unwrap_or(u64::MAX);
         let file = apart(move || {
             let mut file = open(&*store, &digest)?;
-            if start > file.metadata()?.len() {
+            if start > file.seek(SeekFrom::End(0))? {
                 return Err(Refusal::Said(Status::out_of_range("it begins behind the blob's end")));
             }
             file.seek(SeekFrom::Start(start))?;
@@ -120,7 +126,7 @@ impl Content {
         let mut asked = request.into_inner();
         let (answers, outgoing) = mpsc::channel(QUEUE);
         tokio::spawn(async move {
-            let mut blob = Blob { store, draft: None, hash: Hashing::new(&SHA256), size: 0 };
+            let mut blob = Arriving { store, draft: None, hash: Hashing::new(&SHA256), size: 0 };
             while let Ok(Some(request)) = asked.message().await {
                 self.traffic.heard();
                 let is_last = request.action == Action::Commit as i32;
@@ -169,7 +175,7 @@ async fn apart<T: Send + 'static>(
     done.map_err(|_| Status::internal("the work broke off"))?.map_err(Status::from)
 }
 
-fn open(store: &dyn ContentStore, digest: &str) -> Result<std::fs::File, Refusal> {
+fn open(store: &dyn ContentStore, digest: &str) -> Result<Box<dyn Blob>, Refusal> {
     if !is_digest(digest) {
         return Err(Refusal::Said(Status::invalid_argument(format!("`{digest}` is no digest"))));
     }
@@ -177,14 +183,14 @@ fn open(store: &dyn ContentStore, digest: &str) -> Result<std::fs::File, Refusal
 }
 
 /// A blob while it is written.
-struct Blob {
+struct Arriving {
     store: Arc<dyn ContentStore>,
     draft: Option<Box<dyn Draft>>,
     hash: Hashing,
     size: i64,
 }
 
-impl Blob {
+impl Arriving {
     /// Does what one message asks for. The blob comes back unless it is done with.
     async fn take(mut self, request: WriteRequest) -> (Result<WriteResponse, Status>, Option<Self>) {
         let done = tokio::task::spawn_blocking(move || {

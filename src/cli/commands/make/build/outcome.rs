@@ -114,6 +114,11 @@ fn tell_failures(session: &Session, summary: &Summary, progress: &Progress) {
             out::note(format_args!("  {log}"));
         }
     }
+    tell_transfers(summary);
+}
+
+/// Results that came neither to a registry nor from one, nor into a file or under a name.
+fn tell_transfers(summary: &Summary) {
     for (name, error) in &summary.unpublished {
         let hint = match error {
             PublishError::Provisional(_) => {
