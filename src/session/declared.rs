@@ -69,6 +69,8 @@ pub struct Declared {
     pub description: Option<String>,
     /// Its place in the Imagefile.
     pub span: Option<Span>,
+    /// The choice of its matrix that it is; empty where no matrix makes it. Those of one matrix have one place.
+    pub choice: BTreeMap<String, String>,
 }
 
 /// The files that a named context stands for.

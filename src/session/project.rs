@@ -336,6 +336,7 @@ fn declare(declaration: &Declaration, dockerfile: String, prefix: &str) -> Decla
         tests: declaration.tests.clone(),
         description: declaration.description.clone(),
         span: Some(declaration.name.span),
+        choice: declaration.choice.clone(),
     }
 }
 
@@ -378,6 +379,7 @@ fn discovered(located: &Located, paths: &[String], overrides: &Overrides) -> Res
             tests: BTreeMap::new(),
             description: None,
             span: None,
+            choice: BTreeMap::new(),
         };
         project.images.insert(name, declared);
     }

@@ -283,3 +283,46 @@ fn what_cannot_be_read_is_quoted() {
      = help: the Imagefile's paths start at its folder: copy the file there, or name the repository with -C DIR
     ");
 }
+
+#[test]
+fn a_matrix_is_one_in_a_bake_file_too_and_comes_back_as_one() {
+    let sandbox = Sandbox::with(
+        r#"
+        //- Imagefile.ron
+        (images: {
+            "os": (),
+            "php:{php}-{os}": (
+                context: "php",
+                matrix: {"php": ["8.3", "8.4"], "os": ["alp", "deb"]},
+                args: {"PHP": "{php}", "BASE": "debian-{os}"},
+                tags: ["{tag}"],
+            ),
+        })
+        //- os/Dockerfile
+        FROM scratch
+        COPY Dockerfile /
+        //- php/Dockerfile
+        FROM os
+        ARG PHP
+        ARG BASE
+        COPY Dockerfile /
+        "#,
+    )
+    .without_engine();
+    let exported = sandbox.imk("graph --bake").code(0).stdout;
+    let bake: serde_json::Value = serde_json::from_str(&exported).unwrap();
+    assert_eq!(bake["target"].as_object().unwrap().len(), 2, "{exported}");
+    let php = &bake["target"]["php"];
+    assert_eq!(php["matrix"]["php"], serde_json::json!(["8.3", "8.4"]), "{exported}");
+    assert_eq!(php["args"]["BASE"], "debian-${os}", "{exported}");
+    assert_eq!(bake["group"]["default"]["targets"].as_array().unwrap().len(), 5, "{exported}");
+    // One choice is not made: each image is a target.
+    let text = fs_err::read_to_string(sandbox.path("Imagefile.ron")).unwrap();
+    sandbox.edit(
+        "Imagefile.ron",
+        &text.replace("args:", "exclude: [{\"php\": \"8.3\", \"os\": \"alp\"}], args:"),
+    );
+    let exported = sandbox.imk("graph --bake").code(0).stdout;
+    let bake: serde_json::Value = serde_json::from_str(&exported).unwrap();
+    assert_eq!(bake["target"].as_object().unwrap().len(), 4, "{exported}");
+}

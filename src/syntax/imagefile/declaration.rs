@@ -61,6 +61,8 @@ pub struct Word {
 pub struct Declaration {
     /// Its name as the person calls it, and where.
     pub name: Word,
+    /// The choice of its matrix that it is, by the names that texts use for the values; empty where no matrix makes it.
+    pub choice: BTreeMap<String, String>,
     /// The Dockerfile; `Dockerfile` or `Containerfile` in the context when `None`.
     /// Of a context from git, a path below that.
     pub dockerfile: Option<Word>,

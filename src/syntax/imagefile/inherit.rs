@@ -109,7 +109,7 @@ fn images(
         let own: BTreeSet<&str> = own.contexts.iter().map(|(name, _)| name.text.as_str()).collect();
         images.push(scope.with(choice, |scope| {
             let contexts = scope.contexts(name, &merged.contexts, &own, &names);
-            Declaration { contexts, ..scope.declaration(name, merged.clone()) }
+            Declaration { contexts, choice: choice.clone(), ..scope.declaration(name, merged.clone()) }
         }));
     }
     images.sort_by(|a, b| a.name.text.cmp(&b.name.text));
@@ -168,6 +168,7 @@ impl Scope<'_> {
         let (annotations, index_annotations) = self.annotations(&image.annotations);
         Declaration {
             name: name.clone(),
+            choice: BTreeMap::new(),
             dockerfile,
             dockerfile_inline: image.dockerfile_inline.map(|word| word.text),
             context,

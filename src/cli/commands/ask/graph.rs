@@ -1,6 +1,7 @@
 //! `imk graph`: what is built on what, as a tree, for Graphviz, for Mermaid, as JSON, for bake.
 
 mod bake;
+mod matrix;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use serde_json::Value;
 
+use super::matrix::{self, Member, target_name};
 use crate::cli::ordered::Ordered;
 use crate::model::layer_cache::LayerCache;
 use crate::model::name::{declared, for_platform};
@@ -18,6 +20,7 @@ use crate::session::declared::Declared;
 use crate::session::open::Session;
 use crate::session::platforms;
 use crate::session::sync::{self, SyncError};
+use crate::syntax::error::Span;
 use crate::syntax::imagefile::{OverlaySource, SecretSource};
 use crate::syntax::layout_source;
 use crate::syntax::reference;
@@ -44,7 +47,7 @@ pub fn groups(
 #[derive(Serialize)]
 struct File<'a> {
     group: Ordered<String, Group<'a>>,
-    target: Ordered<&'a str, Target>,
+    target: Ordered<String, Value>,
 }
 
 /// Targets that go by one name.
@@ -124,11 +127,66 @@ pub fn file(
             shown.insert(name, Group { targets: members });
         }
     }
-    let bodies = names.iter().filter_map(|name| Some((name, target(session, name, &targets, edges)?)));
-    let target = bodies.map(|(name, body)| (targets[name].as_str(), body)).collect();
+    let members = names.iter().filter_map(|name| {
+        let body = serde_json::to_value(target(session, name, &targets, edges)?).ok()?;
+        let image = platforms::declaration(&session.project, name)?;
+        Some((image.span, Member { name: targets[name].clone(), choice: image.choice.clone(), body }))
+    });
+    let target = folded(members.collect(), &shown);
     let file = File { group: shown, target };
     // Keys are texts and values have forms of JSON, so nothing is refused.
     serde_json::to_string_pretty(&file).unwrap_or_default() + "\n"
+}
+
+/// The targets, those of one matrix as one where that says the same.
+fn folded(
+    members: Vec<(Option<Span>, Member)>,
+    groups: &Ordered<String, Group<'_>>,
+) -> Ordered<String, Value> {
+    let mut taken: BTreeSet<String> = members.iter().map(|(_, member)| member.name.clone()).collect();
+    let mut of_matrix: BTreeMap<Option<Span>, Vec<Member>> = BTreeMap::new();
+    let mut order: Vec<(Option<Span>, Option<Member>)> = Vec::new();
+    for (span, member) in members {
+        if span.is_none() || member.choice.is_empty() {
+            order.push((None, Some(member)));
+            continue;
+        }
+        let others = of_matrix.entry(span).or_default();
+        if others.is_empty() {
+            order.push((span, None));
+        }
+        others.push(member);
+    }
+    let mut targets = Ordered::default();
+    for (span, member) in order {
+        let members = match member {
+            Some(member) => vec![member],
+            None => of_matrix.remove(&span).unwrap_or_default(),
+        };
+        match matrix::fold(&members) {
+            Some(target) => {
+                let name = label(&members);
+                let numbered = (2..).map(|number| format!("{name}-{number}"));
+                let mut names = std::iter::once(name.clone()).chain(numbered);
+                let name = names.find(|name| !taken.contains(name) && !groups.contains(name)).unwrap_or(name);
+                taken.insert(name.clone());
+                targets.insert(name, target);
+            }
+            None => members.into_iter().for_each(|member| targets.insert(member.name, member.body)),
+        }
+    }
+    targets
+}
+
+/// A name for all targets of a matrix: the beginning that their names share.
+fn label(members: &[Member]) -> String {
+    let mut shared = members.first().map_or("", |member| member.name.as_str());
+    for member in members {
+        let same = shared.bytes().zip(member.name.bytes()).take_while(|(one, other)| one == other).count();
+        shared = &shared[..same];
+    }
+    let shared = shared.trim_end_matches(|c: char| !c.is_ascii_alphabetic());
+    if shared.is_empty() { "matrix".to_owned() } else { shared.to_owned() }
 }
 
 /// The annotations of an image's manifest, and those of its index.
@@ -259,11 +317,6 @@ fn relative(context: &str, dockerfile: &str) -> String {
     let shared = context.iter().zip(&dockerfile).take_while(|(a, b)| a == b).count();
     let up = context[shared..].iter().map(|_| "..".to_owned());
     up.chain(dockerfile[shared..].iter().cloned()).collect::<Vec<_>>().join("/")
-}
-
-/// bake's names have letters, digits, `_` and `-` only.
-fn target_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect()
 }
 
 /// A target's name for each image, no two the same.
