@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::executor::PIN;
+use super::layouts;
 use crate::engine::{BuildEvent, BuildFailure, EngineError};
 use crate::syntax::resolve::BaseUse;
 
@@ -35,7 +36,7 @@ impl BaseSubstitutions {
         });
         // BuildKit calls a step that two builds share as the first of them did, perhaps another imk.
         let pin = format!("{PIN}:");
-        replaced(&text, &pin, |found| {
+        let text = replaced(&text, &pin, |found| {
             let tag = found[pin.len()..].split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
             let tag = tag.into_iter().next().unwrap_or_default();
             let of = tag.split('-').next().unwrap_or_default();
@@ -44,6 +45,13 @@ impl BaseSubstitutions {
             let known = own.iter().find(|(_, exact)| same(exact));
             let name = known.map_or_else(|| "(a base)".to_owned(), |(reference, _)| (*reference).clone());
             (pin.len() + tag.len(), name)
+        });
+        // Of a layout that another build had there.
+        let mark = format!("{}@sha256:", layouts::NAME);
+        replaced(&text, &mark, |found| {
+            let rest = &found[mark.len()..];
+            let digits = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
+            (mark.len() + digits, "(an OCI layout)".to_owned())
         })
     }
 

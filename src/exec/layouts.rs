@@ -13,7 +13,7 @@ use crate::query::inputs::Exact;
 use crate::syntax::layout_source;
 
 /// The name of all images of layouts, wherever they lie.
-const NAME: &str = "imk.invalid/layout";
+pub(super) const NAME: &str = "imk.invalid/layout";
 
 /// The name that stands for an image of a layout, by the digest of its manifest.
 pub(super) fn name(digest: &str) -> String {

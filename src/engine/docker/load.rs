@@ -21,6 +21,9 @@ use crate::model::error_chain::error_chain;
 /// Bytes that are sent at once.
 const PIECE: usize = 128 << 10;
 
+/// Said of an engine that went before all was sent.
+const NO_MORE: &str = "the engine takes no more";
+
 /// The doing that errors tell of.
 const WHAT: &str = "loading an image";
 
@@ -51,12 +54,19 @@ pub(super) fn load(
         match (loaded, written) {
             (Ok(id), _) => Ok(id),
             // An image that cannot be read is why the engine got no whole archive.
-            (Err(EngineError::Refused { .. }), Err(error)) if !matches!(&error, EngineError::Refused { what, .. } if what == WHAT) => {
+            (Err(EngineError::Refused { .. } | EngineError::Unreachable { .. }), Err(error))
+                if is_of_the_image(&error) =>
+            {
                 Err(error)
             }
             (Err(error), _) => Err(error),
         }
     })
+}
+
+/// Whether an error is the image's: not of the archive's way, nor of an engine that takes no more.
+fn is_of_the_image(error: &EngineError) -> bool {
+    !matches!(error, EngineError::Refused { what, why } if what == WHAT || why.contains(NO_MORE))
 }
 
 fn refused(why: &impl ToString) -> EngineError {
@@ -138,7 +148,7 @@ impl Write for Pieces<'_> {
             return Ok(());
         }
         self.traffic.heard();
-        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the engine takes no more");
+        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, NO_MORE);
         self.pieces.blocking_send(Ok(piece.into())).map_err(|_| gone())
     }
 }

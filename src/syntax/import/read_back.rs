@@ -8,7 +8,7 @@ use super::draft::{Image, fill};
 use super::shape::Shaped;
 use super::{Note, NoteKind, quoted, write};
 use crate::syntax::error::{Span, SyntaxError};
-use crate::syntax::imagefile::{self, Imagefile};
+use crate::syntax::imagefile::{self, Declaration, Imagefile};
 
 /// Matrices that are tried one by one, where not all of them can be written as such.
 const MOST_TRIES: usize = 30;
@@ -60,10 +60,13 @@ fn with_matrices(shaped: &Shaped, source: &str, plain_text: String, plain: &Imag
     best
 }
 
-/// All that an Imagefile says, without where it says it.
+/// All that an Imagefile says, without where it says it and which images a matrix made.
 fn meaning(imagefile: &Imagefile) -> Vec<String> {
     let all = [format!("{:?} {:?} {:?}", imagefile.prefix, imagefile.default, imagefile.groups)];
-    let images = imagefile.images.iter().map(|image| format!("{image:?}"));
+    let images = imagefile.images.iter().map(|image| {
+        let image = Declaration { choice: BTreeMap::new(), ..image.clone() };
+        format!("{image:?}")
+    });
     all.into_iter().chain(images).map(|text| without_places(&text)).collect()
 }
 
