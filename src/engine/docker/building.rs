@@ -10,7 +10,7 @@ use crate::engine::{
     BuildEvent, BuildRequest, Cancel, Engine, EngineError, ImageId, abilities, control, session,
 };
 
-/// How often a build begins again that lost a race for a cached layer.
+/// How often a build begins again that lost a race for a cached layer or for its result.
 const CACHE_TRIES: u32 = 3;
 
 impl DockerEngine {
@@ -54,7 +54,20 @@ impl DockerEngine {
             if let Some(why) = abilities::refusal(&known.identity, request) {
                 return Err(session::refused(request, why));
             }
-            return runtime.block_on(self.by_buildkit(known.service_first, request, events, cancel));
+            let mut tries = 0;
+            loop {
+                match runtime.block_on(self.by_buildkit(known.service_first, request, events, cancel)) {
+                    // Two that leave one image at once meet on the containerd store; the second has but to ask again.
+                    Err(EngineError::Failed(failure))
+                        if tries < CACHE_TRIES
+                            && failure.message.contains("exporting to image")
+                            && failure.message.contains("already exists") =>
+                    {
+                        tries += 1;
+                    }
+                    built => return built,
+                }
+            }
         }
         if let Some(name) = request.contexts.keys().next().filter(|_| !known.podman()) {
             let why = format!(
