@@ -166,6 +166,16 @@ impl Browser {
         }
     }
 
+    /// Waits until the page has all it names, its style sheet too: a page is there before its
+    /// colours are.
+    pub fn wait_until_loaded(&mut self) {
+        let begun = Instant::now();
+        while self.evaluate("document.readyState") != "complete" {
+            assert!(begun.elapsed() < PATIENCE, "the page is never loaded: {}", self.html());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// The value of an expression. The page's policy has no say in it.
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let given = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });

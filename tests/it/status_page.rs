@@ -269,6 +269,7 @@ fn pages_can_be_used_by_everybody() {
             for (name, path) in paths {
                 browser.go(&format!("{}{path}", service.address));
                 browser.wait_for("</footer>");
+                browser.wait_until_loaded();
                 browser.picture(&format!("{name}-{scheme_name}-{width}"));
                 let worst = browser.evaluate(CONTRAST);
                 assert!(worst[0].as_f64().unwrap() >= 4.5, "{path} in {scheme_name}: {worst}");
