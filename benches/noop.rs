@@ -12,7 +12,6 @@
 
 mod common;
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -125,9 +124,11 @@ fn others(shape: Shape, root: &Path) -> Vec<Candidate<'static>> {
     if is_installed("ninja") {
         // Beside the repository, where neither git nor imk sees it.
         let state = root.with_extension("ninja");
-        write_ninja(shape, root, &state).unwrap_or_else(|error| panic!("{}: {error}", state.display()));
+        common::ninja::write(shape, &state, "touch $out")
+            .unwrap_or_else(|error| panic!("{}: {error}", state.display()));
         let mut ninja = Command::new("ninja");
         ninja.arg("-C").arg(root).arg("-f").arg(state.join("build.ninja"));
+        run(&mut ninja);
         others.push(("ninja", Box::new(move || run(&mut ninja))));
     } else {
         println!("ninja is not installed: not compared");
@@ -148,22 +149,4 @@ fn prepare_git(root: &Path) {
         run(git(root).args(["add", "--all"]));
         run(git(root).args(["commit", "--quiet", "--message", "generated"]));
     }
-}
-
-/// One edge an image: its stamp depends on its files and on its base's stamp.
-fn write_ninja(shape: Shape, root: &Path, state: &Path) -> std::io::Result<()> {
-    let stamp = |number| state.join(Shape::name(number)).display().to_string();
-    let mut text = format!("builddir = {}\nrule stamp\n  command = touch $out\n", state.display());
-    for number in 0..shape.images {
-        let name = Shape::name(number);
-        let _ = write!(text, "build {}: stamp {name}/Dockerfile", stamp(number));
-        for file in shape.files() {
-            let _ = write!(text, " {name}/{file}");
-        }
-        let _ = writeln!(text, " {}", shape.base(number).map(stamp).unwrap_or_default());
-    }
-    fs_err::create_dir_all(state)?;
-    fs_err::write(state.join("build.ninja"), text)?;
-    run(Command::new("ninja").arg("-C").arg(root).arg("-f").arg(state.join("build.ninja")));
-    Ok(())
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "every bench uses a part of it")]
 
 pub mod library;
+pub mod ninja;
 pub mod repository;
 pub mod round;
 pub mod walk;

@@ -38,7 +38,9 @@ fn median(times: &mut [Duration]) -> f64 {
 pub fn run(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    // ninja tells its errors on the other stream.
+    let [said, erred] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    assert!(output.status.success(), "{command:?}: {said}{erred}");
 }
 
 /// Whether a program is installed.
