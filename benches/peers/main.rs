@@ -10,9 +10,9 @@
 //! after an edit. bake and compose are Debian's (`ci/peers`), make and ninja what is installed; a peer that is
 //! missing is told and left out.
 
+mod chart;
 #[path = "../common/mod.rs"]
 mod common;
-mod chart;
 mod machine;
 mod pairs;
 mod report;
@@ -43,7 +43,8 @@ fn main() {
     let mut tables = Vec::new();
     for (images, files) in shapes {
         let shape = Shape { images, files, declared: true };
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("there is a place for a repository");
+        let folder =
+            tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("there is a place for a repository");
         let bench = Bench::new(shape, folder.path());
         tables.push(measure(&bench));
         bench.remove_images();
@@ -54,8 +55,11 @@ fn main() {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
         report::put(&docs.join("benchmarks.md"), &text);
         let nothing = tables.last().map(|table| table.nothing.as_slice()).unwrap_or_default();
-        fs::write(docs.join("benchmarks.svg"), chart::svg(nothing, tables.last().map_or(0, |table| table.images)))
-            .expect("the chart can be written");
+        fs::write(
+            docs.join("benchmarks.svg"),
+            chart::svg(nothing, tables.last().map_or(0, |table| table.images)),
+        )
+        .expect("the chart can be written");
     }
 }
 

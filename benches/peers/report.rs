@@ -9,7 +9,8 @@ use crate::Table;
 use crate::machine;
 use crate::pairs::{Figure, Spread};
 
-const BEGIN: &str = "<!-- measured: `cargo bench --bench peers` writes what is between here and the end -->\n";
+const BEGIN: &str =
+    "<!-- measured: `cargo bench --bench peers` writes what is between here and the end -->\n";
 const END: &str = "<!-- end of what is measured -->";
 
 /// All tables, with the machine and the versions.

@@ -94,7 +94,8 @@ impl Bench {
     ///
     /// A docker command without buildx builds without BuildKit.
     fn build(&self) -> String {
-        let program = self.plugin("docker-buildx").map_or_else(|| "docker".into(), |path| path.display().to_string());
+        let program =
+            self.plugin("docker-buildx").map_or_else(|| "docker".into(), |path| path.display().to_string());
         let load = if program == "docker" { "" } else { " --load" };
         format!("{program} build --quiet{load} --tag")
     }
@@ -160,7 +161,9 @@ impl Bench {
     pub fn has(&self, tool: Tool) -> bool {
         let is_there = match tool {
             Tool::Bake => self.plugin("docker-buildx").is_some(),
-            Tool::Compose => self.plugin("docker-compose").is_some() && self.plugin("docker-buildx").is_some(),
+            Tool::Compose => {
+                self.plugin("docker-compose").is_some() && self.plugin("docker-buildx").is_some()
+            }
             Tool::Ninja => is_installed("ninja") && is_installed("docker"),
             Tool::Make => is_installed("make") && is_installed("docker"),
             Tool::Loop => is_installed("docker"),
@@ -183,7 +186,8 @@ impl Bench {
             command.current_dir(&self.root);
             command
         };
-        let plugin = |name: &str| of(&self.plugin(name).expect("asked whether it is there").to_string_lossy());
+        let plugin =
+            |name: &str| of(&self.plugin(name).expect("asked whether it is there").to_string_lossy());
         let file = |name: &str| self.state.join(name);
         let mut command = match tool {
             Tool::Imk | Tool::Monitored => of(IMK),
@@ -222,6 +226,8 @@ impl Bench {
     /// Changes one file of the last image, on which none is built.
     pub fn edit(&self) {
         self.edits.set(self.edits.get() + 1);
+        // Tools that go by time stamps miss an edit in the same tick of the file system's clock as their own stamp.
+        std::thread::sleep(std::time::Duration::from_millis(20));
         let file = self.shape.files().next().expect("an image has files");
         let path = self.root.join(Shape::name(self.shape.images - 1)).join(file);
         fs::write(path, format!("edit {}\n", self.edits.get())).expect("a file can be written");
@@ -249,7 +255,9 @@ impl Bench {
         let ours: Vec<String> = String::from_utf8_lossy(&listed.stdout)
             .lines()
             .filter(|name| {
-                ["imk-bench/", "bake-bench/", "compose-bench/", "image-"].iter().any(|start| name.starts_with(start))
+                ["imk-bench/", "bake-bench/", "compose-bench/", "image-"]
+                    .iter()
+                    .any(|start| name.starts_with(start))
             })
             .map(str::to_owned)
             .collect();
