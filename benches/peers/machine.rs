@@ -9,7 +9,7 @@ pub fn line() -> String {
     let memory = after("/proc/meminfo", "MemTotal")
         .and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok())
         .map_or_else(String::new, |kilobytes| format!(", {:.0} GiB", kilobytes / 1024.0 / 1024.0));
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let release = fs_err::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let kernel: Vec<&str> = release.split(['.', '-']).take(2).collect();
     let system = after("/etc/os-release", "PRETTY_NAME").unwrap_or_default();
     format!(
