@@ -8,7 +8,7 @@ use std::io;
 use crate::build::summary::OutputDone;
 use crate::engine::{EngineError, ImageId};
 use crate::exec::push::PublishError;
-use crate::outputs::write;
+use crate::outputs::write::{self, Source};
 use crate::plan::outputs::{self, Lacking};
 use crate::query::effect::Built;
 use crate::session::inputs;
@@ -57,7 +57,9 @@ fn write_image(session: &Session, name: &str, built: &Built, lacking: &[Lacking]
     let save = |into: &mut dyn io::Write| {
         node.engine.save(&id, into, &cancel).map_err(|error: EngineError| io::Error::other(error.to_string()))
     };
-    write::write(session.state(), &image, &places, save).map_err(|error| error.to_string())
+    let stored = node.engine.stored(&id, &cancel).map_err(|error| error.to_string())?;
+    let source = stored.map_or(Source::Save(&save), Source::Files);
+    write::write(session.state(), &image, &places, source).map_err(|error| error.to_string())
 }
 
 /// Does with the results of builds that withheld outputs what a build does with its own: writes what lacks, and keeps

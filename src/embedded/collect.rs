@@ -18,6 +18,7 @@ use fs_err as fs;
 
 use super::config::Config;
 use super::layer::layers::Form;
+use super::names;
 use super::store::{NoteKind, Store};
 use super::trouble::{During, Result};
 
@@ -68,6 +69,7 @@ pub fn collect(store: &Store) -> Result<u64> {
             fs::remove_file(entry.path()).during(what)?;
         }
     }
+    names::forget_gone(store, |id| blobs.contains(id)).during(what)?;
     freed += folders(store, &layers).during(what)?;
     Ok(freed)
 }

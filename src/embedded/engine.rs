@@ -12,6 +12,7 @@ use super::assemble::build::Build;
 use super::collect;
 use super::images::{Image, Images, Note};
 use super::layer::layers::Layers;
+use super::names;
 use super::push;
 use super::run::{Isolation, Runner};
 use super::save;
@@ -20,7 +21,7 @@ use super::trouble::{Result, refusal, refused};
 use crate::engine::agent::PrivateAgent;
 use crate::engine::{
     About, BuildEvent, BuildRequest, Cancel, Engine, EngineError, EngineIdentity, ImageId, ImageInfo,
-    Inventory, SshSource,
+    Inventory, SshSource, StoredImage,
 };
 use crate::model::content;
 use crate::model::own_bases;
@@ -146,8 +147,7 @@ impl Engine for EmbeddedEngine {
 
     fn inspect(&self, reference: &str) -> Result<Option<ImageInfo>> {
         let Some(image) = self.with(|images| images.find(reference))? else { return Ok(None) };
-        let tags = self.with(|images| images.tags())?.into_iter();
-        let tags = tags.filter(|(_, id)| *id == image.id).map(|(name, _)| familiar(&name)).collect();
+        let tags = names::of(&self.store, &image.id)?.iter().map(|name| familiar(name)).collect();
         Ok(Some(self.info(&image, tags)))
     }
 
@@ -194,8 +194,7 @@ impl Engine for EmbeddedEngine {
     }
 
     fn remove(&self, id: &ImageId) -> Result<()> {
-        let tags = self.with(|images| images.tags())?;
-        if let Some((name, _)) = tags.iter().find(|(_, other)| *other == id.0) {
+        if let Some(name) = names::of(&self.store, &id.0)?.first() {
             return refused(format!("removing {id}"), format!("it bears the name `{}`", familiar(name)));
         }
         self.store.forget(NoteKind::Images, &id.0)
@@ -215,6 +214,14 @@ impl Engine for EmbeddedEngine {
         self.with(|images| match images.find(&id.0)? {
             Some(image) => save::save(images, &image, to, cancel),
             None => refused(format!("writing the image {id}"), "there is no such image in the store"),
+        })
+    }
+
+    fn stored(&self, id: &ImageId, cancel: &Cancel) -> Result<Option<StoredImage>> {
+        let _held = self.store.hold(false)?;
+        self.with(|images| match images.find(&id.0)? {
+            Some(image) => save::stored(images, &image, cancel).map(Some),
+            None => refused(format!("reading the image {id}"), "there is no such image in the store"),
         })
     }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::config::Config;
 use super::layer::layers::{Form, Layers, media_type};
 use super::layouts;
+use super::names;
 use super::store::NoteKind;
 use super::trouble::{Result, refusal, refused};
 use crate::engine::LayoutImage;
@@ -105,7 +106,7 @@ impl<'a> Images<'a> {
 
     /// Gives an image a name.
     pub fn name(&self, id: &str, name: &str) -> Result<()> {
-        self.layers.store.note(NoteKind::Names, &reference::normalized(name), &id)
+        names::give(self.layers.store, id, &reference::normalized(name))
     }
 
     /// Remembers under which digest a registry has an image.
@@ -115,7 +116,7 @@ impl<'a> Images<'a> {
         if note.digests.insert(at.to_string()) {
             store.note(NoteKind::Images, id, &note)?;
         }
-        store.note(NoteKind::Names, &at.to_string(), &id)
+        names::give(store, id, &at.to_string())
     }
 
     /// Fetches what a registry says of an image for a platform: not its layers. `None` when there is no such image.

@@ -279,7 +279,7 @@ impl Store {
 }
 
 /// A name as one word of a path.
-fn escaped(name: &str) -> String {
+pub(super) fn escaped(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for byte in name.bytes() {
         match byte {
@@ -292,7 +292,8 @@ fn escaped(name: &str) -> String {
     out
 }
 
-fn unescaped(word: &str) -> Option<String> {
+/// The name that a word of a path stands for.
+pub(super) fn unescaped(word: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(word.len());
     let mut rest = word.bytes();
     while let Some(byte) = rest.next() {

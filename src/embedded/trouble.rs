@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::room::REMEDY;
 use crate::engine::EngineError;
 
 /// The results of this room.
@@ -27,13 +28,21 @@ impl<T> During<T> for io::Result<T> {
     fn during(self, what: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|error| match error.get_ref().and_then(|inner| inner.downcast_ref::<EngineError>()) {
             Some(inner) => inner.clone(),
-            None => refusal(what(), error.to_string()),
+            None => refusal(what(), said(&error)),
         })
     }
 }
 
 impl<T> During<T> for std::result::Result<T, rustix::io::Errno> {
     fn during(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|error| refusal(what(), io::Error::from(error).to_string()))
+        self.map_err(|error| refusal(what(), said(&error.into())))
+    }
+}
+
+/// A failure of the system in words; of a full disk with what to do.
+fn said(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => format!("{error}; {REMEDY}"),
+        _ => error.to_string(),
     }
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::event::BuildEvent;
+use super::stored::StoredImage;
 use super::stores::{LayoutImage, Stores};
 use crate::model::file::{UsedFile, UsedFiles};
 use crate::model::layer_cache::LayerCache;
@@ -389,6 +390,14 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// When the engine has no such image, or the archive cannot be written.
     fn save(&self, id: &ImageId, to: &mut dyn std::io::Write, cancel: &Cancel) -> Result<(), EngineError>;
+
+    /// The files that an image lies in, of an engine that keeps images in files of this machine; `None` of every other.
+    ///
+    /// # Errors
+    /// When it has no such image, or cannot open it.
+    fn stored(&self, _id: &ImageId, _cancel: &Cancel) -> Result<Option<StoredImage>, EngineError> {
+        Ok(None)
+    }
 
     /// Takes an image in, of an archive as `docker save` writes it, and says which it is. `archive` writes it.
     ///

@@ -25,6 +25,7 @@ mod progress;
 mod proxies;
 mod sending;
 mod session;
+mod stored;
 pub mod stores;
 mod transport;
 
@@ -41,4 +42,5 @@ pub use node::Node;
 pub use nowhere::NoEngine;
 pub use pool::EnginePool;
 pub(crate) use sending::CheckedFile;
+pub use stored::StoredImage;
 pub use stores::{Blob, LayoutImage};

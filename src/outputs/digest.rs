@@ -1,19 +1,47 @@
-//! SHA-256 of what is read, as registries and layouts name blobs.
+//! SHA-256 of what is read and written, as registries and layouts name blobs.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
-use ring::digest::{Context, SHA256};
+use crate::registry::digest::Sum;
 
 /// The digest of some bytes, as `sha256:…`.
 pub(super) fn digest(from: &mut dyn Read) -> io::Result<String> {
-    let (mut context, mut buffer) = (Context::new(&SHA256), vec![0; 128 << 10]);
+    let (mut sum, mut buffer) = (Sum::new(), vec![0; 128 << 10]);
     loop {
         let read = from.read(&mut buffer)?;
         if read == 0 {
-            break;
+            return Ok(sum.finish());
         }
-        context.update(&buffer[..read]);
+        sum.update(&buffer[..read]);
     }
-    let hex: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("sha256:{hex}"))
+}
+
+/// A writer that sums up all that is written to it.
+pub(super) struct Summed<W> {
+    inner: W,
+    sum: Sum,
+}
+
+impl<W: Write> Summed<W> {
+    /// Nothing is written yet.
+    pub fn new(inner: W) -> Self {
+        Self { inner, sum: Sum::new() }
+    }
+
+    /// The writer, and the digest of all that was written.
+    pub fn finish(self) -> (W, String) {
+        (self.inner, self.sum.finish())
+    }
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.sum.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }

@@ -12,9 +12,9 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
-use super::digest::digest;
+use super::digest::{Summed, digest};
 use super::place::beneath;
-use super::saved::Saved;
+use super::saved::{PIECE, Saved, buffered};
 use crate::embedded::layer::compress;
 use crate::model::output::Packing;
 
@@ -22,8 +22,6 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
-/// Of zstd: its own default.
-const LEVEL: i32 = 3;
 
 /// The words that an image has beside its files.
 pub(super) struct Described<'a> {
@@ -47,7 +45,7 @@ impl Sink for Archive<'_> {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
         header.set_size(size);
-        self.0.append_data(&mut header, path, bytes)
+        self.0.append_data(&mut header, path, buffered(size, bytes))
     }
 }
 
@@ -72,8 +70,14 @@ impl Sink for Folder<'_> {
             Err(error) => return Err(error.into()),
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::openat(&folder, name, flags, Mode::from_raw_mode(0o644))?);
-        io::copy(bytes, &mut file).map(drop)
+        let file = File::from(rustix::fs::openat(&folder, name, flags, Mode::from_raw_mode(0o644))?);
+        let mut file = io::BufWriter::with_capacity(PIECE, file);
+        let put = io::copy(bytes, &mut file).and_then(|_| file.flush());
+        if put.is_err() {
+            // Nobody shall find half of a blob, or another one, under its name.
+            let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
+        }
+        put
     }
 }
 
@@ -96,22 +100,18 @@ pub(super) fn oci(
     let mut layers = Vec::new();
     for layer in &saved.layers {
         layers.push(match (packing, &layer.gzip) {
-            (Packing::Plain, _) => {
-                blobs.blob(LAYER, &layer.diff_id, layer.plain.size, &mut layer.plain.read())?
-            }
+            (Packing::Plain, _) => blobs.blob(LAYER, &layer.diff_id, layer.plain.size, &mut layer.read())?,
             (Packing::Gzip, Some(gzip)) => {
                 let digest = digest(&mut gzip.read())?;
                 blobs.blob(&format!("{LAYER}+gzip"), &digest, gzip.size, &mut gzip.read())?
             }
             (Packing::Gzip, None) => {
-                let mut packed = tempfile::tempfile_in(scratch)?;
-                compress::gzip(&mut layer.plain.read(), &mut packed)?;
-                blobs.packed(&format!("{LAYER}+gzip"), packed)?
+                let pack = |into: &mut dyn Write| compress::gzip(&mut layer.read(), into);
+                blobs.packed(&format!("{LAYER}+gzip"), scratch, pack)?
             }
             (Packing::Zstd, _) => {
-                let mut packed = tempfile::tempfile_in(scratch)?;
-                zstd::stream::copy_encode(layer.plain.read(), &mut packed, LEVEL)?;
-                blobs.packed(&format!("{LAYER}+zstd"), packed)?
+                let pack = |into: &mut dyn Write| compress::zstd(&mut layer.read(), into);
+                blobs.packed(&format!("{LAYER}+zstd"), scratch, pack)?
             }
         });
     }
@@ -168,10 +168,17 @@ impl Blobs<'_> {
         self.blob(kind, &digest, bytes.len() as u64, &mut &*bytes)
     }
 
-    fn packed(&mut self, kind: &str, mut file: File) -> io::Result<Value> {
-        let size = file.metadata()?.len();
-        file.seek(SeekFrom::Start(0))?;
-        let digest = digest(&mut file)?;
+    /// Puts a blob there that is made first, in a file without a name: an archive tells sizes ahead.
+    fn packed(
+        &mut self,
+        kind: &str,
+        scratch: &Path,
+        pack: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<Value> {
+        let mut into = Summed::new(tempfile::tempfile_in(scratch)?);
+        pack(&mut into)?;
+        let (mut file, digest) = into.finish();
+        let size = file.seek(SeekFrom::End(0))?;
         file.seek(SeekFrom::Start(0))?;
         self.blob(kind, &digest, size, &mut file)
     }
@@ -188,7 +195,7 @@ pub(super) fn docker(saved: &Saved, names: &[String], sink: &mut dyn Sink) -> io
     for layer in &saved.layers {
         let path = format!("{}.tar", hex(&layer.diff_id));
         if there.insert(path.clone()) {
-            sink.put(&path, layer.plain.size, &mut layer.plain.read())?;
+            sink.put(&path, layer.plain.size, &mut layer.read())?;
         }
         paths.push(path);
     }

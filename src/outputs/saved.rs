@@ -1,8 +1,10 @@
 //! An image as an engine saved it: its configuration and its layers, each to be read as a plain archive.
 //!
-//! Reads what `docker save` writes, of the old form (`ID/layer.tar`) and of the new (`blobs/sha256/…`). An engine may
-//! be anybody's, so nothing in the archive is trusted: what does not fit together is an error.
+//! Reads what `docker save` writes, of the old form (`ID/layer.tar`) and of the new (`blobs/sha256/…`), and images that
+//! lie on this machine where they are. An engine may be anybody's, and so may a file: nothing is trusted, and what does
+//! not fit together is an error. Bytes are compared with their digest as they are read for the first time.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -13,14 +15,18 @@ use std::sync::Arc;
 use serde_json::Value;
 use tar::EntryType;
 
-use super::digest::digest;
+use super::digest;
 use crate::embedded::layer::compress::{self, Encoding};
 use crate::embedded::layer::tarball::Tarball;
+use crate::engine::StoredImage;
+use crate::registry::digest::Sum;
 
 /// No configuration and no list of layers is longer.
 const DOCUMENT_MAX: u64 = 8 << 20;
 /// No image has more.
 const LAYERS_MAX: usize = 4096;
+/// Bytes that are read and written at once.
+pub(super) const PIECE: usize = 256 << 10;
 
 /// A saved image.
 pub(super) struct Saved {
@@ -34,10 +40,12 @@ pub(super) struct Saved {
 pub(super) struct Layer {
     /// Digest of its plain bytes.
     pub diff_id: String,
-    /// Its plain bytes.
+    /// Its plain bytes, not compared with their digest.
     pub plain: Part,
     /// The bytes as they were saved, where that is gzip.
     pub gzip: Option<Part>,
+    /// They are known to be those of the digest.
+    checked: Cell<bool>,
 }
 
 /// A part of a file.
@@ -57,7 +65,7 @@ impl Part {
 
     /// Its bytes, from the first on.
     pub fn read(&self) -> impl Read + use<> {
-        PartReader { part: self.clone(), read: 0 }
+        buffered(self.size, PartReader { part: self.clone(), read: 0 })
     }
 
     /// A part of it.
@@ -78,6 +86,11 @@ impl Part {
         self.read().read_to_end(&mut bytes)?;
         Ok(bytes)
     }
+}
+
+/// Reads many bytes at once, of a file that has so many.
+pub(super) fn buffered<R: Read>(size: u64, inner: R) -> io::BufReader<R> {
+    io::BufReader::with_capacity(usize::try_from(size).unwrap_or(PIECE).clamp(1, PIECE), inner)
 }
 
 struct PartReader {
@@ -113,6 +126,18 @@ impl Saved {
         Self::of(folder, Part::whole(file)?)
     }
 
+    /// Takes one that lies here as it is.
+    ///
+    /// # Errors
+    /// When a file of it cannot be looked at.
+    pub fn stored(image: StoredImage) -> io::Result<Self> {
+        let layer = |(diff_id, file): (String, File)| {
+            Ok(Layer { diff_id, plain: Part::whole(file)?, gzip: None, checked: Cell::new(false) })
+        };
+        let layers = image.layers.into_iter().map(layer).collect::<io::Result<_>>()?;
+        Ok(Self { config: image.config, layers })
+    }
+
     fn of(folder: &Path, archive: Part) -> io::Result<Self> {
         let names = Names::read(&archive)?;
         let manifest: Value = serde_json::from_slice(&names.get("manifest.json")?.bytes()?)?;
@@ -141,20 +166,57 @@ impl Layer {
         let mut first = [0; 8];
         let most = usize::try_from(saved.size).unwrap_or(8).min(8);
         saved.read().read_exact(&mut first[..most])?;
-        let (plain, gzip) = match Encoding::of(&first[..most]) {
-            Encoding::Plain => (saved, None),
-            encoding => {
-                let (_, mut reader) = compress::plain(saved.read())?;
-                let mut file = tempfile::tempfile_in(folder)?;
-                io::copy(&mut reader, &mut file)?;
-                (Part::whole(file)?, (encoding == Encoding::Gzip).then_some(saved))
-            }
-        };
-        let found = digest(&mut plain.read())?;
-        if found != diff_id {
-            return Err(io::Error::other(format!("the layer {diff_id} has other bytes: they are {found}")));
+        let encoding = Encoding::of(&first[..most]);
+        if encoding == Encoding::Plain {
+            return Ok(Self { diff_id, plain: saved, gzip: None, checked: Cell::new(false) });
         }
-        Ok(Self { diff_id, plain, gzip })
+        let (_, mut reader) = compress::plain(saved.read())?;
+        let mut into =
+            digest::Summed::new(io::BufWriter::with_capacity(PIECE, tempfile::tempfile_in(folder)?));
+        io::copy(&mut reader, &mut into)?;
+        let (file, found) = into.finish();
+        let plain = Part::whole(file.into_inner().map_err(io::IntoInnerError::into_error)?)?;
+        same(&diff_id, &found)?;
+        let gzip = (encoding == Encoding::Gzip).then_some(saved);
+        Ok(Self { diff_id, plain, gzip, checked: Cell::new(true) })
+    }
+
+    /// Its plain bytes. The last read fails when all of them are not those of the digest.
+    pub fn read(&self) -> impl Read + '_ {
+        let sum = (!self.checked.get()).then(Sum::new);
+        CheckedReader { layer: self, inner: PartReader { part: self.plain.clone(), read: 0 }, sum }
+    }
+}
+
+fn same(diff_id: &str, found: &str) -> io::Result<()> {
+    if found == diff_id {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("the layer {diff_id} has other bytes: they are {found}")))
+}
+
+/// Reads a layer from its first byte to its last.
+struct CheckedReader<'l> {
+    layer: &'l Layer,
+    inner: PartReader,
+    /// Of what was read; none when there is nothing to compare any more.
+    sum: Option<Sum>,
+}
+
+impl Read for CheckedReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        if let Some(sum) = &mut self.sum {
+            sum.update(&buffer[..read]);
+        }
+        // Whoever knows the size may not ask for more than that.
+        if self.inner.read == self.layer.plain.size
+            && let Some(sum) = self.sum.take()
+        {
+            same(&self.layer.diff_id, &sum.finish())?;
+            self.layer.checked.set(true);
+        }
+        Ok(read)
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 
 use tar::EntryType;
 
-use super::saved::{Layer, Part};
+use super::saved::{Layer, Part, buffered};
 use crate::embedded::layer::scan::clean;
 use crate::embedded::layer::tarball::{Head, Tarball, number};
 
@@ -72,7 +72,7 @@ pub(super) fn tree(layers: &[Layer]) -> io::Result<Tree> {
     let mut tree = Tree::new();
     for (number, layer) in layers.iter().enumerate() {
         let (mut gone, mut made) = (Vec::new(), Vec::new());
-        let mut archive = Tarball::new(layer.plain.read());
+        let mut archive = Tarball::new(buffered(layer.plain.size, layer.read()));
         while let Some(head) = archive.next()? {
             let path = clean(&head.path).map_err(io::Error::other)?;
             let (folder, name) = split(&path);
@@ -90,6 +90,8 @@ pub(super) fn tree(layers: &[Layer]) -> io::Result<Tree> {
                 return Err(io::Error::other("a layer has more files than any may"));
             }
         }
+        // The digest is one of all bytes, those behind the end included.
+        io::copy(&mut archive.into_inner(), &mut io::sink())?;
         // Marks are of what layers below have, wherever they stand in the archive.
         for (path, opaque) in gone {
             hide(&mut tree, &path);

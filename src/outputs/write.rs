@@ -12,6 +12,7 @@ use super::place::{Place, beneath};
 use super::record::{self, Written};
 use super::saved::Saved;
 use super::{folder, tarball, tree};
+use crate::engine::StoredImage;
 use crate::model::hash::{ContentHash, FieldHasher};
 use crate::model::output::{Form, Output};
 use crate::state::folder::StateFolder;
@@ -43,6 +44,14 @@ pub fn wanted(image: &Image, output: &Output) -> ContentHash {
     hasher.finish()
 }
 
+/// The side that an image is taken from.
+pub enum Source<'s> {
+    /// Files of this machine.
+    Files(StoredImage),
+    /// Somebody who writes it as `docker save` does.
+    Save(&'s dyn Fn(&mut dyn Write) -> io::Result<()>),
+}
+
 /// Writes one image to its places. The image is saved once, whatever the number of outputs.
 ///
 /// # Errors
@@ -51,12 +60,15 @@ pub fn write(
     state: &StateFolder,
     image: &Image,
     outputs: &[(Output, Place)],
-    save: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    source: Source<'_>,
 ) -> io::Result<()> {
     let Some((first, place)) = outputs.first() else { return Ok(()) };
     place.make(first.form)?;
     let scratch = scratch(place, first.form);
-    let saved = Saved::take(&scratch, save)?;
+    let saved = match source {
+        Source::Files(image) => Saved::stored(image)?,
+        Source::Save(save) => Saved::take(&scratch, save)?,
+    };
     for (output, place) in outputs {
         let at = |error: io::Error| {
             io::Error::new(error.kind(), format!("writing `{}`: {error}", place.path().display()))

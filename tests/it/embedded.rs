@@ -3,6 +3,7 @@
 mod bare;
 pub mod image;
 mod killed;
+mod large;
 mod layouts;
 mod mounts;
 mod same;

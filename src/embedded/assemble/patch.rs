@@ -11,9 +11,9 @@ use std::sync::Arc;
 use super::context::Context;
 use crate::embedded::layer::index::{Entry, Kind, join, parent, parents};
 use crate::embedded::layer::layers::{Form, Layers};
-use crate::embedded::layer::scan;
 use crate::embedded::layer::view::{Origin, View, resolve};
 use crate::embedded::layer::writer::LayerWriter;
+use crate::embedded::room;
 use crate::embedded::store::{NoteKind, Store};
 use crate::embedded::trouble::{During, Result, refusal, refused};
 use crate::model::hash::{ContentHash, FieldHasher};
@@ -166,12 +166,11 @@ impl<'v> Patch<'v> {
         if let Some(diff_id) = known(store, &key).filter(|_| !making.anew) {
             return Ok((Some(diff_id), true));
         }
+        let bytes = self.nodes.values().map(|node| node.entry.bytes()).sum();
+        room::ask(store, bytes, || "writing a layer".into())?;
         let mut layer = LayerWriter::new(store, making.time)?;
         for node in self.nodes.into_values() {
-            let size = match node.entry.kind {
-                Kind::File { size, .. } => size,
-                _ => 0,
-            };
+            let size = node.entry.bytes();
             let mut content = making.open(node.content.as_ref(), size)?;
             layer.add(node.entry, &mut content)?;
             if (making.stop)() {
@@ -253,10 +252,9 @@ pub fn describe(entry: &Entry, hasher: &mut FieldHasher) {
 /// The layer that a step led to, if it is still there.
 pub fn known(store: &Store, key: &ContentHash) -> Option<String> {
     let diff_id: String = store.noted(NoteKind::Steps, &key.to_string())?;
-    let plain = store.has(&diff_id) && scan::kept_index(store, &diff_id).is_some();
     let forms = || store.noted::<Vec<Form>>(NoteKind::Layers, &diff_id).unwrap_or_default();
     // One that came from elsewhere may lie here as it came.
-    if !plain && !forms().iter().any(|form| store.has(&form.digest)) {
+    if !store.has(&diff_id) && !forms().iter().any(|form| store.has(&form.digest)) {
         return None;
     }
     store.used(NoteKind::Steps, &key.to_string());

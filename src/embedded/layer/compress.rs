@@ -1,7 +1,7 @@
-//! Compressed streams: what one is by its first bytes, its plain bytes, and gzip of our own.
+//! Compressed streams: what one is by its first bytes, its plain bytes, and gzip and zstd of our own.
 //!
-//! Our gzip is a row of members of one fixed size, made side by side: the bytes are the same however
-//! many cores there are, and every reader of gzip reads them. Which bytes they are depends on the
+//! Ours are rows of pieces of one fixed size, made side by side: the bytes are the same however
+//! many cores there are, and every reader of gzip and zstd reads them. Which bytes they are depends on the
 //! compressor's version; so images promise equal diff ids, and equal blobs of one version of imk only.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -11,8 +11,14 @@ use flate2::Compression;
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
-/// Plain bytes of one member.
+/// Plain bytes of one member of gzip.
 const MEMBER: usize = 1 << 20;
+/// Plain bytes of one frame of zstd: as much as it looks back at its own default level.
+const FRAME: usize = 2 << 20;
+/// Of gzip: its own default.
+const GZIP_LEVEL: u32 = 6;
+/// Of zstd: its own default.
+const ZSTD_LEVEL: i32 = 3;
 /// zstd may ask for a window of so many bits and no more: what a larger one needs, nobody has to give.
 const WINDOW: u32 = 27;
 
@@ -64,15 +70,29 @@ pub fn plain<'r>(stream: impl Read + 'r) -> io::Result<(Encoding, Box<dyn Read +
 
 /// Writes `from` as gzip into `into`, on as many threads as there are cores; holds a few members in memory.
 pub fn gzip(from: &mut dyn Read, into: &mut dyn Write) -> io::Result<()> {
+    pieces(from, into, MEMBER, member)
+}
+
+/// As [`gzip`], in zstd.
+pub fn zstd(from: &mut dyn Read, into: &mut dyn Write) -> io::Result<()> {
+    pieces(from, into, FRAME, |plain| zstd::bulk::compress(plain, ZSTD_LEVEL))
+}
+
+fn pieces(
+    from: &mut dyn Read,
+    into: &mut dyn Write,
+    size: usize,
+    packed: fn(&[u8]) -> io::Result<Vec<u8>>,
+) -> io::Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(16);
     std::thread::scope(|scope| {
         let mut lanes = Vec::new();
         for _ in 0..threads {
-            let (give, work) = mpsc::sync_channel::<Vec<u8>>(1);
-            let (done, take) = mpsc::sync_channel(1);
+            let (give, work) = mpsc::sync_channel::<Vec<u8>>(2);
+            let (done, take) = mpsc::sync_channel(2);
             scope.spawn(move || {
                 for plain in work {
-                    if done.send(member(&plain)).is_err() {
+                    if done.send(packed(&plain)).is_err() {
                         break;
                     }
                 }
@@ -80,7 +100,7 @@ pub fn gzip(from: &mut dyn Read, into: &mut dyn Write) -> io::Result<()> {
             lanes.push((give, take));
         }
         let gone = || io::Error::other("a compressing thread ended early");
-        // Members go to the lanes in turn, and come back in the same turn.
+        // Pieces go to the lanes in turn, and come back in the same turn.
         let (mut given, mut taken) = (0_usize, 0_usize);
         let take_one = |taken: &mut usize, into: &mut dyn Write| {
             let bytes = lanes[*taken % threads].1.recv().map_err(|_| gone())??;
@@ -88,16 +108,17 @@ pub fn gzip(from: &mut dyn Read, into: &mut dyn Write) -> io::Result<()> {
             into.write_all(&bytes)
         };
         loop {
-            let mut plain = Vec::with_capacity(MEMBER);
-            from.take(MEMBER as u64).read_to_end(&mut plain)?;
-            // An empty stream is one empty member.
+            let mut plain = Vec::with_capacity(size);
+            from.take(size as u64).read_to_end(&mut plain)?;
+            // An empty stream is one empty piece.
             if plain.is_empty() && given > 0 {
                 break;
             }
-            let last = plain.len() < MEMBER;
+            let last = plain.len() < size;
             lanes[given % threads].0.send(plain).map_err(|_| gone())?;
             given += 1;
-            if given - taken > threads {
+            // Some pieces take longer than others; meanwhile nobody waits.
+            if given - taken > 2 * threads {
                 take_one(&mut taken, into)?;
             }
             if last {
@@ -113,7 +134,7 @@ pub fn gzip(from: &mut dyn Read, into: &mut dyn Write) -> io::Result<()> {
 
 fn member(plain: &[u8]) -> io::Result<Vec<u8>> {
     let room = Vec::with_capacity(plain.len() / 2);
-    let mut encoder = GzEncoder::new(room, Compression::new(6));
+    let mut encoder = GzEncoder::new(room, Compression::new(GZIP_LEVEL));
     encoder.write_all(plain)?;
     encoder.finish()
 }
@@ -130,15 +151,20 @@ mod tests {
 
     #[test]
     fn what_is_compressed_comes_back_at_every_length() {
-        for length in [0, 1, MEMBER - 1, MEMBER, MEMBER + 1, 5 * MEMBER + 7] {
-            let bytes: Vec<u8> = (0..length).map(|at| (at * at / 7) as u8).collect();
-            let mut gz = Vec::new();
-            gzip(&mut bytes.as_slice(), &mut gz).unwrap();
-            assert_eq!(Encoding::of(&gz), Encoding::Gzip);
-            assert!(read(&gz) == bytes, "{length}");
-            let mut again = Vec::new();
-            gzip(&mut bytes.as_slice(), &mut again).unwrap();
-            assert!(gz == again, "{length}");
+        type Pack = fn(&mut dyn Read, &mut dyn Write) -> io::Result<()>;
+        for (pack, encoding, size) in
+            [(gzip as Pack, Encoding::Gzip, MEMBER), (zstd as Pack, Encoding::Zstd, FRAME)]
+        {
+            for length in [0, 1, size - 1, size, size + 1, 5 * size + 7] {
+                let bytes: Vec<u8> = (0..length).map(|at| (at * at / 7) as u8).collect();
+                let mut packed = Vec::new();
+                pack(&mut bytes.as_slice(), &mut packed).unwrap();
+                assert_eq!(Encoding::of(&packed), encoding);
+                assert!(read(&packed) == bytes, "{encoding:?} {length}");
+                let mut again = Vec::new();
+                pack(&mut bytes.as_slice(), &mut again).unwrap();
+                assert!(packed == again, "{encoding:?} {length}");
+            }
         }
     }
 

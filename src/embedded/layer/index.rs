@@ -89,6 +89,11 @@ impl Entry {
         self.path.len() + target + xattrs
     }
 
+    /// Bytes of its content.
+    pub fn bytes(&self) -> u64 {
+        if let Kind::File { size, .. } = self.kind { size } else { 0 }
+    }
+
     /// Whether it is a folder.
     pub fn is_folder(&self) -> bool {
         matches!(self.kind, Kind::Folder { .. })

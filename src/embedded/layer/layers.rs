@@ -14,6 +14,7 @@ use super::compress::{self, Encoding};
 use super::index::Index;
 use super::scan;
 use super::view::{Origin, View};
+use crate::embedded::room;
 use crate::embedded::store::{NoteKind, Store};
 use crate::embedded::trouble::{During, Result, refusal, refused};
 use crate::registry::Registry;
@@ -145,6 +146,7 @@ impl<'a> Layers<'a> {
         let what = || format!("fetching layer {}", form.digest);
         let Some(from) = &form.from else { return refused(what(), "no registry is known to have it") };
         let from = reference::parse(from).map_err(|why| refusal(what(), why))?;
+        room::ask(self.store, form.size, what)?;
         // A server may go on for ever, and its manifest has said how much there is.
         let draft = Bounded { inner: self.store.draft()?, left: form.size };
         let mut draft = io::BufWriter::with_capacity(256 << 10, draft);
@@ -280,13 +282,13 @@ impl<R: Read> Read for Summed<R> {
 /// Copies an archive's plain bytes into the store as a blob that nothing names, and says which.
 pub fn unpacked(store: &Store, archive: impl Read) -> io::Result<(Encoding, tempfile::NamedTempFile)> {
     let (encoding, plain) = compress::plain(archive)?;
-    let mut file = tempfile::NamedTempFile::new_in(store.root().join("drafts"))?;
+    let file = tempfile::NamedTempFile::new_in(store.root().join("drafts"))?;
+    let mut file = io::BufWriter::with_capacity(256 << 10, file);
     let copied = io::copy(&mut plain.take(MOST_BYTES), &mut file)?;
     if copied == MOST_BYTES {
         return Err(io::Error::other("it holds more bytes than any archive may"));
     }
-    file.flush()?;
-    Ok((encoding, file))
+    Ok((encoding, file.into_inner().map_err(io::IntoInnerError::into_error)?))
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ const ELEVEN: u64 = 0o77_777_777_777;
 const NAME: usize = 100;
 /// tar counts in blocks of so many bytes.
 const BLOCK: u64 = 512;
+/// Bytes of a file that are read at once.
+const PIECE: usize = 64 << 10;
 
 /// A layer in the making.
 pub struct LayerWriter<'s> {
@@ -32,6 +34,8 @@ pub struct LayerWriter<'s> {
     at: u64,
     time: u64,
     entries: Vec<Entry>,
+    /// What is read of files at once.
+    buffer: Vec<u8>,
 }
 
 /// A layer that was written.
@@ -47,7 +51,7 @@ impl<'s> LayerWriter<'s> {
     /// A layer whose files bear this time, in seconds since 1970.
     pub fn new(store: &'s Store, time: u64) -> Result<Self> {
         let draft = io::BufWriter::with_capacity(256 << 10, store.draft()?);
-        Ok(Self { draft, at: 0, time, entries: Vec::new() })
+        Ok(Self { draft, at: 0, time, entries: Vec::new(), buffer: vec![0; PIECE] })
     }
 
     /// Adds an entry. `content` is read for files only, to its end, and must have as many bytes as the entry says.
@@ -78,9 +82,9 @@ impl<'s> LayerWriter<'s> {
     fn file(&mut self, entry: &Entry, size: u64, content: &mut dyn Read) -> io::Result<(ContentHash, u64)> {
         self.head(entry, size)?;
         let at = self.at;
-        let (mut hasher, mut count, mut buffer) = (blake3::Hasher::new(), 0, vec![0; 64 << 10]);
+        let (mut hasher, mut count) = (blake3::Hasher::new(), 0);
         loop {
-            let read = match content.read(&mut buffer) {
+            let read = match content.read(&mut self.buffer) {
                 Ok(0) => break,
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -90,8 +94,9 @@ impl<'s> LayerWriter<'s> {
             if count > size {
                 break;
             }
-            hasher.update(&buffer[..read]);
-            self.write(&buffer[..read])?;
+            hasher.update(&self.buffer[..read]);
+            self.draft.write_all(&self.buffer[..read])?;
+            self.at += read as u64;
         }
         if count != size {
             return Err(io::Error::other(format!("it has {count} bytes or more, and {size} were announced")));

@@ -3,8 +3,9 @@
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use super::job::{Outcome, Task};
 use super::rung::{self, Rung};
@@ -14,6 +15,9 @@ use crate::engine::{Cancel, EngineError};
 
 /// The first word with which imk calls itself.
 pub const KEEPER: &str = "__embedded-keeper";
+
+/// How often it is asked whether somebody wants to stop.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Calls imk as a keeper and hands it a task.
 pub fn ask(rung: Rung, task: &Task, heard: &dyn Fn(&[u8]), cancel: &Cancel) -> Result<Outcome> {
@@ -33,7 +37,7 @@ pub fn ask(rung: Rung, task: &Task, heard: &dyn Fn(&[u8]), cancel: &Cancel) -> R
     drop(command);
     let mut child = child.during(what)?;
     let pid = child.id();
-    let over = AtomicBool::new(false);
+    let over = Over::default();
     let over = &over;
     let answer = std::thread::scope(|scope| {
         let conversation = scope.spawn(move || -> io::Result<Outcome> {
@@ -48,12 +52,11 @@ pub fn ask(rung: Rung, task: &Task, heard: &dyn Fn(&[u8]), cancel: &Cancel) -> R
             wire::receive(&mut wire)
         });
         let stopper = scope.spawn(move || {
-            while !over.load(Ordering::SeqCst) {
+            while !over.within(LOOK) {
                 if cancel.is_cancelled() {
                     rung::kill(rung, pid);
                     return;
                 }
-                std::thread::sleep(Duration::from_millis(20));
             }
         });
         let mut buffer = [0; 16 << 10];
@@ -78,11 +81,34 @@ pub fn ask(rung: Rung, task: &Task, heard: &dyn Fn(&[u8]), cancel: &Cancel) -> R
     })
 }
 
+/// Whether a conversation is over. Whoever waits for it hears at once, so that a short command stays short.
+#[derive(Default)]
+struct Over {
+    is_over: Mutex<bool>,
+    told: Condvar,
+}
+
+impl Over {
+    fn tell(&self) {
+        *self.is_over.lock() = true;
+        self.told.notify_all();
+    }
+
+    /// Waits so long at the most.
+    fn within(&self, most: Duration) -> bool {
+        let mut is_over = self.is_over.lock();
+        if !*is_over {
+            self.told.wait_for(&mut is_over, most);
+        }
+        *is_over
+    }
+}
+
 /// Says that a conversation is over, however it ends.
-struct OnEnd<'a>(&'a AtomicBool);
+struct OnEnd<'a>(&'a Over);
 
 impl Drop for OnEnd<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.tell();
     }
 }

@@ -19,6 +19,7 @@ use super::trees;
 use crate::embedded::layer::index::{Entry, Kind, join};
 use crate::embedded::layer::view::View;
 use crate::embedded::layer::writer::LayerWriter;
+use crate::embedded::room;
 use crate::embedded::store::Store;
 use crate::embedded::trouble::{During, Result};
 use crate::model::hash::ContentHash;
@@ -70,6 +71,7 @@ pub fn write(store: &Store, folder: &Path, found: Vec<Found>, time: u64) -> Resu
         return Ok(None);
     }
     let what = || "writing what the command changed".to_owned();
+    room::ask(store, found.iter().map(|found| found.entry.bytes()).sum(), what)?;
     let root = open_folder(folder).during(what)?;
     let mut first: BTreeMap<(u64, u64), Vec<u8>> = BTreeMap::new();
     let mut layer = LayerWriter::new(store, time)?;

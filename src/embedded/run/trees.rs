@@ -21,6 +21,7 @@ use super::rung::Rung;
 use crate::embedded::layer::index::{Entry, Kind, name as last, parent};
 use crate::embedded::layer::scan;
 use crate::embedded::layer::view::{Origin, View};
+use crate::embedded::room;
 use crate::embedded::store::Store;
 use crate::embedded::trouble::{During, Result, refusal};
 
@@ -140,6 +141,7 @@ fn spread(
     folder: &Path,
     time: u64,
 ) -> Result<()> {
+    room::ask(store, entries.iter().map(Entry::bytes).sum(), || "unpacking a layer".into())?;
     let root = super::root::open_folder(folder).during(|| "unpacking a layer".into())?;
     fchmod(&root, Mode::from_raw_mode(0o755)).during(|| "unpacking a layer".into())?;
     let maker = Maker { store, rung, view, root };
@@ -237,7 +239,8 @@ impl Maker<'_> {
         let fd = openat(folder, name, flags, Mode::from_raw_mode(0o600))?;
         let mut into = std::fs::File::from(fd);
         let blob = self.store.blob(diff_id).ok_or_else(|| io::Error::other("it is no layer"))?;
-        let mut from = fs::File::open(blob)?;
+        // Between files of the system itself the kernel copies.
+        let mut from = fs::File::open(blob)?.into_parts().0;
         from.seek(io::SeekFrom::Start(at))?;
         let copied = io::copy(&mut from.take(size), &mut into)?;
         if copied == size { Ok(()) } else { Err(io::Error::other("its layer ends too early")) }
