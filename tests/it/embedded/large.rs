@@ -110,7 +110,7 @@ fn a_disk_that_is_too_small_is_told_before_anything_is_written() {
         store.display()
     );
     let output = sandbox.under("unshare", &["-m", "sh", "-c", &script, "sh"], "").output().unwrap();
-    let run = sandbox.run(output).code(1);
+    let run = sandbox.run(output).code(2);
     let told = run.err();
     assert!(told.contains("it takes 20 MB") && told.contains("MB left; `imk gc` lets go"), "{told}");
     assert!(!told.contains("left:"), "{told}");
