@@ -5,11 +5,7 @@
 use rustix::fs::statvfs;
 
 use super::store::Store;
-use super::trouble::{Result, refused};
-
-/// The remedies of a full disk.
-pub const REMEDY: &str =
-    "`imk gc` lets go of what nothing needs, and `--store DIR` (IMK_STORE) keeps images on another disk";
+use super::trouble::{REMEDY, Result, refused};
 
 /// Sees to it that a file of so many bytes has room in the store; `what` says what it is for.
 ///

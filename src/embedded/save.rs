@@ -17,7 +17,7 @@ pub fn stored(images: &Images<'_>, image: &Image, cancel: &Cancel) -> Result<Sto
             return Err(EngineError::Interrupted);
         }
         images.layers.plain(diff_id)?;
-        layers.push((diff_id.clone(), images.layers.store.open(diff_id)?.into_parts().0));
+        layers.push((diff_id.clone(), images.layers.store.open(diff_id)?.into_parts().0.into()));
     }
     Ok(StoredImage { config: images.layers.store.read(&image.id)?, layers })
 }
@@ -33,6 +33,7 @@ pub fn save(images: &Images<'_>, image: &Image, to: &mut dyn Write, cancel: &Can
         if cancel.is_cancelled() {
             return Err(EngineError::Interrupted);
         }
+        let file = std::fs::File::from(file);
         let size = file.metadata().during(what)?.len();
         let path = format!("{}.tar", name(&diff_id));
         append(&mut archive, &path, size, file).during(what)?;

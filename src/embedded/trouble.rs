@@ -2,8 +2,11 @@
 
 use std::io;
 
-use super::room::REMEDY;
 use crate::engine::EngineError;
+
+/// The remedies of a full disk.
+pub const REMEDY: &str =
+    "`imk gc` lets go of what nothing needs, and `--store DIR` (IMK_STORE) keeps images on another disk";
 
 /// The results of this room.
 pub type Result<T> = std::result::Result<T, EngineError>;

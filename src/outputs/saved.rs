@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -131,8 +132,8 @@ impl Saved {
     /// # Errors
     /// When a file of it cannot be looked at.
     pub fn stored(image: StoredImage) -> io::Result<Self> {
-        let layer = |(diff_id, file): (String, File)| {
-            Ok(Layer { diff_id, plain: Part::whole(file)?, gzip: None, checked: Cell::new(false) })
+        let layer = |(diff_id, file): (String, OwnedFd)| {
+            Ok(Layer { diff_id, plain: Part::whole(file.into())?, gzip: None, checked: Cell::new(false) })
         };
         let layers = image.layers.into_iter().map(layer).collect::<io::Result<_>>()?;
         Ok(Self { config: image.config, layers })

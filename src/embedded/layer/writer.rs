@@ -34,7 +34,7 @@ pub struct LayerWriter<'s> {
     at: u64,
     time: u64,
     entries: Vec<Entry>,
-    /// What is read of files at once.
+    /// Bytes of a file that were read at once.
     buffer: Vec<u8>,
 }
 
