@@ -81,7 +81,7 @@ pub fn ask(rung: Rung, task: &Task, heard: &dyn Fn(&[u8]), cancel: &Cancel) -> R
     })
 }
 
-/// Whether a conversation is over. Whoever waits for it hears at once, so that a short command stays short.
+/// End of a conversation, of which whoever waits hears at once, so that a short command stays short.
 #[derive(Default)]
 struct Over {
     is_over: Mutex<bool>,
