@@ -245,3 +245,98 @@ fn a_socket_in_a_folder_of_others_is_not_asked() {
     assert!(refused.contains("is not a folder of this user alone"), "{refused}");
     std::fs::set_permissions(&private, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
 }
+
+/// In another mount namespace other files may lie at the same paths, and the monitor hears of none of them.
+#[test]
+fn a_monitor_of_another_mount_namespace_is_not_believed() {
+    let repository = Repository::built();
+    if !repository.watch() {
+        return;
+    }
+    repository.is_fresh();
+    repository.is_fresh();
+    let plain = repository.command("check");
+    let place = repository.path("web/src/deep");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", "mount -t tmpfs none \"$0\" || exit 77; exec \"$@\""]);
+    command.arg(&place).arg(plain.get_program()).args(plain.get_args());
+    command.current_dir(repository.sandbox.root());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = command.output().unwrap();
+    if matches!(output.status.code(), Some(77 | 1))
+        && String::from_utf8_lossy(&output.stderr).contains("ermi")
+    {
+        eprintln!("SKIPPED: nobody may mount here");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(1), "an empty folder stands there: {output:?}");
+    repository.is_fresh();
+}
+
+/// As another user: binds a socket at a place, says so, and then whether anybody spoke to it.
+const STRANGER: &str = "import os,socket,sys
+s=socket.socket(socket.AF_UNIX);s.bind(sys.argv[1]);s.listen();print('bound',flush=True)
+sys.stdin.readline();s.settimeout(0.2)
+try:
+    c,_=s.accept();c.settimeout(0.2);print('heard' if c.recv(1) else 'silence',flush=True)
+except OSError: print('silence',flush=True)";
+
+/// As another user: asks a monitor how it is.
+const ASKER: &str = "import socket,struct,sys
+s=socket.socket(socket.AF_UNIX);s.connect(sys.argv[1]);s.sendall(struct.pack('<I',7)+bytes([166])+b'Status')
+sys.stdout.buffer.write(s.recv(1000))";
+
+/// A command that runs a program of Python's as nobody.
+fn as_nobody(program: &str, socket: &std::path::Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "python3", "-c", program]).arg(socket);
+    command
+}
+
+#[test]
+fn the_socket_of_another_user_is_not_spoken_to_and_another_user_is_told_nothing() {
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::fs::PermissionsExt;
+    let repository = Repository::built();
+    let can =
+        Command::new("setpriv").args(["--reuid=65534", "--clear-groups", "python3", "--version"]).output();
+    if !can.is_ok_and(|output| output.status.success()) || !repository.watch() {
+        eprintln!("SKIPPED: nobody here can become another user, or nothing can be watched");
+        return;
+    }
+    let private = repository.runtime.path().join("imk");
+    let socket = fs::read_dir(&private).unwrap().map(|entry| entry.unwrap().path());
+    let socket = socket.filter(|path| path.extension().is_some_and(|it| it == "sock")).last().unwrap();
+    let open = |mode| {
+        for path in [repository.runtime.path(), &private] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    open(0o777);
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let told = as_nobody(ASKER, &socket).output().unwrap();
+    let told = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
+    assert!(told.contains("this is another user's") && !told.contains("folders"), "{told}");
+    open(0o700);
+    repository.imk("fsmonitor stop").code(0);
+    open(0o777);
+    let mut stranger = as_nobody(STRANGER, &socket)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(stranger.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "bound");
+    open(0o700);
+    assert!(repository.imk("fsmonitor status").code(0).out().contains("is not watched"));
+    repository.is_fresh();
+    writeln!(stranger.stdin.take().unwrap()).unwrap();
+    assert_eq!(said.next().unwrap().unwrap(), "silence");
+    stranger.wait().unwrap();
+    fs::remove_file(&socket).unwrap();
+}
