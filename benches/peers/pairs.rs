@@ -16,7 +16,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { rounds: 15, time: Duration::from_secs(30) }
+        Self { rounds: 15, time: Duration::from_secs(12) }
     }
 }
 
