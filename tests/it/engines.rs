@@ -180,10 +180,10 @@ fn layers_that_an_image_carries_serve_another_engine_and_count_for_nothing() {
     second.append("web/file", "more\n");
     let refused = second.imk("--cache-to type=s3,bucket=b,region=r").code(2);
     assert!(refused.err().contains("s3"), "{}", refused.err());
-    second.edit("Imagefile.ron", "(images: {\"web\": (cache_from: [\"type=local,src=x\"])})\n");
+    second.edit("Imagefile.ron", "(images: {\"web\": (cache_from: [\"type=floppy,src=x\"])})\n");
     let refused = second.imk("").code(2);
     assert!(
-        refused.err().contains("Imagefile.ron:1:") && refused.err().contains("no cache of type `local`"),
+        refused.err().contains("Imagefile.ron:1:") && refused.err().contains("no cache of type `floppy`"),
         "{}",
         refused.err()
     );
