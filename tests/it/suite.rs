@@ -196,7 +196,12 @@ fn a_file_of_container_structure_test_is_a_step() {
     let tests = r#""structure": (steps: [Structure(file: "test/kv.yaml")])"#;
     let Some(sandbox) = store("suite structure", tests) else { return };
     sandbox.edit("test/kv.yaml", STRUCTURE);
-    let images = || sandbox.docker(&["images", "-aq", "--filter", "label=imk.made-for=test"]);
+    // Others beside this one leave images of their tests for a moment, too.
+    let own = format!("imk.test={}", sandbox.prefix());
+    sandbox.append("kv/Dockerfile", &format!("\nLABEL {own}\n"));
+    let own = format!("label={own}");
+    let images =
+        || sandbox.docker(&["images", "-aq", "--filter", "label=imk.made-for=test", "--filter", &own]);
     let run = sandbox.imk("test").code(0);
     assert!(run.out().contains("kv structure: passed in") && run.out().contains("1 passed"), "{}", run.out());
     assert!(run.stderr.contains("test/kv.yaml:31:1: licence tests are not read"), "{}", run.stderr);

@@ -13,6 +13,16 @@ use crate::engine::{
 /// How often a build begins again that lost a race for a cached layer or for its result.
 const CACHE_TRIES: u32 = 3;
 
+/// Whether a build failed by another that ran beside it and has ended, so that it has but to be asked for again.
+///
+/// Two that leave one image at once meet on the containerd store. And BuildKit makes one step of two that are the same:
+/// what that read lazily of a client, such as an image of an OCI layout, it reads from the client that was first, even
+/// when that one has gone (`source/containerimage` there).
+fn is_anothers_doing(message: &str) -> bool {
+    let met_another = message.contains("exporting to image") && message.contains("already exists");
+    met_another || message.contains("no active session for ")
+}
+
 impl DockerEngine {
     /// Builds with BuildKit: by sessions and `/build`, or by its own service, where the request needs that or the engine
     /// would rather have it. An engine that lacks the one has the other.
@@ -57,11 +67,8 @@ impl DockerEngine {
             let mut tries = 0;
             loop {
                 match runtime.block_on(self.by_buildkit(known.service_first, request, events, cancel)) {
-                    // Two that leave one image at once meet on the containerd store; the second has but to ask again.
                     Err(EngineError::Failed(failure))
-                        if tries < CACHE_TRIES
-                            && failure.message.contains("exporting to image")
-                            && failure.message.contains("already exists") =>
+                        if tries < CACHE_TRIES && is_anothers_doing(&failure.message) =>
                     {
                         tries += 1;
                     }
@@ -99,6 +106,26 @@ impl DockerEngine {
                 }
                 built => return built,
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_that_failed_by_another_is_told_from_one_that_failed_itself() {
+        for message in [
+            "exporting to image: failed to create image: already exists",
+            "exporting to image: no active session for imk35: context deadline exceeded",
+        ] {
+            assert!(is_anothers_doing(message), "{message}");
+        }
+        for message in
+            ["RUN mkdir /a ended with exit code 1: already exists", "exporting to image: no space left"]
+        {
+            assert!(!is_anothers_doing(message), "{message}");
         }
     }
 }
