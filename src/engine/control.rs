@@ -47,6 +47,10 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const WATCH_TRIES: u32 = 200;
 const WATCH_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long layouts are served on once their build has ended, while this process lives: BuildKit makes one step of two
+/// builds' equal ones, and reads a layout's layers, when it comes to them, of the build that asked first.
+const LAYOUTS_STAY: Duration = Duration::from_secs(600);
+
 /// The first thing of a request that only this service knows, by the Imagefile's word for it.
 pub(super) fn need(request: &BuildRequest) -> Option<&'static str> {
     let needs = [
@@ -106,8 +110,15 @@ pub(super) async fn build(
         let id = session::session_id();
         let routes = session::routes(credentials, request, &traffic).await?;
         let session = serve(client.clone(), routes, &session::headers(request, &id)).await;
-        let _session = session.map_err(|why| refused(request, format!("{NO_SESSION}: {why}")))?;
-        solve(client, link, (request, export), &id, &traffic, events).await
+        let session = session.map_err(|why| refused(request, format!("{NO_SESSION}: {why}")))?;
+        let built = solve(client, link, (request, export), &id, &traffic, events).await;
+        if !request.layouts.is_empty() {
+            tokio::spawn(async move {
+                tokio::time::sleep(LAYOUTS_STAY).await;
+                drop((session, _connection));
+            });
+        }
+        built
     };
     supervise(link, work, &traffic, events, cancel).await
 }

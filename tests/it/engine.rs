@@ -355,6 +355,9 @@ fn a_file_that_changes_while_it_is_sent_fails_the_build() {
     }
 }
 
+/// What takes less than this ended by the cancel: the step itself sleeps for half a day, and the machine may be busy.
+const PROMPT: Duration = Duration::from_secs(60);
+
 #[test]
 fn a_cancelled_build_leaves_no_process() {
     for (number, builder) in [Builder::default(), Builder::Classic].into_iter().enumerate() {
@@ -378,9 +381,9 @@ fn a_cancelled_build_leaves_no_process() {
         );
         assert_eq!(result, Err(EngineError::Interrupted));
         let (_, cancelled) = seen.into_inner().unwrap().expect("the step never ran");
-        assert!(cancelled.elapsed() < Duration::from_secs(1));
+        assert!(cancelled.elapsed() < PROMPT);
         while sleeping(seconds) {
-            assert!(cancelled.elapsed() < Duration::from_secs(15), "the process outlived its build");
+            assert!(cancelled.elapsed() < PROMPT, "the process outlived its build");
             std::thread::sleep(Duration::from_millis(20));
         }
         eprintln!(
