@@ -7,6 +7,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Questions under way at once.
 const AT_ONCE: usize = 8;
 
+/// Computes on rayon's threads without lending this one to other work meanwhile.
+///
+/// A thread of a pool that waits for others takes up any job of its pool. In the middle of a query that may be another
+/// image's build, whose queries belong to another handle of the database, which salsa ends with a panic.
+pub fn apart<R: Send>(compute: impl FnOnce() -> R + Send) -> R {
+    if rayon::current_thread_index().is_none() {
+        return compute();
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(compute).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 /// Asks of many things at once; the answers are in their order.
 pub fn at_once<T: Sync, R: Send>(things: &[T], ask: impl Fn(&T) -> R + Sync) -> Vec<R> {
     several_at_once(AT_ONCE, things, ask)
@@ -35,4 +48,29 @@ pub fn several_at_once<T: Sync, R: Send>(many: usize, things: &[T], ask: impl Fn
     });
     answers.sort_by_key(|(at, _)| *at);
     answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rayon::prelude::*;
+
+    use super::*;
+
+    /// A build ended once with "Cannot change database mid-query".
+    #[test]
+    fn who_computes_in_the_middle_of_a_job_takes_up_no_other_job() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let busy = std::sync::Mutex::new(std::collections::HashSet::new());
+        pool.scope(|scope| {
+            for _ in 0..200 {
+                scope.spawn(|_| {
+                    let thread = std::thread::current().id();
+                    assert!(busy.lock().unwrap().insert(thread), "a job began in the middle of another");
+                    let sum: usize = apart(|| (0..2000usize).into_par_iter().map(|n| n ^ 1).sum());
+                    assert_eq!(sum, 1_999_000);
+                    assert!(busy.lock().unwrap().remove(&thread));
+                });
+            }
+        });
+    }
 }
