@@ -24,6 +24,7 @@ pub use crate::build::summary::{Ending, Event, Summary};
 use crate::build::worker::Work;
 use crate::engine::Caches;
 use crate::exec::executor::Run;
+use crate::parallel::pool_of_jobs;
 use crate::plan::caches;
 use crate::plan::outputs as plan_outputs;
 use crate::plan::requirements;
@@ -222,7 +223,7 @@ fn by_one(work: &Work<'_>, db: &ImkDb) {
 /// Runs the jobs that are left, as many at once as is allowed.
 fn by_many(session: &Session, synced: &Synced, options: &BuildOptions, work: &Work<'_>) {
     let jobs = options.jobs.max(1);
-    match rayon::ThreadPoolBuilder::new().num_threads(jobs).build() {
+    match pool_of_jobs(jobs) {
         Ok(pool) => {
             let db = Mutex::new(session.db.clone());
             let ready = work.schedule.lock().ready();
