@@ -13,6 +13,7 @@ use crate::exec::remote_cache::Published;
 use crate::model::name;
 use crate::model::part::Part;
 use crate::model::reason::Code;
+use crate::parallel::apart;
 use crate::plan::tags::tagging::{self, Tagging};
 use crate::plan::verdicts::{self, KnownResult};
 use crate::query::ImkDb;
@@ -124,7 +125,7 @@ fn attach(
 /// Everything that counted for a result.
 fn inputs(db: &ImkDb, executor: &Executor, image: Image, built: &Built) -> Document {
     let selection = executor.run().selections.get(image.name(db)).cloned();
-    let files = selection.and_then(|selection| executor.tree.used_files(&selection).ok());
+    let files = selection.and_then(|selection| apart(|| executor.tree.used_files(&selection)).ok());
     let mut counted: Vec<Part> = parts(db, image).unwrap_or_default();
     let images = Workspace::get(db).images(db);
     for edge in &bases(db, image).inside {

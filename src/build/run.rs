@@ -24,7 +24,6 @@ pub use crate::build::summary::{Ending, Event, Summary};
 use crate::build::worker::Work;
 use crate::engine::Caches;
 use crate::exec::executor::Run;
-use crate::parallel::pool_of_jobs;
 use crate::plan::caches;
 use crate::plan::outputs as plan_outputs;
 use crate::plan::requirements;
@@ -223,7 +222,7 @@ fn by_one(work: &Work<'_>, db: &ImkDb) {
 /// Runs the jobs that are left, as many at once as is allowed.
 fn by_many(session: &Session, synced: &Synced, options: &BuildOptions, work: &Work<'_>) {
     let jobs = options.jobs.max(1);
-    match pool_of_jobs(jobs) {
+    match rayon::ThreadPoolBuilder::new().num_threads(jobs).build() {
         Ok(pool) => {
             let db = Mutex::new(session.db.clone());
             let ready = work.schedule.lock().ready();

@@ -19,6 +19,7 @@ use crate::model::file::{UsedFile, UsedFiles};
 use crate::model::hash::{ContentHash, FieldHasher};
 use crate::model::own_bases::{self, OwnBase};
 use crate::model::reason::Reason;
+use crate::parallel::apart;
 use crate::query::effect::{BuildError, BuildJob, BuildOutcome, Built, Effect};
 use crate::query::inputs::{Context, Exact, Text};
 use crate::source::contexts;
@@ -277,7 +278,7 @@ impl Executor {
                 repositories,
             });
         };
-        let list = tree.used_files(&selection).map_err(|_| BuildError::FilesChanged)?;
+        let list = apart(|| tree.used_files(&selection)).map_err(|_| BuildError::FilesChanged)?;
         if selection.hash_of(&list) != selected.hash {
             return Err(BuildError::FilesChanged);
         }

@@ -29,7 +29,6 @@ use super::tree::{OverlaySide, ReadError, Seekable, Selected, Selection, SourceT
 use super::trusted::{Doubt, Trusted};
 use crate::model::file::UsedFiles;
 use crate::model::hash::{ContentHash, FieldHasher};
-use crate::parallel::apart;
 use crate::state::folder::StateFolder;
 
 /// The cache's file in the state folder.
@@ -151,18 +150,17 @@ impl DiskTree {
             .map(|memo| (memo.key, Ok(memo.selected.clone())))
             .collect();
         let open: Vec<_> = asked.iter().filter(|(key, _)| !answers.contains_key(key)).collect();
-        let made: Vec<_> = apart(|| {
-            open.par_iter()
-                .map(|(key, selection)| {
-                    let listing = Listing { scan: &scan, used: Mutex::default() };
-                    match resolve_selection::resolve(&listing, selection) {
-                        Ok(selected) => Ok((**key, Ok((selected, listing.into_used())))),
-                        Err(ListError::Read(error)) => Ok((**key, Err(error))),
-                        Err(moved) => Err(moved),
-                    }
-                })
-                .collect::<Result<_, _>>()
-        })?;
+        let made: Vec<_> = open
+            .par_iter()
+            .map(|(key, selection)| {
+                let listing = Listing { scan: &scan, used: Mutex::default() };
+                match resolve_selection::resolve(&listing, selection) {
+                    Ok(selected) => Ok((**key, Ok((selected, listing.into_used())))),
+                    Err(ListError::Read(error)) => Ok((**key, Err(error))),
+                    Err(moved) => Err(moved),
+                }
+            })
+            .collect::<Result<_, _>>()?;
         let mut fresh = Vec::new();
         for (key, result) in made {
             answers.insert(

@@ -62,7 +62,6 @@ use super::tree::{ReadError, Selected, Selection, SourceTree};
 use super::{disk, resolve_selection};
 use crate::model::file::{FileKind, UsedFile, UsedFiles};
 use crate::model::hash::{ContentHash, FieldHasher};
-use crate::parallel::apart;
 use crate::syntax::glob;
 use absent::Absent;
 
@@ -256,7 +255,7 @@ impl SourceTree for GitTree {
         let keys: Vec<ContentHash> = selections.iter().map(disk::key).collect();
         let asked: BTreeMap<ContentHash, &Selection> = keys.iter().copied().zip(selections).collect();
         let answers: BTreeMap<_, _> =
-            apart(|| asked.into_par_iter().map(|(key, selection)| (key, self.answer(selection))).collect());
+            asked.into_par_iter().map(|(key, selection)| (key, self.answer(selection))).collect();
         keys.iter().map(|key| answers[key].clone()).collect()
     }
 

@@ -17,7 +17,6 @@ use super::tree::Selection;
 use crate::model::file::{FileKind, UsedFile, UsedFiles};
 use crate::model::hash::ContentHash;
 pub use crate::model::name::join;
-use crate::parallel::apart;
 use crate::syntax::dockerignore::{self, Dockerignore};
 use crate::syntax::glob;
 use crate::syntax::patterns::{self, MatchInfo, Patterns};
@@ -110,7 +109,7 @@ pub fn hash_listed<D: Folders>(folders: &D, listed: Listed<D::Folder>) -> Result
         files.push(file);
     }
     let found: Vec<Result<Vec<Facts>, ListError>> =
-        apart(|| wanted.par_iter().map(|(folder, indexes, _)| folders.facts(folder, indexes)).collect());
+        wanted.par_iter().map(|(folder, indexes, _)| folders.facts(folder, indexes)).collect();
     for (facts, (_, _, places)) in found.into_iter().zip(&wanted) {
         for (fact, at) in facts?.into_iter().zip(places) {
             let file = &mut files[*at as usize];

@@ -132,3 +132,19 @@ fn without_a_daemon_logs_are_what_the_last_build_said() {
     assert!(run.err().contains("its last build said this"), "{}", run.err());
     assert!(run.out().contains("COPY --chown=3:4 . ./"), "{}", run.out());
 }
+
+/// The files are young, so each build reads them once more, in several folders at once.
+#[test]
+fn many_images_of_files_just_written_are_all_built() {
+    let sandbox = Sandbox::with("").embedded().without_engine();
+    for image in 0..24 {
+        sandbox.edit(&format!("i{image:02}/Dockerfile"), "FROM scratch\nCOPY . /\n");
+    }
+    for round in 0..3 {
+        for file in 0..24 * 80 {
+            let (image, folder) = (file % 24, file / 24);
+            sandbox.edit(&format!("i{image:02}/d{folder}/f"), &format!("{round} {image} {folder}\n"));
+        }
+        sandbox.imk("-j 8").says("0 fresh, 24 built, 0 failed");
+    }
+}

@@ -14,7 +14,6 @@ use super::store::{Entry, Listing, Piece};
 use super::{GitTree, disk, error};
 use crate::model::file::{UsedFile, UsedFiles};
 use crate::model::hash::ContentHash;
-use crate::parallel::apart;
 use crate::source::select::{self, Facts, Folders, ListError};
 use crate::source::tree::{ReadError, Selected, Selection};
 
@@ -25,9 +24,11 @@ use crate::source::tree::{ReadError, Selected, Selection};
 pub fn whole(tree: &GitTree, selection: &Selection) -> Result<Selected, ReadError> {
     let listing = tree.folder(&selection.root).map_err(error)?;
     let key = disk::key(selection);
-    let pieces: Vec<Arc<UsedFiles>> = apart(|| {
-        listing.entries.par_iter().map(|entry| piece(tree, selection, key, entry)).collect::<Result<_, _>>()
-    })?;
+    let pieces: Vec<Arc<UsedFiles>> = listing
+        .entries
+        .par_iter()
+        .map(|entry| piece(tree, selection, key, entry))
+        .collect::<Result<_, _>>()?;
     let files = || pieces.iter().flat_map(|piece| &piece.files);
     Ok(Selected {
         hash: UsedFiles::hash_of(files()),
