@@ -1,3 +1,5 @@
+//! The command line as a whole: every flag, verb and example, and that fewer verbs built answer as all do.
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Preparing a run: what of a profile and of the words becomes of the container. No engine.
+
 use super::*;
 use crate::syntax::container::mounts;
 

@@ -106,7 +106,7 @@ impl Store {
         let make = || -> io::Result<String> {
             let mut random = [0; 16];
             fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
-            let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+            let id: String = hex::encode(random);
             let mut draft = tempfile::NamedTempFile::new_in(self.root.join("drafts"))?;
             draft.write_all(id.as_bytes())?;
             // Of two at once the first counts for both.

@@ -57,7 +57,7 @@ impl Sum {
     /// The digest of all that was added.
     pub fn finish(self) -> String {
         let digits = self.context.finish();
-        let hex: String = digits.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = hex::encode(digits);
         format!("{}:{hex}", self.name)
     }
 }

@@ -1,3 +1,5 @@
+//! Choosing a platform in an index, and documents that are none.
+
 use super::*;
 
 const LIST: &[u8] = br#"{

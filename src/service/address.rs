@@ -111,7 +111,7 @@ impl fmt::Display for Address {
 
 /// SHA-256 of a certificate, in hexadecimal digits.
 pub fn fingerprint(certificate: &[u8]) -> String {
-    digest(&SHA256, certificate).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(digest(&SHA256, certificate))
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -51,7 +51,7 @@ impl FileEvidence {
 
     /// The words that a person is shown of it: kind or mode where they matter, and the start of the hash.
     fn shown(&self) -> String {
-        let hex = |n: usize| self.hash[..n].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |n: usize| hex::encode(&self.hash[..n]);
         match self.kind {
             FileKind::File => format!("{} {:04o}", hex(4), self.mode),
             FileKind::Folder => format!("folder {:04o}", self.mode),

@@ -239,7 +239,7 @@ impl<R: Read> Compared<R> {
         let mut more = [0];
         let is_longer = self.inner.read(&mut more).map_err(|error| error.to_string())? > 0;
         let hash = self.hash.finish();
-        let own: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let own: String = hex::encode(hash);
         match self.left == 0 && !is_longer && digest == format!("sha256:{own}") {
             true => Ok(()),
             false => Err(format!("{digest} is not what its digest and its size say")),
@@ -257,7 +257,7 @@ mod tests {
 
     fn digest(bytes: &[u8]) -> String {
         let hash = ring::digest::digest(&SHA256, bytes);
-        format!("sha256:{}", hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        format!("sha256:{}", hex::encode(hash))
     }
 
     impl LayoutImage for Texts {

@@ -231,7 +231,7 @@ impl Arriving {
             self.hash.update(&request.data);
             self.size += i64::try_from(request.data.len()).unwrap_or_default();
         }
-        let digest = format!("sha256:{}", hex(self.hash.clone().finish().as_ref()));
+        let digest = format!("sha256:{}", hex::encode(self.hash.clone().finish()));
         if action == Action::Commit {
             if request.total > 0 && request.total != self.size {
                 let why = format!("the blob has {} bytes and not {}", self.size, request.total);
@@ -247,10 +247,6 @@ impl Arriving {
         let (offset, total) = (self.size, request.total);
         Ok(WriteResponse { action: action as i32, offset, total, digest })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 struct InfoCall(Content);

@@ -1,3 +1,5 @@
+//! The registry that only pretends, held to what real ones answer.
+
 use std::io::Cursor;
 
 use super::*;

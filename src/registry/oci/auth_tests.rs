@@ -1,1 +1,2 @@
+//! Challenges of registries, and which login answers them.
 

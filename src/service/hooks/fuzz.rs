@@ -42,7 +42,7 @@ pub(crate) fn payload(bytes: &[u8]) {
     let (mut headers, body) = request(bytes);
     headers.retain(|(name, _)| !name.to_ascii_lowercase().contains("signature"));
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, KNOWN.as_bytes()), body);
-    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = hex::encode(tag);
     headers.push(("X-Hub-Signature-256".into(), format!("sha256={hex}").into_bytes()));
     let headers = headers_of(&headers);
     for checks_forks in [true, false] {

@@ -16,7 +16,7 @@ fn secrets() -> Vec<HookSecret> {
 
 fn signature(body: &[u8]) -> String {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), body);
-    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(tag)
 }
 
 /// A request with the headers of a forge, as that forge signs it.

@@ -71,7 +71,7 @@ impl Lab {
 
 fn signed_with(algorithm: hmac::Algorithm, secret: &str, body: &str) -> String {
     let tag = hmac::sign(&hmac::Key::new(algorithm, secret.as_bytes()), body.as_bytes());
-    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(tag)
 }
 
 fn body(branch: &str, commit: &str) -> String {

@@ -313,7 +313,7 @@ fn unique() -> Result<String, QueueError> {
     let mut bytes = [0_u8; 12];
     let filled = ring::rand::SystemRandom::new().fill(&mut bytes);
     filled.map_err(|_| QueueError::Broken("the system gives no random numbers".into()))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(bytes))
 }
 
 /// An error of Redis in the queue's terms. None of its words has the address.

@@ -203,7 +203,7 @@ fn the_content_behind_a_pointer_of_lfs_is_taken_from_where_git_lfs_keeps_it_or_a
     let app = world.at("app");
     let content = b"large";
     let hash = ring::digest::digest(&ring::digest::SHA256, content);
-    let id: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let id: String = hex::encode(hash);
     let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{id}\nsize 5\n");
     fs::write(app.join("run.sh"), pointer).unwrap();
     git(&app, "commit -q -a -m pointer");

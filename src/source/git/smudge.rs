@@ -197,7 +197,7 @@ fn behind(repository: &Repository, pointer: &[u8]) -> Option<Vec<u8>> {
         is_id.then(|| repository.commondir().join("lfs/objects").join(&id[..2]).join(&id[2..4]).join(id))?;
     let content = fs_err::read(path).ok()?;
     let hash = ring::digest::digest(&ring::digest::SHA256, &content);
-    let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = hex::encode(hash);
     (hex == id).then_some(content)
 }
 

@@ -1,3 +1,5 @@
+//! The ledger under accidents: order, lines cut off, other writers.
+
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;

@@ -1,3 +1,5 @@
+//! Formatting of Imagefiles: what changes, what stays, and that nothing is lost.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Reading of Imagefiles: keys, defaults, and mistakes with their places.
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -43,12 +43,8 @@ fn is_finite(value: &Value) -> bool {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn hash(algorithm: &'static Algorithm, text: &str) -> String {
-    hex(digest::digest(algorithm, text.as_bytes()).as_ref())
+    hex::encode(digest::digest(algorithm, text.as_bytes()))
 }
 
 /// As a query's value: a space is a plus.
@@ -79,7 +75,7 @@ fn uuidv5(a: &Args<'_>) -> Answer {
     let mut id = whole.as_ref()[..16].to_vec();
     id[6] = (id[6] & 0x0f) | 0x50;
     id[8] = (id[8] & 0x3f) | 0x80;
-    let id = hex(&id);
+    let id = hex::encode(id);
     Ok(format!("{}-{}-{}-{}-{}", &id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]).into())
 }
 
