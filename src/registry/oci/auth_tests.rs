@@ -1,2 +1,0 @@
-//! Challenges of registries, and which login answers them.
-
